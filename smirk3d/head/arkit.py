@@ -1,0 +1,77 @@
+"""The 52 ARKit blend-shape names, their left-right pairs and the limits between them.
+
+Left and right are the subject's own, as in Apple's `ARFaceAnchor.BlendShapeLocation`.
+"""
+
+from __future__ import annotations
+
+ARKIT_NAMES: tuple[str, ...] = (
+    "eyeBlinkLeft",
+    "eyeLookDownLeft",
+    "eyeLookInLeft",
+    "eyeLookOutLeft",
+    "eyeLookUpLeft",
+    "eyeSquintLeft",
+    "eyeWideLeft",
+    "eyeBlinkRight",
+    "eyeLookDownRight",
+    "eyeLookInRight",
+    "eyeLookOutRight",
+    "eyeLookUpRight",
+    "eyeSquintRight",
+    "eyeWideRight",
+    "jawForward",
+    "jawLeft",
+    "jawRight",
+    "jawOpen",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthLeft",
+    "mouthRight",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "browDownLeft",
+    "browDownRight",
+    "browInnerUp",
+    "browOuterUpLeft",
+    "browOuterUpRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+    "tongueOut",
+)
+"""The 52 names in the order of Apple's documentation and of Live Link Face."""
+
+GAZE_NAMES: tuple[str, ...] = tuple(name for name in ARKIT_NAMES if name.startswith("eyeLook"))
+
+
+def mirror_name(name: str) -> str:
+    """Return the name of the action seen in a mirror: `mouthSmileLeft` becomes `mouthSmileRight`."""
+    if name.endswith("Left"):
+        return name[: -len("Left")] + "Right"
+    if name.endswith("Right"):
+        return name[: -len("Right")] + "Left"
+    return name
+
+
+ARKIT_MIRROR: tuple[int, ...] = tuple(ARKIT_NAMES.index(mirror_name(name)) for name in ARKIT_NAMES)
+"""`weights[..., ARKIT_MIRROR]` are the weights of the mirrored face."""

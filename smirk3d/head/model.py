@@ -1,0 +1,202 @@
+"""One differentiable module for every linear head: the open head, FLAME, or any other pack.
+
+A head goes through named stages, each a new frozen object:
+neutral -> `Shaped` (identity) -> `Expressed` (expression) -> `HeadMesh` (posed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from torch import Tensor, nn
+
+from smirk3d.head.data import JOINT_PARENTS, HeadData
+from smirk3d.head.skinning import linear_blend_skinning
+from smirk3d.head.spec import ParamSpec
+from smirk3d.types import FaceParams, LandmarkEmbedding
+
+CONTOUR_COUNT = 17
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """A person's neutral head. `vertices`: (..., V, 3) metres, head frame."""
+
+    vertices: Tensor
+
+
+@dataclass(frozen=True)
+class Expressed:
+    """A person's head with an expression, before joints turn. `vertices`: (..., V, 3) metres, head frame.
+
+    `expression` (..., E) is kept because it may turn joints (gaze).
+    """
+
+    vertices: Tensor
+    expression: Tensor
+
+
+@dataclass(frozen=True)
+class HeadMesh:
+    """A posed head.
+
+    Attributes:
+        vertices: (..., V, 3) metres.
+        joints: (..., J, 3) metres, before posing.
+        rotation_rotmat: (..., 3, 3) rotation of the skull (root times neck).
+        head: the module that made it.
+    """
+
+    vertices: Tensor
+    joints: Tensor
+    rotation_rotmat: Tensor
+    head: HeadModel
+
+    def landmarks(self, name: str = "ibug68") -> Tensor:
+        """Return landmarks (..., L, 3) in metres: "ibug68", "ibug68_static" or "mediapipe"."""
+        return self.head.landmark_embedding(name).points(self.vertices, self.head.faces)
+
+
+class HeadModel(nn.Module):
+    """A linear head with joints, eyelids and landmark embeddings; shapes as in `HeadData`.
+
+    Args:
+        data: the head. `n_shape`, `n_expression`: how many components to use, all by default.
+    """
+
+    v_template: Tensor
+    shapedirs: Tensor
+    expressiondirs: Tensor
+    expression_rotvec: Tensor
+    J_regressor: Tensor
+    lbs_weights: Tensor
+    faces: Tensor
+    uv: Tensor
+    faces_uv: Tensor
+
+    def __init__(self, data: HeadData, n_shape: int | None = None, n_expression: int | None = None) -> None:
+        super().__init__()
+        self.data = data
+        self.spec: ParamSpec = data.spec()
+        n_shape = data.shapedirs.shape[-1] if n_shape is None else n_shape
+        n_expression = data.expressiondirs.shape[-1] if n_expression is None else n_expression
+        buffers = {
+            "v_template": data.v_template,
+            "shapedirs": data.shapedirs[..., :n_shape],
+            "expressiondirs": data.expressiondirs[..., :n_expression],
+            "expression_rotvec": data.expression_rotvec[:n_expression],
+            "J_regressor": data.J_regressor,
+            "lbs_weights": data.lbs_weights,
+            "faces": data.faces,
+            "uv": data.uv,
+            "faces_uv": data.faces_uv,
+        }
+        optional = {"posedirs": data.posedirs, "eyelid_dirs": data.eyelid_dirs}
+        for name, value in (buffers | optional).items():
+            self.register_buffer(name, value, persistent=False)
+        self.expression_names = data.expression_names[:n_expression]
+        self._turns_joints = bool(data.expression_rotvec.abs().max() > 0)
+
+    @property
+    def n_shape(self) -> int:
+        """Number of shape components in use."""
+        return self.shapedirs.shape[-1]
+
+    @property
+    def n_expression(self) -> int:
+        """Number of expression components in use."""
+        return self.expressiondirs.shape[-1]
+
+    def region_mask(self, name: str) -> Tensor:
+        """Return the (V,) bool vertex mask of a region; "head" is everything."""
+        if name == "head":
+            return torch.ones(len(self.v_template), dtype=torch.bool, device=self.faces.device)
+        if name not in self.data.regions:
+            known = ", ".join(sorted(self.data.regions))
+            raise KeyError(f"head {self.data.name!r} has no region {name!r}; it has head, {known}")
+        return self.data.regions[name].to(self.faces.device)
+
+    def region_faces(self, name: str) -> Tensor:
+        """Return the (K, 3) int64 triangles whose three corners lie in a region."""
+        return self.faces[self.region_mask(name)[self.faces].all(dim=1)]
+
+    def landmark_embedding(self, name: str) -> LandmarkEmbedding:
+        """Return the embedding of "mediapipe", "ibug68" or "ibug68_static".
+
+        Raises:
+            KeyError: the head has no such landmarks.
+        """
+        key = "ibug68" if name == "ibug68_static" else name
+        if key not in self.data.landmarks:
+            known = ", ".join(sorted(self.data.landmarks)) or "none"
+            raise KeyError(f"head {self.data.name!r} has no landmarks {name!r}; it has {known}")
+        embedding = self.data.landmarks[key]
+        device = self.faces.device
+        return LandmarkEmbedding(*(t.to(device) for t in vars(embedding).values()))
+
+    def shaped(self, shape: Tensor | None) -> Shaped:
+        """Apply identity coefficients (..., <= S); a shorter vector stands for trailing zeros."""
+        return Shaped(self.v_template + _blend(self.shapedirs, shape))
+
+    def expressed(self, shaped: Shaped, params: FaceParams) -> Expressed:
+        """Apply `params.expression` (..., <= E) and, where they come before skinning, `params.eyelids`."""
+        vertices = shaped.vertices + _blend(self.expressiondirs, params.expression)
+        if not self.data.eyelids_after_skinning:
+            vertices = vertices + self._eyelids(params.eyelids)
+        expression = params.expression
+        if expression is None:
+            expression = vertices.new_zeros(self.n_expression)
+        return Expressed(vertices, expression)
+
+    def posed(self, expressed: Expressed, params: FaceParams) -> HeadMesh:
+        """Turn the joints: `pose`, `neck`, `jaw`, `eyes` and what the expression adds to them (gaze)."""
+        vertices = expressed.vertices
+        joints = torch.einsum("jv,...vk->...jk", self.J_regressor, vertices)
+        rotvec = self.joint_rotvec(expressed.expression, params)
+        batch = torch.broadcast_shapes(vertices.shape[:-2], rotvec.shape[:-2])
+        rotmat = roma.rotvec_to_rotmat(rotvec).expand(*batch, -1, -1, -1)
+        vertices = vertices.expand(*batch, -1, -1)
+        if self.posedirs is not None:
+            eye = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
+            vertices = vertices + _blend(self.posedirs, (rotmat[..., 1:, :, :] - eye).flatten(-3))
+        joints = joints.expand(*batch, -1, -1)
+        vertices = linear_blend_skinning(vertices, joints, rotmat, self.lbs_weights, JOINT_PARENTS)
+        if self.data.eyelids_after_skinning:
+            vertices = vertices + self._eyelids(params.eyelids)
+        return HeadMesh(vertices, joints, rotmat[..., 0, :, :] @ rotmat[..., 1, :, :], self)
+
+    def joint_rotvec(self, expression: Tensor, params: FaceParams) -> Tensor:
+        """Return the rotation vectors (..., J, 3) in radians of root, neck, jaw, left and right eye."""
+        zero = expression.new_zeros(3)
+        eyes = params.eyes if params.eyes is not None else expression.new_zeros(6)
+        parts = [params.pose, params.neck, params.jaw, eyes[..., :3], eyes[..., 3:]]
+        parts = [zero if part is None else part for part in parts]
+        rotvec = torch.stack(torch.broadcast_tensors(*parts), dim=-2)
+        if self._turns_joints:
+            n = expression.shape[-1]
+            rotvec = rotvec + torch.einsum("...e,ejk->...jk", expression, self.expression_rotvec[:n])
+        return rotvec
+
+    def forward(self, params: FaceParams) -> HeadMesh:
+        """Return the posed head of `params` (any leading batch shape, missing fields are zeros)."""
+        return self.posed(self.expressed(self.shaped(params.shape), params), params)
+
+    def _eyelids(self, eyelids: Tensor | None) -> Tensor:
+        if eyelids is None:
+            return self.v_template.new_zeros(())
+        if self.eyelid_dirs is None:
+            raise ValueError(f"head {self.data.name!r} has no eyelid offsets, but eyelids were given")
+        return _blend(self.eyelid_dirs, eyelids)
+
+
+def _blend(directions: Tensor, coefficients: Tensor | None) -> Tensor:
+    """Return sum_k directions[..., k] * coefficients[..., k]: (V, 3, K) and (..., <= K) give (..., V, 3)."""
+    if coefficients is None:
+        return directions.new_zeros(())
+    count = coefficients.shape[-1]
+    if count > directions.shape[-1]:
+        raise ValueError(f"{count} coefficients were given, but this head uses {directions.shape[-1]}")
+    flat = coefficients @ directions[..., :count].reshape(-1, count).T
+    return flat.unflatten(-1, directions.shape[:2])

@@ -1,0 +1,341 @@
+"""Faces in a photo: MediaPipe's 478 landmarks and 52 blendshape scores, with a search for the hard cases.
+
+Landmarks are pixels with the origin at the top-left corner of the top-left pixel, x right, y down. Left and
+right in names of blendshapes are the subject's.
+"""
+
+import os
+import sys
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smirk3d.assets import find_landmarker
+from smirk3d.errors import Smirk3dError
+
+N_LANDMARKS = 478
+_BORDER_GREY = 128
+_SMALL_SIDE_PX = 320
+_TILED_SIDE_PX = 1000
+_TILE_OVERLAP = 0.3
+_MIN_TILE_STEP_PX = 200
+_MODERATE_SIDE_PX = 1024
+_DUPLICATE_IOU = 0.5
+# The landmarker keeps this many candidates at least, so that the largest face is found among several.
+_MIN_CANDIDATES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One face.
+
+    Attributes:
+        landmarks_px: (478, 2) float32, pixels of the photo; points may lie outside of it.
+        depth: (478,) float32, MediaPipe's z in pixels on the scale of x; smaller is nearer, 0 in mid-head.
+        blendshape_scores: (52,) float32 in [0, 1] in Apple's order of names; `tongueOut` is always 0, because
+            the model does not know it.
+        box_px: (4,) float32, x0, y0, x1, y1 of the landmarks.
+        score: In [0, 1]. The landmarker reports no score of its own; this one says how easily the face was
+            found: 1.0 in the photo as it is, less after a border (0.9), an enlargement or a tile (0.8), or a
+            rotation by a multiple of 90° (0.6).
+        transform: (4, 4) float32, MediaPipe's canonical face (centimetres) to its camera, which it assumes to
+            see the photo at 63° of vertical angle; None unless the face was found in the photo as it is.
+    """
+
+    landmarks_px: np.ndarray
+    depth: np.ndarray
+    blendshape_scores: np.ndarray
+    box_px: np.ndarray
+    score: float
+    transform: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A derived image to search, and the affine map (2×3, pixels) from it back to the photo."""
+
+    pixels: np.ndarray
+    to_photo: np.ndarray
+    score: float
+    is_photo: bool = False
+
+
+class Detector:
+    """MediaPipe's face landmarker for single photos; a context manager.
+
+    Args:
+        model_path: The landmarker bundle; None finds it (see `smirk3d.assets.find_landmarker`).
+        max_faces: At most this many faces are returned, the largest.
+        min_confidence: In [0, 1], for MediaPipe's face detection and for its presence test.
+
+    Raises:
+        Smirk3dError: MediaPipe or its bundle is missing or does not work.
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        model_path: str | os.PathLike[str] | None = None,
+        max_faces: int = 1,
+        min_confidence: float = 0.5,
+    ):
+        if max_faces < 1 or not 0.0 <= min_confidence <= 1.0:
+            raise ValueError(f"max_faces {max_faces} must be ≥ 1, min_confidence {min_confidence} in [0, 1]")
+        from smirk3d.head.arkit import ARKIT_NAMES
+
+        self._names = tuple(ARKIT_NAMES)
+        self._max_faces = max_faces
+        self._landmarker, self._to_mp_image = _create_landmarker(
+            find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence
+        )
+        # Runs before the interpreter takes modules apart, so that MediaPipe's own __del__ finds it closed.
+        self._close = weakref.finalize(self, _release, self._landmarker)
+
+    def __enter__(self) -> "Detector":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graph; closing twice is fine."""
+        self._close()
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Find faces, searching further only where the photo as it is shows too few.
+
+        A photo without any face found is searched with a grey border (faces that fill the frame) and enlarged
+        (small photos). Then, until `max_faces` are found, large photos are searched in ever finer tiles (small
+        faces), which takes up to half a second. The last attempts, only where nothing was found at all, are
+        the photo turned by 90°, 270° and 180°.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Up to `max_faces` faces, largest box first; empty where none is found.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+            raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
+        if not self._close.alive:
+            raise ValueError("the detector is closed; make a new one")
+        found = self._search(_Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True))
+        found = found or self._first(_reframed(pixels))
+        for tiles in _tile_levels(pixels):
+            if len(found) >= self._max_faces:
+                break
+            found = _distinct(found + [face for tile in tiles for face in self._search(tile)])
+        found = found or self._first(_rotated(pixels, quarter_turns) for quarter_turns in (1, 3, 2))
+        return sorted(_distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
+
+    def _first(self, attempts: Iterable[_Attempt]) -> list[Detection]:
+        """Return the faces of the first attempt that shows any."""
+        return next(filter(None, map(self._search, attempts)), [])
+
+    def _search(self, attempt: _Attempt) -> list[Detection]:
+        """Run the landmarker on one image and map what it finds back to the photo."""
+        result = self._landmarker.detect(self._to_mp_image(attempt.pixels))
+        transforms = result.facial_transformation_matrixes
+        return [
+            _detection(
+                points, scores_by_name(result.face_blendshapes[k], self._names), transforms[k], attempt
+            )
+            for k, points in enumerate(result.face_landmarks)
+        ]
+
+
+def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """Order MediaPipe's blendshape scores by name.
+
+    Args:
+        categories: Objects with `category_name` and `score`; names that are not asked for are left out.
+        names: The wanted order.
+
+    Returns:
+        (len(names),) float32 in [0, 1]; 0 for `tongueOut`, which the model does not have.
+
+    Raises:
+        Smirk3dError: Another name is missing: the bundle is not the expected one.
+    """
+    scores = {category.category_name: category.score for category in categories} | {"tongueOut": 0.0}
+    missing = [name for name in names if name not in scores]
+    if missing:
+        raise Smirk3dError(f"the landmarker does not report {', '.join(missing)}; use the expected bundle")
+    return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
+
+
+def _detection(
+    points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: _Attempt
+) -> Detection:
+    height, width = attempt.pixels.shape[:2]
+    xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
+    linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
+    landmarks_px = (xyz[:, :2] * (width, height)) @ linear.T + offset
+    return Detection(
+        landmarks_px=landmarks_px.astype(np.float32),
+        depth=(xyz[:, 2] * width * np.sqrt(abs(np.linalg.det(linear)))).astype(np.float32),
+        blendshape_scores=scores,
+        box_px=np.concatenate((landmarks_px.min(axis=0), landmarks_px.max(axis=0))).astype(np.float32),
+        score=attempt.score,
+        transform=np.asarray(transform, dtype=np.float32) if attempt.is_photo else None,
+    )
+
+
+def _reframed(pixels: np.ndarray) -> Iterator[_Attempt]:
+    """Yield the photo with more around it, and enlarged if it is small."""
+    for fraction in (0.25, 0.6):
+        yield _bordered(pixels, fraction)
+    if min(pixels.shape[:2]) < _SMALL_SIDE_PX:
+        yield _resized(pixels, 2.0)
+
+
+def _resized(pixels: np.ndarray, factor: float) -> _Attempt:
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    new_width, new_height = max(1, round(factor * width)), max(1, round(factor * height))
+    resized = Image.fromarray(pixels).resize(
+        (new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0
+    )
+    to_photo = np.diag((width / new_width, height / new_height)) @ np.eye(2, 3)
+    return _Attempt(np.array(resized), to_photo, 0.8)
+
+
+def _moderate(pixels: np.ndarray) -> _Attempt:
+    """Limit the size where the whole photo is derived from: copying many pixels costs more than searching."""
+    factor = min(1.0, _MODERATE_SIDE_PX / max(pixels.shape[:2]))
+    return _resized(pixels, factor) if factor < 1.0 else _Attempt(pixels, np.eye(2, 3), 1.0)
+
+
+def _bordered(pixels: np.ndarray, fraction: float) -> _Attempt:
+    """Surround the photo with grey: faces that fill the frame are too large for the detector."""
+    inner = _moderate(pixels)
+    margin = round(fraction * max(inner.pixels.shape[:2]))
+    bordered = np.pad(
+        inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY
+    )
+    return _Attempt(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
+
+
+def _rotated(pixels: np.ndarray, quarter_turns: int) -> _Attempt:
+    """Turn the photo counter-clockwise by quarter turns: pictures whose orientation was lost."""
+    inner = _moderate(pixels)
+    height, width = inner.pixels.shape[:2]
+    back = {
+        1: [[0, -1, width], [1, 0, 0]],
+        2: [[-1, 0, width], [0, -1, height]],
+        3: [[0, 1, 0], [-1, 0, height]],
+    }[quarter_turns]
+    turned = np.ascontiguousarray(np.rot90(inner.pixels, quarter_turns))
+    return _Attempt(turned, _compose(inner.to_photo, back), 0.6)
+
+
+def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
+    """Chain two affine maps (2×3): first the inner, then the outer."""
+    return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
+
+
+def _tile_levels(pixels: np.ndarray) -> Iterator[Iterator[_Attempt]]:
+    """Yield ever finer grids of overlapping tiles of a large photo: the detector sees 128×128 pixels."""
+    longest = max(pixels.shape[:2])
+    if longest <= _TILED_SIDE_PX:
+        return
+    for per_side in (2, 4, 8):
+        if longest / per_side >= _MIN_TILE_STEP_PX:
+            yield _tiles(pixels, per_side)
+
+
+def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[_Attempt]:
+    height, width = pixels.shape[:2]
+    for y0, y1 in _spans(height, per_side):
+        for x0, x1 in _spans(width, per_side):
+            tile = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+            yield _Attempt(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
+
+
+def _spans(length: int, count: int) -> list[tuple[int, int]]:
+    """Cut a side into equal spans, each of which shares a part of its length with the next."""
+    size = length / (count - (count - 1) * _TILE_OVERLAP)
+    starts = [round(k * size * (1 - _TILE_OVERLAP)) for k in range(count)]
+    return [(start, min(length, start + round(size))) for start in starts]
+
+
+def _distinct(faces: Sequence[Detection]) -> list[Detection]:
+    """Of detections that are the same face keep the one with the highest score, else the largest."""
+    kept: list[Detection] = []
+    for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):
+        if all(_iou(face.box_px, other.box_px) <= _DUPLICATE_IOU for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _area(box_px: np.ndarray) -> float:
+    return float(np.prod(np.maximum(box_px[2:] - box_px[:2], 0.0)))
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Return intersection over union of two boxes x0, y0, x1, y1."""
+    common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
+    return common / max(_area(a) + _area(b) - common, 1e-12)
+
+
+def _create_landmarker(model: Path, num_faces: int, min_confidence: float) -> tuple[Any, Any]:
+    """Return MediaPipe's landmarker, warmed up, and a function from arrays to MediaPipe's images."""
+    try:
+        import mediapipe as mp
+        from mediapipe.tasks.python import BaseOptions, vision
+    except ImportError as error:
+        raise Smirk3dError(f"MediaPipe does not import ({error}); pip install mediapipe") from error
+
+    def to_mp_image(pixels: np.ndarray) -> Any:
+        return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+
+    options = vision.FaceLandmarkerOptions(
+        # The content, not the path: C code would not open every file name.
+        base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
+        num_faces=num_faces,
+        min_face_detection_confidence=min_confidence,
+        min_face_presence_confidence=min_confidence,
+        output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
+    )
+    try:
+        with _quiet_stderr():
+            landmarker = vision.FaceLandmarker.create_from_options(options)
+            landmarker.detect(to_mp_image(np.zeros((64, 64, 3), dtype=np.uint8)))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Smirk3dError(
+            f"MediaPipe cannot load {model.name} ({reason}); pip install -U mediapipe"
+        ) from error
+    return landmarker, to_mp_image
+
+
+def _release(landmarker: Any) -> None:
+    """Close MediaPipe's graph; when the interpreter exits its worker thread is gone, and so is the need."""
+    try:
+        landmarker.close()
+    except RuntimeError:
+        landmarker._handle = None  # else its __del__ would print a traceback
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Send the process's standard error to nowhere: MediaPipe's C++ start-up lines heed no logging level."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

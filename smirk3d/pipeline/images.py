@@ -1,0 +1,291 @@
+"""Any image source in, upright H×W×3 uint8 RGB out, or one clear line about why not."""
+
+import glob
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+
+# HEIC is listed although Pillow alone cannot read it: such a file in a folder is reported, not passed over.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".heic", ".heif"}
+)
+MAX_PIXELS = 400_000_000
+MAX_SIDE_PX = 4096
+_BACKGROUND_GREY = 128
+# Only plain raster formats: Pillow hands others, such as EPS, to external programs.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pillow's pixel limit and Python's warning filters belong to the whole process: only one reader may
+# change them at a time.
+_PROCESS_WIDE = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An image that is ready for face detection.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB in [0, 255], upright, rows from top to bottom; contiguous.
+        path: The file it came from, or None.
+        scale: Side length of `pixels` over that of the (upright) source; below 1 where the size was limited.
+        notes: What the reader should know: first frame of several, reduced size, range of values, …
+    """
+
+    pixels: np.ndarray
+    path: Path | None = None
+    scale: float = 1.0
+    notes: tuple[str, ...] = ()
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray, max_side: int = MAX_SIDE_PX
+) -> Photo:
+    """Read a photo from a file, encoded bytes, a Pillow image or an array.
+
+    The EXIF orientation is applied, transparency is put on mid grey, 16-bit values are divided by 257, of an
+    animation the first frame is taken, and images with a longer side than `max_side` are made smaller.
+
+    Args:
+        source: Path; bytes of an image file; Pillow image; or uint8 array H×W, H×W×3 (RGB) or H×W×4.
+        max_side: Longest side of the result in pixels.
+
+    Returns:
+        The upright photo.
+
+    Raises:
+        Smirk3dError: The source cannot be read as an image; one line with the file and the remedy.
+    """
+    if isinstance(source, np.ndarray):
+        return _read(_array_image(source), "<array>", None, max_side)
+    if isinstance(source, Image.Image):
+        return _read(source, printable(getattr(source, "filename", "") or "<image>"), None, max_side)
+    if isinstance(source, bytes | bytearray | memoryview):
+        if not len(source):
+            raise _failure("<bytes>", "there are none", "pass the content of an image file")
+        return _read(io.BytesIO(source), "<bytes>", None, max_side)
+    if not isinstance(source, str | os.PathLike):
+        raise _failure(
+            f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array"
+        )
+    path = Path(source)
+    name = printable(path)
+    _check_file(path, name)
+    try:
+        with open(path, "rb") as file:
+            return _read(file, name, path, max_side)
+    except OSError as error:
+        raise _failure(name, _reason(error), "check its permissions") from error
+
+
+def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """List the image files that command-line inputs stand for.
+
+    A file stands for itself, whatever its suffix. A folder stands for all image files below it in the order
+    of their names, hidden ones left out. A pattern that names no existing file is expanded (`**` goes into
+    folders). What is missing, matches nothing, cannot be listed or holds no image stays in the list as it
+    is, so that reading it reports the failure.
+
+    Args:
+        inputs: Files, folders and glob patterns.
+
+    Returns:
+        Paths in the order of the inputs, each once.
+    """
+    unique: dict[str, Path] = {}
+    for item in inputs:
+        for path in _expand(os.fspath(item)):
+            unique.setdefault(os.path.normcase(os.path.abspath(path)), Path(path))
+    return list(unique.values())
+
+
+def _expand(item: str) -> Iterator[str]:
+    found = False
+    if os.path.isdir(item):
+        for found_path in _walk(item):
+            found = True
+            yield found_path
+    elif not os.path.lexists(item) and glob.has_magic(item):
+        for match in sorted(glob.glob(item, recursive=True)):
+            for found_path in _walk(match) if os.path.isdir(match) else filter(_is_image_name, (match,)):
+                found = True
+                yield found_path
+    if not found:
+        yield item
+
+
+def _walk(folder: str) -> Iterator[str]:
+    unreadable: list[str] = []
+    for root, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(root, name) for name in sorted(names) if _is_image_name(name))
+    yield from unreadable
+
+
+def _is_image_name(path: str) -> bool:
+    name = os.path.basename(path)
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _check_file(path: Path, name: str) -> None:
+    """Refuse, before anything is opened, what can never be an image file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise _failure(name, "no such file", "check the path") from None
+    except (OSError, ValueError) as error:
+        raise _failure(name, _reason(error), "check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise _failure(name, "it is a folder without readable images", "name an image file")
+    if not stat.S_ISREG(status.st_mode):
+        raise _failure(name, "it is not a regular file", "save the image to one first")
+    if status.st_size == 0:
+        raise _failure(name, "the file is empty", "replace it with an intact copy")
+
+
+def _array_image(array: np.ndarray) -> Image.Image:
+    colour = array.ndim == 3 and array.shape[2] in (3, 4)
+    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
+        raise Smirk3dError(
+            f"cannot read <array>: {array.dtype} of shape {array.shape}; "
+            "pass uint8 in [0, 255] of shape H×W×3 (RGB), H×W×4 or H×W, not empty"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_side: int) -> Photo:
+    """Open the source if it is encoded, and make an upright RGB photo of limited size from it."""
+    notes: tuple[str, ...] = ()
+    with _pillow_limits() as messages:
+        try:
+            if isinstance(source, Image.Image):
+                image = source
+                source_side = max(image.size)
+            else:
+                image = Image.open(source, formats=_readable_formats())
+                source_side = max(image.size)
+                notes = ("first of several frames",) if _is_animated(image) else ()
+                image.draft(
+                    None, (max_side, max_side)
+                )  # JPEG decodes straight to a half, a quarter, an eighth
+            rgb, more_notes = _develop(image, max_side)
+        except Image.UnidentifiedImageError:
+            raise _failure(name, "not an image in a known format", "convert it to JPEG or PNG") from None
+        except Image.DecompressionBombError:
+            reason = f"it has more than {MAX_PIXELS // 10**6} megapixels"
+            raise _failure(name, reason, "make it smaller first") from None
+        except (
+            Exception
+        ) as error:  # decoders raise anything on broken data: SyntaxError, KeyError, zlib.error, …
+            raise _failure(name, _reason(error), "replace it with an intact JPEG or PNG") from error
+    scale = min(1.0, max(rgb.size) / source_side)
+    size_note = (f"reduced to {rgb.width}×{rgb.height} pixels",) if scale < 1.0 else ()
+    return Photo(np.array(rgb), path, scale, (*notes, *more_notes, *size_note, *messages))
+
+
+def _develop(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """Decode, convert to RGB, limit the size and turn upright."""
+    if 0 in image.size:
+        raise ValueError(f"the image is empty ({image.width}×{image.height})")
+    image.load()
+    transpose, exif_notes = _orientation(image)
+    rgb, range_notes = _to_rgb(image)
+    side = max(rgb.size)
+    if side > max_side:
+        width, height = (max(1, round(length * max_side / side)) for length in rgb.size)
+        rgb = rgb.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return rgb if transpose is None else rgb.transpose(transpose), exif_notes + range_notes
+
+
+def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
+    """Return what turns the image upright; an unreadable EXIF block does not make the pixels unreadable."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
+    except Exception as error:  # the parser raises anything on a broken block
+        return None, (f"EXIF data unreadable ({_reason(error)}); taken as upright",)
+
+
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Bring any Pillow mode to 8-bit RGB; the notes say where the range of values had to be chosen."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        grey, notes = _to_8bit(np.asarray(image), is_float=image.mode == "F")
+        return Image.fromarray(grey).convert("RGB"), notes
+    if image.has_transparency_data:
+        background = Image.new("RGBA", image.size, (_BACKGROUND_GREY,) * 3)
+        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB"), ()
+    return image.convert("RGB"), ()
+
+
+def _to_8bit(values: np.ndarray, is_float: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Map wide grey values to uint8 by their nominal range (1, 255 or 65535), else by their own range."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise ValueError("no finite values")
+    notes = () if finite.all() else ("values that are not finite were set to 0",)
+    values = np.where(finite, values, 0).astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    nominal = [top for top in ((1.0, 255.0, 65535.0) if is_float else (65535.0,)) if high <= top]
+    if low < 0 or not nominal:
+        notes = (*notes, f"values from {low:g} to {high:g} were stretched to the full range")
+        scaled = (values - low) * (255.0 / max(high - low, 1e-12))
+    else:
+        scaled = values * (255.0 / nominal[0])
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8), notes
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Say whether there are several frames; the second picture of a camera's MPO file is a mere preview."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # a broken second frame does not matter: only the first is used
+        return False
+
+
+def _readable_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+@contextmanager
+def _pillow_limits() -> Iterator[list[str]]:
+    """Refuse more than `MAX_PIXELS` wherever Pillow checks; collect its warnings, show none."""
+    messages: list[str] = []
+    with _PROCESS_WIDE, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2  # Pillow refuses twice this
+        try:
+            yield messages
+        finally:
+            Image.MAX_IMAGE_PIXELS = usual
+            shown = [w for w in caught if not issubclass(w.category, Image.DecompressionBombWarning)]
+            messages.extend(dict.fromkeys(printable(str(warning.message)) for warning in shown))
+
+
+def _failure(name: str, reason: str, remedy: str) -> Smirk3dError:
+    return Smirk3dError(f"cannot read {name}: {reason}; {remedy}")
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return printable(" ".join(text.split()))[:200]

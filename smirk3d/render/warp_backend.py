@@ -1,0 +1,176 @@
+"""Rasteriser in NVIDIA Warp: one source for CPU and CUDA.
+
+Every triangle offers its depth to the pixels of its bounding box through an atomic minimum on a z-buffer that
+packs (order-preserving depth, face index) into one int64; a second pass over the pixels unpacks the winner.
+The comparison of packed values settles equal depths: the lowest face index wins, in any order of execution.
+All arithmetic is float32.
+"""
+
+from __future__ import annotations
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from smirk3d.render.fragments import Fragments
+
+# Fused multiply-adds would break the antisymmetry of the edge function, and with it gap-free shared edges.
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+_EMPTY = (1 << 63) - 1
+_EMPTY_KEY = wp.constant(wp.int64(_EMPTY))
+
+
+@wp.func
+def edge(ax: float, ay: float, bx: float, by: float):
+    """Twice the signed area of the triangle (origin, a, b); exactly antisymmetric in a and b."""
+    return ax * by - ay * bx
+
+
+@wp.func
+def corner_weights(a: wp.vec3, b: wp.vec3, c: wp.vec3, inverse_w: wp.vec3, x: float, y: float):
+    """Unnormalised barycentric weights of the point (x, y), all of one sign inside the triangle."""
+    ax, ay = a[0] - x, a[1] - y
+    bx, by = b[0] - x, b[1] - y
+    cx, cy = c[0] - x, c[1] - y
+    return wp.cw_mul(wp.vec3(edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by)), inverse_w)
+
+
+@wp.func
+def ordered_bits(value: float):
+    """An int32 that compares as the float does; adding 0 turns -0 into +0."""
+    bits = wp.cast(value + 0.0, wp.int32)
+    if bits < 0:
+        bits = bits ^ wp.int32(0x7FFFFFFF)
+    return bits
+
+
+@wp.func
+def first_pixel(ndc: float, size: int):
+    """Index of the first pixel centre at or after a coordinate, clamped to the image; the slack covers rounding."""
+    return int(wp.clamp(wp.ceil((ndc + 1.0) * 0.5 * float(size) - 0.51), 0.0, float(size)))
+
+
+@wp.func
+def last_pixel(ndc: float, size: int):
+    """Index of the last pixel centre at or before a coordinate, clamped to the image; the slack covers rounding."""
+    return int(wp.clamp(wp.floor((ndc + 1.0) * 0.5 * float(size) - 0.49), -1.0, float(size) - 1.0))
+
+
+@wp.func
+def inverse_depths(w: wp.array[wp.float32], i: int, j: int, k: int):
+    """Reciprocal camera depths of three corners, 1 where there is no perspective, 0 behind the camera."""
+    if w.shape[0] == 0:
+        return wp.vec3(1.0, 1.0, 1.0)
+    if w[i] > 0.0 and w[j] > 0.0 and w[k] > 0.0:
+        return wp.vec3(1.0 / w[i], 1.0 / w[j], 1.0 / w[k])
+    return wp.vec3(0.0, 0.0, 0.0)
+
+
+@wp.kernel
+def splat_faces(
+    vertices: wp.array[wp.vec3],
+    w: wp.array[wp.float32],
+    faces: wp.array[wp.int32],
+    vertex_count: int,
+    height: int,
+    width: int,
+    zbuffer: wp.array[wp.int64],
+):
+    """One thread a triangle of the batch: offer (depth, face) to every pixel whose centre it covers."""
+    image, face = wp.tid()
+    i = image * vertex_count + faces[3 * face]
+    j = image * vertex_count + faces[3 * face + 1]
+    k = image * vertex_count + faces[3 * face + 2]
+    a, b, c = vertices[i], vertices[j], vertices[k]
+    inverse_w = inverse_depths(w, i, j, k)
+    area = edge(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1])
+    if area == 0.0 or not wp.isfinite(area) or inverse_w[0] == 0.0:
+        return
+    if area < 0.0:
+        inverse_w = -inverse_w
+    first_column = first_pixel(wp.min(wp.min(a[0], b[0]), c[0]), width)
+    last_column = last_pixel(wp.max(wp.max(a[0], b[0]), c[0]), width)
+    first_row = first_pixel(wp.min(wp.min(a[1], b[1]), c[1]), height)
+    last_row = last_pixel(wp.max(wp.max(a[1], b[1]), c[1]), height)
+    for row in range(first_row, last_row + 1):
+        y = float(2 * row + 1) / float(height) - 1.0
+        for column in range(first_column, last_column + 1):
+            x = float(2 * column + 1) / float(width) - 1.0
+            e = corner_weights(a, b, c, inverse_w, x, y)
+            total = e[0] + e[1] + e[2]
+            if e[0] >= 0.0 and e[1] >= 0.0 and e[2] >= 0.0 and total > 0.0:
+                depth = (e[0] * a[2] + e[1] * b[2] + e[2] * c[2]) / total
+                key = (wp.int64(ordered_bits(depth)) << wp.int64(32)) | wp.int64(face)
+                wp.atomic_min(zbuffer, (image * height + row) * width + column, key)
+
+
+@wp.kernel
+def resolve_pixels(
+    vertices: wp.array[wp.vec3],
+    w: wp.array[wp.float32],
+    faces: wp.array[wp.int32],
+    vertex_count: int,
+    height: int,
+    width: int,
+    zbuffer: wp.array[wp.int64],
+    barycentric: wp.array[wp.vec3],
+    depth: wp.array[wp.float32],
+):
+    """One thread a pixel: replace the packed winner by its face index, and write its weights and depth."""
+    image, row, column = wp.tid()
+    pixel = (image * height + row) * width + column
+    key = zbuffer[pixel]
+    if key == _EMPTY_KEY:
+        zbuffer[pixel] = wp.int64(-1)
+        barycentric[pixel] = wp.vec3(0.0, 0.0, 0.0)
+        depth[pixel] = wp.inf
+        return
+    face = int(key & wp.int64(0xFFFFFFFF))
+    i = image * vertex_count + faces[3 * face]
+    j = image * vertex_count + faces[3 * face + 1]
+    k = image * vertex_count + faces[3 * face + 2]
+    a, b, c = vertices[i], vertices[j], vertices[k]
+    x = float(2 * column + 1) / float(width) - 1.0
+    y = float(2 * row + 1) / float(height) - 1.0
+    e = corner_weights(a, b, c, inverse_depths(w, i, j, k), x, y)
+    e = e / (e[0] + e[1] + e[2])
+    zbuffer[pixel] = wp.int64(face)
+    barycentric[pixel] = e
+    depth[pixel] = e[0] * a[2] + e[1] * b[2] + e[2] * c[2]
+
+
+def rasterize_warp(
+    vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None
+) -> Fragments:
+    """Rasterise with Warp on the device of the vertices; see `rasterize` for the arguments.
+
+    Returns:
+        Fragments computed in float32 and handed out in the dtype of the vertices, without a gradient.
+    """
+    batch, vertex_count, _ = vertices_ndc.shape
+    vertices = vertices_ndc.detach().to(torch.float32).contiguous()
+    depths = vertices.new_empty(0) if w is None else w.detach().to(torch.float32).contiguous()
+    zbuffer = torch.full((batch, *size), _EMPTY, dtype=torch.int64, device=vertices.device)
+    barycentric = vertices.new_empty(batch, *size, 3)
+    depth = vertices.new_empty(batch, *size)
+    with wp.ScopedLogLevel(wp.LOG_WARNING):  # no banner, no compile messages
+        wp.init()
+        inputs = [
+            wp.from_torch(vertices.view(-1, 3), dtype=wp.vec3),
+            wp.from_torch(depths.view(-1)),
+            wp.from_torch(faces.to(torch.int32).contiguous().view(-1)),
+            vertex_count,
+            *size,
+            wp.from_torch(zbuffer.view(-1)),
+        ]
+        outputs = [wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3), wp.from_torch(depth.view(-1))]
+        on = {"device": str(vertices.device), "stream": _stream(vertices.device)}
+        wp.launch(splat_faces, dim=(batch, len(faces)), inputs=inputs, **on)
+        wp.launch(resolve_pixels, dim=(batch, *size), inputs=inputs, outputs=outputs, **on)
+    return Fragments(zbuffer, barycentric.to(vertices_ndc.dtype), depth.to(vertices_ndc.dtype))
+
+
+def _stream(device: torch.device) -> wp.Stream | None:
+    """Torch's current stream, so that both libraries see each other's work in order; None on a CPU."""
+    return wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None

@@ -1,0 +1,93 @@
+"""Frozen value types that modules exchange instead of bare dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FaceParams:
+    """Parameters of a head in a picture; a field that is None stands for zeros.
+
+    All tensors share any leading batch shape `...`; rotations are rotation vectors in radians.
+
+    Attributes:
+        shape: (..., S) identity coefficients, unit variance.
+        expression: (..., E) expression coefficients; on the open head the 52 ARKit weights in [0, 1].
+        eyelids: (..., 2) closing of the left and right eyelid, 1 = closed.
+        jaw: (..., 3) rotation of the jaw joint.
+        pose: (..., 3) global rotation about the root joint.
+        neck: (..., 3) rotation about the neck joint.
+        eyes: (..., 6) rotations of the left and the right eyeball.
+        camera: (..., 3) scaled orthographic camera (scale, tx, ty).
+    """
+
+    shape: Tensor | None = None
+    expression: Tensor | None = None
+    eyelids: Tensor | None = None
+    jaw: Tensor | None = None
+    pose: Tensor | None = None
+    neck: Tensor | None = None
+    eyes: Tensor | None = None
+    camera: Tensor | None = None
+
+    def items(self) -> list[tuple[str, Tensor]]:
+        """Return the (name, tensor) pairs of the fields that are given."""
+        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [(name, value) for name, value in pairs if value is not None]
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Leading shape shared by all given fields after broadcasting; () when none is given."""
+        return torch.broadcast_shapes(*(value.shape[:-1] for _, value in self.items()))
+
+    def replace(self, **changes: Tensor | None) -> FaceParams:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to(self, *args, **kwargs) -> FaceParams:
+        """Return a copy with every given tensor moved by `Tensor.to(*args, **kwargs)`."""
+        return replace(self, **{name: value.to(*args, **kwargs) for name, value in self.items()})
+
+
+@dataclass(frozen=True)
+class LandmarkEmbedding:
+    """Points fixed to triangles of a mesh.
+
+    Attributes:
+        face_index: (L,) int64 triangle of each point.
+        barycentric: (L, 3) weights of the triangle's corners, sum 1.
+        weight: (L,) in (0, 1], trust in the point: low where its place on the surface is uncertain.
+        mirror: (L,) int64 index of each point's partner in a mirrored face.
+    """
+
+    face_index: Tensor
+    barycentric: Tensor
+    weight: Tensor
+    mirror: Tensor
+
+    def __len__(self) -> int:
+        return len(self.face_index)
+
+    def points(self, vertices: Tensor, faces: Tensor) -> Tensor:
+        """Return the points' positions on `vertices` (..., V, C) with triangles `faces` (F, 3): (..., L, C)."""
+        corners = vertices[..., faces[self.face_index], :]
+        return torch.einsum("...lkc,lk->...lc", corners, self.barycentric.to(vertices.dtype))
+
+    def take(self, index: Tensor) -> LandmarkEmbedding:
+        """Return the sub-set `index` (L2,); partners outside the sub-set are replaced by the point itself."""
+        position = {int(old): new for new, old in enumerate(index.tolist())}
+        mirror = [position.get(int(self.mirror[old]), new) for new, old in enumerate(index.tolist())]
+        return LandmarkEmbedding(
+            self.face_index[index],
+            self.barycentric[index],
+            self.weight[index],
+            torch.tensor(mirror, dtype=torch.int64, device=self.mirror.device),
+        )
+
+
+LandmarkSet = Literal["ibug68", "ibug68_static", "mediapipe"]
