@@ -1,1 +1,40 @@
-"""Photo in, expressive 3D head out."""
+"""Photo in, expressive 3D head out.
+
+The public names are imported when they are first used, so that `import smirk3d` stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smirk3d.face import Face
+    from smirk3d.head.load import load_head
+    from smirk3d.pipeline.reconstruct import Reconstructor
+    from smirk3d.render.renderer import Renderer
+    from smirk3d.types import FaceParams
+
+__version__ = "0.1.0"
+__all__ = ["Face", "FaceParams", "Reconstructor", "Renderer", "__version__", "load_head"]
+
+_HOME = {
+    "Face": "smirk3d.face",
+    "FaceParams": "smirk3d.types",
+    "Reconstructor": "smirk3d.pipeline.reconstruct",
+    "Renderer": "smirk3d.render.renderer",
+    "load_head": "smirk3d.head.load",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module that defines it (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

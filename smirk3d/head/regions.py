@@ -27,8 +27,12 @@ def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
     lips = skin & (source.uv_mask("lips") > 0.5)
     neck = skin & (weights[:, JOINT_NAMES.index("root")] > 0.3)
     reach = _reach(source)
-    left = source.head_vertices()[:, 0] > 0
+    vertices = source.head_vertices()
+    left = vertices[:, 0] > 0
     face = skin & ~ears & ~neck & (source.uv_mask("face") > 0.5)
+    # What is left of the skin is hair above the middle of the ears and throat below.
+    rest = skin & ~ears & ~neck & ~face
+    above = vertices[:, 1] > vertices[ears, 1].mean()
     eye_regions = face & (lids | reach["eyes"])
     masks |= {
         "face": face,
@@ -40,8 +44,8 @@ def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
         "right_eye_region": eye_regions & ~left,
         "eyes": masks["eyeballs"] | lids,
         "ears": ears,
-        "neck": neck,
-        "scalp": skin & ~face & ~ears & ~neck,
+        "neck": neck | (rest & ~above),
+        "scalp": rest & above,
     }
     return {name: _symmetric(name, torch.from_numpy(mask), mirror) for name, mask in masks.items()}
 

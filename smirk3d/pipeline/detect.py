@@ -19,11 +19,12 @@ from smirk3d.assets import find_landmarker
 from smirk3d.errors import Smirk3dError
 
 N_LANDMARKS = 478
+_RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
 _BORDER_GREY = 128
 _SMALL_SIDE_PX = 320
 _TILED_SIDE_PX = 1000
 _TILE_OVERLAP = 0.3
-_MIN_TILE_STEP_PX = 200
+_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false faces, not true ones
 _MODERATE_SIDE_PX = 1024
 _DUPLICATE_IOU = 0.5
 # The landmarker keeps this many candidates at least, so that the largest face is found among several.
@@ -110,9 +111,10 @@ class Detector:
         """Find faces, searching further only where the photo as it is shows too few.
 
         A photo without any face found is searched with a grey border (faces that fill the frame) and enlarged
-        (small photos). Then, until `max_faces` are found, large photos are searched in ever finer tiles (small
-        faces), which takes up to half a second. The last attempts, only where nothing was found at all, are
-        the photo turned by 90°, 270° and 180°.
+        (small photos). Then, until `max_faces` are found, large photos are searched in ever finer tiles
+        (small faces), which takes up to a second. The last attempts, only where nothing was found at
+        all, are the photo turned by 180°, 90° and 270°. Where all faces lie sideways or upside down, the
+        photo turned upright is preferred, because landmarks are better there.
 
         Args:
             pixels: (H, W, 3) uint8 RGB.
@@ -128,12 +130,14 @@ class Detector:
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
         found = self._search(_Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True))
+        if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
+            found = self._search(_rotated(pixels, turns.pop())) or found
         found = found or self._first(_reframed(pixels))
         for tiles in _tile_levels(pixels):
             if len(found) >= self._max_faces:
                 break
             found = _distinct(found + [face for tile in tiles for face in self._search(tile)])
-        found = found or self._first(_rotated(pixels, quarter_turns) for quarter_turns in (1, 3, 2))
+        found = found or self._first(_rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
         return sorted(_distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
     def _first(self, attempts: Iterable[_Attempt]) -> list[Detection]:
@@ -187,6 +191,12 @@ def _detection(
         score=attempt.score,
         transform=np.asarray(transform, dtype=np.float32) if attempt.is_photo else None,
     )
+
+
+def _turns_to_upright(face: Detection) -> int:
+    """Return by how many quarter turns, counter-clockwise, the photo shows the face nearest to upright."""
+    dx, dy = face.landmarks_px[_LEFT_EYE] - face.landmarks_px[_RIGHT_EYE]
+    return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
 
 
 def _reframed(pixels: np.ndarray) -> Iterator[_Attempt]:

@@ -60,7 +60,8 @@ class Photo:
 
 
 def read_image(
-    source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray, max_side: int = MAX_SIDE_PX
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray,
+    max_side: int = MAX_SIDE_PX,
 ) -> Photo:
     """Read a photo from a file, encoded bytes, a Pillow image or an array.
 

@@ -1,0 +1,63 @@
+"""Morph targets: what each expression does to one person's face, as offsets from the neutral mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smirk3d.face import Face
+from smirk3d.types import FaceParams
+
+JOINTS_TARGET = "jawAndEyelids"
+"""Name of the extra target on heads whose jaw or eyelids are no expression components."""
+
+
+@dataclass(frozen=True)
+class MorphTargets:
+    """T targets of one face; offsets are metres in the head frame.
+
+    Attributes:
+        names: T names; on the open head the 52 ARKit names in Apple's order.
+        offsets: (T, V, 3) float32 at weight 1.
+        weights: (T,) this face's own weights.
+    """
+
+    names: tuple[str, ...]
+    offsets: np.ndarray
+    weights: np.ndarray
+
+
+def morph_targets(face: Face) -> MorphTargets:
+    """Return one target per expression component of the face's head.
+
+    A target is the head at weight 1 minus the neutral head. Gaze turns the eyeballs; a morph target can only move a
+    vertex along the straight chord of that turn, so between 0 and 1 an eyeball shrinks by at most 1 - cos(angle / 2),
+    about 2 % of its radius. Heads with a jaw joint or separate eyelids get one more target, `JOINTS_TARGET`,
+    with weight 1: whatever the components leave to reach `face.vertices`.
+    """
+    head = face.head
+    parameter = head.v_template
+    neutral = torch.as_tensor(face.neutral_vertices).to(parameter)
+    params = FaceParams(expression=torch.eye(head.n_expression).to(parameter))
+    with torch.no_grad():
+        shaped = type(head.shaped(None))(neutral)
+        moved = head.posed(head.expressed(shaped, params), params).vertices
+    offsets = (moved - neutral).cpu().numpy().astype(np.float32)
+    names, weights = head.expression_names, np.asarray(face.expression, dtype=np.float32)
+    if {"jaw", "eyelids"} & set(head.spec.names):
+        rest = face.vertices - face.neutral_vertices - np.tensordot(weights, offsets, axes=1)
+        offsets = np.concatenate([offsets, rest[None].astype(np.float32)])
+        names, weights = (*names, JOINTS_TARGET), np.append(weights, np.float32(1))
+    return MorphTargets(tuple(names), offsets, weights)
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return smooth unit normals (..., V, 3), weighted by triangle area, of vertices (..., V, 3)."""
+    corners = torch.as_tensor(vertices)[..., torch.as_tensor(triangles), :]
+    areas = torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+    total = torch.zeros(vertices.shape)
+    for corner in torch.as_tensor(triangles).T:
+        total.index_add_(-2, corner, areas)
+    return torch.nn.functional.normalize(total, dim=-1, eps=1e-20).numpy()

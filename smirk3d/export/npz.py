@@ -1,0 +1,106 @@
+"""Numbers of a face for programs: NumPy archive and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from smirk3d.assets import atomic_path
+from smirk3d.face import Face
+from smirk3d.head.arkit import ARKIT_NAMES
+
+
+def save_npz(face: Face, path: Path) -> None:
+    """Write `face_arrays` as a compressed NumPy archive that loads with `allow_pickle=False`.
+
+    Raises:
+        Smirk3dError: Writing failed.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **face_arrays(face))
+
+
+def face_arrays(face: Face) -> dict[str, np.ndarray]:
+    """Return everything about a face by name; float32 unless noted, metres in the head frame unless noted.
+
+    - vertices, neutral_vertices: (V, 3). triangles: (F, 3) int32.
+    - vertices_image: (V, 3) pixels: x right, y down, and z, smaller is nearer, 0 at the head's origin and in
+      pixels as well (metres times the camera's scale), so that it is a mesh in image space.
+    - shape: (S,). expression: (E,). expression_names: (E,) text. jaw: (3,) rotation vector. eyelids: (2,).
+    - arkit: (52,) in [0, 1] in Apple's order. arkit_names: (52,) text.
+    - rotation: (3, 3) head frame to camera frame. camera: (3, 4), `[u w, v w, w] = camera @ [X, 1]`.
+    - focal_px: (), not a number for a scaled orthographic camera. angles_deg: (3,) yaw, pitch, roll.
+    - landmarks_68: (68, 2) pixels. landmarks_68_head: (68, 3).
+    - confidence: () in [0, 1]. box: (4,) pixels x0, y0, x1, y1. image_size: (2,) int32 width, height.
+
+    Raises:
+        KeyError: The head has no "ibug68" landmarks.
+    """
+    floats = {
+        "vertices": face.vertices,
+        "neutral_vertices": face.neutral_vertices,
+        "vertices_image": vertices_image(face),
+        "landmarks_68_head": face.landmarks("ibug68", space="head"),
+        **_small_fields(face),
+    }
+    texts = {"expression_names": np.array(face.expression_names), "arkit_names": np.array(ARKIT_NAMES)}
+    integers = {"triangles": face.triangles, "image_size": np.array(face.image_size)}
+    return (
+        {name: np.asarray(value, dtype=np.float32) for name, value in floats.items()}
+        | {name: value.astype(np.int32) for name, value in integers.items()}
+        | texts
+    )
+
+
+def vertices_image(face: Face) -> np.ndarray:
+    """Return the mesh in image space, (V, 3) pixels: x right, y down, z smaller is nearer and 0 at the head's origin."""
+    origin_depth_m = face.camera.depth(np.zeros((1, 3)))
+    depth_px = (face.camera.depth(face.vertices) - origin_depth_m) * face.camera.scale_px_per_m
+    return np.concatenate([face.project(face.vertices), depth_px[:, None]], axis=1)
+
+
+def save_json(face: Face, path: Path) -> None:
+    """Write the small fields of `face_arrays` as JSON; weights are objects by name, no number is NaN.
+
+    Raises:
+        Smirk3dError: Writing failed.
+    """
+    fields = {name: _plain(value) for name, value in _small_fields(face).items()}
+    record = fields | {
+        "expression": dict(zip(face.expression_names, fields["expression"], strict=True)),
+        "arkit": dict(zip(ARKIT_NAMES, fields["arkit"], strict=True)),
+        "angles_deg": dict(zip(("yaw", "pitch", "roll"), fields["angles_deg"], strict=True)),
+        "focal_px": None if face.camera.focal_px is None else fields["focal_px"],
+        "image_size": list(face.image_size),
+        "method": face.method,
+        "residual_percent": float(face.residual_percent),
+        "head": face.head.data.name,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _small_fields(face: Face) -> dict[str, np.ndarray]:
+    """Return the numeric fields that are not meshes."""
+    return {
+        "shape": face.shape,
+        "expression": face.expression,
+        "arkit": np.array([face.arkit[name] for name in ARKIT_NAMES]),
+        "jaw": face.jaw,
+        "eyelids": face.eyelids,
+        "rotation": face.rotation,
+        "angles_deg": np.array(face.angles_deg),
+        "camera": face.camera.matrix,
+        "focal_px": np.array(np.nan if face.camera.focal_px is None else face.camera.focal_px),
+        "landmarks_68": face.landmarks("ibug68", space="image"),
+        "confidence": np.array(face.confidence),
+        "box": face.box_px,
+    }
+
+
+def _plain(value: np.ndarray):
+    """Return nested lists of numbers rounded to float32's worth of digits."""
+    rounded = [float(f"{number:.7g}") for number in np.asarray(value, dtype=np.float64).ravel()]
+    return np.array(rounded).reshape(np.shape(value)).tolist()

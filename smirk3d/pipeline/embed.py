@@ -1,0 +1,284 @@
+"""Automatic landmark embedding: where a detector's 478 points lie on any mesh with a face.
+
+The mesh is drawn in many views, with several identities and with an open mouth, MediaPipe marks the pictures,
+and each mark is carried back onto the triangle that is seen there. The robust middle of all the marks of one point,
+made symmetric and put back on the surface, is its place; their spread tells how far to trust it. A second pass
+paints brows and lips where the first one found them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.data import HeadData
+from smirk3d.head.mediapipe_points import FACE_OVAL, IBUG68, LIPS_INNER, POINT_COUNT, SKIN_COUNT
+from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.detect import Detector
+from smirk3d.render.portrait import Light, PortraitPainter, orthographic_view, random_appearance, random_background
+from smirk3d.render.rasterize import rasterize
+from smirk3d.types import FaceParams, LandmarkEmbedding
+
+FACE_SHARE = 0.62
+"""Share of the picture's height that the face takes."""
+FULL_TRUST_SPREAD_M = 0.0015
+"""Spread of the marks at which the trust in a point has fallen to one half."""
+GRAZING_COSINE = 0.25
+"""Marks on surface that is seen at a flatter angle than this do not count."""
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """How a mesh is shown to the detector."""
+
+    size: int = 384
+    """Side of a picture in pixels."""
+    yaws_deg: tuple[float, ...] = (-30.0, -15.0, 0.0, 15.0, 30.0)
+    pitches_deg: tuple[float, ...] = (-12.0, 0.0, 12.0)
+    identities: int = 4
+    """Random people, beside the mean one."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One picture of the mesh: its corners in the image, in the camera frame, and the person at rest."""
+
+    vertices_px: Tensor
+    camera_frame: Tensor
+    depth: Tensor
+    neutral: Tensor
+    open_mouth: bool
+
+
+def embed_landmarks(
+    data: HeadData, detector: Detector, config: EmbedConfig | None = None, report: Callable[[str], None] = lambda _: None
+) -> HeadData:
+    """Return the head with "mediapipe" and "ibug68" embeddings.
+
+    Args:
+        data: a head; its own embeddings, if any, are ignored. detector: finds the points.
+        config: the views. report: receives a line of text before each pass.
+
+    Raises:
+        Smirk3dError: the detector finds no face in most of the pictures.
+    """
+    config = EmbedConfig() if config is None else config
+    head = HeadModel(replace(data, landmarks={}))
+    for step, name in enumerate(("plain skin", "painted brows and lips")):
+        report(f"embedding landmarks, pass {step + 1} of 2 ({name})")
+        embedding = _one_pass(head, detector, config, seed=config.seed + step)
+        landmarks = {"mediapipe": embedding, "ibug68": embedding.take(torch.tensor(IBUG68))}
+        head = HeadModel(replace(data, landmarks=landmarks))
+    return head.data
+
+
+def _one_pass(head: HeadModel, detector: Detector, config: EmbedConfig, seed: int) -> LandmarkEmbedding:
+    painter = PortraitPainter(head)
+    generator = torch.Generator().manual_seed(seed)
+    skin, eyeballs = _target_faces(head)
+    marks, trusted, shown_count = [], [], 0
+    for params, open_mouth in _people(head, config, generator):
+        for yaw in config.yaws_deg:
+            for pitch in config.pitches_deg:
+                shown_count += 1
+                shown, picture = _show(painter, params, open_mouth, (yaw, pitch), config.size, generator)
+                faces = detector.detect(picture)
+                if faces:
+                    points, good = _carry_back(shown, faces[0].landmarks_px, config.size, skin, eyeballs)
+                    marks.append(points)
+                    trusted.append(good)
+    if len(marks) < shown_count / 3:
+        raise Smirk3dError(
+            f"head {data_name(head)}: a face was found in only {len(marks)} of {shown_count} pictures of the mesh; "
+            "is its face turned to +Z, with +Y up?"
+        )
+    places = torch.stack(marks)
+    middle, spread = _robust_middle(places, torch.stack(trusted))
+    return _fix_to_surface(head, middle, spread, skin, eyeballs)
+
+
+def data_name(head: HeadModel) -> str:
+    """Return the head's name in quotes, for messages."""
+    return repr(head.data.name)
+
+
+def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
+    """Return the triangles (K, 3) that may carry skin points and those that may carry iris points."""
+    regions = head.data.regions
+    inside = torch.zeros(len(head.v_template), dtype=torch.bool)
+    for name in ("eyeballs", "mouth_interior", "eye_sockets"):
+        if name in regions:
+            inside |= head.region_mask(name)
+    # Vertices on a rim belong to both sides, so a triangle is inside only with all of its corners.
+    skin = head.faces[~inside[head.faces].all(dim=1)]
+    eyeballs = head.region_faces("eyeballs") if "eyeballs" in regions else skin
+    return skin, eyeballs
+
+
+def _people(head: HeadModel, config: EmbedConfig, generator: torch.Generator):
+    """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
+    for person in range(config.identities + 1):
+        shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
+        yield FaceParams(shape=shape), False
+        if "jawOpen" in head.expression_names:
+            expression = torch.zeros(head.n_expression)
+            expression[head.expression_names.index("jawOpen")] = 0.45
+            yield FaceParams(shape=shape, expression=expression), True
+        else:
+            yield FaceParams(shape=shape, jaw=torch.tensor([0.2, 0.0, 0.0])), True
+
+
+def _show(
+    painter: PortraitPainter,
+    params: FaceParams,
+    open_mouth: bool,
+    angles_deg: tuple[float, float],
+    size: int,
+    generator: torch.Generator,
+) -> tuple[_Shown, np.ndarray]:
+    """Draw one picture: geometry in pixels, and RGB (size, size, 3) uint8."""
+    head = painter.head
+    vertices = head(params).vertices
+    face = vertices[head.region_mask("face")] if "face" in head.data.regions else vertices
+    low, high = face.min(0).values, face.max(0).values
+    scale = 2 * FACE_SHARE / float(high[1] - low[1])
+    rotmat = torch.from_numpy(rotation_from_angles(*angles_deg, 0.0)).float()
+    middle = rotmat @ ((low + high) / 2)
+    view = orthographic_view(vertices, rotmat, scale, (-scale * float(middle[0]), scale * float(middle[1])))
+    look = random_appearance(generator)
+    picture = painter.paint(view, size, look, Light(), random_background(size, generator) * 0.3 + 0.4)
+    pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    vertices_px = (view.ndc[:, :2] + 1) * size / 2
+    neutral = head.shaped(params.shape).vertices
+    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], neutral, open_mouth), pixels
+
+
+def _carry_back(
+    shown: _Shown, landmarks_px: np.ndarray, size: int, skin: Tensor, eyeballs: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the marks as points (478, 3) relative to the neutral mesh, and which of them count (478,)."""
+    points_px = torch.from_numpy(np.ascontiguousarray(landmarks_px)).float()
+    places = torch.empty(POINT_COUNT, 4, dtype=torch.float32)
+    index = torch.arange(POINT_COUNT)
+    for faces, chosen in ((skin, index < SKIN_COUNT), (eyeballs, index >= SKIN_COUNT)):
+        places[chosen] = _seen_surface(shown, points_px[chosen], size, faces)
+    good = places[:, 3] > GRAZING_COSINE
+    if not shown.open_mouth:
+        # With closed lips the two rims coincide, and which of them is seen is chance.
+        good[list(LIPS_INNER)] = False
+    return places[:, :3], good
+
+
+def _seen_surface(shown: _Shown, points_px: Tensor, size: int, faces: Tensor) -> Tensor:
+    """Return (N, 4): where on the neutral mesh the surface seen at each pixel lies, and its cosine to the view.
+
+    A point beside the surface takes the nearest covered pixel.
+    """
+    ndc = torch.cat([shown.vertices_px / size * 2 - 1, shown.depth[:, None]], dim=1)
+    face_index = rasterize(ndc[None], faces, size).face_index[0]
+    rows, columns = torch.nonzero(face_index >= 0, as_tuple=True)
+    centers = torch.stack([columns, rows], dim=1) + 0.5
+    nearest = torch.cdist(points_px, centers).argmin(dim=1)
+    seen = faces[face_index[rows[nearest], columns[nearest]]]
+    # Inside the triangle the mark itself is exact; a mark beside the surface is moved to its rim.
+    barycentric = _barycentric(points_px, shown.vertices_px[seen]).clamp(0, 1)
+    barycentric = barycentric / barycentric.sum(1, keepdim=True)
+    place = (barycentric[..., None] * shown.neutral[seen]).sum(1)
+    a, b, c = shown.camera_frame[seen].unbind(1)
+    normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    beside = (points_px - centers[nearest]).norm(dim=1) > 3.0
+    cosine = torch.where(beside, normal.new_zeros(()), normal[:, 2].abs())
+    return torch.cat([place, cosine[:, None]], dim=1)
+
+
+def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
+    """Return the barycentric coordinates (N, 3) of points (N, 2) in triangles (N, 3, 2)."""
+    a, b, c = corners.unbind(1)
+    u, v, p = b - a, c - a, points - a
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    area = torch.where(area.abs() < 1e-9, area.new_ones(()), area)
+    beta = (p[:, 0] * v[:, 1] - p[:, 1] * v[:, 0]) / area
+    gamma = (u[:, 0] * p[:, 1] - u[:, 1] * p[:, 0]) / area
+    return torch.stack([1 - beta - gamma, beta, gamma], dim=1)
+
+
+def _robust_middle(places: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the geometric median (L, 3) of the trusted marks (N, L, 3) and their median distance from it (L,)."""
+    # A point that is never trusted (deep in the contour) falls back on all of its marks, with little weight.
+    weight = torch.where(trusted.any(0), trusted.float(), torch.full_like(trusted, 0.01, dtype=torch.float32))
+    middle = (weight[..., None] * places).sum(0) / weight.sum(0)[:, None]
+    for _ in range(30):
+        distance = (places - middle).norm(dim=-1)
+        pull = weight / distance.clamp_min(1e-5)
+        middle = (pull[..., None] * places).sum(0) / pull.sum(0)[:, None]
+    distance = torch.where(weight > 0, (places - middle).norm(dim=-1), torch.nan)
+    return middle, distance.nanmedian(dim=0).values
+
+
+def _fix_to_surface(
+    head: HeadModel, middle: Tensor, spread: Tensor, skin: Tensor, eyeballs: Tensor
+) -> LandmarkEmbedding:
+    """Make the points symmetric and return them as barycentric points of the nearest triangles."""
+    flip = middle.new_tensor([-1.0, 1.0, 1.0])
+    mirror = torch.cat([_partners(middle[:SKIN_COUNT]), SKIN_COUNT + _iris_partners(middle[SKIN_COUNT:])])
+    middle = (middle + middle[mirror] * flip) / 2
+    spread = torch.maximum(spread, spread[mirror])
+    face_index = torch.empty(POINT_COUNT, dtype=torch.int64)
+    barycentric = torch.empty(POINT_COUNT, 3)
+    index = torch.arange(POINT_COUNT)
+    for faces, chosen in ((skin, index < SKIN_COUNT), (eyeballs, index >= SKIN_COUNT)):
+        row, weights = closest_on_mesh(middle[chosen], head.v_template, faces)
+        face_index[chosen] = _row_in(head.faces, faces[row])
+        barycentric[chosen] = weights
+    weight = 1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)
+    weight[list(FACE_OVAL)] = weight[list(FACE_OVAL)].clamp_max(0.15)
+    return LandmarkEmbedding(face_index, barycentric, weight.clamp(0.02, 1.0), mirror)
+
+
+def _partners(points: Tensor) -> Tensor:
+    """Return (L,) the point nearest to each point's mirror image, made one-to-one by mutual choice."""
+    distance = torch.cdist(points * points.new_tensor([-1.0, 1.0, 1.0]), points)
+    distance = distance + distance.T
+    nearest = distance.argmin(dim=1)
+    mutual = nearest[nearest] == torch.arange(len(points))
+    return torch.where(mutual, nearest, torch.arange(len(points)))
+
+
+def _iris_partners(points: Tensor) -> Tensor:
+    """Return (10,) partners of the iris points: centre to centre, rim point to the nearest mirrored one."""
+    flipped = points * points.new_tensor([-1.0, 1.0, 1.0])
+    partner = torch.arange(10)
+    for own, other in ((0, 5), (5, 0)):
+        partner[own] = other
+        rim = torch.cdist(flipped[own + 1 : own + 5], points[other + 1 : other + 5]).argmin(dim=1)
+        partner[own + 1 : own + 5] = other + 1 + rim
+    return partner
+
+
+def _row_in(faces: Tensor, wanted: Tensor) -> Tensor:
+    """Return the row in `faces` (F, 3) of each triangle of `wanted` (N, 3)."""
+    rows = {tuple(face): row for row, face in enumerate(faces.tolist())}
+    return torch.tensor([rows[tuple(face)] for face in wanted.tolist()])
+
+
+def closest_on_mesh(points: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the row in `faces` (N,) and the barycentric coordinates (N, 3) of the surface point closest to each.
+
+    Args:
+        points: (N, 3). vertices: (V, 3). faces: (F, 3) int64.
+    """
+    import trimesh
+
+    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    near, _, rows = trimesh.proximity.closest_point_naive(mesh, points.numpy())
+    corners = mesh.triangles[rows]
+    barycentric = trimesh.triangles.points_to_barycentric(corners, near).clip(0, 1)
+    barycentric /= barycentric.sum(axis=1, keepdims=True)
+    return torch.from_numpy(np.asarray(rows)).long(), torch.from_numpy(barycentric).float()

@@ -1,0 +1,104 @@
+"""The grey shaded mesh image that the neural renderer reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from smirk3d.render.fragments import Fragments, interpolate
+from smirk3d.render.rasterize import Backend, rasterize
+from smirk3d.render.shading import METHOD_LIGHTS, shade, vertex_normals
+
+ALBEDO = 180 / 255
+"""Grey of the skin, in [0,1]."""
+
+
+class DrawableHead(Protocol):
+    """What the renderer needs of a head."""
+
+    @property
+    def faces(self) -> Tensor:
+        """(F,3) int64, vertex indices."""
+        ...
+
+    def region_faces(self, name: str) -> Tensor:
+        """(K,3) int64, the faces of a named region; "face" and "head" exist."""
+        ...
+
+
+@dataclass(frozen=True)
+class RenderOutput:
+    """Images of a batch of heads.
+
+    Attributes:
+        image: (B,3,H,W) float in [0,1], shaded grey, 0 in the background.
+        mask: (B,1,H,W) bool, the pixels that the drawn region covers.
+        depth: (B,1,H,W) float, z' of the image space, smaller is nearer, +inf in the background.
+        normals: (B,3,H,W) float, interpolated normals in the frame of the vertices, 0 in the background.
+        fragments: The visible faces; `face_index` counts within the drawn region.
+    """
+
+    image: Tensor
+    mask: Tensor
+    depth: Tensor
+    normals: Tensor
+    fragments: Fragments
+
+
+class Renderer:
+    """Draws heads under the scaled orthographic camera, differentiably inside the visible surface.
+
+    Args:
+        head: Supplies the faces of a region.
+        size: Pixels a side.
+        backend: Rasteriser, see `rasterize`.
+    """
+
+    def __init__(self, head: DrawableHead, size: int = 224, *, backend: Backend = "warp") -> None:
+        self.head = head
+        self.size = size
+        self.backend: Backend = backend
+
+    def __call__(self, vertices: Tensor, camera: Tensor, region: str = "face") -> RenderOutput:
+        """Draw the heads.
+
+        Args:
+            vertices: (B,V,3) float, posed head, y up, z towards the viewer.
+            camera: (B,3) float, scale, tx, ty, see `project_orthographic`.
+            region: Which faces to draw; "head" is all of them.
+
+        Returns:
+            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals come from the
+            untransformed vertices and the drawn faces only, and are not normalised after interpolation: the released
+            networks were trained on images made this way.
+        """
+        faces = self.head.region_faces(region).to(vertices.device)
+        projected = project_orthographic(vertices, camera)
+        fragments = rasterize(projected, faces, self.size, backend=self.backend)
+        normals = interpolate(fragments, vertex_normals(vertices, faces), faces)
+        grey = ALBEDO * shade(normals, METHOD_LIGHTS)
+        return RenderOutput(
+            image=grey[:, None].expand(-1, 3, -1, -1),
+            mask=fragments.mask[:, None],
+            depth=fragments.depth[:, None],
+            normals=normals.movedim(-1, 1),
+            fragments=fragments,
+        )
+
+
+def project_orthographic(points: Tensor, camera: Tensor) -> Tensor:
+    """Scaled orthographic projection x' = s (x + tx), y' = -s (y + ty), z' = -s z.
+
+    Args:
+        points: (B,N,3) float, x right in the image, y up, z towards the viewer.
+        camera: (B,3) float, scale s (1/unit of the points) and translation tx, ty (unit of the points).
+
+    Returns:
+        (B,N,3) float image space: x' right and y' down in [-1,1] over the image, smaller z' nearer.
+    """
+    scale, translation = camera[:, None, :1], camera[:, None, 1:]
+    moved = points + torch.cat([translation, torch.zeros_like(scale)], dim=-1)
+    return moved * scale * points.new_tensor([1.0, -1.0, -1.0])

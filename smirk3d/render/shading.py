@@ -1,0 +1,108 @@
+"""Smooth normals and directional lights.
+
+Normals and lights live in a right-handed frame, y up, z towards the viewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Lights:
+    """Directional white lights; a surface receives `ambient` plus the mean over the lights.
+
+    Attributes:
+        directions: (N,3) float unit vectors from the surface to the light.
+        intensity: (N,) float, radiance of each light.
+        ambient: Radiance from everywhere.
+    """
+
+    directions: Tensor
+    intensity: Tensor
+    ambient: float = 0.0
+
+
+@dataclass(frozen=True)
+class Specular:
+    """Blinn-Phong highlight.
+
+    Attributes:
+        strength: Radiance of the highlight under a light of intensity 1.
+        shininess: Exponent; the larger, the smaller the highlight.
+    """
+
+    strength: float
+    shininess: float
+
+
+def _method_lights() -> Lights:
+    corners = [[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 1.0]]
+    return Lights(functional.normalize(torch.tensor(corners), dim=-1), torch.full((5,), 1.7))
+
+
+METHOD_LIGHTS = _method_lights()
+"""Four lights from the corners (±1,±1,1) and one from the viewer, each of intensity 1.7, no ambient light."""
+
+
+def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Smooth normals: the sum of the adjoining faces' normals, weighted by their areas, made unit.
+
+    Args:
+        vertices: (...,V,3) float, right-handed frame.
+        faces: (F,3) int, counter-clockwise seen from outside.
+
+    Returns:
+        (...,V,3) float unit vectors; zeros for vertices that no face uses.
+    """
+    flat = vertices.reshape(-1, *vertices.shape[-2:])
+    batch, vertex_count, _ = flat.shape
+    offset = torch.arange(batch, device=flat.device)[:, None, None] * vertex_count
+    corner = (faces.long() + offset).reshape(-1, 3)
+    a, b, c = functional.embedding(corner, flat.reshape(-1, 3)).unbind(dim=1)
+    face_normal = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(flat).reshape(-1, 3)
+    for column in corner.unbind(dim=1):
+        total = total.index_add(0, column, face_normal)
+    return functional.normalize(total, dim=-1, eps=torch.finfo(flat.dtype).tiny).reshape(vertices.shape)
+
+
+def shade(normals: Tensor, lights: Lights = METHOD_LIGHTS) -> Tensor:
+    """Diffuse light that reaches a surface: ambient + mean over lights of intensity · max(0, n·l).
+
+    Args:
+        normals: (...,3) float, taken as they are; interpolated normals, a little short of unit, are not normalised.
+        lights: Lights in the frame of the normals.
+
+    Returns:
+        (...) float radiance, >= 0. A zero normal receives the ambient light only.
+
+    Source: Lambert's law; the lights of the released checkpoint's renderer by default.
+    """
+    directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
+    return functional.relu(normals @ directions.T) @ (intensity / len(intensity)) + lights.ambient
+
+
+def highlight(normals: Tensor, lights: Lights, specular: Specular) -> Tensor:
+    """Blinn-Phong highlights for a distant viewer on the +z axis.
+
+    Args:
+        normals: (...,3) float unit vectors.
+        lights: Lights in the frame of the normals.
+        specular: Strength and exponent.
+
+    Returns:
+        (...) float radiance, >= 0: strength · mean of intensity · max(0, n·h)^shininess over the lights that the
+        surface faces, h half-way between light and viewer.
+
+    Source: Blinn 1977, Models of light reflection for computer synthesized pictures.
+    """
+    directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
+    halfway = functional.normalize(directions + directions.new_tensor([0.0, 0.0, 1.0]), dim=-1)
+    lit = (normals @ directions.T > 0).to(normals.dtype)
+    lobes = functional.relu(normals @ halfway.T).pow(specular.shininess) * lit
+    return specular.strength * (lobes @ (intensity / len(intensity)))

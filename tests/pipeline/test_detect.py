@@ -1,0 +1,187 @@
+"""Faces are found where they are, in easy and hard framings; left and right are the subject's."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut, chelsea
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.pipeline.detect import N_LANDMARKS, Detection, Detector, scores_by_name
+
+# MediaPipe's mesh: outer eye corners of the subject's right and left eye, mouth corners right and left.
+RIGHT_EYE, LEFT_EYE, RIGHT_MOUTH, LEFT_MOUTH = 33, 263, 61, 291
+EYES_AND_MOUTH = [RIGHT_EYE, LEFT_EYE, RIGHT_MOUTH, LEFT_MOUTH]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    with Detector() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return astronaut()
+
+
+@pytest.fixture(scope="module")
+def face(detector, photo) -> Detection:
+    (found,) = detector.detect(photo)
+    return found
+
+
+def error_px(found: Detection, expected_px: np.ndarray) -> float:
+    return float(np.linalg.norm(found.landmarks_px - expected_px, axis=1).mean())
+
+
+def test_types_and_ranges(face):
+    assert face.landmarks_px.shape == (N_LANDMARKS, 2) and face.depth.shape == (N_LANDMARKS,)
+    assert face.blendshape_scores.shape == (52,) and face.box_px.shape == (4,)
+    for array in (face.landmarks_px, face.depth, face.blendshape_scores, face.box_px, face.transform):
+        assert array is not None and array.dtype == np.float32 and np.isfinite(array).all()
+    assert face.transform is not None and face.transform.shape == (4, 4)
+    assert face.blendshape_scores.min() >= 0 and face.blendshape_scores.max() <= 1
+    assert face.score == 1.0
+
+
+def test_the_astronaut_is_where_she_is_and_smiles(face):
+    # Positions read by eye off the picture, enlarged under a grid.
+    expected = np.array([[193, 101], [259, 103], [204, 140], [246, 140]])
+    assert np.abs(face.landmarks_px[EYES_AND_MOUTH] - expected).max() < 5
+    scores = dict(zip(ARKIT_NAMES, face.blendshape_scores, strict=True))
+    assert scores["mouthSmileLeft"] > 0.6 and scores["mouthSmileRight"] > 0.6
+    assert scores["jawOpen"] < 0.2 and scores["eyeBlinkLeft"] < 0.3 and scores["tongueOut"] == 0.0
+
+
+def test_the_nose_is_nearer_than_the_ears(face):
+    nose_tip, right_ear, left_ear = face.depth[[1, 234, 454]]
+    assert nose_tip < min(right_ear, left_ear) - 10
+
+
+def test_left_and_right_are_the_subjects(detector, photo, face):
+    (mirrored,) = detector.detect(np.ascontiguousarray(photo[:, ::-1]))
+    for found in (face, mirrored):  # the subject's left is on the right of the image, mirrored or not
+        assert found.landmarks_px[LEFT_EYE, 0] > found.landmarks_px[RIGHT_EYE, 0]
+    swapped = mirrored.landmarks_px[[LEFT_EYE, RIGHT_EYE, LEFT_MOUTH, RIGHT_MOUTH]] * (-1, 1) + (512, 0)
+    assert np.abs(swapped - face.landmarks_px[EYES_AND_MOUTH]).max() < 4
+
+
+def test_a_mirrored_wink_changes_sides(detector, photo, face):
+    # Paint skin over the eye that is on the right of the image: the subject's left eye.
+    x, y = face.landmarks_px[[362, 263]].mean(axis=0).astype(int)
+    winking = photo.copy()
+    winking[y - 7 : y + 6, x - 14 : x + 14] = photo[y + 12, x]
+    blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+    left, right = detector.detect(winking)[0].blendshape_scores[blink]
+    assert left > 2 * right and left > 0.1
+    left, right = detector.detect(np.ascontiguousarray(winking[:, ::-1]))[0].blendshape_scores[blink]
+    assert right > 2 * left and right > 0.1
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_rotated_photos(detector, photo, face, quarter_turns):
+    (found,) = detector.detect(np.ascontiguousarray(np.rot90(photo, quarter_turns)))
+    x, y = face.landmarks_px.T
+    expected = {1: (y, 512 - x), 2: (512 - x, 512 - y), 3: (512 - y, x)}[quarter_turns]
+    assert error_px(found, np.stack(expected, axis=1)) < 4
+
+
+def test_a_face_that_fills_the_frame(detector, photo, face):
+    (found,) = detector.detect(np.ascontiguousarray(photo[84:172, 186:266]))
+    assert error_px(found, face.landmarks_px - (186, 84)) < 6
+
+
+def test_a_small_face_in_a_large_photo(detector, photo, face):
+    canvas = np.full((1900, 2500, 3), 90, np.uint8)
+    canvas[301:813, 703:1215] = photo
+    (found,) = detector.detect(canvas)
+    assert found.score < 1.0 and found.transform is None
+    assert error_px(found, face.landmarks_px + np.array([703, 301])) < 4
+    assert np.abs(found.depth - face.depth).max() < 15  # the same scale, whatever the tile
+
+
+def test_a_very_small_photo(detector, photo, face):
+    small = np.array(Image.fromarray(photo).resize((96, 96), Image.Resampling.LANCZOS))
+    (found,) = detector.detect(small)
+    assert error_px(found, face.landmarks_px * (96 / 512)) < 1.5
+
+
+def test_several_faces_largest_first_and_without_duplicates(photo):
+    small = np.array(Image.fromarray(photo).resize((360, 360)))
+    row = np.full((512, 512 + 360 + 512, 3), 60, np.uint8)
+    row[:, :512], row[:360, 512:872], row[:, 872:] = photo, small, photo[:, ::-1]
+    with Detector(max_faces=5) as several, Detector(max_faces=2) as pair:
+        faces, two = several.detect(row), pair.detect(row)
+    widths = [found.box_px[2] - found.box_px[0] for found in faces]
+    assert len(faces) == 3 and widths[2] < 0.8 * widths[1] and widths[1] <= widths[0] * 1.05
+    assert len(two) == 2
+
+
+def test_no_face(detector):
+    assert detector.detect(np.full((300, 400, 3), 90, np.uint8)) == []
+    assert detector.detect(np.zeros((1, 1, 3), np.uint8)) == []
+    assert detector.detect(chelsea()) == []  # a cat
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_wrong_arrays_are_refused(detector, wrong):
+    with pytest.raises(ValueError, match="H×W×3 uint8"):
+        detector.detect(wrong)
+
+
+def test_a_closed_detector_says_so(photo):
+    opened = Detector()
+    opened.close()
+    opened.close()
+    with pytest.raises(ValueError, match="closed"):
+        opened.detect(photo)
+
+
+@pytest.mark.parametrize("wrong", [{"max_faces": 0}, {"min_confidence": 1.5}])
+def test_wrong_options_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        Detector(**wrong)
+
+
+def test_a_missing_mediapipe_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(Smirk3dError, match="pip install mediapipe"):
+        Detector()
+
+
+def test_a_wrong_bundle_is_refused(tmp_path):
+    (tmp_path / "other.task").write_bytes(b"other")
+    with pytest.raises(Smirk3dError, match=r"other\.task: wrong content"):
+        Detector(tmp_path / "other.task")
+
+
+def test_scores_are_ordered_by_name():
+    categories = [
+        SimpleNamespace(category_name=name, score=k / 100) for k, name in enumerate(ARKIT_NAMES[:51])
+    ]
+    shuffled = [SimpleNamespace(category_name="_neutral", score=1.0), *reversed(categories)]
+    np.testing.assert_allclose(scores_by_name(shuffled, ARKIT_NAMES), [*np.arange(51) / 100, 0.0], atol=1e-7)
+    with pytest.raises(Smirk3dError, match=ARKIT_NAMES[0]):
+        scores_by_name(categories[1:], ARKIT_NAMES)
+
+
+def test_import_is_cheap_and_a_whole_run_prints_nothing():
+    script = """
+import sys
+import smirk3d.pipeline.detect as d
+assert not {"mediapipe", "torch", "cv2", "PIL"} & set(sys.modules), "heavy import"
+from skimage.data import astronaut
+detector = d.Detector()  # not closed: leaving the interpreter must be quiet, too
+assert detector.detect(astronaut())
+sys.stderr.write("own words\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "own words\n")

