@@ -67,7 +67,9 @@ class Face:
         return self.camera.project(np.asarray(points))
 
     def landmarks(
-        self, name: Literal["ibug68", "ibug68_static", "mediapipe"] = "ibug68", space: Literal["image", "head"] = "image"
+        self,
+        name: Literal["ibug68", "ibug68_static", "mediapipe"] = "ibug68",
+        space: Literal["image", "head"] = "image",
     ) -> np.ndarray:
         """Return landmarks of the mesh: (L, 2) pixels in the image, or (L, 3) metres in the head frame."""
         if space not in ("image", "head"):

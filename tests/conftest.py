@@ -26,7 +26,7 @@ def open_head() -> HeadModel:
 @pytest.fixture(scope="session")
 def landmark_head(open_head: HeadModel) -> HeadModel:
     """The open head with an arbitrary "ibug68" embedding, known to the tests."""
-    index = open_head.region_mask("face")[open_head.faces].all(dim=1).nonzero()[:, 0][:: 40][:68]
+    index = open_head.region_mask("face")[open_head.faces].all(dim=1).nonzero()[:, 0][::40][:68]
     embedding = LandmarkEmbedding(
         index, torch.tensor([[0.2, 0.3, 0.5]]).repeat(68, 1), torch.ones(68), torch.arange(68)
     )

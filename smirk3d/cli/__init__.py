@@ -1,0 +1,1 @@
+"""The command `smirk3d`: one file a subcommand."""

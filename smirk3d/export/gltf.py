@@ -1,19 +1,21 @@
 """glTF 2.0: the head as a character with named morph targets.
 
-glTF's frame is the head frame (right-handed, metres, +Y up, +Z out of the face), so the node has no transform: the
-character stands upright, and how the head was turned in the photo is written in the node's `extras`.
+glTF's frame is the head frame (right-handed, metres, +Y up, +Z out of the face), so the node has no
+transform: the character stands upright, and how the head was turned in the photo is written in the node's
+    `extras`.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pygltflib as gl
+import roma
+import torch
 
 from smirk3d.assets import atomic_path
 from smirk3d.export.gltf_buffer import BufferBuilder
@@ -25,8 +27,9 @@ from smirk3d.export.materials import (
     srgb_to_linear,
     vertex_colors,
 )
-from smirk3d.export.morphs import morph_targets, vertex_normals
+from smirk3d.export.morphs import morph_targets
 from smirk3d.face import Face
+from smirk3d.render.shading import vertex_normals
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
@@ -78,8 +81,9 @@ def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
 def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
     """Build a document with one mesh: a primitive for each material, and the same morph targets in each.
 
-    The base mesh is the neutral face; `mesh.weights` are this face's own, so viewers open it with its expression.
-    Offsets are those of `morph_targets`; colours, materials and the painted eyes those of `export.materials`.
+    The base mesh is the neutral face; `mesh.weights` are this face's own, so viewers open it with its
+    expression. Offsets are those of `morph_targets`; colours, materials and the painted eyes those of
+    `export.materials`.
 
     Args:
         face: The face.
@@ -112,8 +116,9 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
 
 
 def _surface(face: Face, offsets: np.ndarray) -> _Surface:
-    normals = vertex_normals(face.neutral_vertices, face.triangles)
-    moved = vertex_normals(face.neutral_vertices + offsets, face.triangles)
+    neutral, triangles = torch.from_numpy(face.neutral_vertices), torch.from_numpy(face.triangles)
+    normals = vertex_normals(neutral, triangles).numpy()
+    moved = vertex_normals(neutral + torch.from_numpy(offsets), triangles).numpy()
     colors = srgb_to_linear(vertex_colors(face.head))
     return _Surface(face.neutral_vertices, normals, colors, offsets, moved - normals)
 
@@ -124,8 +129,7 @@ def _corners(face: Face, part: MaterialPart, texture: Texture | None) -> _Corner
     if part.name == "eyes":
         uv, uv_index = eye_uv(head), vertices
     else:
-        textured = texture is not None and part.name == "skin"
-        uv = texture.uv if textured else head.uv.cpu().numpy()
+        uv = texture.uv if texture is not None and part.name == "skin" else head.uv.cpu().numpy()
         uv_index = head.faces_uv.cpu().numpy()[part.face_index]
     pairs = np.stack([vertices.ravel(), uv_index.ravel()], axis=1)
     unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
@@ -141,15 +145,16 @@ def _primitive(
         NORMAL=builder.add_attribute(surface.normals[rows]),
         # glTF counts v downwards from the top of the image.
         TEXCOORD_0=builder.add_attribute(corners.uv * (1, -1) + (0, 1)),
-        COLOR_0=builder.add_attribute(surface.colors_linear[rows]) if colored else None,
     )
+    if colored:
+        attributes.COLOR_0 = builder.add_attribute(surface.colors_linear[rows])
     positions = builder.add_sparse([offset[rows] for offset in surface.target_offsets], _STILL_M)
     normals = builder.add_sparse([offset[rows] for offset in surface.target_normals], _STILL_NORMAL)
     return gl.Primitive(
         attributes=attributes,
         indices=builder.add_indices(corners.triangles),
         material=material,
-        targets=[{"POSITION": p, "NORMAL": n} for p, n in zip(positions, normals, strict=True)],
+        targets=[gl.Attributes(POSITION=p, NORMAL=n) for p, n in zip(positions, normals, strict=True)],
     )
 
 
@@ -192,9 +197,6 @@ def _asset(face: Face) -> gl.Asset:
 
 
 def _node_extras(face: Face) -> dict[str, object]:
-    import roma
-    import torch
-
     quaternion = roma.rotmat_to_unitquat(torch.as_tensor(face.rotation, dtype=torch.float64))
     yaw, pitch, roll = face.angles_deg
     return {
@@ -202,7 +204,7 @@ def _node_extras(face: Face) -> dict[str, object]:
         "yaw_deg": round(yaw, 3),
         "pitch_deg": round(pitch, 3),
         "roll_deg": round(roll, 3),
-        "camera_matrix": json.loads(json.dumps(face.camera.matrix.tolist())),
+        "camera_matrix": face.camera.matrix.tolist(),
         "confidence": round(float(face.confidence), 4),
         "method": face.method,
     }

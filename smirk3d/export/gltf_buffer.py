@@ -63,7 +63,10 @@ class BufferBuilder:
         indices = [row.astype(dtype) for row in rows]
         values = [field[row].astype(np.float32) for field, row in zip(fields, rows, strict=True)]
         if not any(len(row) for row in rows):
-            return [self._append(_accessor(np.zeros_like(field, dtype=np.float32), bounds=True)) for field in fields]
+            return [
+                self._append(_accessor(np.zeros_like(field, dtype=np.float32), bounds=True))
+                for field in fields
+            ]
         index_view = self.add_bytes(b"".join(_padded(index) for index in indices))
         value_view = self.add_bytes(b"".join(value.tobytes() for value in values))
         accessors, index_offset, value_offset = [], 0, 0

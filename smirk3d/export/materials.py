@@ -45,7 +45,8 @@ class MaterialPart:
 def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     """Split a head's triangles by material; every triangle is in exactly one part, empty parts are left out.
 
-    Eyeballs, mouth and teeth exist on heads that have such regions; everything else, eye sockets included, is skin.
+    Eyeballs, mouth and teeth exist on heads that have such regions; everything else, eye sockets included,
+    is skin.
     """
     label = np.zeros(len(head.faces), dtype=np.int64)
     label[_triangles_in(head, "eyeballs")] = 1
@@ -59,9 +60,10 @@ def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
 def vertex_colors(head: HeadModel) -> np.ndarray:
     """Return a plain colour for every vertex: (V, 3) float32 sRGB in [0, 1].
 
-    Lips, mouth, tongue and teeth have their own; eyeballs have sclera, iris and pupil as finely as their vertices allow.
+    Lips, mouth, tongue and teeth have their own; eyeballs have sclera, iris and pupil as finely as their
+    vertices allow.
     """
-    colors = np.tile(np.float32(SKIN), (len(head.v_template), 1))
+    colors = np.tile(np.array(SKIN, dtype=np.float32), (len(head.v_template), 1))
     skin_edge = region(head, "face")
     colors[region(head, "eye_sockets") & ~skin_edge] = EYE_SOCKETS
     colors[region(head, "mouth_interior")] = MOUTH
@@ -77,8 +79,9 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
 def eye_uv(head: HeadModel) -> np.ndarray:
     """Return texture coordinates (V, 2) float32, v upwards, that put `eye_texture` on the eyeballs.
 
-    Equal-area projection around the gaze axis (+Z of the neutral head) through the eye joint: the pupil is at the
-    middle, the back of the eyeball at the rim of the inscribed circle. Vertices elsewhere get the white corner (0, 0).
+    Equal-area projection around the gaze axis (+Z of the neutral head) through the eye joint: the pupil is
+    at the middle, the back of the eyeball at the rim of the inscribed circle. Vertices elsewhere get the
+    white corner (0, 0).
     """
     uv = np.zeros((len(head.v_template), 2), dtype=np.float32)
     for mask, directions, _ in _eyeballs(head):
@@ -132,11 +135,11 @@ def region(head: HeadModel, name: str) -> np.ndarray:
 
 
 def _triangles_in(head: HeadModel, name: str) -> np.ndarray:
-    return region(head, name)[head.faces.cpu().numpy()].all(axis=1)
+    return np.all(region(head, name)[head.faces.cpu().numpy()], axis=1)
 
 
 def _eyeballs(head: HeadModel) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Return (vertex mask, directions (K, 3) from the joint, radius in metres) of each eyeball of the neutral head."""
+    """Return vertex mask, directions (K, 3) from the joint and radius in metres of each eyeball at rest."""
     template = head.v_template.detach().cpu().numpy().astype(np.float64)
     joints = head.J_regressor.detach().cpu().numpy().astype(np.float64) @ template
     found = []

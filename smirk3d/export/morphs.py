@@ -32,10 +32,10 @@ class MorphTargets:
 def morph_targets(face: Face) -> MorphTargets:
     """Return one target per expression component of the face's head.
 
-    A target is the head at weight 1 minus the neutral head. Gaze turns the eyeballs; a morph target can only move a
-    vertex along the straight chord of that turn, so between 0 and 1 an eyeball shrinks by at most 1 - cos(angle / 2),
-    about 2 % of its radius. Heads with a jaw joint or separate eyelids get one more target, `JOINTS_TARGET`,
-    with weight 1: whatever the components leave to reach `face.vertices`.
+    A target is the head at weight 1 minus the neutral head. Gaze turns the eyeballs; a morph target can only
+    move a vertex along the straight chord of that turn, so between 0 and 1 an eyeball shrinks by at most 1 -
+    cos(angle / 2), about 2 % of its radius. Heads with a jaw joint or separate eyelids get one more target,
+    `JOINTS_TARGET`, with weight 1: whatever the components leave to reach `face.vertices`.
     """
     head = face.head
     parameter = head.v_template
@@ -51,13 +51,3 @@ def morph_targets(face: Face) -> MorphTargets:
         offsets = np.concatenate([offsets, rest[None].astype(np.float32)])
         names, weights = (*names, JOINTS_TARGET), np.append(weights, np.float32(1))
     return MorphTargets(tuple(names), offsets, weights)
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Return smooth unit normals (..., V, 3), weighted by triangle area, of vertices (..., V, 3)."""
-    corners = torch.as_tensor(vertices)[..., torch.as_tensor(triangles), :]
-    areas = torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    total = torch.zeros(vertices.shape)
-    for corner in torch.as_tensor(triangles).T:
-        total.index_add_(-2, corner, areas)
-    return torch.nn.functional.normalize(total, dim=-1, eps=1e-20).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,15 @@ def face_arrays(face: Face) -> dict[str, np.ndarray]:
 
 
 def vertices_image(face: Face) -> np.ndarray:
-    """Return the mesh in image space, (V, 3) pixels: x right, y down, z smaller is nearer and 0 at the head's origin."""
+    """Return the mesh in image space, (V, 3) pixels: x right, y down; small z is near, 0 at the origin."""
     origin_depth_m = face.camera.depth(np.zeros((1, 3)))
     depth_px = (face.camera.depth(face.vertices) - origin_depth_m) * face.camera.scale_px_per_m
     return np.concatenate([face.project(face.vertices), depth_px[:, None]], axis=1)
 
 
 def save_json(face: Face, path: Path) -> None:
-    """Write the small fields of `face_arrays` as JSON; weights are objects by name, no number is NaN.
+    """Write the small fields of `face_arrays` as JSON; weights are objects by name, what is not a number is
+    null.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -75,7 +77,7 @@ def save_json(face: Face, path: Path) -> None:
         "focal_px": None if face.camera.focal_px is None else fields["focal_px"],
         "image_size": list(face.image_size),
         "method": face.method,
-        "residual_percent": float(face.residual_percent),
+        "residual_percent": None if math.isnan(face.residual_percent) else float(face.residual_percent),
         "head": face.head.data.name,
     }
     with atomic_path(path) as temporary:

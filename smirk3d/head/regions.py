@@ -62,7 +62,13 @@ def _part_masks(source: MakeHuman) -> dict[str, np.ndarray]:
         "tongue": ("helper-tongue", "tongue"),
         "lower_teeth": ("helper-lower-teeth",),
         "upper_teeth": ("helper-upper-teeth",),
-        "mouth_interior": ("mouth_cavity", "helper-tongue", "tongue", "helper-lower-teeth", "helper-upper-teeth"),
+        "mouth_interior": (
+            "mouth_cavity",
+            "helper-tongue",
+            "tongue",
+            "helper-lower-teeth",
+            "helper-upper-teeth",
+        ),
     }
     masks = {}
     for name, members in parts.items():

@@ -8,7 +8,7 @@ paints brows and lips where the first one found them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,16 @@ from torch import Tensor
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.data import HeadData
-from smirk3d.head.mediapipe_points import FACE_OVAL, IBUG68, LIPS_INNER, POINT_COUNT, SKIN_COUNT
+from smirk3d.head.mediapipe_points import FACE_OVAL, IBUG68, LIPS_INNER, MIRROR, POINT_COUNT, SKIN_COUNT
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.detect import Detector
-from smirk3d.render.portrait import Light, PortraitPainter, orthographic_view, random_appearance, random_background
+from smirk3d.render.portrait import (
+    Light,
+    PortraitPainter,
+    orthographic_view,
+    random_appearance,
+    random_background,
+)
 from smirk3d.render.rasterize import rasterize
 from smirk3d.types import FaceParams, LandmarkEmbedding
 
@@ -29,6 +35,12 @@ FACE_SHARE = 0.62
 """Share of the picture's height that the face takes."""
 FULL_TRUST_SPREAD_M = 0.0015
 """Spread of the marks at which the trust in a point has fallen to one half."""
+CANDIDATES = 48
+"""Triangles per point among which the closest is sought."""
+MIDLINE_STRETCH = 20.0
+"""Sideways distances count this many times for points of the middle line, which keeps them there."""
+MAX_BESIDE_PX = 4.0
+"""Marks farther than this from the surface that they belong to do not count."""
 GRAZING_COSINE = 0.25
 """Marks on surface that is seen at a flatter angle than this do not count."""
 
@@ -37,12 +49,12 @@ GRAZING_COSINE = 0.25
 class EmbedConfig:
     """How a mesh is shown to the detector."""
 
-    size: int = 384
+    size: int = 256
     """Side of a picture in pixels."""
-    yaws_deg: tuple[float, ...] = (-30.0, -15.0, 0.0, 15.0, 30.0)
-    pitches_deg: tuple[float, ...] = (-12.0, 0.0, 12.0)
-    identities: int = 4
-    """Random people, beside the mean one."""
+    views_deg: tuple[tuple[float, float], ...] = ((-28, 0), (-14, 8), (0, -8), (0, 8), (14, -8), (28, 0))
+    """Yaw and pitch of each view."""
+    identities: tuple[int, int] = (0, 3)
+    """Random people in each pass, beside the mean one; the first pass shows closed mouths only."""
     seed: int = 0
 
 
@@ -58,7 +70,10 @@ class _Shown:
 
 
 def embed_landmarks(
-    data: HeadData, detector: Detector, config: EmbedConfig | None = None, report: Callable[[str], None] = lambda _: None
+    data: HeadData,
+    detector: Detector,
+    config: EmbedConfig | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> HeadData:
     """Return the head with "mediapipe" and "ibug68" embeddings.
 
@@ -73,27 +88,32 @@ def embed_landmarks(
     head = HeadModel(replace(data, landmarks={}))
     for step, name in enumerate(("plain skin", "painted brows and lips")):
         report(f"embedding landmarks, pass {step + 1} of 2 ({name})")
-        embedding = _one_pass(head, detector, config, seed=config.seed + step)
+        generator = torch.Generator().manual_seed(config.seed + step)
+        embedding = _one_pass(head, detector, config, config.identities[step], generator)
         landmarks = {"mediapipe": embedding, "ibug68": embedding.take(torch.tensor(IBUG68))}
         head = HeadModel(replace(data, landmarks=landmarks))
     return head.data
 
 
-def _one_pass(head: HeadModel, detector: Detector, config: EmbedConfig, seed: int) -> LandmarkEmbedding:
+def _one_pass(
+    head: HeadModel, detector: Detector, config: EmbedConfig, identities: int, generator: torch.Generator
+) -> LandmarkEmbedding:
     painter = PortraitPainter(head)
-    generator = torch.Generator().manual_seed(seed)
     skin, eyeballs = _target_faces(head)
     marks, trusted, shown_count = [], [], 0
-    for params, open_mouth in _people(head, config, generator):
-        for yaw in config.yaws_deg:
-            for pitch in config.pitches_deg:
-                shown_count += 1
-                shown, picture = _show(painter, params, open_mouth, (yaw, pitch), config.size, generator)
-                faces = detector.detect(picture)
-                if faces:
-                    points, good = _carry_back(shown, faces[0].landmarks_px, config.size, skin, eyeballs)
-                    marks.append(points)
-                    trusted.append(good)
+    for params, open_mouth in _people(head, identities, generator):
+        if open_mouth and not identities:
+            continue
+        for view_deg in config.views_deg:
+            shown_count += 1
+            shown, picture = _show(painter, params, open_mouth, view_deg, config.size, generator)
+            faces = detector.detect(picture)
+            if faces:
+                points, good = _carry_back(
+                    shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs)
+                )
+                marks.append(points)
+                trusted.append(good)
     if len(marks) < shown_count / 3:
         raise Smirk3dError(
             f"head {data_name(head)}: a face was found in only {len(marks)} of {shown_count} pictures of the mesh; "
@@ -110,21 +130,24 @@ def data_name(head: HeadModel) -> str:
 
 
 def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
-    """Return the triangles (K, 3) that may carry skin points and those that may carry iris points."""
+    """Return which triangles (F,) may carry skin points and which may carry iris points."""
     regions = head.data.regions
     inside = torch.zeros(len(head.v_template), dtype=torch.bool)
     for name in ("eyeballs", "mouth_interior", "eye_sockets"):
         if name in regions:
             inside |= head.region_mask(name)
     # Vertices on a rim belong to both sides, so a triangle is inside only with all of its corners.
-    skin = head.faces[~inside[head.faces].all(dim=1)]
-    eyeballs = head.region_faces("eyeballs") if "eyeballs" in regions else skin
-    return skin, eyeballs
+    skin = ~inside[head.faces].all(dim=1)
+    if "eyeballs" not in regions:
+        return skin, skin
+    return skin, head.region_mask("eyeballs")[head.faces].all(dim=1)
 
 
-def _people(head: HeadModel, config: EmbedConfig, generator: torch.Generator):
+def _people(
+    head: HeadModel, identities: int, generator: torch.Generator
+) -> Iterator[tuple[FaceParams, bool]]:
     """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
-    for person in range(config.identities + 1):
+    for person in range(identities + 1):
         shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
         yield FaceParams(shape=shape), False
         if "jawOpen" in head.expression_names:
@@ -161,14 +184,19 @@ def _show(
 
 
 def _carry_back(
-    shown: _Shown, landmarks_px: np.ndarray, size: int, skin: Tensor, eyeballs: Tensor
+    shown: _Shown, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the marks as points (478, 3) relative to the neutral mesh, and which of them count (478,)."""
+    """Return the marks as points (478, 3) on the neutral mesh, and which of them count (478,) bool.
+
+    `targets` are the triangles for skin points and for iris points; whatever hides them in the picture does.
+    """
     points_px = torch.from_numpy(np.ascontiguousarray(landmarks_px)).float()
+    ndc = torch.cat([shown.vertices_px / size * 2 - 1, shown.depth[:, None]], dim=1)
+    face_index = rasterize(ndc[None], faces, size).face_index[0]
     places = torch.empty(POINT_COUNT, 4, dtype=torch.float32)
     index = torch.arange(POINT_COUNT)
-    for faces, chosen in ((skin, index < SKIN_COUNT), (eyeballs, index >= SKIN_COUNT)):
-        places[chosen] = _seen_surface(shown, points_px[chosen], size, faces)
+    for target, chosen in zip(targets, (index < SKIN_COUNT, index >= SKIN_COUNT)):
+        places[chosen] = _seen_surface(shown, points_px[chosen], face_index, faces, target)
     good = places[:, 3] > GRAZING_COSINE
     if not shown.open_mouth:
         # With closed lips the two rims coincide, and which of them is seen is chance.
@@ -176,14 +204,20 @@ def _carry_back(
     return places[:, :3], good
 
 
-def _seen_surface(shown: _Shown, points_px: Tensor, size: int, faces: Tensor) -> Tensor:
-    """Return (N, 4): where on the neutral mesh the surface seen at each pixel lies, and its cosine to the view.
+def _seen_surface(
+    shown: _Shown, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor
+) -> Tensor:
+    """Return (N, 4): where on the neutral mesh the target surface seen at each pixel lies, and its cosine to the view.
 
-    A point beside the surface takes the nearest covered pixel.
+    A point beside the surface takes the nearest pixel (of a window around all points) that shows it.
     """
-    ndc = torch.cat([shown.vertices_px / size * 2 - 1, shown.depth[:, None]], dim=1)
-    face_index = rasterize(ndc[None], faces, size).face_index[0]
-    rows, columns = torch.nonzero(face_index >= 0, as_tuple=True)
+    low, high = points_px.min(0).values - 16, points_px.max(0).values + 16
+    window = face_index.new_zeros(face_index.shape, dtype=torch.bool)
+    x0, y0, x1, y1 = (int(v) for v in torch.cat([low, high]).clamp(0, len(face_index)))
+    window[y0:y1, x0:x1] = True
+    rows, columns = torch.nonzero((face_index >= 0) & target[face_index.clamp_min(0)] & window, as_tuple=True)
+    if not len(rows):
+        return points_px.new_zeros(len(points_px), 4)
     centers = torch.stack([columns, rows], dim=1) + 0.5
     nearest = torch.cdist(points_px, centers).argmin(dim=1)
     seen = faces[face_index[rows[nearest], columns[nearest]]]
@@ -193,7 +227,7 @@ def _seen_surface(shown: _Shown, points_px: Tensor, size: int, faces: Tensor) ->
     place = (barycentric[..., None] * shown.neutral[seen]).sum(1)
     a, b, c = shown.camera_frame[seen].unbind(1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
-    beside = (points_px - centers[nearest]).norm(dim=1) > 3.0
+    beside = (points_px - centers[nearest]).norm(dim=1) > MAX_BESIDE_PX
     cosine = torch.where(beside, normal.new_zeros(()), normal[:, 2].abs())
     return torch.cat([place, cosine[:, None]], dim=1)
 
@@ -227,58 +261,41 @@ def _fix_to_surface(
 ) -> LandmarkEmbedding:
     """Make the points symmetric and return them as barycentric points of the nearest triangles."""
     flip = middle.new_tensor([-1.0, 1.0, 1.0])
-    mirror = torch.cat([_partners(middle[:SKIN_COUNT]), SKIN_COUNT + _iris_partners(middle[SKIN_COUNT:])])
+    mirror = torch.tensor(MIRROR)
     middle = (middle + middle[mirror] * flip) / 2
     spread = torch.maximum(spread, spread[mirror])
     face_index = torch.empty(POINT_COUNT, dtype=torch.int64)
     barycentric = torch.empty(POINT_COUNT, 3)
     index = torch.arange(POINT_COUNT)
-    for faces, chosen in ((skin, index < SKIN_COUNT), (eyeballs, index >= SKIN_COUNT)):
-        row, weights = closest_on_mesh(middle[chosen], head.v_template, faces)
-        face_index[chosen] = _row_in(head.faces, faces[row])
+    is_skin, is_middle = index < SKIN_COUNT, mirror == index
+    groups = ((skin, is_skin & ~is_middle, 1.0), (skin, is_middle, MIDLINE_STRETCH), (eyeballs, ~is_skin, 1.0))
+    for target, chosen, stretch in groups:
+        space = middle.new_tensor([stretch, 1.0, 1.0])
+        row, weights = closest_on_mesh(middle[chosen] * space, head.v_template * space, head.faces[target])
+        face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
     weight = 1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)
     weight[list(FACE_OVAL)] = weight[list(FACE_OVAL)].clamp_max(0.15)
     return LandmarkEmbedding(face_index, barycentric, weight.clamp(0.02, 1.0), mirror)
 
 
-def _partners(points: Tensor) -> Tensor:
-    """Return (L,) the point nearest to each point's mirror image, made one-to-one by mutual choice."""
-    distance = torch.cdist(points * points.new_tensor([-1.0, 1.0, 1.0]), points)
-    distance = distance + distance.T
-    nearest = distance.argmin(dim=1)
-    mutual = nearest[nearest] == torch.arange(len(points))
-    return torch.where(mutual, nearest, torch.arange(len(points)))
-
-
-def _iris_partners(points: Tensor) -> Tensor:
-    """Return (10,) partners of the iris points: centre to centre, rim point to the nearest mirrored one."""
-    flipped = points * points.new_tensor([-1.0, 1.0, 1.0])
-    partner = torch.arange(10)
-    for own, other in ((0, 5), (5, 0)):
-        partner[own] = other
-        rim = torch.cdist(flipped[own + 1 : own + 5], points[other + 1 : other + 5]).argmin(dim=1)
-        partner[own + 1 : own + 5] = other + 1 + rim
-    return partner
-
-
-def _row_in(faces: Tensor, wanted: Tensor) -> Tensor:
-    """Return the row in `faces` (F, 3) of each triangle of `wanted` (N, 3)."""
-    rows = {tuple(face): row for row, face in enumerate(faces.tolist())}
-    return torch.tensor([rows[tuple(face)] for face in wanted.tolist()])
-
-
 def closest_on_mesh(points: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row in `faces` (N,) and the barycentric coordinates (N, 3) of the surface point closest to each.
+
+    Only the triangles with the nearest centres are looked at, which is exact for meshes of even fineness.
 
     Args:
         points: (N, 3). vertices: (V, 3). faces: (F, 3) int64.
     """
-    import trimesh
+    from trimesh.triangles import closest_point, points_to_barycentric
 
-    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
-    near, _, rows = trimesh.proximity.closest_point_naive(mesh, points.numpy())
-    corners = mesh.triangles[rows]
-    barycentric = trimesh.triangles.points_to_barycentric(corners, near).clip(0, 1)
+    corners = vertices[faces]
+    near = torch.cdist(points, corners.mean(1)).topk(min(CANDIDATES, len(faces)), largest=False).indices
+    candidates = corners[near].flatten(0, 1).double().numpy()
+    repeated = points.repeat_interleave(near.shape[1], dim=0).double().numpy()
+    closest = closest_point(candidates, repeated)
+    distance = np.linalg.norm(closest - repeated, axis=1).reshape(len(points), -1)
+    best = distance.argmin(axis=1) + np.arange(len(points)) * near.shape[1]
+    barycentric = points_to_barycentric(candidates[best], closest[best]).clip(0, 1)
     barycentric /= barycentric.sum(axis=1, keepdims=True)
-    return torch.from_numpy(np.asarray(rows)).long(), torch.from_numpy(barycentric).float()
+    return near.flatten()[torch.from_numpy(best)], torch.from_numpy(barycentric).float()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from types import TracebackType
 from typing import Any, Protocol, TextIO
 
 from smirk3d.assets import printable
@@ -36,8 +35,8 @@ class Progress(Protocol):
 
 def progress(total: int, stream: TextIO | None = None) -> Progress:
     """Return the display that suits the stream, by default standard error."""
-    stream = sys.stderr if stream is None else stream
-    return BarProgress(total, stream) if stream.isatty() else LineProgress(total, stream)
+    target = stream or sys.stderr
+    return BarProgress(total, target) if target.isatty() else LineProgress(total, target)
 
 
 class LineProgress:
@@ -96,9 +95,7 @@ class BarProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._bar.stop()
 
     def advance(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -68,8 +67,8 @@ def draw(  # noqa: PLR0913 - all optional and by keyword
         colors: (V,3) or (B,V,3) float RGB in [0,1].
         face_colors: (F,3) float RGB in [0,1].
         texture: Texture with as many faces as `faces`.
-        shading_vertices: (B,V,3) float, y up and z towards the viewer, from which normals are taken; None paints
-            the plain colours without light.
+        shading_vertices: (B,V,3) float, y up and z towards the viewer, from which normals are taken;
+            None paints the plain colours without light.
         lights: Lights in the frame of `shading_vertices`.
         specular: Highlight, or None for a matt surface.
         w: (B,V) float camera depth for a perspective image.
@@ -113,10 +112,8 @@ def _sample(fragments: Fragments, texture: Texture) -> Tensor:
 def _light(
     fragments: Fragments, color: Tensor, normals: Tensor, faces: Tensor, look: tuple[Lights, Specular | None]
 ) -> Tensor:
-    """(B,H,W,3) lit colours under Phong shading: normals (B,V,3) are interpolated and made unit at every pixel."""
+    """(B,H,W,3) lit colours under Phong shading: normals (B,V,3) are interpolated, then made unit again."""
     lights, specular = look
     normal = functional.normalize(interpolate(fragments, normals, faces), dim=-1)
     lit = color * shade(normal, lights)[..., None]
     return lit if specular is None else lit + highlight(normal, lights, specular)[..., None]
-
-

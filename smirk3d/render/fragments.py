@@ -37,15 +37,37 @@ def interpolate(fragments: Fragments, attributes: Tensor, faces: Tensor) -> Tens
     Args:
         fragments: The visible surface, B images.
         attributes: (B,V,C) or (V,C) float, one row a vertex; the latter is shared by the batch.
-        faces: (F,3) int, rows of `attributes` for every rasterised face. It may differ from the rasterised faces
-            (texture corners, for instance) as long as face k is the same triangle.
+        faces: (F,3) int, rows of `attributes` for every rasterised face. It may differ from the rasterised
+            faces (texture corners, for instance) as long as face k is the same triangle.
 
     Returns:
         (B,H,W,C) float, 0 in the background. Differentiable in the attributes and the barycentric weights.
     """
+    pixel, values = interpolate_covered(fragments, attributes, faces)
+    return to_image(fragments, pixel, values)
+
+
+def interpolate_covered(fragments: Fragments, attributes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """`interpolate` for the N covered pixels only, to work on them before they become an image.
+
+    Args:
+        fragments: The visible surface, B images.
+        attributes: (B,V,C) or (V,C) float.
+        faces: (F,3) int.
+
+    Returns:
+        (N,) int64, covered pixels as indices into the flattened (B,H,W), and (N,C) float, their values.
+    """
     pixel, corners = _covered_corners(fragments.face_index, attributes, faces)
     weights = _rows(fragments.barycentric.to(attributes.dtype).reshape(-1, 3), pixel)
-    return _scatter(pixel, _weighted_sum(weights, corners), fragments.face_index.shape)
+    return pixel, _weighted_sum(weights, corners)
+
+
+def to_image(fragments: Fragments, pixel: Tensor, values: Tensor) -> Tensor:
+    """(B,H,W,C) image with values (N,C) at the flat pixels (N,) of `interpolate_covered`, and 0 elsewhere."""
+    shape = fragments.face_index.shape
+    image = values.new_zeros(shape.numel(), values.shape[-1]).index_copy_(0, pixel, values)
+    return image.reshape(*shape, values.shape[-1])
 
 
 def recompute_barycentric(
@@ -53,7 +75,7 @@ def recompute_barycentric(
 ) -> Tensor:
     """Barycentric weights of the visible faces as a differentiable function of the vertices.
 
-    The choice of the face is held fixed, so the gradient lives inside the visible surface and the silhouette has none.
+    The choice of the face is held fixed: the gradient lives inside the visible surface, the silhouette has none.
 
     Args:
         fragments: The visible surface, B images.
@@ -74,11 +96,11 @@ def recompute_barycentric(
     areas = torch.stack([_cross2d(b, c), _cross2d(c, a), _cross2d(a, b)], dim=1)
     if w is not None:
         areas = areas / corners[..., 2]
-    return _scatter(pixel, areas / areas.sum(dim=1, keepdim=True), fragments.face_index.shape)
+    return to_image(fragments, pixel, areas / areas.sum(dim=1, keepdim=True))
 
 
 def _weighted_sum(weights: Tensor, corners: Tensor) -> Tensor:
-    """(N,C) combinations of corners (N,3,C) by weights (N,3); spelt out, which beats a batched product threefold."""
+    """(N,C) combinations of corners (N,3,C) by weights (N,3): faster spelt out than as a batched product."""
     first, second, third = weights[..., None].unbind(dim=1)
     return first * corners[:, 0] + second * corners[:, 1] + third * corners[:, 2]
 
@@ -101,12 +123,6 @@ def _covered_corners(face_index: Tensor, attributes: Tensor, faces: Tensor) -> t
 def _rows(table: Tensor, index: Tensor) -> Tensor:
     """(N,C) rows of a table; `embedding` has the fastest forward and backward pass of all ways on a CPU."""
     return torch.nn.functional.embedding(index, table)
-
-
-def _scatter(pixel: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
-    """(B,H,W,C) image that has values (N,C) at the flat pixels (N,) and 0 elsewhere."""
-    image = values.new_zeros(shape.numel(), values.shape[-1]).index_copy(0, pixel, values)
-    return image.reshape(*shape, values.shape[-1])
 
 
 def _pixel_centers(pixel: Tensor, height: int, width: int, like: Tensor) -> Tensor:

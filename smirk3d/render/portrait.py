@@ -22,6 +22,8 @@ Color = tuple[float, float, float]
 SUPERSAMPLE = 2
 IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0025
+BROW_REACH_M = 0.05
+"""No part of a brow is farther than this from its middle."""
 MARKS = ("lips", "mouth_interior", "tongue", "teeth", "eyeballs", "eye_sockets", "scalp")
 
 
@@ -89,7 +91,9 @@ class PortraitPainter:
         self.head = head
         self.rest = head.v_template
         self.marks = torch.stack([self._mark(name) for name in MARKS], dim=1)
-        self.brows = [_brow_line(head, ring) for ring in (BROW_RIGHT, BROW_LEFT)] if self._has_landmarks else []
+        self.brows = (
+            [_brow_line(head, ring) for ring in (BROW_RIGHT, BROW_LEFT)] if self._has_landmarks else []
+        )
         if self._has_landmarks and not self.marks[:, MARKS.index("lips")].any():
             self.marks[:, MARKS.index("lips")] = _lip_mark(head)
         self.eyes = self._eye_frames()
@@ -144,22 +148,25 @@ class PortraitPainter:
         color = blend(color, look.hair, look.hair_strength * _step(mark["scalp"], 0.5, 0.25))
         color = blend(color, look.lips, look.lip_strength * _step(mark["lips"], 0.5, 0.25))
         for line in self.brows:
-            inside = _brow_mask(rest, line, look.brow_width)
-            color = blend(color, look.brows, look.brow_strength * inside)
+            near = torch.nonzero((rest - line[2, :3]).norm(dim=1) < BROW_REACH_M)[:, 0]
+            inside = _brow_mask(rest[near], line, look.brow_width)
+            color[near] = blend(color[near], look.brows, look.brow_strength * inside)
         color = blend(color, (0.25, 0.10, 0.09), (mark["mouth_interior"] > 0.99).float())
         color = blend(color, (0.70, 0.36, 0.36), (mark["tongue"] > 0.5).float())
         color = blend(color, look.teeth, (mark["teeth"] > 0.5).float())
         color = blend(color, (0.45, 0.25, 0.22), (mark["eye_sockets"] > 0.99).float())
         color = blend(color, look.sclera, (mark["eyeballs"] > 0.5).float())
+        on_eye = torch.nonzero(mark["eyeballs"] > 0.5)[:, 0]
         for pole in self.eyes:
-            distance = (rest - pole).norm(dim=1)
-            on_eye = mark["eyeballs"] > 0.5
-            color = blend(color, look.iris, on_eye * _step(-distance, -IRIS_RADIUS_M, 0.0004))
-            color = blend(color, (0.03, 0.03, 0.03), on_eye * _step(-distance, -PUPIL_RADIUS_M, 0.0003))
+            distance = (rest[on_eye] - pole).norm(dim=1)
+            ring = blend(color[on_eye], look.iris, _step(-distance, -IRIS_RADIUS_M, 0.0004))
+            color[on_eye] = blend(ring, (0.03, 0.03, 0.03), _step(-distance, -PUPIL_RADIUS_M, 0.0003))
         return color
 
 
-def orthographic_view(vertices: Tensor, rotmat: Tensor, scale: float, center: tuple[float, float] = (0, 0)) -> View:
+def orthographic_view(
+    vertices: Tensor, rotmat: Tensor, scale: float, center: tuple[float, float] = (0, 0)
+) -> View:
     """Return the scaled orthographic view of a head.
 
     Args:
@@ -215,7 +222,9 @@ def random_appearance(generator: torch.Generator) -> Appearance:
 def random_light(generator: torch.Generator) -> Light:
     """Return a random light from the front half of the sphere."""
     draw = torch.rand(5, generator=generator).tolist()
-    direction = torch.randn(3, generator=generator) * torch.tensor([1.0, 0.7, 0.3]) + torch.tensor([0, 0.3, 1.0])
+    direction = torch.randn(3, generator=generator) * torch.tensor([1.0, 0.7, 0.3]) + torch.tensor(
+        [0, 0.3, 1.0]
+    )
     direct = 0.3 + 0.5 * draw[0]
     return Light(direction, direct, 0.25 * draw[1], 0.95 - direct + 0.2 * (draw[2] - 0.5), 0.25 * draw[3])
 

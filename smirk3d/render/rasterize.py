@@ -1,7 +1,8 @@
 """The one door to the rasterisers.
 
-Image space: x' right and y' down in [-1,1], smaller z nearer. The centre of column c is x' = (2c+1)/W - 1, rows
-likewise. Back faces are drawn, an edge belongs to both of its triangles, and of equally near faces the first wins.
+Image space: x' right and y' down in [-1,1], smaller z nearer. The centre of column c is x' = (2c+1)/W - 1,
+rows likewise. Back faces are drawn, an edge belongs to both of its triangles, and of equally near faces the
+first wins.
 """
 
 from __future__ import annotations
@@ -27,23 +28,24 @@ def rasterize(
 ) -> Fragments:
     """Find the face that every pixel shows.
 
-    Faces without area or with a corner that is not finite are skipped. There is no near clipping; with `w`, faces
-    that have a corner at or behind the camera are skipped.
+    Faces without area or with a corner that is not finite are skipped. There is no near clipping; with `w`,
+    faces that have a corner at or behind the camera are skipped.
 
     Args:
-        vertices_ndc: (B,V,3) float, image space. With `w`, x' and y' are already divided by the depth, and z is any
-            affine function of the camera depth.
+        vertices_ndc: (B,V,3) float, image space. With `w`, x' and y' are already divided by the depth, and z
+            is any affine function of the camera depth.
         faces: (F,3) int, vertex indices, shared by the batch.
         size: Pixels a side, or (height, width).
         w: (B,V) float, camera depth of a perspective image, > 0 in front; None for an orthographic image.
         backend: "warp" (CPU and CUDA, float32 inside) or "reference" (plain torch, any dtype, slow).
 
     Returns:
-        Fragments of B images. Where the vertices require a gradient, `barycentric` and `depth` are differentiable
-        in them for the visible faces.
+        Fragments of B images. Where the vertices require a gradient, `barycentric` and `depth` are
+        differentiable in them for the visible faces.
 
     Raises:
-        ValueError: Shapes do not fit, the size is not positive, a face names no vertex, or the backend is unknown.
+        ValueError: Shapes do not fit, the size is not positive, a face names no vertex, or the backend is
+            unknown.
     """
     height, width = (size, size) if isinstance(size, int) else size
     _check(vertices_ndc, faces, (height, width), w)
@@ -55,10 +57,16 @@ def rasterize(
         raise ValueError(f"unknown backend {backend!r}: choose 'warp' or 'reference'")
     fragments = implementation(vertices_ndc, faces, (height, width), w)
     needs_grad = vertices_ndc.requires_grad or (w is not None and w.requires_grad)
-    return _attach_gradient(fragments, vertices_ndc, faces, w) if needs_grad and torch.is_grad_enabled() else fragments
+    return (
+        _attach_gradient(fragments, vertices_ndc, faces, w)
+        if needs_grad and torch.is_grad_enabled()
+        else fragments
+    )
 
 
-def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None) -> Fragments:
+def _attach_gradient(
+    fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None
+) -> Fragments:
     """The same fragments with weights and depth as functions of the vertices."""
     fragments = replace(fragments, barycentric=recompute_barycentric(fragments, vertices_ndc, faces, w))
     depth = interpolate(fragments, vertices_ndc[..., 2:], faces)[..., 0]
@@ -67,7 +75,9 @@ def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, 
 
 def _check(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None) -> None:
     if vertices_ndc.ndim != 3 or vertices_ndc.shape[-1] != 3 or not vertices_ndc.is_floating_point():
-        raise ValueError(f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}")
+        raise ValueError(
+            f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}"
+        )
     if faces.ndim != 2 or faces.shape[-1] != 3 or faces.is_floating_point():
         raise ValueError(f"faces must be int (F,3), got {faces.dtype} {tuple(faces.shape)}")
     if w is not None and w.shape != vertices_ndc.shape[:2]:

@@ -1,6 +1,6 @@
 """Rasteriser in plain torch: slow and obvious, the yardstick for the fast one.
 
-For a chunk of faces at a time it solves, for every pixel centre p, p = a + u (b - a) + v (c - a) by Cramer's rule.
+For a chunk of faces at a time it solves p = a + u (b - a) + v (c - a) for every pixel centre p by Cramer's rule.
 A point lies in the triangle when u, v and 1 - u - v are not negative.
 """
 
@@ -19,7 +19,9 @@ def rasterize_reference(
 ) -> Fragments:
     """Rasterise in the dtype of the vertices by testing all faces against all pixels; see `rasterize`."""
     images = [
-        _rasterize_one(vertices_ndc[image].detach(), faces.long(), size, None if w is None else w[image].detach())
+        _rasterize_one(
+            vertices_ndc[image].detach(), faces.long(), size, None if w is None else w[image].detach()
+        )
         for image in range(len(vertices_ndc))
     ]
     if not images:
@@ -55,7 +57,7 @@ def _rasterize_one(
 
 
 def _solve(points: Tensor, corners: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (K,H,W,3) of pixel centres (H,W,2) in triangles (K,3,3) with depths (K,3), and (K,H,W) coverage."""
+    """Weights (K,H,W,3) of pixel centres (H,W,2) in triangles (K,3,3), depths (K,3); coverage (K,H,W)."""
     a, b, c = (corner[:, None, None, :2] for corner in corners.unbind(dim=1))
     ab, ac, ap = b - a, c - a, points - a
     determinant = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]

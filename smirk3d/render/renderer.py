@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from smirk3d.render.fragments import Fragments, interpolate
+from smirk3d.render.fragments import Fragments, interpolate_covered, to_image
 from smirk3d.render.rasterize import Backend, rasterize
 from smirk3d.render.shading import METHOD_LIGHTS, shade, vertex_normals
 
@@ -71,20 +71,21 @@ class Renderer:
             region: Which faces to draw; "head" is all of them.
 
         Returns:
-            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals come from the
-            untransformed vertices and the drawn faces only, and are not normalised after interpolation: the released
-            networks were trained on images made this way.
+            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals come from
+            the untransformed vertices and the drawn faces only, and are not normalised after interpolation: the
+            released networks were trained on images made this way.
         """
         faces = self.head.region_faces(region).to(vertices.device)
         projected = project_orthographic(vertices, camera)
         fragments = rasterize(projected, faces, self.size, backend=self.backend)
-        normals = interpolate(fragments, vertex_normals(vertices, faces), faces)
+        pixel, normals = interpolate_covered(fragments, vertex_normals(vertices, faces), faces)
         grey = ALBEDO * shade(normals, METHOD_LIGHTS)
+        shaded = to_image(fragments, pixel, torch.cat([normals, grey[:, None]], dim=-1)).movedim(-1, 1)
         return RenderOutput(
-            image=grey[:, None].expand(-1, 3, -1, -1),
+            image=shaded[:, 3:].expand(-1, 3, -1, -1),
             mask=fragments.mask[:, None],
             depth=fragments.depth[:, None],
-            normals=normals.movedim(-1, 1),
+            normals=shaded[:, :3],
             fragments=fragments,
         )
 

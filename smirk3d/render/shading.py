@@ -75,7 +75,7 @@ def shade(normals: Tensor, lights: Lights = METHOD_LIGHTS) -> Tensor:
     """Diffuse light that reaches a surface: ambient + mean over lights of intensity · max(0, n·l).
 
     Args:
-        normals: (...,3) float, taken as they are; interpolated normals, a little short of unit, are not normalised.
+        normals: (...,3) float, taken as they are; interpolated normals, a little short, are not normalised.
         lights: Lights in the frame of the normals.
 
     Returns:
@@ -84,7 +84,9 @@ def shade(normals: Tensor, lights: Lights = METHOD_LIGHTS) -> Tensor:
     Source: Lambert's law; the lights of the released checkpoint's renderer by default.
     """
     directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
-    return functional.relu(normals @ directions.T) @ (intensity / len(intensity)) + lights.ambient
+    # Lights along the rows: a product with few columns is six times slower on a CPU.
+    cosine = functional.relu(directions @ normals.reshape(-1, 3).T)
+    return (intensity / len(intensity) @ cosine).reshape(normals.shape[:-1]) + lights.ambient
 
 
 def highlight(normals: Tensor, lights: Lights, specular: Specular) -> Tensor:
@@ -96,8 +98,8 @@ def highlight(normals: Tensor, lights: Lights, specular: Specular) -> Tensor:
         specular: Strength and exponent.
 
     Returns:
-        (...) float radiance, >= 0: strength · mean of intensity · max(0, n·h)^shininess over the lights that the
-        surface faces, h half-way between light and viewer.
+        (...) float radiance, >= 0: strength · mean of intensity · max(0, n·h)^shininess over the lights that
+        the surface faces, h half-way between light and viewer.
 
     Source: Blinn 1977, Models of light reflection for computer synthesized pictures.
     """

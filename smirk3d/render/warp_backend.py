@@ -6,6 +6,10 @@ The comparison of packed values settles equal depths: the lowest face index wins
 All arithmetic is float32.
 """
 
+# Kernel bodies are Warp's language, not Python: its stubs do not describe them to a type checker.
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
 import functools
@@ -50,13 +54,13 @@ def ordered_bits(value: float):
 
 @wp.func
 def first_pixel(ndc: float, size: int):
-    """Index of the first pixel centre at or after a coordinate, clamped to the image; the slack covers rounding."""
+    """Index of the first pixel centre at or after a coordinate, in the image; the slack covers rounding."""
     return int(wp.clamp(wp.ceil((ndc + 1.0) * 0.5 * float(size) - 0.51), 0.0, float(size)))
 
 
 @wp.func
 def last_pixel(ndc: float, size: int):
-    """Index of the last pixel centre at or before a coordinate, clamped to the image; the slack covers rounding."""
+    """Index of the last pixel centre at or before a coordinate, in the image; the slack covers rounding."""
     return int(wp.clamp(wp.floor((ndc + 1.0) * 0.5 * float(size) - 0.49), -1.0, float(size) - 1.0))
 
 
@@ -75,13 +79,15 @@ def splat_faces(
     vertices: wp.array[wp.vec3],
     w: wp.array[wp.float32],
     faces: wp.array[wp.int32],
-    vertex_count: int,
-    height: int,
-    width: int,
+    extent: wp.vec3i,
     zbuffer: wp.array[wp.int64],
 ):
-    """One thread a triangle of the batch: offer (depth, face) to every pixel whose centre it covers."""
+    """One thread a triangle of the batch: offer (depth, face) to every pixel whose centre it covers.
+
+    `extent`: vertices an image, height, width.
+    """
     image, face = wp.tid()
+    vertex_count, height, width = extent[0], extent[1], extent[2]
     i = image * vertex_count + faces[3 * face]
     j = image * vertex_count + faces[3 * face + 1]
     k = image * vertex_count + faces[3 * face + 2]
@@ -96,7 +102,7 @@ def splat_faces(
     last_column = last_pixel(wp.max(wp.max(a[0], b[0]), c[0]), width)
     first_row = first_pixel(wp.min(wp.min(a[1], b[1]), c[1]), height)
     last_row = last_pixel(wp.max(wp.max(a[1], b[1]), c[1]), height)
-    row = int(first_row)  # while loops: a good third faster on a CPU than Warp's range()
+    row = int(first_row)  # while loops: faster on a CPU than Warp's range()
     while row <= last_row:
         y = pixel_center(row, 1.0 / float(height))
         ay, by, cy = a[1] - y, b[1] - y, c[1] - y
@@ -121,15 +127,17 @@ def resolve_pixels(
     vertices: wp.array[wp.vec3],
     w: wp.array[wp.float32],
     faces: wp.array[wp.int32],
-    vertex_count: int,
-    height: int,
-    width: int,
+    extent: wp.vec3i,
     zbuffer: wp.array[wp.int64],
     barycentric: wp.array[wp.vec3],
     depth: wp.array[wp.float32],
 ):
-    """One thread a pixel: replace the packed winner by its face index, and write its weights and depth."""
+    """One thread a pixel: replace the packed winner by its face index, and write its weights and depth.
+
+    `extent`: vertices an image, height, width.
+    """
     pixel = wp.tid()
+    vertex_count, height, width = extent[0], extent[1], extent[2]
     key = zbuffer[pixel]
     if key == _EMPTY_KEY:
         zbuffer[pixel] = wp.int64(-1)
@@ -140,7 +148,9 @@ def resolve_pixels(
     j = image * vertex_count + faces[3 * face + 1]
     k = image * vertex_count + faces[3 * face + 2]
     a, b, c = vertices[i], vertices[j], vertices[k]
-    center = wp.vec3(pixel_center(pixel % width, 1.0 / float(width)), pixel_center(row, 1.0 / float(height)), 0.0)
+    center = wp.vec3(
+        pixel_center(pixel % width, 1.0 / float(width)), pixel_center(row, 1.0 / float(height)), 0.0
+    )
     pa, pb, pc = a - center, b - center, c - center
     areas = wp.vec3(
         edge(pb[0], pb[1], pc[0], pc[1]), edge(pc[0], pc[1], pa[0], pa[1]), edge(pa[0], pa[1], pb[0], pb[1])
@@ -172,15 +182,14 @@ def rasterize_warp(
         wp.from_torch(vertices.view(-1, 3), dtype=wp.vec3, return_ctype=True),
         wp.from_torch(depths.view(-1), return_ctype=True),
         wp.from_torch(corners, return_ctype=True),
-        vertex_count,
-        *size,
+        wp.vec3i(vertex_count, *size),
         wp.from_torch(zbuffer.view(-1), return_ctype=True),
         wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3, return_ctype=True),
         wp.from_torch(depth.view(-1), return_ctype=True),
     ]
     on = {"device": str(vertices.device), "stream": _stream(vertices.device)}
     with wp.ScopedLogLevel(wp.LOG_WARNING):  # no message when a kernel is compiled or read from the cache
-        wp.launch(splat_faces, dim=(batch, len(faces)), inputs=arguments[:7], **on)
+        wp.launch(splat_faces, dim=(batch, len(faces)), inputs=arguments[:5], **on)
         wp.launch(resolve_pixels, dim=zbuffer.numel(), inputs=arguments, **on)
     return Fragments(zbuffer, barycentric.to(vertices_ndc.dtype), depth.to(vertices_ndc.dtype))
 
@@ -192,7 +201,7 @@ def _stream(device: torch.device) -> wp.Stream | None:
 
 @functools.cache
 def _initialize() -> None:
-    """Start Warp without its banner, and without the notice its native code prints where there is no CUDA driver."""
+    """Start Warp without its banner and the notice that its native code prints where there is no CUDA driver."""
     notice = b"Could not find or load the NVIDIA CUDA driver"
     with tempfile.TemporaryFile() as captured:
         sys.stderr.flush()

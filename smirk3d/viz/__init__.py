@@ -1,0 +1,1 @@
+"""Pictures for people: overlays, bars of weights and contact sheets."""

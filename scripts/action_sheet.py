@@ -1,0 +1,49 @@
+"""Draw every ARKit action of the open head at full weight, from the front and from three quarters.
+
+Usage: python scripts/action_sheet.py [OUT.jpg]    (docs/actions.jpg when not given)
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from smirk3d.head.load import load_head
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.types import FaceParams
+from smirk3d.viz.clay import draw_portrait
+from smirk3d.viz.sheet import contact_sheet
+
+CELL_PX = (190, 150)
+COLUMNS = 7
+VIEWS_YAW_DEG = (0.0, 40.0)
+PAPER = 0.93
+
+
+def main(target: Path) -> None:
+    """Write the sheet as JPEG."""
+    head = load_head("open")
+    images, captions = [], []
+    for index, name in enumerate(("neutral", *head.expression_names)):
+        weights = torch.zeros(head.n_expression)
+        if index:
+            weights[index - 1] = 1.0
+        vertices = head(FaceParams(expression=weights)).vertices.numpy()
+        images.append(np.concatenate([view(head, vertices, yaw) for yaw in VIEWS_YAW_DEG], axis=1))
+        captions.append(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(contact_sheet(images, captions, COLUMNS)).save(target, quality=82, optimize=True)
+    print(f"{target}: {len(images)} pictures, {target.stat().st_size / 1000:.0f} kB")
+
+
+def view(head, vertices: np.ndarray, yaw_deg: float) -> np.ndarray:
+    """Draw one view: (H, W, 3) uint8."""
+    drawing = draw_portrait(head, vertices, rotation_from_angles(yaw_deg, 0, 0), CELL_PX)
+    picture = drawing.over(torch.full((1, 3, 1, 1), PAPER))[0]
+    return (picture * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/actions.jpg"))

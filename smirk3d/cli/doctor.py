@@ -1,0 +1,30 @@
+"""`smirk3d doctor`: what is installed, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from smirk3d.cli.console import say
+from smirk3d.cli.options import Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Command):
+    """Check the installation: what works, what is missing and how to get it."""
+
+    json: bool = False
+    """Write JSON."""
+
+    def run(self) -> int:
+        """Run all checks; 1 when photos cannot be reconstructed here."""
+        from smirk3d.cli.checks import run_checks
+
+        checks = run_checks()
+        usable = all(check.ok or not check.required for check in checks)
+        if self.json:
+            say(json.dumps({"usable": usable, "checks": [asdict(check) for check in checks]}, indent=2))
+        else:
+            say("\n".join(check.line() for check in checks))
+            say("ready" if usable else "not ready: see the lines marked MISSING")
+        return 0 if usable else 1

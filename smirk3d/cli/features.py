@@ -1,0 +1,68 @@
+"""`smirk3d features`: photos in; one table of expression features out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from smirk3d.assets import printable
+from smirk3d.cli.console import say
+from smirk3d.cli.options import EstimationCommand
+from smirk3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.export.features import FeatureRow
+    from smirk3d.pipeline.naming import Job
+    from smirk3d.pipeline.progress import Progress
+    from smirk3d.pipeline.reconstruct import Reconstructor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(EstimationCommand):
+    """Write the expression features of the faces in photos, one row a face, for recognition."""
+
+    out: Annotated[str, arg(metavar="FILE.npz|.parquet|.csv")]
+    """The file to write; its suffix chooses the format."""
+
+    def run(self) -> int:
+        """Write the features; 1 when some images failed."""
+        from smirk3d.export.features import FEATURE_FORMATS, write_features
+        from smirk3d.export.save import make_folder
+        from smirk3d.pipeline.batch import plan_or_refuse
+        from smirk3d.pipeline.progress import progress
+
+        path = Path(self.out)
+        if path.suffix.lower() not in FEATURE_FORMATS:
+            raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
+        jobs = plan_or_refuse(self.inputs)
+        make_folder(path.parent)
+        failed: list[Job] = []
+        with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
+            n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
+        parts = [f"{len(jobs) - len(failed)} images done", f"{n_faces} faces"]
+        parts += [f"{len(failed)} images failed"] if failed else []
+        say(f"{', '.join(parts)}; features: {path}")
+        return 1 if failed else 0
+
+
+def _rows(
+    jobs: Sequence[Job], reconstructor: Reconstructor, display: Progress, failed: list[Job]
+) -> Iterator[FeatureRow]:
+    """Yield a row for each face; note each failure and append it to `failed`."""
+    from smirk3d.export.features import feature_row
+    from smirk3d.pipeline.estimate import estimate
+
+    with closing(estimate(jobs, reconstructor)) as batches:
+        for item in (item for batch in batches for item in batch):
+            if item.reason is not None:
+                failed.append(item.job)
+                name = printable(item.job.path)
+                display.note(f"smirk3d: {item.reason if name in item.reason else f'{name}: {item.reason}'}")
+            for k, face in enumerate(item.faces):
+                yield feature_row(item.job.path, k, face)
+            display.advance()

@@ -1,0 +1,68 @@
+"""`smirk3d head`: build the open head, describe a head."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import complain, say
+from smirk3d.cli.options import Command
+
+if TYPE_CHECKING:
+    from smirk3d.head.model import HeadModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadBuild(Command):
+    """Build the open head and keep it in the cache; the first reconstruction does so by itself."""
+
+    force: bool = False
+    """Build again even though the cached head is up to date."""
+
+    def run(self) -> int:
+        """Build where needed and say where the head is."""
+        from smirk3d.head.load import open_head_data, open_head_path, rebuild_open_head
+
+        started_s = time.monotonic()
+        build = rebuild_open_head if self.force else open_head_data
+        build(complain)
+        say(f"{open_head_path()} ({time.monotonic() - started_s:.1f} s)")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadInfo(Command):
+    """Describe a head: sizes, names, regions, landmarks, versions, licence."""
+
+    head: Annotated[Positional[str], arg(metavar="open|PATH")] = "open"
+    """The open head, or a head file."""
+
+    def run(self) -> int:
+        """Describe the head."""
+        from smirk3d.head.load import load_head
+
+        say(describe(load_head(self.head)))
+        return 0
+
+
+def describe(head: HeadModel) -> str:
+    """Return the description of a head, a line for each fact."""
+    data = head.data
+    low, high = data.expression_low, data.expression_high
+    facts = {
+        "name": data.name,
+        "vertices": len(data.v_template),
+        "triangles": len(data.faces),
+        "texture coordinates": len(data.uv),
+        "shape components": head.n_shape,
+        "expression components": f"{head.n_expression} in [{low:g}, {high:g}]",
+        "expression names": " ".join(data.expression_names[: head.n_expression]),
+        "regions (vertices)": ", ".join(f"{name} {int(mask.sum())}" for name, mask in data.regions.items()),
+        "landmarks": ", ".join(f"{name} {len(points)}" for name, points in data.landmarks.items()) or "none",
+        **data.meta,
+    }
+    width = max(map(len, facts))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())

@@ -1,0 +1,78 @@
+"""Entry point of the command `smirk3d`: parses, runs, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from smirk3d import __version__
+from smirk3d.cli.console import complain, detach_stdout, say
+from smirk3d.cli.doctor import Doctor
+from smirk3d.cli.features import Features
+from smirk3d.cli.head import HeadBuild, HeadInfo
+from smirk3d.cli.options import Command
+from smirk3d.cli.reconstruct import Reconstruct
+from smirk3d.errors import Smirk3dError, UsageError
+
+DESCRIPTION = "Photo in, expressive 3D head out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+_Head = Annotated[
+    Annotated[HeadBuild, subcommand("build")] | Annotated[HeadInfo, subcommand("info")],
+    subcommand("head", description="Build the open head, or describe a head."),
+]
+_Commands = (
+    Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Features, subcommand("features")]
+    | _Head
+    | Annotated[Doctor, subcommand("doctor")]
+)
+_MARKERS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        args: Words after the program's name; those of the process by default.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        if words == ["--version"]:
+            say(f"smirk3d {__version__}")
+            return 0
+        command = tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=words, config=_MARKERS)
+        return _run(command)
+    except BrokenPipeError:  # the reader of the help text has gone
+        detach_stdout()
+        return 0
+    except SystemExit as exit_:  # tyro's way to end after the help text or a wrong flag
+        return exit_.code if isinstance(exit_.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return EXIT_INTERRUPTED
+
+
+def _run(command: Command) -> int:
+    if command.debug:
+        logging.basicConfig()
+        logging.getLogger("smirk3d").setLevel(logging.DEBUG)
+    try:
+        return command.run()
+    except Exception as error:
+        if command.debug:
+            raise
+        if isinstance(error, Smirk3dError):
+            complain(str(error))
+            return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+        complain(f"internal error: {type(error).__name__}: {error} (run with --debug)")
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

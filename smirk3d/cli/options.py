@@ -1,0 +1,72 @@
+"""Flags that several subcommands share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from smirk3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.pipeline.reconstruct import Reconstructor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(ABC):
+    """A subcommand with its flags."""
+
+    debug: bool = False
+    """Show tracebacks."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Do the work and return the exit code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimationCommand(Command):
+    """A subcommand that reconstructs the faces in photos."""
+
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
+    """Image files, folders (searched to any depth) and glob patterns."""
+    head: Annotated[str, arg(metavar="open|PATH")] = "open"
+    """Head model: the open head, or a head file."""
+    method: Literal["auto", "fit", "encoder", "refine"] = "auto"
+    """How faces are estimated; auto takes the best that is installed."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
+    """Where the computation runs."""
+    max_faces: Annotated[int | None, arg(metavar="N")] = None
+    """Only the N largest faces of each image."""
+    focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = (
+        "auto"
+    )
+    """Camera: assumed focal length, scaled orthographic, or the focal length in pixels of the image."""
+    no_scores: bool = False
+    """Fit landmarks alone, without the detector's blendshape scores."""
+    seed: int = 0
+    """Seed of whatever is random."""
+
+    def reconstructor(self) -> Reconstructor:
+        """Build the reconstructor that the flags describe.
+
+        Raises:
+            UsageError: A number is out of its range.
+        """
+        if self.max_faces is not None and self.max_faces < 1:
+            raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
+        if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
+            raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
+        from smirk3d.pipeline.reconstruct import Reconstructor
+
+        return Reconstructor(
+            self.head,
+            self.method,
+            self.device,
+            max_faces=self.max_faces,
+            focal=self.focal,
+            use_scores=not self.no_scores,
+            seed=self.seed,
+        )

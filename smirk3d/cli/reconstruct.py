@@ -1,0 +1,85 @@
+"""`smirk3d reconstruct`: photos in; meshes, arrays, overlays and one table out."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+from smirk3d.cli.console import say
+from smirk3d.cli.options import EstimationCommand
+from smirk3d.errors import UsageError
+from smirk3d.export.save import FORMATS
+
+if TYPE_CHECKING:
+    from smirk3d.pipeline.batch import Summary
+
+_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
+_TEXTURED = ("glb", "gltf")
+
+
+def _parse_formats(words: list[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip().lower().removeprefix(".") for name in words[0].split(",")))
+    if unknown := [name for name in names if name not in _NAMES]:
+        raise ValueError(f"unknown format {', '.join(map(repr, unknown))}; choose from {','.join(_NAMES)}")
+    return names
+
+
+_FORMAT_LIST = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="LIST",
+    instance_from_str=_parse_formats,
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [",".join(value)],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruct(EstimationCommand):
+    """Reconstruct the heads in photos: meshes, arrays, an overlay to judge them by, and one table."""
+
+    out: Annotated[str, arg(metavar="DIR")]
+    """Folder for the results; made where missing."""
+    format: Annotated[tuple[str, ...], _FORMAT_LIST] = ("glb", "npz")
+    """What to write for each face, separated by commas: glb, gltf, obj, ply, npz, json."""
+    texture: bool = False
+    """Put the photo on the skin (glb and gltf)."""
+    no_overlay: bool = False
+    """Do not write the overlay pictures."""
+    resume: bool = False
+    """Go on where an earlier run into the same folder ended; failed images are tried again."""
+    identity: Literal["separate", "shared"] = "separate"
+    """shared: all photos show the same person; one identity is fitted to them all."""
+
+    def run(self) -> int:
+        """Reconstruct all inputs; 1 when some failed."""
+        if self.texture and not set(self.format) & set(_TEXTURED):
+            raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
+        from smirk3d.pipeline.batch import BatchOptions, plan_or_refuse, run
+
+        out_dir = Path(self.out)
+        plan_or_refuse(self.inputs, out_dir)  # before seconds are spent on loading models
+        options = BatchOptions(
+            formats=self.format,
+            overlay=not self.no_overlay,
+            texture=self.texture,
+            resume=self.resume,
+            shared_identity=self.identity == "shared",
+        )
+        with closing(self.reconstructor()) as reconstructor:
+            summary = run(self.inputs, out_dir, reconstructor, options)
+        say(_sentence(summary, out_dir))
+        return 1 if summary.failed else 0
+
+
+def _sentence(summary: Summary, out_dir: Path) -> str:
+    from smirk3d.pipeline.batch import TABLE_NAME
+
+    parts = [f"{summary.done} images done", f"{summary.faces} faces"]
+    parts += [f"{summary.failed} images failed"] if summary.failed else []
+    parts += [f"{summary.skipped} done before"] if summary.skipped else []
+    return f"{', '.join(parts)}; table: {out_dir / TABLE_NAME}"

@@ -1,0 +1,165 @@
+"""The table of a run, `expressions.csv`: one row a face, and one for every image that failed.
+
+UTF-8, comma, lines end in "\\n". Rows are appended whole, so an interrupted run leaves a valid table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.face import Face
+from smirk3d.head.arkit import ARKIT_NAMES
+
+TABLE_COLUMNS: tuple[str, ...] = (
+    *("image", "face", "status", "confidence", "method", "yaw", "pitch", "roll"),
+    *(f"r{row}{column}" for row in range(3) for column in range(3)),
+    *("x0", "y0", "x1", "y1"),
+    *ARKIT_NAMES,
+    *(f"lm68_{axis}{point}" for point in range(68) for axis in "xy"),
+)
+"""Columns in order; angles in degrees, boxes and landmarks in pixels, r00...r22 from head to camera frame."""
+
+STATUS_OK = "ok"
+
+
+class TableWriter:
+    """Writes the table row by row; a context manager.
+
+    Args:
+        path: The table; its folder exists. Without `resume` an old table is replaced.
+        resume: Continue an old table: keep its good rows, drop a torn last line and the rows of failed
+            images, which are to be tried again. A missing file is an empty table.
+
+    Attributes:
+        done: Names, as written in the table, of the images that the old table already has.
+
+    Raises:
+        Smirk3dError: The old file is no such table, or the file cannot be read or written.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self.path = Path(path)
+        old = _good_rows(self.path) if resume else []
+        self.done: set[str] = {row[0] for row in old}
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_encode([TABLE_COLUMNS, *old]))
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> TableWriter:
+        try:
+            # Unbuffered: each row is one write to the file, there is nothing left to flush.
+            self._file = open(self.path, "ab", buffering=0)
+        except OSError as error:
+            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def is_done(self, image: str | os.PathLike[str]) -> bool:
+        """Say whether the old table has good rows of an image."""
+        return table_name(image) in self.done
+
+    def add_face(self, image: str | os.PathLike[str], index: int, face: Face) -> None:
+        """Append the row of face `index` (from 0) of an image."""
+        self._append([face_row(image, index, face)])
+
+    def add_faces(self, image: str | os.PathLike[str], faces: Sequence[Face]) -> None:
+        """Append the rows of all faces of an image in one write, so that an interruption cannot part them."""
+        self._append([face_row(image, index, face) for index, face in enumerate(faces)])
+
+    def add_failure(self, image: str | os.PathLike[str], reason: str) -> None:
+        """Append a row with the status `failed: reason` (made one line) and empty values."""
+        status = f"failed: {printable(' '.join(reason.split()))}"
+        self._append([[table_name(image), "", status, *[""] * (len(TABLE_COLUMNS) - 3)]])
+
+    def _append(self, rows: Iterable[Sequence[str]]) -> None:
+        if self._file is None:
+            raise ValueError("the table is not open: use it as a context manager")
+        try:
+            self._file.write(_encode(rows))
+        except OSError as error:
+            raise Smirk3dError(
+                f"cannot write {printable(self.path)}: {error.strerror}; free space and use --resume"
+            ) from error
+
+
+def table_name(image: str | os.PathLike[str]) -> str:
+    """Return an image's name as the table holds it: bytes that are not UTF-8 become backslash escapes."""
+    return os.fspath(image).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def face_row(image: str | os.PathLike[str], index: int, face: Face) -> list[str]:
+    """Return the cells of one face in the order of `TABLE_COLUMNS`.
+
+    Raises:
+        KeyError: The head has no "ibug68" landmarks.
+    """
+    fixed = [
+        *(f"{angle:.3f}" for angle in face.angles_deg),
+        *(f"{entry:.6f}" for entry in face.rotation.ravel()),
+        *(f"{edge:.2f}" for edge in face.box_px),
+        *(f"{face.arkit[name]:.5f}" for name in ARKIT_NAMES),
+        *(f"{value:.2f}" for value in np.asarray(face.landmarks("ibug68", space="image")).ravel()),
+    ]
+    return [table_name(image), str(index), STATUS_OK, f"{face.confidence:.4f}", face.method, *fixed]
+
+
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """Return the rows of a table as column -> cell; a torn last line is left out.
+
+    Raises:
+        Smirk3dError: The file is no such table or cannot be read.
+    """
+    return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in _rows(Path(path))]
+
+
+def _good_rows(path: Path) -> list[list[str]]:
+    return [row for row in _rows(path) if row[2] == STATUS_OK] if path.exists() else []
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            rows = list(csv.reader(_records(file)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Smirk3dError(
+            f"{printable(path)}: cannot be read as a table ({printable(str(error))})"
+        ) from error
+    if not rows:
+        return []
+    if tuple(rows[0]) != TABLE_COLUMNS:
+        raise Smirk3dError(f"{printable(path)}: has other columns than this version's; choose another folder")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(TABLE_COLUMNS):
+            raise Smirk3dError(
+                f"{printable(path)}: row {number} has {len(row)} cells, not {len(TABLE_COLUMNS)}; repair it"
+            )
+    return rows[1:]
+
+
+def _records(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the complete records: a record ends with a newline outside quotes; a torn end is left out."""
+    record = ""
+    for line in lines:
+        record += line
+        if record.endswith("\n") and record.count('"') % 2 == 0:
+            yield record
+            record = ""
+
+
+def _encode(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8")

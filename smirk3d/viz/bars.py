@@ -1,0 +1,46 @@
+"""A bar for each of the strongest expression weights, drawn with PIL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER = (255, 255, 255)
+INK = (38, 42, 48)
+TRACK = (232, 234, 238)
+BAR = (66, 120, 196)
+
+
+def bar_plot(
+    weights: Sequence[tuple[str, float]], size: tuple[int, int], *, title: str = "", slots: int = 12
+) -> np.ndarray:
+    """Draw horizontal bars.
+
+    Args:
+        weights: (name, weight in [0, 1]), drawn from the top; at most `slots`.
+        size: Height and width in pixels.
+        title: A line above the bars.
+        slots: How many bars the height is divided into.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = size
+    image = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(image)
+    step = height / (slots + 1.5)
+    font = ImageFont.load_default(max(step * 0.46, 8))
+    margin = 0.04 * width
+    draw.text((margin, step * 0.7), title, INK, font, anchor="lm")
+    name_end, bar_end = 0.52 * width, 0.86 * width
+    for row, (name, weight) in enumerate(weights[:slots]):
+        middle, half = (row + 1.75) * step, 0.3 * step
+        length = (bar_end - name_end) * min(max(weight, 0.0), 1.0)
+        draw.text((name_end - 0.02 * width, middle), name, INK, font, anchor="rm")
+        draw.rectangle((name_end, middle - half, bar_end, middle + half), fill=TRACK)
+        if length >= 1:
+            draw.rectangle((name_end, middle - half, name_end + length, middle + half), fill=BAR)
+        draw.text((bar_end + 0.02 * width, middle), f"{weight:.2f}", INK, font, anchor="lm")
+    return np.asarray(image).copy()
