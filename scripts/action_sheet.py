@@ -1,5 +1,7 @@
 """Draw every ARKit action of the open head at full weight, from the front and from three quarters.
 
+mouthClose brings the lips together on an open jaw and is drawn with jawOpen.
+
 Usage: python scripts/action_sheet.py [OUT.jpg]    (docs/actions.jpg when not given)
 """
 
@@ -10,13 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from smirk3d.head.load import load_head
 from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.load import load_head
 from smirk3d.types import FaceParams
 from smirk3d.viz.clay import draw_portrait
 from smirk3d.viz.sheet import contact_sheet
 
-CELL_PX = (190, 150)
+HEAD_PX = (300, 240)
+ROWS = slice(75, 265)
 COLUMNS = 7
 VIEWS_YAW_DEG = (0.0, 40.0)
 PAPER = 0.93
@@ -30,6 +33,8 @@ def main(target: Path) -> None:
         weights = torch.zeros(head.n_expression)
         if index:
             weights[index - 1] = 1.0
+        if name == "mouthClose":
+            weights[head.expression_names.index("jawOpen")] = 1.0
         vertices = head(FaceParams(expression=weights)).vertices.numpy()
         images.append(np.concatenate([view(head, vertices, yaw) for yaw in VIEWS_YAW_DEG], axis=1))
         captions.append(name)
@@ -39,10 +44,10 @@ def main(target: Path) -> None:
 
 
 def view(head, vertices: np.ndarray, yaw_deg: float) -> np.ndarray:
-    """Draw one view: (H, W, 3) uint8."""
-    drawing = draw_portrait(head, vertices, rotation_from_angles(yaw_deg, 0, 0), CELL_PX)
+    """Draw the face in one view: (H, W, 3) uint8."""
+    drawing = draw_portrait(head, vertices, rotation_from_angles(yaw_deg, 0, 0), HEAD_PX)
     picture = drawing.over(torch.full((1, 3, 1, 1), PAPER))[0]
-    return (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    return (picture * 255).round().byte().permute(1, 2, 0).numpy()[ROWS]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +74,6 @@ def _attempt(name: str, probe: Callable[[], str], remedy: str) -> Check:
 
 
 def _python() -> str:
-    if sys.version_info < (3, 10):
-        raise Smirk3dError(f"{platform.python_version()} is too old")
     return f"{platform.python_version()} on {platform.platform()}, smirk3d {smirk3d.__version__}"
 
 

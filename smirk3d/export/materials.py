@@ -12,7 +12,7 @@ import numpy as np
 from smirk3d.head.model import HeadModel
 
 SKIN = (0.87, 0.69, 0.60)
-LIPS = (0.76, 0.44, 0.42)
+LIPS = (0.76, 0.47, 0.44)
 EYE_SOCKETS = (0.70, 0.47, 0.42)
 MOUTH = (0.42, 0.15, 0.15)
 TONGUE = (0.80, 0.43, 0.43)
@@ -69,7 +69,8 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
     colors[region(head, "mouth_interior")] = MOUTH
     colors[region(head, "tongue")] = TONGUE
     colors[region(head, "lower_teeth") | region(head, "upper_teeth")] = TEETH
-    colors[region(head, "lips")] = LIPS
+    lips = _softened(region(head, "lips"), head.faces.cpu().numpy())
+    colors = _mix(colors, LIPS, lips).astype(np.float32)
     for mask, directions, radius_m in _eyeballs(head):
         angle = np.arctan2(np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2])
         colors[mask] = eye_color(angle * radius_m, np.zeros_like(angle))
@@ -136,6 +137,14 @@ def region(head: HeadModel, name: str) -> np.ndarray:
 
 def _triangles_in(head: HeadModel, name: str) -> np.ndarray:
     return np.all(region(head, name)[head.faces.cpu().numpy()], axis=1)
+
+
+def _softened(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return the mask (V,) averaged with its neighbours: its outline shall not follow single triangles."""
+    corners = np.concatenate([triangles, np.roll(triangles, 1, axis=1)], axis=1)
+    edges = corners.reshape(-1, 2, 3).transpose(0, 2, 1).reshape(-1, 2)
+    total = np.bincount(edges[:, 0], mask[edges[:, 1]], len(mask)) + mask
+    return total / (np.bincount(edges[:, 0], minlength=len(mask)) + 1)
 
 
 def _eyeballs(head: HeadModel) -> list[tuple[np.ndarray, np.ndarray, float]]:

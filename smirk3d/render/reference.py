@@ -1,6 +1,7 @@
 """Rasteriser in plain torch: slow and obvious, the yardstick for the fast one.
 
-For a chunk of faces at a time it solves p = a + u (b - a) + v (c - a) for every pixel centre p by Cramer's rule.
+For a chunk of faces at a time it solves p = a + u (b - a) + v (c - a) at every pixel centre p by Cramer's
+rule.
 A point lies in the triangle when u, v and 1 - u - v are not negative.
 """
 

@@ -71,9 +71,9 @@ class Renderer:
             region: Which faces to draw; "head" is all of them.
 
         Returns:
-            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals come from
-            the untransformed vertices and the drawn faces only, and are not normalised after interpolation: the
-            released networks were trained on images made this way.
+            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals are
+            those of the untransformed vertices and the drawn faces only, and are not made unit after
+            interpolation: the released networks were trained on such images.
         """
         faces = self.head.region_faces(region).to(vertices.device)
         projected = project_orthographic(vertices, camera)

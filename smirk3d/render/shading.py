@@ -63,7 +63,7 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     batch, vertex_count, _ = flat.shape
     offset = torch.arange(batch, device=flat.device)[:, None, None] * vertex_count
     corner = (faces.long() + offset).reshape(-1, 3)
-    a, b, c = functional.embedding(corner, flat.reshape(-1, 3)).unbind(dim=1)
+    a, b, c = flat.reshape(-1, 3).index_select(0, corner.reshape(-1)).reshape(-1, 3, 3).unbind(dim=1)
     face_normal = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(flat).reshape(-1, 3)
     for column in corner.unbind(dim=1):

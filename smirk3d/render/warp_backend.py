@@ -86,7 +86,7 @@ def splat_faces(
 
     `extent`: vertices an image, height, width.
     """
-    image, face = wp.tid()
+    image, face = wp.tid()  # pyright: ignore[reportAssignmentType]
     vertex_count, height, width = extent[0], extent[1], extent[2]
     i = image * vertex_count + faces[3 * face]
     j = image * vertex_count + faces[3 * face + 1]
@@ -201,7 +201,7 @@ def _stream(device: torch.device) -> wp.Stream | None:
 
 @functools.cache
 def _initialize() -> None:
-    """Start Warp without its banner and the notice that its native code prints where there is no CUDA driver."""
+    """Start Warp without its banner and the notice its native code prints where there is no CUDA driver."""
     notice = b"Could not find or load the NVIDIA CUDA driver"
     with tempfile.TemporaryFile() as captured:
         sys.stderr.flush()

@@ -1,6 +1,7 @@
 """A head as a clay figure: skin tone, lips, teeth and painted eyes under soft studio light.
 
-The eyes are painted at every pixel from where it lies on the eyeball, so that the pupil is round on a coarse mesh.
+The eyes are painted at every pixel from where it lies on the eyeball, so that the pupil is round on a coarse
+mesh.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ def draw_clay(
         dim=1,
     )
     covered = fragments.mask[0]
-    normal, color, uv, mouth = interpolate(fragments, attributes, faces)[0][covered].split([3, 3, 2, 1], dim=1)
+    normal, color, uv, mouth = interpolate(fragments, attributes, faces)[0][covered].split(
+        [3, 3, 2, 1], dim=1
+    )
     eye = _eye_pixels(head, fragments)[covered][:, None]
     color = torch.where(eye, _paint_eyes(uv), color)
     pixels = torch.zeros(*fine, 4)
@@ -129,10 +132,8 @@ def _paint_eyes(uv: torch.Tensor) -> torch.Tensor:
     return functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _lit(
-    color: torch.Tensor, normal: torch.Tensor, mouth: torch.Tensor, eye: torch.Tensor
-) -> torch.Tensor:
-    """Return the colours (N, 3) under the studio lights; normals turned away show the back of a thin patch."""
+def _lit(color: torch.Tensor, normal: torch.Tensor, mouth: torch.Tensor, eye: torch.Tensor) -> torch.Tensor:
+    """Return the colours (N, 3) under the studio lights; normals turned away are the back of a patch."""
     normal = functional.normalize(normal, dim=1)
     normal = torch.where(normal[:, 2:] < 0, -normal, normal)
     lights = studio_lights()

@@ -1,4 +1,4 @@
-"""The picture that shows at a glance what was found: photo, mesh over photo, frontal mesh, strongest weights."""
+"""What was found, at a glance: photo, mesh over photo, frontal mesh, strongest weights."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ Box = tuple[float, float, float, float]
 
 
 def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
-    """Draw one row of panels: photo | meshes over the photo | frontal mesh and bars of each of the first 3 faces.
+    """Draw one row of panels: photo | meshes over the photo | frontal mesh and bars of each of the first 3
+    faces.
 
-    Big photos are cropped to the heads with a margin. The frontal mesh has the expression but not the turn of the head.
+    Big photos are cropped to the heads with a margin. The frontal mesh has the expression but not the turn
+    of the head.
 
     Args:
         faces: One face, or all faces of the photo.
@@ -55,8 +57,9 @@ def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
 
 
 def over_photo(faces: Sequence[Face], photo: np.ndarray, box_px: Box) -> np.ndarray:
-    """Draw the meshes over a photo's part `box_px` that was resized to `photo` (H, W, 3) uint8; far faces first."""
+    """Draw the meshes over the part `box_px` of a photo, resized to `photo` (H, W, 3) uint8."""
     picture = torch.from_numpy(photo / 255.0).float().permute(2, 0, 1)[None]
+    # The nearest face last, so that it covers the others.
     for face in sorted(faces, key=lambda face: face.camera.scale_px_per_m):
         drawing = draw_in_photo(face, box_px, photo.shape[:2])
         picture = torch.lerp(picture, drawing.over(picture), OPACITY)
@@ -73,7 +76,8 @@ def weight_bars(face: Face, count: int = 12) -> np.ndarray:
     """Draw a face's strongest ARKit weights and its pose: (H, W, 3) uint8."""
     yaw, pitch, roll = face.angles_deg
     title = f"yaw {yaw:.0f}°  pitch {pitch:.0f}°  roll {roll:.0f}°  confidence {face.confidence:.2f}"
-    return bar_plot(face.strongest(count), (PANEL_HEIGHT_PX, PANEL_HEIGHT_PX * 3 // 4), title=title, slots=count)
+    shown = [(name, weight) for name, weight in face.strongest(count) if weight >= 0.005]
+    return bar_plot(shown, (PANEL_HEIGHT_PX, PANEL_HEIGHT_PX * 3 // 4), title=title, slots=count)
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
@@ -87,7 +91,7 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
 
 
 def _crop_box(faces: Sequence[Face], width: int, height: int) -> Box:
-    """Return the part of the photo to show: the heads with a margin, no taller or wider than `PANEL_RATIO` allows."""
+    """Return the part of the photo to show: the heads with a margin, within `PANEL_RATIO` where it can be."""
     points = np.concatenate([face.project(face.vertices) for face in faces])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * max(high[1] - low[1], 1.0)
@@ -105,8 +109,9 @@ def _crop_box(faces: Sequence[Face], width: int, height: int) -> Box:
 def _widen(low: float, high: float, missing: float, limit: float) -> tuple[float, float]:
     """Return the interval made longer by `missing` (if positive) within [0, limit]."""
     grow = min(max(missing, 0.0), limit - (high - low))
-    low = min(max(low - grow / 2, 0.0), limit - (high - low) - grow)
-    return low, high if grow <= 0 else min(high + grow / 2 + 0.0, limit)
+    length = high - low + grow
+    new_low = min(max(low - grow / 2, 0.0), limit - length)
+    return new_low, new_low + length
 
 
 def _crop(pixels: np.ndarray, box_px: Box) -> np.ndarray:

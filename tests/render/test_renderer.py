@@ -102,6 +102,8 @@ def test_gradient_reaches_every_image_of_a_batch_through_warp():
     ).requires_grad_()
     camera = CAMERA.expand(3, -1).clone().requires_grad_()
     Renderer(head, 24)(vertices, camera).image.square().sum().backward()
+    assert vertices.grad is not None
+    assert camera.grad is not None
     assert (vertices.grad[:, :4].abs().amax(dim=(1, 2)) > 0).all()
     assert (vertices.grad[:, 4:] == 0).all()
     assert (camera.grad.abs().amax(dim=1) > 0).all()

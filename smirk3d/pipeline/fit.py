@@ -1,0 +1,210 @@
+"""Landmark fitting: pose, camera, identity and expression of many faces at once, by bounded Gauss-Newton.
+
+All faces of a batch take the same steps together; faces of one person share their shape. Lengths are divided
+so that the outer eye corners of the mean head are one unit apart in the image, which makes residuals comparable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smirk3d.geometry.align import align
+from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS
+from smirk3d.pipeline.landmark_model import LandmarkModel
+from smirk3d.pipeline.projection import Pose, project
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Weights of the fit. Noise is in units of the distance between the outer eye corners.
+
+    The detector's errors are smooth over the face, so its points count far less than independent ones would:
+    `noise` is what makes the priors right, not the scatter of single points.
+    """
+
+    noise: float = 0.06
+    """Standard deviation of a fully trusted point."""
+    outlier: float = 0.06
+    """Residual at which a point begins to lose its say (Geman-McClure)."""
+    shape_std: float = 1.0
+    """Prior standard deviation of shape coefficients."""
+    expression_l1: float = 1.0
+    """Price of a weight at 1: most actions are absent from most faces."""
+    expression_std: float = 1.0
+    """Prior standard deviation of weights."""
+    score_std: float = 0.35
+    """How closely weights follow the detector's own scores; infinite switches them off."""
+    pose_steps: int = 3
+    """Steps for pose and camera alone."""
+    steps: int = 6
+    """Steps for everything."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What is known of B faces.
+
+    Attributes:
+        points_px: (B, L, 2) detected landmarks, pixels. depth_px: (B, L) the detector's depth, smaller is nearer.
+        center_px: (B, 2) principal points. focal_px: (B,) focal lengths; infinite for scaled orthographic.
+        scores: (B, E) the detector's guess of the expression, or None.
+        person: (B,) int64, the same number for faces that share a shape; 0, 1, 2, ... without gaps.
+    """
+
+    points_px: Tensor
+    depth_px: Tensor
+    center_px: Tensor
+    focal_px: Tensor
+    scores: Tensor | None
+    person: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The result for B faces.
+
+    Attributes:
+        coefficients: (B, K) shape, then expression. pose: rotation, translation and scale.
+        residual: (B, L) distance of each point from its landmark, in outer eye corners' distances of the image.
+    """
+
+    coefficients: Tensor
+    pose: Pose
+    residual: Tensor
+
+
+def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | None = None) -> Fit:
+    """Fit pose, camera, shape and expression to landmarks."""
+    config = FitConfig() if config is None else config
+    unit_px = _eye_distance(seen.points_px)
+    pose = initial_pose(model, seen)
+    coefficients = model.mean.new_zeros(len(unit_px), model.directions.shape[-1])
+    prior = _prior(model, seen.scores, config)
+    for step in range(config.pose_steps + config.steps):
+        points = model.points(coefficients)
+        image, by_pose, by_point = project(points, pose)
+        residual = (seen.points_px - image) / unit_px[:, None, None]
+        weight = _weights(model, pose, residual, config)
+        by_pose = by_pose / unit_px[:, None, None, None]
+        if step < config.pose_steps:
+            hessian, gradient = _normal(by_pose, residual, weight)
+            pose = pose.moved(_solve(hessian, gradient))
+            continue
+        by_coefficient = torch.einsum("blij,ljk->blik", by_point / unit_px[:, None, None, None], model.directions)
+        jacobian = torch.cat([by_pose, by_coefficient], dim=-1)
+        hessian, gradient = _normal(jacobian, residual, weight)
+        pose_step, coefficients = _bounded_step(hessian, gradient, coefficients, model, prior, seen.person)
+        pose = pose.moved(pose_step)
+    image, _, _ = project(model.points(coefficients), pose)
+    return Fit(coefficients, pose, (seen.points_px - image).norm(dim=-1) / unit_px[:, None])
+
+
+def initial_pose(model: LandmarkModel, seen: Observations) -> Pose:
+    """Return the pose that best lays the mean head on the landmarks, taking the detector's depth at its word."""
+    up = seen.points_px.new_tensor([1.0, -1.0])
+    flat = (seen.points_px - seen.center_px[:, None]) * up
+    observed = torch.cat([flat, -seen.depth_px.unsqueeze(-1)], dim=-1)
+    similarity = align(model.mean.expand_as(observed), observed, model.weight)
+    return Pose.from_similarity(similarity, seen.center_px, seen.focal_px)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Gaussian prior on the coefficients plus a price per unit: (B, K) or (K,) each."""
+
+    mean: Tensor
+    precision: Tensor
+    price: Tensor
+
+
+def _prior(model: LandmarkModel, scores: Tensor | None, config: FitConfig) -> _Prior:
+    k, n = model.directions.shape[-1], model.n_shape
+    precision = model.mean.new_full((k,), config.expression_std**-2)
+    precision[:n] = config.shape_std**-2
+    price = model.mean.new_full((k,), config.expression_l1)
+    price[:n] = 0.0
+    mean = torch.zeros_like(precision)
+    if scores is not None:
+        own, follow = precision[n:], config.score_std**-2
+        mean = torch.cat([mean[:n].expand(len(scores), -1), scores * follow / (own + follow)], dim=1)
+        precision = torch.cat([precision[:n], own + follow])
+    return _Prior(mean, precision, price)
+
+
+def _eye_distance(points_px: Tensor) -> Tensor:
+    """Return the distance (B,) of the outer eye corners, for turned heads at least a share of the face's height."""
+    corner = points_px[:, list(OUTER_EYE_CORNERS)]
+    height = points_px[..., 1].amax(1) - points_px[..., 1].amin(1)
+    return torch.maximum((corner[:, 0] - corner[:, 1]).norm(dim=-1), 0.35 * height).clamp_min(1e-3)
+
+
+def _weights(model: LandmarkModel, pose: Pose, residual: Tensor, config: FitConfig) -> Tensor:
+    """Return (B, L) weights: trust, less for points turned away from the viewer, less for wrong ones."""
+    facing = pose.rotmat[:, None, 2] @ model.normals.T
+    visible = ((facing.squeeze(1) + 0.15) / 0.45).clamp(0.05, 1.0)
+    robust = 1 / (1 + residual.square().sum(-1) / config.outlier**2) ** 2
+    return model.weight * visible * robust / config.noise**2
+
+
+def _normal(jacobian: Tensor, residual: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return J'WJ (B, P, P) and J'Wr (B, P) of a Jacobian (B, L, 2, P)."""
+    root = weight.sqrt()[..., None]
+    rows = (jacobian * root[..., None]).flatten(1, 2)
+    return rows.mT @ rows, (rows.mT @ (residual * root).flatten(1).unsqueeze(-1)).squeeze(-1)
+
+
+def _solve(hessian: Tensor, gradient: Tensor) -> Tensor:
+    """Return H^-1 g (B, P), with a touch of damping relative to the diagonal."""
+    damped = hessian + torch.diag_embed(hessian.diagonal(dim1=-2, dim2=-1) * 1e-4 + 1e-8)
+    return torch.linalg.solve_ex(damped, gradient.unsqueeze(-1))[0].squeeze(-1)
+
+
+def _bounded_step(
+    hessian: Tensor, gradient: Tensor, coefficients: Tensor, model: LandmarkModel, prior: _Prior, person: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the pose step (B, 6) and new coefficients (B, K) within their bounds.
+
+    A weight that sits on a bound and is pushed outwards is held there (projected Newton: Bertsekas 1982).
+    The shared shape of a person's faces is found by eliminating all that is a face's own (Schur complement).
+    """
+    p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
+    share = 1 / torch.bincount(person).to(gradient.dtype)[person, None]
+    slope = prior.precision * (prior.mean - coefficients) - prior.price
+    stiffness = prior.precision.expand_as(slope).clone()
+    # A person's prior counts once, however many photos there are.
+    slope, stiffness = slope.clone(), stiffness
+    slope[:, :n] *= share
+    stiffness[:, :n] *= share
+    gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
+    hessian = hessian + torch.diag_embed(torch.nn.functional.pad(stiffness, (p, 0)))
+    outward = gradient[:, p:]
+    held = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
+    held = torch.nn.functional.pad(held, (p, 0))
+    free = (~held).to(gradient.dtype)
+    hessian = hessian * free[:, :, None] * free[:, None, :] + torch.diag_embed(1 - free)
+    step = _shared_solve(hessian, gradient * free, slice(p, p + n), person)
+    return step[:, :p], (coefficients + step[:, p:]).clamp(model.low, model.high)
+
+
+def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tensor) -> Tensor:
+    """Solve for steps (B, P) whose `shared` entries are equal for all faces of a person."""
+    count = int(person.max()) + 1
+    size = gradient.shape[1]
+    common = torch.zeros(size, dtype=torch.bool, device=gradient.device)
+    common[shared] = True
+    h_oo, h_oc = hessian[:, ~common][:, :, ~common], hessian[:, ~common][:, :, common]
+    right = torch.cat([h_oc, gradient[:, ~common].unsqueeze(-1)], dim=-1)
+    damped = h_oo + torch.diag_embed(h_oo.diagonal(dim1=-2, dim2=-1) * 1e-4 + 1e-8)
+    solved = torch.linalg.solve_ex(damped, right)[0]
+    reduced = hessian[:, common][:, :, common] - h_oc.mT @ solved[..., :-1]
+    reduced_gradient = gradient[:, common] - (h_oc.mT @ solved[..., -1:]).squeeze(-1)
+    total = reduced.new_zeros(count, *reduced.shape[1:]).index_add(0, person, reduced)
+    total_gradient = reduced.new_zeros(count, reduced.shape[1]).index_add(0, person, reduced_gradient)
+    common_step = torch.linalg.solve_ex(total, total_gradient.unsqueeze(-1))[0].squeeze(-1)[person]
+    step = torch.empty_like(gradient)
+    step[:, common] = common_step
+    step[:, ~common] = solved[..., -1] - (solved[..., :-1] @ common_step.unsqueeze(-1)).squeeze(-1)
+    return step

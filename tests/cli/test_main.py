@@ -1,0 +1,269 @@
+"""The command line: flags, exit codes, and one line for every error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smirk3d
+from smirk3d.cli import checks
+from smirk3d.cli.main import main
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.export.table import read_table
+from smirk3d.face import Face
+from smirk3d.pipeline.images import read_image
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face]) -> list[Any]:
+    """Replace the reconstructor by one without models; the list gets those that are made."""
+    instances: list[Any] = []
+
+    class Reconstructor:
+        def __init__(self, *args: object, **options: object):
+            self.args, self.options, self.closed = args, options, False
+            self.face = make_face()
+            instances.append(self)
+
+        def read_and_detect(self, path: Path) -> SimpleNamespace:
+            photo = read_image(path)
+            if path.name.startswith("none"):
+                raise NoFaceError(f"{path}: no face found")
+            return SimpleNamespace(photo=photo, detections=[0])
+
+        def solve(self, prepared: Sequence[object]) -> list[list[Face]]:
+            if "break" in str(self.args[0]):
+                raise KeyboardInterrupt
+            return [[self.face] for _ in prepared]
+
+        def close(self) -> None:
+            self.closed = True
+
+    module = ModuleType("smirk3d.pipeline.reconstruct")
+    module.Reconstructor = Reconstructor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return instances
+
+
+def _photo(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (320, 240), (90, 60, 50)).save(path)
+    return str(path)
+
+
+def _lines(capsys: pytest.CaptureFixture) -> tuple[list[str], list[str]]:
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def _command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "smirk3d.cli.main", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0
+    assert _lines(capsys)[0] == [f"smirk3d {smirk3d.__version__}"]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["reconstruct"], ["features"], ["head"], ["head", "build"], ["head", "info"], ["doctor"]]
+)
+def test_help_of_every_subcommand(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main([*words, "--help"]) == 0
+    assert "usage: smirk3d" in capsys.readouterr().out
+
+
+def test_contract_flags_are_in_the_help(capsys: pytest.CaptureFixture) -> None:
+    main(["reconstruct", "--help"])
+    text = capsys.readouterr().out
+    flags = ("--out", "--head", "--method", "--format", "--device", "--max-faces", "--resume", "--focal")
+    assert all(flag in text for flag in (*flags, "--no-scores", "--texture", "--no-overlay", "--identity"))
+
+
+def test_help_is_fast() -> None:
+    started_s = time.perf_counter()
+    assert _command("--help").returncode == 0
+    # Half a second on a machine at rest; the tests may have to share theirs.
+    assert time.perf_counter() - started_s < 3.0
+
+
+def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
+    photo, out = _photo(tmp_path / "b.jpg"), tmp_path / "deep" / "out"
+    words = ["reconstruct", photo, "--out", str(out), "--format", "obj,npz", "--no-overlay"]
+    assert main([*words, "--max-faces", "2", "--focal", "900", "--no-scores", "--seed", "5"]) == 0
+    assert {path.name for path in out.iterdir()} == {"b_0.npz", "b_0.obj", "expressions.csv"}
+    assert made[0].args == ("open", "auto", "auto")
+    assert made[0].options == {"max_faces": 2, "focal": 900.0, "use_scores": False, "seed": 5}
+    assert made[0].closed
+    stdout, stderr = _lines(capsys)
+    assert stdout == [f"1 images done, 1 faces; table: {out / 'expressions.csv'}"]
+    assert not stderr
+
+
+def test_default_outputs(tmp_path: Path, made: list[Any]) -> None:
+    assert main(["reconstruct", _photo(tmp_path / "b.jpg"), "--out", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"b_0.glb", "b_0.npz", "b_overlay.png", "expressions.csv"}
+
+
+def test_some_failures_are_exit_code_1(
+    tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture
+) -> None:
+    _photo(tmp_path / "in" / "a.png")
+    _photo(tmp_path / "in" / "none.png")
+    words = ["reconstruct", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "npz"]
+    assert main([*words, "--no-overlay"]) == 1
+    stdout, stderr = _lines(capsys)
+    assert "1 images failed" in stdout[-1]
+    assert len(stderr) == 1
+    assert stderr[0].startswith("smirk3d: ")
+    assert "no face found" in stderr[0]
+    assert main([*words, "--no-overlay", "--resume"]) == 1
+    assert [row["status"][:6] for row in read_table(tmp_path / "out" / "expressions.csv")] == ["ok", "failed"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nonsense"],
+        ["reconstruct", "a.jpg"],
+        ["reconstruct", "--out", "o"],
+        ["reconstruct", "a.jpg", "--out", "o", "--format", "glb,fbx"],
+        ["reconstruct", "a.jpg", "--out", "o", "--method", "magic"],
+        ["reconstruct", "a.jpg", "--out", "o", "--max-faces", "0"],
+        ["reconstruct", "a.jpg", "--out", "o", "--focal", "-3"],
+        ["reconstruct", "a.jpg", "--out", "o", "--focal", "wide"],
+        ["reconstruct", "a.jpg", "--out", "o", "--format", "obj", "--texture"],
+        ["reconstruct", "empty", "--out", "o"],
+        ["features", "a.jpg", "--out", "f.xlsx"],
+        ["features", "empty", "--out", "f.npz"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(words) == 2
+    assert not made
+    assert os.listdir(tmp_path) == ["empty"]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
+def test_features(suffix: str, tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
+    _photo(tmp_path / "in" / "a.png")
+    _photo(tmp_path / "in" / "none.png")
+    out = tmp_path / "new" / f"f.{suffix}"
+    assert main(["features", str(tmp_path / "in"), "--out", str(out)]) == 1
+    stdout, stderr = _lines(capsys)
+    assert stdout == [f"1 images done, 1 faces, 1 images failed; features: {out}"]
+    assert len(stderr) == 1
+    assert "none.png" in stderr[0]
+    assert out.stat().st_size > 0
+    if suffix == "npz":
+        with np.load(out, allow_pickle=False) as saved:
+            assert saved["keys"].tolist() == [str(tmp_path / "in" / "a.png")]
+            assert saved["features"].shape == (1, len(saved["names"]))
+
+
+def test_features_of_nothing_leave_no_file(tmp_path: Path, made: list[Any]) -> None:
+    assert main(["features", _photo(tmp_path / "none.png"), "--out", str(tmp_path / "f.npz")]) == 1
+    assert not (tmp_path / "f.npz").exists()
+
+
+def test_interruption_is_exit_code_130(
+    tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture
+) -> None:
+    photo = _photo(tmp_path / "a.png")
+    assert main(["reconstruct", photo, "--out", str(tmp_path / "out"), "--head", "break"]) == 130
+    assert _lines(capsys)[1] == ["smirk3d: interrupted"]
+    assert read_table(tmp_path / "out" / "expressions.csv") == []
+    assert made[0].closed
+
+
+@pytest.mark.parametrize("error", [Smirk3dError("x.pack: broken\nget another"), ZeroDivisionError("oh")])
+def test_errors_are_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("smirk3d.head.load.load_head", fail)
+    assert main(["head", "info"]) == 1
+    (line,) = _lines(capsys)[1]
+    expected = "x.pack: broken get another"
+    if isinstance(error, ZeroDivisionError):
+        expected = "internal error: ZeroDivisionError: oh (run with --debug)"
+    assert line == f"smirk3d: {expected}"
+    with pytest.raises(type(error)):
+        main(["head", "info", "--debug"])
+
+
+def test_missing_head_file(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    assert main(["head", "info", str(tmp_path / "no.pack")]) == 1
+    assert "no such head file" in _lines(capsys)[1][0]
+
+
+def test_head_info(capsys: pytest.CaptureFixture, landmark_head: Any) -> None:
+    assert main(["head", "info"]) == 0
+    text = capsys.readouterr().out
+    for word in (str(len(landmark_head.faces)), "jawOpen", "tongue", "CC0", "ibug68 68"):
+        assert word in text
+
+
+def test_head_build_says_where(capsys: pytest.CaptureFixture, open_head: object) -> None:
+    assert main(["head", "build"]) == 0
+    assert ".pack (" in _lines(capsys)[0][0]
+
+
+def test_closed_pipe_is_quiet() -> None:
+    code = "import sys; from smirk3d.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for words in (["--help"], ["--version"]):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        result = subprocess.run(
+            [sys.executable, "-c", code, *words], stdout=write_end, stderr=subprocess.PIPE, check=False
+        )
+        os.close(write_end)
+        assert (result.returncode, result.stderr) == (0, b""), words
+
+
+def test_doctor_reports_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def broken() -> str:
+        raise ImportError("libEGL.so.1: cannot open shared object file")
+
+    for name in ("_torch", "_warp", "_open_head"):
+        monkeypatch.setattr(checks, name, lambda: "fine")
+    monkeypatch.setattr(checks, "_mediapipe", broken)
+    assert main(["doctor", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert not report["usable"]
+    (bad,) = [check for check in report["checks"] if check["required"] and not check["ok"]]
+    assert bad["name"] == "mediapipe"
+    assert "libEGL" in bad["detail"]
+    assert "libegl1" in bad["remedy"]
+    monkeypatch.setattr(checks, "_mediapipe", lambda: "fine")
+    assert main(["doctor"]) == 0
+    assert _lines(capsys)[0][-1] == "ready"
+
+
+def test_doctor_lists_flame_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "flame_assets").mkdir()
+    (tmp_path / "flame_assets" / "generic_model.pkl").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert "generic_model.pkl" in checks._flame_files().detail
