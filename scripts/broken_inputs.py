@@ -171,7 +171,17 @@ def problems(
         with np.load(path, allow_pickle=False) as saved:
             if not np.isfinite(saved["vertices"]).all():
                 found.append(f"not finite: {path.name!r}")
-    found += [f"{len(arrays)} results for {len(intact)} photos"] if len(arrays) != len(intact) else []
+    for path in (meshes := list(out_dir.rglob("*.glb"))):
+        if struct.unpack("<4sII", path.read_bytes()[:12]) != (b"glTF", 2, path.stat().st_size):
+            found.append(f"not a whole GLB: {path.name!r}")
+    for path in (overlays := list(out_dir.rglob("*_overlay.png"))):
+        with Image.open(path) as image:
+            image.load()
+    found += [
+        f"{len(files)} results for {len(intact)} photos"
+        for files in (arrays, meshes, overlays)
+        if len(files) != len(intact)
+    ]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_python_block_reaches_a_mesh_within_ten_lines() -> None:
     assert saved[0].split() == sorted(FORMATS, key=FORMATS.index)
 
 
-def test_npz_keys_are_those_of_the_archive(make_face) -> None:  # noqa: ANN001
+def test_npz_keys_are_those_of_the_archive(make_face: Callable[..., Face]) -> None:
     from smirk3d.export.npz import face_arrays
 
     text = README[README.index("**npz**") : README.index("**Features**")]

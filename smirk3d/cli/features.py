@@ -44,9 +44,8 @@ class Features(EstimationCommand):
         failed: list[Job] = []
         with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
             n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
-        parts = [f"{len(jobs) - len(failed)} images done", f"{n_faces} faces"]
-        parts += [f"{len(failed)} images failed"] if failed else []
-        say(f"{', '.join(parts)}; features: {path}")
+        counts = f"images: {len(jobs) - len(failed)} done, {len(failed)} failed; faces: {n_faces}"
+        say(f"{counts}; features: {path}")
         return 1 if failed else 0
 
 

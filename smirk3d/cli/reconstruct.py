@@ -79,7 +79,6 @@ class Reconstruct(EstimationCommand):
 def _sentence(summary: Summary, out_dir: Path) -> str:
     from smirk3d.pipeline.batch import TABLE_NAME
 
-    parts = [f"{summary.done} images done", f"{summary.faces} faces"]
-    parts += [f"{summary.failed} images failed"] if summary.failed else []
-    parts += [f"{summary.skipped} done before"] if summary.skipped else []
-    return f"{', '.join(parts)}; table: {out_dir / TABLE_NAME}"
+    counts = [f"{summary.done} done", f"{summary.failed} failed"]
+    counts += [f"{summary.skipped} done before"] if summary.skipped else []
+    return f"images: {', '.join(counts)}; faces: {summary.faces}; table: {out_dir / TABLE_NAME}"

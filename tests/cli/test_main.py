@@ -108,7 +108,7 @@ def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixt
     assert made[0].options == {"max_faces": 2, "focal": 900.0, "use_scores": False, "seed": 5}
     assert made[0].closed
     stdout, stderr = _lines(capsys)
-    assert stdout == [f"1 images done, 1 faces; table: {out / 'expressions.csv'}"]
+    assert stdout == [f"images: 1 done, 0 failed; faces: 1; table: {out / 'expressions.csv'}"]
     assert not stderr
 
 
@@ -126,7 +126,7 @@ def test_some_failures_are_exit_code_1(
     words = ["reconstruct", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "npz"]
     assert main([*words, "--no-overlay"]) == 1
     stdout, stderr = _lines(capsys)
-    assert "1 images failed" in stdout[-1]
+    assert "1 done, 1 failed" in stdout[-1]
     assert len(stderr) == 1
     assert stderr[0].startswith("smirk3d: ")
     assert "no face found" in stderr[0]
@@ -169,7 +169,7 @@ def test_features(suffix: str, tmp_path: Path, made: list[Any], capsys: pytest.C
     out = tmp_path / "new" / f"f.{suffix}"
     assert main(["features", str(tmp_path / "in"), "--out", str(out)]) == 1
     stdout, stderr = _lines(capsys)
-    assert stdout == [f"1 images done, 1 faces, 1 images failed; features: {out}"]
+    assert stdout == [f"images: 1 done, 1 failed; faces: 1; features: {out}"]
     assert len(stderr) == 1
     assert "none.png" in stderr[0]
     assert out.stat().st_size > 0
