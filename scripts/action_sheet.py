@@ -37,7 +37,7 @@ def main(target: Path) -> None:
             weights[head.expression_names.index("jawOpen")] = 1.0
         vertices = head(FaceParams(expression=weights)).vertices.numpy()
         images.append(np.concatenate([view(head, vertices, yaw) for yaw in VIEWS_YAW_DEG], axis=1))
-        captions.append(name)
+        captions.append(f"{name} + jawOpen" if name == "mouthClose" else name)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(contact_sheet(images, captions, COLUMNS)).save(target, quality=82, optimize=True)
     print(f"{target}: {len(images)} pictures, {target.stat().st_size / 1000:.0f} kB")

@@ -39,15 +39,13 @@ class EstimationCommand(Command):
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Where the computation runs."""
     max_faces: Annotated[int | None, arg(metavar="N")] = None
-    """Only the N largest faces of each image."""
+    """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
     focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = (
         "auto"
     )
-    """Camera: assumed focal length, scaled orthographic, or the focal length in pixels of the image."""
+    """Camera: usual field of view, scaled orthographic, or the focal length in pixels of the photo."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""
-    seed: int = 0
-    """Seed of whatever is random."""
 
     def reconstructor(self) -> Reconstructor:
         """Build the reconstructor that the flags describe.
@@ -68,5 +66,4 @@ class EstimationCommand(Command):
             max_faces=self.max_faces,
             focal=self.focal,
             use_scores=not self.no_scores,
-            seed=self.seed,
         )

@@ -126,7 +126,7 @@ def _surface(face: Face, offsets: np.ndarray) -> _Surface:
 def _corners(face: Face, part: MaterialPart, texture: Texture | None) -> _Corners:
     head = face.head
     vertices = face.triangles[part.face_index]
-    if part.name == "eyes":
+    if part.name == "eyes" or len(head.uv) == 0:
         uv, uv_index = eye_uv(head), vertices
     else:
         uv = texture.uv if texture is not None and part.name == "skin" else head.uv.cpu().numpy()

@@ -23,6 +23,8 @@ IRIS_OUTER = (0.30, 0.20, 0.12)
 LIMBUS = (0.13, 0.09, 0.07)
 PUPIL = (0.02, 0.02, 0.02)
 
+EYEBALL_RADIUS_M = 0.0157
+"""Of the open head, a little larger than life."""
 IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0021
 
@@ -94,19 +96,25 @@ def eye_uv(head: HeadModel) -> np.ndarray:
     return uv
 
 
-def eye_texture(size: int = 512, radius_m: float = 0.0157) -> np.ndarray:
+def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
     """Paint an eyeball for `eye_uv`: (size, size, 3) uint8 sRGB; white outside the inscribed circle.
 
     Args:
         size: Pixels a side.
         radius_m: Radius of the eyeball; iris and pupil have their natural size on it.
     """
-    x, y = np.meshgrid(*[(np.arange(size) * 2 + 1) / size - 1] * 2)
-    radius = np.hypot(x, y)
-    arc_m = 2 * np.arcsin(radius.clip(0, 1)) * radius_m
-    colors = eye_color(arc_m, np.arctan2(y, x))
-    colors[radius > 1] = 1.0
+    u, v = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2)
+    colors = eye_color_at(np.stack([u, v], axis=-1), radius_m)
     return (colors * 255).round().astype(np.uint8)
+
+
+def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
+    """Return the sRGB colour (..., 3) in [0, 1] of an eyeball at the coordinates (..., 2) of `eye_uv`."""
+    x, y = np.moveaxis(np.asarray(uv, dtype=np.float64) * 2 - 1, -1, 0)
+    radius = np.hypot(x, y)
+    colors = eye_color(2 * np.arcsin(radius.clip(0, 1)) * radius_m, np.arctan2(y, x))
+    colors[radius > 1] = 1.0
+    return colors
 
 
 def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     skin = materials.material_parts(face.head)[0].face_index
     uv = _skin_uv(face.head, skin)
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
-    fragments = rasterize(corners[None].float(), face.head.faces_uv[skin], size)
+    fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[skin], size)
     covered = fragments.mask[0].numpy()
     triangles = face.triangles[skin][fragments.face_index[0].numpy()[covered]]
     colors, weights = photo.read_surface(triangles, fragments.barycentric[0].numpy()[covered])
@@ -107,7 +107,9 @@ class _Photo:
         self.face = face
         self.pixels = torch.tensor(pixels).permute(2, 0, 1)[None].float()
         self.vertices_px = vertices_image(face).astype(np.float32)
-        self.normals = vertex_normals(torch.from_numpy(face.vertices), face.head.faces).numpy()
+        self.normals = vertex_normals(
+            torch.from_numpy(face.vertices), torch.from_numpy(face.triangles)
+        ).numpy()
         low, high = self.vertices_px[:, :2].min(0), self.vertices_px[:, :2].max(0)
         self.low, self.extent = low, (high - low).max()
         self.depth_px = self._depth_map()
@@ -118,7 +120,7 @@ class _Photo:
         w = None
         if self.face.camera.focal_px is not None:
             w = torch.from_numpy(self.face.camera.depth(self.face.vertices)).float()[None]
-        faces = self.face.head.faces
+        faces = torch.from_numpy(self.face.triangles)
         return rasterize(torch.from_numpy(ndc)[None], faces, _DEPTH_MAP_PX, w=w).depth[0]
 
     def read_surface(self, triangles: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +130,7 @@ class _Photo:
             Colours (N, 2, 3) in [0, 255] and weights (N, 2) in [0, 1], 0 for what is not seen.
         """
         mirror = self.face.head.data.mirror_vertices
-        sides = [triangles] if mirror is None else [triangles, mirror.numpy()[triangles]]
+        sides = [triangles] if mirror is None else [triangles, mirror.cpu().numpy()[triangles]]
         seen = [self._read(side, barycentric) for side in sides]
         if mirror is None:
             seen.append((seen[0][0], np.zeros_like(seen[0][1])))
@@ -202,7 +204,7 @@ def _fill(image: torch.Tensor, weight: torch.Tensor, base: torch.Tensor) -> torc
 
 def _skin_uv(head: HeadModel, skin: np.ndarray) -> np.ndarray:
     """Return texture coordinates (T, 2) in [0, 1] that spread the skin's islands over one image."""
-    faces_uv, uv = head.faces_uv.numpy()[skin], head.uv.numpy().astype(np.float64)
+    faces_uv, uv = head.faces_uv.cpu().numpy()[skin], head.uv.cpu().numpy().astype(np.float64)
     island = _islands(faces_uv, len(uv))
     labels, counts = np.unique(island[faces_uv[:, 0]], return_counts=True)
     labels = labels[np.argsort(-counts)]

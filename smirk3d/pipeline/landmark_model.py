@@ -13,6 +13,9 @@ from smirk3d.types import FaceParams
 FINITE_STEP = 0.1
 """Step of the difference quotients, small against the range of every coefficient."""
 
+GROUP_EDGES_DEG = (-65.0, -35.0, -12.0, 12.0, 35.0, 65.0)
+"""Directions that part the groups of points: how far to the side their surface faces."""
+
 
 @dataclass(frozen=True)
 class LandmarkModel:
@@ -25,6 +28,8 @@ class LandmarkModel:
         weight: (L,) trust in each point, in (0, 1].
         n_shape: how many of the K coefficients are shape.
         low: (K,) bounds. high: (K,) bounds.
+        group: (L, G) 1 where a point belongs to a group, else 0; points of one group face the same way.
+        gram: (G, 3, 3, K, K) for each group, sum over its points of weight times the products of `directions`.
     """
 
     mean: Tensor
@@ -34,6 +39,8 @@ class LandmarkModel:
     n_shape: int
     low: Tensor
     high: Tensor
+    group: Tensor
+    gram: Tensor
 
     def points(self, coefficients: Tensor) -> Tensor:
         """Return the landmarks (B, L, 3) in metres of coefficients (B, K)."""
@@ -58,6 +65,10 @@ def landmark_model(head: HeadModel, name: str = "mediapipe") -> LandmarkModel:
         corners = head.v_template[head.faces[embedding.face_index]]
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     free = mean.new_full((head.n_shape,), torch.inf)
+    azimuth_deg = torch.rad2deg(torch.atan2(normals[:, 0], normals[:, 2]))
+    edges = torch.tensor(GROUP_EDGES_DEG, device=mean.device)
+    group = torch.nn.functional.one_hot(torch.bucketize(azimuth_deg, edges), len(edges) + 1).to(mean.dtype)
+    trust = group * embedding.weight[:, None]
     return LandmarkModel(
         mean=mean,
         directions=directions,
@@ -66,4 +77,6 @@ def landmark_model(head: HeadModel, name: str = "mediapipe") -> LandmarkModel:
         n_shape=head.n_shape,
         low=torch.cat([-free, mean.new_full((head.n_expression,), spec.low)]),
         high=torch.cat([free, mean.new_full((head.n_expression,), spec.high)]),
+        group=group,
+        gram=torch.einsum("lg,lik,ljm->gijkm", trust, directions, directions),
     )

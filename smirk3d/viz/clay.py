@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from smirk3d.export.materials import eye_texture, eye_uv, material_parts, region, vertex_colors
+from smirk3d.export.materials import eye_color_at, eye_uv, material_parts, region, vertex_colors
 from smirk3d.export.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
@@ -95,7 +95,7 @@ def draw_clay(
         A batch of one drawing.
     """
     fine = (size[0] * _SUPERSAMPLE, size[1] * _SUPERSAMPLE)
-    faces = head.faces
+    faces = head.faces.cpu()
     fragments = rasterize(ndc[None], faces, fine, w=None if w is None else w[None])
     attributes = torch.cat(
         [
@@ -111,7 +111,8 @@ def draw_clay(
         [3, 3, 2, 1], dim=1
     )
     eye = _eye_pixels(head, fragments)[covered][:, None]
-    color = torch.where(eye, _paint_eyes(uv), color)
+    painted = eye[:, 0].nonzero()[:, 0]
+    color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
     pixels = torch.zeros(*fine, 4)
     pixels[covered] = torch.cat([_lit(color, normal, mouth, eye), torch.ones_like(mouth)], dim=1)
     soft = functional.avg_pool2d(pixels.permute(2, 0, 1)[None], _SUPERSAMPLE)
@@ -124,12 +125,6 @@ def _eye_pixels(head: HeadModel, fragments: Fragments) -> torch.Tensor:
         if part.name == "eyes":
             is_eye[torch.from_numpy(part.face_index)] = True
     return is_eye[fragments.face_index[0]]
-
-
-def _paint_eyes(uv: torch.Tensor) -> torch.Tensor:
-    picture = torch.from_numpy(eye_texture()).permute(2, 0, 1)[None].float() / 255
-    grid = (uv * uv.new_tensor([2.0, -2.0]) + uv.new_tensor([-1.0, 1.0]))[None, None]
-    return functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def _lit(color: torch.Tensor, normal: torch.Tensor, mouth: torch.Tensor, eye: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,7 @@ def test_obj_keeps_order_and_counts_from_one(face, tmp_path):
     vertices, faces = parse_obj(path)
     np.testing.assert_allclose(vertices, face.vertices, atol=1e-7)
     np.testing.assert_array_equal(faces - 1, face.triangles)
-    loaded = trimesh.load(path, process=False, maintain_order=True)
+    loaded = trimesh.load_mesh(path, process=False, maintain_order=True)
     np.testing.assert_allclose(loaded.vertices, face.vertices, atol=1e-7)
 
 
@@ -57,8 +57,8 @@ def test_ply_keeps_order_and_has_colors(face, tmp_path):
     vertices, faces = parse_ply(path)
     np.testing.assert_array_equal(np.stack([vertices[axis] for axis in "xyz"], axis=1), face.vertices)
     np.testing.assert_array_equal(faces, face.triangles)
-    assert {"red", "green", "blue"} <= set(vertices.dtype.names)
-    loaded = trimesh.load(path, process=False)
+    assert {"red", "green", "blue"} <= set(vertices.dtype.names or ())
+    loaded = trimesh.load_mesh(path, process=False)
     np.testing.assert_array_equal(loaded.faces, face.triangles)
 
 

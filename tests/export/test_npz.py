@@ -9,17 +9,8 @@ from smirk3d.export import save_face
 from smirk3d.head.arkit import ARKIT_NAMES
 
 CONTRACT = {
-    *(
-        "vertices",
-        "triangles",
-        "vertices_image",
-        "shape",
-        "expression",
-        "expression_names",
-        "arkit",
-        "rotation",
-    ),
-    *("camera", "landmarks_68", "landmarks_68_head", "neutral_vertices"),
+    *("vertices", "triangles", "vertices_image", "neutral_vertices", "shape", "expression"),
+    *("expression_names", "arkit", "rotation", "camera", "landmarks_68", "landmarks_68_head"),
 }
 
 
