@@ -13,6 +13,7 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.types import FaceParams, LandmarkEmbedding
@@ -81,3 +82,52 @@ def make_face(landmark_head: HeadModel) -> Callable[..., Face]:
         )
 
     return build
+
+
+def _tiny_data(seed: int = 0) -> HeadData:
+    """A head of random numbers with all that FLAME has: pose correctives, a jaw joint, late eyelids."""
+    random = torch.Generator().manual_seed(seed)
+
+    def normal(*size: int, scale: float = 1.0) -> torch.Tensor:
+        return scale * torch.randn(*size, generator=random)
+
+    vertices, shapes, expressions, joints = 14, 4, 3, len(JOINT_NAMES)
+    faces = torch.stack([torch.randperm(vertices, generator=random)[:3] for _ in range(10)])
+    embedding = LandmarkEmbedding(
+        torch.tensor([0, 3, 7]),
+        torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.5, 0.25, 0.25]]),
+        torch.tensor([1.0, 0.5, 0.5]),
+        torch.tensor([0, 2, 1]),
+    )
+    return HeadData(
+        name="tiny",
+        v_template=normal(vertices, 3, scale=0.1),
+        shapedirs=normal(vertices, 3, shapes, scale=0.01),
+        expressiondirs=normal(vertices, 3, expressions, scale=0.01),
+        expression_rotvec=torch.zeros(expressions, joints, 3),
+        J_regressor=torch.rand(joints, vertices, generator=random).softmax(dim=1),
+        lbs_weights=normal(vertices, joints, scale=2.0).softmax(dim=1),
+        faces=faces,
+        uv=torch.rand(vertices, 2, generator=random),
+        faces_uv=faces.clone(),
+        expression_names=("one", "two", "three"),
+        expression_low=float("-inf"),
+        expression_high=float("inf"),
+        regions={"face": torch.arange(vertices) < 9},
+        landmarks={"ibug68": embedding},
+        posedirs=normal(vertices, 3, 9 * (joints - 1), scale=0.01),
+        eyelid_dirs=normal(vertices, 3, 2, scale=0.01),
+        eyelids_after_skinning=True,
+        meta={"source": "random numbers"},
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> HeadData:
+    return _tiny_data()
+
+
+@pytest.fixture(scope="session", params=["open", "tiny"])
+def any_head(request: pytest.FixtureRequest) -> HeadModel:
+    """Each kind of head in turn: blend shapes that turn the eyes, and FLAME's features."""
+    return request.getfixturevalue("open_head") if request.param == "open" else HeadModel(_tiny_data())

@@ -59,7 +59,10 @@ ARKIT_NAMES: tuple[str, ...] = (
     "noseSneerRight",
     "tongueOut",
 )
-"""The 52 names in the order of Apple's documentation and of Live Link Face."""
+"""The 52 names in the order of Apple's documentation.
+
+Tables of Live Link Face have the same order, but name jawRight and mouthRight before their left partners.
+"""
 
 GAZE_NAMES: tuple[str, ...] = tuple(name for name in ARKIT_NAMES if name.startswith("eyeLook"))
 

@@ -57,8 +57,14 @@ def rebuild_open_head(report: Callable[[str], None] = lambda message: None) -> H
     """Build the open head with its landmarks, cache it and return it."""
     from smirk3d.head.open_head import build_open_head
 
+    # The one look upwards: landmarks need the renderer and the detector, which need a head.
+    from smirk3d.pipeline.detect import Detector
+    from smirk3d.pipeline.embed import embed_landmarks
+
     report("building the open head from MakeHuman's data")
     data = build_open_head()
+    with Detector(max_faces=1) as detector:
+        data = embed_landmarks(data, detector, report=report)
     save_pack(data, open_head_path())
     return data
 

@@ -72,6 +72,8 @@ class Detector:
     Args:
         model_path: The landmarker bundle; None finds it (see `smirk3d.assets.find_landmarker`).
         max_faces: At most this many faces are returned, the largest.
+        search_tiles: Search large photos in tiles until `max_faces` are found; otherwise only where no face is
+            found at first sight.
         min_confidence: In [0, 1], for MediaPipe's face detection and for its presence test.
 
     Raises:
@@ -84,6 +86,7 @@ class Detector:
         model_path: str | os.PathLike[str] | None = None,
         max_faces: int = 1,
         min_confidence: float = 0.5,
+        search_tiles: bool = True,
     ):
         if max_faces < 1 or not 0.0 <= min_confidence <= 1.0:
             raise ValueError(f"max_faces {max_faces} must be ≥ 1, min_confidence {min_confidence} in [0, 1]")
@@ -91,6 +94,7 @@ class Detector:
 
         self._names = tuple(ARKIT_NAMES)
         self._max_faces = max_faces
+        self._wanted = max_faces if search_tiles else 1
         self._landmarker, self._to_mp_image = _create_landmarker(
             find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence
         )
@@ -111,7 +115,7 @@ class Detector:
         """Find faces, searching further only where the photo as it is shows too few.
 
         A photo without any face found is searched with a grey border (faces that fill the frame) and enlarged
-        (small photos). Then, until `max_faces` are found, large photos are searched in ever finer tiles
+        (small photos). Then, until `max_faces` (or one) are found, large photos are searched in ever finer tiles
         (small faces), which takes up to a second. The last attempts, only where nothing was found at
         all, are the photo turned by 180°, 90° and 270°. Where all faces lie sideways or upside down, the
         photo turned upright is preferred, because landmarks are better there.
@@ -134,7 +138,7 @@ class Detector:
             found = self._search(_rotated(pixels, turns.pop())) or found
         found = found or self._first(_reframed(pixels))
         for tiles in _tile_levels(pixels):
-            if len(found) >= self._max_faces:
+            if len(found) >= self._wanted:
                 break
             found = _distinct(found + [face for tile in tiles for face in self._search(tile)])
         found = found or self._first(_rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))

@@ -6,7 +6,7 @@ so that the outer eye corners of the mean head are one unit apart in the image, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -33,14 +33,16 @@ class FitConfig:
     """Prior standard deviation of shape coefficients."""
     expression_l1: float = 1.0
     """Price of a weight at 1: most actions are absent from most faces."""
-    expression_std: float = 1.0
-    """Prior standard deviation of weights."""
-    score_std: float = 0.35
-    """How closely weights follow the detector's own scores; infinite switches them off."""
+    expression_std: float = 0.5
+    """Prior standard deviation of weights where there is no guess."""
+    guess_std: float = 1.0
+    """How loosely weights follow their guess: multiple of the guess's own standard deviation."""
     pose_steps: int = 3
     """Steps for pose and camera alone."""
-    steps: int = 6
+    steps: int = 8
     """Steps for everything."""
+    damping: float = 0.01
+    """First damping, relative to the diagonal."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Observations:
     Attributes:
         points_px: (B, L, 2) detected landmarks, pixels. depth_px: (B, L) the detector's depth, smaller is nearer.
         center_px: (B, 2) principal points. focal_px: (B,) focal lengths; infinite for scaled orthographic.
-        scores: (B, E) the detector's guess of the expression, or None.
+        guess: (B, E) expected expression, or None. guess_std: (E,) standard deviation of its errors, or None.
         person: (B,) int64, the same number for faces that share a shape; 0, 1, 2, ... without gaps.
     """
 
@@ -58,7 +60,8 @@ class Observations:
     depth_px: Tensor
     center_px: Tensor
     focal_px: Tensor
-    scores: Tensor | None
+    guess: Tensor | None
+    guess_std: Tensor | None
     person: Tensor
 
 
@@ -76,26 +79,90 @@ class Fit:
     residual: Tensor
 
 
+@dataclass(frozen=True)
+class _State:
+    """One guess at B faces and how it stands up.
+
+    image: (B, L, 2) pixels; by_pose, by_point: its derivatives; residual: (B, L, 2) in eye distances.
+    """
+
+    pose: Pose
+    coefficients: Tensor
+    by_pose: Tensor
+    by_point: Tensor
+    residual: Tensor
+
+
 def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | None = None) -> Fit:
-    """Fit pose, camera, shape and expression to landmarks."""
+    """Fit pose, camera, shape and expression to landmarks (Levenberg-Marquardt, all faces side by side)."""
     config = FitConfig() if config is None else config
     unit_px = _eye_distance(seen.points_px)
-    pose = initial_pose(model, seen)
-    coefficients = model.mean.new_zeros(len(unit_px), model.directions.shape[-1])
-    prior = _prior(model, seen.scores, config)
-    for step in range(config.pose_steps + config.steps):
-        image, by_pose, by_point = project(model.points(coefficients), pose)
-        residual = (seen.points_px - image) / unit_px[:, None, None]
-        system = _System(by_pose / unit_px[:, None, None, None], by_point / unit_px[:, None, None, None], residual)
-        weight = _weights(model, pose, residual, config)
-        if step < config.pose_steps:
-            pose = pose.moved(_pose_step(system, weight))
-            continue
-        hessian, gradient = _normal_equations(model, system, weight)
-        pose_step, coefficients = _bounded_step(hessian, gradient, coefficients, model, prior, seen.person)
-        pose = pose.moved(pose_step)
-    image, _, _ = project(model.points(coefficients), pose)
-    return Fit(coefficients, pose, (seen.points_px - image).norm(dim=-1) / unit_px[:, None])
+    prior = _prior(model, seen, config)
+    start = prior.mean.clamp(model.low, model.high)
+    state = _look(model, seen, unit_px, initial_pose(model, seen), start)
+    for _ in range(config.pose_steps):
+        weight = _weights(model, state, config)
+        state = _look(model, seen, unit_px, state.pose.moved(_pose_step(state, weight)), state.coefficients)
+    damping = torch.full_like(unit_px, config.damping)
+    for _ in range(config.steps):
+        weight = _weights(model, state, config)
+        hessian, gradient = _normal_equations(model, state, weight)
+        pose_step, coefficients = _bounded_step(
+            hessian, gradient, state.coefficients, model, prior, damping, seen.person
+        )
+        tried = _look(model, seen, unit_px, state.pose.moved(pose_step), coefficients)
+        better = _energy(model, tried, state, prior, config, seen.person) < _energy(
+            model, state, state, prior, config, seen.person
+        )
+        state = _choose(better, tried, state)
+        damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(1e-4, 1e4)
+    return Fit(state.coefficients, state.pose, state.residual.norm(dim=-1))
+
+
+def _look(
+    model: LandmarkModel, seen: Observations, unit_px: Tensor, pose: Pose, coefficients: Tensor
+) -> _State:
+    image, by_pose, by_point = project(model.points(coefficients), pose)
+    unit = unit_px[:, None, None]
+    return _State(
+        pose,
+        coefficients,
+        by_pose / unit[..., None],
+        by_point / unit[..., None],
+        (seen.points_px - image) / unit,
+    )
+
+
+def _choose(better: Tensor, tried: _State, old: _State) -> _State:
+    """Return the tried state where it is better (B,), else the old one."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b)
+
+    pose = Pose(*(pick(getattr(tried.pose, f.name), getattr(old.pose, f.name)) for f in fields(Pose)))
+    rest = (pick(getattr(tried, f.name), getattr(old, f.name)) for f in fields(_State)[1:])
+    return _State(pose, *rest)
+
+
+def _energy(
+    model: LandmarkModel, state: _State, seen_from: _State, prior: _Prior, config: FitConfig, person: Tensor
+) -> Tensor:
+    """Return (B,) what is minimised, summed over the faces of a person; visibility as seen from another state."""
+    square = state.residual.square().sum(-1)
+    trust = model.weight * _visible(model, seen_from.pose) / config.noise**2
+    data = (trust * square / (1 + square / config.outlier**2)).sum(1)
+    away = state.coefficients - prior.mean
+    share = _share(
+        prior.precision * away.square() + 2 * prior.price * state.coefficients, model.n_shape, person
+    )
+    total = torch.zeros_like(data).index_add(0, person, data + share.sum(1))
+    return total[person]
+
+
+def _share(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
+    """Return (B, K) values with the shape's divided by the number of faces that share it: it counts once a person."""
+    count = torch.bincount(person).to(values.dtype)[person, None]
+    return torch.cat([values[:, :n_shape] / count, values[:, n_shape:]], dim=1)
 
 
 def initial_pose(model: LandmarkModel, seen: Observations) -> Pose:
@@ -116,17 +183,17 @@ class _Prior:
     price: Tensor
 
 
-def _prior(model: LandmarkModel, scores: Tensor | None, config: FitConfig) -> _Prior:
+def _prior(model: LandmarkModel, seen: Observations, config: FitConfig) -> _Prior:
     k, n = model.directions.shape[-1], model.n_shape
+    mean = model.mean.new_zeros(len(seen.points_px), k)
     precision = model.mean.new_full((k,), config.expression_std**-2)
     precision[:n] = config.shape_std**-2
     price = model.mean.new_full((k,), config.expression_l1)
     price[:n] = 0.0
-    mean = torch.zeros_like(precision)
-    if scores is not None:
-        own, follow = precision[n:], config.score_std**-2
-        mean = torch.cat([mean[:n].expand(len(scores), -1), scores * follow / (own + follow)], dim=1)
-        precision = torch.cat([precision[:n], own + follow])
+    if seen.guess is not None and seen.guess_std is not None:
+        mean[:, n:] = seen.guess
+        precision[n:] = (config.guess_std * seen.guess_std).clamp_min(1e-2) ** -2
+        price[n:] = 0.0
     return _Prior(mean, precision, price)
 
 
@@ -137,34 +204,28 @@ def _eye_distance(points_px: Tensor) -> Tensor:
     return torch.maximum((corner[:, 0] - corner[:, 1]).norm(dim=-1), 0.35 * height).clamp_min(1e-3)
 
 
-def _weights(model: LandmarkModel, pose: Pose, residual: Tensor, config: FitConfig) -> Tensor:
+def _visible(model: LandmarkModel, pose: Pose) -> Tensor:
+    """Return (B, L) in [0.05, 1], small for points whose surface faces away from the viewer."""
+    facing = (pose.rotmat[:, None, 2] @ model.normals.T).squeeze(1)
+    return ((facing + 0.15) / 0.45).clamp(0.05, 1.0)
+
+
+def _weights(model: LandmarkModel, state: _State, config: FitConfig) -> Tensor:
     """Return (B, L) weights: trust, less for points turned away from the viewer, less for wrong ones."""
-    facing = pose.rotmat[:, None, 2] @ model.normals.T
-    visible = ((facing.squeeze(1) + 0.15) / 0.45).clamp(0.05, 1.0)
-    robust = 1 / (1 + residual.square().sum(-1) / config.outlier**2) ** 2
-    return model.weight * visible * robust / config.noise**2
+    robust = 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
+    return model.weight * _visible(model, state.pose) * robust / config.noise**2
 
 
-@dataclass(frozen=True)
-class _System:
-    """One linearisation, in units of the eye corners' distance.
-
-    by_pose: (B, L, 2, 6) derivatives of the image. by_point: (B, L, 2, 3) likewise. residual: (B, L, 2).
-    """
-
-    by_pose: Tensor
-    by_point: Tensor
-    residual: Tensor
-
-
-def _pose_step(system: _System, weight: Tensor) -> Tensor:
+def _pose_step(system: _State, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
     root = weight.sqrt()[..., None, None]
     rows = (system.by_pose * root).flatten(1, 2)
-    return _damped_solve(rows.mT @ rows, rows.mT @ (system.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
+    return _damped_solve(
+        rows.mT @ rows, rows.mT @ (system.residual.unsqueeze(-1) * root).flatten(1, 2)
+    ).squeeze(-1)
 
 
-def _normal_equations(model: LandmarkModel, system: _System, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _normal_equations(model: LandmarkModel, system: _State, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the normal matrix (B, 6 + K, 6 + K) and right-hand side (B, 6 + K).
 
     The right-hand side is exact, so the steps end at the true optimum. In the matrix the camera is taken as
@@ -196,7 +257,13 @@ def _damped_solve(matrix: Tensor, right: Tensor) -> Tensor:
 
 
 def _bounded_step(
-    hessian: Tensor, gradient: Tensor, coefficients: Tensor, model: LandmarkModel, prior: _Prior, person: Tensor
+    hessian: Tensor,
+    gradient: Tensor,
+    coefficients: Tensor,
+    model: LandmarkModel,
+    prior: _Prior,
+    damping: Tensor,
+    person: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return the pose step (B, 6) and new coefficients (B, K) within their bounds.
 
@@ -204,15 +271,11 @@ def _bounded_step(
     The shared shape of a person's faces is found by eliminating all that is a face's own (Schur complement).
     """
     p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
-    share = 1 / torch.bincount(person).to(gradient.dtype)[person, None]
-    slope = prior.precision * (prior.mean - coefficients) - prior.price
-    stiffness = prior.precision.expand_as(slope).clone()
-    # A person's prior counts once, however many photos there are.
-    slope, stiffness = slope.clone(), stiffness
-    slope[:, :n] *= share
-    stiffness[:, :n] *= share
+    slope = _share(prior.precision * (prior.mean - coefficients) - prior.price, n, person)
+    stiffness = _share(prior.precision.expand_as(slope), n, person)
     gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
     hessian = hessian + torch.diag_embed(torch.nn.functional.pad(stiffness, (p, 0)))
+    hessian = hessian + torch.diag_embed(hessian.diagonal(dim1=-2, dim2=-1) * damping[:, None])
     outward = gradient[:, p:]
     held = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
     held = torch.nn.functional.pad(held, (p, 0))

@@ -16,7 +16,6 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.pipeline.calibration import load_calibration
 from smirk3d.pipeline.detect import Detection, Detector
 from smirk3d.pipeline.fit import Fit, FitConfig, Observations, fit_landmarks
 from smirk3d.head.load import load_head
@@ -78,7 +77,6 @@ class Reconstructor:
         self.focal: Focal = focal
         self.use_scores = use_scores
         self._model = landmark_model(self.head)
-        self._calibration = load_calibration()
         self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:

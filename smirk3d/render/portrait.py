@@ -19,7 +19,6 @@ from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
 
 Color = tuple[float, float, float]
-SUPERSAMPLE = 2
 IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0025
 BROW_REACH_M = 0.05
@@ -85,10 +84,12 @@ class PortraitPainter:
 
     Args:
         head: the model. Brows and lips follow its MediaPipe landmarks, once it has them.
+        supersample: pixels a side that are averaged into one; 1 is fastest and leaves jagged edges.
     """
 
-    def __init__(self, head: HeadModel) -> None:
+    def __init__(self, head: HeadModel, supersample: int = 2) -> None:
         self.head = head
+        self.supersample = supersample
         self.rest = head.v_template
         self.marks = torch.stack([self._mark(name) for name in MARKS], dim=1)
         self.brows = (
@@ -122,7 +123,7 @@ class PortraitPainter:
         self, view: View, size: int, appearance: Appearance, light: Light, background: Tensor | None = None
     ) -> Tensor:
         """Return the picture (3, size, size) in [0, 1]; `background` has that shape too, mid grey by default."""
-        fine = size * SUPERSAMPLE
+        fine = size * self.supersample
         faces = self.head.faces
         w = None if view.w is None else view.w[None]
         fragments = rasterize(view.ndc[None], faces, fine, w=w)
@@ -133,7 +134,7 @@ class PortraitPainter:
         color = self._albedo(rest, dict(zip(MARKS, marks.unbind(1))), appearance)
         image = values.new_zeros(fine, fine, 4)
         image[covered] = torch.cat([_lit(color, normal, light, marks), color.new_ones(len(color), 1)], dim=1)
-        image = F.avg_pool2d(image.permute(2, 0, 1)[None], SUPERSAMPLE)[0]
+        image = F.avg_pool2d(image.permute(2, 0, 1)[None], self.supersample)[0]
         behind = image.new_full((3, size, size), 0.5) if background is None else background
         return (image[:3] + (1 - image[3:]) * behind).clamp(0, 1)
 

@@ -1,0 +1,228 @@
+"""What every head does, whatever its mesh: stages, batches, oracle, gradients."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from smirk3d.head.data import JOINT_PARENTS
+from smirk3d.head.model import HeadModel
+from smirk3d.types import FaceParams
+
+
+def random_params(head: HeadModel, *batch: int, seed: int = 0) -> FaceParams:
+    random = torch.Generator().manual_seed(seed)
+
+    def normal(size: int, scale: float) -> torch.Tensor:
+        return scale * torch.randn(*batch, size, generator=random, dtype=head.v_template.dtype)
+
+    return FaceParams(
+        shape=normal(head.n_shape, 1.0),
+        expression=normal(head.n_expression, 0.5).clamp(0, 1),
+        eyelids=normal(2, 0.5),
+        jaw=normal(3, 0.2),
+        pose=normal(3, 0.7),
+        neck=normal(3, 0.3),
+        eyes=normal(6, 0.3),
+    )
+
+
+def at(params: FaceParams, index: tuple[int, ...]) -> FaceParams:
+    return FaceParams(**{name: value[index] for name, value in params.items()})
+
+
+def oracle(head: HeadModel, params: FaceParams) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and joints from METHOD section 2 and SMPL's equations, with 4x4 matrices in float64."""
+    data = head.data
+    value = {name: tensor.double().numpy() for name, tensor in params.items()}
+    rest = data.v_template.double().numpy()
+    rest = rest + data.shapedirs.double().numpy() @ value["shape"]
+    rest = rest + data.expressiondirs.double().numpy() @ value["expression"]
+    assert data.eyelid_dirs is not None
+    lids = data.eyelid_dirs.double().numpy() @ value["eyelids"]
+    if not data.eyelids_after_skinning:
+        rest = rest + lids
+    joints = data.J_regressor.double().numpy() @ rest
+    rotvec = np.stack([value["pose"], value["neck"], value["jaw"], value["eyes"][:3], value["eyes"][3:]])
+    for weight, turn in zip(value["expression"], data.expression_rotvec.double().numpy(), strict=True):
+        rotvec = rotvec + weight * turn
+    rotmat = Rotation.from_rotvec(rotvec).as_matrix()
+    if data.posedirs is not None:
+        features = np.concatenate([(rotmat[joint] - np.eye(3)).ravel() for joint in (1, 2, 3, 4)])
+        rest = rest + data.posedirs.double().numpy() @ features
+    posed = np.zeros_like(rest)
+    world: list[np.ndarray] = []
+    for joint, parent in enumerate(JOINT_PARENTS):
+        local = np.eye(4)
+        local[:3, :3] = rotmat[joint]
+        local[:3, 3] = joints[joint] - (joints[parent] if parent >= 0 else 0)
+        world.append(world[parent] @ local if parent >= 0 else local)
+        relative = (rest - joints[joint]) @ world[joint][:3, :3].T + world[joint][:3, 3]
+        posed += data.lbs_weights[:, joint : joint + 1].double().numpy() * relative
+    return posed + (lids if data.eyelids_after_skinning else 0), joints
+
+
+def test_zero_coefficients_give_the_template(any_head):
+    for params in (FaceParams(), any_head.spec.zeros()):
+        torch.testing.assert_close(any_head(params).vertices, any_head.v_template, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_the_oracle(any_head, seed):
+    params = random_params(any_head, seed=seed)
+    vertices, joints = oracle(any_head, params)
+    mesh = any_head(params)
+    np.testing.assert_allclose(mesh.vertices.numpy(), vertices, atol=2e-6)
+    np.testing.assert_allclose(mesh.joints.numpy(), joints, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch", [(1,), (3,), (2, 3)])
+def test_any_batch_is_a_loop(any_head, batch):
+    params = random_params(any_head, *batch)
+    mesh = any_head(params)
+    landmarks = mesh.landmarks("ibug68_static")
+    assert mesh.vertices.shape == (*batch, len(any_head.v_template), 3)
+    assert mesh.joints.shape == (*batch, 5, 3) and mesh.rotation_rotmat.shape == (*batch, 3, 3)
+    for index in np.ndindex(*batch):
+        one = any_head(at(params, index))
+        torch.testing.assert_close(mesh.vertices[index], one.vertices, atol=1e-6, rtol=0)
+        torch.testing.assert_close(mesh.rotation_rotmat[index], one.rotation_rotmat)
+        torch.testing.assert_close(landmarks[index], one.landmarks("ibug68"), atol=1e-6, rtol=0)
+
+
+def test_fields_of_different_batches_are_broadcast(any_head):
+    shape = torch.randn(2, 1, any_head.n_shape, generator=torch.Generator().manual_seed(0))
+    pose = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
+    mesh = any_head(FaceParams(shape=shape, pose=pose))
+    assert mesh.vertices.shape[:2] == (2, 3)
+    one = any_head(FaceParams(shape=shape[1, 0], pose=pose[2]))
+    torch.testing.assert_close(mesh.vertices[1, 2], one.vertices, atol=1e-6, rtol=0)
+
+
+def test_an_empty_batch_gives_an_empty_mesh(any_head):
+    assert any_head(any_head.spec.zeros(0)).vertices.shape == (0, len(any_head.v_template), 3)
+
+
+def test_stages_build_on_one_another(any_head):
+    params = random_params(any_head)
+    shaped = any_head.shaped(params.shape)
+    expressed = any_head.expressed(shaped, params)
+    torch.testing.assert_close(any_head.posed(expressed, params).vertices, any_head(params).vertices)
+    # The first stages are linear.
+    assert params.shape is not None
+    double = any_head.shaped(2 * params.shape).vertices - any_head.v_template
+    torch.testing.assert_close(double, 2 * (shaped.vertices - any_head.v_template), atol=1e-6, rtol=1e-4)
+
+
+def test_shorter_vectors_stand_for_trailing_zeros(any_head):
+    params = random_params(any_head, 2)
+    assert params.shape is not None and params.expression is not None
+    short = params.replace(shape=params.shape[..., :3], expression=params.expression[..., :2])
+    padded = params.replace(shape=params.shape.clone(), expression=params.expression.clone())
+    padded.shape[..., 3:], padded.expression[..., 2:] = 0, 0  # type: ignore[index]
+    torch.testing.assert_close(any_head(short).vertices, any_head(padded).vertices, atol=1e-6, rtol=0)
+
+
+def test_longer_vectors_are_refused(any_head):
+    with pytest.raises(ValueError, match=f"{any_head.n_shape + 1} coefficients"):
+        any_head(FaceParams(shape=torch.zeros(any_head.n_shape + 1)))
+    with pytest.raises(ValueError, match=f"uses {any_head.n_expression}"):
+        any_head(FaceParams(expression=torch.zeros(2, any_head.n_expression + 1)))
+
+
+def test_fewer_components(any_head):
+    small = HeadModel(any_head.data, n_shape=2, n_expression=3)
+    assert (small.n_shape, small.n_expression, len(small.expression_names)) == (2, 3, 3)
+    params = random_params(small)
+    torch.testing.assert_close(small(params).vertices, any_head(params).vertices, atol=1e-6, rtol=0)
+
+
+def test_float64_all_the_way(any_head):
+    params = random_params(any_head)
+    double = HeadModel(any_head.data).double()
+    mesh = double(params.to(torch.float64))
+    assert mesh.vertices.dtype == mesh.joints.dtype == mesh.landmarks().dtype == torch.float64
+    np.testing.assert_allclose(mesh.vertices.numpy(), oracle(any_head, params)[0], atol=1e-12)
+
+
+def test_gradients_of_every_parameter(tiny_data):
+    head = HeadModel(tiny_data).double()
+    given = random_params(head, 2).items()
+    names = [name for name, _ in given]
+
+    def vertices(*values: torch.Tensor) -> torch.Tensor:
+        return head(FaceParams(**dict(zip(names, values, strict=True)))).vertices
+
+    assert torch.autograd.gradcheck(vertices, [value.requires_grad_() for _, value in given])
+
+
+def test_gradients_at_rest_are_finite(any_head):
+    # The rotation vector 0 is where a careless angle divides by zero.
+    head = any_head
+    zeros = FaceParams(
+        shape=torch.zeros(head.n_shape, requires_grad=True),
+        expression=torch.zeros(head.n_expression, requires_grad=True),
+        pose=torch.zeros(3, requires_grad=True),
+        jaw=torch.zeros(3, requires_grad=True),
+    )
+    head(zeros).vertices.square().sum().backward()
+    for name, value in zeros.items():
+        assert value.grad is not None and value.grad.isfinite().all() and value.grad.any(), name
+
+
+def test_the_head_turns_as_a_whole_about_its_root(any_head):
+    params = random_params(any_head).replace(pose=None, eyelids=None)
+    pose = torch.tensor([0.3, -0.8, 0.2])
+    still, turned = any_head(params), any_head(params.replace(pose=pose))
+    rotmat = torch.from_numpy(Rotation.from_rotvec(pose.numpy()).as_matrix()).float()
+    root = still.joints[0]
+    torch.testing.assert_close(turned.vertices, (still.vertices - root) @ rotmat.T + root, atol=2e-6, rtol=0)
+    torch.testing.assert_close(turned.rotation_rotmat, rotmat @ still.rotation_rotmat)
+
+
+def test_late_eyelids_move_along_world_axes(tiny_data):
+    pose = torch.tensor([0.0, 1.2, 0.0])
+    closed = FaceParams(pose=pose, eyelids=torch.tensor([1.0, 0.0]))
+
+    def moved(head: HeadModel) -> torch.Tensor:
+        return head(closed).vertices - head(FaceParams(pose=pose)).vertices
+
+    assert tiny_data.eyelid_dirs is not None
+    torch.testing.assert_close(
+        moved(HeadModel(tiny_data)), tiny_data.eyelid_dirs[..., 0], atol=1e-6, rtol=0
+    )
+    early = moved(HeadModel(replace(tiny_data, eyelids_after_skinning=False)))
+    assert (early - tiny_data.eyelid_dirs[..., 0]).abs().max() > 1e-3
+
+
+def test_a_head_without_eyelids_says_so(tiny_data):
+    head = HeadModel(replace(tiny_data, eyelid_dirs=None))
+    head(FaceParams())
+    with pytest.raises(ValueError, match="'tiny' has no eyelid"):
+        head(FaceParams(eyelids=torch.zeros(2)))
+
+
+def test_regions(any_head):
+    mask = any_head.region_mask("face")
+    assert mask.dtype == torch.bool and mask.shape == any_head.v_template.shape[:1]
+    assert any_head.region_mask("head").all()
+    faces = any_head.region_faces("face")
+    assert mask[faces].all()
+    expected = sum(all(mask[v] for v in triangle) for triangle in any_head.faces.tolist())
+    assert len(faces) == expected
+
+
+def test_what_is_not_there_is_refused_with_what_is(any_head):
+    with pytest.raises(KeyError, match=r"no region 'moustache'; it has head, .*face"):
+        any_head.region_mask("moustache")
+    with pytest.raises(KeyError, match=r"no landmarks 'wflw'; it has ibug68"):
+        any_head.landmark_embedding("wflw")
+    with pytest.raises(KeyError, match="it has none"):
+        HeadModel(replace(any_head.data, landmarks={})).landmark_embedding("mediapipe")
+
+
+def test_state_is_not_saved_and_needs_no_gradient(any_head):
+    assert any_head.state_dict() == {} and not list(any_head.parameters())
+    assert not any_head.v_template.requires_grad

@@ -1,0 +1,102 @@
+"""A head survives its file bit by bit, and other files are refused."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.data import HeadData
+from smirk3d.head.pack import load_pack, read_header, save_pack
+from smirk3d.types import LandmarkEmbedding
+
+
+def assert_same(a: object, b: object) -> None:
+    assert type(a) is type(b)
+    if isinstance(a, torch.Tensor):
+        assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    elif isinstance(a, LandmarkEmbedding | HeadData):
+        for field in fields(a):
+            assert_same(getattr(a, field.name), getattr(b, field.name))
+    elif isinstance(a, dict):
+        assert isinstance(b, dict) and a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    else:
+        assert a == b
+
+
+def test_round_trip_of_the_open_head(tmp_path, open_head):
+    save_pack(open_head.data, tmp_path / "head.pack")
+    assert_same(load_pack(tmp_path / "head.pack"), open_head.data)
+
+
+def test_round_trip_of_a_head_with_joints(tmp_path, tiny_data):
+    # Views of larger tensors, too, which the format does not store by itself.
+    data = replace(tiny_data, shapedirs=tiny_data.shapedirs.permute(2, 0, 1).contiguous().permute(1, 2, 0))
+    assert not data.shapedirs.is_contiguous()
+    save_pack(data, tmp_path / "new" / "head.pack")
+    loaded = load_pack(tmp_path / "new" / "head.pack")
+    assert_same(loaded, data)
+    assert loaded.jaw_readout is None and loaded.eyelids_after_skinning is True
+
+
+def test_a_head_without_landmarks_has_none(tmp_path, tiny_data):
+    save_pack(replace(tiny_data, landmarks={}), tmp_path / "head.pack")
+    assert load_pack(tmp_path / "head.pack").landmarks == {}
+
+
+def test_the_header_can_be_read_alone(tmp_path, tiny_data):
+    save_pack(tiny_data, tmp_path / "head.pack")
+    header = read_header(tmp_path / "head.pack")
+    assert header["name"] == "tiny" and header["meta"] == {"source": "random numbers"}
+    assert header["expression_names"] == ["one", "two", "three"]
+
+
+def test_writing_leaves_one_file_and_replaces_the_old_one(tmp_path, tiny_data):
+    path = tmp_path / "head.pack"
+    path.write_bytes(b"old")
+    save_pack(tiny_data, path)
+    assert load_pack(path).name == "tiny"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\x80\x02cposix\nsystem\n." * 9)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def other_safetensors(path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, path)
+
+
+def later_version(path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, path, metadata={"smirk3d_head": "999", "head": "{}"})
+
+
+def missing(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("make", [garbage, empty, other_safetensors, later_version, missing])
+@pytest.mark.parametrize("read", [read_header, load_pack])
+def test_other_files_are_refused_in_one_line_with_name_and_remedy(tmp_path, make, read):
+    path = tmp_path / "what.pack"
+    make(path)
+    with pytest.raises(Smirk3dError) as error:
+        read(path)
+    message = str(error.value)
+    assert "what.pack" in message and "smirk3d head build" in message and "\n" not in message
+
+
+def test_a_truncated_file_is_refused(tmp_path, tiny_data):
+    path = tmp_path / "head.pack"
+    save_pack(tiny_data, path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(Smirk3dError, match=r"head\.pack"):
+        load_pack(path)
