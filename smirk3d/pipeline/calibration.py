@@ -9,7 +9,7 @@ photo takes part, and the result is a guess with a known error, which the fit us
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -24,6 +24,13 @@ from smirk3d.geometry.align import align
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
+LEAST_LEEWAY = 0.1
+"""Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
+LEAST_EXPLAINED = 0.15
+"""Actions of which less than this share of the variance is explained are not stretched."""
+MOST_STRETCH = 1.8
+OVERSHOOT = 1.3
+"""Makes good the strength that the floor takes away."""
 FILE_NAME = "detector_calibration.safetensors"
 
 
@@ -33,16 +40,27 @@ class Reading:
 
     Attributes:
         mean: (D,) of the features. matrix: (D, E). offset: (E,). std: (E,) error of each weight.
+        explained: (E,) in [0, 1], share of each weight's variance that the reading explains.
     """
 
     mean: Tensor
     matrix: Tensor
     offset: Tensor
     std: Tensor
+    explained: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the expected weights (B, E) in [0, 1] of features (B, D)."""
-        return ((features - self.mean) @ self.matrix + self.offset).clamp(0, 1)
+        return self.linear(features).clamp(0, 1)
+
+    def linear(self, features: Tensor) -> Tensor:
+        """Return the weights (B, E) before they are limited to their range."""
+        return (features - self.mean) @ self.matrix + self.offset
+
+    @property
+    def leeway(self) -> Tensor:
+        """Standard deviation (E,) that the fit leaves each weight around its reading."""
+        return self.std * (LEAST_LEEWAY + (1 - LEAST_LEEWAY) * self.explained)
 
 
 @dataclass(frozen=True)
@@ -61,15 +79,18 @@ class Calibration:
     points_only: Reading
 
     def guess(self, points_px: Tensor, depth_px: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the expected ARKit weights (B, 52) and the standard deviation of their errors (52,).
+        """Return the expected ARKit weights (B, 52) and how far landmarks may pull each from there (52,).
+
+        An action that the detector answers to well may be pulled by about the error of its reading. One that
+        it hardly answers to is held: its landmarks say more about the detector than about the face.
 
         Args:
             points_px: (B, 478, 2) marks in pixels. depth_px: (B, 478). scores: (B, 52), or None to do without.
         """
         features = detector_features(self.reference, self.weight, points_px, depth_px)
         if scores is None:
-            return self.points_only(features), self.points_only.std
-        return self.with_scores(torch.cat([features, scores], dim=1)), self.with_scores.std
+            return self.points_only(features), self.points_only.leeway
+        return self.with_scores(torch.cat([features, scores], dim=1)), self.with_scores.leeway
 
     def to(self, device: torch.device) -> Calibration:
         """Return a copy on another device."""
@@ -90,15 +111,28 @@ def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, dept
 
 
 def fit_reading(features: Tensor, weights: Tensor, ridge: float) -> Reading:
-    """Return the ridge regression of weights (N, E) on features (N, D), scaled to unit variance inside.
+    """Return a reading of weights (N, E) from features (N, D): ridge regression, then sharpened.
 
-    The errors' standard deviations are those of a second regression, on half of the rows, for the other half.
+    Regression alone calls a weak expression where it is in doubt, and half of a strong one. So what calm faces
+    (rows of zero weights) read is taken off, mean and one standard deviation, and the rest is stretched to the
+    spread of the true weights, as far as an action is explained at all.
+
+    Errors and explained shares are those of a reading of the first half of the rows on the second half.
     """
     half = len(features) // 2
     trial = _ridge(features[:half], weights[:half], ridge)
-    error = trial(features[half:]) - weights[half:]
-    reading = _ridge(features, weights, ridge)
-    return Reading(reading.mean, reading.matrix, reading.offset, error.square().mean(0).sqrt())
+    rest = weights[half:]
+    explained = (1 - (trial(features[half:]) - rest).square().mean(0) / rest.var(0)).clamp(0, 1)
+    calm = trial.linear(features[half:][(rest == 0).all(1)])
+    floor = calm.mean(0) + calm.std(0)
+    stretch = torch.where(explained > LEAST_EXPLAINED, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MOST_STRETCH)
+    sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
+    error = (sharpened[0](features[half:]) - rest).square().mean(0).sqrt()
+    return replace(sharpened[1], std=error, explained=explained)
+
+
+def _sharpen(reading: Reading, floor: Tensor, gain: Tensor) -> Reading:
+    return replace(reading, matrix=reading.matrix * gain, offset=(reading.offset - floor) * gain)
 
 
 def _ridge(features: Tensor, weights: Tensor, ridge: float) -> Reading:
@@ -107,7 +141,7 @@ def _ridge(features: Tensor, weights: Tensor, ridge: float) -> Reading:
     x = (x - mean) / scale
     gram = x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype)
     matrix = torch.linalg.solve(gram, x.T @ (y - y.mean(0))) / scale[:, None]
-    return Reading(mean.float(), matrix.float(), y.mean(0).float(), torch.zeros(y.shape[1]))
+    return Reading(mean.float(), matrix.float(), y.mean(0).float(), *torch.zeros(2, y.shape[1]))
 
 
 def save_calibration(calibration: Calibration, path: Path, meta: dict[str, str]) -> None:

@@ -270,8 +270,7 @@ def _fix_to_surface(
     is_skin, is_middle = index < SKIN_COUNT, mirror == index
     groups = ((skin, is_skin & ~is_middle, 1.0), (skin, is_middle, MIDLINE_STRETCH), (eyeballs, ~is_skin, 1.0))
     for target, chosen, stretch in groups:
-        space = middle.new_tensor([stretch, 1.0, 1.0])
-        row, weights = closest_on_mesh(middle[chosen] * space, head.v_template * space, head.faces[target])
+        row, weights = closest_on_mesh(middle[chosen], head.v_template, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
     weight = 1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)
@@ -279,20 +278,25 @@ def _fix_to_surface(
     return LandmarkEmbedding(face_index, barycentric, weight.clamp(0.02, 1.0), mirror)
 
 
-def closest_on_mesh(points: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+def closest_on_mesh(
+    points: Tensor, vertices: Tensor, faces: Tensor, stretch: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Return the row in `faces` (N,) and the barycentric coordinates (N, 3) of the surface point closest to each.
 
     Only the triangles with the nearest centres are looked at, which is exact for meshes of even fineness.
 
     Args:
         points: (N, 3). vertices: (V, 3). faces: (F, 3) int64.
+        stretch: how many times distances along x count when the closest of the triangles looked at is chosen.
     """
     from trimesh.triangles import closest_point, points_to_barycentric
 
     corners = vertices[faces]
     near = torch.cdist(points, corners.mean(1)).topk(min(CANDIDATES, len(faces)), largest=False).indices
-    candidates = corners[near].flatten(0, 1).double().numpy()
-    repeated = points.repeat_interleave(near.shape[1], dim=0).double().numpy()
+    # Barycentric coordinates do not change under the stretch.
+    space = points.new_tensor([stretch, 1.0, 1.0])
+    candidates = (corners[near] * space).flatten(0, 1).double().numpy()
+    repeated = (points * space).repeat_interleave(near.shape[1], dim=0).double().numpy()
     closest = closest_point(candidates, repeated)
     distance = np.linalg.norm(closest - repeated, axis=1).reshape(len(points), -1)
     best = distance.argmin(axis=1) + np.arange(len(points)) * near.shape[1]

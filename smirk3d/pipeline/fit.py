@@ -21,11 +21,11 @@ from smirk3d.pipeline.projection import Pose, project
 class FitConfig:
     """Weights of the fit. Noise is in units of the distance between the outer eye corners.
 
-    The detector's errors are smooth over the face, so its points count far less than independent ones would:
-    `noise` is what makes the priors right, not the scatter of single points.
+    The priors decide what the points leave open. `noise` is small, so that the mesh follows the points closely;
+    the identity takes up what the guess of the expression does not explain.
     """
 
-    noise: float = 0.06
+    noise: float = 0.005
     """Standard deviation of a fully trusted point."""
     outlier: float = 0.06
     """Residual at which a point begins to lose its say (Geman-McClure)."""
@@ -35,11 +35,11 @@ class FitConfig:
     """Price of a weight at 1: most actions are absent from most faces."""
     expression_std: float = 0.5
     """Prior standard deviation of weights where there is no guess."""
-    guess_std: float = 1.0
+    guess_std: float = 0.4
     """How loosely weights follow their guess: multiple of the guess's own standard deviation."""
     pose_steps: int = 3
     """Steps for pose and camera alone."""
-    steps: int = 8
+    steps: int = 12
     """Steps for everything."""
     damping: float = 0.01
     """First damping, relative to the diagonal."""

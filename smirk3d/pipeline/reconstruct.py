@@ -16,6 +16,7 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.calibration import load_calibration
 from smirk3d.pipeline.detect import Detection, Detector
 from smirk3d.pipeline.fit import Fit, FitConfig, Observations, fit_landmarks
 from smirk3d.head.load import load_head
@@ -76,7 +77,10 @@ class Reconstructor:
         self.head = (head if isinstance(head, HeadModel) else load_head(head)).to(self.device)
         self.focal: Focal = focal
         self.use_scores = use_scores
+        if self.head.expression_names != ARKIT_NAMES:
+            raise Smirk3dError(f"head {self.head.data.name!r}: its expressions are not the 52 ARKit actions; use --head open")
         self._model = landmark_model(self.head)
+        self._calibration = load_calibration().to(self.device)
         self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:
@@ -142,13 +146,18 @@ class Reconstructor:
         def stack(arrays: list) -> torch.Tensor:
             return torch.from_numpy(np.stack(arrays)).float().to(self.device)
 
+        points_px = stack([detection.landmarks_px for _, detection in pairs])
+        depth_px = stack([detection.depth for _, detection in pairs])
+        scores = stack([detection.blendshape_scores for _, detection in pairs]) if self.use_scores else None
+        guess, guess_std = self._calibration.guess(points_px, depth_px, scores)
         sizes = [photo.pixels.shape[1::-1] for photo, _ in pairs]
         return Observations(
-            points_px=stack([detection.landmarks_px for _, detection in pairs]),
-            depth_px=stack([detection.depth for _, detection in pairs]),
+            points_px=points_px,
+            depth_px=depth_px,
             center_px=stack([np.array(size) / 2 for size in sizes]),
             focal_px=torch.tensor([self._focal_px(size) for size in sizes], device=self.device),
-            scores=stack([detection.blendshape_scores for _, detection in pairs]) if self.use_scores else None,
+            guess=guess,
+            guess_std=guess_std,
             person=person.to(self.device),
         )
 

@@ -21,6 +21,8 @@ from smirk3d.render.portrait import (
 from smirk3d.types import FaceParams
 
 Kind = Literal["neutral", "single", "one_sided", "combination"]
+KIND_SHARES: tuple[tuple[Kind, int], ...] = (("neutral", 1), ("single", 2), ("one_sided", 1), ("combination", 2))
+"""Of six pictures of a set, how many are of each kind."""
 FACE_SHARE = 0.6
 """Share of the picture's side that the height of the face takes, before the random zoom."""
 FACE_HEIGHT_M = 0.20
