@@ -1,6 +1,6 @@
 """Make smirk3d/data/detector_calibration.safetensors: show MediaPipe thousands of rendered heads and invert its answers.
 
-    python scripts/calibrate_detector.py --count 12000
+    python scripts/calibrate_detector.py --count 10000
 
 Every picture draws its own person, expression, appearance, light, background, camera and pose. So that the result
 does not hang on the open head's exact shape, the strength of each action and the proportions of the head vary as
@@ -35,7 +35,7 @@ CHUNK = 500
 class Options:
     """How the calibration is made."""
 
-    count: int = 12000
+    count: int = 10000
     """Pictures."""
     size: int = 320
     """Side of a picture in pixels."""
@@ -56,9 +56,9 @@ class VariedHead:
         self._original = {name: getattr(head, name).clone() for name in ("v_template", "shapedirs", "expressiondirs")}
 
     def vary(self, generator: torch.Generator) -> None:
-        """Stretch the head by up to 5 % along each axis and change each action's strength by 20 %."""
-        stretch = 1 + 0.05 * (2 * torch.rand(3, generator=generator) - 1)
-        strength = (1 + 0.2 * torch.randn(self.head.n_expression, generator=generator)).clamp(0.2, 2)
+        """Stretch the head by up to 10 % along each axis and change each action's strength by 25 %."""
+        stretch = 1 + 0.10 * (2 * torch.rand(3, generator=generator) - 1)
+        strength = (1 + 0.25 * torch.randn(self.head.n_expression, generator=generator)).clamp(0.2, 2)
         self.head.v_template.copy_(self._original["v_template"] * stretch)
         self.head.shapedirs.copy_(self._original["shapedirs"] * stretch[:, None])
         self.head.expressiondirs.copy_(self._original["expressiondirs"] * strength * stretch[:, None])

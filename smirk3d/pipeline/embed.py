@@ -35,6 +35,8 @@ FACE_SHARE = 0.62
 """Share of the picture's height that the face takes."""
 FULL_TRUST_SPREAD_M = 0.0015
 """Spread of the marks at which the trust in a point has fallen to one half."""
+LEAST_WEIGHT = 0.15
+"""Trust in the contour, which slides along the surface as the head turns, and in other points that spread widely."""
 CANDIDATES = 48
 """Triangles per point among which the closest is sought."""
 MIDLINE_STRETCH = 20.0
@@ -273,9 +275,9 @@ def _fix_to_surface(
         row, weights = closest_on_mesh(middle[chosen], head.v_template, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
-    weight = 1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)
-    weight[list(FACE_OVAL)] = weight[list(FACE_OVAL)].clamp_max(0.15)
-    return LandmarkEmbedding(face_index, barycentric, weight.clamp(0.02, 1.0), mirror)
+    weight = (1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)).clamp_min(LEAST_WEIGHT)
+    weight[list(FACE_OVAL)] = LEAST_WEIGHT
+    return LandmarkEmbedding(face_index, barycentric, weight, mirror)
 
 
 def closest_on_mesh(

