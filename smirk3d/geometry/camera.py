@@ -15,6 +15,9 @@ from torch import Tensor
 DEFAULT_FIELD_OF_VIEW_DEG = 50.0
 """Assumed field of view across the long side of a photo of unknown lens, about that of a phone."""
 
+LEAST_DISTANCE_M = 0.6
+"""People are seldom photographed from nearer than this, selfies at 0.3 to 0.6 m aside."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -60,9 +63,17 @@ class Camera:
         return -(points @ self.rotation_rotmat[2] + self.translation_m[2])
 
 
-def default_focal_px(width_px: float, height_px: float) -> float:
-    """Return the focal length in pixels that `DEFAULT_FIELD_OF_VIEW_DEG` gives a photo of this size."""
-    return max(width_px, height_px) / 2 / float(np.tan(np.deg2rad(DEFAULT_FIELD_OF_VIEW_DEG) / 2))
+def default_focal_px(width_px: float, height_px: float, scale_px_per_m: float) -> float:
+    """Return the focal length in pixels to assume for a photo of unknown lens.
+
+    It is the one that `DEFAULT_FIELD_OF_VIEW_DEG` gives a photo of this size; but where that would put the face
+    nearer than `LEAST_DISTANCE_M`, the picture has been cut out of a larger one, and the lens was longer.
+
+    Args:
+        width_px: width of the photo. height_px: its height. scale_px_per_m: size of the face in it.
+    """
+    uncut = max(width_px, height_px) / 2 / float(np.tan(np.deg2rad(DEFAULT_FIELD_OF_VIEW_DEG) / 2))
+    return max(uncut, LEAST_DISTANCE_M * scale_px_per_m)
 
 
 def project_orthographic(points: Tensor, camera: Tensor) -> Tensor:

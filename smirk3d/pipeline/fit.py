@@ -11,10 +11,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from smirk3d.geometry.align import align
+from smirk3d.geometry.align import Similarity, align
 from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS
 from smirk3d.pipeline.landmark_model import LandmarkModel
 from smirk3d.pipeline.projection import Pose, project
+
+LEAST_VISIBLE = 0.2
+"""Say of points on the far side of the head, which the detector places by guess."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class FitConfig:
 
     noise: float = 0.009
     """Standard deviation of a fully trusted point."""
-    outlier: float = 0.06
+    outlier: float = 0.12
     """Residual at which a point begins to lose its say (Geman-McClure)."""
     shape_std: float = 1.0
     """Prior standard deviation of shape coefficients."""
@@ -39,7 +42,7 @@ class FitConfig:
     """How loosely weights follow their guess: multiple of the guess's own standard deviation."""
     pose_steps: int = 3
     """Steps for pose and camera alone."""
-    steps: int = 12
+    steps: int = 9
     """Steps for everything."""
     damping: float = 0.01
     """First damping, relative to the diagonal."""
@@ -166,12 +169,19 @@ def _share(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
 
 
 def initial_pose(model: LandmarkModel, seen: Observations) -> Pose:
-    """Return the pose that best lays the mean head on the landmarks, taking the detector's depth at its word."""
-    up = seen.points_px.new_tensor([1.0, -1.0])
-    flat = (seen.points_px - seen.center_px[:, None]) * up
-    observed = torch.cat([flat, -seen.depth_px.unsqueeze(-1)], dim=-1)
-    similarity = align(model.mean.expand_as(observed), observed, model.weight)
+    """Return the pose that best lays the mean head on the landmarks."""
+    similarity = place(model, seen.points_px - seen.center_px[:, None], seen.depth_px)
     return Pose.from_similarity(similarity, seen.center_px, seen.focal_px)
+
+
+def place(model: LandmarkModel, points_px: Tensor, depth_px: Tensor) -> Similarity:
+    """Return the maps from metres to pixels (y up) that lay the mean head on B faces.
+
+    The detector's depth (B, L) is taken at its word; `points_px` are (B, L, 2), y down.
+    """
+    up = points_px * points_px.new_tensor([1.0, -1.0])
+    observed = torch.cat([up, -depth_px.unsqueeze(-1)], dim=-1)
+    return align(model.mean.expand_as(observed), observed, model.weight)
 
 
 @dataclass(frozen=True)
@@ -205,9 +215,9 @@ def _eye_distance(points_px: Tensor) -> Tensor:
 
 
 def _visible(model: LandmarkModel, pose: Pose) -> Tensor:
-    """Return (B, L) in [0.05, 1], small for points whose surface faces away from the viewer."""
+    """Return (B, L) in [LEAST_VISIBLE, 1], small for points whose surface faces away from the viewer."""
     facing = (pose.rotmat[:, None, 2] @ model.normals.T).squeeze(1)
-    return ((facing + 0.15) / 0.45).clamp(0.05, 1.0)
+    return ((facing + 0.15) / 0.45).clamp(LEAST_VISIBLE, 1.0)
 
 
 def _weights(model: LandmarkModel, state: _State, config: FitConfig) -> Tensor:

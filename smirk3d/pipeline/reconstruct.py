@@ -18,7 +18,7 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.calibration import load_calibration
 from smirk3d.pipeline.detect import Detection, Detector
-from smirk3d.pipeline.fit import Fit, FitConfig, Observations, fit_landmarks
+from smirk3d.pipeline.fit import Fit, FitConfig, Observations, fit_landmarks, place
 from smirk3d.head.load import load_head
 from smirk3d.pipeline.images import Photo, read_image
 from smirk3d.pipeline.landmark_model import landmark_model
@@ -97,11 +97,15 @@ class Reconstructor:
     def read_and_detect(self, photo: PhotoSource) -> Prepared:
         """Read one photo and find its faces; raises as `__call__`."""
         read = read_image(photo)
-        detections = self._detector.detect(read.pixels)
+        detections = self.detect(read.pixels)
         if not detections:
             name = str(photo) if isinstance(photo, (str, Path)) else "the picture"
             raise NoFaceError(f"{name}: no face found; is a face in the picture, upright and at least 40 pixels high?")
         return Prepared(read, tuple(detections))
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Return the faces found in (H, W, 3) uint8 RGB pixels, largest first."""
+        return self._detector.detect(pixels)
 
     def solve(self, prepared: Sequence[Prepared]) -> list[list[Face]]:
         """Fit all faces of several photos together; one list of faces a photo."""
@@ -155,16 +159,20 @@ class Reconstructor:
             points_px=points_px,
             depth_px=depth_px,
             center_px=stack([np.array(size) / 2 for size in sizes]),
-            focal_px=torch.tensor([self._focal_px(size) for size in sizes], device=self.device),
+            focal_px=self._focal_px(sizes, points_px, depth_px),
             guess=guess,
             guess_std=guess_std,
             person=person.to(self.device),
         )
 
-    def _focal_px(self, size: tuple[int, int]) -> float:
+    def _focal_px(self, sizes: list, points_px: torch.Tensor, depth_px: torch.Tensor) -> torch.Tensor:
+        """Return the focal lengths (B,) of photos of `sizes` (width, height) with these faces in them."""
         if self.focal == "orthographic":
-            return float("inf")
-        return default_focal_px(*size) if self.focal == "auto" else float(self.focal)
+            return points_px.new_full((len(sizes),), float("inf"))
+        if self.focal != "auto":
+            return points_px.new_full((len(sizes),), float(self.focal))
+        scale = place(self._model, points_px, depth_px).scale.tolist()
+        return points_px.new_tensor([default_focal_px(*size, each) for size, each in zip(sizes, scale)])
 
     def _face(
         self,

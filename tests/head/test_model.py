@@ -72,10 +72,13 @@ def test_zero_coefficients_give_the_template(any_head):
 @pytest.mark.parametrize("seed", range(3))
 def test_as_the_oracle(any_head, seed):
     params = random_params(any_head, seed=seed)
+    assert params.pose is not None and params.neck is not None
     vertices, joints = oracle(any_head, params)
     mesh = any_head(params)
     np.testing.assert_allclose(mesh.vertices.numpy(), vertices, atol=2e-6)
     np.testing.assert_allclose(mesh.joints.numpy(), joints, atol=2e-6)
+    skull = Rotation.from_rotvec(params.pose.numpy()) * Rotation.from_rotvec(params.neck.numpy())
+    np.testing.assert_allclose(mesh.rotation_rotmat.numpy(), skull.as_matrix(), atol=2e-6)
 
 
 @pytest.mark.parametrize("batch", [(1,), (3,), (2, 3)])

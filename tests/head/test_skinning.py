@@ -21,8 +21,8 @@ def random_body(seed: int, *batch: int):
 
 
 def skin(vertices, joints, rotmat, weights, parents=JOINT_PARENTS) -> np.ndarray:
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (vertices, joints, rotmat, weights)]
-    return linear_blend_skinning(*tensors, parents).numpy()
+    v, j, r, w = (torch.from_numpy(np.ascontiguousarray(a)) for a in (vertices, joints, rotmat, weights))
+    return linear_blend_skinning(v, j, r, w, parents).numpy()
 
 
 def by_matrices(vertices, joints, rotmat, weights, parents=JOINT_PARENTS) -> np.ndarray:

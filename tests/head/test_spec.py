@@ -20,7 +20,7 @@ def test_zeros_have_the_batch_shape_and_dtype():
 def test_clamping_keeps_what_is_inside_and_moves_what_is_not():
     params = FaceParams(shape=torch.tensor([-9.0, 0, 0, 9]), expression=torch.tensor([-0.5, 0.25, 1.5]))
     limited = SPEC.clamp(params)
-    assert limited.shape is not None and limited.shape.equal(params.shape)
+    assert params.shape is not None and limited.shape is not None and limited.shape.equal(params.shape)
     assert limited.expression is not None and limited.expression.tolist() == [0.0, 0.25, 1.0]
     assert limited.pose is None
     again = SPEC.clamp(limited)

@@ -14,7 +14,7 @@ FOCALS = pytest.mark.parametrize("focal_px", [float("inf"), 500.0, 3000.0])
 def random_pose(focal_px: float, batch: int = 3, seed: int = 0) -> Pose:
     random = np.random.default_rng(seed)
     return Pose(
-        torch.from_numpy(Rotation.random(batch, random_state=seed).as_matrix()),
+        torch.from_numpy(Rotation.from_rotvec(random.normal(size=(batch, 3))).as_matrix()),
         torch.from_numpy(random.uniform(500, 900, batch)),
         torch.from_numpy(random.normal(0, 40, (batch, 2))),
         torch.from_numpy(random.uniform(200, 400, (batch, 2))),
@@ -33,9 +33,9 @@ def test_as_the_camera(focal_px):
     for index in range(3):
         camera = pose.camera(index)
         assert (camera.focal_px is None) == (focal_px == float("inf"))
-        np.testing.assert_allclose(image[index], camera.project(points[index].numpy()), atol=1e-9)
+        np.testing.assert_allclose(image[index], camera.project(points[index].numpy()), atol=1e-4)
         origin = camera.project(np.zeros((1, 3)))[0]
-        np.testing.assert_allclose(origin, pose.center_px[index] + pose.offset_px[index], atol=1e-9)
+        np.testing.assert_allclose(origin, pose.center_px[index] + pose.offset_px[index], atol=1e-4)
 
 
 @FOCALS

@@ -92,7 +92,7 @@ def test_brows_take_their_strength_and_width(painter):
 
     def inked(**look: float) -> float:
         bare = painter.paint(view, SIZE, Appearance(brow_strength=0.0), FLAT)
-        return float((painter.paint(view, SIZE, Appearance(**look), FLAT) - bare).abs().sum())
+        return float((painter.paint(view, SIZE, replace(Appearance(), **look), FLAT) - bare).abs().sum())
 
     assert inked(brow_strength=0.0) == 0 < inked(brow_strength=0.4) < inked(brow_strength=0.9)
     assert inked(brow_width=0.6) < inked(brow_width=1.4)
