@@ -1,6 +1,7 @@
 """What the parts of a head are made of: colours, the split into materials and the picture of an eye.
 
-Colours are sRGB in [0, 1] unless the name says linear.
+Colours are sRGB in [0, 1] unless the name says linear. What depends on the head alone is made once for each
+head: these arrays are shared and cannot be written to.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smirk3d.export.per_head import per_head
 from smirk3d.head.model import HeadModel
 
 SKIN = (0.87, 0.69, 0.60)
@@ -44,6 +46,7 @@ class MaterialPart:
     roughness: float
 
 
+@per_head
 def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     """Split a head's triangles by material; every triangle is in exactly one part, empty parts are left out.
 
@@ -55,10 +58,12 @@ def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     label[_triangles_in(head, "mouth_interior")] = 2
     label[_triangles_in(head, "lower_teeth") | _triangles_in(head, "upper_teeth")] = 3
     kinds = (("skin", 0.65), ("eyes", 0.15), ("mouth", 0.45), ("teeth", 0.25))
-    parts = (MaterialPart(name, np.flatnonzero(label == k), rough) for k, (name, rough) in enumerate(kinds))
+    index = [_frozen(np.flatnonzero(label == k)) for k in range(len(kinds))]
+    parts = (MaterialPart(name, rows, rough) for rows, (name, rough) in zip(index, kinds, strict=True))
     return tuple(part for part in parts if len(part.face_index))
 
 
+@per_head
 def vertex_colors(head: HeadModel) -> np.ndarray:
     """Return a plain colour for every vertex: (V, 3) float32 sRGB in [0, 1].
 
@@ -76,9 +81,10 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
     for mask, directions, radius_m in _eyeballs(head):
         angle = np.arctan2(np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2])
         colors[mask] = eye_color(angle * radius_m, np.zeros_like(angle))
-    return colors
+    return _frozen(colors)
 
 
+@per_head
 def eye_uv(head: HeadModel) -> np.ndarray:
     """Return texture coordinates (V, 2) float32, v upwards, that put `eye_texture` on the eyeballs.
 
@@ -93,7 +99,7 @@ def eye_uv(head: HeadModel) -> np.ndarray:
         radius = np.sqrt((1 - unit[:, 2]).clip(0) / 2)
         planar = np.hypot(unit[:, 0], unit[:, 1]).clip(1e-9)
         uv[mask] = 0.5 + 0.5 * (radius / planar)[:, None] * unit[:, :2]
-    return uv
+    return _frozen(uv)
 
 
 def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
@@ -141,6 +147,12 @@ def region(head: HeadModel, name: str) -> np.ndarray:
     if name not in head.data.regions:
         return np.zeros(len(head.v_template), dtype=bool)
     return head.region_mask(name).cpu().numpy()
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array, from now on read-only."""
+    array.setflags(write=False)
+    return array
 
 
 def _triangles_in(head: HeadModel, name: str) -> np.ndarray:

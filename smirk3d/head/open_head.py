@@ -31,7 +31,7 @@ MIRROR_X = (-1.0, 1.0, 1.0)
 class OpenHeadConfig:
     """How the open head is built."""
 
-    components: int = 150
+    components: int = 100
     """Identity components."""
     samples: int = 1536
     """Random people, each used with its mirror image."""

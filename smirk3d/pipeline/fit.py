@@ -6,7 +6,7 @@ so that the outer eye corners of the mean head are one unit apart in the image, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class FitConfig:
     the identity takes up what the guess of the expression does not explain.
     """
 
-    noise: float = 0.009
+    noise: float = 0.007
     """Standard deviation of a fully trusted point."""
     outlier: float = 0.12
     """Residual at which a point begins to lose its say (Geman-McClure)."""
@@ -46,9 +46,9 @@ class FitConfig:
     """How loosely weights follow their guess: multiple of the guess's own standard deviation."""
     pose_steps: int = 3
     """Steps for pose and camera alone."""
-    steps: int = 9
+    steps: int = 4
     """Steps for everything."""
-    damping: float = 0.01
+    damping: float = 0.001
     """First damping, relative to the diagonal."""
 
 
@@ -57,7 +57,7 @@ class Observations:
     """What is known of B faces.
 
     Attributes:
-        points_px: (B, L, 2) detected landmarks, pixels. depth_px: (B, L) the detector's depth, smaller is nearer.
+        points_px: (B, 478, 2) detected landmarks, pixels. depth_px: (B, 478) the detector's depth, smaller is nearer.
         center_px: (B, 2) principal points. focal_px: (B,) focal lengths; infinite for scaled orthographic.
         guess: (B, E) expected expression, or None. guess_std: (E,) standard deviation of its errors, or None.
         person: (B,) int64, the same number for faces that share a shape; 0, 1, 2, ... without gaps.
@@ -101,9 +101,16 @@ class _State:
 
 
 def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | None = None) -> Fit:
-    """Fit pose, camera, shape and expression to landmarks (Levenberg-Marquardt, all faces side by side)."""
+    """Fit pose, camera, shape and expression to landmarks (Levenberg-Marquardt, all faces side by side).
+
+    Raises:
+        ValueError: there are no faces.
+    """
     config = FitConfig() if config is None else config
+    if not len(seen.points_px):
+        raise ValueError("there are no faces to fit")
     unit_px = _eye_distance(seen.points_px)
+    seen = replace(seen, points_px=seen.points_px[:, model.index], depth_px=seen.depth_px[:, model.index])
     prior = _prior(model, seen, config)
     start = prior.mean.clamp(model.low, model.high)
     state = _look(model, seen, unit_px, initial_pose(model, seen), start)
@@ -294,6 +301,8 @@ def _bounded_step(
 
 def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tensor) -> Tensor:
     """Solve for steps (B, P) whose `shared` entries are equal for all faces of a person."""
+    if int(person.max()) + 1 == len(person):
+        return _damped_solve(hessian, gradient.unsqueeze(-1)).squeeze(-1)
     order = torch.arange(gradient.shape[1], device=gradient.device)
     order = torch.cat([order[: shared.start], order[shared.stop :], order[shared]])
     own = len(order) - (shared.stop - shared.start)

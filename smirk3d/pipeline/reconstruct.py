@@ -30,6 +30,8 @@ PhotoSource = str | Path | Image.Image | np.ndarray
 
 USUAL_FACES = 4
 """Faces to look for when the caller names no number."""
+LANDMARK_SPACING_M = 0.006
+"""Landmarks nearer than this to others are left out of the fit, which makes it twice as fast."""
 HALF_CONFIDENCE_RESIDUAL = 0.04
 """Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
 
@@ -79,7 +81,7 @@ class Reconstructor:
         self.use_scores = use_scores
         if self.head.expression_names != ARKIT_NAMES:
             raise Smirk3dError(f"head {self.head.data.name!r}: its expressions are not the 52 ARKit actions; use --head open")
-        self._model = landmark_model(self.head)
+        self._model = landmark_model(self.head, spacing_m=LANDMARK_SPACING_M)
         self._calibration = load_calibration().to(self.device)
         self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)
 
@@ -171,7 +173,7 @@ class Reconstructor:
             return points_px.new_full((len(sizes),), float("inf"))
         if self.focal != "auto":
             return points_px.new_full((len(sizes),), float(self.focal))
-        scale = place(self._model, points_px, depth_px).scale.tolist()
+        scale = place(self._model, points_px[:, self._model.index], depth_px[:, self._model.index]).scale.tolist()
         return points_px.new_tensor([default_focal_px(*size, each) for size, each in zip(sizes, scale)])
 
     def _face(

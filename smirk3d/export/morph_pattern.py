@@ -1,0 +1,109 @@
+"""Which vertices each morph target moves, and how normals follow: most targets move a small part of a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from smirk3d.export.morphs import has_joints_target, straight_offsets, turning_components
+from smirk3d.export.per_head import per_head
+from smirk3d.head.model import HeadModel
+
+STILL_M = 1e-6
+"""Offsets below a micrometre are left out."""
+STILL_NORMAL = 5e-4
+"""Changes of the mean head's unit normals below this are left out; other people's differ little from them."""
+
+
+@dataclass(frozen=True)
+class MorphPattern:
+    """What T targets change of a head with V vertices, the same for all people.
+
+    Attributes:
+        moved: (T, V) bool, vertices with an offset.
+        turned: (T, V) bool, vertices whose normal changes noticeably.
+        row: (M,) int64, target * V + vertex, each corner of a triangle that a target changes, once.
+        corner: (K, 3) int64 rows of `row`, the changed triangles, target by target.
+        face: (K,) int64, which triangles these are.
+    """
+
+    moved: np.ndarray
+    turned: np.ndarray
+    row: Tensor
+    corner: Tensor
+    face: Tensor
+
+
+@per_head
+def morph_pattern(head: HeadModel) -> MorphPattern:
+    """Return the pattern of the targets of `morph_targets`."""
+    moved, faces = _moved(head), head.faces.cpu()
+    target, face = np.nonzero(moved[:, faces.numpy()].any(axis=2))
+    corners = target[:, None] * moved.shape[1] + faces.numpy()[face]
+    row, corner = (torch.from_numpy(a) for a in np.unique(corners, return_inverse=True))
+    turned = np.zeros_like(moved)
+    turned.flat[row.numpy()] = True
+    pattern = MorphPattern(moved, turned, row, corner.reshape(-1, 3), torch.from_numpy(face))
+    # Straight targets turn the mean head's normals much as anybody's; of the other targets all are kept.
+    straight = np.setdiff1d(np.arange(head.n_expression), turning_components(head))
+    offsets = np.zeros((*moved.shape, 3), dtype=np.float32)
+    offsets[: head.n_expression] = straight_offsets(head)
+    mean = head.v_template.detach().cpu().float().numpy()
+    _, change = normal_offsets(mean, faces.numpy(), offsets, pattern)
+    turned[straight] &= np.abs(change[straight]).max(axis=2) > STILL_NORMAL
+    return pattern
+
+
+def normal_offsets(
+    neutral: np.ndarray, triangles: np.ndarray, offsets: np.ndarray, pattern: MorphPattern
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit normals of a neutral head and what each target adds to them at weight 1.
+
+    Only the changed triangles are looked at: a vertex normal is the sum of the normals of the triangles
+    around it, weighted by their areas, as in `vertex_normals`.
+
+    Args:
+        neutral: (V, 3) float32 metres. triangles: (F, 3) int64.
+        offsets: (T, V, 3) float32 metres.
+        pattern: Of the head.
+
+    Returns:
+        (V, 3) and (T, V, 3) float32.
+    """
+    points, faces = torch.from_numpy(neutral), torch.from_numpy(triangles)
+    moves = torch.from_numpy(offsets).reshape(-1, 3)
+    sums = _face_normals(points, faces)
+    total = torch.zeros_like(points).index_add_(0, faces.T.reshape(-1), sums.repeat(3, 1))
+    normals = functional.normalize(total, dim=1, eps=torch.finfo(total.dtype).tiny)
+    vertex = pattern.row % len(points)
+    moved = points.index_select(0, vertex) + moves.index_select(0, pattern.row)
+    change = _face_normals(moved, pattern.corner) - sums.index_select(0, pattern.face)
+    turned = total.index_select(0, vertex)
+    for column in pattern.corner.unbind(dim=1):
+        turned.index_add_(0, column, change)
+    turned = functional.normalize(turned, dim=1, eps=torch.finfo(total.dtype).tiny)
+    result = torch.zeros_like(moves)
+    result[pattern.row] = turned - normals.index_select(0, vertex)
+    return normals.numpy(), result.reshape(offsets.shape).numpy()
+
+
+def _moved(head: HeadModel) -> np.ndarray:
+    """Return (T, V) bool: the vertices that the targets move on whatever person."""
+    moved = np.abs(straight_offsets(head)).max(axis=2) > STILL_M
+    turning = turning_components(head)
+    angle = head.expression_rotvec.detach().cpu()[torch.from_numpy(turning)].abs().amax(dim=2)
+    moved[turning] |= (angle @ head.lbs_weights.cpu().T).numpy() > 0
+    if has_joints_target(head):
+        moved = np.concatenate([moved, np.ones_like(moved[:1])])
+    return moved
+
+
+def _face_normals(points: Tensor, faces: Tensor) -> Tensor:
+    """Return the normals (K, 3) of triangles, as long as twice their areas."""
+    corners = points.index_select(0, faces.reshape(-1)).reshape(-1, 3, 3)
+    a, b, c = corners.unbind(dim=1)
+    return torch.linalg.cross(b - a, c - a)
