@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from measure_landmarks import read
 from rich.progress import track
 
 from smirk3d.assets import atomic_path
@@ -24,7 +25,7 @@ from smirk3d.head.mediapipe_points import MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.calibration import FILE_NAME, Calibration, detector_features, fit_reading, save_calibration
 from smirk3d.pipeline.detect import Detector
-from smirk3d.pipeline.landmark_model import landmark_model
+from smirk3d.pipeline.landmark_model import LandmarkModel, landmark_model
 from smirk3d.render.portrait import PortraitPainter
 from smirk3d.render.samples import KIND_SHARES, random_sample
 
@@ -45,6 +46,9 @@ class Options:
     """Strength of the regularisation, in pictures."""
     cache: Path = Path("out/calibration")
     """Folder for the detector's answers."""
+    photos: Path | None = None
+    """Folder with landmarks.npz and labels.csv (see measure_landmarks.py): calm faces of its training split tell
+    which readings are a matter of real faces' shape."""
     out: Path = Path(__file__).parent.parent / "smirk3d" / "data" / FILE_NAME
 
 
@@ -106,15 +110,30 @@ def collect(options: Options) -> dict[str, torch.Tensor]:
     return {name: torch.stack([rows[name], flipped[name]], dim=1).flatten(0, 1) for name in rows}
 
 
+def calm_photos(folder: Path, model: LandmarkModel) -> torch.Tensor:
+    """Return the features and scores (M, D + 52) of the photos that people called neutral."""
+    _, emotions, prepared = read(folder, "train")
+    found = [item.detections[0] for item, emotion in zip(prepared, emotions) if emotion == "neutral"]
+    points, depth, scores = (
+        torch.from_numpy(np.stack(arrays))
+        for arrays in zip(*((f.landmarks_px, f.depth, f.blendshape_scores) for f in found))
+    )
+    return torch.cat([detector_features(model.mean, model.weight, points, depth), scores], dim=1)
+
+
 def main(options: Options) -> None:
     """Collect the answers, invert them, write the result."""
     rows = collect(options)
     model = landmark_model(load_head())
     features = detector_features(model.mean, model.weight, rows["points_px"], rows["depth_px"])
-    with_scores = fit_reading(torch.cat([features, rows["scores"]], dim=1), rows["weights"], options.ridge)
-    points_only = fit_reading(features, rows["weights"], options.ridge)
+    seen = torch.cat([features, rows["scores"]], dim=1)
+    calm = calm_photos(options.photos, model) if options.photos else None
+    with_scores = fit_reading(seen, rows["weights"], options.ridge, calm)
+    points_only = fit_reading(
+        features, rows["weights"], options.ridge, None if calm is None else calm[:, : features.shape[1]]
+    )
     calibration = Calibration(model.mean, model.weight, with_scores, points_only)
-    meta = {"pictures": str(len(features) // 2), "made_by": "scripts/calibrate_detector.py", "seed": str(options.seed), "size": str(options.size), "ridge": str(options.ridge)}
+    meta = {"calm_photos": str(0 if calm is None else len(calm)), "pictures": str(len(features) // 2), "made_by": "scripts/calibrate_detector.py", "seed": str(options.seed), "size": str(options.size), "ridge": str(options.ridge)}
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
     print(f"{options.out}: {len(features) // 2} pictures, mean error of a weight {with_scores.std.mean():.4f} with scores, ")
     print(f"{points_only.std.mean():.4f} without; variance explained {with_scores.explained.mean():.3f}")

@@ -7,6 +7,7 @@ transform: the character stands upright, and how the head was turned in the phot
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ import roma
 import torch
 
 from smirk3d.assets import atomic_path
-from smirk3d.export.gltf_buffer import BufferBuilder
+from smirk3d.export.gltf_buffer import BufferBuilder, SparseRows, sparse_rows
+from smirk3d.export.gltf_file import glb_bytes, gltf_bytes
 from smirk3d.export.materials import (
     MaterialPart,
     eye_texture,
@@ -27,33 +29,44 @@ from smirk3d.export.materials import (
     srgb_to_linear,
     vertex_colors,
 )
+from smirk3d.export.morph_pattern import morph_pattern, normal_offsets
 from smirk3d.export.morphs import morph_targets
+from smirk3d.export.per_head import per_head
 from smirk3d.face import Face
-from smirk3d.render.shading import vertex_normals
+from smirk3d.head.model import HeadModel
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
 
-_STILL_M = 1e-6
-"""Offsets below a micrometre are left out of the sparse morph targets."""
-_STILL_NORMAL = 1e-3
+_PNG_LEVEL = 3
+"""zlib's effort for pictures; the default takes thrice as long for files that are 2 % smaller."""
 
 
 @dataclass(frozen=True)
-class _Corners:
-    """The vertices of one primitive: a mesh vertex once for each texture coordinate that it has.
+class _Part:
+    """One primitive: a mesh vertex once for each texture coordinate that it has.
 
-    `vertex` (N,) int64 in the mesh, `uv` (N, 2) with v upwards, `triangles` (K, 3) rows of `vertex`.
+    Attributes:
+        material: What it is made of.
+        vertex: (N,) int64 in the mesh. uv_row: (N,) int64 rows of the texture coordinates.
+        triangles: (K, 3) rows of `vertex`.
+        moved: Rows of the targets' positions, and `moved_from` (L,) where they are in (T * V).
+        turned: The same for normals, with `turned_from`.
     """
 
+    material: MaterialPart
     vertex: np.ndarray
-    uv: np.ndarray
+    uv_row: np.ndarray
     triangles: np.ndarray
+    moved: SparseRows
+    moved_from: np.ndarray
+    turned: SparseRows
+    turned_from: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Surface:
-    """Per-vertex arrays of the whole mesh that the primitives take their rows from."""
+    """Per-vertex arrays of the whole mesh that the primitives take their rows from; T targets."""
 
     positions: np.ndarray
     normals: np.ndarray
@@ -69,11 +82,7 @@ def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
         Smirk3dError: Writing failed.
     """
     document = build_gltf(face, texture)
-    if path.suffix.lower() == ".glb":
-        content = b"".join(document.save_to_bytes())
-    else:
-        document.convert_buffers(gl.BufferFormat.DATAURI)
-        content = document.gltf_to_json().encode("utf-8")
+    content = (glb_bytes if path.suffix.lower() == ".glb" else gltf_bytes)(document)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -95,10 +104,12 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
     parts = material_parts(face.head)
     pictures = _pictures(parts, texture)
     primitives = []
-    for index, part in enumerate(parts):
-        corners = _corners(face, part, texture)
-        colored = part.name not in pictures
-        primitives.append(_primitive(builder, corners, surface, material=index, colored=colored))
+    for index, part in enumerate(_split(face.head)):
+        primitive = _primitive(builder, part, surface, _uv(face.head, part, texture))
+        primitive.material = index
+        if part.material.name not in pictures:
+            primitive.attributes.COLOR_0 = builder.add_attribute(surface.colors_linear[part.vertex])
+        primitives.append(primitive)
     mesh = gl.Mesh(name="head", primitives=primitives, weights=[float(weight) for weight in targets.weights])
     mesh.extras = {"targetNames": list(targets.names)}
     document = gl.GLTF2(
@@ -116,62 +127,90 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
 
 
 def _surface(face: Face, offsets: np.ndarray) -> _Surface:
-    neutral, triangles = torch.from_numpy(face.neutral_vertices), torch.from_numpy(face.triangles)
-    normals = vertex_normals(neutral, triangles).numpy()
-    moved = vertex_normals(neutral + torch.from_numpy(offsets), triangles).numpy()
-    colors = srgb_to_linear(vertex_colors(face.head))
-    return _Surface(face.neutral_vertices, normals, colors, offsets, moved - normals)
+    pattern = morph_pattern(face.head)
+    normals, turns = normal_offsets(face.neutral_vertices, face.triangles, offsets, pattern)
+    return _Surface(face.neutral_vertices, normals, _colors_linear(face.head), offsets, turns)
 
 
-def _corners(face: Face, part: MaterialPart, texture: Texture | None) -> _Corners:
-    head = face.head
-    vertices = face.triangles[part.face_index]
-    if part.name == "eyes" or len(head.uv) == 0:
-        uv, uv_index = eye_uv(head), vertices
-    else:
-        uv = texture.uv if texture is not None and part.name == "skin" else head.uv.cpu().numpy()
-        uv_index = head.faces_uv.cpu().numpy()[part.face_index]
-    pairs = np.stack([vertices.ravel(), uv_index.ravel()], axis=1)
+@per_head
+def _colors_linear(head: HeadModel) -> np.ndarray:
+    return srgb_to_linear(vertex_colors(head)).astype(np.float32)
+
+
+@per_head
+def _split(head: HeadModel) -> tuple[_Part, ...]:
+    """Return the primitives of a head, one a material."""
+    pattern, parts = morph_pattern(head), []
+    for material in material_parts(head):
+        vertices = head.faces.cpu().numpy()[material.face_index]
+        uv_rows = (
+            vertices if _has_own_uv(head, material) else head.faces_uv.cpu().numpy()[material.face_index]
+        )
+        pairs = np.stack([vertices.ravel(), uv_rows.ravel()], axis=1)
+        (vertex, uv_row), inverse = _unique_pairs(pairs)
+        layout = []
+        for given in (pattern.moved, pattern.turned):
+            target, row = np.nonzero(given[:, vertex])
+            layout += [sparse_rows(given[:, vertex]), target * given.shape[1] + vertex[row]]
+        parts.append(_Part(material, vertex, uv_row, inverse.reshape(-1, 3), *layout))
+    return tuple(parts)
+
+
+def _unique_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows of (N, 2) as (2, K), and (N,) which of them each row is."""
     unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    return _Corners(unique[:, 0], uv[unique[:, 1]], inverse.reshape(-1, 3))
+    return unique.T, inverse
 
 
-def _primitive(
-    builder: BufferBuilder, corners: _Corners, surface: _Surface, *, material: int, colored: bool
-) -> gl.Primitive:
-    rows = corners.vertex
+def _has_own_uv(head: HeadModel, material: MaterialPart) -> bool:
+    return material.name == "eyes" or len(head.uv) == 0
+
+
+def _uv(head: HeadModel, part: _Part, texture: Texture | None) -> np.ndarray:
+    """Return a primitive's texture coordinates (N, 2), v upwards."""
+    if _has_own_uv(head, part.material):
+        return eye_uv(head)[part.uv_row]
+    if texture is not None and part.material.name == "skin":
+        return texture.uv[part.uv_row]
+    return head.uv.cpu().numpy()[part.uv_row]
+
+
+def _primitive(builder: BufferBuilder, part: _Part, surface: _Surface, uv: np.ndarray) -> gl.Primitive:
     attributes = gl.Attributes(
-        POSITION=builder.add_attribute(surface.positions[rows], bounds=True),
-        NORMAL=builder.add_attribute(surface.normals[rows]),
+        POSITION=builder.add_attribute(surface.positions[part.vertex], bounds=True),
+        NORMAL=builder.add_attribute(surface.normals[part.vertex]),
         # glTF counts v downwards from the top of the image.
-        TEXCOORD_0=builder.add_attribute(corners.uv * (1, -1) + (0, 1)),
+        TEXCOORD_0=builder.add_attribute(uv * (1, -1) + (0, 1)),
     )
-    if colored:
-        attributes.COLOR_0 = builder.add_attribute(surface.colors_linear[rows])
-    positions = builder.add_sparse([offset[rows] for offset in surface.target_offsets], _STILL_M)
-    normals = builder.add_sparse([offset[rows] for offset in surface.target_normals], _STILL_NORMAL)
+    offsets, turns = (array.reshape(-1, 3) for array in (surface.target_offsets, surface.target_normals))
+    positions = builder.add_sparse(part.moved, offsets[part.moved_from])
+    normals = builder.add_sparse(part.turned, turns[part.turned_from])
     return gl.Primitive(
         attributes=attributes,
-        indices=builder.add_indices(corners.triangles),
-        material=material,
+        indices=builder.add_indices(part.triangles),
         targets=[gl.Attributes(POSITION=p, NORMAL=n) for p, n in zip(positions, normals, strict=True)],
     )
 
 
-def _pictures(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, np.ndarray]:
-    """Return the texture image (H, W, 3) of each material that has one."""
-    pictures = {"eyes": eye_texture()} if any(part.name == "eyes" for part in parts) else {}
-    return pictures | ({} if texture is None else {"skin": texture.image})
+def _pictures(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
+    """Return the texture image, as a PNG file, of each material that has one."""
+    pictures = {"eyes": _eye_png()} if any(part.name == "eyes" for part in parts) else {}
+    return pictures | ({} if texture is None else {"skin": _png(texture.image)})
+
+
+@functools.cache
+def _eye_png() -> bytes:
+    return _png(eye_texture())
 
 
 def _add_materials(
     document: gl.GLTF2,
     builder: BufferBuilder,
     parts: tuple[MaterialPart, ...],
-    pictures: dict[str, np.ndarray],
+    pictures: dict[str, bytes],
 ) -> None:
     for name, picture in pictures.items():
-        view = builder.add_bytes(_png(picture))
+        view = builder.add_bytes(picture)
         document.images.append(gl.Image(name=name, mimeType="image/png", bufferView=view))
         document.textures.append(gl.Texture(sampler=0, source=len(document.images) - 1))
     if pictures:
@@ -214,5 +253,5 @@ def _png(picture: np.ndarray) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG")
+    Image.fromarray(picture).save(file, format="PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pygltflib as gl
 
 _TYPES = {1: gl.SCALAR, 2: gl.VEC2, 3: gl.VEC3, 4: gl.VEC4}
 _COMPONENTS = {"uint16": gl.UNSIGNED_SHORT, "uint32": gl.UNSIGNED_INT, "float32": gl.FLOAT}
+
+
+_ROW_BYTES = 12
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Which rows of T fields (height, 3) are not zero.
+
+    Attributes:
+        height: Rows of a field.
+        counts: (T,) int64, rows given of each field.
+        packed: The rows' indices as glTF stores them, field by field, each filled up to 4 bytes.
+        packed_starts: (T,) int64, where each field's indices begin in `packed`.
+        dtype: Type of the indices.
+    """
+
+    height: int
+    counts: np.ndarray
+    packed: bytes
+    packed_starts: np.ndarray
+    dtype: np.dtype
+
+
+def sparse_rows(given: np.ndarray) -> SparseRows:
+    """Return the layout of fields from (T, height) bool, true for the rows that are given."""
+    dtype = np.dtype(np.uint16 if given.shape[1] < 0xFFFF else np.uint32)
+    pieces = [_padded(np.flatnonzero(field).astype(dtype)) for field in given]
+    lengths = np.array([len(piece) for piece in pieces])
+    return SparseRows(
+        given.shape[1], given.sum(axis=1), b"".join(pieces), np.cumsum(lengths) - lengths, dtype
+    )
 
 
 class BufferBuilder:
@@ -48,44 +83,34 @@ class BufferBuilder:
         accessor.bufferView = self.add_bytes(values.tobytes(), gl.ELEMENT_ARRAY_BUFFER)
         return self._append(accessor)
 
-    def add_sparse(self, fields: list[np.ndarray], threshold: float) -> list[int]:
-        """Append offsets (N, 3), most of them zero, as sparse accessors that share two buffer views.
+    def add_sparse(self, rows: SparseRows, values: np.ndarray) -> list[int]:
+        """Append fields of offsets, most of them zero, as sparse accessors that share two buffer views.
 
         Args:
-            fields: Arrays of any lengths.
-            threshold: A row whose entries are all at most this far from zero is left out.
+            rows: Which rows of the fields are given.
+            values: (N, 3) float32, those rows; the others are zero.
 
         Returns:
-            The accessors' indices.
+            The accessors' indices, one a field.
         """
-        rows = [np.flatnonzero(np.abs(field).max(axis=1) > threshold) for field in fields]
-        dtype = np.dtype(np.uint16 if max(len(field) for field in fields) < 0xFFFF else np.uint32)
-        indices = [row.astype(dtype) for row in rows]
-        values = [field[row].astype(np.float32) for field, row in zip(fields, rows, strict=True)]
-        if not any(len(row) for row in rows):
-            return [
-                self._append(_accessor(np.zeros_like(field, dtype=np.float32), bounds=True))
-                for field in fields
-            ]
-        index_view = self.add_bytes(b"".join(_padded(index) for index in indices))
-        value_view = self.add_bytes(b"".join(value.tobytes() for value in values))
-        accessors, index_offset, value_offset = [], 0, 0
-        for field, index, value in zip(fields, indices, values, strict=True):
-            kept = np.zeros(field.shape, dtype=np.float32)
-            kept[index] = value
-            accessor = _accessor(kept, bounds=True)
-            if len(index):
-                accessor.sparse = gl.Sparse(
-                    count=len(index),
-                    indices=gl.AccessorSparseIndices(
-                        bufferView=index_view, byteOffset=index_offset, componentType=_COMPONENTS[dtype.name]
-                    ),
-                    values=gl.AccessorSparseValues(bufferView=value_view, byteOffset=value_offset),
+        accessors = [gl.Accessor(componentType=gl.FLOAT, count=rows.height, type=gl.VEC3, byteOffset=None)]
+        accessors += [copy.copy(accessors[0]) for _ in rows.counts[1:]]
+        for accessor, low, high in zip(accessors, *_bounds(rows, values), strict=True):
+            accessor.min, accessor.max = low, high
+        if len(values):
+            places = gl.AccessorSparseIndices(
+                bufferView=self.add_bytes(rows.packed), componentType=_COMPONENTS[rows.dtype.name]
+            )
+            offsets = gl.AccessorSparseValues(bufferView=self.add_bytes(values.tobytes()))
+            starts = np.cumsum(rows.counts) - rows.counts
+            for k in np.flatnonzero(rows.counts):
+                index_offset, value_offset = int(rows.packed_starts[k]), int(starts[k]) * _ROW_BYTES
+                accessors[k].sparse = gl.Sparse(
+                    count=int(rows.counts[k]),
+                    indices=replace(places, byteOffset=index_offset),
+                    values=replace(offsets, byteOffset=value_offset),
                 )
-            accessors.append(self._append(accessor))
-            index_offset += len(_padded(index))
-            value_offset += value.nbytes
-        return accessors
+        return [self._append(accessor) for accessor in accessors]
 
     def _append(self, accessor: gl.Accessor) -> int:
         self.accessors.append(accessor)
@@ -102,6 +127,18 @@ def _accessor(values: np.ndarray, *, bounds: bool = False) -> gl.Accessor:
     if bounds:
         accessor.min, accessor.max = values.min(axis=0).tolist(), values.max(axis=0).tolist()
     return accessor
+
+
+def _bounds(rows: SparseRows, values: np.ndarray) -> tuple[list[list[float]], list[list[float]]]:
+    """Return the least and the largest entries of each field, zeros that are not given included."""
+    starts, some = np.cumsum(rows.counts) - rows.counts, rows.counts > 0
+    bounds = np.zeros((2, len(rows.counts), 3), dtype=np.float32)
+    if some.any():
+        bounds[0, some] = np.minimum.reduceat(values, starts[some])
+        bounds[1, some] = np.maximum.reduceat(values, starts[some])
+    partial = rows.counts < rows.height
+    bounds[0, partial], bounds[1, partial] = bounds[0, partial].clip(max=0), bounds[1, partial].clip(min=0)
+    return bounds[0].tolist(), bounds[1].tolist()
 
 
 def _padded(index: np.ndarray) -> bytes:

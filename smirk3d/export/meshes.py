@@ -8,7 +8,27 @@ import numpy as np
 
 from smirk3d.assets import atomic_path
 from smirk3d.export.materials import vertex_colors
+from smirk3d.export.per_head import per_head
 from smirk3d.face import Face
+from smirk3d.head.model import HeadModel
+
+_PLY_HEADER = """ply
+format binary_little_endian 1.0
+comment smirk3d, metres
+element vertex {vertices}
+property float x
+property float y
+property float z
+property uchar red
+property uchar green
+property uchar blue
+property uchar alpha
+element face {triangles}
+property list uchar int vertex_indices
+end_header
+"""
+_PLY_VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 3), ("alpha", "u1")])
+_PLY_TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 
 
 def save_obj(face: Face, path: Path) -> None:
@@ -17,11 +37,11 @@ def save_obj(face: Face, path: Path) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    from trimesh.exchange.obj import export_obj
-
-    text = export_obj(_mesh(face), include_normals=False, include_color=False, digits=8, header="smirk3d")
+    vertices = "".join(map("v {:.8f} {:.8f} {:.8f}\n".format, *face.vertices.T.tolist()))
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="ascii")
+        temporary.write_text(
+            f"# smirk3d\n{vertices}{_obj_triangles(face.head)}", encoding="ascii", newline=""
+        )
 
 
 def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
@@ -35,17 +55,18 @@ def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    from trimesh.exchange.ply import export_ply
-
     if colors is None:
         colors = (vertex_colors(face.head) * 255).round().astype(np.uint8)
-    content = export_ply(_mesh(face, colors), vertex_normal=False)
+    vertices = np.empty(len(face.vertices), _PLY_VERTEX)
+    vertices["position"], vertices["color"], vertices["alpha"] = face.vertices, colors, 255
+    triangles = np.empty(len(face.triangles), _PLY_TRIANGLE)
+    triangles["count"], triangles["corners"] = 3, face.triangles
+    header = _PLY_HEADER.format(vertices=len(vertices), triangles=len(triangles)).encode("ascii")
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(header + vertices.tobytes() + triangles.tobytes())
 
 
-def _mesh(face: Face, colors: np.ndarray | None = None):
-    import trimesh
-
-    # process=False: merging or reordering vertices would break their correspondence to the head model.
-    return trimesh.Trimesh(face.vertices, face.triangles, vertex_colors=colors, process=False)
+@per_head
+def _obj_triangles(head: HeadModel) -> str:
+    """Return the lines of a head's triangles; OBJ counts vertices from 1."""
+    return "".join(map("f {} {} {}\n".format, *(head.faces.cpu() + 1).T.tolist()))

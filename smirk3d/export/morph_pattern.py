@@ -1,4 +1,4 @@
-"""Which vertices each morph target moves, and how normals follow: most targets move a small part of a head."""
+"""Which vertices each morph target moves, and how normals follow; most move a small part of a head."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from smirk3d.head.model import HeadModel
 
 STILL_M = 1e-6
 """Offsets below a micrometre are left out."""
-STILL_NORMAL = 5e-4
-"""Changes of the mean head's unit normals below this are left out; other people's differ little from them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class MorphPattern:
 
     Attributes:
         moved: (T, V) bool, vertices with an offset.
-        turned: (T, V) bool, vertices whose normal changes noticeably.
+        turned: (T, V) bool, vertices whose normal can change: the corners of triangles with a moved vertex.
         row: (M,) int64, target * V + vertex, each corner of a triangle that a target changes, once.
         corner: (K, 3) int64 rows of `row`, the changed triangles, target by target.
         face: (K,) int64, which triangles these are.
@@ -47,15 +45,7 @@ def morph_pattern(head: HeadModel) -> MorphPattern:
     row, corner = (torch.from_numpy(a) for a in np.unique(corners, return_inverse=True))
     turned = np.zeros_like(moved)
     turned.flat[row.numpy()] = True
-    pattern = MorphPattern(moved, turned, row, corner.reshape(-1, 3), torch.from_numpy(face))
-    # Straight targets turn the mean head's normals much as anybody's; of the other targets all are kept.
-    straight = np.setdiff1d(np.arange(head.n_expression), turning_components(head))
-    offsets = np.zeros((*moved.shape, 3), dtype=np.float32)
-    offsets[: head.n_expression] = straight_offsets(head)
-    mean = head.v_template.detach().cpu().float().numpy()
-    _, change = normal_offsets(mean, faces.numpy(), offsets, pattern)
-    turned[straight] &= np.abs(change[straight]).max(axis=2) > STILL_NORMAL
-    return pattern
+    return MorphPattern(moved, turned, row, corner.reshape(-1, 3), torch.from_numpy(face))
 
 
 def normal_offsets(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from smirk3d.assets import atomic_path
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 
+_ZIP_LEVEL = 1
+"""zlib's effort; coordinates hardly get smaller with more of it, only slower."""
+
 
 def save_npz(face: Face, path: Path) -> None:
     """Write `face_arrays` as a compressed NumPy archive that loads with `allow_pickle=False`.
@@ -19,8 +23,13 @@ def save_npz(face: Face, path: Path) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **face_arrays(face))
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=_ZIP_LEVEL) as archive,
+    ):
+        for name, array in face_arrays(face).items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def face_arrays(face: Face) -> dict[str, np.ndarray]:

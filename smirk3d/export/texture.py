@@ -62,7 +62,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     skin = materials.material_parts(face.head)[0].face_index
     uv = _skin_uv(face.head, skin)
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
-    fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[skin], size)
+    fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
     covered = fragments.mask[0].numpy()
     triangles = face.triangles[skin][fragments.face_index[0].numpy()[covered]]
     colors, weights = photo.read_surface(triangles, fragments.barycentric[0].numpy()[covered])

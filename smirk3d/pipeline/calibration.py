@@ -2,8 +2,9 @@
 
 MediaPipe smooths faces towards what it has seen most: its points barely follow a puffed cheek, and its scores
 see a sneer where there is none. How its points and scores really answer to each ARKit action is measured once on
-thousands of pictures of the open head (`scripts/calibrate_detector.py`) and inverted by ridge regression. No
-photo takes part, and the result is a guess with a known error, which the fit uses as its prior.
+thousands of pictures of the open head (`scripts/calibrate_detector.py`) and inverted by ridge regression. Photos
+of calm faces only set how much a reading must exceed before it counts. The result is a guess with a known error,
+which the fit uses as its prior.
 """
 
 from __future__ import annotations
@@ -21,13 +22,28 @@ from torch import Tensor
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
+from smirk3d.head.arkit import ARKIT_NAMES
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
+OPPOSITES = tuple(
+    (ARKIT_NAMES.index(a), ARKIT_NAMES.index(b))
+    for a, b in (
+        ("eyeLookUpLeft", "eyeLookDownLeft"),
+        ("eyeLookUpRight", "eyeLookDownRight"),
+        ("eyeLookInLeft", "eyeLookOutLeft"),
+        ("eyeLookInRight", "eyeLookOutRight"),
+        ("jawLeft", "jawRight"),
+        ("mouthLeft", "mouthRight"),
+    )
+)
+"""Pairs of actions that undo each other."""
 LEAST_LEEWAY = 0.1
 """Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
 LEAST_EXPLAINED = 0.15
 """Actions of which less than this share of the variance is explained are not stretched."""
+EVERYDAY_QUANTILE = 0.7
+"""Share of calm photos that are to read nothing."""
 MOST_STRETCH = 1.8
 OVERSHOOT = 1.3
 """Makes good the strength that the floor takes away."""
@@ -88,9 +104,9 @@ class Calibration:
             points_px: (B, 478, 2) marks in pixels. depth_px: (B, 478). scores: (B, 52), or None to do without.
         """
         features = detector_features(self.reference, self.weight, points_px, depth_px)
-        if scores is None:
-            return self.points_only(features), self.points_only.leeway
-        return self.with_scores(torch.cat([features, scores], dim=1)), self.with_scores.leeway
+        reading = self.points_only if scores is None else self.with_scores
+        seen = features if scores is None else torch.cat([features, scores], dim=1)
+        return _without_opposites(reading(seen)), reading.leeway
 
     def to(self, device: torch.device) -> Calibration:
         """Return a copy on another device."""
@@ -103,6 +119,16 @@ class Calibration:
         )
 
 
+def _without_opposites(weights: Tensor) -> Tensor:
+    """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
+    first, second = (list(side) for side in zip(*OPPOSITES))
+    common = torch.minimum(weights[:, first], weights[:, second])
+    weights = weights.clone()
+    weights[:, first] -= common
+    weights[:, second] -= common
+    return weights
+
+
 def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, depth_px: Tensor) -> Tensor:
     """Return (B, 3 * 478): where the marks lie beside those of the mean head, with pose and size taken out."""
     marks = torch.cat([points_px * points_px.new_tensor([1.0, -1.0]), -depth_px.unsqueeze(-1)], dim=-1)
@@ -110,12 +136,15 @@ def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, dept
     return (placed - reference).flatten(1) * METRES_TO_FEATURE
 
 
-def fit_reading(features: Tensor, weights: Tensor, ridge: float) -> Reading:
+def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tensor | None = None) -> Reading:
     """Return a reading of weights (N, E) from features (N, D): ridge regression, then sharpened.
 
     Regression alone calls a weak expression where it is in doubt, and half of a strong one. So what calm faces
     (rows of zero weights) read is taken off, mean and one standard deviation, and the rest is stretched to the
     spread of the true weights, as far as an action is explained at all.
+
+    `everyday` (M, D) are features of photos of calm faces, if there are any at hand: real faces are not shaped
+    like rendered ones, and what most of them read is their shape, not an expression.
 
     Errors and explained shares are those of a reading of the first half of the rows on the second half.
     """
@@ -125,6 +154,8 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float) -> Reading:
     explained = (1 - (trial(features[half:]) - rest).square().mean(0) / rest.var(0)).clamp(0, 1)
     calm = trial.linear(features[half:][(rest == 0).all(1)])
     floor = calm.mean(0) + calm.std(0)
+    if everyday is not None:
+        floor = torch.maximum(floor, trial.linear(everyday).quantile(EVERYDAY_QUANTILE, dim=0))
     stretch = torch.where(explained > LEAST_EXPLAINED, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MOST_STRETCH)
     sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
     error = (sharpened[0](features[half:]) - rest).square().mean(0).sqrt()

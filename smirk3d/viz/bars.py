@@ -31,10 +31,11 @@ def bar_plot(
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
     step = height / (slots + 1.5)
-    font = ImageFont.load_default(max(step * 0.46, 8))
-    margin = 0.04 * width
-    draw.text((margin, step * 0.7), title, INK, font, anchor="lm")
-    name_end, bar_end = 0.52 * width, 0.86 * width
+    size_px = max(step * 0.46, 8)
+    margin, name_end, bar_end = 0.04 * width, 0.52 * width, 0.86 * width
+    draw.text((margin, step * 0.7), title, INK, _fitting([title], size_px, width - 2 * margin), anchor="lm")
+    names = [name for name, _ in weights[:slots]]
+    font = _fitting([*names, "0.00"], size_px, name_end - 0.02 * width - margin / 2)
     for row, (name, weight) in enumerate(weights[:slots]):
         middle, half = (row + 1.75) * step, 0.3 * step
         length = (bar_end - name_end) * min(max(weight, 0.0), 1.0)
@@ -44,3 +45,14 @@ def bar_plot(
             draw.rectangle((name_end, middle - half, name_end + length, middle + half), fill=BAR)
         draw.text((bar_end + 0.02 * width, middle), f"{weight:.2f}", INK, font, anchor="lm")
     return np.asarray(image).copy()
+
+
+def _fitting(
+    texts: Sequence[str], size_px: float, width_px: float
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return a font of that size, or a smaller one in which the longest of some lines has that width."""
+    font = ImageFont.load_default(size_px)
+    longest_px = max(font.getlength(text) for text in texts)
+    if longest_px <= width_px:
+        return font
+    return ImageFont.load_default(size_px * width_px / longest_px)

@@ -6,22 +6,30 @@ mesh.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.export.materials import eye_color_at, eye_uv, material_parts, region, vertex_colors
 from smirk3d.export.npz import vertices_image
+from smirk3d.export.per_head import per_head
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
 from smirk3d.render.draw import Drawing
-from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
+from smirk3d.viz.sampling import BACKGROUND, DETAILED, SUPERSAMPLE, average, choose_samples, window_around
 
-_SUPERSAMPLE = 2
+_STEP = 0.01
+"""Steps in depth larger than this share of the head's are edges."""
 _MOUTH_LIGHT = 0.75
 """Share of the light that gets into the mouth."""
+_TEETH_LIGHT = 0.92
+_TEETH_EVEN = 0.75
+"""Teeth are moist and let light through: they show little shade; this share of theirs is `_TEETH_LIGHT`."""
 _EYE_GLOSS = 4.0
 """Highlights of the eyes relative to those of the skin."""
 _SPECULAR = Specular(strength=0.12, shininess=24.0)
@@ -78,10 +86,10 @@ def draw_portrait(
 
 def draw_clay(
     head: HeadModel,
-    ndc: torch.Tensor,
-    turned: torch.Tensor,
+    ndc: Tensor,
+    turned: Tensor,
     size: tuple[int, int],
-    w: torch.Tensor | None = None,
+    w: Tensor | None = None,
 ) -> Drawing:
     """Draw a head in image space.
 
@@ -94,44 +102,68 @@ def draw_clay(
     Returns:
         A batch of one drawing.
     """
-    fine = (size[0] * _SUPERSAMPLE, size[1] * _SUPERSAMPLE)
-    faces = head.faces.cpu()
-    fragments = rasterize(ndc[None], faces, fine, w=None if w is None else w[None])
-    attributes = torch.cat(
-        [
-            vertex_normals(turned, faces),
-            torch.from_numpy(vertex_colors(head)),
-            torch.from_numpy(eye_uv(head)),
-            torch.from_numpy(region(head, "mouth_interior")).float()[:, None],
-        ],
-        dim=1,
+    image, alpha = ndc.new_zeros(1, 3, *size), ndc.new_zeros(1, 1, *size)
+    window = window_around(ndc, size)
+    if window is None:
+        return Drawing(image, alpha)
+    faces, look = head.faces.cpu(), _look(head)
+    shift, fine = window.ndc(ndc)[None], (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
+    fragments = rasterize(shift, faces, fine, w=None if w is None else w[None])
+    step = _STEP * float(ndc[:, 2].max() - ndc[:, 2].min())
+    samples = choose_samples(fragments, look.part, step)
+    attributes = torch.cat([vertex_normals(turned, faces), look.attributes], dim=1)
+    painted = _paint(samples.face, samples.barycentric, attributes[faces].flatten(1), look)
+    pixels = average(samples, painted).movedim(-1, 0)
+    place = (0, slice(None), window.rows, window.columns)
+    image[place], alpha[place] = pixels[:3], pixels[3:]
+    return Drawing(image, alpha)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What painting needs of a head.
+
+    Attributes:
+        attributes: (V, 6) colour, texture coordinates of the eyes, and how mouth and teeth keep off light.
+        part: (F + 1,) uint8 for `choose_samples`.
+    """
+
+    attributes: Tensor
+    part: Tensor
+
+
+@per_head
+def _look(head: HeadModel) -> _Look:
+    inside = np.stack(
+        [region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")]
     )
-    covered = fragments.mask[0]
-    normal, color, uv, mouth = interpolate(fragments, attributes, faces)[0][covered].split(
-        [3, 3, 2, 1], dim=1
-    )
-    eye = _eye_pixels(head, fragments)[covered][:, None]
-    painted = eye[:, 0].nonzero()[:, 0]
+    attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)
+    part = torch.full((len(head.faces) + 1,), BACKGROUND, dtype=torch.uint8)
+    for number, material in enumerate(material_parts(head), start=DETAILED + 1):
+        label = DETAILED if material.name == "eyes" else number
+        part[torch.tensor(material.face_index)] = label
+    return _Look(torch.from_numpy(attributes.astype(np.float32)), part)
+
+
+def _paint(face: Tensor, barycentric: Tensor, corners: Tensor, look: _Look) -> Tensor:
+    """Return the colours (N, 3) of surface points; `corners` (F, 3 C) holds the triangles' corners."""
+    first, second, third = corners.index_select(0, face).chunk(3, dim=1)
+    values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
+    values.addcmul_(third, barycentric[:, 2:])
+    normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
+    eye = look.part.index_select(0, face) == DETAILED
+    painted = eye.nonzero()[:, 0]
     color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
-    pixels = torch.zeros(*fine, 4)
-    pixels[covered] = torch.cat([_lit(color, normal, mouth, eye), torch.ones_like(mouth)], dim=1)
-    soft = functional.avg_pool2d(pixels.permute(2, 0, 1)[None], _SUPERSAMPLE)
-    return Drawing(soft[:, :3], soft[:, 3:])
+    return _lit(color, normal, inside, eye[:, None])
 
 
-def _eye_pixels(head: HeadModel, fragments: Fragments) -> torch.Tensor:
-    is_eye = torch.zeros(len(head.faces) + 1, dtype=torch.bool)  # the last entry is the background's -1
-    for part in material_parts(head):
-        if part.name == "eyes":
-            is_eye[torch.from_numpy(part.face_index)] = True
-    return is_eye[fragments.face_index[0]]
-
-
-def _lit(color: torch.Tensor, normal: torch.Tensor, mouth: torch.Tensor, eye: torch.Tensor) -> torch.Tensor:
+def _lit(color: Tensor, normal: Tensor, inside: Tensor, eye: Tensor) -> Tensor:
     """Return the colours (N, 3) under the studio lights; normals turned away are the back of a patch."""
     normal = functional.normalize(normal, dim=1)
     normal = torch.where(normal[:, 2:] < 0, -normal, normal)
+    mouth, teeth = inside.split(1, dim=1)
     lights = studio_lights()
     light = shade(normal, lights)[:, None] * (1 - (1 - _MOUTH_LIGHT) * mouth)
+    light = torch.lerp(light, torch.full_like(light, _TEETH_LIGHT), _TEETH_EVEN * teeth)
     gloss = highlight(normal, lights, _SPECULAR)[:, None] * (1 + (_EYE_GLOSS - 1) * eye)
     return (color * light + gloss * (1 - 0.7 * mouth)).clamp(0, 1)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from smirk3d.errors import Smirk3dError
+from smirk3d.types import FaceParams
 from smirk3d.viz.bars import BAR, bar_plot
 from smirk3d.viz.clay import draw_in_photo, draw_portrait
 from smirk3d.viz.overlay import PANEL_HEIGHT_PX, over_photo, overlay, save_png
@@ -101,6 +102,25 @@ def test_bars_are_as_long_as_their_weights():
     long, half = lengths.max(), np.unique(lengths)[1]
     assert half == pytest.approx(long / 2, abs=2) and np.unique(lengths)[0] == 0
     assert picture.shape == (300, 400, 3)
+
+
+@pytest.mark.parametrize("size", [(512, 384), (200, 150), (700, 200)])
+def test_long_names_are_not_cut(size):
+    picture = bar_plot([("mouthLowerDownRight", 0.5)], size, title="yaw -25°  pitch -13°  confidence 0.93")
+    assert (picture[:, 0] == 255).all() and (picture[:, -1] == 255).all()
+    assert (picture < 128).any()
+
+
+def test_teeth_are_light(open_head):
+    weights = torch.zeros(open_head.n_expression)
+    for name in ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthUpperUpLeft", "mouthUpperUpRight"):
+        weights[open_head.expression_names.index(name)] = 0.6
+    vertices = open_head(FaceParams(expression=weights)).vertices.numpy()
+    picture = draw_portrait(open_head, vertices, np.eye(3), (480, 400)).image[0].numpy()
+    mouth = picture[:, 240:440, 120:280]
+    red, green, blue = mouth[:, (mouth[0] - mouth[2] < 0.15) & (mouth.min(axis=0) > 0.05)]
+    assert len(red) > 50  # the only part without colour
+    assert np.median(red) > 0.75 and (red >= green).mean() > 0.9 and (green >= blue).mean() > 0.9
 
 
 def test_contact_sheet():
