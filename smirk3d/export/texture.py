@@ -63,13 +63,16 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     uv = _skin_uv(face.head, skin)
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
     fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
-    covered = fragments.mask[0].numpy()
-    triangles = face.triangles[skin][fragments.face_index[0].numpy()[covered]]
-    colors, weights = photo.read_surface(triangles, fragments.barycentric[0].numpy()[covered])
+    covered = fragments.mask[0]
+    colors, weights = photo.read_surface(
+        torch.from_numpy(face.triangles[skin]),
+        fragments.face_index[0][covered],
+        fragments.barycentric[0][covered],
+    )
     visible = np.zeros((size, size), dtype=bool)
-    visible[covered] = weights[:, 0] > 0
+    visible[covered.numpy()] = weights[:, 0] > 0
     image = np.zeros((4, size, size), dtype=np.float32)
-    image[:3, covered], image[3, covered] = _combine(colors, weights)
+    image[:3, covered.numpy()], image[3, covered.numpy()] = _combine(colors, weights)
     base = torch.from_numpy(_median(colors, weights, face.head))
     filled = _fill(torch.from_numpy(image[None, :3]), torch.from_numpy(image[None, 3:]), base)
     return Texture(filled[0].permute(1, 2, 0).round().byte().numpy(), visible, uv.astype(np.float32))
@@ -87,8 +90,9 @@ def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:
     photo = _Photo(face, pixels)
     result = materials.vertex_colors(face.head) * np.float32(255)
     index = np.unique(face.triangles[materials.material_parts(face.head)[0].face_index])
-    corners = np.repeat(index[:, None], 3, axis=1)
-    colors, weights = photo.read_surface(corners, np.full(corners.shape, 1 / 3))
+    corners = torch.from_numpy(index)[:, None].expand(-1, 3)
+    at_vertex = torch.tensor([[1.0, 0.0, 0.0]]).expand(len(index), -1)
+    colors, weights = photo.read_surface(corners, torch.arange(len(index)), at_vertex)
     color, weight = _combine(colors, weights)
     base = _median(colors, weights, face.head)
     result[index] = color.T * weight[:, None] + base * (1 - weight[:, None])
@@ -107,9 +111,11 @@ class _Photo:
         self.face = face
         self.pixels = torch.tensor(pixels).permute(2, 0, 1)[None].float()
         self.vertices_px = vertices_image(face).astype(np.float32)
-        self.normals = vertex_normals(
-            torch.from_numpy(face.vertices), torch.from_numpy(face.triangles)
-        ).numpy()
+        vertices, rotation = face.vertices.astype(np.float64), face.rotation
+        normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(face.triangles)).numpy()
+        points = vertices @ rotation.T + face.camera.translation_m
+        # In the camera frame, where a surface point and its normal are all that has to be interpolated.
+        self.surface = torch.from_numpy(np.concatenate([points, normals @ rotation.T], axis=1)).float()
         low, high = self.vertices_px[:, :2].min(0), self.vertices_px[:, :2].max(0)
         self.low, self.extent = low, (high - low).max()
         self.depth_px = self._depth_map()
@@ -123,52 +129,69 @@ class _Photo:
         faces = torch.from_numpy(self.face.triangles)
         return rasterize(torch.from_numpy(ndc)[None], faces, _DEPTH_MAP_PX, w=w).depth[0]
 
-    def read_surface(self, triangles: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read surface points (N, 3) x (N, 3) and their mirror images.
+    def read_surface(
+        self, triangles: torch.Tensor, row: torch.Tensor, barycentric: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Read surface points and their mirror images.
+
+        Args:
+            triangles: (K, 3) int64 vertices.
+            row: (N,) int64, the triangle of each point. barycentric: (N, 3) where it is on that.
 
         Returns:
             Colours (N, 2, 3) in [0, 255] and weights (N, 2) in [0, 1], 0 for what is not seen.
         """
         mirror = self.face.head.data.mirror_vertices
-        sides = [triangles] if mirror is None else [triangles, mirror.cpu().numpy()[triangles]]
-        seen = [self._read(side, barycentric) for side in sides]
-        if mirror is None:
-            seen.append((seen[0][0], np.zeros_like(seen[0][1])))
-        colors, weights = zip(*seen, strict=True)
-        return np.stack(colors, axis=1), np.stack(weights, axis=1)
+        colors, weights = np.zeros((len(row), 2, 3), np.float32), np.zeros((len(row), 2), np.float32)
+        for side in range(1 if mirror is None else 2):
+            corners = triangles if side == 0 or mirror is None else mirror.cpu()[triangles]
+            facing = self._may_be_seen(corners)[row].nonzero()[:, 0]
+            found = self._read(corners, row[facing], barycentric[facing])
+            colors[facing.numpy(), side], weights[facing.numpy(), side] = found
+        return colors, weights
 
-    def _read(self, triangles: np.ndarray, barycentric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points, normals = (
-            np.einsum("nkc,nk->nc", values[triangles], barycentric)
-            for values in (self.face.vertices, self.normals)
-        )
-        position = self.face.project(points)
-        weight = self._facing(points, normals) * self._in_front(points, position)
-        height, width = self.pixels.shape[-2:]
-        inside = ((position >= 0.5) & (position <= np.array([width, height]) - 0.5)).all(axis=1)
-        grid = torch.from_numpy(position * 2 / (width, height) - 1).float()[None, None]
-        colors = functional.grid_sample(self.pixels, grid, padding_mode="border", align_corners=False)
-        return colors[0, :, 0].T.numpy(), (weight * inside).astype(np.float32)
+    def _may_be_seen(self, triangles: torch.Tensor) -> torch.Tensor:
+        """Return (K,) bool, false for triangles that face away at all corners."""
+        return (self._cosine(self.surface) > 0)[triangles].any(dim=1)
 
-    def _facing(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Return how much surfaces face the camera, (N,) in [0, 1]."""
-        camera = self.face.camera
-        towards = np.array([0.0, 0.0, 1.0])
-        if camera.focal_px is not None:
-            towards = -(points @ camera.rotation_rotmat.T + camera.translation_m)
-        towards = towards / np.linalg.norm(towards, axis=-1, keepdims=True)
-        cosine = ((normals @ camera.rotation_rotmat.T) * towards).sum(axis=-1)
+    def _read(
+        self, triangles: torch.Tensor, row: torch.Tensor, barycentric: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        first, second, third = self.surface[triangles].flatten(1).index_select(0, row).chunk(3, dim=1)
+        surface = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
+        surface.addcmul_(third, barycentric[:, 2:])
+        position = self._project(surface)
         low, high = _GRAZING
-        amount = ((cosine - low) / (high - low)).clip(0, 1)
-        return amount * amount * (3 - 2 * amount)
+        amount = ((self._cosine(surface) - low) / (high - low)).clamp(0, 1)
+        weight = amount * amount * (3 - 2 * amount) * self._in_front(surface, position)
+        extent = position.new_tensor(self.face.image_size)
+        inside = ((position >= 0.5) & (position <= extent - 0.5)).all(dim=1)
+        grid = (position * 2 / extent - 1)[None, None]
+        colors = functional.grid_sample(self.pixels, grid, padding_mode="border", align_corners=False)
+        return colors[0, :, 0].T.numpy(), (weight * inside).numpy()
 
-    def _in_front(self, points: np.ndarray, position: np.ndarray) -> np.ndarray:
+    def _project(self, surface: torch.Tensor) -> torch.Tensor:
+        """Return pixels (N, 2), see `Camera`."""
+        camera = self.face.camera
+        scale = camera.scale_px_per_m if camera.focal_px is None else camera.focal_px / -surface[:, 2:3]
+        flip = surface.new_tensor([1.0, -1.0])
+        return surface[:, :2] * flip * scale + surface.new_tensor(camera.center_px)
+
+    def _cosine(self, surface: torch.Tensor) -> torch.Tensor:
+        """Return the cosines (N,) between normals and rays to the camera."""
+        if self.face.camera.focal_px is None:
+            return surface[:, 5]
+        towards = functional.normalize(-surface[:, :3], dim=1)
+        return (surface[:, 3:] * towards).sum(dim=1)
+
+    def _in_front(self, surface: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
         """Return (N,) bool: nothing of the head lies before the point."""
         scale = self.face.camera.scale_px_per_m
-        depth = self.face.camera.depth(points) - self.face.camera.depth(np.zeros((1, 3)))
-        cell = ((position - self.low) / self.extent * _DEPTH_MAP_PX).astype(np.int64)
-        cell = cell.clip(0, _DEPTH_MAP_PX - 1)
-        return depth * scale <= self.depth_px.numpy()[cell[:, 1], cell[:, 0]] + _DEPTH_BIAS_M * scale
+        depth = -surface[:, 2] - float(self.face.camera.depth(np.zeros((1, 3)))[0])
+        low = torch.from_numpy(self.low)
+        cell = ((position - low) / float(self.extent) * _DEPTH_MAP_PX).long().clamp(0, _DEPTH_MAP_PX - 1)
+        nearest = self.depth_px[cell[:, 1], cell[:, 0]]
+        return depth * scale <= nearest + _DEPTH_BIAS_M * scale
 
 
 def _combine(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -157,6 +157,8 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tenso
     if everyday is not None:
         floor = torch.maximum(floor, trial.linear(everyday).quantile(EVERYDAY_QUANTILE, dim=0))
     stretch = torch.where(explained > LEAST_EXPLAINED, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MOST_STRETCH)
+    # No landmark lies on the tongue; what follows it in the pictures is only the open mouth that it needs.
+    stretch[ARKIT_NAMES.index("tongueOut")] = 0.0
     sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
     error = (sharpened[0](features[half:]) - rest).square().mean(0).sqrt()
     return replace(sharpened[1], std=error, explained=explained)
