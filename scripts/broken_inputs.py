@@ -44,12 +44,7 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", size)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 64))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
 
 
 def damaged(photo: np.ndarray, generator: np.random.Generator) -> Iterator[tuple[str, bytes]]:
@@ -67,9 +62,7 @@ def damaged(photo: np.ndarray, generator: np.random.Generator) -> Iterator[tuple
     for k in range(N_FLIPPED):
         name = list(formats)[k % len(formats)]
         content = bytearray(formats[name])
-        content[: min(64, len(content))] = generator.integers(
-            0, 256, min(64, len(content)), dtype=np.uint8
-        ).tobytes()
+        content[: min(64, len(content))] = generator.integers(0, 256, min(64, len(content)), dtype=np.uint8).tobytes()
         yield f"header_{k:03}{suffixes[name]}", bytes(content)
 
 
@@ -157,15 +150,11 @@ def problems(
     found = [f"exit code {result.returncode}, expected 1"] if result.returncode != 1 else []
     found += ["a traceback on stderr"] if b"Traceback" in result.stderr + result.stdout else []
     found += [
-        f"no failed row: {name!r}: {status.get(name)}"
-        for name in sorted(broken)
-        if not _failed(status.get(name))
+        f"no failed row: {name!r}: {status.get(name)}" for name in sorted(broken) if not _failed(status.get(name))
     ]
     found += [f"not ok: {name!r}: {status.get(name)}" for name in sorted(intact) if status.get(name) != "ok"]
     found += [f"unexpected row: {name!r}" for name in sorted(set(status) - broken - intact)]
-    found += [
-        f"internal error: {name!r}: {text}" for name, text in status.items() if "internal error" in text
-    ]
+    found += [f"internal error: {name!r}: {text}" for name, text in status.items() if "internal error" in text]
     arrays = list(out_dir.rglob("*.npz"))
     for path in arrays:
         with np.load(path, allow_pickle=False) as saved:

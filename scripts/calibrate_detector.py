@@ -23,7 +23,13 @@ from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.load import load_head
 from smirk3d.head.mediapipe_points import MIRROR
 from smirk3d.head.model import HeadModel
-from smirk3d.pipeline.calibration import FILE_NAME, Calibration, detector_features, fit_reading, save_calibration
+from smirk3d.pipeline.calibration import (
+    FILE_NAME,
+    Calibration,
+    detector_features,
+    fit_reading,
+    save_calibration,
+)
 from smirk3d.pipeline.detect import Detector
 from smirk3d.pipeline.landmark_model import LandmarkModel, landmark_model
 from smirk3d.render.portrait import PortraitPainter
@@ -79,7 +85,12 @@ def make_chunk(head: HeadModel, detector: Detector, size: int, seed: int) -> dic
         sample = random_sample(painter, kinds[index % len(kinds)], size, generator)
         found = detector.detect((sample.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
         if found:
-            row = (found[0].landmarks_px, found[0].depth, found[0].blendshape_scores, sample.expression.numpy())
+            row = (
+                found[0].landmarks_px,
+                found[0].depth,
+                found[0].blendshape_scores,
+                sample.expression.numpy(),
+            )
             for name, value in zip(rows, row):
                 rows[name].append(value)
     return {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
@@ -133,9 +144,18 @@ def main(options: Options) -> None:
         features, rows["weights"], options.ridge, None if calm is None else calm[:, : features.shape[1]]
     )
     calibration = Calibration(model.mean, model.weight, with_scores, points_only)
-    meta = {"calm_photos": str(0 if calm is None else len(calm)), "pictures": str(len(features) // 2), "made_by": "scripts/calibrate_detector.py", "seed": str(options.seed), "size": str(options.size), "ridge": str(options.ridge)}
+    meta = {
+        "calm_photos": str(0 if calm is None else len(calm)),
+        "pictures": str(len(features) // 2),
+        "made_by": "scripts/calibrate_detector.py",
+        "seed": str(options.seed),
+        "size": str(options.size),
+        "ridge": str(options.ridge),
+    }
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
-    print(f"{options.out}: {len(features) // 2} pictures, mean error of a weight {with_scores.std.mean():.4f} with scores, ")
+    print(
+        f"{options.out}: {len(features) // 2} pictures, mean error of a weight {with_scores.std.mean():.4f} with scores, "
+    )
     print(f"{points_only.std.mean():.4f} without; variance explained {with_scores.explained.mean():.3f}")
 
 

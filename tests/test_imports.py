@@ -50,9 +50,7 @@ def _imported(tree: ast.Module) -> list[str]:
 
 def _modules() -> list[tuple[str, Path]]:
     files = sorted(PACKAGE.rglob("*.py"))
-    dotted = [
-        (".".join(("smirk3d", *path.relative_to(PACKAGE).with_suffix("").parts)), path) for path in files
-    ]
+    dotted = [(".".join(("smirk3d", *path.relative_to(PACKAGE).with_suffix("").parts)), path) for path in files]
     return [(name, path) for name, path in dotted if name != "smirk3d.__init__"]
 
 

@@ -40,9 +40,7 @@ class EstimationCommand(Command):
     """Where the computation runs."""
     max_faces: Annotated[int | None, arg(metavar="N")] = None
     """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
-    focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = (
-        "auto"
-    )
+    focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
     """Camera: usual field of view, scaled orthographic, or the focal length in pixels of the photo."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""

@@ -124,9 +124,7 @@ def _write_parquet(rows: Iterable[FeatureRow], names: tuple[str, ...], path: Pat
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise Smirk3dError(
-            ".parquet needs pyarrow: pip install 'smirk3d[tables]', or write .npz or .csv"
-        ) from error
+        raise Smirk3dError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or write .npz or .csv") from error
     columns = [("key", pyarrow.string()), *((name, pyarrow.float32()) for name in names)]
     schema, count, rows = pyarrow.schema(columns), 0, iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:

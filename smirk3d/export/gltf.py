@@ -143,9 +143,7 @@ def _split(head: HeadModel) -> tuple[_Part, ...]:
     pattern, parts = morph_pattern(head), []
     for material in material_parts(head):
         vertices = head.faces.cpu().numpy()[material.face_index]
-        uv_rows = (
-            vertices if _has_own_uv(head, material) else head.faces_uv.cpu().numpy()[material.face_index]
-        )
+        uv_rows = vertices if _has_own_uv(head, material) else head.faces_uv.cpu().numpy()[material.face_index]
         pairs = np.stack([vertices.ravel(), uv_rows.ravel()], axis=1)
         (vertex, uv_row), inverse = _unique_pairs(pairs)
         layout = []

@@ -39,9 +39,7 @@ def sparse_rows(given: np.ndarray) -> SparseRows:
     dtype = np.dtype(np.uint16 if given.shape[1] < 0xFFFF else np.uint32)
     pieces = [_padded(np.flatnonzero(field).astype(dtype)) for field in given]
     lengths = np.array([len(piece) for piece in pieces])
-    return SparseRows(
-        given.shape[1], given.sum(axis=1), b"".join(pieces), np.cumsum(lengths) - lengths, dtype
-    )
+    return SparseRows(given.shape[1], given.sum(axis=1), b"".join(pieces), np.cumsum(lengths) - lengths, dtype)
 
 
 class BufferBuilder:
@@ -60,9 +58,7 @@ class BufferBuilder:
 
     def add_bytes(self, data: bytes, target: int | None = None) -> int:
         """Append a buffer view and return its index; views start at multiples of 4 bytes."""
-        self.views.append(
-            gl.BufferView(buffer=0, byteOffset=self._length, byteLength=len(data), target=target)
-        )
+        self.views.append(gl.BufferView(buffer=0, byteOffset=self._length, byteLength=len(data), target=target))
         padding = b"\0" * (-len(data) % 4)
         self._chunks += [data, padding]
         self._length += len(data) + len(padding)

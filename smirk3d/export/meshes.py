@@ -39,9 +39,7 @@ def save_obj(face: Face, path: Path) -> None:
     """
     vertices = "".join(map("v {:.8f} {:.8f} {:.8f}\n".format, *face.vertices.T.tolist()))
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            f"# smirk3d\n{vertices}{_obj_triangles(face.head)}", encoding="ascii", newline=""
-        )
+        temporary.write_text(f"# smirk3d\n{vertices}{_obj_triangles(face.head)}", encoding="ascii", newline="")
 
 
 def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:

@@ -134,9 +134,7 @@ def _rows(path: Path) -> list[list[str]]:
         with open(path, encoding="utf-8", newline="\n") as file:
             rows = list(csv.reader(_records(file)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(
-            f"{printable(path)}: cannot be read as a table ({printable(str(error))})"
-        ) from error
+        raise Smirk3dError(f"{printable(path)}: cannot be read as a table ({printable(str(error))})") from error
     if not rows:
         return []
     if tuple(rows[0]) != TABLE_COLUMNS:

@@ -105,9 +105,7 @@ class _Photo:
     def __init__(self, face: Face, pixels: np.ndarray) -> None:
         width, height = face.image_size
         if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"pixels must be ({height}, {width}, 3) uint8, got {pixels.shape} {pixels.dtype}"
-            )
+            raise ValueError(f"pixels must be ({height}, {width}, 3) uint8, got {pixels.shape} {pixels.dtype}")
         self.face = face
         self.pixels = torch.tensor(pixels).permute(2, 0, 1)[None].float()
         self.vertices_px = vertices_image(face).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Everything that depends on the topology of a head mesh."""

@@ -113,10 +113,7 @@ def _phenotypes(source: MakeHuman, samples: int, generator: torch.Generator) -> 
     share = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
     share = share / share.sum(1, keepdim=True)
     words = (
-        _hat(uniform(), GENDERS)
-        | _hat(uniform() ** 0.7, AGES)
-        | _hat(uniform(), MUSCLES)
-        | _hat(uniform(), WEIGHTS)
+        _hat(uniform(), GENDERS) | _hat(uniform() ** 0.7, AGES) | _hat(uniform(), MUSCLES) | _hat(uniform(), WEIGHTS)
     )
     words |= dict(zip(RACES, share.unbind(1)))
     for names in (HEIGHTS, PROPORTIONS):

@@ -215,14 +215,10 @@ def _sample_uv(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return image[row, column]
 
 
-def _split_quads(
-    vertices: np.ndarray, quads: np.ndarray, quads_uv: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _split_quads(vertices: np.ndarray, quads: np.ndarray, quads_uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut each quad along its shorter diagonal into two neighbouring rows, as `anny` does."""
     corner = vertices[quads]
-    diagonal = np.linalg.norm(corner[:, 0] - corner[:, 2], axis=1) < np.linalg.norm(
-        corner[:, 1] - corner[:, 3], axis=1
-    )
+    diagonal = np.linalg.norm(corner[:, 0] - corner[:, 2], axis=1) < np.linalg.norm(corner[:, 1] - corner[:, 3], axis=1)
     order = np.where(diagonal[:, None], [[0, 1, 2, 2, 3, 0]], [[0, 1, 3, 3, 1, 2]])
     triangles = [np.take_along_axis(index, order, axis=1).reshape(-1, 3) for index in (quads, quads_uv)]
     return triangles[0], triangles[1]

@@ -68,7 +68,9 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     shapedirs = follow_skin(identity.mean, identity.shapedirs, inside_mouth, regions["face"])
     lids = regions["eyes"] & regions["face"]
     for side in ("left", "right"):
-        shapedirs = follow_lids(identity.mean, shapedirs, regions[f"{side}_eyeball"], lids & regions[f"{side}_eye_region"])
+        shapedirs = follow_lids(
+            identity.mean, shapedirs, regions[f"{side}_eyeball"], lids & regions[f"{side}_eye_region"]
+        )
     lbs_weights = torch.from_numpy(source.joint_weights(JOINT_NAMES))
     for joint in ("left_eye", "right_eye"):
         # A share of another bone would squash a turning eyeball.

@@ -30,9 +30,7 @@ def save_pack(data: HeadData, path: Path) -> None:
             tensors |= {f"regions/{name}": mask.contiguous() for name, mask in value.items()}
         elif field.name == "landmarks":
             for name, embedding in value.items():
-                tensors |= {
-                    f"landmarks/{name}/{f}": getattr(embedding, f).contiguous() for f in _EMBEDDING_FIELDS
-                }
+                tensors |= {f"landmarks/{name}/{f}": getattr(embedding, f).contiguous() for f in _EMBEDDING_FIELDS}
         elif value is not None:
             header[field.name] = value
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +48,7 @@ def read_header(path: Path) -> dict:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise Smirk3dError(
-            f"{path}: cannot be read as a head pack ({error}); run `smirk3d head build`"
-        ) from error
+        raise Smirk3dError(f"{path}: cannot be read as a head pack ({error}); run `smirk3d head build`") from error
     if metadata.get("smirk3d_head") != FORMAT_VERSION:
         raise Smirk3dError(f"{path}: is no head pack of format {FORMAT_VERSION}; run `smirk3d head build`")
     return json.loads(metadata["head"])

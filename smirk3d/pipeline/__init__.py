@@ -1,0 +1,1 @@
+"""From photos to heads: reading, detection, fitting, batches."""

@@ -153,9 +153,7 @@ class Detector:
         result = self._landmarker.detect(self._to_mp_image(attempt.pixels))
         transforms = result.facial_transformation_matrixes
         return [
-            _detection(
-                points, scores_by_name(result.face_blendshapes[k], self._names), transforms[k], attempt
-            )
+            _detection(points, scores_by_name(result.face_blendshapes[k], self._names), transforms[k], attempt)
             for k, points in enumerate(result.face_landmarks)
         ]
 
@@ -180,9 +178,7 @@ def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarra
     return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
 
 
-def _detection(
-    points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: _Attempt
-) -> Detection:
+def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: _Attempt) -> Detection:
     height, width = attempt.pixels.shape[:2]
     xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
     linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
@@ -216,9 +212,7 @@ def _resized(pixels: np.ndarray, factor: float) -> _Attempt:
 
     height, width = pixels.shape[:2]
     new_width, new_height = max(1, round(factor * width)), max(1, round(factor * height))
-    resized = Image.fromarray(pixels).resize(
-        (new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0
-    )
+    resized = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     to_photo = np.diag((width / new_width, height / new_height)) @ np.eye(2, 3)
     return _Attempt(np.array(resized), to_photo, 0.8)
 
@@ -233,9 +227,7 @@ def _bordered(pixels: np.ndarray, fraction: float) -> _Attempt:
     """Surround the photo with grey: faces that fill the frame are too large for the detector."""
     inner = _moderate(pixels)
     margin = round(fraction * max(inner.pixels.shape[:2]))
-    bordered = np.pad(
-        inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY
-    )
+    bordered = np.pad(inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY)
     return _Attempt(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
 
 
@@ -327,9 +319,7 @@ def _create_landmarker(model: Path, num_faces: int, min_confidence: float) -> tu
             landmarker.detect(to_mp_image(np.zeros((64, 64, 3), dtype=np.uint8)))
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Smirk3dError(
-            f"MediaPipe cannot load {model.name} ({reason}); pip install -U mediapipe"
-        ) from error
+        raise Smirk3dError(f"MediaPipe cannot load {model.name} ({reason}); pip install -U mediapipe") from error
     return landmarker, to_mp_image
 
 

@@ -111,9 +111,7 @@ def _one_pass(
             shown, picture = _show(painter, params, open_mouth, view_deg, config.size, generator)
             faces = detector.detect(picture)
             if faces:
-                points, good = _carry_back(
-                    shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs)
-                )
+                points, good = _carry_back(shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs))
                 marks.append(points)
                 trusted.append(good)
     if len(marks) < shown_count / 3:
@@ -145,9 +143,7 @@ def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
     return skin, head.region_mask("eyeballs")[head.faces].all(dim=1)
 
 
-def _people(
-    head: HeadModel, identities: int, generator: torch.Generator
-) -> Iterator[tuple[FaceParams, bool]]:
+def _people(head: HeadModel, identities: int, generator: torch.Generator) -> Iterator[tuple[FaceParams, bool]]:
     """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
     for person in range(identities + 1):
         shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
@@ -214,9 +210,7 @@ def _carry_back(
     return places[:, :3], good
 
 
-def _seen_surface(
-    shown: _Shown, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor
-) -> Tensor:
+def _seen_surface(shown: _Shown, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor) -> Tensor:
     """Return (N, 4): where on the neutral mesh the target surface seen at each pixel lies, and its cosine to the view.
 
     A point beside the surface takes the nearest pixel (of a window around all points) that shows it.
@@ -279,7 +273,11 @@ def _fix_to_surface(
     barycentric = torch.empty(POINT_COUNT, 3)
     index = torch.arange(POINT_COUNT)
     is_skin, is_middle = index < SKIN_COUNT, mirror == index
-    groups = ((skin, is_skin & ~is_middle, 1.0), (skin, is_middle, MIDLINE_STRETCH), (eyeballs, ~is_skin, 1.0))
+    groups = (
+        (skin, is_skin & ~is_middle, 1.0),
+        (skin, is_middle, MIDLINE_STRETCH),
+        (eyeballs, ~is_skin, 1.0),
+    )
     for target, chosen, stretch in groups:
         row, weights = closest_on_mesh(middle[chosen], parted, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
@@ -289,9 +287,7 @@ def _fix_to_surface(
     return LandmarkEmbedding(face_index, barycentric, weight, mirror)
 
 
-def closest_on_mesh(
-    points: Tensor, vertices: Tensor, faces: Tensor, stretch: float = 1.0
-) -> tuple[Tensor, Tensor]:
+def closest_on_mesh(points: Tensor, vertices: Tensor, faces: Tensor, stretch: float = 1.0) -> tuple[Tensor, Tensor]:
     """Return the row in `faces` (N,) and the barycentric coordinates (N, 3) of the surface point closest to each.
 
     Only the triangles with the nearest centres are looked at, which is exact for meshes of even fineness.

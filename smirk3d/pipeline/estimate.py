@@ -69,9 +69,7 @@ def estimate(
             stop.set()  # leaving early, the thread ends after the photo it is at
 
 
-def estimate_shared(
-    jobs: Sequence[Job], reconstructor: Reconstructor
-) -> Generator[list[Estimate], None, None]:
+def estimate_shared(jobs: Sequence[Job], reconstructor: Reconstructor) -> Generator[list[Estimate], None, None]:
     """Reconstruct photos of one person with one identity; otherwise as `estimate`.
 
     A first pass finds the photos that can be used; the pixels are read again at the end, because the photos

@@ -133,9 +133,7 @@ def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | 
     return Fit(state.coefficients, state.pose, state.residual.norm(dim=-1))
 
 
-def _look(
-    model: LandmarkModel, seen: Observations, unit_px: Tensor, pose: Pose, coefficients: Tensor
-) -> _State:
+def _look(model: LandmarkModel, seen: Observations, unit_px: Tensor, pose: Pose, coefficients: Tensor) -> _State:
     image, by_pose, by_point = project(model.points(coefficients), pose)
     unit = unit_px[:, None, None]
     return _State(
@@ -166,9 +164,7 @@ def _energy(
     trust = model.weight * _visible(model, seen_from.pose) / config.noise**2
     data = (trust * square / (1 + square / config.outlier**2)).sum(1)
     away = state.coefficients - prior.mean
-    share = _share(
-        prior.precision * away.square() + 2 * prior.price * state.coefficients, model.n_shape, person
-    )
+    share = _share(prior.precision * away.square() + 2 * prior.price * state.coefficients, model.n_shape, person)
     total = torch.zeros_like(data).index_add(0, person, data + share.sum(1))
     return total[person]
 
@@ -241,9 +237,7 @@ def _pose_step(system: _State, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
     root = weight.sqrt()[..., None, None]
     rows = (system.by_pose * root).flatten(1, 2)
-    return _damped_solve(
-        rows.mT @ rows, rows.mT @ (system.residual.unsqueeze(-1) * root).flatten(1, 2)
-    ).squeeze(-1)
+    return _damped_solve(rows.mT @ rows, rows.mT @ (system.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
 
 
 def _normal_equations(model: LandmarkModel, system: _State, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -87,9 +87,7 @@ def read_image(
             raise _failure("<bytes>", "there are none", "pass the content of an image file")
         return _read(io.BytesIO(source), "<bytes>", None, max_side)
     if not isinstance(source, str | os.PathLike):
-        raise _failure(
-            f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array"
-        )
+        raise _failure(f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array")
     path = Path(source)
     name = printable(path)
     _check_file(path, name)
@@ -187,18 +185,14 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
                 image = Image.open(source, formats=_readable_formats())
                 source_side = max(image.size)
                 notes = ("first of several frames",) if _is_animated(image) else ()
-                image.draft(
-                    None, (max_side, max_side)
-                )  # JPEG decodes straight to a half, a quarter, an eighth
+                image.draft(None, (max_side, max_side))  # JPEG decodes straight to a half, a quarter, an eighth
             rgb, more_notes = _develop(image, max_side)
         except Image.UnidentifiedImageError:
             raise _failure(name, "not an image in a known format", "convert it to JPEG or PNG") from None
         except Image.DecompressionBombError:
             reason = f"it has more than {MAX_PIXELS // 10**6} megapixels"
             raise _failure(name, reason, "make it smaller first") from None
-        except (
-            Exception
-        ) as error:  # decoders raise anything on broken data: SyntaxError, KeyError, zlib.error, …
+        except Exception as error:  # decoders raise anything on broken data: SyntaxError, KeyError, zlib.error, …
             raise _failure(name, _reason(error), "replace it with an intact JPEG or PNG") from error
     scale = min(1.0, max(rgb.size) / source_side)
     size_note = (f"reduced to {rgb.width}×{rgb.height} pixels",) if scale < 1.0 else ()

@@ -17,7 +17,6 @@ FINITE_STEP = 0.1
 """Step of the difference quotients, small against the range of every coefficient."""
 
 
-
 @dataclass(frozen=True)
 class LandmarkModel:
     """Landmarks as linear functions of K coefficients: shape first, then expression.
@@ -64,7 +63,10 @@ def landmark_model(head: HeadModel, name: str = "mediapipe", spacing_m: float = 
         mean = head(FaceParams()).landmarks(name)
         shape = torch.eye(head.n_shape, device=mean.device) * FINITE_STEP
         expression = torch.eye(head.n_expression, device=mean.device) * FINITE_STEP
-        moved = [head(FaceParams(shape=shape)).landmarks(name), head(FaceParams(expression=expression)).landmarks(name)]
+        moved = [
+            head(FaceParams(shape=shape)).landmarks(name),
+            head(FaceParams(expression=expression)).landmarks(name),
+        ]
         directions = ((torch.cat(moved) - mean) / FINITE_STEP).permute(1, 2, 0).contiguous()
         corners = head.v_template[head.faces[embedding.face_index]]
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

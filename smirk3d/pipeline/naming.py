@@ -91,6 +91,4 @@ def _identity(path: Path) -> str:
 
 
 def _is_own_overlay(path: Path, out_dir: Path) -> bool:
-    return path.name.endswith(OVERLAY_ENDING) and Path(os.path.abspath(path)).is_relative_to(
-        os.path.abspath(out_dir)
-    )
+    return path.name.endswith(OVERLAY_ENDING) and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(out_dir))

@@ -15,11 +15,11 @@ from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.calibration import load_calibration
 from smirk3d.pipeline.detect import Detection, Detector
 from smirk3d.pipeline.fit import Fit, FitConfig, Observations, fit_landmarks, place
-from smirk3d.head.load import load_head
 from smirk3d.pipeline.images import Photo, read_image
 from smirk3d.pipeline.landmark_model import landmark_model
 from smirk3d.types import FaceParams
@@ -80,7 +80,9 @@ class Reconstructor:
         self.focal: Focal = focal
         self.use_scores = use_scores
         if self.head.expression_names != ARKIT_NAMES:
-            raise Smirk3dError(f"head {self.head.data.name!r}: its expressions are not the 52 ARKit actions; use --head open")
+            raise Smirk3dError(
+                f"head {self.head.data.name!r}: its expressions are not the 52 ARKit actions; use --head open"
+            )
         self._model = landmark_model(self.head, spacing_m=LANDMARK_SPACING_M)
         self._calibration = load_calibration().to(self.device)
         self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)

@@ -70,9 +70,7 @@ def to_image(fragments: Fragments, pixel: Tensor, values: Tensor) -> Tensor:
     return image.reshape(*shape, values.shape[-1])
 
 
-def recompute_barycentric(
-    fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None = None
-) -> Tensor:
+def recompute_barycentric(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None = None) -> Tensor:
     """Barycentric weights of the visible faces as a differentiable function of the vertices.
 
     The choice of the face is held fixed: the gradient lives inside the visible surface, the outline has none.

@@ -92,9 +92,7 @@ class PortraitPainter:
         self.supersample = supersample
         self.rest = head.v_template
         self.marks = torch.stack([self._mark(name) for name in MARKS], dim=1)
-        self.brows = (
-            [_brow_line(head, ring) for ring in (BROW_RIGHT, BROW_LEFT)] if self._has_landmarks else []
-        )
+        self.brows = [_brow_line(head, ring) for ring in (BROW_RIGHT, BROW_LEFT)] if self._has_landmarks else []
         if self._has_landmarks and not self.marks[:, MARKS.index("lips")].any():
             self.marks[:, MARKS.index("lips")] = _lip_mark(head)
         self.eyes = self._eye_frames()
@@ -165,9 +163,7 @@ class PortraitPainter:
         return color
 
 
-def orthographic_view(
-    vertices: Tensor, rotmat: Tensor, scale: float, center: tuple[float, float] = (0, 0)
-) -> View:
+def orthographic_view(vertices: Tensor, rotmat: Tensor, scale: float, center: tuple[float, float] = (0, 0)) -> View:
     """Return the scaled orthographic view of a head.
 
     Args:
@@ -223,9 +219,7 @@ def random_appearance(generator: torch.Generator) -> Appearance:
 def random_light(generator: torch.Generator) -> Light:
     """Return a random light from the front half of the sphere."""
     draw = torch.rand(5, generator=generator).tolist()
-    direction = torch.randn(3, generator=generator) * torch.tensor([1.0, 0.7, 0.3]) + torch.tensor(
-        [0, 0.3, 1.0]
-    )
+    direction = torch.randn(3, generator=generator) * torch.tensor([1.0, 0.7, 0.3]) + torch.tensor([0, 0.3, 1.0])
     direct = 0.3 + 0.5 * draw[0]
     return Light(direction, direct, 0.25 * draw[1], 0.95 - direct + 0.2 * (draw[2] - 0.5), 0.25 * draw[3])
 

@@ -57,16 +57,10 @@ def rasterize(
         raise ValueError(f"unknown backend {backend!r}: choose 'warp' or 'reference'")
     fragments = implementation(vertices_ndc, faces, (height, width), w)
     needs_grad = vertices_ndc.requires_grad or (w is not None and w.requires_grad)
-    return (
-        _attach_gradient(fragments, vertices_ndc, faces, w)
-        if needs_grad and torch.is_grad_enabled()
-        else fragments
-    )
+    return _attach_gradient(fragments, vertices_ndc, faces, w) if needs_grad and torch.is_grad_enabled() else fragments
 
 
-def _attach_gradient(
-    fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None
-) -> Fragments:
+def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None) -> Fragments:
     """The same fragments with weights and depth as functions of the vertices."""
     fragments = replace(fragments, barycentric=recompute_barycentric(fragments, vertices_ndc, faces, w))
     depth = interpolate(fragments, vertices_ndc[..., 2:], faces)[..., 0]
@@ -75,9 +69,7 @@ def _attach_gradient(
 
 def _check(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None) -> None:
     if vertices_ndc.ndim != 3 or vertices_ndc.shape[-1] != 3 or not vertices_ndc.is_floating_point():
-        raise ValueError(
-            f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}"
-        )
+        raise ValueError(f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}")
     if faces.ndim != 2 or faces.shape[-1] != 3 or faces.is_floating_point():
         raise ValueError(f"faces must be int (F,3), got {faces.dtype} {tuple(faces.shape)}")
     if w is not None and w.shape != vertices_ndc.shape[:2]:

@@ -20,9 +20,7 @@ def rasterize_reference(
 ) -> Fragments:
     """Rasterise in the dtype of the vertices by testing all faces against all pixels; see `rasterize`."""
     images = [
-        _rasterize_one(
-            vertices_ndc[image].detach(), faces.long(), size, None if w is None else w[image].detach()
-        )
+        _rasterize_one(vertices_ndc[image].detach(), faces.long(), size, None if w is None else w[image].detach())
         for image in range(len(vertices_ndc))
     ]
     if not images:

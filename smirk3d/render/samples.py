@@ -21,7 +21,12 @@ from smirk3d.render.portrait import (
 from smirk3d.types import FaceParams
 
 Kind = Literal["neutral", "single", "one_sided", "combination"]
-KIND_SHARES: tuple[tuple[Kind, int], ...] = (("neutral", 1), ("single", 2), ("one_sided", 1), ("combination", 2))
+KIND_SHARES: tuple[tuple[Kind, int], ...] = (
+    ("neutral", 1),
+    ("single", 2),
+    ("one_sided", 1),
+    ("combination", 2),
+)
 """Of six pictures of a set, how many are of each kind."""
 FACE_SHARE = 0.6
 """Share of the picture's side that the height of the face takes, before the random zoom."""
@@ -79,14 +84,24 @@ def random_expression(kind: Kind, generator: torch.Generator) -> Tensor:
     for _ in range(count):
         name = names[int(torch.randint(0, len(names), (), generator=generator))]
         one_sided = kind == "one_sided" or (kind == "combination" and _chance(0.3, generator))
-        _activate(weights, name, _uniform(0.4, 1.0, generator), one_sided or name in ("jawLeft", "mouthLeft"), generator)
+        _activate(
+            weights,
+            name,
+            _uniform(0.4, 1.0, generator),
+            one_sided or name in ("jawLeft", "mouthLeft"),
+            generator,
+        )
     if kind == "combination" or (kind == "single" and _chance(0.15, generator)):
         _look(weights, generator)
     return weights
 
 
 def random_sample(
-    painter: PortraitPainter, kind: Kind, size: int, generator: torch.Generator, ranges: SampleRanges | None = None
+    painter: PortraitPainter,
+    kind: Kind,
+    size: int,
+    generator: torch.Generator,
+    ranges: SampleRanges | None = None,
 ) -> Sample:
     """Return one random picture of the painter's head; everything in it comes from `generator`."""
     ranges = SampleRanges() if ranges is None else ranges

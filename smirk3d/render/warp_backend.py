@@ -148,9 +148,7 @@ def resolve_pixels(
     j = image * vertex_count + faces[3 * face + 1]
     k = image * vertex_count + faces[3 * face + 2]
     a, b, c = vertices[i], vertices[j], vertices[k]
-    center = wp.vec3(
-        pixel_center(pixel % width, 1.0 / float(width)), pixel_center(row, 1.0 / float(height)), 0.0
-    )
+    center = wp.vec3(pixel_center(pixel % width, 1.0 / float(width)), pixel_center(row, 1.0 / float(height)), 0.0)
     pa, pb, pc = a - center, b - center, c - center
     areas = wp.vec3(
         edge(pb[0], pb[1], pc[0], pc[1]), edge(pc[0], pc[1], pa[0], pa[1]), edge(pa[0], pa[1], pb[0], pb[1])
@@ -162,9 +160,7 @@ def resolve_pixels(
     depth[pixel] = weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2]
 
 
-def rasterize_warp(
-    vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None
-) -> Fragments:
+def rasterize_warp(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> Fragments:
     """Rasterise with Warp on the device of the vertices; see `rasterize` for the arguments.
 
     Returns:

@@ -47,9 +47,7 @@ def bar_plot(
     return np.asarray(image).copy()
 
 
-def _fitting(
-    texts: Sequence[str], size_px: float, width_px: float
-) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _fitting(texts: Sequence[str], size_px: float, width_px: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return a font of that size, or a smaller one in which the longest of some lines has that width."""
     font = ImageFont.load_default(size_px)
     longest_px = max(font.getlength(text) for text in texts)

@@ -21,13 +21,21 @@ from smirk3d.head.model import HeadModel
 from smirk3d.render.draw import Drawing
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
-from smirk3d.viz.sampling import BACKGROUND, DETAILED, SUPERSAMPLE, average, choose_samples, window_around
+from smirk3d.viz.sampling import (
+    BACKGROUND,
+    DETAILED,
+    SUPERSAMPLE,
+    Samples,
+    average,
+    choose_samples,
+    window_around,
+)
 
 _STEP = 0.01
 """Steps in depth larger than this share of the head's are edges."""
 _MOUTH_LIGHT = 0.75
 """Share of the light that gets into the mouth."""
-_TEETH_LIGHT = 0.92
+_TEETH_LIGHT = 0.97
 _TEETH_EVEN = 0.75
 """Teeth are moist and let light through: they show little shade; this share of theirs is `_TEETH_LIGHT`."""
 _EYE_GLOSS = 4.0
@@ -62,9 +70,7 @@ def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: t
     return draw_clay(face.head, ndc, torch.from_numpy(face.vertices @ face.rotation.T).float(), size, w)
 
 
-def draw_portrait(
-    head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]
-) -> Drawing:
+def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]) -> Drawing:
     """Draw a head that fills the picture, orthographic.
 
     Args:
@@ -107,12 +113,12 @@ def draw_clay(
     if window is None:
         return Drawing(image, alpha)
     faces, look = head.faces.cpu(), _look(head)
-    shift, fine = window.ndc(ndc)[None], (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
-    fragments = rasterize(shift, faces, fine, w=None if w is None else w[None])
-    step = _STEP * float(ndc[:, 2].max() - ndc[:, 2].min())
-    samples = choose_samples(fragments, look.part, step)
+    depth = float(ndc[:, 2].max() - ndc[:, 2].min())
+    fine = (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
+    fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
+    samples = choose_samples(fragments, look.part, _STEP * depth)
     attributes = torch.cat([vertex_normals(turned, faces), look.attributes], dim=1)
-    painted = _paint(samples.face, samples.barycentric, attributes[faces].flatten(1), look)
+    painted = _paint(samples, attributes[faces].flatten(1), look)
     pixels = average(samples, painted).movedim(-1, 0)
     place = (0, slice(None), window.rows, window.columns)
     image[place], alpha[place] = pixels[:3], pixels[3:]
@@ -124,7 +130,7 @@ class _Look:
     """What painting needs of a head.
 
     Attributes:
-        attributes: (V, 6) colour, texture coordinates of the eyes, and how mouth and teeth keep off light.
+        attributes: (V, 7) colour, texture coordinates of the eyes, 1 in the mouth, 1 at the teeth.
         part: (F + 1,) uint8 for `choose_samples`.
     """
 
@@ -134,9 +140,7 @@ class _Look:
 
 @per_head
 def _look(head: HeadModel) -> _Look:
-    inside = np.stack(
-        [region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")]
-    )
+    inside = np.stack([region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")])
     attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)
     part = torch.full((len(head.faces) + 1,), BACKGROUND, dtype=torch.uint8)
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
@@ -145,12 +149,15 @@ def _look(head: HeadModel) -> _Look:
     return _Look(torch.from_numpy(attributes.astype(np.float32)), part)
 
 
-def _paint(face: Tensor, barycentric: Tensor, corners: Tensor, look: _Look) -> Tensor:
+def _paint(samples: Samples, corners: Tensor, look: _Look) -> Tensor:
     """Return the colours (N, 3) of surface points; `corners` (F, 3 C) holds the triangles' corners."""
+    face, barycentric = samples.face, samples.barycentric
     first, second, third = corners.index_select(0, face).chunk(3, dim=1)
     values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
     values.addcmul_(third, barycentric[:, 2:])
     normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
+    # Between nearly closed lips teeth are at edges only: no light gets through such a slit.
+    inside[len(samples.single) :, 1] = 0
     eye = look.part.index_select(0, face) == DETAILED
     painted = eye.nonzero()[:, 0]
     color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))

@@ -90,9 +90,7 @@ def choose_samples(fragments: Fragments, part: Tensor, step: float) -> Samples:
     lowest, highest = _least_and_most(label)
     nearest, farthest = _least_and_most(depth)
     smooth = (lowest == highest) & (lowest > DETAILED) & (farthest - nearest < step)
-    single, multiple = (
-        mask.reshape(-1).nonzero()[:, 0] for mask in (smooth, (highest > BACKGROUND) & ~smooth)
-    )
+    single, multiple = (mask.reshape(-1).nonzero()[:, 0] for mask in (smooth, (highest > BACKGROUND) & ~smooth))
     height, width = smooth.shape
     wide = face.shape[1]
     corner_of = torch.arange(height)[:, None] * (SUPERSAMPLE * wide) + torch.arange(width) * SUPERSAMPLE

@@ -118,9 +118,7 @@ def test_default_outputs(tmp_path: Path, made: list[Any]) -> None:
     assert names == {"b_0.glb", "b_0.npz", "b_overlay.png", "expressions.csv"}
 
 
-def test_some_failures_are_exit_code_1(
-    tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture
-) -> None:
+def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
     _photo(tmp_path / "in" / "a.png")
     _photo(tmp_path / "in" / "none.png")
     words = ["reconstruct", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "npz"]
@@ -184,9 +182,7 @@ def test_features_of_nothing_leave_no_file(tmp_path: Path, made: list[Any]) -> N
     assert not (tmp_path / "f.npz").exists()
 
 
-def test_interruption_is_exit_code_130(
-    tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture
-) -> None:
+def test_interruption_is_exit_code_130(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
     photo = _photo(tmp_path / "a.png")
     assert main(["reconstruct", photo, "--out", str(tmp_path / "out"), "--head", "break"]) == 130
     assert _lines(capsys)[1] == ["smirk3d: interrupted"]
@@ -195,9 +191,7 @@ def test_interruption_is_exit_code_130(
 
 
 @pytest.mark.parametrize("error", [Smirk3dError("x.pack: broken\nget another"), ZeroDivisionError("oh")])
-def test_errors_are_one_line(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     def fail(_: object) -> None:
         raise error
 
@@ -241,9 +235,7 @@ def test_closed_pipe_is_quiet() -> None:
         assert (result.returncode, result.stderr) == (0, b""), words
 
 
-def test_doctor_reports_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     def broken() -> str:
         raise ImportError("libEGL.so.1: cannot open shared object file")
 

@@ -19,11 +19,7 @@ def rows(make_face):
 def test_names_and_values(rows, make_face):
     face, row = make_face(seed=0), rows[0]
     assert row.names == feature_names(52) and len(row.names) == len(row.values) == 52 + 52 + 3 + 2 + 3
-    assert (
-        row.names[:52] == ARKIT_NAMES
-        and row.names[52] == "expression_00"
-        and row.names[103] == "expression_51"
-    )
+    assert row.names[:52] == ARKIT_NAMES and row.names[52] == "expression_00" and row.names[103] == "expression_51"
     assert row.names[104:] == (
         *("jaw_x", "jaw_y", "jaw_z", "eyelid_left", "eyelid_right", "pose_x", "pose_y", "pose_z"),
     )
@@ -56,9 +52,7 @@ def test_parquet(rows, tmp_path):
     assert write_features(rows * 700, tmp_path / "f.parquet") == 1400
     table = parquet.read_table(tmp_path / "f.parquet")
     assert table.column_names == ["key", *rows[0].names] and table.num_rows == 1400
-    np.testing.assert_array_equal(
-        table["jawOpen"].to_numpy()[1], rows[1].values[ARKIT_NAMES.index("jawOpen")]
-    )
+    np.testing.assert_array_equal(table["jawOpen"].to_numpy()[1], rows[1].values[ARKIT_NAMES.index("jawOpen")])
 
 
 def test_parquet_without_pyarrow_names_the_extra(rows, tmp_path, monkeypatch):

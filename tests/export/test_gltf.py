@@ -50,9 +50,7 @@ class Document:
             values[:] = self.read(a["bufferView"], a.get("byteOffset", 0), dtype, a["count"], width)
         if "sparse" in a:
             s, i, v = a["sparse"], a["sparse"]["indices"], a["sparse"]["values"]
-            rows = self.read(
-                i["bufferView"], i.get("byteOffset", 0), COMPONENTS[i["componentType"]], s["count"], 1
-            )
+            rows = self.read(i["bufferView"], i.get("byteOffset", 0), COMPONENTS[i["componentType"]], s["count"], 1)
             values[rows[:, 0]] = self.read(v["bufferView"], v.get("byteOffset", 0), dtype, s["count"], width)
         return values
 

@@ -29,9 +29,7 @@ def test_nothing_moves_outside_the_pattern(face):
 
 def test_normals_are_those_of_the_moved_meshes(face):
     offsets = morph_targets(face).offsets
-    normals, changes = normal_offsets(
-        face.neutral_vertices, face.triangles, offsets, morph_pattern(face.head)
-    )
+    normals, changes = normal_offsets(face.neutral_vertices, face.triangles, offsets, morph_pattern(face.head))
     neutral, triangles = torch.from_numpy(face.neutral_vertices), torch.from_numpy(face.triangles)
     np.testing.assert_allclose(normals, vertex_normals(neutral, triangles).numpy(), atol=1e-6)
     moved = vertex_normals(neutral + torch.from_numpy(offsets), triangles).numpy()

@@ -40,9 +40,7 @@ def test_keys_and_types(arrays, face):
 
 def test_camera_matrix_maps_vertices_to_the_image(arrays, face):
     homogeneous = np.c_[arrays["vertices"], np.ones(len(arrays["vertices"]))] @ arrays["camera"].T
-    np.testing.assert_allclose(
-        homogeneous[:, :2] / homogeneous[:, 2:], arrays["vertices_image"][:, :2], atol=2e-2
-    )
+    np.testing.assert_allclose(homogeneous[:, :2] / homogeneous[:, 2:], arrays["vertices_image"][:, :2], atol=2e-2)
     assert np.isnan(arrays["focal_px"]) == (face.camera.focal_px is None)
 
 

@@ -16,9 +16,7 @@ def face(make_face):
 
 
 def test_columns():
-    head = (
-        "image,face,status,confidence,method,yaw,pitch,roll,r00,r01,r02,r10,r11,r12,r20,r21,r22,x0,y0,x1,y1"
-    )
+    head = "image,face,status,confidence,method,yaw,pitch,roll,r00,r01,r02,r10,r11,r12,r20,r21,r22,x0,y0,x1,y1"
     assert ",".join(TABLE_COLUMNS[:21]) == head
     assert TABLE_COLUMNS[21:73] == ARKIT_NAMES
     assert TABLE_COLUMNS[73:77] == ("lm68_x0", "lm68_y0", "lm68_x1", "lm68_y1")

@@ -41,9 +41,7 @@ def test_mirroring_twice_changes_nothing_and_once_swaps_sides():
     mirrored = weights[list(ARKIT_MIRROR)]
     assert mirrored[list(ARKIT_MIRROR)].equal(weights)
     assert mirror_name("mouthSmileLeft") == "mouthSmileRight" and mirror_name("cheekPuff") == "cheekPuff"
-    middle = [
-        name for name in ARKIT_NAMES if ARKIT_MIRROR[ARKIT_NAMES.index(name)] == ARKIT_NAMES.index(name)
-    ]
+    middle = [name for name in ARKIT_NAMES if ARKIT_MIRROR[ARKIT_NAMES.index(name)] == ARKIT_NAMES.index(name)]
     assert middle and all(not name.endswith(("Left", "Right")) for name in middle)
 
 

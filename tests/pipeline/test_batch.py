@@ -88,9 +88,7 @@ def test_files_and_rows(tmp_path: Path, fake: FakeReconstructor) -> None:
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert found == {TABLE_NAME, "a_0.npz", "2b_0.npz", "2b_1.npz", "x/c_0.npz"}
     rows = read_table(tmp_path / "out" / TABLE_NAME)
-    assert [row["image"] for row in rows] == [
-        str(photos / name) for name in ("2b.png", "2b.png", "a.png", "x/c.png")
-    ]
+    assert [row["image"] for row in rows] == [str(photos / name) for name in ("2b.png", "2b.png", "a.png", "x/c.png")]
     assert [row["face"] for row in rows] == ["0", "1", "0", "0"]
 
 

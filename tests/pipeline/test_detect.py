@@ -128,9 +128,7 @@ def test_no_face(detector):
     assert detector.detect(chelsea()) == []  # a cat
 
 
-@pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
 def test_wrong_arrays_are_refused(detector, wrong):
     with pytest.raises(ValueError, match="H×W×3 uint8"):
         detector.detect(wrong)
@@ -163,9 +161,7 @@ def test_a_wrong_bundle_is_refused(tmp_path):
 
 
 def test_scores_are_ordered_by_name():
-    categories = [
-        SimpleNamespace(category_name=name, score=k / 100) for k, name in enumerate(ARKIT_NAMES[:51])
-    ]
+    categories = [SimpleNamespace(category_name=name, score=k / 100) for k, name in enumerate(ARKIT_NAMES[:51])]
     shuffled = [SimpleNamespace(category_name="_neutral", score=1.0), *reversed(categories)]
     np.testing.assert_allclose(scores_by_name(shuffled, ARKIT_NAMES), [*np.arange(51) / 100, 0.0], atol=1e-7)
     with pytest.raises(Smirk3dError, match=ARKIT_NAMES[0]):

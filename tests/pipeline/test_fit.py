@@ -26,9 +26,7 @@ def model(open_head) -> LandmarkModel:
     return landmark_model(open_head)
 
 
-def observe(
-    model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tensor | None = None
-) -> Observations:
+def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tensor | None = None) -> Observations:
     points = model.points(coefficients)
     return Observations(
         points_px=project(points, pose)[0],
@@ -41,15 +39,13 @@ def observe(
     )
 
 
-def scene(
-    model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0
-) -> tuple[Tensor, Pose, Observations]:
+def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) -> tuple[Tensor, Pose, Observations]:
     """Random people with up to four actions, seen from random sides."""
     random = torch.Generator().manual_seed(seed)
     coefficients = torch.zeros(count, 202)
-    coefficients[:, :150] = 0.7 * torch.randn(count, 150, generator=random)
+    coefficients[:, :100] = 0.7 * torch.randn(count, 100, generator=random)
     for row in coefficients:
-        row[150 + torch.randperm(52, generator=random)[:4]] = 0.3 + 0.6 * torch.rand(4, generator=random)
+        row[100 + torch.randperm(52, generator=random)[:4]] = 0.3 + 0.6 * torch.rand(4, generator=random)
     angles = (torch.rand(count, 3, generator=random) * 2 - 1) * torch.tensor([25.0, 12.0, 12.0])
     pose = Pose(
         torch.stack([torch.from_numpy(rotation_from_angles(*row)).float() for row in angles.tolist()]),
@@ -87,12 +83,11 @@ def test_known_heads_come_back_roughly(model, focal_px):
     assert fit.residual.mean() < 0.025
     assert angle_deg(fit, pose).mean() < 7
     assert distance_mm(model, fit.coefficients, truth).mean() < 5
-    assert (fit.coefficients[:, 150:] - truth[:, 150:]).abs().mean() < 0.1
+    assert (fit.coefficients[:, 100:] - truth[:, 100:]).abs().mean() < 0.1
     start = initial_pose(model, seen)
     assert (
         fit.residual.mean()
-        < 0.3
-        * (seen.points_px - project(model.mean.expand(6, -1, -1), start)[0]).norm(dim=-1).div(100).mean()
+        < 0.3 * (seen.points_px - project(model.mean.expand(6, -1, -1), start)[0]).norm(dim=-1).div(100).mean()
     )
 
 
@@ -139,16 +134,14 @@ def test_residual_is_what_it_says(model, focal_px):
     eyes = (seen.points_px[:, 33] - seen.points_px[:, 263]).norm(dim=-1)
     height = seen.points_px[..., 1].amax(1) - seen.points_px[..., 1].amin(1)
     unit = torch.maximum(eyes, 0.35 * height)
-    torch.testing.assert_close(
-        fit.residual, (seen.points_px - image).norm(dim=-1) / unit[:, None], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(fit.residual, (seen.points_px - image).norm(dim=-1) / unit[:, None], atol=1e-5, rtol=0)
 
 
 def test_weights_stay_within_their_bounds(model):
     truth, pose, _ = scene(model, 900.0)
-    truth[:, 150:] *= 3  # more than there is
+    truth[:, 100:] *= 3  # more than there is
     fit = fit_landmarks(model, observe(model, truth, pose))
-    weights = fit.coefficients[:, 150:]
+    weights = fit.coefficients[:, 100:]
     assert weights.min() >= 0 and weights.max() <= 1 and (weights == 0).any() and (weights == 1).any()
     assert fit.coefficients.isfinite().all() and fit.pose.rotmat.isfinite().all()
 
@@ -157,8 +150,8 @@ def test_expressions_are_told_apart(model):
     for name in ("jawOpen", "mouthSmileLeft", "browInnerUp", "mouthPucker", "eyeBlinkRight"):
         _, pose, _ = scene(model, float("inf"), count=1, seed=3)
         truth = torch.zeros(1, 202)
-        truth[0, 150 + ARKIT_NAMES.index(name)] = 0.9
-        weights = fit_landmarks(model, observe(model, truth, pose)).coefficients[0, 150:]
+        truth[0, 100 + ARKIT_NAMES.index(name)] = 0.9
+        weights = fit_landmarks(model, observe(model, truth, pose)).coefficients[0, 100:]
         assert ARKIT_NAMES[int(weights.argmax())] == name
         assert 0.5 < weights.max() <= 1
 
@@ -185,9 +178,7 @@ def test_equal_input_gives_equal_output(model):
 
 def test_position_and_size_in_the_picture_do_not_matter(model):
     _, _, seen = scene(model, float("inf"))
-    moved = replace(
-        seen, points_px=2 * seen.points_px + 100, depth_px=2 * seen.depth_px, center_px=2 * seen.center_px
-    )
+    moved = replace(seen, points_px=2 * seen.points_px + 100, depth_px=2 * seen.depth_px, center_px=2 * seen.center_px)
     fit, other = fit_landmarks(model, seen), fit_landmarks(model, moved)
     assert distance_mm(model, fit.coefficients, other.coefficients).max() < 0.1
     torch.testing.assert_close(other.pose.scale, 2 * fit.pose.scale, rtol=1e-2, atol=0)
@@ -199,13 +190,11 @@ def test_position_and_size_in_the_picture_do_not_matter(model):
 def mirrored(seen: Observations) -> Observations:
     points = seen.points_px * torch.tensor([-1.0, 1.0]) + torch.tensor([WIDTH_PX, 0.0])
     guess = None if seen.guess is None else seen.guess[:, list(ARKIT_MIRROR)]
-    return replace(
-        seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], guess=guess
-    )
+    return replace(seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], guess=guess)
 
 
 def mirrored_coefficients(open_head, coefficients: Tensor) -> Tensor:
-    shape, expression = coefficients.split([150, 52], dim=1)
+    shape, expression = coefficients.split([100, 52], dim=1)
     return torch.cat([shape * open_head.data.shape_mirror_sign, expression[:, list(ARKIT_MIRROR)]], dim=1)
 
 
@@ -214,7 +203,7 @@ def test_a_mirrored_face_gives_roughly_the_mirrored_head(open_head, model, focal
     _, _, seen = scene(model, focal_px)
     fit, other = fit_landmarks(model, seen), fit_landmarks(model, mirrored(seen))
     expected = mirrored_coefficients(open_head, fit.coefficients)
-    assert (other.coefficients - expected)[:, 150:].abs().mean() < 0.02
+    assert (other.coefficients - expected)[:, 100:].abs().mean() < 0.02
     assert distance_mm(model, other.coefficients, expected).mean() < 1.0
     flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     turned = flip @ fit.pose.rotmat @ flip
@@ -256,24 +245,24 @@ def test_a_guess_pulls_the_weights_as_hard_as_it_is_sure(model):
     errors = []
     for std in (1e-3, 0.1, 10.0):
         fit = fit_landmarks(model, replace(seen, guess=wrong, guess_std=torch.full((52,), std)))
-        errors.append(float((fit.coefficients[:, 150:] - 0.5).abs().mean()))
+        errors.append(float((fit.coefficients[:, 100:] - 0.5).abs().mean()))
     assert errors[0] < 0.05 and errors[0] < errors[1] < errors[2]
-    right = replace(seen, guess=truth[:, 150:], guess_std=torch.full((52,), 0.1))
-    helped = (fit_landmarks(model, right).coefficients - truth)[:, 150:].abs().mean()
-    assert helped < (fit_landmarks(model, seen).coefficients - truth)[:, 150:].abs().mean()
+    right = replace(seen, guess=truth[:, 100:], guess_std=torch.full((52,), 0.1))
+    helped = (fit_landmarks(model, right).coefficients - truth)[:, 100:].abs().mean()
+    assert helped < (fit_landmarks(model, seen).coefficients - truth)[:, 100:].abs().mean()
 
 
 def shared_scene(model: LandmarkModel, focal_px: float) -> tuple[Tensor, Pose, Observations]:
     """Persons 0 and 1 with three photos each."""
     truth, pose, _ = scene(model, focal_px)
-    truth[:, :150] = truth[[0, 0, 0, 3, 3, 3], :150]
+    truth[:, :100] = truth[[0, 0, 0, 3, 3, 3], :100]
     return truth, pose, observe(model, truth, pose, torch.tensor([0, 0, 0, 1, 1, 1]))
 
 
 @FOCALS
 def test_photos_of_one_person_share_a_shape_and_only_that(model, focal_px):
     _, _, seen = shared_scene(model, focal_px)
-    shape, expression = fit_landmarks(model, seen).coefficients.split([150, 52], dim=1)
+    shape, expression = fit_landmarks(model, seen).coefficients.split([100, 52], dim=1)
     for person in (shape[:3], shape[3:]):
         torch.testing.assert_close(person, person[:1].expand_as(person), atol=1e-5, rtol=0)
     assert (shape[0] - shape[3]).abs().max() > 0.1
@@ -300,10 +289,8 @@ def test_more_photos_know_the_person_better(model):
     truth, _, seen = shared_scene(model, float("inf"))
     apart = fit_landmarks(model, replace(seen, person=torch.arange(6))).coefficients
     together = fit_landmarks(model, seen).coefficients
-    neutral = [torch.cat([c[:, :150], torch.zeros(6, 52)], dim=1) for c in (truth, apart, together)]
-    assert (
-        distance_mm(model, neutral[2], neutral[0]).mean() < distance_mm(model, neutral[1], neutral[0]).mean()
-    )
+    neutral = [torch.cat([c[:, :100], torch.zeros(6, 52)], dim=1) for c in (truth, apart, together)]
+    assert distance_mm(model, neutral[2], neutral[0]).mean() < distance_mm(model, neutral[1], neutral[0]).mean()
 
 
 def test_the_same_photo_twice_says_no_more_about_the_rest(model):

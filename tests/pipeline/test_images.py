@@ -268,9 +268,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def test_iter_inputs_expands_folders_and_patterns(tmp_path):
-    touch(
-        tmp_path, "b.JPG", "a.png", "notes.txt", ".hidden.png", "sub/c.webp", ".git/d.png", "sub/deep/e.heic"
-    )
+    touch(tmp_path, "b.JPG", "a.png", "notes.txt", ".hidden.png", "sub/c.webp", ".git/d.png", "sub/deep/e.heic")
     everything = ["a.png", "b.JPG", "sub/c.webp", "sub/deep/e.heic"]
 
     def listed(*inputs):

@@ -18,17 +18,17 @@ def model(open_head) -> LandmarkModel:
 
 def test_shapes(model):
     assert model.mean.shape == model.normals.shape == (478, 3) and model.weight.shape == (478,)
-    assert model.directions.shape == (478, 3, 202) and model.n_shape == 150
+    assert model.directions.shape == (478, 3, 202) and model.n_shape == 100
     assert model.low.shape == model.high.shape == (202,)
     assert model.gram.shape == (model.group.shape[1], 3, 3, 202, 202)
 
 
 def test_points_are_those_of_the_head(open_head, model):
     random = torch.Generator().manual_seed(0)
-    coefficients = torch.cat([torch.randn(4, 150, generator=random), torch.zeros(4, 52)], dim=1)
-    coefficients[:, 150 + ARKIT_NAMES.index("jawOpen")] = 0.7
-    coefficients[:, 150 + ARKIT_NAMES.index("mouthSmileLeft")] = 0.4
-    shape, expression = coefficients.split([150, 52], dim=1)
+    coefficients = torch.cat([torch.randn(4, 100, generator=random), torch.zeros(4, 52)], dim=1)
+    coefficients[:, 100 + ARKIT_NAMES.index("jawOpen")] = 0.7
+    coefficients[:, 100 + ARKIT_NAMES.index("mouthSmileLeft")] = 0.4
+    shape, expression = coefficients.split([100, 52], dim=1)
     expected = open_head(FaceParams(shape=shape, expression=expression)).landmarks("mediapipe")
     torch.testing.assert_close(model.points(coefficients), expected, atol=2e-5, rtol=0)
 
@@ -37,7 +37,7 @@ def test_turning_eyes_are_nearly_linear(open_head, model):
     coefficients = torch.zeros(1, 202)
     expression = torch.zeros(1, 52)
     expression[0, ARKIT_NAMES.index("eyeLookOutLeft")] = 0.5
-    coefficients[:, 150:] = expression
+    coefficients[:, 100:] = expression
     exact = open_head(FaceParams(expression=expression)).landmarks("mediapipe")
     found = model.points(coefficients)
     assert (found - model.mean).norm(dim=-1).max() > 0.002
@@ -45,8 +45,8 @@ def test_turning_eyes_are_nearly_linear(open_head, model):
 
 
 def test_bounds(model):
-    assert (model.low[150:] == 0).all() and (model.high[150:] == 1).all()
-    assert model.low[:150].isneginf().all() and model.high[:150].isposinf().all()
+    assert (model.low[100:] == 0).all() and (model.high[100:] == 1).all()
+    assert model.low[:100].isneginf().all() and model.high[:100].isposinf().all()
 
 
 def test_normals_are_of_unit_length_and_point_out_of_the_face(model):
@@ -66,7 +66,7 @@ def test_normals_and_groups_are_symmetric(model):
 
 def test_directions_are_symmetric(open_head, model):
     sign = torch.cat([open_head.data.shape_mirror_sign, torch.ones(52)])
-    swap = [*range(150), *(150 + index for index in ARKIT_MIRROR)]
+    swap = [*range(100), *(100 + index for index in ARKIT_MIRROR)]
     mirrored = (model.directions[list(MIRROR)] * MIRROR_X[:, None] * sign)[..., swap]
     torch.testing.assert_close(mirrored, model.directions, atol=2e-6, rtol=0)
     torch.testing.assert_close(model.weight[list(MIRROR)], model.weight)

@@ -64,9 +64,7 @@ def test_derivatives_by_the_point(focal_px):
 
 def test_a_long_lens_is_orthographic():
     points = random_points()
-    for near, far in zip(
-        project(points, random_pose(1e12)), project(points, random_pose(float("inf"))), strict=True
-    ):
+    for near, far in zip(project(points, random_pose(1e12)), project(points, random_pose(float("inf"))), strict=True):
         torch.testing.assert_close(near, far, atol=1e-4, rtol=1e-6)
 
 

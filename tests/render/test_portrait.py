@@ -35,9 +35,7 @@ def painter(open_head) -> PortraitPainter:
 
 def frontal(head: HeadModel):
     middle = head.v_template[head.region_mask("face")].mean(0)
-    return orthographic_view(
-        head.v_template, UPRIGHT, SCALE, (-SCALE * float(middle[0]), SCALE * float(middle[1]))
-    )
+    return orthographic_view(head.v_template, UPRIGHT, SCALE, (-SCALE * float(middle[0]), SCALE * float(middle[1])))
 
 
 def pixels_of(head: HeadModel, index: tuple[int, ...]) -> torch.Tensor:

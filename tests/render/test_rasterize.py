@@ -74,9 +74,7 @@ def test_background_is_minus_one_zero_and_infinity(backend):
 @both
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_nearer_face_wins_in_any_order(backend, order):
-    vertices = torch.tensor([[[-3.0, -3, z], [3.0, -3, z], [0.0, 3, z]] for z in (-0.5, 0.5)]).reshape(
-        1, 6, 3
-    )
+    vertices = torch.tensor([[[-3.0, -3, z], [3.0, -3, z], [0.0, 3, z]] for z in (-0.5, 0.5)]).reshape(1, 6, 3)
     faces = torch.tensor([[0, 1, 2], [3, 4, 5]])[list(order)]
     result = rasterize(vertices, faces, 4, backend=backend)
     assert (result.face_index == order.index(0)).all()
@@ -109,9 +107,9 @@ def test_shift_by_a_pixel_moves_the_image_and_by_less_moves_the_weights(backend)
     triangle = torch.tensor([[[-0.9, -0.9, 0.0], [0.9, -0.9, 0.0], [0.0, 0.9, 0.0]]])
     one = torch.tensor([[0, 1, 2]])
     x = [
-        interpolate(
-            rasterize(triangle + torch.tensor([shift, 0, 0]), one, 8, backend=backend), triangle, one
-        )[0, 3, 4, 0]
+        interpolate(rasterize(triangle + torch.tensor([shift, 0, 0]), one, 8, backend=backend), triangle, one)[
+            0, 3, 4, 0
+        ]
         for shift in (0.0, 0.02)
     ]
     torch.testing.assert_close(x[0] - x[1], torch.tensor(0.02), atol=1e-6, rtol=0)
@@ -148,9 +146,7 @@ def test_back_faces_are_drawn(backend):
 @both
 @pytest.mark.parametrize(("batch", "faces"), [(1, 0), (0, 1), (0, 0)])
 def test_empty_scenes(backend, batch, faces):
-    result = rasterize(
-        torch.zeros(batch, 3, 3), torch.zeros(faces, 3, dtype=torch.int64), (4, 5), backend=backend
-    )
+    result = rasterize(torch.zeros(batch, 3, 3), torch.zeros(faces, 3, dtype=torch.int64), (4, 5), backend=backend)
     assert result.face_index.shape == (batch, 4, 5)
     assert result.barycentric.shape == (batch, 4, 5, 3)
     assert not result.mask.any()
@@ -195,9 +191,7 @@ def test_shared_edges_leave_no_gap(backend):
     angle = torch.arange(12) * (2 * torch.pi / 12)
     rim = torch.stack([3 * angle.cos(), 3 * angle.sin(), torch.zeros(12)], dim=-1)
     vertices = torch.cat([torch.tensor([[1 / 16, 3 / 16, 0.0]]), rim])[None]
-    faces = torch.stack(
-        [torch.zeros(12).long(), torch.arange(12) + 1, (torch.arange(12) + 1) % 12 + 1], dim=-1
-    )
+    faces = torch.stack([torch.zeros(12).long(), torch.arange(12) + 1, (torch.arange(12) + 1) % 12 + 1], dim=-1)
     assert rasterize(vertices, faces, 16, backend=backend).mask.all()
 
 

@@ -97,9 +97,7 @@ def test_gradient_matches_finite_differences():
 
 def test_gradient_reaches_every_image_of_a_batch_through_warp():
     head = TwoPlates()
-    vertices = (
-        head.vertices + 0.1 * torch.rand(3, 8, 3, generator=torch.Generator().manual_seed(1))
-    ).requires_grad_()
+    vertices = (head.vertices + 0.1 * torch.rand(3, 8, 3, generator=torch.Generator().manual_seed(1))).requires_grad_()
     camera = CAMERA.expand(3, -1).clone().requires_grad_()
     Renderer(head, 24)(vertices, camera).image.square().sum().backward()
     assert vertices.grad is not None

@@ -26,7 +26,7 @@ def sample(painter) -> Sample:
     return random_sample(painter, "combination", SIZE, torch.Generator().manual_seed(5))
 
 
-def expressions(kind, count: int = 150) -> torch.Tensor:
+def expressions(kind, count: int = 100) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.stack([random_expression(kind, generator) for _ in range(count)])
 
@@ -38,7 +38,7 @@ def weight(expression: torch.Tensor, name: str) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_weights_and_repeatable(kind):
     weights = expressions(kind)
-    assert weights.shape == (150, 52) and weights.min() >= 0 and weights.max() <= 1
+    assert weights.shape == (100, 52) and weights.min() >= 0 and weights.max() <= 1
     assert weights.equal(expressions(kind))
 
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_picture(painter, sample):
 
 def test_shapes_and_ranges(sample):
     assert sample.image.shape == (3, SIZE, SIZE) and sample.image.min() >= 0 and sample.image.max() <= 1
-    assert sample.kind == "combination" and sample.shape.shape == (150,) and sample.expression.shape == (52,)
+    assert sample.kind == "combination" and sample.shape.shape == (100,) and sample.expression.shape == (52,)
     torch.testing.assert_close(sample.rotmat @ sample.rotmat.T, torch.eye(3), atol=1e-5, rtol=0)
 
 

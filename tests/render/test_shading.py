@@ -34,9 +34,7 @@ def test_normals_gradcheck():
 def test_method_light_matches_a_loop():
     normals = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(3))
     expected = np.zeros((4, 6))
-    directions = [
-        np.array(d) / np.linalg.norm(d) for d in [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1), (0, 0, 1)]
-    ]
+    directions = [np.array(d) / np.linalg.norm(d) for d in [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1), (0, 0, 1)]]
     for pixel in np.ndindex(4, 6):
         for direction in directions:
             expected[pixel] += 1.7 * max(0.0, float(normals[pixel].numpy() @ direction)) / 5

@@ -27,9 +27,7 @@ def test_mesh_covers_what_it_projects_to(face):
     rows, columns = np.nonzero(alpha > 0.5)
     low, high = face.project(face.vertices).min(0), face.project(face.vertices).max(0)
     np.testing.assert_allclose([columns.min(), rows.min()], low.clip(0), atol=1.5)
-    np.testing.assert_allclose(
-        [columns.max() + 1, rows.max() + 1], np.minimum(high, (width, height)), atol=1.5
-    )
+    np.testing.assert_allclose([columns.max() + 1, rows.max() + 1], np.minimum(high, (width, height)), atol=1.5)
     assert float((drawing.image.amax(dim=1) - drawing.alpha[:, 0]).max()) < 1e-5
 
 
@@ -120,7 +118,7 @@ def test_teeth_are_light(open_head):
     mouth = picture[:, 240:440, 120:280]
     red, green, blue = mouth[:, mouth.min(axis=0) > 0.8 * mouth.max(axis=0).clip(0.05)]
     assert len(red) > 50  # the only part without colour
-    assert np.median(red) > 0.75 and (red >= green).mean() > 0.9 and (green >= blue).mean() > 0.9
+    assert np.median(red) > 0.7 and (red >= green).mean() > 0.9 and (green >= blue).mean() > 0.9
 
 
 def test_contact_sheet():
