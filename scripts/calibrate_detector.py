@@ -1,6 +1,6 @@
-"""Make smirk3d/data/detector_calibration.safetensors: show MediaPipe thousands of rendered heads and invert its answers.
+"""Make the detector calibration that comes with the package from thousands of rendered heads.
 
-    python scripts/calibrate_detector.py --count 10000
+    python scripts/calibrate_detector.py --photos ../shared/data/faces
 
 Every picture draws its own person, expression, appearance, light, background, camera and pose. So that the result
 does not hang on the open head's exact shape, the strength of each action and the proportions of the head vary as
@@ -153,10 +153,9 @@ def main(options: Options) -> None:
         "ridge": str(options.ridge),
     }
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
-    print(
-        f"{options.out}: {len(features) // 2} pictures, mean error of a weight {with_scores.std.mean():.4f} with scores, "
-    )
-    print(f"{points_only.std.mean():.4f} without; variance explained {with_scores.explained.mean():.3f}")
+    print(f"{options.out}: {len(features) // 2} pictures, {len(calm) if calm is not None else 0} calm photos")
+    print(f"mean error of a weight {with_scores.std.mean():.4f} with scores, {points_only.std.mean():.4f} without")
+    print(f"variance explained {with_scores.explained.mean():.3f}")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def report(title: str, guess: np.ndarray, truth: np.ndarray, kinds: np.ndarray, 
     each = correlation(guess, truth)
     left, right = (np.array(side) for side in zip(*pairs()))
     d_truth, d_guess = truth[:, left] - truth[:, right], guess[:, left] - guess[:, right]
-    smile = [k for k, i in enumerate(left) if ARKIT_NAMES[i] == "mouthSmileLeft"][0]
+    smile = next(k for k, i in enumerate(left) if ARKIT_NAMES[i] == "mouthSmileLeft")
     gain = (d_truth * d_guess).sum() / (d_truth**2).sum()
     smile_gain = (d_truth[:, smile] * d_guess[:, smile]).sum() / (d_truth[:, smile] ** 2).sum()
     calm = guess[kinds == "neutral"]
