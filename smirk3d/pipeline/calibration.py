@@ -42,7 +42,7 @@ LEAST_LEEWAY = 0.1
 """Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
 LEAST_EXPLAINED = 0.15
 """Actions of which less than this share of the variance is explained are not stretched."""
-EVERYDAY_QUANTILE = 0.7
+EVERYDAY_QUANTILE = 0.5
 """Share of calm photos that are to read nothing."""
 MOST_STRETCH = 1.8
 OVERSHOOT = 1.3
