@@ -31,4 +31,5 @@ def angles_from_rotation(rotmat: np.ndarray) -> tuple[float, float, float]:
     pitch = np.arcsin(np.clip(rotmat[1, 2] * -1, -1, 1))
     yaw = np.arctan2(rotmat[0, 2], rotmat[2, 2])
     roll = np.arctan2(rotmat[1, 0], rotmat[1, 1])
-    return tuple(float(angle) for angle in np.rad2deg([yaw, -pitch, -roll]))
+    yaw, pitch, roll = np.rad2deg([yaw, -pitch, -roll])
+    return float(yaw), float(pitch), float(roll)

@@ -78,6 +78,8 @@ class HeadModel(nn.Module):
     faces: Tensor
     uv: Tensor
     faces_uv: Tensor
+    posedirs: Tensor | None
+    eyelid_dirs: Tensor | None
 
     def __init__(self, data: HeadData, n_shape: int | None = None, n_expression: int | None = None) -> None:
         super().__init__()

@@ -15,14 +15,14 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
-from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
@@ -156,11 +156,15 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tenso
     floor = calm.mean(0) + calm.std(0)
     if everyday is not None:
         floor = torch.maximum(floor, trial.linear(everyday).quantile(EVERYDAY_QUANTILE, dim=0))
+    # Photos are not mirrored, and left and right must be read alike.
+    mirror = list(ARKIT_MIRROR)
+    floor, explained = torch.maximum(floor, floor[mirror]), (explained + explained[mirror]) / 2
     stretch = torch.where(explained > LEAST_EXPLAINED, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MOST_STRETCH)
     # No landmark lies on the tongue; what follows it in the pictures is only the open mouth that it needs.
     stretch[ARKIT_NAMES.index("tongueOut")] = 0.0
     sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
     error = (sharpened[0](features[half:]) - rest).square().mean(0).sqrt()
+    error = (error + error[mirror]) / 2
     return replace(sharpened[1], std=error, explained=explained)
 
 
@@ -198,10 +202,11 @@ def load_calibration(path: Path | None = None) -> Calibration:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, RuntimeError) as error:
+        readings = [
+            Reading(**{f.name: tensors[f"{name}/{f.name}"] for f in fields(Reading)})
+            for name in ("with_scores", "points_only")
+        ]
+        return Calibration(tensors["reference"], tensors["weight"], *readings)
+    # A KeyError is what another kind of safetensors file ends in.
+    except (OSError, KeyError, SafetensorError) as error:
         raise Smirk3dError(f"{path}: cannot be read as a calibration ({error}); reinstall smirk3d") from error
-    readings = [
-        Reading(**{f.name: tensors[f"{name}/{f.name}"] for f in fields(Reading)})
-        for name in ("with_scores", "points_only")
-    ]
-    return Calibration(tensors["reference"], tensors["weight"], *readings)

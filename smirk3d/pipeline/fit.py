@@ -1,4 +1,4 @@
-"""Landmark fitting: pose, camera, identity and expression of many faces at once, by bounded Gauss-Newton.
+"""Landmark fitting: pose, camera, identity and expression of many faces at once, by a bounded second-order solver.
 
 All faces of a batch take the same steps together; faces of one person share their shape. Lengths are divided
 so that the outer eye corners of the mean head are one unit apart in the image, which makes residuals comparable.
@@ -18,8 +18,6 @@ from smirk3d.pipeline.projection import Pose, project
 
 LEAST_VISIBLE = 0.2
 """Say of points on the far side of the head, which the detector places by guess."""
-
-
 BOUND_PASSES = 2
 """Solves a step: the second takes account of the weights that the first drove into their bounds."""
 
@@ -90,7 +88,8 @@ class Fit:
 class _State:
     """One guess at B faces and how it stands up.
 
-    image: (B, L, 2) pixels; by_pose, by_point: its derivatives; residual: (B, L, 2) in eye distances.
+    by_pose: (B, L, 2, 6) and by_point: (B, L, 2, 3) derivatives of the image; residual: (B, L, 2); all in eye
+    distances.
     """
 
     pose: Pose
@@ -233,26 +232,27 @@ def _weights(model: LandmarkModel, state: _State, config: FitConfig) -> Tensor:
     return model.weight * _visible(model, state.pose) * robust / config.noise**2
 
 
-def _pose_step(system: _State, weight: Tensor) -> Tensor:
+def _pose_step(state: _State, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
     root = weight.sqrt()[..., None, None]
-    rows = (system.by_pose * root).flatten(1, 2)
-    return _damped_solve(rows.mT @ rows, rows.mT @ (system.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
+    rows = (state.by_pose * root).flatten(1, 2)
+    return _damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
 
 
-def _normal_equations(model: LandmarkModel, system: _State, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _normal_equations(model: LandmarkModel, state: _State, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the normal matrix (B, 6 + K, 6 + K) and right-hand side (B, 6 + K)."""
-    by_coefficient = torch.einsum("blij,ljk->blik", system.by_point, model.directions)
     root = weight.sqrt()[..., None, None]
-    rows = (torch.cat([system.by_pose, by_coefficient], dim=-1) * root).flatten(1, 2)
-    pull = (system.residual.unsqueeze(-1) * root).flatten(1, 2)
+    by_coefficient = torch.einsum("blij,ljk->blik", state.by_point * root, model.directions)
+    rows = torch.cat([state.by_pose * root, by_coefficient], dim=-1).flatten(1, 2)
+    pull = (state.residual.unsqueeze(-1) * root).flatten(1, 2)
     return rows.mT @ rows, (rows.mT @ pull).squeeze(-1)
 
 
 def _damped_solve(matrix: Tensor, right: Tensor) -> Tensor:
     """Return matrix^-1 right (B, P, R) of positive definite matrices, a touch of damping on the diagonal."""
-    damping = torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1) * 1e-4 + 1e-8)
-    factor, _ = torch.linalg.cholesky_ex(matrix + damping)
+    damped = matrix.clone()
+    damped.diagonal(dim1=-2, dim2=-1).mul_(1 + 1e-4).add_(1e-8)
+    factor, _ = torch.linalg.cholesky_ex(damped)
     return torch.cholesky_solve(right, factor)
 
 
@@ -274,8 +274,8 @@ def _bounded_step(
     slope = _share(prior.precision * (prior.mean - coefficients) - prior.price, n, person)
     stiffness = _share(prior.precision.expand_as(slope), n, person)
     gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
-    hessian = hessian + torch.diag_embed(torch.nn.functional.pad(stiffness, (p, 0)))
-    hessian = hessian + torch.diag_embed(hessian.diagonal(dim1=-2, dim2=-1) * damping[:, None])
+    hessian = hessian.clone()
+    hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(stiffness, (p, 0))).mul_(1 + damping[:, None])
     outward = gradient[:, p:]
     held = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
     known = torch.zeros_like(coefficients)
@@ -284,7 +284,8 @@ def _bounded_step(
         moved = torch.nn.functional.pad(known, (p, 0))
         # What is held moves by `known`; the rest answers to that.
         right = (gradient - (hessian @ moved.unsqueeze(-1)).squeeze(-1)) * free + moved * (1 - free)
-        bounded = hessian * free[:, :, None] * free[:, None, :] + torch.diag_embed(1 - free)
+        bounded = hessian * (free[:, :, None] * free[:, None, :])
+        bounded.diagonal(dim1=-2, dim2=-1).add_(1 - free)
         step = _shared_solve(bounded, right, slice(p, p + n), person)
         wanted = coefficients + step[:, p:]
         limited = wanted.clamp(model.low, model.high)

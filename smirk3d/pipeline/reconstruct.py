@@ -158,7 +158,7 @@ class Reconstructor:
         depth_px = stack([detection.depth for _, detection in pairs])
         scores = stack([detection.blendshape_scores for _, detection in pairs]) if self.use_scores else None
         guess, guess_std = self._calibration.guess(points_px, depth_px, scores)
-        sizes = [photo.pixels.shape[1::-1] for photo, _ in pairs]
+        sizes = [(photo.pixels.shape[1], photo.pixels.shape[0]) for photo, _ in pairs]
         return Observations(
             points_px=points_px,
             depth_px=depth_px,
@@ -169,7 +169,9 @@ class Reconstructor:
             person=person.to(self.device),
         )
 
-    def _focal_px(self, sizes: list, points_px: torch.Tensor, depth_px: torch.Tensor) -> torch.Tensor:
+    def _focal_px(
+        self, sizes: Sequence[tuple[int, int]], points_px: torch.Tensor, depth_px: torch.Tensor
+    ) -> torch.Tensor:
         """Return the focal lengths (B,) of photos of `sizes` (width, height) with these faces in them."""
         if self.focal == "orthographic":
             return points_px.new_full((len(sizes),), float("inf"))
@@ -191,6 +193,7 @@ class Reconstructor:
         residual = float(fit.residual[index].mean())
         height, width = photo.pixels.shape[:2]
         arkit = dict(zip(ARKIT_NAMES, expression.tolist()))
+        readout = self.head.data.jaw_readout
         return Face(
             vertices=meshes[0],
             neutral_vertices=meshes[1],
@@ -199,7 +202,8 @@ class Reconstructor:
             expression=expression,
             expression_names=self.head.expression_names,
             arkit=arkit,
-            jaw=expression @ self.head.data.jaw_readout.numpy(),
+            # Where the jaw is a joint of its own, the fit leaves it at rest.
+            jaw=np.zeros(3, dtype=np.float32) if readout is None else expression @ readout.numpy(),
             eyelids=np.array([arkit["eyeBlinkLeft"], arkit["eyeBlinkRight"]], dtype=np.float32),
             camera=fit.pose.camera(index),
             confidence=float(detection.score) / (1 + (residual / HALF_CONFIDENCE_RESIDUAL) ** 2),

@@ -199,13 +199,16 @@ def random_appearance(generator: torch.Generator) -> Appearance:
     lips = (skin[0] * lip + 0.05 * rosy, skin[1] * lip * (1 - rosy), skin[2] * lip * (1 - 0.8 * rosy))
     darkness = number(0.05, 0.45) * (1 - 0.6 * tone)
     hair = (darkness, darkness * number(0.6, 0.95), darkness * number(0.35, 0.9))
-    iris = [(0.30, 0.18, 0.08), (0.15, 0.09, 0.05), (0.35, 0.50, 0.60), (0.35, 0.42, 0.28)]
+    brows = (hair[0] * number(0.6, 1.2), hair[1] * number(0.6, 1.2), hair[2] * number(0.6, 1.2))
+    irises = [(0.30, 0.18, 0.08), (0.15, 0.09, 0.05), (0.35, 0.50, 0.60), (0.35, 0.42, 0.28)]
+    iris = irises[int(number(0, 3.999))]
+    white = number(0.78, 0.95)
     return Appearance(
         skin=skin,  # type: ignore[arg-type]
         lips=lips,
-        brows=tuple(c * number(0.6, 1.2) for c in hair),  # type: ignore[arg-type]
-        iris=iris[int(number(0, 3.999))],
-        sclera=(number(0.78, 0.95),) * 3,
+        brows=brows,
+        iris=iris,
+        sclera=(white, white, white),
         hair=hair,
         brow_strength=number(0.45, 0.95),
         brow_width=number(0.6, 1.4),

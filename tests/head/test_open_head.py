@@ -83,7 +83,7 @@ def test_left_mirrored_is_right(open_head, name):
 
 def test_mirrored_parameters_give_the_mirrored_head(open_head):
     random = torch.Generator().manual_seed(0)
-    shape, expression = torch.randn(100, generator=random), torch.rand(52, generator=random)
+    shape, expression = torch.randn(open_head.n_shape, generator=random), torch.rand(52, generator=random)
     pose = torch.tensor([0.2, 0.4, -0.3])
     # Rotations are axial vectors: in a mirror across x, y and z of the axis change sign.
     mirrored = FaceParams(
@@ -133,7 +133,7 @@ def test_joints_lie_inside_the_head(open_head):
 
 def test_eyes_turn_about_the_centre_of_the_eyeball_on_every_person(open_head):
     random = torch.Generator().manual_seed(1)
-    for shape in (torch.zeros(100), *torch.randn(3, 100, generator=random)):
+    for shape in (torch.zeros(open_head.n_shape), *torch.randn(3, open_head.n_shape, generator=random)):
         mesh = open_head(FaceParams(shape=shape))
         for side, joint in (("left_eyeball", 3), ("right_eyeball", 4)):
             center = sphere_center(mesh.vertices[open_head.region_mask(side)])
@@ -182,7 +182,7 @@ def test_gaze_turns_the_eyeball_without_squashing_it(open_head, name):
     mesh = open_head(with_weights(open_head, **{name: 1.0}))
     ball, rest = mesh.vertices[open_head.region_mask(own)], open_head.v_template[open_head.region_mask(own)]
     apart = [torch.cdist(v.double(), v.double()) for v in (ball, rest)]
-    torch.testing.assert_close(apart[0], apart[1], atol=2.5e-4, rtol=0)
+    torch.testing.assert_close(apart[0], apart[1], atol=1e-5, rtol=0)
     assert (ball - rest).norm(dim=1).max() > 0.002
     untouched = open_head.region_mask(other)
     torch.testing.assert_close(mesh.vertices[untouched], open_head.v_template[untouched], atol=1e-6, rtol=0)
@@ -331,16 +331,13 @@ def test_rings_keep_their_order(open_head):
     assert oval[9, 0] > 0.05 and oval[27, 0] < -0.05  # first over the subject's left
 
 
-CORNER = pytest.mark.xfail(strict=False, reason="next to the corners the closed lips cannot be told apart")
-
-
-@pytest.mark.parametrize("column", [pytest.param(1, marks=CORNER), *range(2, 9), pytest.param(9, marks=CORNER)])
+@pytest.mark.parametrize("column", range(1, 10))
 def test_lip_points_lie_on_their_own_lip(open_head, column):
-    # The jaw takes the lower lip along and leaves the upper one behind.
+    # The jaw takes the lower lip along and leaves the upper one behind, least so next to the corners.
     step = landmarks_moved(open_head, jawOpen=1.0)[:, 1]
     for ring in (LIPS_INNER, LIPS_OUTER):
         upper, lower = step[ring[column]], step[ring[20 - column]]
-        assert lower < upper - 0.004 and lower < -0.01
+        assert lower < upper - 0.003 and lower < -0.01
 
 
 def test_ibug68_order(open_head):
@@ -348,7 +345,8 @@ def test_ibug68_order(open_head):
     mediapipe = open_head(FaceParams()).landmarks("mediapipe")
     torch.testing.assert_close(points, mediapipe[list(IBUG68)])
     assert points[0, 0] < -0.05 < 0.05 < points[16, 0]  # the subject's right comes first
-    assert (points[:17, 0].diff() > 0).all() and points[:17, 1].argmin() == 8
+    assert (points[:17, 0].diff() > 0).all()
+    assert points[8, 1] < points[:17, 1].min() + 5e-4  # the chin is flat below
     assert (points[17:27, 0].diff() > 0).all() and (points[27:31, 1].diff() < 0).all()
     assert (points[31:36, 0].diff() > 0).all()
     assert points[36:42, 0].mean() < 0 < points[42:48, 0].mean()

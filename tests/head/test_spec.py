@@ -38,7 +38,9 @@ def test_an_unknown_parameter_is_refused_by_name():
 def test_what_heads_are_fitted_with(open_head, tiny_data):
     # The open head's jaw and lids are expressions; FLAME's are parameters of their own.
     assert open_head.spec.names == ("shape", "expression", "pose", "camera")
-    assert tiny_data.spec().names == ("shape", "expression", "eyelids", "jaw", "pose", "camera")
     assert (open_head.spec["expression"].low, open_head.spec["expression"].high) == (0.0, 1.0)
-    assert (tiny_data.spec()["eyelids"].low, tiny_data.spec()["eyelids"].high) == (0.0, 1.0)
-    assert tiny_data.spec()["shape"].low == float("-inf")
+    spec = tiny_data.spec(n_shape=2, n_expression=1)
+    assert spec.names == ("shape", "expression", "eyelids", "jaw", "pose", "camera")
+    assert (spec["shape"].size, spec["expression"].size) == (2, 1)
+    assert (spec["eyelids"].low, spec["eyelids"].high) == (0.0, 1.0)
+    assert spec["shape"].low == float("-inf")

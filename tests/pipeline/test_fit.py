@@ -77,35 +77,32 @@ def distance_mm(model: LandmarkModel, a: Tensor, b: Tensor) -> Tensor:
 
 
 @FOCALS
-def test_known_heads_come_back_roughly(model, focal_px):
+@pytest.mark.parametrize("config", [FitConfig(), CLOSE], ids=["usual", "close"])
+def test_known_heads_come_back(model, focal_px, config):
     truth, pose, seen = scene(model, focal_px)
-    fit = fit_landmarks(model, seen)
-    assert fit.residual.mean() < 0.025
-    assert angle_deg(fit, pose).mean() < 7
-    assert distance_mm(model, fit.coefficients, truth).mean() < 5
-    assert (fit.coefficients[:, model.n_shape :] - truth[:, model.n_shape :]).abs().mean() < 0.1
-    start = initial_pose(model, seen)
-    assert (
-        fit.residual.mean()
-        < 0.3 * (seen.points_px - project(model.mean.expand(6, -1, -1), start)[0]).norm(dim=-1).div(100).mean()
-    )
+    fit = fit_landmarks(model, seen, config)
+    assert fit.residual.mean() < 0.003  # of the distance of the eye corners
+    assert angle_deg(fit, pose).max() < 1.5
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
+    assert (fit.coefficients - truth)[:, model.n_shape :].abs().mean() < 0.02
 
 
 @FOCALS
-def test_known_heads_come_back_exactly(model, focal_px):
+def test_fewer_points_do_nearly_as_well(open_head, model, focal_px):
     truth, pose, seen = scene(model, focal_px)
-    fit = fit_landmarks(model, seen, CLOSE)
-    assert fit.residual.mean() < 0.003  # of the distance of the eye corners
-    assert angle_deg(fit, pose).max() < 1.5
+    few = landmark_model(open_head, spacing_m=0.006)
+    fit = fit_landmarks(few, seen)
+    assert fit.residual.shape == (6, len(few.index)) and fit.residual.mean() < 0.003
+    assert angle_deg(fit, pose).max() < 2
     assert distance_mm(model, fit.coefficients, truth).max() < 1.5
 
 
 @FOCALS
-def test_more_steps_change_nothing(model, focal_px):
+def test_more_steps_change_little(model, focal_px):
     _, _, seen = scene(model, focal_px)
     few = fit_landmarks(model, seen, CLOSE)
     many = fit_landmarks(model, seen, replace(CLOSE, steps=3 * CLOSE.steps))
-    assert distance_mm(model, few.coefficients, many.coefficients).max() < 1.0
+    assert distance_mm(model, few.coefficients, many.coefficients).max() < 0.8
 
 
 @FOCALS
@@ -197,23 +194,16 @@ def mirrored_coefficients(open_head, coefficients: Tensor) -> Tensor:
 
 
 @FOCALS
-def test_a_mirrored_face_gives_roughly_the_mirrored_head(open_head, model, focal_px):
-    _, _, seen = scene(model, focal_px)
-    fit, other = fit_landmarks(model, seen), fit_landmarks(model, mirrored(seen))
-    expected = mirrored_coefficients(open_head, fit.coefficients)
-    assert (other.coefficients - expected)[:, model.n_shape :].abs().mean() < 0.02
-    assert distance_mm(model, other.coefficients, expected).mean() < 1.0
-    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
-    turned = flip @ fit.pose.rotmat @ flip
-    assert torch.rad2deg(roma.rotmat_geodesic_distance(turned, other.pose.rotmat)).max() < 1.5
-
-
-@FOCALS
 def test_a_mirrored_face_gives_the_mirrored_head(open_head, model, focal_px):
     _, _, seen = scene(model, focal_px)
     fit, other = fit_landmarks(model, seen), fit_landmarks(model, mirrored(seen))
     expected = mirrored_coefficients(open_head, fit.coefficients)
-    torch.testing.assert_close(other.coefficients, expected, atol=5e-3, rtol=0)
+    # The landmarks of the head are mirror images of their partners to within 0.1 mm.
+    assert distance_mm(model, other.coefficients, expected).max() < 0.01
+    torch.testing.assert_close(other.coefficients, expected, atol=1e-2, rtol=0)
+    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+    turned = flip @ fit.pose.rotmat @ flip
+    assert torch.rad2deg(roma.rotmat_geodesic_distance(turned, other.pose.rotmat)).max() < 0.1
 
 
 # Outliers, guesses, identity
@@ -304,3 +294,9 @@ def test_observations_are_left_alone(model):
     fit_landmarks(model, seen)
     for name, copy in copies.items():
         assert before[name].equal(copy)
+
+
+def test_no_faces_are_refused(model):
+    _, _, seen = scene(model, 900.0)
+    with pytest.raises(ValueError, match="no faces"):
+        fit_landmarks(model, only(seen, torch.arange(0)))
