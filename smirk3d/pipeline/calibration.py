@@ -151,7 +151,9 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tenso
     half = len(features) // 2
     trial = _ridge(features[:half], weights[:half], ridge)
     rest = weights[half:]
-    explained = (1 - (trial(features[half:]) - rest).square().mean(0) / rest.var(0)).clamp(0, 1)
+    # An action that no row shows has no variance, of which nothing is explained.
+    missed = (trial(features[half:]) - rest).square().mean(0) / rest.var(0)
+    explained = torch.where(rest.var(0) > 0, 1 - missed, 0.0).clamp(0, 1)
     calm = trial.linear(features[half:][(rest == 0).all(1)])
     floor = calm.mean(0) + calm.std(0)
     if everyday is not None:
