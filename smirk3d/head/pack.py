@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
@@ -35,7 +35,7 @@ def save_pack(data: HeadData, path: Path) -> None:
             header[field.name] = value
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"smirk3d_head": FORMAT_VERSION, "head": json.dumps(header)})
+        temporary.write_bytes(save(tensors, metadata={"smirk3d_head": FORMAT_VERSION, "head": json.dumps(header)}))
 
 
 def read_header(path: Path) -> dict:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from smirk3d.assets import atomic_path
@@ -191,7 +191,8 @@ def save_calibration(calibration: Calibration, path: Path, meta: dict[str, str])
         tensors |= {f"{name}/{f.name}": getattr(reading, f.name).half() for f in fields(Reading)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"about": json.dumps(meta)})
+        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        temporary.write_bytes(save(plain, metadata={"about": json.dumps(meta)}))
 
 
 def load_calibration(path: Path | None = None) -> Calibration:

@@ -158,27 +158,26 @@ class Reconstructor:
         depth_px = stack([detection.depth for _, detection in pairs])
         scores = stack([detection.blendshape_scores for _, detection in pairs]) if self.use_scores else None
         guess, guess_std = self._calibration.guess(points_px, depth_px, scores)
-        sizes = [(photo.pixels.shape[1], photo.pixels.shape[0]) for photo, _ in pairs]
+        photos = [photo for photo, _ in pairs]
         return Observations(
             points_px=points_px,
             depth_px=depth_px,
-            center_px=stack([np.array(size) / 2 for size in sizes]),
-            focal_px=self._focal_px(sizes, points_px, depth_px),
+            center_px=stack([np.array(_size(photo)) / 2 for photo in photos]),
+            focal_px=self._focal_px(photos, points_px, depth_px),
             guess=guess,
             guess_std=guess_std,
             person=person.to(self.device),
         )
 
-    def _focal_px(
-        self, sizes: Sequence[tuple[int, int]], points_px: torch.Tensor, depth_px: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the focal lengths (B,) of photos of `sizes` (width, height) with these faces in them."""
+    def _focal_px(self, photos: Sequence[Photo], points_px: torch.Tensor, depth_px: torch.Tensor) -> torch.Tensor:
+        """Return the focal lengths (B,) of photos with these faces in them."""
         if self.focal == "orthographic":
-            return points_px.new_full((len(sizes),), float("inf"))
+            return points_px.new_full((len(photos),), float("inf"))
         if self.focal != "auto":
-            return points_px.new_full((len(sizes),), float(self.focal))
+            # The focal length is that of the file, whose pixels a photo limited in size no longer has.
+            return points_px.new_tensor([float(self.focal) * photo.scale for photo in photos])
         scale = place(self._model, points_px[:, self._model.index], depth_px[:, self._model.index]).scale.tolist()
-        return points_px.new_tensor([default_focal_px(*size, each) for size, each in zip(sizes, scale)])
+        return points_px.new_tensor([default_focal_px(*_size(photo), each) for photo, each in zip(photos, scale)])
 
     def _face(
         self,
@@ -191,7 +190,6 @@ class Reconstructor:
         photo, detection = pair
         shape, expression = coefficients
         residual = float(fit.residual[index].mean())
-        height, width = photo.pixels.shape[:2]
         arkit = dict(zip(ARKIT_NAMES, expression.tolist()))
         readout = self.head.data.jaw_readout
         return Face(
@@ -208,11 +206,16 @@ class Reconstructor:
             camera=fit.pose.camera(index),
             confidence=float(detection.score) / (1 + (residual / HALF_CONFIDENCE_RESIDUAL) ** 2),
             method="fit",
-            image_size=(width, height),
+            image_size=_size(photo),
             box_px=detection.box_px,
             residual_percent=100 * residual,
             head=self.head,
         )
+
+
+def _size(photo: Photo) -> tuple[int, int]:
+    """Return width and height in pixels."""
+    return photo.pixels.shape[1], photo.pixels.shape[0]
 
 
 def _device(name: str) -> torch.device:
