@@ -6,7 +6,7 @@ Colours are decided at each pixel from where it lies on the neutral head, so edg
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -296,8 +296,3 @@ def _lip_mark(head: HeadModel) -> Tensor:
     middle, reach = (outer + inner) / 2, (outer - inner).norm(dim=1) / 2
     distance = torch.cdist(head.v_template, middle) - reach
     return (distance.min(dim=1).values < 0).float()
-
-
-def repaint(head: HeadModel, landmarks) -> HeadModel:
-    """Return the head with other landmark embeddings, so that a painter can follow them."""
-    return HeadModel(replace(head.data, landmarks=landmarks))

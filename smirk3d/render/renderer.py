@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from smirk3d.geometry.camera import project_orthographic
 from smirk3d.render.fragments import Fragments, interpolate_covered, to_image
 from smirk3d.render.rasterize import Backend, rasterize
 from smirk3d.render.shading import METHOD_LIGHTS, shade, vertex_normals
@@ -88,18 +89,3 @@ class Renderer:
             normals=shaded[:, :3],
             fragments=fragments,
         )
-
-
-def project_orthographic(points: Tensor, camera: Tensor) -> Tensor:
-    """Scaled orthographic projection x' = s (x + tx), y' = -s (y + ty), z' = -s z.
-
-    Args:
-        points: (B,N,3) float, x right in the image, y up, z towards the viewer.
-        camera: (B,3) float, scale s (1/unit of the points) and translation tx, ty (unit of the points).
-
-    Returns:
-        (B,N,3) float image space: x' right and y' down in [-1,1] over the image, smaller z' nearer.
-    """
-    scale, translation = camera[:, None, :1], camera[:, None, 1:]
-    moved = points + torch.cat([translation, torch.zeros_like(scale)], dim=-1)
-    return moved * scale * points.new_tensor([1.0, -1.0, -1.0])
