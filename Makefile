@@ -23,7 +23,7 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 
 types: $(STAMP)
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
