@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TABLE_NAME = "expressions.csv"
 _TEXTURED_FORMATS = ("glb", "gltf")
 _FAILURES_SHOWN = 10
+_NOTES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class _Sink:
     def __init__(self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress):
         self._out_dir, self._options, self._table, self._display = out_dir, options, table, display
         self.stop = threading.Event()
-        self.done = self.failed = self.faces = 0
+        self.done = self.failed = self.faces = self._noted = 0
 
     def write_batch(self, batch: Iterable[Estimate]) -> None:
         """Write estimates until told to stop."""
@@ -154,6 +155,7 @@ class _Sink:
         if reason is None:
             self.done += 1
             self.faces += len(item.faces)
+            self._pass_on(image, item.notes)
         else:
             self._table.add_failure(image, reason)
             self._report(image, reason)
@@ -184,6 +186,12 @@ class _Sink:
         path = self._out_dir / f"{item.job.stem}{OVERLAY_ENDING}"
         make_folder(path.parent)
         save_png(path, overlay(list(item.faces), item.pixels))
+
+    def _pass_on(self, image: str, notes: tuple[str, ...]) -> None:
+        """Say what reading a photo changed, for the first few photos."""
+        if notes and self._noted < _NOTES_SHOWN:
+            self._noted += 1
+            self._display.note(f"smirk3d: {printable(image)}: {'; '.join(notes)}")
 
     def _report(self, image: str, reason: str) -> None:
         self.failed += 1

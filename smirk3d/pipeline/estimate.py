@@ -37,12 +37,14 @@ class Estimate:
         faces: Largest first; empty where it failed.
         pixels: (H, W, 3) uint8 RGB, upright; (0, 0, 3) where it failed.
         reason: One line that says why it failed; None where it did not.
+        notes: What reading the photo had to change, such as its size.
     """
 
     job: Job
     faces: tuple[Face, ...] = ()
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.uint8))
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def estimate(
@@ -86,7 +88,8 @@ def estimate_shared(jobs: Sequence[Job], reconstructor: Reconstructor) -> Genera
         reasons |= dict.fromkeys(usable, failure_reason(error))
     for job in jobs:
         if job in faces:
-            yield [Estimate(job, (faces[job],), read_image(job.path).pixels)]
+            photo = read_image(job.path)
+            yield [Estimate(job, (faces[job],), photo.pixels, notes=photo.notes)]
         else:
             yield [Estimate(job, reason=reasons[job])]
 
@@ -139,7 +142,7 @@ def _solve_batch(batch: Sequence[tuple[Job, Prepared | str]], reconstructor: Rec
         if isinstance(outcome, str):
             estimates.append(Estimate(job, reason=outcome))
         elif not isinstance(item, str):
-            estimates.append(Estimate(job, tuple(outcome), item.photo.pixels))
+            estimates.append(Estimate(job, tuple(outcome), item.photo.pixels, notes=item.photo.notes))
     return estimates
 
 

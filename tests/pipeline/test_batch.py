@@ -239,3 +239,12 @@ def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
 
 def test_every_known_texture_format_can_be_saved() -> None:
     assert {f".{name}" for name in batch._TEXTURED_FORMATS} <= set(save.FORMATS)
+
+
+def test_what_reading_changed_is_said(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
+    photos = tmp_path / "in"
+    photos.mkdir()
+    frames = [Image.new("RGB", (16, 12), color) for color in ((200, 0, 0), (0, 0, 200))]
+    frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
+    assert run([str(photos)], tmp_path / "out", fake, FAST).done == 1
+    assert "moving.gif: first of several frames" in capsys.readouterr().err
