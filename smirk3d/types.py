@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -92,6 +91,3 @@ class LandmarkEmbedding:
             self.weight[index],
             torch.tensor(mirror, dtype=torch.int64, device=self.mirror.device),
         )
-
-
-LandmarkSet = Literal["ibug68", "ibug68_static", "mediapipe"]

@@ -17,8 +17,6 @@ from smirk3d.head.skinning import linear_blend_skinning
 from smirk3d.head.spec import ParamSpec
 from smirk3d.types import FaceParams, LandmarkEmbedding
 
-CONTOUR_COUNT = 17
-
 
 @dataclass(frozen=True)
 class Shaped:

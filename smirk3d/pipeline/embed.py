@@ -62,12 +62,12 @@ class EmbedConfig:
 
 @dataclass(frozen=True)
 class _Shown:
-    """One picture of the mesh: its corners in the image, in the camera frame, and the person at rest."""
+    """One picture of the mesh: its corners in the image and in the camera frame, and the person with lips parted."""
 
     vertices_px: Tensor
     camera_frame: Tensor
     depth: Tensor
-    neutral: Tensor
+    parted: Tensor
     open_mouth: bool
 
 
@@ -116,17 +116,12 @@ def _one_pass(
                 trusted.append(good)
     if len(marks) < shown_count / 3:
         raise Smirk3dError(
-            f"head {data_name(head)}: a face was found in only {len(marks)} of {shown_count} pictures of the mesh; "
+            f"head {head.data.name!r}: a face was found in only {len(marks)} of {shown_count} pictures of the mesh; "
             "is its face turned to +Z, with +Y up?"
         )
     places = torch.stack(marks)
     middle, spread = _robust_middle(places, torch.stack(trusted))
     return _fix_to_surface(head, middle, spread, skin, eyeballs)
-
-
-def data_name(head: HeadModel) -> str:
-    """Return the head's name in quotes, for messages."""
-    return repr(head.data.name)
 
 
 def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
@@ -185,14 +180,14 @@ def _show(
     picture = painter.paint(view, size, look, Light(), random_background(size, generator) * 0.3 + 0.4)
     pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
-    neutral = _parted(head, params.shape)
-    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], neutral, open_mouth), pixels
+    parted = _parted(head, params.shape)
+    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], parted, open_mouth), pixels
 
 
 def _carry_back(
     shown: _Shown, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the marks as points (478, 3) on the neutral mesh, and which of them count (478,) bool.
+    """Return the marks as points (478, 3) on the mesh with lips parted, and which of them count (478,) bool.
 
     `targets` are the triangles for skin points and for iris points; whatever hides them in the picture does.
     """
@@ -211,7 +206,7 @@ def _carry_back(
 
 
 def _seen_surface(shown: _Shown, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor) -> Tensor:
-    """Return (N, 4): where on the neutral mesh the target surface seen at each pixel lies, and its cosine to the view.
+    """Return (N, 4): where the target surface seen at each pixel lies on the parted mesh, and its cosine to the view.
 
     A point beside the surface takes the nearest pixel (of a window around all points) that shows it.
     """
@@ -228,7 +223,7 @@ def _seen_surface(shown: _Shown, points_px: Tensor, face_index: Tensor, faces: T
     # Inside the triangle the mark itself is exact; a mark beside the surface is moved to its rim.
     barycentric = _barycentric(points_px, shown.vertices_px[seen]).clamp(0, 1)
     barycentric = barycentric / barycentric.sum(1, keepdim=True)
-    place = (barycentric[..., None] * shown.neutral[seen]).sum(1)
+    place = (barycentric[..., None] * shown.parted[seen]).sum(1)
     a, b, c = shown.camera_frame[seen].unbind(1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
     beside = (points_px - centers[nearest]).norm(dim=1) > MAX_BESIDE_PX
