@@ -91,3 +91,38 @@ class LandmarkEmbedding:
             self.weight[index],
             torch.tensor(mirror, dtype=torch.int64, device=self.mirror.device),
         )
+
+
+@dataclass(frozen=True)
+class ContourTable:
+    """Landmarks of the outline, which slide over the surface as the head turns: one row of points for each yaw.
+
+    Attributes:
+        face_index: (79, 17) int64 triangle of each point. barycentric: (79, 17, 3) weights of its corners.
+
+    Rows 0 to 39 are for a yaw of that many degrees, rows 40 to 78 for -1 to -39 degrees; yaw as in `row`.
+    """
+
+    face_index: Tensor
+    barycentric: Tensor
+
+    def to(self, device: torch.device | str) -> ContourTable:
+        """Return a copy on another device."""
+        return ContourTable(self.face_index.to(device), self.barycentric.to(device))
+
+    @staticmethod
+    def row(rotation_rotmat: Tensor) -> Tensor:
+        """Return the row (...,) int64 for head rotations (..., 3, 3).
+
+        Source: the released landmark embedding of FLAME (METHOD section 2).
+        """
+        sine, cosine = -rotation_rotmat[..., 2, 0], torch.hypot(rotation_rotmat[..., 0, 0], rotation_rotmat[..., 1, 0])
+        yaw_deg = torch.rad2deg(torch.atan2(sine, cosine)).clamp(max=39).round().long()
+        return torch.where(yaw_deg >= 0, yaw_deg, (39 - yaw_deg).clamp(max=78))
+
+    def points(self, vertices: Tensor, faces: Tensor, rotation_rotmat: Tensor) -> Tensor:
+        """Return the points (..., 17, 3) on posed `vertices` (..., V, 3) of heads with these rotations."""
+        row = self.row(rotation_rotmat).expand(vertices.shape[:-2])
+        corner = faces[self.face_index[row]].flatten(-2)
+        corners = vertices.gather(-2, corner[..., None].expand(*corner.shape, 3)).unflatten(-2, (-1, 3))
+        return (corners * self.barycentric[row].to(vertices.dtype)[..., None]).sum(-2)

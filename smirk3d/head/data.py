@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from smirk3d.head.spec import Param, ParamSpec
-from smirk3d.types import LandmarkEmbedding
+from smirk3d.types import ContourTable, LandmarkEmbedding
 
 JOINT_NAMES: tuple[str, ...] = ("root", "neck", "jaw", "left_eye", "right_eye")
 """The five joints that every head has, in FLAME's order."""
@@ -37,6 +37,7 @@ class HeadData:
         expression_high: largest value of an expression coefficient.
         regions: name -> (V,) bool vertex mask.
         landmarks: "mediapipe" (478) and "ibug68" (68) embeddings; empty until they are computed.
+        contour: the 17 first points of "ibug68" where they depend on the yaw of the head, or None.
         posedirs: (V, 3, 9 (J - 1)) pose correctives, or None.
         eyelid_dirs: (V, 3, 2) offsets of the closed left and right eyelid, or None.
         eyelids_after_skinning: add the eyelids to the posed vertices in world axes, as the released
@@ -63,6 +64,7 @@ class HeadData:
     expression_high: float
     regions: dict[str, Tensor]
     landmarks: dict[str, LandmarkEmbedding] = field(default_factory=dict)
+    contour: ContourTable | None = None
     posedirs: Tensor | None = None
     eyelid_dirs: Tensor | None = None
     eyelids_after_skinning: bool = False

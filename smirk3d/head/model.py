@@ -53,8 +53,16 @@ class HeadMesh:
     head: HeadModel
 
     def landmarks(self, name: str = "ibug68") -> Tensor:
-        """Return landmarks (..., L, 3) in metres: "ibug68", "ibug68_static" or "mediapipe"."""
-        return self.head.landmark_embedding(name).points(self.vertices, self.head.faces)
+        """Return landmarks (..., L, 3) in metres: "ibug68", "ibug68_static" or "mediapipe".
+
+        The contour of "ibug68" follows the yaw of the head where the head has a table for it.
+        """
+        points = self.head.landmark_embedding(name).points(self.vertices, self.head.faces)
+        contour = self.head.data.contour
+        if name != "ibug68" or contour is None:
+            return points
+        moving = contour.to(self.vertices.device).points(self.vertices, self.head.faces, self.rotation_rotmat)
+        return torch.cat([moving, points[..., moving.shape[-2] :, :]], dim=-2)
 
 
 class HeadModel(nn.Module):

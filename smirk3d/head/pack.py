@@ -13,9 +13,10 @@ from safetensors.torch import save
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
-from smirk3d.types import LandmarkEmbedding
+from smirk3d.types import ContourTable, LandmarkEmbedding
 
 FORMAT_VERSION = "2"
+_CONTOUR_FIELDS = tuple(field.name for field in fields(ContourTable))
 _EMBEDDING_FIELDS = tuple(field.name for field in fields(LandmarkEmbedding))
 
 
@@ -31,6 +32,8 @@ def save_pack(data: HeadData, path: Path) -> None:
         elif field.name == "landmarks":
             for name, embedding in value.items():
                 tensors |= {f"landmarks/{name}/{f}": getattr(embedding, f).contiguous() for f in _EMBEDDING_FIELDS}
+        elif isinstance(value, ContourTable):
+            tensors |= {f"contour/{f}": getattr(value, f).contiguous() for f in _CONTOUR_FIELDS}
         elif value is not None:
             header[field.name] = value
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +69,8 @@ def load_pack(path: Path) -> HeadData:
         for key in file.keys():  # noqa: SIM118, safe_open is no mapping
             _place(tensors, key.split("/"), file.get_tensor(key))
     tensors["landmarks"] = {name: LandmarkEmbedding(**parts) for name, parts in tensors["landmarks"].items()}
+    if "contour" in tensors:
+        tensors["contour"] = ContourTable(**tensors["contour"])
     header["expression_names"] = tuple(header["expression_names"])
     return HeadData(**header, **tensors)
 
