@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from smirk3d.errors import Smirk3dError
+from smirk3d.geometry.closest import closest_on_mesh
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.data import HeadData
 from smirk3d.head.mediapipe_points import FACE_OVAL, IBUG68, LIPS_INNER, MIRROR, POINT_COUNT, SKIN_COUNT
 from smirk3d.head.model import HeadModel
+from smirk3d.head.mouth import open_mouth
 from smirk3d.pipeline.detect import Detector
 from smirk3d.render.portrait import (
     Light,
@@ -37,8 +39,6 @@ FULL_TRUST_SPREAD_M = 0.0015
 """Spread of the marks at which the trust in a point has fallen to one half."""
 LEAST_WEIGHT = 0.15
 """Trust in the contour, which slides along the surface as the head turns, and in other points that spread widely."""
-CANDIDATES = 48
-"""Triangles per point among which the closest is sought."""
 MIDLINE_STRETCH = 20.0
 """Sideways distances count this many times for points of the middle line, which keeps them there."""
 MAX_BESIDE_PX = 4.0
@@ -68,7 +68,7 @@ class _Shown:
     camera_frame: Tensor
     depth: Tensor
     parted: Tensor
-    open_mouth: bool
+    is_open: bool
 
 
 def embed_landmarks(
@@ -103,12 +103,12 @@ def _one_pass(
     painter = PortraitPainter(head)
     skin, eyeballs = _target_faces(head)
     marks, trusted, shown_count = [], [], 0
-    for params, open_mouth in _people(head, identities, generator):
-        if open_mouth and not identities:
+    for params, is_open in _people(head, identities, generator):
+        if is_open and not identities:
             continue
         for view_deg in config.views_deg:
             shown_count += 1
-            shown, picture = _show(painter, params, open_mouth, view_deg, config.size, generator)
+            shown, picture = _show(painter, params, is_open, view_deg, config.size, generator)
             faces = detector.detect(picture)
             if faces:
                 points, good = _carry_back(shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs))
@@ -143,26 +143,18 @@ def _people(head: HeadModel, identities: int, generator: torch.Generator) -> Ite
     for person in range(identities + 1):
         shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
         yield FaceParams(shape=shape), False
-        yield _open_mouth(head, shape), True
-
-
-def _open_mouth(head: HeadModel, shape: Tensor | None) -> FaceParams:
-    if "jawOpen" not in head.expression_names:
-        return FaceParams(shape=shape, jaw=torch.tensor([0.2, 0.0, 0.0]))
-    expression = torch.zeros(head.n_expression)
-    expression[head.expression_names.index("jawOpen")] = 0.45
-    return FaceParams(shape=shape, expression=expression)
+        yield open_mouth(head, shape), True
 
 
 def _parted(head: HeadModel, shape: Tensor | None) -> Tensor:
     """Return the vertices (V, 3) with open mouth: closed lips touch, and a place between them could be on either."""
-    return head(_open_mouth(head, shape)).vertices
+    return head(open_mouth(head, shape)).vertices
 
 
 def _show(
     painter: PortraitPainter,
     params: FaceParams,
-    open_mouth: bool,
+    is_open: bool,
     angles_deg: tuple[float, float],
     size: int,
     generator: torch.Generator,
@@ -181,7 +173,7 @@ def _show(
     pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
     parted = _parted(head, params.shape)
-    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], parted, open_mouth), pixels
+    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], parted, is_open), pixels
 
 
 def _carry_back(
@@ -199,7 +191,7 @@ def _carry_back(
     for target, chosen in zip(targets, (index < SKIN_COUNT, index >= SKIN_COUNT)):
         places[chosen] = _seen_surface(shown, points_px[chosen], face_index, faces, target)
     good = places[:, 3] > GRAZING_COSINE
-    if not shown.open_mouth:
+    if not shown.is_open:
         # With closed lips the two rims coincide, and which of them is seen is chance.
         good[list(LIPS_INNER)] = False
     return places[:, :3], good
@@ -280,28 +272,3 @@ def _fix_to_surface(
     weight = (1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)).clamp_min(LEAST_WEIGHT)
     weight[list(FACE_OVAL)] = LEAST_WEIGHT
     return LandmarkEmbedding(face_index, barycentric, weight, mirror)
-
-
-def closest_on_mesh(points: Tensor, vertices: Tensor, faces: Tensor, stretch: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Return the row in `faces` (N,) and the barycentric coordinates (N, 3) of the surface point closest to each.
-
-    Only the triangles with the nearest centres are looked at, which is exact for meshes of even fineness.
-
-    Args:
-        points: (N, 3). vertices: (V, 3). faces: (F, 3) int64.
-        stretch: how many times distances along x count when the closest of the triangles looked at is chosen.
-    """
-    from trimesh.triangles import closest_point, points_to_barycentric
-
-    corners = vertices[faces]
-    near = torch.cdist(points, corners.mean(1)).topk(min(CANDIDATES, len(faces)), largest=False).indices
-    # Barycentric coordinates do not change under the stretch.
-    space = points.new_tensor([stretch, 1.0, 1.0])
-    candidates = (corners[near] * space).flatten(0, 1).double().numpy()
-    repeated = (points * space).repeat_interleave(near.shape[1], dim=0).double().numpy()
-    closest = closest_point(candidates, repeated)
-    distance = np.linalg.norm(closest - repeated, axis=1).reshape(len(points), -1)
-    best = distance.argmin(axis=1) + np.arange(len(points)) * near.shape[1]
-    barycentric = points_to_barycentric(candidates[best], closest[best]).clip(0, 1)
-    barycentric /= barycentric.sum(axis=1, keepdims=True)
-    return near.flatten()[torch.from_numpy(best)], torch.from_numpy(barycentric).float()

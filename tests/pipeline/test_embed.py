@@ -1,8 +1,7 @@
-"""Automatic landmark embedding, and the closest point on a mesh."""
+"""Automatic landmark embedding."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.mediapipe_points import IBUG68, MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.detect import Detector
-from smirk3d.pipeline.embed import EmbedConfig, closest_on_mesh, embed_landmarks
+from smirk3d.pipeline.embed import EmbedConfig, embed_landmarks
 from smirk3d.types import FaceParams
 
 TINY = EmbedConfig(views_deg=((-15.0, 0.0), (15.0, 0.0)), identities=(0, 0))
@@ -60,38 +59,3 @@ def test_a_mesh_that_shows_no_face_is_refused(open_head, detector):
     with pytest.raises(Smirk3dError, match=r"'open'.* of .* pictures.*\+Z") as error:
         embed_landmarks(away, detector, TINY)
     assert "\n" not in str(error.value)
-
-
-# The closest point
-
-
-def test_closest_points_as_by_brute_force(open_head):
-    import trimesh
-
-    random = torch.Generator().manual_seed(0)
-    vertices, faces = open_head.v_template, open_head.region_faces("face")
-    chosen = vertices[faces[torch.randint(len(faces), (60,), generator=random)]].mean(1)
-    points = chosen + 0.003 * torch.randn(60, 3, generator=random)
-    row, barycentric = closest_on_mesh(points, vertices, faces)
-    assert (barycentric >= 0).all()
-    torch.testing.assert_close(barycentric.sum(1), torch.ones(60))
-    found = (vertices[faces[row]] * barycentric[..., None]).sum(1)
-    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
-    _, distance, _ = trimesh.proximity.closest_point_naive(mesh, points.numpy())
-    np.testing.assert_allclose((found - points).norm(dim=1), distance, atol=2e-6)
-
-
-def test_points_of_the_surface_are_found_again():
-    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
-    faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
-    wanted = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
-    points = (vertices[faces] * wanted[..., None]).sum(1)
-    row, barycentric = closest_on_mesh(points, vertices, faces)
-    assert row.tolist() == [0, 1]
-    torch.testing.assert_close(barycentric, wanted, atol=1e-6, rtol=0)
-
-
-def test_a_point_off_the_mesh_goes_to_its_rim():
-    vertices, faces = torch.eye(3), torch.tensor([[0, 1, 2]])
-    row, barycentric = closest_on_mesh(torch.tensor([[9.0, 0.0, 0.0]]), vertices, faces)
-    assert row.tolist() == [0] and barycentric[0].tolist() == [1.0, 0.0, 0.0]
