@@ -19,6 +19,7 @@ LAYERS = (
     {"geometry"},
     {"head"},
     {"render"},
+    {"masking"},
     {"networks"},
     {"face"},
     {"export", "viz", "fer"},
