@@ -1,9 +1,10 @@
-"""`smirk3d head`: build the open head, describe a head."""
+"""`smirk3d head`: build the open head, describe a head, convert a head file."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
@@ -13,6 +14,9 @@ from smirk3d.cli.options import Command
 
 if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
+
+MOST_NAMES = 60
+"""Longer lists of expression names are shortened."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,28 @@ class HeadInfo(Command):
         """Describe the head."""
         from smirk3d.head.load import load_head
 
-        say(describe(load_head(self.head)))
+        say(describe(load_head(self.head, report=complain)))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConvert(Command):
+    """Read a FLAME model, add what it lacks, and write it as one pack, which loads at once everywhere."""
+
+    file: Annotated[Positional[str], arg(metavar="FILE")]
+    """The FLAME model; its companions are found beside it."""
+    out: Annotated[Path, arg(metavar="PACK")]
+    """The pack to write."""
+
+    def run(self) -> int:
+        """Convert the head and say where it is."""
+        from smirk3d.head.load import load_head_data
+        from smirk3d.head.pack import save_pack
+
+        data = load_head_data(self.file, complain)
+        save_pack(data, self.out)
+        say(str(self.out))
+        complain(f"{self.out}: the licence of {self.file} goes with it ({data.meta.get('licence', 'not stated')})")
         return 0
 
 
@@ -56,13 +81,17 @@ def describe(head: HeadModel) -> str:
         "name": data.name,
         "vertices": len(data.v_template),
         "triangles": len(data.faces),
-        "texture coordinates": len(data.uv),
+        "texture corners": len(data.uv),
         "shape components": head.n_shape,
         "expression components": f"{head.n_expression} in [{low:g}, {high:g}]",
-        "expression names": " ".join(data.expression_names[: head.n_expression]),
+        "expression names": _shortened(data.expression_names[: head.n_expression]),
         "regions (vertices)": ", ".join(f"{name} {int(mask.sum())}" for name, mask in data.regions.items()),
-        "landmarks": ", ".join(f"{name} {len(points)}" for name, points in data.landmarks.items()) or "none",
+        "landmarks (points)": ", ".join(f"{name} {len(points)}" for name, points in data.landmarks.items()) or "none",
         **data.meta,
     }
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return " ".join(names if len(names) <= MOST_NAMES else (*names[:2], "…", names[-1]))

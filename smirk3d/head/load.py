@@ -1,39 +1,110 @@
-"""Loading of heads by name or path, and the cache of the built open head."""
+"""Loading of heads by name or path, and the cache of heads that took time to make."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from smirk3d.assets import cache_dir
+from smirk3d.assets import cache_dir, printable, sha256
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack, read_header, save_pack
 
 OPEN_HEAD = "open"
+_PICKLE_STARTS = (b"\x80", b"(", b"}", b"c")
+"""First byte of a pickle: a protocol number from 2 on, or the beginning of a dictionary or an object before that."""
+_HIGHEST_PROTOCOL = 5
 
 
 def load_head(
-    head: str | Path = OPEN_HEAD, *, n_shape: int | None = None, n_expression: int | None = None
+    head: str | Path = OPEN_HEAD,
+    *,
+    n_shape: int | None = None,
+    n_expression: int | None = None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> HeadModel:
-    """Load a head; the open head is built and cached at the first call.
+    """Load a head; the open head is built, and a FLAME model completed, at the first call and cached.
 
     Args:
-        head: "open", or the path of a pack file.
+        head: "open", or the path of a FLAME model or a pack, which are told apart by their content.
         n_shape: identity components to use, all by default. n_expression: the same for expression.
+        report: receives a line of text before each step of what takes long.
+
+    Raises:
+        Smirk3dError: there is no such file, or it is no head.
+    """
+    return HeadModel(load_head_data(head, report), n_shape, n_expression)
+
+
+def load_head_data(head: str | Path, report: Callable[[str], None] = lambda message: None) -> HeadData:
+    """Return the record that `load_head` makes its module of.
 
     Raises:
         Smirk3dError: there is no such file, or it is no head.
     """
     if str(head) == OPEN_HEAD:
-        data = open_head_data()
-    else:
-        path = Path(head)
-        if not path.is_file():
-            raise Smirk3dError(f"{path}: no such head file; give a pack, or 'open' for the open head")
-        data = load_pack(path)
-    return HeadModel(data, n_shape, n_expression)
+        return open_head_data(report)
+    path = Path(head)
+    if not path.is_file():
+        raise Smirk3dError(
+            f"{printable(path)}: no such head file; give a FLAME model, a pack, or 'open' for the open head"
+        )
+    return _flame_data(path, report) if _is_pickle(path) else load_pack(path)
+
+
+def _is_pickle(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read ({error.strerror}); check its permissions") from error
+    if start[8:] == b"{":  # the JSON header of a pack, after its length
+        return False
+    return start[:1] in _PICKLE_STARTS and (start[:1] != b"\x80" or start[1:2] <= bytes([_HIGHEST_PROTOCOL]))
+
+
+def _flame_data(path: Path, report: Callable[[str], None]) -> HeadData:
+    """Return a FLAME model with all that its files do not say, from the cache where it has been completed before."""
+    from smirk3d.head.flame import read_flame
+    from smirk3d.head.flame_files import FlameFiles, read_mediapipe_points
+
+    # The look upwards, as for the open head.
+    from smirk3d.pipeline.complete import complete_head
+    from smirk3d.pipeline.detect import Detector
+
+    files = FlameFiles.beside(path)
+    cached = cache_dir() / "heads" / f"{_digest((path, *files.present()))}.pack"
+    if cached.is_file() and (data := _load_if_whole(cached)) is not None:
+        return data
+    data = read_flame(path, files)
+    points = None if files.mediapipe is None else read_mediapipe_points(files.mediapipe, len(data.faces))
+    report(f"completing {printable(path.name)} for its first use")
+    with Detector(max_faces=1) as detector:
+        data = complete_head(data, detector, report, points)
+    save_pack(data, cached)
+    return data
+
+
+def _digest(paths: tuple[Path, ...]) -> str:
+    """Return 16 hexadecimal digits that stand for files, their names, and the versions of what is made of them."""
+    from smirk3d.head.open_head import BUILD_VERSION
+    from smirk3d.pipeline.complete import COMPLETION_VERSION
+
+    # The names count: a model without a jaw joint may be known by its name alone.
+    parts = [f"{path.name} {sha256(path)}" for path in paths]
+    return hashlib.sha256(
+        "\n".join([COMPLETION_VERSION, BUILD_VERSION, *parts]).encode("utf-8", "surrogateescape")
+    ).hexdigest()[:16]
+
+
+def _load_if_whole(path: Path) -> HeadData | None:
+    """Return a cached head, or None for one that is damaged or of another format, which is made anew."""
+    try:
+        return load_pack(path)
+    except Smirk3dError:
+        return None
 
 
 def open_head_path() -> Path:

@@ -1,0 +1,59 @@
+"""Arrays out of files, checked before they are used; every message names the file and the entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+
+
+def checked_array(path: Path, name: str, value: object) -> np.ndarray:
+    """Return an entry of a file as an array of numbers.
+
+    Raises:
+        Smirk3dError: it is something else.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub":
+        raise Smirk3dError(f"{printable(path)}: {name!r} is no array of numbers; get the file again")
+    return array
+
+
+def checked_integers(path: Path, name: str, value: object, bound: int) -> Tensor:
+    """Return whole numbers from 0 up to a bound that is not reached, as int64 of any shape.
+
+    Raises:
+        Smirk3dError: there are none, or others.
+    """
+    array = checked_array(path, name, value)
+    if array.size == 0 or not (np.isfinite(array).all() and array.min() >= 0 and array.max() < bound):
+        raise Smirk3dError(f"{printable(path)}: {name!r} is not within 0 and {bound - 1}; is it for another mesh?")
+    whole = array.astype(np.int64)
+    if (whole != array).any():
+        raise Smirk3dError(f"{printable(path)}: {name!r} is not of whole numbers; get the file again")
+    return torch.from_numpy(whole)
+
+
+def checked_floats(path: Path, name: str, value: object, shape: tuple[int | None, ...]) -> Tensor:
+    """Return finite numbers as a contiguous float32 tensor; a size of None may be anything but 0.
+
+    Raises:
+        Smirk3dError: the shape is another, or a number is not finite.
+    """
+    array = checked_array(path, name, value)
+    fits = array.ndim == len(shape) and all(n == m if m is not None else n > 0 for n, m in zip(array.shape, shape))
+    if not fits:
+        wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+        raise Smirk3dError(f"{printable(path)}: {name!r} is {array.shape}, expected {wanted}; is it for another mesh?")
+    numbers = np.array(array, dtype=np.float32, order="C")
+    if not np.isfinite(numbers).all():
+        raise Smirk3dError(f"{printable(path)}: {name!r} has values that are not finite; get the file again")
+    return torch.from_numpy(numbers)

@@ -1,0 +1,174 @@
+"""Reading of pickled head files without running anything that they say.
+
+A pickle is a program; the usual reader lets it call any function. This one lets it build plain values and the
+inert stand-ins of `smirk3d.head.inert`, and refuses every other name before it is looked up.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import pickletools
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.inert import ALLOWED, Array, Chumpy, Sparse
+
+_MOST_BYTES = 1 << 31
+_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
+_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
+_FOREIGN = ("EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER")
+"""Opcodes for values that lie outside of the file."""
+
+
+def read_pickle(path: str | Path) -> object:
+    """Read a pickle of protocol 0 to 5, written by Python 2 or 3.
+
+    Returns:
+        Plain values: dicts, lists, tuples, sets, numbers, text, and numpy arrays wherever the file has arrays, sparse
+        matrices, chumpy objects or torch tensors. A chumpy object without numbers stays a stand-in.
+
+    Raises:
+        Smirk3dError: The file cannot be read, is damaged, or names anything that a head file has no need of, in which
+            case nothing of it is executed.
+    """
+    return _unpickle(_content(Path(path)), Path(path))
+
+
+def read_npy(path: str | Path) -> object:
+    """Read an array of a .npy file, or what one with a single pickled object holds, as `read_pickle` would.
+
+    Raises:
+        Smirk3dError: As for `read_pickle`.
+    """
+    path = Path(path)
+    stream = io.BytesIO(_content(path))
+    try:
+        shape, fortran, dtype = _read_npy_header(stream)
+        content = stream.read()
+        if not dtype.hasobject:
+            if len(content) != math.prod(shape) * dtype.itemsize:
+                raise ValueError(f"{len(content)} bytes for the shape {shape}")
+            return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    except Exception as error:  # whatever numpy raises about a damaged header
+        raise _damaged(path, "a .npy file", error) from error
+    return _unpickle(content, path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise Smirk3dError(f"{printable(path)}: larger than 2 GiB; no head file is so large")
+        return path.read_bytes()
+    except OSError as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read ({error.strerror}); check the path") from error
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> Smirk3dError:
+    reason = " ".join(printable(str(error) or type(error).__name__).split())[:200]
+    return Smirk3dError(f"{printable(path)}: cannot be read as {kind} ({reason}); get the file again")
+
+
+def _read_npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(stream)
+    raise ValueError(f"version {version} of the format")
+
+
+def _unpickle(content: bytes, path: Path) -> object:
+    try:
+        _check_opcodes(content)
+        return _plain(_Unpickler(content, path).load(), {})
+    except Smirk3dError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _damaged(path, "a pickle", error) from error
+
+
+def _check_opcodes(content: bytes) -> None:
+    """Read through the program without running it.
+
+    Sizes that promise more than the file holds would make the reader reserve memory that nothing fills.
+
+    Raises:
+        ValueError: It is cut off, is no pickle, or refers to values outside of the file.
+    """
+    stream, code, argument = io.BytesIO(content), b"", None
+    while code != b".":
+        code = stream.read(1)
+        if code not in _OPCODES:
+            raise ValueError(f"unknown opcode {code!r}" if code else "it is cut off")
+        opcode = _OPCODES[code]
+        if opcode.name in _FOREIGN:
+            raise ValueError(f"opcode {opcode.name}, for values outside of the file")
+        if opcode.name == "STRING":
+            argument = stream.readline()  # Python 2 wrote any byte here, pickletools reads ASCII
+        elif opcode.arg is not None:
+            argument = opcode.arg.reader(stream)
+        if opcode.name in _MEMO and isinstance(argument, int) and argument > len(content):
+            raise ValueError("more stored values than the file can hold")
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> type:
+        """Return the stand-in for a name, or refuse it."""
+        if module == "chumpy" or module.startswith("chumpy."):
+            return Chumpy
+        if (module, name) not in ALLOWED:
+            raise Smirk3dError(
+                f"{printable(self._path)}: refers to {printable(f'{module}.{name}')}, which is not allowed in a head "
+                "file; it is not executed"
+            )
+        return ALLOWED[module, name]
+
+
+def _plain(value: object, done: dict[int, tuple[object, object]]) -> object:
+    """Return a value with arrays in the place of stand-ins.
+
+    Args:
+        value: What the file holds. done: id -> (value, result) of what has been seen, for values that the file
+            refers to more than once or that contain themselves.
+    """
+    if id(value) in done:
+        return done[id(value)][1]
+    if isinstance(value, dict):
+        tree: dict = {}
+        done[id(value)] = value, tree
+        tree.update((key, _plain(item, done)) for key, item in value.items())
+        return tree
+    if isinstance(value, list):
+        items: list = []
+        done[id(value)] = value, items
+        items.extend(_plain(item, done) for item in value)
+        return items
+    done[id(value)] = value, value
+    result = _plain_leaf(value, done)
+    done[id(value)] = value, result
+    return result
+
+
+def _plain_leaf(value: object, done: dict[int, tuple[object, object]]) -> object:
+    if isinstance(value, tuple):
+        return tuple(_plain(item, done) for item in value)
+    if isinstance(value, Chumpy):
+        inner = _plain(value.state.get("x"), done)
+        return value if inner is None else inner
+    if isinstance(value, Sparse):
+        value.state.update((key, _plain(item, done)) for key, item in list(value.state.items()))
+        return value.dense()
+    if isinstance(value, Array):
+        # An array of objects becomes a list, or the object itself where it is a single one.
+        return _plain(value.tolist(), done) if value.dtype.hasobject else value.view(np.ndarray)
+    return value

@@ -1,0 +1,1 @@
+"""Networks: convolutional backbones, the encoder of photos, the neural renderer, and their files."""

@@ -1,0 +1,202 @@
+"""The encoder: from a crop of a photo to the parameters of a head."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.spec import Param, ParamSpec
+from smirk3d.networks.backbones import Backbone, create_backbone
+from smirk3d.networks.bounded import bounded
+from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
+from smirk3d.networks.inference import folded
+from smirk3d.types import FaceParams
+
+INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
+INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside
+# Radians: the jaw only opens, and hardly turns or slides.
+JAW_LOW, JAW_HIGH = (0.0, -0.2, -0.2), (float("inf"), 0.2, 0.2)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Names of the backbones (see `create_backbone`); those of the released checkpoint unless told otherwise."""
+
+    pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
+    shape_backbone: str = "tf_mobilenetv3_large_minimal_100"
+    expression_backbone: str = "tf_mobilenetv3_large_minimal_100"
+
+
+class Encoder(nn.Module):
+    """Three independent networks for pose and camera, for shape, and for expression.
+
+    State-dict names are those of the released checkpoint. The three are plain sub-modules (`pose_encoder`,
+    `shape_encoder`, `expression_encoder`), to be frozen or trained one by one.
+
+    Args:
+        spec: Parameters of the head: shape, expression, pose and camera, and where it has them eyelids and jaw.
+        config: Which backbones.
+
+    Raises:
+        KeyError: A parameter that every head has is missing in `spec`.
+        Smirk3dError: A backbone is unknown.
+    """
+
+    is_folded = False
+
+    def __init__(self, spec: ParamSpec, config: EncoderConfig = EncoderConfig()) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config = config
+        self.pose_encoder = PoseEncoder(config.pose_backbone)
+        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size)
+        self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec)
+
+    def forward(self, crops: Tensor) -> FaceParams:
+        """Estimate the parameters of the heads in square crops.
+
+        Args:
+            crops: (B, 3, H, W) RGB in [0, 1], without mean or deviation taken off; 224 pixels in the released weights.
+
+        Returns:
+            Parameters of batch shape (B,): shape, expression, pose (rotation vector) and camera, and the eyelids
+            and jaw of heads that have them; all in the ranges of `spec`.
+        """
+        pose, camera = self.pose_encoder(crops).split(3, dim=1)
+        expression = self.expression_encoder(crops)
+        return FaceParams(shape=self.shape_encoder(crops), pose=pose, camera=camera, **expression)
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str]) -> Encoder:
+        """Load the encoder of a released checkpoint, or of a file written by `save_networks`.
+
+        Args:
+            path: The file; which kind it is, its content says.
+
+        Returns:
+            The encoder on the CPU, in eval mode; `spec` tells the sizes.
+
+        Raises:
+            Smirk3dError: The file cannot be read, or does not hold exactly this network.
+        """
+        file = read_networks(path)
+        encoder = _build(file)
+        file.load_into(encoder, ENCODER)
+        return encoder.eval()
+
+    def for_inference(self) -> Encoder:
+        """Return a faster copy in eval mode that computes the same numbers and can be neither trained nor saved."""
+        encoder = folded(self, Backbone)
+        encoder.is_folded = True
+        return encoder
+
+
+class _Branch(nn.Module):
+    """A backbone, averaged over the picture, and one linear layer under the name that the checkpoint has for it."""
+
+    def __init__(self, backbone: str, layer: str, n_out: int) -> None:
+        super().__init__()
+        self.encoder = create_backbone(backbone)
+        self.add_module(layer, nn.Sequential(nn.Linear(self.encoder.out_channels, n_out)))
+        self._layer = layer
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The linear layer."""
+        return getattr(self, self._layer)[0]
+
+    def _emit(self, crops: Tensor) -> Tensor:
+        return self.linear(self.encoder(crops).mean(dim=(2, 3)))
+
+
+class PoseEncoder(_Branch):
+    """Emits pose and camera; starts with a head that looks straight ahead in the middle of the crop."""
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__(backbone, "pose_cam_layers", 6)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.001)
+            self.linear.bias.mul_(0.001)
+            self.linear.weight[3] = 0.0
+            self.linear.bias[3] = INITIAL_SCALE
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Return (B, 6) from crops (B, 3, H, W): rotation vector in radians, camera (scale, tx, ty)."""
+        return self._emit(crops)
+
+
+class ShapeEncoder(_Branch):
+    """Emits shape coefficients; starts with the mean head."""
+
+    def __init__(self, backbone: str, n_shape: int) -> None:
+        super().__init__(backbone, "shape_layers", n_shape)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Return shape coefficients (B, S) from crops (B, 3, H, W)."""
+        return self._emit(crops)
+
+
+class ExpressionEncoder(_Branch):
+    """Emits the expression and, on heads that have them, eyelids and jaw, kept in range by `bounded`."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, backbone: str, spec: ParamSpec) -> None:
+        expression = spec["expression"]
+        params = [expression, *(spec[name] for name in ("eyelids", "jaw") if name in spec.names)]
+        super().__init__(backbone, "expression_layers", sum(param.size for param in params))
+        self._sizes = {param.name: param.size for param in params}
+        lows = [JAW_LOW if p.name == "jaw" else (p.low,) * p.size for p in params]
+        highs = [JAW_HIGH if p.name == "jaw" else (p.high,) * p.size for p in params]
+        self.register_buffer("low", torch.tensor(sum(lows, ())), persistent=False)
+        self.register_buffer("high", torch.tensor(sum(highs, ())), persistent=False)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.1)
+            self.linear.bias.mul_(0.1)
+            if math.isfinite(expression.low + expression.high):
+                first_guess = expression.low + INITIAL_FRACTION * (expression.high - expression.low)
+                self.linear.bias[: expression.size] = first_guess
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """Return the parameters by name, (B, size) each, from crops (B, 3, H, W)."""
+        values = bounded(self._emit(crops), self.low, self.high).split(list(self._sizes.values()), dim=1)
+        return dict(zip(self._sizes, values))
+
+
+def _build(file: NetworkFile) -> Encoder:
+    """Make the encoder, with random weights, whose layout the file names or shows."""
+    if file.layout is None:
+        return Encoder(_released_spec(file.part(ENCODER)))
+    try:
+        return Encoder(file.layout.spec, EncoderConfig(**file.layout.backbones))
+    except (KeyError, TypeError) as error:
+        raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
+
+
+def _released_spec(state: dict[str, Tensor]) -> ParamSpec:
+    """Read the sizes of FLAME's layout off the layers; where that fails, loading will say what does not fit."""
+    n_shape = _rows(state.get("shape_encoder.shape_layers.0.weight"), 300)
+    n_emitted = _rows(state.get("expression_encoder.expression_layers.0.weight"), 55)
+    return ParamSpec(
+        (
+            Param("shape", n_shape),
+            Param("expression", max(n_emitted - 5, 1)),  # 5: eyelids and jaw
+            Param("eyelids", 2, 0.0, 1.0),
+            Param("jaw", 3),
+            Param("pose", 3),
+            Param("camera", 3),
+        )
+    )
+
+
+def _rows(matrix: Tensor | None, otherwise: int) -> int:
+    return len(matrix) if matrix is not None and matrix.ndim == 2 else otherwise

