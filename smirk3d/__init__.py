@@ -11,18 +11,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smirk3d.face import Face
     from smirk3d.head.load import load_head
+    from smirk3d.head.retarget import Retargeter
+    from smirk3d.networks.encoder import Encoder
+    from smirk3d.networks.neural_renderer import NeuralRenderer
     from smirk3d.pipeline.reconstruct import Reconstructor
     from smirk3d.render.renderer import Renderer
     from smirk3d.types import FaceParams
 
 __version__ = "0.1.0"
-__all__ = ["Face", "FaceParams", "Reconstructor", "Renderer", "__version__", "load_head"]
+__all__ = [
+    "Encoder",
+    "Face",
+    "FaceParams",
+    "NeuralRenderer",
+    "Reconstructor",
+    "Renderer",
+    "Retargeter",
+    "__version__",
+    "load_head",
+]
 
 _HOME = {
+    "Encoder": "smirk3d.networks.encoder",
     "Face": "smirk3d.face",
     "FaceParams": "smirk3d.types",
+    "NeuralRenderer": "smirk3d.networks.neural_renderer",
     "Reconstructor": "smirk3d.pipeline.reconstruct",
     "Renderer": "smirk3d.render.renderer",
+    "Retargeter": "smirk3d.head.retarget",
     "load_head": "smirk3d.head.load",
 }
 

@@ -33,6 +33,7 @@ class Face:
         box_px: (4,) x0, y0, x1, y1 of the detected landmarks.
         residual_percent: mean distance of fitted and detected landmarks, % of the outer eye corners' distance.
         head: the model, for its faces, regions and landmark embeddings.
+        eyes: (6,) rotation vectors of the left and the right eyeball.
     """
 
     vertices: np.ndarray = field(repr=False)
@@ -51,6 +52,7 @@ class Face:
     box_px: np.ndarray
     residual_percent: float
     head: HeadModel = field(repr=False)
+    eyes: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
 
     @property
     def rotation(self) -> np.ndarray:

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from flame_layout import write_flame_layout
+from skimage.data import astronaut
 
+from smirk3d import Reconstructor
 from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
+from smirk3d.head.flame import read_flame
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.complete import complete_head
+from smirk3d.pipeline.detect import Detector
 from smirk3d.types import FaceParams, LandmarkEmbedding
 
 
 @pytest.fixture(scope="session")
 def open_head() -> HeadModel:
     return load_head("open")
+
+
+@pytest.fixture(scope="session")
+def flame_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare file in FLAME's layout with a face, as `flame_layout.make_flame_layout()` describes it."""
+    path = tmp_path_factory.mktemp("flame") / "generic_model.pkl"
+    write_flame_layout(path, chumpy=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def flame_head(flame_file: Path) -> HeadModel:
+    """The head of `flame_file` with everything that it lacks."""
+    with Detector(max_faces=1) as detector:
+        return HeadModel(complete_head(read_flame(flame_file), detector))
+
+
+@pytest.fixture(scope="session")
+def flame_face(flame_head: HeadModel) -> Face:
+    """The astronaut's face on `flame_head`."""
+    with Reconstructor(flame_head) as reconstructor:
+        return reconstructor(astronaut())[0]
 
 
 @pytest.fixture(scope="session")

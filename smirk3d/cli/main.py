@@ -14,21 +14,25 @@ from smirk3d import __version__
 from smirk3d.cli.console import complain, detach_stdout, say
 from smirk3d.cli.doctor import Doctor
 from smirk3d.cli.features import Features
-from smirk3d.cli.head import HeadBuild, HeadInfo
+from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
+from smirk3d.cli.retarget import Retarget
 from smirk3d.errors import Smirk3dError, UsageError
 
 DESCRIPTION = "Photo in, expressive 3D head out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 _Head = Annotated[
-    Annotated[HeadBuild, subcommand("build")] | Annotated[HeadInfo, subcommand("info")],
-    subcommand("head", description="Build the open head, or describe a head."),
+    Annotated[HeadBuild, subcommand("build")]
+    | Annotated[HeadInfo, subcommand("info")]
+    | Annotated[HeadConvert, subcommand("convert")],
+    subcommand("head", description="Build the open head, describe a head, or convert a FLAME model."),
 ]
 _Commands = (
     Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Features, subcommand("features")]
+    | Annotated[Retarget, subcommand("retarget")]
     | _Head
     | Annotated[Doctor, subcommand("doctor")]
 )

@@ -33,15 +33,19 @@ class EstimationCommand(Command):
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
     """Image files, folders (searched to any depth) and glob patterns."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
-    """Head model: the open head, or a head file."""
+    """Head model: the open head, a FLAME file or a head pack."""
     method: Literal["auto", "fit", "encoder", "refine"] = "auto"
-    """How faces are estimated; auto takes the best that is installed."""
+    """fit: landmarks alone; encoder: a trained network (--weights); auto: the encoder where there are weights."""
+    weights: Annotated[str | None, arg(metavar="FILE")] = None
+    """Checkpoint of an encoder that was trained for the head: .pt as released, or .safetensors."""
+    engine: Literal["torch", "onnx"] = "torch"
+    """What runs the encoder; onnx is for the CPU."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Where the computation runs."""
     max_faces: Annotated[int | None, arg(metavar="N")] = None
     """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
     focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
-    """Camera: usual field of view, scaled orthographic, or the focal length in pixels of the photo."""
+    """Camera of fit: usual field of view, scaled orthographic, or the focal length in pixels of the photo."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""
 
@@ -55,6 +59,8 @@ class EstimationCommand(Command):
             raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
         if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
             raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
+        if self.engine != "torch" and self.weights is None:
+            raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
         from smirk3d.pipeline.reconstruct import Reconstructor
 
         return Reconstructor(
@@ -64,4 +70,6 @@ class EstimationCommand(Command):
             max_faces=self.max_faces,
             focal=self.focal,
             use_scores=not self.no_scores,
+            weights=self.weights,
+            engine=self.engine,
         )

@@ -16,6 +16,7 @@ from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
 
 if TYPE_CHECKING:
+    from smirk3d.networks.neural_renderer import NeuralRenderer
     from smirk3d.pipeline.batch import Summary
 
 _NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
@@ -50,6 +51,8 @@ class Reconstruct(EstimationCommand):
     """Put the photo on the skin (glb and gltf)."""
     no_overlay: bool = False
     """Do not write the overlay pictures."""
+    neural_render: bool = False
+    """Paint each face anew from its mesh and a few pixels of the photo (needs --weights with a neural renderer)."""
     resume: bool = False
     """Go on where an earlier run into the same folder ended; failed images are tried again."""
     identity: Literal["separate", "shared"] = "separate"
@@ -59,6 +62,8 @@ class Reconstruct(EstimationCommand):
         """Reconstruct all inputs; 1 when some failed."""
         if self.texture and not set(self.format) & set(_TEXTURED):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
+        if self.neural_render and self.weights is None:
+            raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
         from smirk3d.pipeline.batch import BatchOptions, plan_or_refuse, run
 
         out_dir = Path(self.out)
@@ -69,11 +74,19 @@ class Reconstruct(EstimationCommand):
             texture=self.texture,
             resume=self.resume,
             shared_identity=self.identity == "shared",
+            neural_renderer=self._neural_renderer(),
         )
         with closing(self.reconstructor()) as reconstructor:
             summary = run(self.inputs, out_dir, reconstructor, options)
         say(_sentence(summary, out_dir))
         return 1 if summary.failed else 0
+
+    def _neural_renderer(self) -> NeuralRenderer | None:
+        if not self.neural_render or self.weights is None:
+            return None
+        from smirk3d.networks.neural_renderer import NeuralRenderer
+
+        return NeuralRenderer.from_checkpoint(self.weights).for_inference()
 
 
 def _sentence(summary: Summary, out_dir: Path) -> str:

@@ -31,9 +31,9 @@ from smirk3d.export.materials import (
 )
 from smirk3d.export.morph_pattern import morph_pattern, normal_offsets
 from smirk3d.export.morphs import morph_targets
-from smirk3d.export.per_head import per_head
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
+from smirk3d.head.per_head import per_head
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smirk3d.export.per_head import per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.head.per_head import per_head
 
 SKIN = (0.87, 0.69, 0.60)
 LIPS = (0.76, 0.47, 0.44)

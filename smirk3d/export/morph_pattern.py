@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smirk3d.export.morphs import has_joints_target, straight_offsets, turning_components
-from smirk3d.export.per_head import per_head
+from smirk3d.export.morphs import has_rest_target, moved_vertices
 from smirk3d.head.model import HeadModel
-
-STILL_M = 1e-6
-"""Offsets below a micrometre are left out."""
+from smirk3d.head.per_head import per_head
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,9 @@ class MorphPattern:
 @per_head
 def morph_pattern(head: HeadModel) -> MorphPattern:
     """Return the pattern of the targets of `morph_targets`."""
-    moved, faces = _moved(head), head.faces.cpu()
+    moved, faces = moved_vertices(head), head.faces.cpu()
+    if has_rest_target(head):
+        moved = np.concatenate([moved, np.ones_like(moved[:1])])
     target, face = np.nonzero(moved[:, faces.numpy()].any(axis=2))
     corners = target[:, None] * moved.shape[1] + faces.numpy()[face]
     row, corner = (torch.from_numpy(a) for a in np.unique(corners, return_inverse=True))
@@ -79,17 +78,6 @@ def normal_offsets(
     result = torch.zeros_like(moves)
     result[pattern.row] = turned - normals.index_select(0, vertex)
     return normals.numpy(), result.reshape(offsets.shape).numpy()
-
-
-def _moved(head: HeadModel) -> np.ndarray:
-    """Return (T, V) bool: the vertices that the targets move on whatever person."""
-    moved = np.abs(straight_offsets(head)).max(axis=2) > STILL_M
-    turning = turning_components(head)
-    angle = head.expression_rotvec.detach().cpu()[torch.from_numpy(turning)].abs().amax(dim=2)
-    moved[turning] |= (angle @ head.lbs_weights.cpu().T).numpy() > 0
-    if has_joints_target(head):
-        moved = np.concatenate([moved, np.ones_like(moved[:1])])
-    return moved
 
 
 def _face_normals(points: Tensor, faces: Tensor) -> Tensor:

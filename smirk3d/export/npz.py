@@ -39,6 +39,7 @@ def face_arrays(face: Face) -> dict[str, np.ndarray]:
     - vertices_image: (V, 3) pixels: x right, y down, and z, smaller is nearer, 0 at the head's origin and in
       pixels as well (metres times the camera's scale), so that it is a mesh in image space.
     - shape: (S,). expression: (E,). expression_names: (E,) text. jaw: (3,) rotation vector. eyelids: (2,).
+    - eyes: (6,) rotation vectors of the left and right eyeball. head: () text, name of the head model.
     - arkit: (52,) in [0, 1] in Apple's order. arkit_names: (52,) text.
     - rotation: (3, 3) head frame to camera frame. camera: (3, 4), `[u w, v w, w] = camera @ [X, 1]`.
     - focal_px: (), not a number for a scaled orthographic camera. angles_deg: (3,) yaw, pitch, roll.
@@ -56,6 +57,7 @@ def face_arrays(face: Face) -> dict[str, np.ndarray]:
         **_small_fields(face),
     }
     texts = {"expression_names": np.array(face.expression_names), "arkit_names": np.array(ARKIT_NAMES)}
+    texts["head"] = np.array(face.head.data.name)
     integers = {"triangles": face.triangles, "image_size": np.array(face.image_size)}
     return (
         {name: np.asarray(value, dtype=np.float32) for name, value in floats.items()}
@@ -101,6 +103,7 @@ def _small_fields(face: Face) -> dict[str, np.ndarray]:
         "arkit": np.array([face.arkit[name] for name in ARKIT_NAMES]),
         "jaw": face.jaw,
         "eyelids": face.eyelids,
+        "eyes": face.eyes,
         "rotation": face.rotation,
         "angles_deg": np.array(face.angles_deg),
         "camera": face.camera.matrix,

@@ -5,6 +5,11 @@ Left and right are the subject's own, as in Apple's `ARFaceAnchor.BlendShapeLoca
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 ARKIT_NAMES: tuple[str, ...] = (
     "eyeBlinkLeft",
     "eyeLookDownLeft",
@@ -78,3 +83,26 @@ def mirror_name(name: str) -> str:
 
 ARKIT_MIRROR: tuple[int, ...] = tuple(ARKIT_NAMES.index(mirror_name(name)) for name in ARKIT_NAMES)
 """`weights[..., ARKIT_MIRROR]` are the weights of the mirrored face."""
+
+OPPOSITES = tuple(
+    (ARKIT_NAMES.index(a), ARKIT_NAMES.index(b))
+    for a, b in (
+        ("eyeLookUpLeft", "eyeLookDownLeft"),
+        ("eyeLookUpRight", "eyeLookDownRight"),
+        ("eyeLookInLeft", "eyeLookOutLeft"),
+        ("eyeLookInRight", "eyeLookOutRight"),
+        ("jawLeft", "jawRight"),
+        ("mouthLeft", "mouthRight"),
+    )
+)
+"""Pairs of actions that undo each other."""
+
+
+def without_opposites(weights: Tensor) -> Tensor:
+    """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
+    first, second = (list(side) for side in zip(*OPPOSITES))
+    common = weights[:, first].minimum(weights[:, second])
+    weights = weights.clone()
+    weights[:, first] -= common
+    weights[:, second] -= common
+    return weights

@@ -21,6 +21,8 @@ from smirk3d.head.mouth import open_mouth
 SMOOTHING_M = 0.002
 """How far the warp may miss a landmark of trust 1; those of less trust may be missed by more."""
 INNER_REGIONS = ("eyeballs", "mouth_interior", "eye_sockets")
+OWN_SURFACES = ("eyeballs", "tongue")
+"""Regions that correspond to the same region of the other head, and to nothing else, where both have it."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,15 @@ def correspond(source: HeadData, target: HeadData) -> Correspondence:
 
 
 def _layers(source: HeadData, target: HeadData) -> list[tuple[Tensor, Tensor]]:
-    """Return (vertices of the target (V,) bool, triangles of the source (K,)) that may meet: skin, eyeballs."""
-    balls = _any_region(target, ("eyeballs",))
+    """Return (vertices of the target (V,) bool, triangles of the source (K,)) that may meet."""
     inside = _any_region(source, INNER_REGIONS)[source.faces].all(dim=1)
-    layers = [(~balls, torch.nonzero(~inside)[:, 0])]
-    if "eyeballs" in source.regions:
-        layers.append((balls, torch.nonzero(source.regions["eyeballs"][source.faces].all(dim=1))[:, 0]))
-    else:
-        layers[0] = (torch.ones_like(balls), layers[0][1])
-    return layers
+    rest = torch.ones(len(target.v_template), dtype=torch.bool)
+    layers = []
+    for name in OWN_SURFACES:
+        if name in source.regions and name in target.regions:
+            layers.append((target.regions[name], torch.nonzero(source.regions[name][source.faces].all(dim=1))[:, 0]))
+            rest &= ~target.regions[name]
+    return [(rest, torch.nonzero(~inside)[:, 0]), *layers]
 
 
 def _any_region(data: HeadData, names: tuple[str, ...]) -> Tensor:

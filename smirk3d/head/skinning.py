@@ -1,4 +1,4 @@
-"""Linear blend skinning."""
+"""Linear blend skinning, for few joints and many vertices."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ def linear_blend_skinning(
 
     Source: Loper et al., "SMPL", 2015, equations 2 and 3.
     """
-    rotations, offsets = [], []
-    for joint, parent in enumerate(parents):
-        local = rotmat[..., joint, :, :]
-        pivot = joints[..., joint, :]
-        # x -> R (x - pivot) + pivot, then the parent's own map.
-        shift = pivot - (local @ pivot.unsqueeze(-1)).squeeze(-1)
-        if parent >= 0:
-            shift = (rotations[parent] @ shift.unsqueeze(-1)).squeeze(-1) + offsets[parent]
-            local = rotations[parent] @ local
-        rotations.append(local)
-        offsets.append(shift)
-    maps = torch.cat([torch.stack(rotations, -3), torch.stack(offsets, -2).unsqueeze(-1)], dim=-1)
-    blended = torch.einsum("vj,...jrc->...vrc", lbs_weights, maps)
-    # A product and a sum: batched 3x3 matrix products of this many points are several times slower.
-    return (blended[..., :3] * vertices.unsqueeze(-2)).sum(-1) + blended[..., 3]
+    columns = _joint_columns(joints, rotmat, parents).flatten(-2)
+    x_axis, y_axis, z_axis, offset = (lbs_weights @ columns).split(3, dim=-1)
+    # Three sums over whole columns: batched 3x3 matrix products of this many points are many times slower.
+    x, y, z = vertices.split(1, dim=-1)
+    return torch.addcmul(torch.addcmul(torch.addcmul(offset, x_axis, x), y_axis, y), z_axis, z)
+
+
+def _joint_columns(joints: Tensor, rotmat: Tensor, parents: tuple[int, ...]) -> Tensor:
+    """Return the map x -> R x + t of each joint into the posed head: (..., J, 4, 3), the columns of R, then t."""
+    # Around its own joint: x -> R (x - joint) + joint. As rows, so that a map applies as row @ R^T.
+    pivot = joints.unsqueeze(-2)
+    local = torch.cat([rotmat.mT, pivot - pivot @ rotmat.mT], dim=-2)
+    homogeneous = torch.eye(4, dtype=local.dtype, device=local.device)[:, 3:].expand(*local.shape[:-1], 1)
+    maps: list[Tensor] = []
+    for one, parent in zip(torch.cat([local, homogeneous], dim=-1).unbind(-3), parents):
+        maps.append(one if parent < 0 else one @ maps[parent])
+    return torch.stack(maps, dim=-3)[..., :3]

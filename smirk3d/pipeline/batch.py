@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from smirk3d.assets import printable
 from smirk3d.errors import UsageError
 from smirk3d.pipeline.estimate import Estimate, estimate, estimate_shared, failure_reason
-from smirk3d.pipeline.naming import OVERLAY_ENDING, Job, plan
+from smirk3d.pipeline.naming import OVERLAY_ENDING, PAINTED_ENDING, Job, plan
 from smirk3d.pipeline.progress import Progress, progress
 
 if TYPE_CHECKING:
     from smirk3d.export.table import TableWriter
     from smirk3d.face import Face
+    from smirk3d.networks.neural_renderer import NeuralRenderer
     from smirk3d.pipeline.reconstruct import Reconstructor
 
 TABLE_NAME = "expressions.csv"
@@ -38,6 +39,7 @@ class BatchOptions:
         texture: Put the photo on the skin of .glb and .gltf files.
         resume: Pass over the images that are in the table already.
         shared_identity: All photos show the same person.
+        neural_renderer: Paints a picture of each face anew, or None.
     """
 
     formats: tuple[str, ...] = ("glb", "npz")
@@ -45,6 +47,7 @@ class BatchOptions:
     texture: bool = False
     resume: bool = False
     shared_identity: bool = False
+    neural_renderer: NeuralRenderer | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ def run(
 ) -> Summary:
     """Reconstruct all inputs into a folder.
 
-    For the image `b.jpg` and face k come `b_k.<format>` and `b_overlay.png` (see `plan` for the names), and
-    rows in `expressions.csv`: one a face, or one with the reason for an image that failed, also where only
-    one of its files could not be written.
+    For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan` for
+    the names), and rows in `expressions.csv`: one a face, or one with the reason for an image that failed, also
+    where only one of its files could not be written.
 
     Args:
         inputs: Files, folders and glob patterns.
@@ -164,6 +167,8 @@ class _Sink:
         """Write the files, then the rows: what has rows is complete, and resuming need not look at files."""
         for k, face in enumerate(item.faces):
             self._save(item, k, face)
+            if self._options.neural_renderer is not None:
+                self._save_painted(item, k, face, self._options.neural_renderer)
         if self._options.overlay:
             self._save_overlay(item)
         self._table.add_faces(item.job.path, item.faces)
@@ -178,6 +183,15 @@ class _Sink:
         for name in self._options.formats:
             path = self._out_dir / f"{item.job.stem}_{k}.{name}"
             save_face(face, path, texture=texture if name in _TEXTURED_FORMATS else None)
+
+    def _save_painted(self, item: Estimate, k: int, face: Face, renderer: NeuralRenderer) -> None:
+        from smirk3d.export.save import make_folder
+        from smirk3d.pipeline.resynthesis import strip
+        from smirk3d.viz.overlay import save_png
+
+        path = self._out_dir / f"{item.job.stem}_{k}{PAINTED_ENDING}"
+        make_folder(path.parent)
+        save_png(path, strip(renderer.reconstruct(face, item.pixels)))
 
     def _save_overlay(self, item: Estimate) -> None:
         from smirk3d.export.save import make_folder

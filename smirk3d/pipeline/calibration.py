@@ -22,22 +22,10 @@ from torch import Tensor
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
-OPPOSITES = tuple(
-    (ARKIT_NAMES.index(a), ARKIT_NAMES.index(b))
-    for a, b in (
-        ("eyeLookUpLeft", "eyeLookDownLeft"),
-        ("eyeLookUpRight", "eyeLookDownRight"),
-        ("eyeLookInLeft", "eyeLookOutLeft"),
-        ("eyeLookInRight", "eyeLookOutRight"),
-        ("jawLeft", "jawRight"),
-        ("mouthLeft", "mouthRight"),
-    )
-)
-"""Pairs of actions that undo each other."""
 LEAST_LEEWAY = 0.1
 """Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
 LEAST_EXPLAINED = 0.15
@@ -106,7 +94,7 @@ class Calibration:
         features = detector_features(self.reference, self.weight, points_px, depth_px)
         reading = self.points_only if scores is None else self.with_scores
         seen = features if scores is None else torch.cat([features, scores], dim=1)
-        return _without_opposites(reading(seen)), reading.leeway
+        return without_opposites(reading(seen)), reading.leeway
 
     def to(self, device: torch.device) -> Calibration:
         """Return a copy on another device."""
@@ -117,16 +105,6 @@ class Calibration:
         return Calibration(
             self.reference.to(device), self.weight.to(device), move(self.with_scores), move(self.points_only)
         )
-
-
-def _without_opposites(weights: Tensor) -> Tensor:
-    """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
-    first, second = (list(side) for side in zip(*OPPOSITES))
-    common = torch.minimum(weights[:, first], weights[:, second])
-    weights = weights.clone()
-    weights[:, first] -= common
-    weights[:, second] -= common
-    return weights
 
 
 def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, depth_px: Tensor) -> Tensor:

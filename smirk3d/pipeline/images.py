@@ -58,6 +58,11 @@ class Photo:
     scale: float = 1.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
 
 def read_image(
     source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smirk3d.pipeline.images import iter_inputs
 
-OVERLAY_ENDING = "_overlay.png"
+OVERLAY_ENDING, PAINTED_ENDING = "_overlay.png", "_neural.png"
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ def plan(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) 
 
     Args:
         inputs: Files, folders and glob patterns; see `iter_inputs`.
-        out_dir: Where results go; overlays that lie there from an earlier run are not taken for inputs.
+        out_dir: Where results go; pictures that lie there from an earlier run are not taken for inputs.
     """
     roots: dict[str, tuple[Path, str]] = {}
     for item in inputs:
         is_folder = os.path.isdir(item)
         for path in iter_inputs([item]):
-            if is_folder and out_dir is not None and _is_own_overlay(path, out_dir):
+            if is_folder and out_dir is not None and _is_own_picture(path, out_dir):
                 continue
             root = os.fspath(item) if is_folder else os.path.dirname(path)
             roots.setdefault(_identity(path), (path, root))
@@ -90,5 +90,7 @@ def _identity(path: Path) -> str:
     return os.path.normcase(os.path.abspath(path))
 
 
-def _is_own_overlay(path: Path, out_dir: Path) -> bool:
-    return path.name.endswith(OVERLAY_ENDING) and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(out_dir))
+def _is_own_picture(path: Path, out_dir: Path) -> bool:
+    return path.name.endswith((OVERLAY_ENDING, PAINTED_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
+        os.path.abspath(out_dir)
+    )

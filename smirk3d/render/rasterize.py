@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smirk3d.render.fragments import Fragments, interpolate, recompute_barycentric
 
-Backend = Literal["warp", "reference"]
+Backend = Literal["warp", "reference", "pytorch3d"]
 
 
 def rasterize(
@@ -37,7 +37,8 @@ def rasterize(
         faces: (F,3) int, vertex indices, shared by the batch.
         size: Pixels a side, or (height, width).
         w: (B,V) float, camera depth of a perspective image, > 0 in front; None for an orthographic image.
-        backend: "warp" (CPU and CUDA, float32 inside) or "reference" (plain torch, any dtype, slow).
+        backend: "warp" (CPU and CUDA, float32 inside), "reference" (plain torch, any dtype, slow) or "pytorch3d"
+            (where that package is installed, float32 inside).
 
     Returns:
         Fragments of B images. Where the vertices require a gradient, `barycentric` and `depth` are
@@ -46,15 +47,21 @@ def rasterize(
     Raises:
         ValueError: Shapes do not fit, the size is not positive, a face names no vertex, or the backend is
             unknown.
+        Smirk3dError: The backend is not installed.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    _check(vertices_ndc, faces, (height, width), w)
+    check_scene(vertices_ndc, faces, (height, width), w)
+    check_faces(faces, vertices_ndc.shape[1])
     if backend == "warp":
-        from smirk3d.render.warp_backend import rasterize_warp as implementation
-    elif backend == "reference":
+        from smirk3d.render.warp_backend import rasterize_warp
+
+        return rasterize_warp(vertices_ndc, faces, (height, width), w)
+    if backend == "reference":
         from smirk3d.render.reference import rasterize_reference as implementation
+    elif backend == "pytorch3d":
+        from smirk3d.render.pytorch3d_backend import rasterize_pytorch3d as implementation
     else:
-        raise ValueError(f"unknown backend {backend!r}: choose 'warp' or 'reference'")
+        raise ValueError(f"unknown backend {backend!r}: choose 'warp', 'reference' or 'pytorch3d'")
     fragments = implementation(vertices_ndc, faces, (height, width), w)
     needs_grad = vertices_ndc.requires_grad or (w is not None and w.requires_grad)
     return _attach_gradient(fragments, vertices_ndc, faces, w) if needs_grad and torch.is_grad_enabled() else fragments
@@ -67,7 +74,8 @@ def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, 
     return replace(fragments, depth=depth.masked_fill(~fragments.mask, torch.inf))
 
 
-def _check(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None) -> None:
+def check_scene(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> None:
+    """Refuse what `rasterize` cannot draw, by shapes and types alone."""
     if vertices_ndc.ndim != 3 or vertices_ndc.shape[-1] != 3 or not vertices_ndc.is_floating_point():
         raise ValueError(f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}")
     if faces.ndim != 2 or faces.shape[-1] != 3 or faces.is_floating_point():
@@ -76,5 +84,12 @@ def _check(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor
         raise ValueError(f"w must be {tuple(vertices_ndc.shape[:2])} like the vertices, got {tuple(w.shape)}")
     if min(size) < 1:
         raise ValueError(f"the image must have at least one pixel, got height and width {size}")
-    if faces.numel() and not 0 <= int(faces.min()) <= int(faces.max()) < vertices_ndc.shape[1]:
-        raise ValueError(f"faces name vertices outside 0..{vertices_ndc.shape[1] - 1}")
+
+
+def check_faces(faces: Tensor, vertex_count: int) -> None:
+    """Refuse faces (F,3) that name vertices which do not exist; this waits for a GPU."""
+    if faces.numel() == 0:
+        return
+    least, most = torch.aminmax(faces)
+    if int(least) < 0 or int(most) >= vertex_count:
+        raise ValueError(f"faces name vertices outside 0..{vertex_count - 1}")

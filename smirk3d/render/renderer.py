@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.render.fragments import Fragments, interpolate_covered, to_image
-from smirk3d.render.rasterize import Backend, rasterize
+from smirk3d.render.rasterize import Backend, check_faces, check_scene, rasterize
 from smirk3d.render.shading import METHOD_LIGHTS, shade, vertex_normals
 
 ALBEDO = 180 / 255
@@ -52,8 +52,11 @@ class RenderOutput:
 class Renderer:
     """Draws heads under the scaled orthographic camera, differentiably inside the visible surface.
 
+    With "warp" rasterising, interpolating and lighting are one pass over the pixels; with the other backends, plain
+    torch follows the rasteriser. Both give the same image.
+
     Args:
-        head: Supplies the faces of a region.
+        head: Supplies the faces of a region, which are asked for once.
         size: Pixels a side.
         backend: Rasteriser, see `rasterize`.
     """
@@ -62,6 +65,7 @@ class Renderer:
         self.head = head
         self.size = size
         self.backend: Backend = backend
+        self._faces: dict[tuple[str, torch.device, int], Tensor] = {}
 
     def __call__(self, vertices: Tensor, camera: Tensor, region: str = "face") -> RenderOutput:
         """Draw the heads.
@@ -76,12 +80,11 @@ class Renderer:
             those of the untransformed vertices and the drawn faces only, and are not made unit after
             interpolation: the released networks were trained on such images.
         """
-        faces = self.head.region_faces(region).to(vertices.device)
         projected = project_orthographic(vertices, camera)
-        fragments = rasterize(projected, faces, self.size, backend=self.backend)
-        pixel, normals = interpolate_covered(fragments, vertex_normals(vertices, faces), faces)
-        grey = ALBEDO * shade(normals, METHOD_LIGHTS)
-        shaded = to_image(fragments, pixel, torch.cat([normals, grey[:, None]], dim=-1)).movedim(-1, 1)
+        faces = self._region_faces(region, vertices)
+        check_scene(projected, faces, (self.size, self.size))
+        normals = vertex_normals(vertices, faces)
+        fragments, shaded = (self._shade_fused if self.backend == "warp" else self._shade)(projected, normals, faces)
         return RenderOutput(
             image=shaded[:, 3:].expand(-1, 3, -1, -1),
             mask=fragments.mask[:, None],
@@ -89,3 +92,27 @@ class Renderer:
             normals=shaded[:, :3],
             fragments=fragments,
         )
+
+    def _region_faces(self, region: str, vertices: Tensor) -> Tensor:
+        """(K,3) int64, the checked faces of a region on the device of the vertices."""
+        key = (region, vertices.device, vertices.shape[-2])
+        if key not in self._faces:
+            faces = self.head.region_faces(region).to(vertices.device)
+            check_faces(faces, vertices.shape[-2])
+            self._faces[key] = faces
+        return self._faces[key]
+
+    def _shade(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
+        """Fragments and (B,4,H,W), interpolated normals and grey, for projected vertices and normals (B,V,3)."""
+        fragments = rasterize(projected, faces, self.size, backend=self.backend)
+        pixel, seen = interpolate_covered(fragments, normals, faces)
+        grey = ALBEDO * shade(seen, METHOD_LIGHTS)
+        return fragments, to_image(fragments, pixel, torch.cat([seen, grey[:, None]], dim=-1)).movedim(-1, 1)
+
+    def _shade_fused(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
+        """The same by one kernel."""
+        from smirk3d.render.warp_backend import shade_warp
+
+        lights = METHOD_LIGHTS
+        radiance = ALBEDO / len(lights.intensity) * lights.intensity[:, None] * lights.directions
+        return shade_warp(projected, faces, (self.size, self.size), normals, radiance.to(projected.device))

@@ -1,12 +1,15 @@
-"""Rasteriser in NVIDIA Warp: one source for CPU and CUDA.
+"""Rasterising and shading in NVIDIA Warp: one source for CPU and CUDA, with gradients.
 
-Every triangle offers its depth to the pixels of its bounding box through an atomic minimum on a z-buffer that
-packs (order-preserving depth, face index) into one int64; a second pass over the pixels unpacks the winner.
-The comparison of packed values settles equal depths: the lowest face index wins, in any order of execution.
-All arithmetic is float32.
+Every triangle offers its depth to the pixels it covers through an atomic minimum on a z-buffer that packs
+(order-preserving depth, face index) into one int64. The comparison of packed values settles equal depths: the
+lowest face index wins, in any order of execution. A second pass over the pixels unpacks the winner, and writes
+its barycentric weights, depth and, where asked for, normal and light; a third one takes gradients back to the
+corners of the visible faces. All arithmetic is float32.
 """
 
-# Kernel bodies are Warp's language, not Python: its stubs do not describe them to a type checker.
+# Kernels are Warp's language, not Python: float(0.0) declares a variable that a loop may change, and the stubs
+# do not describe them to a type checker.
+# ruff: noqa: PLR0913, UP018
 # pyright: reportIndexIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 # pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false, reportReturnType=false
 
@@ -20,6 +23,7 @@ import tempfile
 import torch
 import warp as wp
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from smirk3d.render.fragments import Fragments
 
@@ -28,7 +32,8 @@ wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 _STDERR = 2
 _EMPTY = (1 << 63) - 1
-_EMPTY_KEY = wp.constant(wp.int64(_EMPTY))
+# Columns of a bounding box from which finding a row's covered interval costs less than testing its pixels.
+_WIDE = wp.constant(8)
 
 
 @wp.func
@@ -65,12 +70,43 @@ def last_pixel(ndc: float, size: int):
 
 
 @wp.func
-def inverse_depths(w: wp.array[wp.float32], i: int, j: int, k: int):
+def inner_side(span: wp.vec2, p: wp.vec2, q: wp.vec2, turn: float, slack: float):
+    """The part of an interval of x on the row y = 0 that may lie on the inner side of the edge from p to q.
+
+    The crossing is moved outwards by more than what rounding does to it and to `edge`, so that every pixel
+    that passes the exact test is kept; a level edge, whose crossing is not a number, changes nothing. `turn` has
+    the sign of the triangle's area, `slack` bounds the rounding error of the crossing times the edge's rise.
+    """
+    rise = q[1] - p[1]
+    per_rise = 1.0 / rise
+    crossing = p[0] - p[1] * (q[0] - p[0]) * per_rise
+    margin = slack * wp.abs(per_rise)
+    first = wp.where(rise * turn < 0.0, wp.max(span[0], crossing - margin), span[0])
+    last = wp.where(rise * turn > 0.0, wp.min(span[1], crossing + margin), span[1])
+    return wp.vec2(first, last)
+
+
+@wp.func
+def corner_areas(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float):
+    """Twice the signed areas of the triangles that the point (x, y) forms with the edges bc, ca and ab."""
+    ax, ay, bx, by, cx, cy = a[0] - x, a[1] - y, b[0] - x, b[1] - y, c[0] - x, c[1] - y
+    return wp.vec3(edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by))
+
+
+@wp.func
+def corner_indices(faces: wp.array[wp.vec3i], face: int, first_vertex: int):
+    """Rows of a face's corners among the vertices of the whole batch."""
+    return faces[face] + wp.vec3i(first_vertex, first_vertex, first_vertex)
+
+
+@wp.func
+def inverse_depths(w: wp.array[wp.float32], corners: wp.vec3i):
     """Reciprocal camera depths of three corners, 1 where there is no perspective, 0 behind the camera."""
     if w.shape[0] == 0:
         return wp.vec3(1.0, 1.0, 1.0)
-    if w[i] > 0.0 and w[j] > 0.0 and w[k] > 0.0:
-        return wp.vec3(1.0 / w[i], 1.0 / w[j], 1.0 / w[k])
+    a, b, c = wp.float32(w[corners[0]]), wp.float32(w[corners[1]]), wp.float32(w[corners[2]])
+    if a > 0.0 and b > 0.0 and c > 0.0:
+        return wp.vec3(1.0 / a, 1.0 / b, 1.0 / c)
     return wp.vec3(0.0, 0.0, 0.0)
 
 
@@ -78,35 +114,40 @@ def inverse_depths(w: wp.array[wp.float32], i: int, j: int, k: int):
 def splat_faces(
     vertices: wp.array[wp.vec3],
     w: wp.array[wp.float32],
-    faces: wp.array[wp.int32],
-    extent: wp.vec3i,
+    faces: wp.array[wp.vec3i],
+    extent: wp.vec4i,
     zbuffer: wp.array[wp.int64],
 ):
-    """One thread a triangle of the batch: offer (depth, face) to every pixel whose centre it covers.
-
-    `extent`: vertices an image, height, width.
-    """
+    """One thread a triangle: offer (depth, face) to each pixel it covers. `extent` as for `resolve_pixels`."""
     image, face = wp.tid()  # pyright: ignore[reportAssignmentType]
-    vertex_count, height, width = extent[0], extent[1], extent[2]
-    i = image * vertex_count + faces[3 * face]
-    j = image * vertex_count + faces[3 * face + 1]
-    k = image * vertex_count + faces[3 * face + 2]
-    a, b, c = vertices[i], vertices[j], vertices[k]
-    inverse_w = inverse_depths(w, i, j, k)
+    height, width = extent[1], extent[2]
+    corners = corner_indices(faces, face, image * extent[0])
+    # Copies: what is read from an array inside the loops is read again after every write.
+    a, b, c = wp.vec3(vertices[corners[0]]), wp.vec3(vertices[corners[1]]), wp.vec3(vertices[corners[2]])
+    inverse_w = inverse_depths(w, corners)
     area = edge(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1])
-    if area == 0.0 or not wp.isfinite(area) or inverse_w[0] == 0.0:
+    if not (wp.abs(area) > 0.0 and wp.abs(area) < wp.inf) or inverse_w[0] == 0.0:
         return
     if area < 0.0:
         inverse_w = -inverse_w
-    first_column = first_pixel(wp.min(wp.min(a[0], b[0]), c[0]), width)
-    last_column = last_pixel(wp.max(wp.max(a[0], b[0]), c[0]), width)
-    first_row = first_pixel(wp.min(wp.min(a[1], b[1]), c[1]), height)
-    last_row = last_pixel(wp.max(wp.max(a[1], b[1]), c[1]), height)
-    row = int(first_row)  # while loops: faster on a CPU than Warp's range()
-    while row <= last_row:
+    low, high = wp.min(wp.min(a, b), c), wp.max(wp.max(a, b), c)
+    reach = 1.0 + wp.max(wp.max(-low[0], high[0]), wp.max(-low[1], high[1]))
+    slack = 2e-6 * reach * reach
+    first_column = first_pixel(low[0], width)
+    end_column = last_pixel(high[0], width)
+    row = first_pixel(low[1], height)
+    last_row = last_pixel(high[1], height)
+    while row <= last_row:  # faster on a CPU than Warp's range()
         y = pixel_center(row, 1.0 / float(height))
         ay, by, cy = a[1] - y, b[1] - y, c[1] - y
         column = int(first_column)
+        last_column = int(end_column)
+        if end_column - first_column >= _WIDE:
+            span = inner_side(wp.vec2(low[0], high[0]), wp.vec2(a[0], ay), wp.vec2(b[0], by), area, slack)
+            span = inner_side(span, wp.vec2(b[0], by), wp.vec2(c[0], cy), area, slack)
+            span = inner_side(span, wp.vec2(c[0], cy), wp.vec2(a[0], ay), area, slack)
+            column = first_pixel(span[0], width)
+            last_column = last_pixel(span[1], width)
         while column <= last_column:
             x = pixel_center(column, 1.0 / float(width))
             ax, bx, cx = a[0] - x, b[0] - x, c[0] - x
@@ -114,7 +155,7 @@ def splat_faces(
             e1 = edge(cx, cy, ax, ay) * inverse_w[1]
             e2 = edge(ax, ay, bx, by) * inverse_w[2]
             total = e0 + e1 + e2
-            if wp.min(wp.min(e0, e1), e2) >= 0.0 and total > 0.0:
+            if e0 >= 0.0 and e1 >= 0.0 and e2 >= 0.0 and total > 0.0:
                 depth = (e0 * a[2] + e1 * b[2] + e2 * c[2]) / total
                 key = (wp.int64(ordered_bits(depth)) << wp.int64(32)) | wp.int64(face)
                 wp.atomic_min(zbuffer, (image * height + row) * width + column, key)
@@ -126,73 +167,217 @@ def splat_faces(
 def resolve_pixels(
     vertices: wp.array[wp.vec3],
     w: wp.array[wp.float32],
-    faces: wp.array[wp.int32],
-    extent: wp.vec3i,
+    faces: wp.array[wp.vec3i],
+    extent: wp.vec4i,
     zbuffer: wp.array[wp.int64],
+    normals: wp.array[wp.vec3],
+    radiance: wp.array[wp.vec3],
     barycentric: wp.array[wp.vec3],
     depth: wp.array[wp.float32],
+    shaded: wp.array[wp.float32],
 ):
-    """One thread a pixel: replace the packed winner by its face index, and write its weights and depth.
+    """One thread a run of pixels of a row: replace packed winners by face indices, describe what is seen.
 
-    `extent`: vertices an image, height, width.
+    `extent`: vertices an image, height, width, pixels a thread. `shaded` has four planes an image, the
+    interpolated normal and the light on it, where there is any `radiance`. The background is left as it is.
     """
-    pixel = wp.tid()
-    vertex_count, height, width = extent[0], extent[1], extent[2]
-    key = zbuffer[pixel]
-    if key == _EMPTY_KEY:
-        zbuffer[pixel] = wp.int64(-1)
-        return
-    row, image = pixel // width % height, pixel // (width * height)
-    face = int(key & wp.int64(0xFFFFFFFF))
-    i = image * vertex_count + faces[3 * face]
-    j = image * vertex_count + faces[3 * face + 1]
-    k = image * vertex_count + faces[3 * face + 2]
-    a, b, c = vertices[i], vertices[j], vertices[k]
-    center = wp.vec3(pixel_center(pixel % width, 1.0 / float(width)), pixel_center(row, 1.0 / float(height)), 0.0)
-    pa, pb, pc = a - center, b - center, c - center
-    areas = wp.vec3(
-        edge(pb[0], pb[1], pc[0], pc[1]), edge(pc[0], pc[1], pa[0], pa[1]), edge(pa[0], pa[1], pb[0], pb[1])
-    )
-    weights = wp.cw_mul(areas, inverse_depths(w, i, j, k))
-    weights = weights / (weights[0] + weights[1] + weights[2])
-    zbuffer[pixel] = wp.int64(face)
-    barycentric[pixel] = weights
-    depth[pixel] = weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2]
+    first = wp.tid() * extent[3]
+    height, width = extent[1], extent[2]
+    plane, lights = height * width, radiance.shape[0]
+    image = first // plane
+    row = (first - image * plane) // width
+    y = pixel_center(row, 1.0 / float(height))
+    pixel = int(first)
+    while pixel < first + extent[3]:
+        face = int(zbuffer[pixel] & wp.int64(0xFFFFFFFF))  # -1 where no face has been
+        zbuffer[pixel] = wp.int64(face)
+        if face >= 0:
+            corners = corner_indices(faces, face, image * extent[0])
+            i, j, k = corners[0], corners[1], corners[2]
+            a, b, c = wp.vec3(vertices[i]), wp.vec3(vertices[j]), wp.vec3(vertices[k])
+            x = pixel_center(pixel - image * plane - row * width, 1.0 / float(width))
+            weights = wp.cw_mul(corner_areas(a, b, c, x, y), inverse_depths(w, corners))
+            weights = weights / (weights[0] + weights[1] + weights[2])
+            barycentric[pixel] = weights
+            depth[pixel] = weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2]
+            if lights > 0:
+                normal = weights[0] * normals[i] + weights[1] * normals[j] + weights[2] * normals[k]
+                light = float(0.0)
+                for source in range(lights):
+                    light += wp.max(0.0, wp.dot(radiance[source], normal))
+                here = pixel + 3 * image * plane
+                shaded[here] = normal[0]
+                shaded[here + plane] = normal[1]
+                shaded[here + 2 * plane] = normal[2]
+                shaded[here + 3 * plane] = light
+        pixel += 1
+
+
+@wp.kernel
+def resolve_pixels_backward(
+    vertices: wp.array[wp.vec3],
+    w: wp.array[wp.float32],
+    faces: wp.array[wp.vec3i],
+    extent: wp.vec4i,
+    face_index: wp.array[wp.int64],
+    normals: wp.array[wp.vec3],
+    radiance: wp.array[wp.vec3],
+    barycentric: wp.array[wp.vec3],
+    d_barycentric: wp.array[wp.vec3],
+    d_depth: wp.array[wp.float32],
+    d_shaded: wp.array[wp.float32],
+    d_vertices: wp.array[wp.vec3],
+    d_w: wp.array[wp.float32],
+    d_normals: wp.array[wp.vec3],
+):
+    """The adjoint of `resolve_pixels` for fixed faces; d_x is the gradient of x, empty where there is none."""
+    first = wp.tid() * extent[3]
+    height, width = extent[1], extent[2]
+    plane = height * width
+    image = first // plane
+    row = (first - image * plane) // width
+    y = pixel_center(row, 1.0 / float(height))
+    pixel = int(first)
+    while pixel < first + extent[3]:
+        face = int(face_index[pixel])
+        if face >= 0:
+            corners = corner_indices(faces, face, image * extent[0])
+            i, j, k = corners[0], corners[1], corners[2]
+            a, b, c = wp.vec3(vertices[i]), wp.vec3(vertices[j]), wp.vec3(vertices[k])
+            weights = wp.vec3(barycentric[pixel])
+            d_weights = wp.vec3(0.0, 0.0, 0.0)
+            d_z = float(0.0)
+            if d_barycentric.shape[0] > 0:
+                d_weights += d_barycentric[pixel]
+            if d_depth.shape[0] > 0:
+                d_z = d_depth[pixel]
+                d_weights += d_z * wp.vec3(a[2], b[2], c[2])
+            if d_shaded.shape[0] > 0:
+                na, nb, nc = wp.vec3(normals[i]), wp.vec3(normals[j]), wp.vec3(normals[k])
+                normal = weights[0] * na + weights[1] * nb + weights[2] * nc
+                here = pixel + 3 * image * plane
+                d_normal = wp.vec3(d_shaded[here], d_shaded[here + plane], d_shaded[here + 2 * plane])
+                for source in range(radiance.shape[0]):
+                    if wp.dot(radiance[source], normal) > 0.0:
+                        d_normal += d_shaded[here + 3 * plane] * radiance[source]
+                d_weights += wp.vec3(wp.dot(d_normal, na), wp.dot(d_normal, nb), wp.dot(d_normal, nc))
+                wp.atomic_add(d_normals, i, weights[0] * d_normal)
+                wp.atomic_add(d_normals, j, weights[1] * d_normal)
+                wp.atomic_add(d_normals, k, weights[2] * d_normal)
+            # weights = s / sum(s), s = areas * inverse_w, areas = corner_areas(...)
+            x = pixel_center(pixel - image * plane - row * width, 1.0 / float(width))
+            areas = corner_areas(a, b, c, x, y)
+            inverse_w = inverse_depths(w, corners)
+            mean = wp.dot(d_weights, weights)
+            d_s = (d_weights - wp.vec3(mean, mean, mean)) / wp.dot(areas, inverse_w)
+            d = wp.cw_mul(d_s, inverse_w)
+            ax, ay, bx, by, cx, cy = a[0] - x, a[1] - y, b[0] - x, b[1] - y, c[0] - x, c[1] - y
+            wp.atomic_add(d_vertices, i, wp.vec3(d[2] * by - d[1] * cy, d[1] * cx - d[2] * bx, d_z * weights[0]))
+            wp.atomic_add(d_vertices, j, wp.vec3(d[0] * cy - d[2] * ay, d[2] * ax - d[0] * cx, d_z * weights[1]))
+            wp.atomic_add(d_vertices, k, wp.vec3(d[1] * ay - d[0] * by, d[0] * bx - d[1] * ax, d_z * weights[2]))
+            if d_w.shape[0] > 0:
+                d_inverse = wp.cw_mul(d_s, areas)
+                wp.atomic_add(d_w, i, -d_inverse[0] * inverse_w[0] * inverse_w[0])
+                wp.atomic_add(d_w, j, -d_inverse[1] * inverse_w[1] * inverse_w[1])
+                wp.atomic_add(d_w, k, -d_inverse[2] * inverse_w[2] * inverse_w[2])
+        pixel += 1
 
 
 def rasterize_warp(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> Fragments:
-    """Rasterise with Warp on the device of the vertices; see `rasterize` for the arguments.
+    """Rasterise with Warp in float32; see `rasterize` for the arguments and the result."""
+    face_index, barycentric, depth, _ = _draw(vertices_ndc, w, None, None, faces, size)
+    return Fragments(face_index, barycentric.to(vertices_ndc.dtype), depth.to(vertices_ndc.dtype))
+
+
+def shade_warp(
+    vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], normals: Tensor, radiance: Tensor
+) -> tuple[Fragments, Tensor]:
+    """Rasterise an orthographic image, interpolate normals and light the surface in one pass over the pixels.
+
+    Args:
+        vertices_ndc: (B,V,3) float, image space, see `rasterize`.
+        faces: (F,3) int.
+        size: Height and width.
+        normals: (B,V,3) float, taken as they are.
+        radiance: (L,3) float, for each light the direction to it times the light on a surface that faces it.
 
     Returns:
-        Fragments computed in float32 and handed out in the dtype of the vertices, without a gradient.
+        Fragments, and (B,4,H,W) float: the interpolated normal and the sum over the lights of
+        max(0, radiance · normal), 0 in the background. Computed in float32, differentiable in vertices and normals.
     """
-    batch, vertex_count, _ = vertices_ndc.shape
-    vertices = vertices_ndc.detach().to(torch.float32).contiguous()
-    depths = vertices.new_empty(0) if w is None else w.detach().to(torch.float32).contiguous()
-    corners = faces.to(torch.int32).contiguous().view(-1)
-    zbuffer = torch.full((batch, *size), _EMPTY, dtype=torch.int64, device=vertices.device)
-    barycentric = vertices.new_zeros(batch, *size, 3)
-    depth = vertices.new_full((batch, *size), torch.inf)
+    face_index, *fields = _draw(vertices_ndc, None, normals, radiance, faces, size)
+    barycentric, depth, shaded = (field.to(vertices_ndc.dtype) for field in fields)
+    return Fragments(face_index, barycentric, depth), shaded
+
+
+def _draw(vertices, w, normals, radiance, faces, size):
+    """Face index, weights, depth and shading; w, normals and radiance may be None."""
+    real = [None if x is None else x.to(torch.float32).contiguous() for x in (vertices, w, normals, radiance)]
+    scene = (*real, faces.to(torch.int32).contiguous(), size)
+    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in real)
+    return _Surface.apply(*scene) if wanted else _resolve(*scene)
+
+
+def _resolve(vertices, w, normals, radiance, faces, size):
+    shape, device = (len(vertices), *size), vertices.device
+    zbuffer = torch.full(shape, _EMPTY, dtype=torch.int64, device=device)
+    barycentric, depth = vertices.new_zeros(*shape, 3), vertices.new_full(shape, torch.inf)
+    shaded = vertices.new_zeros(len(vertices), 4, *size) if radiance is not None else None
+    scene = [*_scene(vertices, w, faces, size), _scalars(zbuffer)]
+    pixels = [_vectors(normals), _vectors(radiance), _vectors(barycentric), _scalars(depth), _scalars(shaded)]
+    threads = zbuffer.numel() // scene[3][3]
+    _launch(device, (splat_faces, (len(vertices), len(faces)), scene), (resolve_pixels, threads, scene + pixels))
+    return zbuffer, barycentric, depth, shaded
+
+
+class _Surface(torch.autograd.Function):
+    """`_resolve` with a gradient: with the visible faces held fixed, the rest is a function of their corners."""
+
+    @staticmethod
+    def forward(ctx, vertices, w, normals, radiance, faces, size):
+        outputs = _resolve(vertices, w, normals, radiance, faces, size)
+        ctx.save_for_backward(vertices, w, normals, radiance, faces, *outputs[:2])
+        ctx.mark_non_differentiable(outputs[0])
+        ctx.set_materialize_grads(False)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, _, *d_outputs):
+        vertices, w, normals, radiance, faces, face_index, barycentric = ctx.saved_tensors
+        d_barycentric, d_depth, d_shaded = (None if d is None else d.contiguous() for d in d_outputs)
+        d_inputs = [None if field is None else torch.zeros_like(field) for field in (vertices, w, normals)]
+        scene = [*_scene(vertices, w, faces, face_index.shape[1:]), _scalars(face_index)]
+        scene += [_vectors(normals), _vectors(radiance), _vectors(barycentric)]
+        scene += [_vectors(d_barycentric), _scalars(d_depth), _scalars(d_shaded)]
+        scene += [_vectors(d_inputs[0]), _scalars(d_inputs[1]), _vectors(d_inputs[2])]
+        _launch(vertices.device, (resolve_pixels_backward, face_index.numel() // scene[3][3], scene))
+        return *d_inputs, None, None, None
+
+
+def _scene(vertices: Tensor, w: Tensor | None, faces: Tensor, size: tuple[int, int]) -> list:
+    # A thread takes a row on a CPU, which spares it setting up every pixel, and a pixel on a GPU.
+    extent = wp.vec4i(vertices.shape[1], *size, size[1] if vertices.device.type == "cpu" else 1)
+    return [_vectors(vertices), _scalars(w), wp.from_torch(faces, dtype=wp.vec3i, return_ctype=True), extent]
+
+
+def _vectors(values: Tensor | None) -> object:
+    """An array of 3-vectors for a kernel; None is an empty one."""
+    return None if values is None else wp.from_torch(values.detach().view(-1, 3), dtype=wp.vec3, return_ctype=True)
+
+
+def _scalars(values: Tensor | None) -> object:
+    return None if values is None else wp.from_torch(values.detach().view(-1), return_ctype=True)
+
+
+def _launch(device: torch.device, *launches: tuple) -> None:
+    """Run kernels one after the other, each with its number of threads and its inputs."""
     _initialize()
-    arguments = [
-        wp.from_torch(vertices.view(-1, 3), dtype=wp.vec3, return_ctype=True),
-        wp.from_torch(depths.view(-1), return_ctype=True),
-        wp.from_torch(corners, return_ctype=True),
-        wp.vec3i(vertex_count, *size),
-        wp.from_torch(zbuffer.view(-1), return_ctype=True),
-        wp.from_torch(barycentric.view(-1, 3), dtype=wp.vec3, return_ctype=True),
-        wp.from_torch(depth.view(-1), return_ctype=True),
-    ]
-    on = {"device": str(vertices.device), "stream": _stream(vertices.device)}
+    # Torch's current stream, so that both libraries see each other's work in order.
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
     with wp.ScopedLogLevel(wp.LOG_WARNING):  # no message when a kernel is compiled or read from the cache
-        wp.launch(splat_faces, dim=(batch, len(faces)), inputs=arguments[:5], **on)
-        wp.launch(resolve_pixels, dim=zbuffer.numel(), inputs=arguments, **on)
-    return Fragments(zbuffer, barycentric.to(vertices_ndc.dtype), depth.to(vertices_ndc.dtype))
-
-
-def _stream(device: torch.device) -> wp.Stream | None:
-    """Torch's current stream, so that both libraries see each other's work in order; None on a CPU."""
-    return wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+        for kernel, threads, inputs in launches:
+            wp.launch(kernel, dim=threads, inputs=inputs, device=str(device), stream=stream)
 
 
 @functools.cache

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smirk3d.export.materials import eye_color_at, eye_uv, material_parts, region, vertex_colors
+from smirk3d.export.materials import MOUTH, eye_color_at, eye_uv, material_parts, region, vertex_colors
 from smirk3d.export.npz import vertices_image
-from smirk3d.export.per_head import per_head
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
+from smirk3d.head.per_head import per_head
 from smirk3d.render.draw import Drawing
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
@@ -118,7 +118,8 @@ def draw_clay(
     fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
     samples = choose_samples(fragments, look.part, _STEP * depth)
     attributes = torch.cat([vertex_normals(turned, faces), look.attributes], dim=1)
-    painted = _paint(samples, attributes[faces].flatten(1), look)
+    backs = _turned_away(ndc, faces) if look.hollow else torch.zeros(len(faces), dtype=torch.bool)
+    painted = _paint(samples, attributes[faces].flatten(1), look, backs)
     pixels = average(samples, painted).movedim(-1, 0)
     place = (0, slice(None), window.rows, window.columns)
     image[place], alpha[place] = pixels[:3], pixels[3:]
@@ -132,10 +133,12 @@ class _Look:
     Attributes:
         attributes: (V, 7) colour, texture coordinates of the eyes, 1 in the mouth, 1 at the teeth.
         part: (F + 1,) uint8 for `choose_samples`.
+        hollow: The head has no inside of the mouth: behind its lips the back of the skull would be seen.
     """
 
     attributes: Tensor
     part: Tensor
+    hollow: bool
 
 
 @per_head
@@ -146,11 +149,21 @@ def _look(head: HeadModel) -> _Look:
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
         label = DETAILED if material.name == "eyes" else number
         part[torch.tensor(material.face_index)] = label
-    return _Look(torch.from_numpy(attributes.astype(np.float32)), part)
+    return _Look(torch.from_numpy(attributes.astype(np.float32)), part, not bool(inside[0].any()))
 
 
-def _paint(samples: Samples, corners: Tensor, look: _Look) -> Tensor:
-    """Return the colours (N, 3) of surface points; `corners` (F, 3 C) holds the triangles' corners."""
+def _turned_away(ndc: Tensor, faces: Tensor) -> Tensor:
+    """Return the (F,) bool mask of triangles whose back is seen; `ndc` has y downwards."""
+    a, b, c = ndc[faces][..., :2].unbind(1)
+    u, v = b - a, c - a
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0
+
+
+def _paint(samples: Samples, corners: Tensor, look: _Look, backs: Tensor) -> Tensor:
+    """Return the colours (N, 3) of surface points.
+
+    `corners` (F, 3 C) holds the triangles' corners; `backs` (F,) bool says which are seen from inside the head.
+    """
     face, barycentric = samples.face, samples.barycentric
     first, second, third = corners.index_select(0, face).chunk(3, dim=1)
     values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
@@ -161,6 +174,9 @@ def _paint(samples: Samples, corners: Tensor, look: _Look) -> Tensor:
     eye = look.part.index_select(0, face) == DETAILED
     painted = eye.nonzero()[:, 0]
     color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
+    dark = backs.index_select(0, face)
+    color[dark] = color.new_tensor(MOUTH)
+    inside[dark, 0] = 1.0
     return _lit(color, normal, inside, eye[:, None])
 
 

@@ -105,7 +105,8 @@ def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixt
     assert main([*words, "--max-faces", "2", "--focal", "900", "--no-scores"]) == 0
     assert {path.name for path in out.iterdir()} == {"b_0.npz", "b_0.obj", "expressions.csv"}
     assert made[0].args == ("open", "auto", "auto")
-    assert made[0].options == {"max_faces": 2, "focal": 900.0, "use_scores": False}
+    network = {"weights": None, "engine": "torch"}
+    assert made[0].options == {"max_faces": 2, "focal": 900.0, "use_scores": False, **network}
     assert made[0].closed
     stdout, stderr = _lines(capsys)
     assert stdout == [f"images: 1 done, 0 failed; faces: 1; table: {out / 'expressions.csv'}"]
@@ -192,7 +193,7 @@ def test_interruption_is_exit_code_130(tmp_path: Path, made: list[Any], capsys: 
 
 @pytest.mark.parametrize("error", [Smirk3dError("x.pack: broken\nget another"), ZeroDivisionError("oh")])
 def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    def fail(_: object) -> None:
+    def fail(_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("smirk3d.head.load.load_head", fail)

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from smirk3d.head.data import JOINT_PARENTS
-from smirk3d.head.model import HeadModel
+from smirk3d.head.model import Expressed, HeadModel
 from smirk3d.types import FaceParams
 
 
@@ -119,6 +119,34 @@ def test_stages_build_on_one_another(any_head):
     torch.testing.assert_close(double, 2 * (shaped.vertices - any_head.v_template), atol=1e-6, rtol=1e-4)
 
 
+def test_joints_follow_whatever_vertices_are_posed(any_head):
+    vertices = torch.randn(2, *any_head.v_template.shape, generator=torch.Generator().manual_seed(0))
+    expression = torch.zeros(any_head.n_expression)
+    mesh = any_head.posed(Expressed(vertices, expression), FaceParams(pose=torch.tensor([0.1, 0.2, 0.3])))
+    torch.testing.assert_close(mesh.joints, any_head.J_regressor @ vertices, atol=1e-6, rtol=0)
+    # The root joint is where its own rotation leaves it.
+    rotmat, root = mesh.rotation_rotmat, mesh.joints[:, :1]
+    if any_head.posedirs is None:
+        torch.testing.assert_close(mesh.vertices, (vertices - root) @ rotmat.mT + root, atol=1e-5, rtol=0)
+
+
+def test_directions_are_those_of_the_data_and_stay_component_by_component_in_memory(any_head):
+    # One head is a sum of rows, so rows that are not contiguous would make it slow without a word.
+    for head in (any_head, HeadModel(any_head.data).double(), HeadModel(any_head.data, n_shape=2)):
+        data = any_head.data
+        torch.testing.assert_close(head.shapedirs, data.shapedirs[..., : head.n_shape].to(head.shapedirs.dtype))
+        torch.testing.assert_close(head.expressiondirs, data.expressiondirs.to(head.shapedirs.dtype))
+        for directions in (head.shapedirs, head.expressiondirs, head.posedirs, head.eyelid_dirs):
+            assert directions is None or directions.permute(2, 0, 1).is_contiguous()
+
+
+def test_a_stage_never_hands_out_the_template_itself(any_head):
+    template = any_head.v_template.clone()
+    for vertices in (any_head.shaped(None).vertices, any_head(FaceParams()).vertices):
+        vertices.add_(1)
+        assert torch.equal(any_head.v_template, template)
+
+
 def test_shorter_vectors_stand_for_trailing_zeros(any_head):
     params = random_params(any_head, 2)
     assert params.shape is not None and params.expression is not None
@@ -159,6 +187,21 @@ def test_gradients_of_every_parameter(tiny_data):
         return head(FaceParams(**dict(zip(names, values, strict=True)))).vertices
 
     assert torch.autograd.gradcheck(vertices, [value.requires_grad_() for _, value in given])
+
+
+def test_gradients_where_expressions_turn_joints_and_fields_differ_in_batch(tiny_data):
+    turns = 0.3 * torch.randn(*tiny_data.expression_rotvec.shape, generator=torch.Generator().manual_seed(1))
+    data = replace(tiny_data, expression_rotvec=turns, posedirs=None, eyelids_after_skinning=False)
+    head = HeadModel(data).double()
+    random = torch.Generator().manual_seed(2)
+    sizes = ((2, 1, head.n_shape), (3, head.n_expression), (3,), (1, 3))
+    values = [torch.randn(*size, generator=random, dtype=torch.float64).requires_grad_() for size in sizes]
+
+    def vertices(shape: torch.Tensor, expression: torch.Tensor, jaw: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        return head(FaceParams(shape=shape, expression=expression, jaw=jaw, pose=pose)).vertices
+
+    assert vertices(*values).shape[:-2] == (2, 3)
+    assert torch.autograd.gradcheck(vertices, values)
 
 
 def test_gradients_at_rest_are_finite(any_head):

@@ -40,6 +40,13 @@ def by_matrices(vertices, joints, rotmat, weights, parents=JOINT_PARENTS) -> np.
     return posed
 
 
+def test_gradients_of_skinning():
+    vertices, joints, rotmat, weights = (torch.from_numpy(a).requires_grad_() for a in random_body(4, 2))
+    assert torch.autograd.gradcheck(
+        lambda v, j, r: linear_blend_skinning(v, j, r, weights.detach(), JOINT_PARENTS), [vertices, joints, rotmat]
+    )
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("parents", [JOINT_PARENTS, (-1, 0, 1, 2, 3), (-1, 0, 0, 0, 0)])
 def test_as_products_of_matrices(seed, parents):

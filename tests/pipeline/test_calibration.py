@@ -10,11 +10,10 @@ from torch import Tensor
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, OPPOSITES
 from smirk3d.head.mediapipe_points import MIRROR
 from smirk3d.pipeline.calibration import (
     LEAST_EXPLAINED,
-    OPPOSITES,
     Calibration,
     Reading,
     detector_features,

@@ -1,7 +1,5 @@
 """From a real photo to a head: the astronaut, a woman who smiles."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
-from smirk3d.head.model import HeadModel
 from smirk3d.types import FaceParams
 
 
@@ -151,10 +148,13 @@ def test_no_face_is_an_error_that_names_the_file(reconstructor, tmp_path):
         reconstructor(np.zeros((64, 64, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("method", ["encoder", "refine"])
-def test_methods_that_need_weights_say_so(open_head, method):
-    with pytest.raises(Smirk3dError, match=f"'{method}' needs trained weights.*--method fit"):
-        Reconstructor(open_head, method=method)
+def test_methods_and_weights_that_do_not_go_together(open_head):
+    with pytest.raises(Smirk3dError, match=r"'encoder' needs trained weights.*--weights"):
+        Reconstructor(open_head, method="encoder")
+    with pytest.raises(Smirk3dError, match=r"w\.pt: method 'fit' uses no weights"):
+        Reconstructor(open_head, method="fit", weights="w.pt")
+    with pytest.raises(Smirk3dError, match="'refine' is not there yet"):
+        Reconstructor(open_head, method="refine")
 
 
 def test_options_that_cannot_be_meant(open_head):
@@ -168,10 +168,19 @@ def test_options_that_cannot_be_meant(open_head):
         Reconstructor("nobody.pack")
 
 
-def test_a_head_whose_expressions_have_other_names_is_refused(open_head):
-    other = HeadModel(replace(open_head.data, expression_names=tuple(f"e{k}" for k in range(52))))
-    with pytest.raises(Smirk3dError, match="52 ARKit actions"):
-        Reconstructor(other)
+def test_flame_gives_what_the_open_head_gives(flame_head, flame_face, face):
+    other = flame_face
+    assert other.method == "fit" and other.expression.shape == (flame_head.n_expression,)
+    assert other.shape.shape == (flame_head.n_shape,) and np.abs(other.shape).max() < 5
+    difference = np.abs(np.subtract(list(other.arkit.values()), list(face.arkit.values())))
+    assert difference.mean() < 0.05 and other.arkit["mouthSmileLeft"] > 0.3
+    np.testing.assert_allclose(other.angles_deg, face.angles_deg, atol=5)
+    assert other.residual_percent < 3
+    names = ("shape", "expression", "jaw", "eyelids", "eyes")
+    params = FaceParams(**{name: torch.from_numpy(getattr(other, name)) for name in names})
+    np.testing.assert_allclose(other.vertices, flame_head(params).vertices.numpy(), atol=1e-5)
+    between = np.linalg.norm(other.landmarks("ibug68")[17:] - face.landmarks("ibug68")[17:], axis=1)
+    assert between.mean() < 0.04 * eye_distance_px(face)
 
 
 def test_orthographic_and_given_focal_lengths(open_head, photo, face):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from smirk3d.export.materials import vertex_colors
-from smirk3d.export.per_head import per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.head.per_head import per_head
 
 
 def test_each_head_is_worked_on_once_also_by_many_threads(tiny_data):

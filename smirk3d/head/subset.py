@@ -1,0 +1,44 @@
+"""A head cut down to some of its vertices, for work that looks at no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from smirk3d.head.data import HeadData
+
+
+def subset(data: HeadData, vertex_index: Tensor) -> HeadData:
+    """Return a head without triangles whose first N vertices are those of `vertex_index` (N,) int64.
+
+    Five more vertices stand where the joints are and move with identity and expression as the joints do, so that
+    the N vertices end exactly where they do in the whole head. Regions and landmarks are left out.
+    """
+    regressor = data.J_regressor
+
+    def rows(values: Tensor) -> Tensor:
+        return torch.cat([values[vertex_index], torch.einsum("jv,v...->j...", regressor, values)])
+
+    def optional(values: Tensor | None) -> Tensor | None:
+        return None if values is None else rows(values)
+
+    n_joints, count = len(regressor), len(vertex_index)
+    at_joints = torch.cat([regressor.new_zeros(n_joints, count), torch.eye(n_joints).to(regressor)], dim=1)
+    return replace(
+        data,
+        v_template=rows(data.v_template),
+        shapedirs=rows(data.shapedirs),
+        expressiondirs=rows(data.expressiondirs),
+        posedirs=optional(data.posedirs),
+        eyelid_dirs=optional(data.eyelid_dirs),
+        lbs_weights=rows(data.lbs_weights),
+        J_regressor=at_joints,
+        faces=data.faces[:0],
+        faces_uv=data.faces_uv[:0],
+        regions={},
+        landmarks={},
+        contour=None,
+        mirror_vertices=None,
+    )

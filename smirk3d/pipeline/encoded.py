@@ -1,0 +1,113 @@
+"""The method "encoder": heads from crops of the photo by a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.face import Face
+from smirk3d.geometry.camera import Camera
+from smirk3d.head.load import load_head
+from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS
+from smirk3d.head.model import HeadModel
+from smirk3d.head.retarget import Retargeter
+from smirk3d.head.spec import ParamSpec
+from smirk3d.networks.encoder import Encoder
+from smirk3d.pipeline.crop import Crop, camera_from_crop
+from smirk3d.pipeline.faces import Sighting, make_faces
+from smirk3d.types import FaceParams
+
+CROP_SCALE = 1.4
+"""Side of the crop over that of the face's landmarks."""
+
+
+class EncoderEstimator:
+    """Estimates heads with an encoder.
+
+    The camera is the scaled orthographic one that the encoder emits, moved from the crop into the photo.
+
+    Args:
+        head: the model that the encoder was trained for, with as many coefficients as it emits.
+        encoder: crops (B, 3, 224, 224) in [0, 1] to parameters of batch shape (B,).
+        actions: reads ARKit weights off the head; None for heads whose expressions they are.
+    """
+
+    def __init__(
+        self, head: HeadModel, encoder: Callable[[Tensor], FaceParams], actions: Retargeter | None = None
+    ) -> None:
+        self.head, self.encoder, self.actions = head, encoder, actions
+
+    @torch.no_grad()
+    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
+        """Return one face for each sighting; see `Estimator`. Faces of one person get the mean of their shapes."""
+        device = self.head.v_template.device
+        crops = [Crop.from_landmarks(detection.landmarks_px, CROP_SCALE) for _, detection in sightings]
+        cuts = [crop.cut(photo.pixels) for crop, (photo, _) in zip(crops, sightings)]
+        seen = dict(self.encoder(torch.stack(cuts).to(device)).to(device).items())
+        pose, camera = seen.pop("pose"), seen.pop("camera")
+        seen["shape"] = _mean_of_person(seen["shape"], person.to(device))
+        params = FaceParams(**seen)
+        root = self.head(params).joints[:, 0]
+        views = (each.double().cpu().numpy() for each in (roma.rotvec_to_rotmat(pose), root, camera))
+        cameras = [camera_from_crop(turn, at, seen_by, crop) for turn, at, seen_by, crop in zip(*views, crops)]
+        arkit = seen["expression"] if self.actions is None else self.actions.to_arkit(params).weights
+        residual = self._residual(params, cameras, sightings)
+        return make_faces(self.head, sightings, params, arkit, cameras, residual, "encoder")
+
+    def _residual(self, params: FaceParams, cameras: Sequence[Camera], sightings: Sequence[Sighting]) -> Tensor:
+        """Return (B,) how far the mesh's landmarks are from the detected ones, in outer eye corners' distances."""
+        points = self.head(params).landmarks("mediapipe").cpu().numpy()
+        found = []
+        for each, camera, (_, detection) in zip(points, cameras, sightings):
+            right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]
+            miss = np.linalg.norm(camera.project(each) - detection.landmarks_px, axis=1).mean()
+            found.append(miss / max(float(np.linalg.norm(left - right)), 1.0))
+        return torch.tensor(found)
+
+
+def _mean_of_person(shape: Tensor, person: Tensor) -> Tensor:
+    count = torch.bincount(person).to(shape.dtype)
+    total = shape.new_zeros(len(count), shape.shape[1]).index_add(0, person, shape)
+    return (total / count[:, None])[person]
+
+
+def running(encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device) -> Callable[[Tensor], FaceParams]:
+    """Return the encoder as an engine runs it.
+
+    Raises:
+        Smirk3dError: the engine is not installed, or not for this device.
+    """
+    if engine == "torch":
+        return encoder.for_inference().to(device)
+    if device.type != "cpu":
+        raise Smirk3dError(f"engine 'onnx' computes on the CPU, not on {device.type}; use --engine torch")
+    from smirk3d.networks.onnx_engine import OnnxEncoder
+
+    return OnnxEncoder(encoder)
+
+
+def head_for(spec: ParamSpec, head: str | Path | HeadModel, weights: str | Path) -> HeadModel:
+    """Return the head with the sizes that an encoder emits.
+
+    Raises:
+        Smirk3dError: the encoder was not trained for such a head.
+    """
+    model = head if isinstance(head, HeadModel) else load_head(head)
+    try:
+        model = HeadModel(model.data, spec["shape"].size, spec["expression"].size)
+    except ValueError as error:
+        raise Smirk3dError(f"{weights}: its encoder is not for the head {model.data.name!r} ({error})") from error
+    missing = sorted(set(spec.names) ^ set(model.spec.names))
+    if missing:
+        raise Smirk3dError(
+            f"{weights}: its encoder is not for the head {model.data.name!r}: only one of them has "
+            f"{', '.join(missing)}; name the head with --head"
+        )
+    return model

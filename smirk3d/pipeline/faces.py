@@ -1,0 +1,89 @@
+"""From estimated parameters to the faces that users get, whatever estimated them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from smirk3d.face import Face
+from smirk3d.geometry.camera import Camera
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.detect import Detection
+from smirk3d.pipeline.images import Photo
+from smirk3d.types import FaceParams
+
+HALF_CONFIDENCE_RESIDUAL = 0.04
+"""Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
+
+Sighting = tuple[Photo, Detection]
+"""A photo and one face found in it."""
+
+
+class Estimator(Protocol):
+    """Estimates the heads of B faces.
+
+    `person` (B,) int64 is the same number for faces that share their shape; 0, 1, 2, ... without gaps.
+    """
+
+    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
+        """Return one face for each sighting."""
+        ...
+
+
+def make_faces(
+    head: HeadModel,
+    sightings: Sequence[Sighting],
+    params: FaceParams,
+    arkit: Tensor,
+    cameras: Sequence[Camera],
+    residual: Tensor,
+    method: str,
+) -> list[Face]:
+    """Return the faces of B sightings.
+
+    Args:
+        head: the model. sightings: photos and detections. params: fields (B, ...), the head not turned.
+        arkit: (B, 52) weights in [0, 1]. cameras: of each face.
+        residual: (B,) mean distance of fitted and detected landmarks over that of the outer eye corners.
+        method: what estimated them.
+    """
+    neutral = head.shaped(params.shape).vertices.expand(len(sightings), -1, -1).cpu().numpy()
+    vertices = head(params).vertices.expand(len(sightings), -1, -1).cpu().numpy()
+    fields = {name: value.cpu().numpy() for name, value in params.items()}
+    weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
+    readout = head.data.jaw_readout
+    if "jaw" not in fields:
+        unturned = np.zeros((len(sightings), 3), dtype=np.float32)
+        fields["jaw"] = (
+            unturned if readout is None else fields["expression"] @ readout[: head.n_expression].cpu().numpy()
+        )
+    blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+    fields.setdefault("eyelids", weights[:, blink])
+    turned = head.expressed(head.shaped(params.shape), params).expression
+    fields.setdefault("eyes", head.joint_rotvec(turned, params)[..., 3:, :].flatten(-2).cpu().numpy())
+    return [
+        Face(
+            vertices=vertices[k],
+            neutral_vertices=neutral[k],
+            triangles=head.data.faces.cpu().numpy(),
+            shape=fields["shape"][k],
+            expression=fields["expression"][k],
+            expression_names=head.expression_names,
+            arkit=dict(zip(ARKIT_NAMES, weights[k].tolist())),
+            jaw=fields["jaw"][k],
+            eyelids=fields["eyelids"][k],
+            eyes=fields["eyes"][k],
+            camera=cameras[k],
+            confidence=float(detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
+            method=method,
+            image_size=photo.size,
+            box_px=detection.box_px,
+            residual_percent=100 * residuals[k],
+            head=head,
+        )
+        for k, (photo, detection) in enumerate(sightings)
+    ]

@@ -1,0 +1,96 @@
+"""The method "fit": heads from the detector's landmarks and scores alone, without trained networks.
+
+On every head the expression is fitted as the 52 ARKit weights, which the detector's answer is calibrated for; on a
+head with other expressions they are then carried over to its own coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smirk3d.face import Face
+from smirk3d.geometry.camera import default_focal_px
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.head.retarget import Retargeter
+from smirk3d.pipeline.calibration import load_calibration
+from smirk3d.pipeline.faces import Sighting, make_faces
+from smirk3d.pipeline.fit import FitConfig, Observations, fit_landmarks, place
+from smirk3d.pipeline.images import Photo
+from smirk3d.pipeline.landmark_model import landmark_model
+from smirk3d.types import FaceParams
+
+Focal = Literal["auto", "orthographic"] | float
+
+LANDMARK_SPACING_M = 0.006
+"""Landmarks nearer than this to others are left out of the fit, which makes it twice as fast."""
+MOST_SHAPES = 100
+"""Landmarks do not tell finer differences of identity, and the fit slows with the square of their number."""
+
+
+class LandmarkFitter:
+    """Fits heads to landmarks.
+
+    Args:
+        head: the model, on the device where the numbers are computed.
+        actions: carries ARKit weights over to the head; None for heads whose expressions they are.
+        focal: "auto" to assume the usual field of view, "orthographic", or the focal length in pixels of the photo.
+        use_scores: let the detector's own 52 scores guide the expression.
+    """
+
+    def __init__(
+        self, head: HeadModel, actions: Retargeter | None = None, focal: Focal = "auto", use_scores: bool = True
+    ) -> None:
+        self.head, self.actions, self.focal, self.use_scores = head, actions, focal, use_scores
+        self._device = head.v_template.device
+        self._model = landmark_model(head, "mediapipe", LANDMARK_SPACING_M, actions, MOST_SHAPES)
+        self._calibration = load_calibration().to(self._device)
+
+    @torch.no_grad()
+    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
+        """Return one face for each sighting; see `Estimator`."""
+        fit = fit_landmarks(self._model, self._observations(sightings, person), FitConfig())
+        shape, weights = fit.coefficients.split([self._model.n_shape, len(ARKIT_NAMES)], dim=1)
+        shape = torch.nn.functional.pad(shape, (0, self.head.n_shape - self._model.n_shape))
+        if self.actions is None:
+            params = FaceParams(shape=shape, expression=weights)
+        else:
+            params = self.actions.from_arkit(weights, shape)
+        cameras = [fit.pose.camera(index) for index in range(len(sightings))]
+        return make_faces(self.head, sightings, params, weights, cameras, fit.residual.mean(1), "fit")
+
+    def _observations(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
+        points_px = self._stack([detection.landmarks_px for _, detection in sightings])
+        depth_px = self._stack([detection.depth for _, detection in sightings])
+        scores = None
+        if self.use_scores:
+            scores = self._stack([detection.blendshape_scores for _, detection in sightings])
+        guess, guess_std = self._calibration.guess(points_px, depth_px, scores)
+        photos = [photo for photo, _ in sightings]
+        return Observations(
+            points_px=points_px,
+            depth_px=depth_px,
+            center_px=self._stack([np.array(photo.size) / 2 for photo in photos]),
+            focal_px=self._focal_px(photos, points_px, depth_px),
+            guess=guess,
+            guess_std=guess_std,
+            person=person.to(self._device),
+        )
+
+    def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).float().to(self._device)
+
+    def _focal_px(self, photos: Sequence[Photo], points_px: Tensor, depth_px: Tensor) -> Tensor:
+        """Return the focal lengths (B,) of photos with these faces in them."""
+        if self.focal == "orthographic":
+            return points_px.new_full((len(photos),), float("inf"))
+        if self.focal != "auto":
+            # The focal length is that of the file, whose pixels a photo limited in size no longer has.
+            return points_px.new_tensor([float(self.focal) * photo.scale for photo in photos])
+        scale = place(self._model, points_px[:, self._model.index], depth_px[:, self._model.index]).scale.tolist()
+        return points_px.new_tensor([default_focal_px(*photo.size, each) for photo, each in zip(photos, scale)])
