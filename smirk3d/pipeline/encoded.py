@@ -21,7 +21,7 @@ from smirk3d.head.retarget import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.encoder import Encoder
 from smirk3d.pipeline.crop import Crop, camera_from_crop
-from smirk3d.pipeline.faces import Sighting, make_faces
+from smirk3d.pipeline.faces import Sighting, make_faces, unposed_vertices
 from smirk3d.types import FaceParams
 
 CROP_SCALE = 1.4
@@ -51,11 +51,12 @@ class EncoderEstimator:
         crops = [Crop.from_landmarks(detection.landmarks_px, CROP_SCALE) for _, detection in sightings]
         cuts = [crop.cut(photo.pixels) for crop, (photo, _) in zip(crops, sightings)]
         seen = dict(self.encoder(torch.stack(cuts).to(device)).to(device).items())
-        pose, camera = seen.pop("pose"), seen.pop("camera")
+        camera = seen.pop("camera")
         seen["shape"] = _mean_of_person(seen["shape"], person.to(device))
         params = FaceParams(**seen)
         root = self.head(params).joints[:, 0]
-        views = (each.double().cpu().numpy() for each in (roma.rotvec_to_rotmat(pose), root, camera))
+        rotmat = roma.rotvec_to_rotmat(seen["pose"].double())
+        views = (each.double().cpu().numpy() for each in (rotmat, root, camera))
         cameras = [camera_from_crop(turn, at, seen_by, crop) for turn, at, seen_by, crop in zip(*views, crops)]
         arkit = seen["expression"] if self.actions is None else self.actions.to_arkit(params).weights
         residual = self._residual(params, cameras, sightings)
@@ -63,7 +64,8 @@ class EncoderEstimator:
 
     def _residual(self, params: FaceParams, cameras: Sequence[Camera], sightings: Sequence[Sighting]) -> Tensor:
         """Return (B,) how far the mesh's landmarks are from the detected ones, in outer eye corners' distances."""
-        points = self.head(params).landmarks("mediapipe").cpu().numpy()
+        embedding = self.head.landmark_embedding("mediapipe")
+        points = embedding.points(unposed_vertices(self.head, params), self.head.faces).cpu().numpy()
         found = []
         for each, camera, (_, detection) in zip(points, cameras, sightings):
             right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]

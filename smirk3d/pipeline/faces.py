@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import roma
 from torch import Tensor
 
 from smirk3d.face import Face
@@ -46,13 +47,13 @@ def make_faces(
     """Return the faces of B sightings.
 
     Args:
-        head: the model. sightings: photos and detections. params: fields (B, ...), the head not turned.
+        head: the model. sightings: photos and detections. params: fields (B, ...); the faces are without its pose.
         arkit: (B, 52) weights in [0, 1]. cameras: of each face.
         residual: (B,) mean distance of fitted and detected landmarks over that of the outer eye corners.
         method: what estimated them.
     """
     neutral = head.shaped(params.shape).vertices.expand(len(sightings), -1, -1).cpu().numpy()
-    vertices = head(params).vertices.expand(len(sightings), -1, -1).cpu().numpy()
+    vertices = unposed_vertices(head, params).expand(len(sightings), -1, -1).cpu().numpy()
     fields = {name: value.cpu().numpy() for name, value in params.items()}
     weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
     readout = head.data.jaw_readout
@@ -87,3 +88,16 @@ def make_faces(
         )
         for k, (photo, detection) in enumerate(sightings)
     ]
+
+
+def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:
+    """Return the posed mesh (B, V, 3) turned back about the root joint.
+
+    That is the mesh without pose, but for eyelids which a head adds in world axes: as part of the head they depend
+    on the pose with which they were estimated.
+    """
+    mesh = head(params)
+    if params.pose is None:
+        return mesh.vertices
+    root = mesh.joints[..., :1, :]
+    return (mesh.vertices - root) @ roma.rotvec_to_rotmat(params.pose) + root
