@@ -33,6 +33,8 @@ class Options:
 
     folder: Annotated[Path, tyro.conf.Positional]
     split: str = "val"
+    head: str = "open"
+    """The open head, or a head file."""
     focal: str = "auto"
     """auto or orthographic."""
     scores: bool = True
@@ -64,7 +66,8 @@ def read(folder: Path, split: str) -> tuple[list[str], list[str], list[Prepared]
 def main(options: Options) -> None:
     """Fit everything and print the figures."""
     keys, emotions, prepared = read(options.folder, options.split)
-    with Reconstructor(focal=options.focal, use_scores=options.scores) as reconstructor:  # type: ignore[arg-type]
+    fit = {"focal": options.focal, "use_scores": options.scores}
+    with Reconstructor(options.head, **fit) as reconstructor:  # type: ignore[arg-type]
         faces = []
         for start in range(0, len(prepared), BATCH):
             faces += [found[0] for found in reconstructor.solve(prepared[start : start + BATCH])]
@@ -76,7 +79,7 @@ def main(options: Options) -> None:
         error.append(100 * distance.mean() / np.linalg.norm(corners[0] - corners[1]))
     error = np.array(error)
     shape = np.abs(np.stack([face.shape for face in faces]))
-    weights = np.stack([face.expression for face in faces])
+    weights = np.stack([list(face.arkit.values()) for face in faces])
     print(f"{len(faces)} faces: mean error {error.mean():.3f} %, median {np.median(error):.3f} %, ", end="")
     print(f"95th percentile {np.quantile(error, 0.95):.2f} %")
     print(

@@ -18,7 +18,7 @@ REST_TARGET = "remainder"
 """Name of the extra target on heads whose jaw and eyelids are parameters of their own."""
 STILL_M = 1e-6
 """Offsets below a micrometre are left out."""
-FAINT_M = 1e-5
+FAINT_M = 5e-5
 """What an action that is carried over to a head moves by less than this is left to `REST_TARGET`."""
 _EYE_COLUMNS = (3, 4)
 

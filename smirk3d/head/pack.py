@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,18 +11,42 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.data import HeadData
+from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.types import ContourTable, LandmarkEmbedding
 
 FORMAT_VERSION = "2"
 _CONTOUR_FIELDS = tuple(field.name for field in fields(ContourTable))
 _EMBEDDING_FIELDS = tuple(field.name for field in fields(LandmarkEmbedding))
+_REMEDY = "give a FLAME model or a pack that `smirk3d head convert` wrote; `smirk3d head build` makes the open head"
+_SHAPES: dict[str, tuple[str | int, ...]] = {
+    "v_template": ("V", 3),
+    "shapedirs": ("V", 3, "S"),
+    "expressiondirs": ("V", 3, "E"),
+    "expression_rotvec": ("E", "J", 3),
+    "J_regressor": ("J", "V"),
+    "lbs_weights": ("V", "J"),
+    "faces": ("F", 3),
+    "uv": ("T", 2),
+    "faces_uv": ("F", 3),
+    "posedirs": ("V", 3, 9 * (len(JOINT_NAMES) - 1)),
+    "eyelid_dirs": ("V", 3, 2),
+    "jaw_readout": ("E", 3),
+    "mirror_vertices": ("V",),
+    "shape_mirror_sign": ("S",),
+}
+"""Shapes of the tensors of `HeadData`; the same letter is the same size everywhere."""
+_INDICES = {"faces": "V", "faces_uv": "T", "mirror_vertices": "V"}
+"""Tensors of indices, and the size below which they are."""
 
 
 def save_pack(data: HeadData, path: Path) -> None:
-    """Write a head to `path` atomically."""
+    """Write a head to `path`, whole or not at all; missing folders are created.
+
+    Raises:
+        Smirk3dError: the file cannot be written.
+    """
     tensors, header = {}, {}
     for field in fields(HeadData):
         value = getattr(data, field.name)
@@ -36,9 +61,17 @@ def save_pack(data: HeadData, path: Path) -> None:
             tensors |= {f"contour/{f}": getattr(value, f).contiguous() for f in _CONTOUR_FIELDS}
         elif value is not None:
             header[field.name] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"smirk3d_head": FORMAT_VERSION, "head": json.dumps(header)}))
+    _write(save(tensors, metadata={"smirk3d_head": FORMAT_VERSION, "head": json.dumps(header)}), path)
+
+
+def _write(content: bytes, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = printable(getattr(error, "strerror", None) or str(error))
+        raise Smirk3dError(f"cannot write {printable(path)}: {reason}; choose another place") from error
 
 
 def read_header(path: Path) -> dict:
@@ -50,32 +83,76 @@ def read_header(path: Path) -> dict:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise Smirk3dError(f"{path}: cannot be read as a head pack ({error}); run `smirk3d head build`") from error
-    if metadata.get("smirk3d_head") != FORMAT_VERSION:
-        raise Smirk3dError(f"{path}: is no head pack of format {FORMAT_VERSION}; run `smirk3d head build`")
-    return json.loads(metadata["head"])
+        if metadata.get("smirk3d_head") != FORMAT_VERSION:
+            raise Smirk3dError(f"{printable(path)}: is no head pack of format {FORMAT_VERSION}; {_REMEDY}")
+        header = json.loads(metadata["head"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise Smirk3dError(f"{printable(path)}: cannot be read as a head pack ({reason}); {_REMEDY}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
+        raise Smirk3dError(f"{printable(path)}: its header describes no head; {_REMEDY}")
+    return header
 
 
 def load_pack(path: Path) -> HeadData:
     """Read a head from a pack file.
 
     Raises:
-        Smirk3dError: the file is no head pack, or of another format version.
+        Smirk3dError: the file is no head pack, of another format version, or its parts do not fit together.
     """
     header = read_header(path)
-    tensors: dict = {"regions": {}, "landmarks": {}}
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118, safe_open is no mapping
-            _place(tensors, key.split("/"), file.get_tensor(key))
-    tensors["landmarks"] = {name: LandmarkEmbedding(**parts) for name, parts in tensors["landmarks"].items()}
-    if "contour" in tensors:
-        tensors["contour"] = ContourTable(**tensors["contour"])
-    header["expression_names"] = tuple(header["expression_names"])
-    return HeadData(**header, **tensors)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, safe_open is no mapping
+        data = _assemble(header, tensors)
+        _check(data)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise Smirk3dError(f"{printable(path)}: holds no whole head ({reason}); {_REMEDY}") from error
+    return data
+
+
+def _assemble(header: Mapping, tensors: Mapping[str, torch.Tensor]) -> HeadData:
+    """Make the record; raises `TypeError` where a part is missing or unknown."""
+    tree: dict = {"regions": {}, "landmarks": {}}
+    for key, tensor in tensors.items():
+        _place(tree, key.split("/"), tensor)
+    tree["landmarks"] = {name: LandmarkEmbedding(**parts) for name, parts in tree["landmarks"].items()}
+    if "contour" in tree:
+        tree["contour"] = ContourTable(**tree["contour"])
+    return HeadData(**{**header, "expression_names": tuple(header["expression_names"])}, **tree)
 
 
 def _place(tree: dict, keys: list[str], tensor: torch.Tensor) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
     tree[keys[-1]] = tensor
+
+
+def _check(data: HeadData) -> None:
+    """Raise `ValueError` where the tensors of a head do not fit together: indices out of range crash far from here."""
+    sizes: dict[str | int, int] = {"J": len(JOINT_NAMES), "E": len(data.expression_names)}
+    for name, letters in _SHAPES.items():
+        tensor = getattr(data, name)
+        if tensor is None:
+            continue
+        wanted = tuple(n if isinstance(n, int) else sizes.get(n) for n in letters)
+        if tensor.ndim != len(letters) or any(n not in (None, m) for n, m in zip(wanted, tensor.shape)):
+            raise ValueError(f"{name!r} is {tuple(tensor.shape)}, expected {letters}")
+        sizes |= dict(zip(letters, tensor.shape))
+        if name not in _INDICES and not tensor.isfinite().all():
+            raise ValueError(f"{name!r} has values that are not finite")
+    for name, below in _INDICES.items():
+        _check_indices(name, getattr(data, name), sizes[below])
+    for name, mask in data.regions.items():
+        if mask.shape != (sizes["V"],) or mask.dtype != torch.bool:
+            raise ValueError(f"region {name!r} is no mask of the vertices")
+    for name, embedding in data.landmarks.items():
+        _check_indices(f"landmarks {name!r}", embedding.face_index, sizes["F"])
+
+
+def _check_indices(name: str, index: torch.Tensor | None, below: int) -> None:
+    if index is None or not index.numel():
+        return
+    if index.dtype != torch.int64 or index.min() < 0 or index.max() >= below:
+        raise ValueError(f"{name} has indices that are not within 0 and {below - 1}")
