@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,7 +84,7 @@ def describe(head: HeadModel) -> str:
         "triangles": len(data.faces),
         "texture corners": len(data.uv),
         "shape components": head.n_shape,
-        "expression components": f"{head.n_expression} in [{low:g}, {high:g}]",
+        "expression components": f"{head.n_expression}" + (f" in [{low:g}, {high:g}]" if isfinite(high) else ""),
         "expression names": _shortened(data.expression_names[: head.n_expression]),
         "regions (vertices)": ", ".join(f"{name} {int(mask.sum())}" for name, mask in data.regions.items()),
         "landmarks (points)": ", ".join(f"{name} {len(points)}" for name, points in data.landmarks.items()) or "none",

@@ -32,6 +32,8 @@ FULL_COLUMNS, FULL_EXPRESSIONS = 400, 100
 """Columns of a complete basis, and how many of them, the last ones, are expressions."""
 LEAST_JAW_WEIGHT = 0.1
 """A model in which no vertex follows the jaw by more than this has no jaw joint worth turning."""
+MOST_ROW_ERROR = 0.1
+"""How far the weights of a vertex or a joint may be from adding up to 1: far off, they are something else."""
 CHIN_BELOW_EYES = (1.3, 1.9)
 """How far below the eyes the skin of the chin lies, in distances between the eyes."""
 _JAW, _LEFT_EYE, _RIGHT_EYE = (JOINT_NAMES.index(name) for name in ("jaw", "left_eye", "right_eye"))
@@ -126,7 +128,7 @@ def _check_joints(path: Path, kintree: object, lbs_weights: Tensor, J_regressor:
         joints = ", ".join(JOINT_NAMES)
         raise Smirk3dError(f"{printable(path)}: its joints are not {joints}; is it a FLAME model?")
     for name, rows in (("weights", lbs_weights), ("J_regressor", J_regressor)):
-        if (rows.sum(1) - 1).abs().max() > 1e-2:
+        if (rows.sum(1) - 1).abs().max() > MOST_ROW_ERROR:
             raise Smirk3dError(f"{printable(path)}: rows of {name!r} do not add up to 1; get the file again")
     joints = J_regressor @ v_template
     if joints[_LEFT_EYE, 0] <= joints[_RIGHT_EYE, 0]:
