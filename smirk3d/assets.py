@@ -109,8 +109,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         Smirk3dError: The folder is missing, the target is not a plain file, or an `OSError` came up.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    try:
+        target = Path(os.path.realpath(path))
+        is_taken = target.exists() and not target.is_file()
+    except (OSError, ValueError) as error:  # over-long names, or with a NUL
+        raise Smirk3dError(f"cannot write {printable(path)}: {printable(str(error))}; choose another name") from error
+    if is_taken:
         raise Smirk3dError(f"cannot write {printable(path)}: it is not a plain file; choose another name")
     if not target.parent.is_dir():
         raise Smirk3dError(f"cannot write {printable(path)}: its folder does not exist; create it first")

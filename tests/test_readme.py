@@ -13,6 +13,7 @@ import pytest
 import smirk3d
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
+from smirk3d.export.expressions import SPELLINGS
 from smirk3d.export.save import FORMATS
 from smirk3d.export.table import TABLE_COLUMNS
 from smirk3d.face import Face
@@ -20,7 +21,7 @@ from smirk3d.face import Face
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = sorted(set(re.findall(r"`smirk3d ((?:head )?[a-z]+)", README)))
+COMMANDS = sorted(set(re.findall(r"`smirk3d ((?:head |data )?[a-z]+)", README)))
 
 
 def _table(title: str) -> list[str]:
@@ -49,7 +50,7 @@ def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
 
 def test_all_commands_are_described() -> None:
     heads = {"head build", "head info", "head convert"}
-    assert set(COMMANDS) == {"reconstruct", "features", "retarget", "doctor"} | heads
+    assert set(COMMANDS) == {"reconstruct", "features", "retarget", "doctor", "data prepare", "data check"} | heads
 
 
 def test_flags_are_those_of_the_command() -> None:
@@ -88,6 +89,13 @@ def test_npz_keys_are_those_of_the_archive(make_face: Callable[..., Face]) -> No
     text = README[README.index("**npz**") : README.index("**Features**")]
     named = set(re.findall(r"`([a-z_0-9]+)`", text)) - {"allow_pickle"}
     assert named == set(face_arrays(make_face()))
+
+
+def test_arrays_that_retarget_reads_are_those_it_knows() -> None:
+    text = README[README.index("**FLAME to ARKit and back.**") :].split("\n\n")[0]
+    named = set(re.findall(r"`([a-z_]+)`", text)) - set(COMMANDS)
+    assert named >= set(SPELLINGS) - {"arkit"}
+    assert named <= set(sum(SPELLINGS.values(), ()))
 
 
 def test_files_named_exist() -> None:

@@ -40,9 +40,9 @@ class Features(EstimationCommand):
         if path.suffix.lower() not in FEATURE_FORMATS:
             raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
         jobs = plan_or_refuse(self.inputs)
-        make_folder(path.parent)
         failed: list[Job] = []
         with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
+            make_folder(path.parent)
             n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
         counts = f"images: {len(jobs) - len(failed)} done, {len(failed)} failed; faces: {n_faces}"
         say(f"{counts}; features: {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from math import isfinite
@@ -12,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import complain, say
 from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
@@ -67,6 +69,8 @@ class HeadConvert(Command):
         from smirk3d.head.load import load_head_data
         from smirk3d.head.pack import save_pack
 
+        if os.path.exists(self.out) and os.path.exists(self.file) and os.path.samefile(self.file, self.out):
+            raise UsageError(f"--out {self.out}: is the file that is read; choose another name")
         data = load_head_data(self.file, complain)
         save_pack(data, self.out)
         say(str(self.out))

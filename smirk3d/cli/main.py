@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from smirk3d import __version__
 from smirk3d.cli.console import complain, detach_stdout, say
+from smirk3d.cli.data import DataCheck, DataPrepare
 from smirk3d.cli.doctor import Doctor
 from smirk3d.cli.features import Features
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
@@ -29,11 +30,16 @@ _Head = Annotated[
     | Annotated[HeadConvert, subcommand("convert")],
     subcommand("head", description="Build the open head, describe a head, or convert a FLAME model."),
 ]
+_Data = Annotated[
+    Annotated[DataPrepare, subcommand("prepare")] | Annotated[DataCheck, subcommand("check")],
+    subcommand("data", description="Make shards of training faces from photos, or check them."),
+]
 _Commands = (
     Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Features, subcommand("features")]
     | Annotated[Retarget, subcommand("retarget")]
     | _Head
+    | _Data
     | Annotated[Doctor, subcommand("doctor")]
 )
 _MARKERS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)

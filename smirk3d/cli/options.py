@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from smirk3d.cli.console import complain
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
+    from smirk3d.head.model import HeadModel
     from smirk3d.pipeline.reconstruct import Reconstructor
 
 
@@ -50,10 +52,11 @@ class EstimationCommand(Command):
     """Fit landmarks alone, without the detector's blendshape scores."""
 
     def reconstructor(self) -> Reconstructor:
-        """Build the reconstructor that the flags describe.
+        """Build the reconstructor that the flags describe; says so where a head takes long to make.
 
         Raises:
-            UsageError: A number is out of its range.
+            UsageError: A number is out of its range, or a flag lacks another.
+            Smirk3dError: As for `Reconstructor`.
         """
         if self.max_faces is not None and self.max_faces < 1:
             raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
@@ -64,7 +67,7 @@ class EstimationCommand(Command):
         from smirk3d.pipeline.reconstruct import Reconstructor
 
         return Reconstructor(
-            self.head,
+            self._loaded_head(),
             self.method,
             self.device,
             max_faces=self.max_faces,
@@ -73,3 +76,10 @@ class EstimationCommand(Command):
             weights=self.weights,
             engine=self.engine,
         )
+
+    def _loaded_head(self) -> HeadModel:
+        from smirk3d.head.load import OPEN_HEAD, load_head, open_head_data
+
+        if self.head != OPEN_HEAD:
+            open_head_data(complain)  # what other heads are compared with
+        return load_head(self.head, report=complain)

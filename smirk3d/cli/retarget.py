@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import say
+from smirk3d.cli.console import complain, say
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
     from smirk3d.export.expressions import Expressions
     from smirk3d.head.model import HeadModel
-    from smirk3d.head.retarget import ArkitResult
+    from smirk3d.head.retarget import ArkitResult, Retargeter
 
 ARKIT = "arkit"
+SLACK = 0.01
+"""How far a coefficient may be out of its head's range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Retarget(Command):
     """Carry expressions over: coefficients of any head to ARKit weights, or ARKit weights to any head."""
 
     input: Annotated[Positional[str], arg(metavar="FILE")]
-    """A .npz of coefficients (that of reconstruct, or FLAME's from elsewhere), or a .csv of ARKit weights."""
+    """A .npz of coefficients (that of reconstruct, or FLAME's from elsewhere), or a table of ARKit weights."""
     to: Annotated[str, arg(metavar="arkit|open|PATH")] = ARKIT
     """arkit, or the head whose coefficients are wanted: the open head, or a head file."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
@@ -36,14 +38,14 @@ class Retarget(Command):
     def run(self) -> int:
         """Carry all frames over."""
         from smirk3d.export.expressions import FORMATS, read_expressions
-        from smirk3d.export.save import make_folder
 
         out = Path(self.out) if self.out else self._default_out()
         allowed = FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:
             raise UsageError(f"--out {out}: must end in {' or '.join(allowed)}")
+        if out.resolve() == Path(self.input).resolve():
+            raise UsageError(f"--out {out}: is the input itself; choose another name")
         given = read_expressions(self.input)
-        make_folder(out.parent)
         if self.to == ARKIT:
             self._write_arkit(given, out)
         else:
@@ -57,12 +59,16 @@ class Retarget(Command):
 
     def _write_arkit(self, given: Expressions, out: Path) -> None:
         from smirk3d.export.expressions import write_arkit
+        from smirk3d.export.save import make_folder
 
         if "expression" not in given.arrays:
-            raise UsageError(f"{self.input}: has no coefficients of a head; it holds ARKit weights already")
+            raise UsageError(
+                f"{self.input}: holds ARKit weights already, and no coefficients of a head; name a head with --to"
+            )
         found = self._to_arkit(given)
         residual, size = found.residual_mm.numpy(), found.size_mm.numpy()
-        arrays = {"arkit": found.weights.numpy(), "residual_mm": residual, "size_mm": size}
+        arrays = {ARKIT: found.weights.numpy(), "residual_mm": residual, "size_mm": size}
+        make_folder(out.parent)
         write_arkit(out, given.frames, arrays)
         say(f"frames: {len(given.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}")
 
@@ -71,39 +77,68 @@ class Retarget(Command):
         import torch
 
         from smirk3d.export.expressions import write_arrays
+        from smirk3d.export.save import make_folder
         from smirk3d.head.arkit import ARKIT_NAMES
-        from smirk3d.head.load import load_head
-        from smirk3d.head.retarget import Retargeter
 
-        target = load_head(self.to)
+        target = _load(self.to)
         known = given.arrays.get(ARKIT)
         weights = self._to_arkit(given).weights if known is None else torch.tensor(known)
-        params = Retargeter(target).from_arkit(weights)
+        params = _retargeter(target).from_arkit(weights)
         arrays = {name: value.numpy() for name, value in params.items()}
         texts = {"head": target.data.name, "expression_names": target.expression_names, "arkit_names": ARKIT_NAMES}
         arrays |= {name: np.array(value) for name, value in texts.items()}
-        write_arrays(out, arrays | {"arkit": weights.numpy(), "frames": np.array(given.frames)})
+        make_folder(out.parent)
+        write_arrays(out, arrays | {ARKIT: weights.numpy(), "frames": np.array(given.frames)})
         say(f"frames: {len(given.frames)}; {out}")
 
     def _to_arkit(self, given: Expressions) -> ArkitResult:
         import torch
 
-        from smirk3d.head.load import load_head
-        from smirk3d.head.retarget import Retargeter
         from smirk3d.types import FaceParams
 
-        head = load_head(self.head)
-        if given.head not in ("", head.data.name):
-            raise UsageError(f"{self.input}: its coefficients are of a head {given.head!r}; name its file with --head")
-        fields = {name: torch.tensor(values) for name, values in given.arrays.items() if name != ARKIT}
-        for name, available in (("expression", head.n_expression), ("shape", head.n_shape)):
-            if name in fields and fields[name].shape[1] > available:
-                raise UsageError(
-                    f"{self.input}: has {fields[name].shape[1]} {name} coefficients, the head {head.data.name!r} has "
-                    f"{available}; name the right one with --head"
-                )
+        head = _load(self.head)
+        if not _may_be_of(given, head):
+            raise UsageError(
+                f"{self.input}: its {_described(given)} are not of the head {head.data.name!r}, which has "
+                f"{head.n_expression} and {head.n_shape}; name the file of the right head with --head"
+            )
         own = {"expression", "shape", *_own_joints(head)}
-        return Retargeter(head).to_arkit(FaceParams(**{name: fields[name] for name in own & set(fields)}))
+        fields = {name: torch.tensor(values) for name, values in given.arrays.items() if name in own}
+        return _retargeter(head).to_arkit(FaceParams(**fields))
+
+
+def _load(head: str) -> HeadModel:
+    from smirk3d.head.load import load_head
+
+    return load_head(head, report=complain)
+
+
+def _retargeter(head: HeadModel) -> Retargeter:
+    from smirk3d.head.retarget import Retargeter
+
+    return Retargeter(head, _load("open"))
+
+
+def _may_be_of(given: Expressions, head: HeadModel) -> bool:
+    """Say whether coefficients may belong to a head, as far as name, number and range tell."""
+    expression, shape = given.arrays["expression"], given.arrays.get("shape")
+    low, high = head.data.expression_low, head.data.expression_high
+    # Coefficients in a range are actions with names, of which no file leaves some out.
+    fewest = head.n_expression if low > float("-inf") else 1
+    return (
+        given.head in ("", head.data.name)
+        and fewest <= expression.shape[1] <= head.n_expression
+        and (shape is None or shape.shape[1] <= head.n_shape)
+        and bool(low - SLACK <= expression.min() and expression.max() <= high + SLACK)
+    )
+
+
+def _described(given: Expressions) -> str:
+    expression, shape = given.arrays["expression"], given.arrays.get("shape")
+    return (
+        f"{expression.shape[1]} coefficients of expression ({expression.min():.3g} to {expression.max():.3g}) and "
+        f"{0 if shape is None else shape.shape[1]} of shape{f', of a head {given.head!r},' if given.head else ''}"
+    )
 
 
 def _own_joints(head: HeadModel) -> set[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 N_RESIDUAL_BLOCKS = 5
 SIZE_STEP_PX = 16  # four halvings
+MOST_WIDTH = 512  # features of the first level; the released network has 32
 
 
 class NeuralRenderer(nn.Module):
@@ -95,7 +96,11 @@ class NeuralRenderer(nn.Module):
         """
         file = read_networks(path)
         first = file.part(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
-        network = cls(max(len(first), 1)) if first is not None and first.ndim == 4 else cls()
+        # A width that no sane file has would be an attempt to fill the memory; the strict reading then refuses it.
+        if first is not None and first.ndim == 4 and 1 <= len(first) <= MOST_WIDTH:
+            network = cls(len(first))
+        else:
+            network = cls()
         file.load_into(network, NEURAL_RENDERER)
         return network.eval()
 

@@ -105,7 +105,9 @@ def head_for(spec: ParamSpec, head: str | Path | HeadModel, weights: str | Path)
     try:
         model = HeadModel(model.data, spec["shape"].size, spec["expression"].size)
     except ValueError as error:
-        raise Smirk3dError(f"{weights}: its encoder is not for the head {model.data.name!r} ({error})") from error
+        raise Smirk3dError(
+            f"{weights}: its encoder is not for the head {model.data.name!r} ({error}); name the right one with --head"
+        ) from error
     missing = sorted(set(spec.names) ^ set(model.spec.names))
     if missing:
         raise Smirk3dError(

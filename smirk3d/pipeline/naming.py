@@ -41,7 +41,8 @@ def plan(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) 
     for item in inputs:
         is_folder = os.path.isdir(item)
         for path in iter_inputs([item]):
-            if is_folder and out_dir is not None and _is_own_picture(path, out_dir):
+            named = os.path.abspath(item) == os.path.abspath(path)
+            if not named and out_dir is not None and _is_own_picture(path, out_dir):
                 continue
             root = os.fspath(item) if is_folder else os.path.dirname(path)
             roots.setdefault(_identity(path), (path, root))

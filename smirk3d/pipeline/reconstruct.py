@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.face import Face
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
@@ -139,11 +140,11 @@ class Reconstructor:
 def _chosen(method: Method, weights: str | Path | None) -> Literal["fit", "encoder"]:
     """Return what "auto" stands for, and refuse what cannot be done."""
     if method == "refine":
-        raise Smirk3dError("method 'refine' is not there yet; use --method fit or encoder")
+        raise UsageError("method 'refine' is not there yet; use --method fit or encoder")
     if method == "encoder" and weights is None:
-        raise Smirk3dError("method 'encoder' needs trained weights; name them with --weights, or use --method fit")
+        raise UsageError("method 'encoder' needs trained weights; name them with --weights, or use --method fit")
     if method == "fit" and weights is not None:
-        raise Smirk3dError(f"{weights}: method 'fit' uses no weights; leave --weights out, or use --method encoder")
+        raise UsageError(f"{weights}: method 'fit' uses no weights; leave --weights out, or use --method encoder")
     if method == "auto":
         return "fit" if weights is None else "encoder"
     return method
@@ -152,6 +153,8 @@ def _chosen(method: Method, weights: str | Path | None) -> Literal["fit", "encod
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"device {name!r} is unknown; choose auto, cpu or cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise Smirk3dError(f"device {name!r} is not available; use --device cpu")
     return torch.device(name)

@@ -129,14 +129,14 @@ class PortraitPainter:
         values = interpolate(fragments, torch.cat([self.rest, normals, self.marks], dim=1)[None], faces)[0]
         covered = fragments.mask[0]
         rest, normal, marks = values[covered].split([3, 3, len(MARKS)], dim=1)
-        color = self._albedo(rest, dict(zip(MARKS, marks.unbind(1))), appearance)
+        color = self.albedo(rest, dict(zip(MARKS, marks.unbind(1))), appearance)
         image = values.new_zeros(fine, fine, 4)
-        image[covered] = torch.cat([_lit(color, normal, light, marks), color.new_ones(len(color), 1)], dim=1)
+        image[covered] = torch.cat([lit(color, normal, light, marks), color.new_ones(len(color), 1)], dim=1)
         image = F.avg_pool2d(image.permute(2, 0, 1)[None], self.supersample)[0]
         behind = image.new_full((3, size, size), 0.5) if background is None else background
         return (image[:3] + (1 - image[3:]) * behind).clamp(0, 1)
 
-    def _albedo(self, rest: Tensor, mark: dict[str, Tensor], look: Appearance) -> Tensor:
+    def albedo(self, rest: Tensor, mark: dict[str, Tensor], look: Appearance) -> Tensor:
         """Return the colours (N, 3) of surface points that lie at `rest` (N, 3) on the neutral head."""
 
         def blend(base: Tensor, over: Color, opacity: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ def with_sensor(image: Tensor, generator: torch.Generator) -> Tensor:
     return image.clamp(0, 1)
 
 
-def _lit(color: Tensor, normal: Tensor, light: Light, marks: Tensor) -> Tensor:
+def lit(color: Tensor, normal: Tensor, light: Light, marks: Tensor) -> Tensor:
     """Return the colours (N, 3) under a light; half-Lambert, so that shadows stay soft."""
     normal = F.normalize(normal, dim=1)
     # Single-sided patches (lids, mouth) may show their back.

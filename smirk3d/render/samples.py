@@ -83,15 +83,15 @@ def random_expression(kind: Kind, generator: torch.Generator) -> Tensor:
     names = pool if kind == "one_sided" else pool + middle
     for _ in range(count):
         name = names[int(torch.randint(0, len(names), (), generator=generator))]
-        one_sided = kind == "one_sided" or (kind == "combination" and _chance(0.3, generator))
+        one_sided = kind == "one_sided" or (kind == "combination" and chance(0.3, generator))
         _activate(
             weights,
             name,
-            _uniform(0.4, 1.0, generator),
+            uniform(0.4, 1.0, generator),
             one_sided or name in ("jawLeft", "mouthLeft"),
             generator,
         )
-    if kind == "combination" or (kind == "single" and _chance(0.15, generator)):
+    if kind == "combination" or (kind == "single" and chance(0.15, generator)):
         _look(weights, generator)
     return weights
 
@@ -109,11 +109,11 @@ def random_sample(
     shape = ranges.shape_std * torch.randn(head.n_shape, generator=generator)
     expression = random_expression(kind, generator)
     limits = (ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg)
-    angles = [_uniform(-limit, limit, generator) for limit in limits]
+    angles = [uniform(-limit, limit, generator) for limit in limits]
     rotmat = torch.from_numpy(rotation_from_angles(*angles)).float()
     vertices = head(FaceParams(shape=shape, expression=expression)).vertices
-    distance = _uniform(*ranges.distance_m, generator)
-    zoom = _uniform(0.8, 1.15, generator)
+    distance = uniform(*ranges.distance_m, generator)
+    zoom = uniform(0.8, 1.15, generator)
     focal = 2 * FACE_SHARE * zoom * distance / FACE_HEIGHT_M
     face_center = rotmat @ vertices[head.region_mask("face")].mean(0)
     shift = 0.015 * torch.randn(3, generator=generator) * torch.tensor([1.0, 1.0, 0.0])
@@ -136,7 +136,7 @@ def random_sample(
 def _activate(weights: Tensor, name: str, value: float, one_sided: bool, generator: torch.Generator) -> None:
     index = ARKIT_NAMES.index(name)
     partner = ARKIT_MIRROR[index]
-    if one_sided and _chance(0.5, generator):
+    if one_sided and chance(0.5, generator):
         index, partner = partner, index
     weights[index] = value
     if not one_sided:
@@ -149,7 +149,7 @@ def _activate(weights: Tensor, name: str, value: float, one_sided: bool, generat
 
 def _look(weights: Tensor, generator: torch.Generator) -> None:
     """Turn both eyes the same way."""
-    side, height = _uniform(-1, 1, generator), _uniform(-1, 1, generator)
+    side, height = uniform(-1, 1, generator), uniform(-1, 1, generator)
     horizontal = ("eyeLookOutLeft", "eyeLookInRight") if side > 0 else ("eyeLookInLeft", "eyeLookOutRight")
     vertical = ("eyeLookUpLeft", "eyeLookUpRight") if height > 0 else ("eyeLookDownLeft", "eyeLookDownRight")
     for names, value in ((horizontal, abs(side)), (vertical, abs(height))):
@@ -157,9 +157,11 @@ def _look(weights: Tensor, generator: torch.Generator) -> None:
             weights[ARKIT_NAMES.index(name)] = value
 
 
-def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+def uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """Return a number in [low, high)."""
     return float(torch.rand((), generator=generator)) * (high - low) + low
 
 
-def _chance(probability: float, generator: torch.Generator) -> bool:
+def chance(probability: float, generator: torch.Generator) -> bool:
+    """Return True with this probability."""
     return float(torch.rand((), generator=generator)) < probability

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save
 
 import smirk3d
 from smirk3d.cli import checks
@@ -22,18 +26,24 @@ from smirk3d.cli.main import main
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.export.table import read_table
 from smirk3d.face import Face
+from smirk3d.head.data import HeadData
+from smirk3d.head.model import HeadModel
+from smirk3d.head.pack import save_pack
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.pipeline.images import read_image
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face]) -> list[Any]:
-    """Replace the reconstructor by one without models; the list gets those that are made."""
+def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face], open_head: HeadModel) -> list[Any]:
+    """Replace the reconstructor by one without models; the list gets those that are made. Heads are their names."""
     instances: list[Any] = []
+    monkeypatch.setattr("smirk3d.head.load.load_head", lambda head, report: head)
 
     class Reconstructor:
         def __init__(self, *args: object, **options: object):
             self.args, self.options, self.closed = args, options, False
-            self.face = make_face()
+            self.face = replace(make_face(), head=open_head)
             instances.append(self)
 
         def read_and_detect(self, path: Path) -> SimpleNamespace:
@@ -78,10 +88,10 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["reconstruct"], ["features"], ["head"], ["head", "build"], ["head", "info"], ["doctor"]]
+    "words", ["", "reconstruct", "features", "retarget", "head", "head build", "head info", "head convert", "doctor"]
 )
-def test_help_of_every_subcommand(words: list[str], capsys: pytest.CaptureFixture) -> None:
-    assert main([*words, "--help"]) == 0
+def test_help_of_every_subcommand(words: str, capsys: pytest.CaptureFixture) -> None:
+    assert main([*words.split(), "--help"]) == 0
     assert "usage: smirk3d" in capsys.readouterr().out
 
 
@@ -89,7 +99,8 @@ def test_contract_flags_are_in_the_help(capsys: pytest.CaptureFixture) -> None:
     main(["reconstruct", "--help"])
     text = capsys.readouterr().out
     flags = ("--out", "--head", "--method", "--format", "--device", "--max-faces", "--resume", "--focal")
-    assert all(flag in text for flag in (*flags, "--no-scores", "--texture", "--no-overlay", "--identity"))
+    flags += ("--no-scores", "--texture", "--no-overlay", "--identity", "--weights", "--engine", "--neural-render")
+    assert all(flag in text for flag in flags)
 
 
 def test_help_is_fast() -> None:
@@ -105,12 +116,58 @@ def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixt
     assert main([*words, "--max-faces", "2", "--focal", "900", "--no-scores"]) == 0
     assert {path.name for path in out.iterdir()} == {"b_0.npz", "b_0.obj", "expressions.csv"}
     assert made[0].args == ("open", "auto", "auto")
-    network = {"weights": None, "engine": "torch"}
-    assert made[0].options == {"max_faces": 2, "focal": 900.0, "use_scores": False, **network}
+    expected = {"max_faces": 2, "focal": 900.0, "use_scores": False, "weights": None, "engine": "torch"}
+    assert made[0].options == expected
     assert made[0].closed
     stdout, stderr = _lines(capsys)
     assert stdout == [f"images: 1 done, 0 failed; faces: 1; table: {out / 'expressions.csv'}"]
     assert not stderr
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "features"])
+def test_flags_of_the_network_reach_the_reconstructor(command: str, tmp_path: Path, made: list[Any]) -> None:
+    out = tmp_path / ("out" if command == "reconstruct" else "f.npz")
+    words = [command, _photo(tmp_path / "b.png"), "--out", str(out), "--weights", "w.pt", "--engine", "onnx"]
+    assert main([*words, "--method", "encoder", "--device", "cpu"]) == 0
+    assert made[0].args == ("open", "encoder", "cpu")
+    assert made[0].options["weights"] == "w.pt"
+    assert made[0].options["engine"] == "onnx"
+
+
+def test_heads_say_what_takes_long(
+    tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The head is loaded before the reconstructor asks for it, with a listener; so is the one to compare with."""
+
+    def load_head(head: str, report: Callable[[str], None]) -> str:
+        report(f"completing {head}")
+        return f"model of {head}"
+
+    monkeypatch.setattr("smirk3d.head.load.load_head", load_head)
+    monkeypatch.setattr("smirk3d.head.load.open_head_data", lambda report: report("building the open head"))
+    photo = _photo(tmp_path / "b.png")
+    assert main(["features", photo, "--out", str(tmp_path / "f.npz"), "--head", "x.pkl"]) == 0
+    assert made[0].args[0] == "model of x.pkl"
+    assert _lines(capsys)[1] == ["smirk3d: building the open head", "smirk3d: completing x.pkl"]
+
+
+def test_neural_render(tmp_path: Path, made: list[Any]) -> None:
+    weights = tmp_path / "w.safetensors"
+    save_networks(weights, neural_renderer=NeuralRenderer(4), meta={})
+    words = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--format", "json"]
+    assert main([*words, "--neural-render", "--weights", str(weights)]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"b_0.json", "b_0_neural.png", "b_overlay.png", "expressions.csv"}
+
+
+def test_weights_without_a_neural_renderer(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
+    weights = tmp_path / "w.pt"
+    torch.save({"smirk_encoder.x": torch.zeros(1)}, weights)
+    words = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--weights", str(weights)]
+    assert main([*words, "--neural-render"]) == 1
+    (line,) = _lines(capsys)[1]
+    assert "w.pt: holds no tensors named smirk_generator" in line
+    assert not made and not (tmp_path / "out").exists()
 
 
 def test_default_outputs(tmp_path: Path, made: list[Any]) -> None:
@@ -146,9 +203,13 @@ def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: 
         ["reconstruct", "a.jpg", "--out", "o", "--focal", "-3"],
         ["reconstruct", "a.jpg", "--out", "o", "--focal", "wide"],
         ["reconstruct", "a.jpg", "--out", "o", "--format", "obj", "--texture"],
+        ["reconstruct", "a.jpg", "--out", "o", "--engine", "onnx"],
+        ["reconstruct", "a.jpg", "--out", "o", "--engine", "magic", "--weights", "w.pt"],
+        ["reconstruct", "a.jpg", "--out", "o", "--neural-render"],
         ["reconstruct", "empty", "--out", "o"],
         ["features", "a.jpg", "--out", "f.xlsx"],
         ["features", "empty", "--out", "f.npz"],
+        ["features", "a.jpg", "--out", "f.npz", "--engine", "onnx"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(
@@ -217,6 +278,56 @@ def test_head_info(capsys: pytest.CaptureFixture, landmark_head: Any) -> None:
     text = capsys.readouterr().out
     for word in (str(len(landmark_head.faces)), "jawOpen", "tongue", "CC0", "ibug68 68"):
         assert word in text
+
+
+@pytest.mark.parametrize("place", ["a file/x.pack", "a file/new/x.pack", "a folder", "n" * 300 + ".pack", "new\0.pack"])
+def test_a_head_that_cannot_be_written_is_one_line(
+    place: str, tiny_data: HeadData, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save_pack(tiny_data, tmp_path / "a.pack")
+    (tmp_path / "a file").write_text("kept", encoding="utf-8")
+    (tmp_path / "a folder").mkdir()
+    assert main(["head", "convert", str(tmp_path / "a.pack"), "--out", str(tmp_path / place)]) == 1
+    stdout, (line,) = _lines(capsys)
+    assert not stdout and line.startswith("smirk3d: cannot write ") and "choose another" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "a folder", "a.pack"]
+    assert (tmp_path / "a file").read_text(encoding="utf-8") == "kept" and not list((tmp_path / "a folder").iterdir())
+
+
+_SPOILED: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]] = {
+    "no faces": lambda tensors, header: tensors.pop("faces"),
+    "an unknown tensor": lambda tensors, header: tensors.update(surprise=torch.zeros(1)),
+    "half of a landmark set": lambda tensors, header: tensors.pop("landmarks/ibug68/mirror"),
+    "triangles of another mesh": lambda tensors, header: tensors["faces"].add_(1000),
+    "landmarks of another mesh": lambda tensors, header: tensors["landmarks/ibug68/face_index"].add_(1000),
+    "too few vertices": lambda tensors, header: tensors.update(v_template=tensors["v_template"][:5]),
+    "half precision": lambda tensors, header: tensors.update(v_template=tensors["v_template"].half()),
+    "numbers that are none": lambda tensors, header: tensors["shapedirs"].fill_(float("nan")),
+    "a mask of numbers": lambda tensors, header: tensors.update({"regions/face": torch.zeros(14)}),
+    "no meta": lambda tensors, header: header.pop("meta"),
+    "no names": lambda tensors, header: header.pop("expression_names"),
+    "an unknown entry": lambda tensors, header: header.update(surprise=1),
+    "too few names": lambda tensors, header: header["expression_names"].pop(),
+}
+
+
+@pytest.mark.parametrize("fault", _SPOILED)
+def test_packs_that_hold_no_whole_head_are_one_line(
+    fault: str, tiny_data: HeadData, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "bad.pack"
+    save_pack(tiny_data, path)
+    with safe_open(path, framework="pt") as file:
+        meta, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = json.loads(meta["head"])
+    _SPOILED[fault](tensors, header)
+    path.write_bytes(save(tensors, metadata=meta | {"head": json.dumps(header)}))
+    assert main(["head", "info", str(path)]) == 1
+    stdout, (line,) = _lines(capsys)
+    assert not stdout and "bad.pack: " in line and "give a FLAME model or a pack" in line
+    path.write_bytes(save(tensors, metadata=meta | {"head": json.dumps(header)[:-1]}))
+    assert main(["head", "info", str(path)]) == 1
+    assert "cannot be read as a head pack" in _lines(capsys)[1][0]
 
 
 def test_head_build_says_where(capsys: pytest.CaptureFixture, open_head: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.export import save
 from smirk3d.export.table import read_table
 from smirk3d.face import Face
+from smirk3d.head.model import HeadModel
+from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.pipeline import batch, estimate
 from smirk3d.pipeline.batch import TABLE_NAME, BatchOptions, Summary, run
 from smirk3d.pipeline.images import Photo, read_image
@@ -235,6 +237,39 @@ def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
     assert {"2a_0.glb", "2a_1.glb", "2a_0.obj", "2a_1.obj", "2a_overlay.png"} <= names
     with Image.open(tmp_path / "out" / "2a_overlay.png") as image:
         assert image.size[0] > image.size[1] > 1
+
+
+def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel) -> None:
+    fake.face = replace(fake.face, head=open_head)
+    photos = _photos(tmp_path / "in", "2a.png", "x/b.png", size=fake.face.image_size)
+    options = BatchOptions((), neural_renderer=NeuralRenderer(4))
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=2, faces=3)
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert names == {"2a_0_neural.png", "2a_1_neural.png", "2a_overlay.png", "x/b_0_neural.png", "x/b_overlay.png"}
+    with Image.open(tmp_path / "out" / "2a_0_neural.png") as image:
+        assert image.size == (4 * 224, 224)
+
+
+def test_a_face_that_cannot_be_painted_fails_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", size=(20, 30))
+    options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(failed=1)
+    assert "size" in _status(tmp_path / "out")["a.png"][0]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_own_pictures_of_an_earlier_run_are_no_inputs(
+    tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel, resume: bool
+) -> None:
+    fake.face = replace(fake.face, head=open_head)
+    photos = _photos(tmp_path / "album", "a.png", "b_neural.png", size=fake.face.image_size)
+    out = photos / "out"
+    options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
+    run([str(photos / "a.png")], out, fake, options)
+    assert (out / "a_0_neural.png").is_file() and (out / "a_overlay.png").is_file()
+    fake.read.clear()
+    run([str(photos / "a.png"), str(photos)], out, fake, replace(options, resume=resume))
+    assert fake.read == (["b_neural.png"] if resume else ["a.png", "b_neural.png"]), "elsewhere a name says nothing"
 
 
 def test_every_known_texture_format_can_be_saved() -> None:

@@ -1,0 +1,109 @@
+"""`smirk3d data`: photos in, shards of training faces out; and what such shards hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import complain, say
+from smirk3d.cli.options import Command
+from smirk3d.errors import Smirk3dError, UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.train.prepare import PrepareOptions, PrepareSummary
+
+_MOST_FACES = 20
+_FAULTS_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPrepare(Command):
+    """Find the faces in photos, keep the good ones, and write them as shards for training, with a report."""
+
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
+    """Image files, folders (searched to any depth) and glob patterns."""
+    out: Annotated[str, arg(metavar="DIR")]
+    """Folder for the shards and report.csv; made where missing."""
+    resume: bool = False
+    """Go on where an earlier run into the same folder ended, or add more photos."""
+    shard_size: Annotated[int, arg(metavar="N")] = 1000
+    """Faces in a shard."""
+    min_face: Annotated[float, arg(metavar="PX")] = 64.0
+    """Smallest face: mean of width and height in pixels of the photo."""
+    min_sharpness: Annotated[float, arg(metavar="X")] = 5.0
+    """Smallest variance of the Laplacian of the face at 128 × 128 pixels; 0 keeps blurred faces."""
+    min_inside: Annotated[float, arg(metavar="SHARE")] = 0.9
+    """Smallest share of the landmarks that lie in the photo."""
+    max_mirror_error: Annotated[float | None, arg(metavar="X")] = None
+    """Drop faces whose landmarks in the mirrored photo differ by more than this, in face sizes; 0.05 is usual."""
+    faces: Literal["largest", "all"] = "largest"
+    """Which faces of a photo."""
+    person: Literal["folder", "none"] = "none"
+    """folder: all photos of a folder show the person whom it is named after."""
+    val_share: Annotated[float, arg(metavar="SHARE")] = 0.1
+    """Share of the persons (of the photos where nobody is known) that go into the validation shards."""
+
+    def run(self) -> int:
+        """Prepare the photos; 1 when some could not be read."""
+        from smirk3d.pipeline.batch import plan_or_refuse
+        from smirk3d.pipeline.detect import Detector
+        from smirk3d.train.prepare import REPORT_NAME, UNREADABLE, prepare
+
+        options, out_dir = self._options(), Path(self.out)
+        plan_or_refuse(self.inputs)  # before a model is loaded
+        with Detector(max_faces=1 if self.faces == "largest" else _MOST_FACES) as detector:
+            summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume)
+        say(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
+        return 1 if summary.dropped[UNREADABLE] else 0
+
+    def _options(self) -> PrepareOptions:
+        from smirk3d.train.prepare import PrepareOptions
+        from smirk3d.train.quality import QualityLimits
+
+        if self.min_face < 1:
+            raise UsageError(f"--min-face {self.min_face}: must be 1 or more")
+        limits = QualityLimits(
+            min_face_px=self.min_face,
+            min_sharpness=self.min_sharpness,
+            min_inside=self.min_inside,
+            max_mirror_error=self.max_mirror_error,
+        )
+        return PrepareOptions(self.shard_size, limits, self.person, self.val_share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck(Command):
+    """Read all faces of a folder of shards; count them, and say what is damaged."""
+
+    folder: Annotated[Positional[str], arg(metavar="DIR")]
+    """Folder with train-*.tar and val-*.tar."""
+
+    def run(self) -> int:
+        """Check the shards; 1 when something is damaged."""
+        from smirk3d.train.shards import SPLITS, Fault, read_folder
+
+        faults: list[Fault] = []
+        splits = [split for split in SPLITS if any(Path(self.folder).glob(f"{split}-*.tar"))]
+        if not splits:
+            raise Smirk3dError(f"{self.folder}: no shards there; make them with smirk3d data prepare")
+        for split in splits:
+            people = Counter(record.person for record in read_folder(self.folder, split, faults.append))
+            unknown = people.pop("", 0)
+            say(f"{split}: faces {people.total() + unknown}, known persons {len(people)}, of unknown person {unknown}")
+        for fault in faults[:_FAULTS_SHOWN]:
+            complain(str(fault))
+        if len(faults) > _FAULTS_SHOWN:
+            complain(f"and {len(faults) - _FAULTS_SHOWN} more")
+        return 1 if faults else 0
+
+
+def _sentence(summary: PrepareSummary) -> str:
+    kept = ", ".join(f"{summary.kept[split]} {split}" for split in ("train", "val"))
+    reasons = ", ".join(f"{count} {kind}" for kind, count in summary.dropped.most_common())
+    parts = [f"photos: {summary.photos} done" + (f", {summary.skipped} done before" if summary.skipped else "")]
+    parts += [f"kept: {kept}, in {summary.shards} shards", f"dropped: {reasons or 'none'}"]
+    return "; ".join(parts)

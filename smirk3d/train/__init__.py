@@ -1,0 +1,1 @@
+"""Training by analysis by neural synthesis: data, perturbations, losses, configuration, checkpoints."""

@@ -1,0 +1,205 @@
+"""Reading and writing of a run's configuration as YAML.
+
+A file holds only what differs from the defaults, and `key=value` overrides lie over the file. A key that nothing
+knows is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import reprlib
+import sys
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.train.config import TrainConfig
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's configuration: the file over the defaults, then the overrides in their order.
+
+    Args:
+        path: YAML file, a mapping; plain data only, nothing in it is executed.
+        overrides: Texts `a.b.c=value`, the value in YAML; a list is replaced as a whole.
+
+    Raises:
+        Smirk3dError: The file cannot be read or is no YAML, or a key is unknown, given twice, missing, of a wrong
+            type or out of its range; the message names the key, and the file or the override.
+    """
+    try:
+        tree = _parse(Path(path).read_text(encoding="utf-8")) or {}
+        if not isinstance(tree, dict):
+            raise ValueError("it is no mapping of keys to values")
+    except (OSError, ValueError) as error:
+        reason = printable(getattr(error, "strerror", None) or str(error))
+        raise Smirk3dError(
+            f"{printable(path)}: cannot be read as YAML: {reason}; give a file like the shipped ones"
+        ) from error
+    given = {text.partition("=")[0]: text for text in overrides}
+    try:
+        for text in overrides:
+            _overlay(tree, text.partition("=")[0], text)
+        return _convert(TrainConfig, tree, "")
+    except _KeyFault as fault:
+        blamed = [text for key, text in given.items() if _on_one_branch(key, fault.key)]
+        where = f"override {printable(blamed[-1])}" if blamed else printable(path)
+        raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """Return the complete configuration, defaults included, as YAML that `load_config` reads back as an equal one."""
+    return yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False)
+
+
+class _KeyFault(ValueError):
+    """What is wrong with the value of one key."""
+
+    def __init__(self, key: str, fault: str) -> None:
+        super().__init__(f"{key or 'the configuration'} {fault}")
+        self.key = key
+
+
+_TYPE_NAMES = {float: "a finite number", int: "a whole number", str: "text", bool: "true or false", Path: "a path"}
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    """Make what a type hint asks for out of plain YAML data; raises `_KeyFault`."""
+    kind, args = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return _convert_record(hint, value, key)
+    if kind in (Union, UnionType):
+        if value is None and NoneType in args:
+            return None
+        return _convert(next(arg for arg in args if arg is not NoneType), value, key)
+    if kind is Literal:
+        if not any(value == arg and type(value) is type(arg) for arg in args):
+            raise _KeyFault(key, f"must be one of {', '.join(args)}, not {reprlib.repr(value)}")
+        return value
+    if kind is tuple:
+        return _convert_list(args, value, key)
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
+        return float(value)
+    if hint is Path and type(value) is str and value:
+        return Path(value)
+    if type(value) is not hint or (isinstance(value, float) and not math.isfinite(value)):
+        raise _KeyFault(key, f"must be {_TYPE_NAMES[hint]}, not {reprlib.repr(value)}")
+    return value
+
+
+def _convert_list(hints: tuple, value: Any, key: str) -> tuple:
+    """Convert the items of a list; `hints` are those of a tuple, (X, ...) or one for each item."""
+    count = None if hints[-1] is ... else len(hints)
+    if not isinstance(value, list) or count not in (None, len(value)):
+        wanted = "a list" if count is None else f"a list of {count}"
+        raise _KeyFault(key, f"must be {wanted}, not {reprlib.repr(value)}")
+    each = hints if count else hints[:1] * len(value)
+    return tuple(_convert(hint, item, f"{key}.{i}") for i, (hint, item) in enumerate(zip(each, value)))
+
+
+def _convert_record(record: Any, value: Any, key: str) -> Any:
+    if not isinstance(value, dict):
+        raise _KeyFault(key, f"must be a mapping of keys to values, not {reprlib.repr(value)}")
+    prefix = f"{key}." if key else ""
+    hints = get_type_hints(record)
+    for name in value:
+        if name not in hints:
+            raise _KeyFault(f"{prefix}{name}", f"is no key; the nearest one is {_nearest(prefix, name, hints)}")
+    for each in fields(record):
+        if each.name not in value and each.default is MISSING and each.default_factory is MISSING:
+            raise _KeyFault(prefix + each.name, "is missing; give it in the file or as an override")
+    members = {name: _convert(hints[name], item, prefix + name) for name, item in value.items()}
+    try:
+        return record(**members)
+    except ValueError as error:  # begins with the key, without the way to it
+        name, _, fault = str(error).partition(" ")
+        raise _KeyFault(prefix + name, fault) from error
+
+
+def _nearest(prefix: str, name: Any, siblings: Iterable[str]) -> str:
+    """Find the key that may have been meant: one of that very name elsewhere, else the one spelt most alike."""
+    known = [key for key in _keys(TrainConfig) if not prefix.startswith(f"{key}.")]
+    known += [prefix + sibling for sibling in siblings]
+    namesakes = [key for key in known if key.rpartition(".")[2] == name]
+    return difflib.get_close_matches(f"{prefix}{name}", namesakes or known, n=1, cutoff=0)[0]
+
+
+def _keys(record: Any, prefix: str = "") -> Iterator[str]:
+    """List all keys that a file can hold, groups included; those of list items stay out."""
+    for name, hint in get_type_hints(record).items():
+        yield prefix + name
+        group = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
+        if group is not None and get_origin(hint) is not tuple:
+            yield from _keys(group, f"{prefix}{name}.")
+
+
+def _overlay(tree: dict, key: str, text: str) -> None:
+    """Put the value of an override `key=value` into its place; raises `_KeyFault`."""
+    *groups, last = key.split(".")
+    if "=" not in text or not all((*groups, last)):
+        raise _KeyFault(text, "is no override; write it as a.b.c=value")
+    for depth, name in enumerate(groups, 1):
+        if tree.get(name) is None:
+            tree[name] = {}
+        tree = tree[name]
+        if not isinstance(tree, dict):
+            raise _KeyFault(".".join(groups[:depth]), "has no keys below it; give it as a whole")
+    try:
+        tree[last] = _parse(text.partition("=")[2])
+    except ValueError as error:
+        raise _KeyFault(key, f"is no YAML: {error}") from error
+
+
+def _on_one_branch(key: str, other: str) -> bool:
+    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only; unlike its base it refuses a key that is given twice, and reads 1e-3 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that `_Loader` would read as numbers."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+
+
+def _parse(text: str) -> Any:
+    """Read YAML; raises `ValueError` with one line of text."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"{error.problem} in line {line}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _plain(value: Any) -> Any:
+    """Make a record into dicts, lists and scalars."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

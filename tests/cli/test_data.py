@@ -1,0 +1,84 @@
+"""`smirk3d data`: flags, words and exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from smirk3d.cli.main import main
+from smirk3d.train.report import read_report
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "in" / "Eileen"
+    folder.mkdir(parents=True)
+    Image.fromarray(astronaut()).save(folder / "a.jpg")
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(folder / "grey.png")
+    return tmp_path / "in"
+
+
+def test_prepare_then_check(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    words = ["data", "prepare", str(photos), "--out", str(out), "--person", "folder", "--val-share", "0"]
+    assert main(words) == 0
+    text = capsys.readouterr().out.strip()
+    assert text == (
+        f"photos: 2 done; kept: 1 train, 0 val, in 1 shards; dropped: 1 no face found; report: {out / 'report.csv'}"
+    )
+    (kept,) = [row for row in read_report(out / "report.csv") if row.status == "kept"]
+    assert kept.person == "Eileen"
+    assert main(words) == 2  # the folder is taken
+    assert main([*words, "--resume"]) == 0
+    assert "0 done, 2 done before" in capsys.readouterr().out
+    assert main(["data", "check", str(out)]) == 0
+    assert capsys.readouterr().out == "train: faces 1, known persons 1, of unknown person 0\n"
+    shard = out / "train-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:2000])
+    assert main(["data", "check", str(out)]) == 1
+    assert "train-000000.tar: damaged after" in capsys.readouterr().err
+
+
+def test_an_unreadable_photo_is_exit_code_1(photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no")
+    words = ["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--min-face", "400"]
+    assert main(words) == 1
+    kinds = sorted(row.kind for row in read_report(tmp_path / "out" / "report.csv"))
+    assert kinds == ["no face found", "too small", "unreadable"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data", "prepare"],
+        ["data", "prepare", "empty", "--out", "o"],
+        ["data", "prepare", "a.jpg", "--out", "o", "--shard-size", "0"],
+        ["data", "prepare", "a.jpg", "--out", "o", "--val-share", "2"],
+        ["data", "prepare", "a.jpg", "--out", "o", "--min-face", "0"],
+        ["data", "prepare", "a.jpg", "--out", "o", "--faces", "some"],
+    ],
+)
+def test_wrong_usage(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(words) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_check_of_a_folder_without_shards(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", "check", str(tmp_path)]) == 1
+    assert "make them with smirk3d data prepare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["data"], ["data", "prepare"], ["data", "check"]])
+def test_help(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "usage: smirk3d" in text
+    if words[-1] == "prepare":
+        flags = ("--out", "--resume", "--shard-size", "--min-face", "--min-sharpness", "--person", "--val-share")
+        assert all(flag in text for flag in flags)

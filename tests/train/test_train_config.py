@@ -1,0 +1,414 @@
+"""Configuration: what the shipped files say, every key, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.networks.backbones import ARCHITECTURES
+from smirk3d.train.config import (
+    CycleConfig,
+    DataConfig,
+    EngineConfig,
+    LossWeights,
+    OptimizerConfig,
+    SourceConfig,
+    StageConfig,
+    TrainConfig,
+)
+from smirk3d.train.config_file import load_config, to_yaml
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+LEAST = (
+    "data: {sources: [{path: faces}]}\nstage: {name: core, trainable: [expression], losses: {landmark: 1}, steps: 5}\n"
+)
+# Every key, with a value that is not the one of LEAST.
+OTHER = {
+    "head": "flame.pkl",
+    "backbones.pose_backbone": "tf_efficientnet_lite0",
+    "backbones.shape_backbone": "tf_efficientnet_lite0",
+    "backbones.expression_backbone": "tf_efficientnet_lite0",
+    "init": "weights.safetensors",
+    "out_dir": "elsewhere",
+    "data.sources": "[{path: other, weight: 2, kind: shards}]",
+    "data.size": "128",
+    "data.crop_scale": "[1.1, 1.6]",
+    "data.batch_size": "8",
+    "data.workers": "2",
+    "data.seed": "7",
+    "augment.shift": "0.1",
+    "augment.scale": "0",
+    "augment.rotation_deg": "20",
+    "augment.mirror": "0",
+    "augment.colour": "0.1",
+    "augment.blur": "0.1",
+    "augment.noise": "0.1",
+    "masking.sample_share": "0.02",
+    "masking.noise_std": "0",
+    "masking.patch_px": "13",
+    "masking.drop_probability": "0",
+    "masking.cycle_drop_probability": "0",
+    "masking.dilation_px": "5",
+    "optimizer.lr": "1e-4",
+    "optimizer.encoder_lr_scale": "1",
+    "optimizer.generator_betas": "[0.9, 0.99]",
+    "optimizer.cosine_floor": "0.1",
+    "optimizer.cosine_samples": "1000",
+    "optimizer.clip_norm": "1",
+    "stage.name": "pretrain",
+    "stage.trainable": "[generator, pose]",
+    **{f"stage.losses.{name}": "3" for name in LossWeights.__dataclass_fields__},
+    "stage.steps": "6",
+    "stage.cycle": "{}",
+    "stage.cycle.copies": "2",
+    "stage.cycle.noise_share": "0.4",
+    "stage.cycle.noise_scale": "[1, 2]",
+    "stage.cycle.noise_limit": "3",
+    "stage.cycle.permute_scale": "[1, 2]",
+    "stage.cycle.template_scale": "[1, 2]",
+    "stage.cycle.extra_noise": "[0, 0]",
+    "stage.cycle.jaw_probability": "0.4",
+    "stage.cycle.jaw_noise_rad": "[0.1, 0, 0]",
+    "stage.cycle.jaw_opening_rad": "[0, 0.4]",
+    "stage.cycle.eyelid_change": "0.1",
+    "stage.cycle.losses.expression": "2",
+    "stage.cycle.losses.jaw": "2",
+    "stage.cycle.losses.eyelids": "2",
+    "stage.cycle.losses.shape": "2",
+    "engine.accelerator": "cuda",
+    "engine.devices": "2",
+    "engine.nodes": "2",
+    "engine.precision": "bf16-mixed",
+    "engine.save_every": "10",
+    "engine.keep_last": "1",
+    "engine.preview_every": "0",
+    "seed": "3",
+}
+
+
+@pytest.fixture
+def least(tmp_path: Path) -> Path:
+    path = tmp_path / "least.yaml"
+    path.write_text(LEAST, encoding="utf-8")
+    return path
+
+
+def leaf_keys(record: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, hint in get_type_hints(record).items():
+        group = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
+        keys += [prefix + name] if group in (None, SourceConfig) else leaf_keys(group, f"{prefix}{name}.")
+    return keys
+
+
+def value_at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = getattr(config, name, None)
+    return config
+
+
+def message(path: Path, *overrides: str) -> str:
+    with pytest.raises(Smirk3dError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_key_is_in_the_table() -> None:
+    assert {*leaf_keys(TrainConfig), "stage.cycle"} == set(OTHER)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_can_be_set(key: str, least: Path) -> None:
+    before, after = load_config(least), load_config(least, [f"{key}={OTHER[key]}"])
+    assert value_at(after, key) != value_at(before, key)
+    text = yaml.safe_load(to_yaml(after))
+    for name in key.split("."):
+        text = text[name]
+    assert text != value_at(before, key)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_complete_yaml_loads_back_equal(key: str, least: Path, tmp_path: Path) -> None:
+    config = load_config(least, [f"{key}={OTHER[key]}"])
+    (tmp_path / "complete.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(tmp_path / "complete.yaml") == config
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    head=st.text(min_size=1),
+    lr=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_value_survives_yaml(head: str, lr: float, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("any") / "config.yaml"
+    path.write_text(LEAST, encoding="utf-8")
+    least = load_config(path)
+    config = replace(least, head=head, seed=seed, optimizer=OptimizerConfig(lr=lr))
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1e5", "12", "yes", "null", "a: b", "2001-01-01", " x", "#"])
+def test_texts_that_look_like_something_else_survive_yaml(text: str, least: Path) -> None:
+    config = replace(load_config(least), head=text)
+    least.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(least) == config
+
+
+def test_values_have_the_types_of_the_records(least: Path) -> None:
+    config = load_config(least, ["optimizer.lr=1", "data.crop_scale=[1, 2]", "init=a/b.pt", "augment.shift=1e-2"])
+    assert type(config.optimizer.lr) is float and config.augment.shift == 0.01
+    assert config.data.crop_scale == (1.0, 2.0) and type(config.data.crop_scale[0]) is float
+    assert config.init == Path("a/b.pt") and load_config(least, ["init="]).init is None
+    assert config.data.sources == (SourceConfig(Path("faces")),)
+    assert hash(config) == hash(replace(config))  # frozen through and through
+
+
+def test_the_later_override_counts_and_lies_over_the_file(least: Path) -> None:
+    assert load_config(least, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
+    assert load_config(least, ["stage.steps=9"]).stage == replace(load_config(least).stage, steps=9)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_files_load_and_hold_only_differences(path: Path, least: Path) -> None:
+    config = load_config(path)
+    defaults = load_config(least)
+    for key, value in dict(_scalars(yaml.safe_load(path.read_text(encoding="utf-8")))).items():
+        if not key.startswith(("data.sources", "stage.")):
+            assert value_at(defaults, key) != value, f"{key} is the default"
+    assert {value_at(config.backbones, each.name) for each in fields(config.backbones)} <= set(ARCHITECTURES)
+
+
+def _scalars(tree: Any, key: str = ""):
+    for name, item in tree.items():
+        yield from _scalars(item, f"{key}{name}.") if isinstance(item, dict) else [(f"{key}{name}", item)]
+
+
+def test_the_shipped_files_are_known() -> None:
+    assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == ["core.yaml", "pretrain.yaml", "smoke.yaml"]
+
+
+def test_pretraining_is_stage_1_of_the_method() -> None:
+    config = load_config(CONFIGS / "pretrain.yaml")
+    assert config.stage.name == "pretrain" and config.stage.cycle is None
+    assert config.stage.trainable == ("pose", "shape", "expression")
+    assert config.stage.losses == LossWeights(landmark=100, identity=10, expression=1e-2)
+    assert config.optimizer == OptimizerConfig(lr=2e-4)
+    assert load_config(CONFIGS / "core.yaml").data == config.data
+
+
+def test_core_is_stage_2_of_the_method() -> None:
+    config = load_config(CONFIGS / "core.yaml")
+    assert config.stage.name == "core" and config.stage.trainable == ("expression", "generator")
+    assert config.stage.losses == LossWeights(
+        landmark=100, photo=10, perceptual=10, emotion=1, expression=1e-3, jaw=1e-2
+    )
+    optimizer, data, augment = config.optimizer, config.data, config.augment
+    assert (optimizer.lr, optimizer.encoder_lr_scale, optimizer.generator_betas) == (1e-3, 0.25, (0.5, 0.999))
+    assert (optimizer.cosine_floor, optimizer.cosine_samples, optimizer.clip_norm) == (0.01, 50_000, 0.1)
+    assert (data.size, data.batch_size, data.crop_scale) == (224, 32, (1.2, 1.8))
+    assert (augment.shift, augment.scale, augment.rotation_deg) == (0.05, 0.1, 10)
+    assert config.masking.sample_count(data.size) == 501
+
+
+def test_the_cycle_path_has_the_numbers_of_the_method() -> None:
+    cycle = load_config(CONFIGS / "core.yaml").stage.cycle
+    assert cycle is not None
+    assert (cycle.noise_share, cycle.noise_scale, cycle.noise_limit) == (0.5, (1, 3), 4)
+    assert cycle.permute_scale == cycle.template_scale == (0.25, 1.5) and cycle.extra_noise == (0, 0.2)
+    assert (cycle.jaw_probability, cycle.jaw_noise_rad, cycle.jaw_opening_rad) == (0.5, (0.2, 0.02, 0.02), (0, 0.5))
+    assert cycle.eyelid_change == 0.25
+    assert (cycle.losses.expression, cycle.losses.jaw, cycle.losses.eyelids, cycle.losses.shape) == (1, 10, 10, 1)
+
+
+def test_smoke_is_tiny_and_walks_through_everything() -> None:
+    config = load_config(CONFIGS / "smoke.yaml")
+    assert config.stage.steps * config.data.batch_size * config.data.size**2 < 4 * 224**2
+    assert config.stage.cycle is not None and config.engine.accelerator == "cpu"
+    assert config.engine.save_every * config.engine.keep_last < config.stage.steps
+    assert 0 < config.engine.preview_every <= config.stage.steps
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("optimizer.learning_rate", "optimizer.lr"),
+        ("lr", "optimizer.lr"),
+        ("stage.lr", "optimizer.lr"),
+        ("stage.losses.landmarks", "stage.losses.landmark"),
+        ("optimiser.lr", "optimizer"),
+        ("data.sise", "data.size"),
+    ],
+)
+def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, least: Path) -> None:
+    found = message(least, f"{key}=1")
+    assert found.startswith(f"override {key}=1: {key.partition('.')[0]}") and found.endswith(
+        f"nearest one is {nearest}"
+    )
+    tree: dict[str, Any] = yaml.safe_load(LEAST)
+    *groups, last = key.split(".")
+    inner = tree
+    for name in groups:
+        inner = inner.setdefault(name, {})
+    inner[last] = 1
+    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    found = message(least)
+    assert found.startswith(f"{least}: ") and found.endswith(f"nearest one is {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.batch_size=true", "data.batch_size must be a whole number, not True"),
+        ("data.batch_size=2.0", "data.batch_size must be a whole number, not 2.0"),
+        ("optimizer.lr=fast", "optimizer.lr must be a finite number, not 'fast'"),
+        ("optimizer.lr=false", "optimizer.lr must be a finite number, not False"),
+        ("optimizer.lr=.nan", "optimizer.lr must be a finite number, not nan"),
+        ("optimizer.lr=1" + "0" * 400, "optimizer.lr must be a finite number"),
+        ("head=3", "head must be text, not 3"),
+        ("out_dir=", "out_dir must be a path, not None"),
+        ("out_dir=''", "out_dir must be a path, not ''"),
+        ("data=3", "data must be a mapping of keys to values, not 3"),
+        ("data.crop_scale=1.5", "data.crop_scale must be a list of 2, not 1.5"),
+        ("data.crop_scale=[1, 2, 3]", "data.crop_scale must be a list of 2, not [1, 2, 3]"),
+        ("data.crop_scale=[1, x]", "data.crop_scale.1 must be a finite number, not 'x'"),
+        ("data.sources=faces", "data.sources must be a list, not 'faces'"),
+        ("data.sources=[{kind: folder}]", "data.sources.0.path is missing"),
+        ("data.sources=[{path: a, kind: tar}]", "data.sources.0.kind must be one of folder, shards, not 'tar'"),
+        ("data.sources.0.path=a", "data.sources has no keys below it; give it as a whole"),
+        ("stage.trainable=[nose]", "stage.trainable.0 must be one of pose, shape, expression, generator, not 'nose'"),
+        ("stage.cycle=true", "stage.cycle must be a mapping"),
+    ],
+)
+def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None:
+    found = message(least, override)
+    assert found.startswith("override ") and fault in found
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.sources=[]", "data.sources must be a list of at least one source, not []"),
+        ("data.sources=[{path: a, weight: 0}]", "data.sources.0.weight must be above 0, not 0.0"),
+        ("data.size=100", "data.size must be a positive multiple of 32, not 100"),
+        ("data.crop_scale=[2, 1]", "data.crop_scale must be two rising numbers in [0.1, 10], not [2.0, 1.0]"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, not 0"),
+        ("data.workers=-1", "data.workers must be at least 0, not -1"),
+        ("data.seed=-1", "data.seed must be in"),
+        ("augment.mirror=1.5", "augment.mirror must be in [0, 1], not 1.5"),
+        ("augment.scale=1", "augment.scale must be in [0, 0.9], not 1.0"),
+        ("augment.rotation_deg=181", "augment.rotation_deg must be in"),
+        ("masking.patch_px=2", "masking.patch_px must be odd"),
+        ("optimizer.lr=0", "optimizer.lr must be above 0"),
+        ("optimizer.generator_betas=[0, 1]", "optimizer.generator_betas must be in [0, 1)"),
+        ("optimizer.cosine_floor=2", "optimizer.cosine_floor must be in"),
+        ("optimizer.cosine_samples=0", "optimizer.cosine_samples must be at least 1"),
+        ("stage.losses.photo=-1", "stage.losses.photo must be at least 0, not -1.0"),
+        ("stage.losses.landmark=0", "stage.losses must be weights of which one is above 0"),
+        ("stage.trainable=[]", "stage.trainable must be a list of different networks"),
+        ("stage.trainable=[pose, pose]", "stage.trainable must be a list of different networks"),
+        ("stage.steps=0", "stage.steps must be at least 1"),
+        ("stage.cycle.copies=0", "stage.cycle.copies must be at least 1"),
+        ("stage.cycle.noise_share=2", "stage.cycle.noise_share must be in"),
+        ("stage.cycle.noise_limit=0", "stage.cycle.noise_limit must be above 0"),
+        ("stage.cycle.noise_scale=[3, 1]", "stage.cycle.noise_scale must be two rising numbers"),
+        ("stage.cycle.jaw_noise_rad=[-1, 0, 0]", "stage.cycle.jaw_noise_rad must be in"),
+        ("stage.cycle.jaw_opening_rad=[0, 4]", "stage.cycle.jaw_opening_rad must be two rising"),
+        ("stage.cycle.losses.jaw=-1", "stage.cycle.losses.jaw must be at least 0"),
+        ("engine.save_every=0", "engine.save_every must be at least 1"),
+        ("engine.preview_every=-1", "engine.preview_every must be at least 0"),
+        ("head=''", "head must be open or a path"),
+        ("seed=4294967296", "seed must be in"),
+    ],
+)
+def test_values_out_of_range_are_refused(override: str, fault: str, least: Path) -> None:
+    found = message(least, override)
+    assert found.startswith("override ") and fault in found
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stage.trainable=[generator]"],
+        ["stage.losses.photo=1"],
+        ["stage.losses.perceptual=1"],
+        ["stage.losses.emotion=1"],
+        ["stage.cycle={}"],
+    ],
+)
+def test_pretraining_draws_no_photos(overrides: list[str], least: Path) -> None:
+    assert load_config(least, overrides).stage.name == "core"
+    assert "in the stage pretrain" in message(least, *overrides, "stage.name=pretrain")
+
+
+@pytest.mark.parametrize("key", ["data", "stage", "data.sources", "stage.name", "stage.losses", "stage.steps"])
+def test_missing_keys_are_named(key: str, least: Path) -> None:
+    tree = yaml.safe_load(LEAST)
+    *groups, last = key.split(".")
+    del (tree[groups[0]] if groups else tree)[last]
+    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    assert message(least) == f"{least}: {key} is missing; give it in the file or as an override"
+
+
+def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("# nothing\n", encoding="utf-8")
+    assert f"{path}: data is missing" in message(path)
+    stage = "stage={name: core, trainable: [pose], losses: {landmark: 1}, steps: 5}"
+    config = load_config(path, ["data.sources=[{path: a}]", stage])
+    assert config.data == DataConfig((SourceConfig(Path("a")),))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (LEAST + "seed: 1\nhead: open\nseed: 2\n", "key seed is given twice in line 5"),
+        ("data: {size: 224, size: 224}\n", "key size is given twice in line 1"),
+        ("- 1\n", "it is no mapping"),
+        ("a: [\n", "in line 2"),
+        ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        ("a: \x07\n", "special characters"),
+        ("[" * 700, "recursion"),
+    ],
+)
+def test_files_that_are_no_clean_yaml_are_refused(text: str, fault: str, least: Path) -> None:
+    least.write_text(text, encoding="utf-8")
+    found = message(least)
+    assert found.startswith(f"{least}: cannot be read as YAML: ") and fault in found
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in message(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as YAML" in message(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "data..size=1", ".seed=1"])
+def test_overrides_of_another_form_are_refused(override: str, least: Path) -> None:
+    assert "is no override; write it as a.b.c=value" in message(least, override)
+
+
+def test_override_of_broken_yaml_is_refused(least: Path) -> None:
+    assert message(least, "seed=[").startswith("override seed=[: seed is no YAML: ")
+    assert "key a is given twice" in message(least, "data={a: 1, a: 2}")
+
+
+def test_records_check_themselves_without_a_file() -> None:
+    with pytest.raises(ValueError, match="size must be"):
+        DataConfig((SourceConfig(Path("a")),), size=float("nan"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="copies must be"):
+        CycleConfig(copies=0)
+    with pytest.raises(ValueError, match="devices must be"):
+        EngineConfig(devices=0)
+    with pytest.raises(ValueError, match=r"losses\.photo must be 0"):
+        StageConfig("pretrain", ("pose",), LossWeights(photo=1), steps=1)
+    assert LossWeights(jaw=2, photo=1).in_use() == {"photo": 1, "jaw": 2}
