@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 N_RESIDUAL_BLOCKS = 5
 SIZE_STEP_PX = 16  # four halvings
-MOST_WIDTH = 512  # features of the first level; the released network has 32
+RELEASED_WIDTH, MOST_WIDTH = 32, 512  # features of the first level
 
 
 class NeuralRenderer(nn.Module):
@@ -31,7 +31,7 @@ class NeuralRenderer(nn.Module):
 
     is_folded = False
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = RELEASED_WIDTH) -> None:
         super().__init__()
         self.encoder1 = _block(6, width, "enc1")
         self.pool1 = nn.MaxPool2d(2)
@@ -96,11 +96,7 @@ class NeuralRenderer(nn.Module):
         """
         file = read_networks(path)
         first = file.part(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
-        # A width that no sane file has would be an attempt to fill the memory; the strict reading then refuses it.
-        if first is not None and first.ndim == 4 and 1 <= len(first) <= MOST_WIDTH:
-            network = cls(len(first))
-        else:
-            network = cls()
+        network = cls(_width(first))
         file.load_into(network, NEURAL_RENDERER)
         return network.eval()
 
@@ -115,6 +111,16 @@ class NeuralRenderer(nn.Module):
         from smirk3d.pipeline.resynthesis import resynthesise  # the pipeline lies above; this is a shortcut into it
 
         return resynthesise(self, face, image, seed=seed)
+
+
+def _width(first: Tensor | None) -> int:
+    """Return the width of a network with these first weights.
+
+    For weights that no network of a sane width has, it is the released one's: the strict reading then refuses them,
+    and no memory is filled with what they promise.
+    """
+    plausible = first is not None and first.ndim == 4 and 1 <= len(first) <= MOST_WIDTH
+    return len(first) if first is not None and plausible else RELEASED_WIDTH
 
 
 def _block(n_in: int, n_out: int, name: str) -> nn.Sequential:
