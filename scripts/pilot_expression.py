@@ -1,7 +1,7 @@
 """Train one small expression network on rendered heads, and tell what it has learned.
 
-    python scripts/pilot_expression.py --out /tmp/pilot --count 12000 --size 112 --steps 1200
-    python scripts/pilot_expression.py --out /tmp/pilot --evaluate-only --real ../shared/data/faces
+    python scripts/pilot_expression.py --out out/pilot --count 12000 --size 112 --steps 1200
+    python scripts/pilot_expression.py --out out/pilot --evaluate-only --real ../shared/data/faces
 
 An EfficientNet-Lite0 with ImageNet's weights learns the 52 ARKit weights by regression. Run again with the same
 arguments it goes on where it stopped, and ends with the same numbers as in one go. The held-out pictures show other
