@@ -18,7 +18,8 @@ _OPTIONAL = {
     "pyarrow": ("features as .parquet", "pip install 'smirk3d[tables]'"),
     "pytorch3d": ("another rasteriser", "see pytorch3d.org"),
     "timm": ("other backbones", "pip install timm"),
-    "onnxruntime": ("running exported networks", "pip install onnxruntime"),
+    "onnxruntime": ("a fast encoder: --engine onnx", "pip install 'smirk3d[onnx]'"),
+    "kornia": ("augmentation of training data", "pip install 'smirk3d[train]'"),
 }
 
 
