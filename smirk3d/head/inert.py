@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -53,7 +54,7 @@ class Chumpy(Inert):
             self.state.update(part or {})
 
 
-class Sparse(Inert):
+class Sparse(Inert, ABC):
     """A matrix of scipy.sparse. `state`: its attributes."""
 
     __slots__ = ("state",)
@@ -88,9 +89,9 @@ class Sparse(Inert):
         np.add.at(matrix, (rows, columns), values)
         return matrix
 
+    @abstractmethod
     def _indices(self) -> tuple[object, object]:
         """Return the row and the column of every stored value."""
-        raise NotImplementedError
 
 
 class SparseColumns(Sparse):

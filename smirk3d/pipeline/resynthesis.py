@@ -23,10 +23,9 @@ from smirk3d.masking import (
     sampling_weights,
 )
 from smirk3d.pipeline.crop import Crop
-from smirk3d.render.fragments import interpolate_covered, to_image
 from smirk3d.render.rasterize import rasterize
-from smirk3d.render.renderer import ALBEDO
-from smirk3d.render.shading import shade, vertex_normals
+from smirk3d.render.renderer import shade_fragments
+from smirk3d.render.shading import vertex_normals
 
 CROP_SCALE = 1.4
 """Side of the crop over the size of the face; METHOD section 7."""
@@ -109,8 +108,7 @@ def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
         w = torch.from_numpy(face.camera.depth(face.vertices)).float()[None]
     fragments = rasterize(vertices_ndc, faces, crop.size, w=w)
     turned = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
-    pixel, normals = interpolate_covered(fragments, vertex_normals(turned, faces), faces)
-    grey = to_image(fragments, pixel, ALBEDO * shade(normals)[:, None]).movedim(-1, 1)
+    grey = shade_fragments(fragments, vertex_normals(turned, faces), faces)[:, 3:]
     view = MeshView(vertices_ndc, fragments.depth[:, None])
     return _CropMesh(grey.expand(-1, 3, -1, -1), fragments.mask[:, None], view)
 

@@ -105,9 +105,7 @@ class Renderer:
     def _shade(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
         """Fragments and (B,4,H,W), interpolated normals and grey, for projected vertices and normals (B,V,3)."""
         fragments = rasterize(projected, faces, self.size, backend=self.backend)
-        pixel, seen = interpolate_covered(fragments, normals, faces)
-        grey = ALBEDO * shade(seen, METHOD_LIGHTS)
-        return fragments, to_image(fragments, pixel, torch.cat([seen, grey[:, None]], dim=-1)).movedim(-1, 1)
+        return fragments, shade_fragments(fragments, normals, faces)
 
     def _shade_fused(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
         """The same by one kernel."""
@@ -116,3 +114,18 @@ class Renderer:
         lights = METHOD_LIGHTS
         radiance = ALBEDO / len(lights.intensity) * lights.intensity[:, None] * lights.directions
         return shade_warp(projected, faces, (self.size, self.size), normals, radiance.to(projected.device))
+
+
+def shade_fragments(fragments: Fragments, normals: Tensor, faces: Tensor) -> Tensor:
+    """Light a rasterised surface as the released networks were trained to see it.
+
+    Args:
+        fragments: The visible surface, B images.
+        normals: (B,V,3) float, taken as they are. faces: (F,3) int, the rasterised faces.
+
+    Returns:
+        (B,4,H,W) float: interpolated normals, not made unit, and grey in [0,1]; 0 in the background.
+    """
+    pixel, seen = interpolate_covered(fragments, normals, faces)
+    grey = ALBEDO * shade(seen, METHOD_LIGHTS)
+    return to_image(fragments, pixel, torch.cat([seen, grey[:, None]], dim=-1)).movedim(-1, 1)
