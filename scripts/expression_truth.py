@@ -3,7 +3,8 @@
     python scripts/expression_truth.py --count 300 --seed 7
 
 Draws random people, expressions, looks, lights, backgrounds, poses and cameras (`smirk3d.render.samples`), and
-compares with the truth: (a) MediaPipe's own scores, (b) the fit without them, (c) the fit with them, the default.
+compares with the truth: (a) MediaPipe's own scores, (b) the fit without them, (c) the fit with them. The pictures are
+kept in the user's cache. `smirk3d evaluate CHECKPOINT --only truth` measures networks on the same pictures.
 `--out DIR` writes a contact sheet of the first pictures.
 """
 
@@ -13,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
-from rich.progress import track
 
 from smirk3d import Reconstructor
+from smirk3d.evaluation.truth import compare_with_truth
+from smirk3d.evaluation.truth_set import TruthSet, truth_set
+from smirk3d.face import Face
 from smirk3d.geometry.euler import angles_from_rotation
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
-from smirk3d.pipeline.images import Photo
+from smirk3d.pipeline.progress import progress
 from smirk3d.pipeline.reconstruct import Prepared
-from smirk3d.render.portrait import PortraitPainter
-from smirk3d.render.samples import KIND_SHARES, Sample, random_sample
+
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -41,86 +43,62 @@ class Options:
     out: Path | None = None
 
 
-def pairs() -> list[tuple[int, int]]:
-    """Return (left, right) indices of the actions that have two sides, gaze aside."""
-    return [
-        (k, ARKIT_MIRROR[k])
-        for k, name in enumerate(ARKIT_NAMES)
-        if name.endswith("Left") and name not in GAZE_NAMES and ARKIT_MIRROR[k] != k
-    ]
-
-
-def correlation(guess: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the correlation (52,) of each action over the pictures; 0 where the guess never changes."""
-    a, b = guess - guess.mean(0), truth - truth.mean(0)
-    return (a * b).sum(0) / np.maximum(np.sqrt((a**2).sum(0) * (b**2).sum(0)), 1e-9)
-
-
-def report(title: str, guess: np.ndarray, truth: np.ndarray, kinds: np.ndarray, actions: bool) -> None:
+def report(title: str, guess: np.ndarray, pictures: TruthSet, actions: bool) -> None:
     """Print the figures of one method."""
-    each = correlation(guess, truth)
-    left, right = (np.array(side) for side in zip(*pairs()))
-    d_truth, d_guess = truth[:, left] - truth[:, right], guess[:, left] - guess[:, right]
-    smile = next(k for k, i in enumerate(left) if ARKIT_NAMES[i] == "mouthSmileLeft")
-    gain = (d_truth * d_guess).sum() / (d_truth**2).sum()
-    smile_gain = (d_truth[:, smile] * d_guess[:, smile]).sum() / (d_truth[:, smile] ** 2).sum()
-    calm = guess[kinds == "neutral"]
+    found = compare_with_truth(guess, pictures.expression, pictures.kind)
     print(
-        f"{title}: mean correlation {each.mean():.3f}, mean error {np.abs(guess - truth).mean():.4f}, "
-        f"asymmetry gain {gain:.2f} (smile {smile_gain:.2f}), neutral faces mean {calm.mean():.4f}, "
-        f"strongest {calm.max(1).mean():.3f}"
+        f"{title}: mean correlation {np.nanmean(found.correlation):.3f}, mean error {found.error.mean():.4f}, "
+        f"asymmetry gain {found.gain:.2f} (smile {found.smile_gain:.2f}), neutral faces mean "
+        f"{found.neutral_mean:.4f}, strongest {found.neutral_strongest:.3f}"
     )
     if actions:
-        error = np.abs(guess - truth).mean(0)
-        for k, name in enumerate(ARKIT_NAMES):
-            print(f"    {name:20s} correlation {each[k]:5.2f}  error {error[k]:.3f}")
+        for name, correlation, error in zip(ARKIT_NAMES, found.correlation, found.error):
+            print(f"    {name:20s} correlation {correlation:5.2f}  error {error:.3f}")
+
+
+def solve(reconstructor: Reconstructor, pictures: TruthSet) -> list[Face]:
+    """Fit a head to each picture."""
+    faces = []
+    for start in range(0, len(pictures), BATCH):
+        sightings = pictures.sightings(start, min(start + BATCH, len(pictures)))
+        faces += [found[0] for found in reconstructor.solve([Prepared(photo, (seen,)) for photo, seen in sightings])]
+    return faces
 
 
 def main(options: Options) -> None:
     """Draw, detect, fit, compare."""
-    generator = torch.Generator().manual_seed(options.seed)
-    kinds = [kind for kind, share in KIND_SHARES for _ in range(share)]
-    painter = PortraitPainter(load_head())
-    samples: list[Sample] = []
-    prepared: list[Prepared] = []
-    missed = 0
-    with Reconstructor(focal=options.focal, max_faces=1) as with_scores:  # type: ignore[arg-type]
-        for index in track(range(options.count), description="pictures"):
-            sample = random_sample(painter, kinds[index % len(kinds)], options.size, generator)
-            pixels = (sample.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            found = with_scores.detect(pixels)
-            missed += not found
-            if found:
-                samples.append(sample)
-                prepared.append(Prepared(Photo(pixels, None, 1.0, ()), (found[0],)))
-        faces = [found[0] for found in with_scores.solve(prepared)]
-    with Reconstructor(focal=options.focal, max_faces=1, use_scores=False) as without:  # type: ignore[arg-type]
-        plain = [found[0] for found in without.solve(prepared)]
-    truth = np.stack([sample.expression.numpy() for sample in samples])
-    kind = np.array([sample.kind for sample in samples])
-    print(f"{len(samples)} pictures, {missed} without a face found")
-    scores = np.stack([item.detections[0].blendshape_scores for item in prepared])
-    report("(a) MediaPipe's scores", scores, truth, kind, options.actions)
-    report("(b) fit without scores", np.stack([f.expression for f in plain]), truth, kind, options.actions)
-    report("(c) fit with scores   ", np.stack([f.expression for f in faces]), truth, kind, options.actions)
-    turn = [np.degrees(np.arccos(np.clip((np.trace(f.rotation @ s.rotmat.numpy().T) - 1) / 2, -1, 1)))
-            for f, s in zip(faces, samples)]  # fmt: skip
-    yaw = [abs(angles_from_rotation(f.rotation)[0] - angles_from_rotation(s.rotmat.numpy())[0])
-           for f, s in zip(faces, samples)]  # fmt: skip
-    print(f"rotation off by {np.mean(turn):.2f}° on average, yaw by {np.mean(yaw):.2f}°; ", end="")
-    print(f"residual {np.mean([f.residual_percent for f in faces]):.2f} %")
+    with Reconstructor(method="fit", focal=options.focal, max_faces=1) as with_scores:  # type: ignore[arg-type]
+        with progress(options.count) as display:
+            chosen = {"count": options.count, "seed": options.seed, "size": options.size}
+            pictures = truth_set(load_head(), with_scores.detect, display, **chosen)
+        faces = solve(with_scores, pictures)
+    plain_fit = {"focal": options.focal, "max_faces": 1, "use_scores": False}
+    with Reconstructor(method="fit", **plain_fit) as without:  # type: ignore[arg-type]
+        plain = solve(without, pictures)
+    print(f"{len(pictures)} pictures, {pictures.missed} without a face found")
+    report("(a) MediaPipe's scores", pictures.scores, pictures, options.actions)
+    report("(b) fit without scores", np.stack([face.expression for face in plain]), pictures, options.actions)
+    report("(c) fit with scores   ", np.stack([face.expression for face in faces]), pictures, options.actions)
+    turns = [face.rotation @ truth.T for face, truth in zip(faces, pictures.rotmat)]
+    angle = np.degrees([np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)) for turn in turns])
+    yaw = [
+        abs(angles_from_rotation(face.rotation)[0] - angles_from_rotation(truth)[0])
+        for face, truth in zip(faces, pictures.rotmat)
+    ]
+    print(f"rotation off by {np.mean(angle):.2f}° on average, yaw by {np.mean(yaw):.2f}°; ", end="")
+    print(f"residual {np.mean([face.residual_percent for face in faces]):.2f} %")
     if options.out:
-        save_sheet(options.out, samples)
+        save_sheet(options.out, pictures)
 
 
-def save_sheet(folder: Path, samples: list[Sample]) -> None:
+def save_sheet(folder: Path, pictures: TruthSet) -> None:
     """Write the first 36 pictures as one."""
     from smirk3d.viz.overlay import save_png
     from smirk3d.viz.sheet import contact_sheet
 
-    images = [(s.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for s in samples[:36]]
     folder.mkdir(parents=True, exist_ok=True)
-    save_png(folder / "truth_set.png", contact_sheet(images, [s.kind for s in samples[:36]], columns=9))
+    sheet = contact_sheet(list(pictures.pixels[:36]), [str(kind) for kind in pictures.kind[:36]], columns=9)
+    save_png(folder / "truth_set.png", sheet)
 
 
 if __name__ == "__main__":

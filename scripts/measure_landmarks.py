@@ -18,8 +18,8 @@ import numpy as np
 import tyro
 
 from smirk3d import Reconstructor
+from smirk3d.evaluation.landmarks import error_figures, landmark_error_percent
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS, SKIN_COUNT
 from smirk3d.pipeline.detect import Detection
 from smirk3d.pipeline.images import Photo
 from smirk3d.pipeline.reconstruct import Prepared
@@ -67,21 +67,17 @@ def main(options: Options) -> None:
     """Fit everything and print the figures."""
     keys, emotions, prepared = read(options.folder, options.split)
     fit = {"focal": options.focal, "use_scores": options.scores}
-    with Reconstructor(options.head, **fit) as reconstructor:  # type: ignore[arg-type]
+    with Reconstructor(options.head, "fit", **fit) as reconstructor:  # type: ignore[arg-type]
         faces = []
         for start in range(0, len(prepared), BATCH):
             faces += [found[0] for found in reconstructor.solve(prepared[start : start + BATCH])]
-    error = []
-    for face, item in zip(faces, prepared):
-        given = item.detections[0].landmarks_px
-        distance = np.linalg.norm(face.landmarks("mediapipe")[:SKIN_COUNT] - given[:SKIN_COUNT], axis=1)
-        corners = given[list(OUTER_EYE_CORNERS)]
-        error.append(100 * distance.mean() / np.linalg.norm(corners[0] - corners[1]))
-    error = np.array(error)
+    given = np.stack([item.detections[0].landmarks_px for item in prepared])
+    error = landmark_error_percent(np.stack([face.landmarks("mediapipe") for face in faces]), given)
+    figures = error_figures(error)
     shape = np.abs(np.stack([face.shape for face in faces]))
     weights = np.stack([list(face.arkit.values()) for face in faces])
-    print(f"{len(faces)} faces: mean error {error.mean():.3f} %, median {np.median(error):.3f} %, ", end="")
-    print(f"95th percentile {np.quantile(error, 0.95):.2f} %")
+    print(f"{len(faces)} faces: mean error {figures['mean_percent']:.3f} %, ", end="")
+    print(f"median {figures['median_percent']:.3f} %, 95th percentile {figures['p95_percent']:.2f} %")
     print(
         f"mean |shape| {shape.mean():.3f}, largest mean of a face {shape.mean(1).max():.2f}, largest {shape.max():.2f}"
     )

@@ -21,7 +21,7 @@ from PIL import Image
 from rich.progress import track
 
 from smirk3d import Reconstructor
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.evaluation.mirror import mirror_result
 from smirk3d.pipeline.images import iter_inputs, read_image
 
 
@@ -48,16 +48,16 @@ def read_photos(source: Path) -> Iterator[np.ndarray]:
 
 def main(options: Options) -> None:
     """Compare and print."""
-    difference = []
+    weights = []
     with Reconstructor(max_faces=1) as reconstructor:
         for _, pixels in zip(track(range(options.count), description="photos"), read_photos(options.photos)):
-            mirrored = np.ascontiguousarray(pixels[:, ::-1])
-            if reconstructor.detect(pixels) and reconstructor.detect(mirrored):
-                own, other = (reconstructor(each)[0].expression for each in (pixels, mirrored))
-                difference.append(np.abs(own - other[list(ARKIT_MIRROR)]))
-    each = np.stack(difference).mean(0)
-    print(f"{len(difference)} photos: mean difference {each.mean():.4f}")
-    print("largest:", ", ".join(f"{ARKIT_NAMES[k]} {each[k]:.3f}" for k in np.argsort(-each)[:6]))
+            both = (pixels, np.ascontiguousarray(pixels[:, ::-1]))
+            if all(reconstructor.detect(each) for each in both):
+                weights.append([reconstructor(each)[0].expression for each in both])
+    own, other = np.array(weights).swapaxes(0, 1)
+    found = mirror_result("auto", own, other)
+    print(f"{found.faces} photos: mean difference {found.figures['mean_difference']:.4f}")
+    print("largest:", found.worst_actions())
 
 
 if __name__ == "__main__":

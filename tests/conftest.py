@@ -49,7 +49,7 @@ def flame_head(flame_file: Path) -> HeadModel:
 @pytest.fixture(scope="session")
 def flame_face(flame_head: HeadModel) -> Face:
     """The astronaut's face on `flame_head`."""
-    with Reconstructor(flame_head) as reconstructor:
+    with Reconstructor(flame_head, "fit") as reconstructor:
         return reconstructor(astronaut())[0]
 
 

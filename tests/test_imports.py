@@ -25,6 +25,7 @@ LAYERS = (
     {"export", "viz", "fer"},
     {"pipeline"},
     {"train"},
+    {"evaluation"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

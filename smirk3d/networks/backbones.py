@@ -7,7 +7,7 @@ squeeze-and-excitation and with ReLU; Tan and Le, "EfficientNet" (2019), in its 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch.nn.functional as F
@@ -93,6 +93,11 @@ ARCHITECTURES = {
         stem=32, stages=_LITE0_STAGES, head=0, activation=nn.ReLU6, same_padding=True, bn_eps=1e-3
     ),
 }
+
+
+ARCHITECTURES["tf_efficientnet_lite0_stride16"] = replace(
+    ARCHITECTURES["tf_efficientnet_lite0"], stages=_LITE0_STAGES[:5]
+)
 
 
 class Backbone(nn.Module):

@@ -11,9 +11,9 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.spec import Param, ParamSpec
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class EncoderLayout:
 
     Attributes:
         spec: Parameters that it emits.
-        backbones: Names of the backbones, by field of `EncoderConfig`.
+        backbones: Names of the backbones and what else there is to say, by field of `EncoderConfig`.
+        expression_std: (52,) standard deviation of the error of each ARKit weight that is read off the emitted
+            expression, measured on faces that the encoder has not learned; None where nobody has.
     """
 
     spec: ParamSpec
-    backbones: Mapping[str, str]
+    backbones: Mapping[str, Any]
+    expression_std: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,16 @@ def read_networks(path: str | os.PathLike[str]) -> NetworkFile:
     Raises:
         Smirk3dError: The file is missing, damaged, of another kind, or a pickle of more than tensors.
     """
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        reason = printable(error.strerror or str(error))
-        raise Smirk3dError(f"{printable(path)}: {reason}; give the path of a checkpoint") from error
-    # safetensors starts with the header's length in eight bytes, then the header, a JSON object.
-    return _read_own(path) if start[8:] == b"{" else _read_released(path)
+    return _read_own(path) if _is_own(path) else _read_released(path)
+
+
+def read_layout(path: str | os.PathLike[str]) -> EncoderLayout | None:
+    """Read the encoder's layout off a header, without the tensors; None for files that do not say.
+
+    Raises:
+        Smirk3dError: The file is missing, or of our kind and damaged.
+    """
+    return _read_own(path, tensors=False).layout if _is_own(path) else None
 
 
 def save_networks(
@@ -123,6 +129,7 @@ def save_networks(
     *,
     encoder: Encoder | None = None,
     neural_renderer: NeuralRenderer | None = None,
+    expression_std: Sequence[float] | None = None,
     meta: Mapping[str, str],
 ) -> None:
     """Write networks as one safetensors file, whole or not at all.
@@ -130,10 +137,12 @@ def save_networks(
     Args:
         path: The file; its folder must exist.
         encoder: Written where given. neural_renderer: Written where given.
+        expression_std: (52,) errors of the encoder's ARKit weights, see `EncoderLayout`; left out where not known.
         meta: Remarks for people, such as the run that trained the weights.
 
     Raises:
-        ValueError: There is nothing to save, or it is a copy made by `for_inference`.
+        ValueError: There is nothing to save, or it is a copy made by `for_inference`, or the errors are not 52
+            positive numbers.
         Smirk3dError: The file cannot be written.
     """
     from smirk3d import __version__
@@ -154,23 +163,44 @@ def save_networks(
     if not tensors:
         raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
     if encoder is not None:
-        header["encoder"] = json.dumps({"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)})
+        layout = {"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)}
+        if expression_std is not None:
+            layout["expression_std"] = list(_checked_std(expression_std))
+        header["encoder"] = json.dumps(layout)
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
 
 
-def _read_own(path: str | os.PathLike[str]) -> NetworkFile:
+def _checked_std(numbers: Sequence[float]) -> tuple[float, ...]:
+    std = tuple(float(number) for number in numbers)
+    if len(std) != len(ARKIT_NAMES) or not all(0 < number < math.inf for number in std):
+        raise ValueError(f"errors of ARKit weights must be {len(ARKIT_NAMES)} positive numbers")
+    return std
+
+
+def _is_own(path: str | os.PathLike[str]) -> bool:
+    """Tell our files from released ones: safetensors starts with its header's length in eight bytes, then JSON."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        reason = printable(error.strerror or str(error))
+        raise Smirk3dError(f"{printable(path)}: {reason}; give the path of a checkpoint") from error
+
+
+def _read_own(path: str | os.PathLike[str], *, tensors: bool = True) -> NetworkFile:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, safe_open is no mapping
+            names = list(file.keys()) if tensors else []
+            content = {name: file.get_tensor(name) for name in names}
         if header.get(_FORMAT_KEY) != FORMAT_VERSION:
             raise Smirk3dError(f"{printable(path)}: is no checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
         layout = _layout_from_json(header["encoder"]) if "encoder" in header else None
         meta = json.loads(header["meta"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return NetworkFile(os.fspath(path), tensors, layout, meta)
+    return NetworkFile(os.fspath(path), content, layout, meta)
 
 
 def _read_released(path: str | os.PathLike[str]) -> NetworkFile:
@@ -205,4 +235,5 @@ def _spec_to_json(spec: ParamSpec) -> list[dict]:
 def _layout_from_json(text: str) -> EncoderLayout:
     layout = json.loads(text)
     params: Iterable[dict] = layout["spec"]
-    return EncoderLayout(ParamSpec(tuple(Param(**param) for param in params)), layout["config"])
+    spec, std = ParamSpec(tuple(Param(**param) for param in params)), layout.get("expression_std")
+    return EncoderLayout(spec, layout["config"], None if std is None else _checked_std(std))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
@@ -16,10 +19,12 @@ from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.bounded import bounded
 from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
 from smirk3d.networks.inference import folded
+from smirk3d.networks.window import Window
 from smirk3d.types import FaceParams
 
 INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
 INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside
+GRID_CHANNELS = 48  # enough for the positions of what moves in a face, at a map of 7 by 7
 # Radians: the jaw only opens, and hardly turns or slides.
 JAW_LOW, JAW_HIGH = (0.0, -0.2, -0.2), (float("inf"), 0.2, 0.2)
 
@@ -31,6 +36,11 @@ class EncoderConfig:
     pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
     shape_backbone: str = "tf_mobilenetv3_large_minimal_100"
     expression_backbone: str = "tf_mobilenetv3_large_minimal_100"
+    size_px: int = 224
+    """Side of the crops."""
+    window: Window | None = None
+    """Where the whole crop is searched for pose and camera only, and expression and shape are read from a window
+    that these place in it; every branch then keeps where in its picture a feature is. None: as released."""
 
 
 class Encoder(nn.Module):
@@ -54,9 +64,15 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.config = config
-        self.pose_encoder = PoseEncoder(config.pose_backbone)
-        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size)
-        self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec)
+        side_px = None if config.window is None else config.window.size_px
+        self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
+        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size, side_px)
+        self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops that the weights were trained for."""
+        return self.config.size_px
 
     def forward(self, crops: Tensor) -> FaceParams:
         """Estimate the parameters of the heads in square crops.
@@ -68,9 +84,28 @@ class Encoder(nn.Module):
             Parameters of batch shape (B,): shape, expression, pose (rotation vector) and camera, and the eyelids
             and jaw of heads that have them; all in the ranges of `spec`.
         """
-        pose, camera = self.pose_encoder(crops).split(3, dim=1)
-        expression = self.expression_encoder(crops)
-        return FaceParams(shape=self.shape_encoder(crops), pose=pose, camera=camera, **expression)
+        pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
+        views = self._views(crops, pose, camera)
+        return FaceParams(shape=self.shape_encoder(views), pose=pose, camera=camera, **self.expression_encoder(views))
+
+    def expression(self, crops: Tensor) -> dict[str, Tensor]:
+        """Estimate what `expression_encoder` emits alone, for crops as `forward` takes them."""
+        if self.config.window is None:
+            return self.expression_encoder(crops)
+        pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
+        return self.expression_encoder(self._views(crops, pose, camera))
+
+    def _overview(self, crops: Tensor) -> Tensor:
+        """Return the crops at the resolution that the pose is read from."""
+        if self.config.window is None:
+            return crops
+        side_px = self.config.window.size_px
+        return functional.interpolate(crops, (side_px, side_px), mode="bilinear", align_corners=False)
+
+    def _views(self, crops: Tensor, pose: Tensor, camera: Tensor) -> Tensor:
+        """Return what expression and shape are read from; no gradient tells the pose where to look."""
+        window = self.config.window
+        return crops if window is None else window.cut(crops, window.place(pose.detach(), camera.detach()))
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str]) -> Encoder:
@@ -98,12 +133,24 @@ class Encoder(nn.Module):
 
 
 class _Branch(nn.Module):
-    """A backbone, averaged over the picture, and one linear layer under the name that the checkpoint has for it."""
+    """A backbone and one linear layer under the name that the checkpoint has for it.
 
-    def __init__(self, backbone: str, layer: str, n_out: int) -> None:
+    The last map is averaged over the picture; where the side of the pictures is given, it is narrowed to
+    `GRID_CHANNELS` channels instead and all of it goes on: an average hardly tells left from right.
+    """
+
+    def __init__(self, backbone: str, layer: str, n_out: int, side_px: int | None) -> None:
         super().__init__()
         self.encoder = create_backbone(backbone)
-        self.add_module(layer, nn.Sequential(nn.Linear(self.encoder.out_channels, n_out)))
+        channels = self.encoder.out_channels
+        self.narrow: nn.Module | None = None
+        n_features = channels
+        if side_px is not None:
+            self.narrow = nn.Sequential(
+                nn.Conv2d(channels, GRID_CHANNELS, 1, bias=False), nn.BatchNorm2d(GRID_CHANNELS)
+            )
+            n_features = GRID_CHANNELS * _cells(self.encoder, side_px)
+        self.add_module(layer, nn.Sequential(nn.Linear(n_features, n_out)))
         self._layer = layer
 
     @property
@@ -111,15 +158,20 @@ class _Branch(nn.Module):
         """The linear layer."""
         return getattr(self, self._layer)[0]
 
+    def features(self, crops: Tensor) -> Tensor:
+        """Return what the linear layer reads, (B, F), of pictures (B, 3, H, W)."""
+        last = self.encoder(crops)
+        return last.mean(dim=(2, 3)) if self.narrow is None else self.narrow(last).flatten(1)
+
     def _emit(self, crops: Tensor) -> Tensor:
-        return self.linear(self.encoder(crops).mean(dim=(2, 3)))
+        return self.linear(self.features(crops))
 
 
 class PoseEncoder(_Branch):
     """Emits pose and camera; starts with a head that looks straight ahead in the middle of the crop."""
 
-    def __init__(self, backbone: str) -> None:
-        super().__init__(backbone, "pose_cam_layers", 6)
+    def __init__(self, backbone: str, side_px: int | None = None) -> None:
+        super().__init__(backbone, "pose_cam_layers", 6, side_px)
         with torch.no_grad():
             self.linear.weight.mul_(0.001)
             self.linear.bias.mul_(0.001)
@@ -134,8 +186,8 @@ class PoseEncoder(_Branch):
 class ShapeEncoder(_Branch):
     """Emits shape coefficients; starts with the mean head."""
 
-    def __init__(self, backbone: str, n_shape: int) -> None:
-        super().__init__(backbone, "shape_layers", n_shape)
+    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None) -> None:
+        super().__init__(backbone, "shape_layers", n_shape, side_px)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
@@ -150,10 +202,10 @@ class ExpressionEncoder(_Branch):
     low: Tensor
     high: Tensor
 
-    def __init__(self, backbone: str, spec: ParamSpec) -> None:
+    def __init__(self, backbone: str, spec: ParamSpec, side_px: int | None = None) -> None:
         expression = spec["expression"]
         params = [expression, *(spec[name] for name in ("eyelids", "jaw") if name in spec.names)]
-        super().__init__(backbone, "expression_layers", sum(param.size for param in params))
+        super().__init__(backbone, "expression_layers", sum(param.size for param in params), side_px)
         self._sizes = {param.name: param.size for param in params}
         lows = [JAW_LOW if p.name == "jaw" else (p.low,) * p.size for p in params]
         highs = [JAW_HIGH if p.name == "jaw" else (p.high,) * p.size for p in params]
@@ -172,14 +224,32 @@ class ExpressionEncoder(_Branch):
         return dict(zip(self._sizes, values))
 
 
+def _cells(backbone: Backbone, side_px: int) -> int:
+    """Return the number of places in a backbone's last map of square pictures."""
+    was_training = backbone.training
+    with torch.no_grad():
+        last = backbone.train(False)(torch.zeros(1, 3, side_px, side_px))
+    backbone.train(was_training)
+    return last.shape[2] * last.shape[3]
+
+
 def _build(file: NetworkFile) -> Encoder:
     """Make the encoder, with random weights, whose layout the file names or shows."""
     if file.layout is None:
         return Encoder(_released_spec(file.part(ENCODER)))
     try:
-        return Encoder(file.layout.spec, EncoderConfig(**file.layout.backbones))
+        return Encoder(file.layout.spec, _config(file.layout.backbones))
     except (KeyError, TypeError) as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
+
+
+def _config(stored: Mapping[str, Any]) -> EncoderConfig:
+    """Read a configuration as `save_networks` writes it."""
+    window: dict[str, Any] | None = stored.get("window")
+    if window is None:
+        return EncoderConfig(**stored)
+    lists = {name: tuple(value) for name, value in window.items() if isinstance(value, list)}
+    return EncoderConfig(**{**stored, "window": Window(**{**window, **lists})})
 
 
 def _released_spec(state: dict[str, Tensor]) -> ParamSpec:

@@ -29,18 +29,24 @@ class OnnxEncoder:
         source: A file that `export_onnx` has written, or an encoder, which is exported on the spot.
         n_threads: Threads within an operator; ONNX Runtime's choice for None.
         size_px: Height and width of the crops where `source` is an encoder; a file knows its own.
+        expression_only: Export no more of such an encoder than its expression needs.
 
     Raises:
         Smirk3dError: ONNX Runtime is not installed, or the file is not an exported encoder.
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | Encoder, *, n_threads: int | None = None, size_px: int = 224
+        self,
+        source: str | os.PathLike[str] | Encoder,
+        *,
+        n_threads: int | None = None,
+        size_px: int = 224,
+        expression_only: bool = False,
     ) -> None:
         if isinstance(source, Encoder):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "encoder.onnx"
-                export_onnx(source, path, size_px=size_px)
+                export_onnx(source, path, size_px=size_px, expression_only=expression_only)
                 self._session = _session(path, n_threads)
         else:
             self._session = _session(source, n_threads)
@@ -59,22 +65,25 @@ class OnnxEncoder:
         return FaceParams(**{name: torch.from_numpy(a).to(crops.device) for name, a in zip(self._names, arrays)})
 
 
-def export_onnx(encoder: Encoder, path: str | os.PathLike[str], *, size_px: int = 224) -> None:
+def export_onnx(
+    encoder: Encoder, path: str | os.PathLike[str], *, size_px: int = 224, expression_only: bool = False
+) -> None:
     """Write an encoder as one ONNX file: any batch size, activations included, an output for each parameter.
 
     Args:
         encoder: Stays as it is.
         path: The file; its folder must exist.
         size_px: Height and width of the crops, fixed in the file because padding depends on them.
+        expression_only: Emit neither pose nor camera nor shape.
 
     Raises:
         Smirk3dError: The package onnx is not installed, or the file cannot be written.
     """
     _require("onnx")
-    flat = _Flat(encoder.for_inference()).eval()
+    flat = _Flat(encoder.for_inference(), expression_only).eval()
     crops = torch.rand(1, 3, size_px, size_px, device=next(encoder.parameters()).device)
     with torch.no_grad():
-        names = [name for name, _ in flat.encoder(crops).items()]
+        names = [name for name, _ in flat.emitted(crops)]
     axes = {name: {0: "batch"} for name in (_INPUT, *names)}
     with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
         # The exporter warns that padding becomes constant, which the fixed size intends, and that it is the older
@@ -93,14 +102,18 @@ def export_onnx(encoder: Encoder, path: str | os.PathLike[str], *, size_px: int 
 
 
 class _Flat(nn.Module):
-    """Tensors out, in the order of the fields, as the exporter wants them."""
+    """Tensors out, in the order of their names, as the exporter wants them."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, expression_only: bool) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.expression_only = encoder, expression_only
+
+    def emitted(self, crops: Tensor) -> list[tuple[str, Tensor]]:
+        emitted = self.encoder.expression(crops) if self.expression_only else self.encoder(crops)
+        return list(emitted.items())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return tuple(value for _, value in self.encoder(crops).items())
+        return tuple(value for _, value in self.emitted(crops))
 
 
 def _session(path: str | os.PathLike[str], n_threads: int | None):

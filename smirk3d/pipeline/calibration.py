@@ -62,9 +62,23 @@ class Reading:
         return (features - self.mean) @ self.matrix + self.offset
 
     @property
+    def give(self) -> Tensor:
+        """Share (E,) of the error of a reading by which the fit may move each weight from it."""
+        return LEAST_LEEWAY + (1 - LEAST_LEEWAY) * self.explained
+
+    @property
     def leeway(self) -> Tensor:
         """Standard deviation (E,) that the fit leaves each weight around its reading."""
-        return self.std * (LEAST_LEEWAY + (1 - LEAST_LEEWAY) * self.explained)
+        return self.std * self.give
+
+    @property
+    def evidence_std(self) -> Tensor:
+        """Error (E,) of each reading as one voice among several; infinite where the features say nothing.
+
+        Regression leans on what is common: where nothing is explained it names the usual value, whose error is
+        but the spread of the truth. Of the precision 1 / std^2 only the share that is explained comes from the face.
+        """
+        return self.std * (self.explained * self.matrix.any(0)).rsqrt()
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,10 @@ class Calibration:
     with_scores: Reading
     points_only: Reading
 
+    def reading(self, with_scores: bool) -> Reading:
+        """Return the reading that knows the detector's scores, or that of the points alone."""
+        return self.with_scores if with_scores else self.points_only
+
     def guess(self, points_px: Tensor, depth_px: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the expected ARKit weights (B, 52) and how far landmarks may pull each from there (52,).
 
@@ -92,7 +110,7 @@ class Calibration:
             points_px: (B, 478, 2) marks in pixels. depth_px: (B, 478). scores: (B, 52), or None to do without.
         """
         features = detector_features(self.reference, self.weight, points_px, depth_px)
-        reading = self.points_only if scores is None else self.with_scores
+        reading = self.reading(scores is not None)
         seen = features if scores is None else torch.cat([features, scores], dim=1)
         return without_opposites(reading(seen)), reading.leeway
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,11 +22,38 @@ from smirk3d.head.retarget import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.encoder import Encoder
 from smirk3d.pipeline.crop import Crop, camera_from_crop
-from smirk3d.pipeline.faces import Sighting, make_faces, unposed_vertices
+from smirk3d.pipeline.faces import Sighting, make_faces
 from smirk3d.types import FaceParams
 
 CROP_SCALE = 1.4
 """Side of the crop over that of the face's landmarks."""
+ENCODED_AT_ONCE = 8
+"""Crops that go through the encoder together; on a CPU more of them take longer each, because they leave its cache."""
+
+
+@dataclass(frozen=True)
+class CropEncoder:
+    """An encoder and the crops that it reads.
+
+    Attributes:
+        run: Crops (B, 3, S, S) in [0, 1] to parameters of batch shape (B,).
+        size_px: S.
+        device: Where it computes.
+    """
+
+    run: Callable[[Tensor], FaceParams]
+    size_px: int
+    device: torch.device
+
+    def __call__(self, sightings: Sequence[Sighting]) -> tuple[FaceParams, list[Crop]]:
+        """Return the parameters (B, ...) of B faces on the encoder's device, and the crops that show them."""
+        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in sightings]
+        parts = []
+        for start in range(0, len(crops), ENCODED_AT_ONCE):
+            some = slice(start, start + ENCODED_AT_ONCE)
+            cuts = [crop.cut(photo.pixels) for crop, (photo, _) in zip(crops[some], sightings[some])]
+            parts.append(dict(self.run(torch.stack(cuts).to(self.device)).items()))
+        return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}), crops
 
 
 class EncoderEstimator:
@@ -35,43 +63,40 @@ class EncoderEstimator:
 
     Args:
         head: the model that the encoder was trained for, with as many coefficients as it emits.
-        encoder: crops (B, 3, 224, 224) in [0, 1] to parameters of batch shape (B,).
+        encoder: it emits all parameters of the head.
         actions: reads ARKit weights off the head; None for heads whose expressions they are.
     """
 
-    def __init__(
-        self, head: HeadModel, encoder: Callable[[Tensor], FaceParams], actions: Retargeter | None = None
-    ) -> None:
+    def __init__(self, head: HeadModel, encoder: CropEncoder, actions: Retargeter | None = None) -> None:
         self.head, self.encoder, self.actions = head, encoder, actions
 
     @torch.no_grad()
     def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
         """Return one face for each sighting; see `Estimator`. Faces of one person get the mean of their shapes."""
         device = self.head.v_template.device
-        crops = [Crop.from_landmarks(detection.landmarks_px, CROP_SCALE) for _, detection in sightings]
-        cuts = [crop.cut(photo.pixels) for crop, (photo, _) in zip(crops, sightings)]
-        seen = dict(self.encoder(torch.stack(cuts).to(device)).to(device).items())
+        said, crops = self.encoder(sightings)
+        seen = dict(said.to(device).items())
         camera = seen.pop("camera")
         seen["shape"] = _mean_of_person(seen["shape"], person.to(device))
         params = FaceParams(**seen)
-        root = self.head(params).joints[:, 0]
-        rotmat = roma.rotvec_to_rotmat(seen["pose"].double())
+        mesh, rotmat = self.head(params), roma.rotvec_to_rotmat(seen["pose"].double())
+        root = mesh.joints[:, 0].double()
         views = (each.double().cpu().numpy() for each in (rotmat, root, camera))
         cameras = [camera_from_crop(turn, at, seen_by, crop) for turn, at, seen_by, crop in zip(*views, crops)]
+        unturned = (mesh.landmarks("mediapipe") - root[:, None]) @ rotmat + root[:, None]
+        residual = _residual(unturned.cpu().numpy(), cameras, sightings)
         arkit = seen["expression"] if self.actions is None else self.actions.to_arkit(params).weights
-        residual = self._residual(params, cameras, sightings)
         return make_faces(self.head, sightings, params, arkit, cameras, residual, "encoder")
 
-    def _residual(self, params: FaceParams, cameras: Sequence[Camera], sightings: Sequence[Sighting]) -> Tensor:
-        """Return (B,) how far the mesh's landmarks are from the detected ones, in outer eye corners' distances."""
-        embedding = self.head.landmark_embedding("mediapipe")
-        points = embedding.points(unposed_vertices(self.head, params), self.head.faces).cpu().numpy()
-        found = []
-        for each, camera, (_, detection) in zip(points, cameras, sightings):
-            right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]
-            miss = np.linalg.norm(camera.project(each) - detection.landmarks_px, axis=1).mean()
-            found.append(miss / max(float(np.linalg.norm(left - right)), 1.0))
-        return torch.tensor(found)
+
+def _residual(points: np.ndarray, cameras: Sequence[Camera], sightings: Sequence[Sighting]) -> Tensor:
+    """Return (B,) how far landmarks (B, L, 3) are from the detected ones, in outer eye corners' distances."""
+    found = []
+    for each, camera, (_, detection) in zip(points, cameras, sightings):
+        right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]
+        miss = np.linalg.norm(camera.project(each) - detection.landmarks_px, axis=1).mean()
+        found.append(miss / max(float(np.linalg.norm(left - right)), 1.0))
+    return torch.tensor(found)
 
 
 def _mean_of_person(shape: Tensor, person: Tensor) -> Tensor:
@@ -80,19 +105,24 @@ def _mean_of_person(shape: Tensor, person: Tensor) -> Tensor:
     return (total / count[:, None])[person]
 
 
-def running(encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device) -> Callable[[Tensor], FaceParams]:
-    """Return the encoder as an engine runs it.
+def running(
+    encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device, *, expression_only: bool = False
+) -> CropEncoder:
+    """Return the encoder, or no more of it than the expression needs, as an engine runs it.
 
     Raises:
         Smirk3dError: the engine is not installed, or not for this device.
     """
     if engine == "torch":
-        return encoder.for_inference().to(device)
+        fast = encoder.for_inference().to(device)
+        run = (lambda crops: FaceParams(**fast.expression(crops))) if expression_only else fast
+        return CropEncoder(run, encoder.size_px, device)
     if device.type != "cpu":
         raise Smirk3dError(f"engine 'onnx' computes on the CPU, not on {device.type}; use --engine torch")
     from smirk3d.networks.onnx_engine import OnnxEncoder
 
-    return OnnxEncoder(encoder)
+    onnx = OnnxEncoder(encoder, size_px=encoder.size_px, expression_only=expression_only)
+    return CropEncoder(onnx, encoder.size_px, device)
 
 
 def head_for(spec: ParamSpec, head: str | Path | HeadModel, weights: str | Path) -> HeadModel:

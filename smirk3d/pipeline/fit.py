@@ -41,7 +41,7 @@ class FitConfig:
     expression_std: float = 0.5
     """Prior standard deviation of weights where there is no guess."""
     guess_std: float = 0.4
-    """How loosely weights follow their guess: multiple of the guess's own standard deviation."""
+    """How loosely weights follow their guess: multiple of the guess's own standard deviation; 0 holds them at it."""
     pose_steps: int = 3
     """Steps for pose and camera alone."""
     steps: int = 4
@@ -111,6 +111,8 @@ def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | 
     unit_px = _eye_distance(seen.points_px)
     seen = replace(seen, points_px=seen.points_px[:, model.index], depth_px=seen.depth_px[:, model.index])
     prior = _prior(model, seen, config)
+    if seen.guess is not None and config.guess_std == 0:
+        model = _held(model, seen.guess)
     start = prior.mean.clamp(model.low, model.high)
     state = _look(model, seen, unit_px, initial_pose(model, seen), start)
     for _ in range(config.pose_steps):
@@ -211,6 +213,13 @@ def _prior(model: LandmarkModel, seen: Observations, config: FitConfig) -> _Prio
         precision[n:] = (config.guess_std * seen.guess_std).clamp_min(1e-2) ** -2
         price[n:] = 0.0
     return _Prior(mean, precision, price)
+
+
+def _held(model: LandmarkModel, weights: Tensor) -> LandmarkModel:
+    """Return the model of B faces whose expression can be nothing but these weights (B, E)."""
+    low, high = (bound.expand(len(weights), -1).clone() for bound in (model.low, model.high))
+    low[:, model.n_shape :] = high[:, model.n_shape :] = weights
+    return replace(model, low=low, high=high)
 
 
 def _eye_distance(points_px: Tensor) -> Tensor:

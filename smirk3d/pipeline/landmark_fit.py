@@ -18,7 +18,7 @@ from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import Retargeter
-from smirk3d.pipeline.calibration import load_calibration
+from smirk3d.pipeline.calibration import Reading, load_calibration
 from smirk3d.pipeline.faces import Sighting, make_faces
 from smirk3d.pipeline.fit import FitConfig, Observations, fit_landmarks, place
 from smirk3d.pipeline.images import Photo
@@ -51,10 +51,20 @@ class LandmarkFitter:
         self._model = landmark_model(head, "mediapipe", LANDMARK_SPACING_M, actions, MOST_SHAPES)
         self._calibration = load_calibration().to(self._device)
 
+    @property
+    def reading(self) -> Reading:
+        """What the guess of the expression comes from."""
+        return self._calibration.reading(self.use_scores)
+
     @torch.no_grad()
     def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
         """Return one face for each sighting; see `Estimator`."""
-        fit = fit_landmarks(self._model, self._observations(sightings, person), FitConfig())
+        return self.solve(sightings, self.observe(sightings, person), FitConfig(), "fit")
+
+    @torch.no_grad()
+    def solve(self, sightings: Sequence[Sighting], seen: Observations, config: FitConfig, method: str) -> list[Face]:
+        """Return the faces of B sightings, fitted to observations of them; `method` is what they are labelled."""
+        fit = fit_landmarks(self._model, seen, config)
         shape, weights = fit.coefficients.split([self._model.n_shape, len(ARKIT_NAMES)], dim=1)
         shape = torch.nn.functional.pad(shape, (0, self.head.n_shape - self._model.n_shape))
         if self.actions is None:
@@ -62,9 +72,10 @@ class LandmarkFitter:
         else:
             params = self.actions.from_arkit(weights, shape)
         cameras = [fit.pose.camera(index) for index in range(len(sightings))]
-        return make_faces(self.head, sightings, params, weights, cameras, fit.residual.mean(1), "fit")
+        return make_faces(self.head, sightings, params, weights, cameras, fit.residual.mean(1), method)
 
-    def _observations(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
+    def observe(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
+        """Return what the detector's answer says of B faces, a guess of their ARKit weights included."""
         points_px = self._stack([detection.landmarks_px for _, detection in sightings])
         depth_px = self._stack([detection.depth for _, detection in sightings])
         scores = None

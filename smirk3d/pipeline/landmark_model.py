@@ -32,7 +32,7 @@ class LandmarkModel:
         normals: (L, 3) outward unit normals of the surface at the points.
         weight: (L,) trust in each point, in (0, 1].
         n_shape: how many of the K coefficients are shape.
-        low: (K,) bounds. high: (K,) bounds.
+        low: (K,) bounds, or (B, K) of B faces. high: the same.
     """
 
     index: Tensor

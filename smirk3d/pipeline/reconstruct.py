@@ -14,20 +14,25 @@ from PIL import Image
 
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.face import Face
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import retargeter
 from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.shipped import shipped_weights
 from smirk3d.pipeline.detect import Detection, Detector
 from smirk3d.pipeline.encoded import EncoderEstimator, head_for, running
 from smirk3d.pipeline.faces import Estimator
 from smirk3d.pipeline.images import Photo, read_image
 from smirk3d.pipeline.landmark_fit import Focal, LandmarkFitter
+from smirk3d.pipeline.refined import RefinedEstimator, emits_arkit, expression_std
 
 Method = Literal["auto", "fit", "encoder", "refine"]
 Engine = Literal["torch", "onnx"]
 PhotoSource = str | Path | Image.Image | np.ndarray
 
+AUTO_METHOD: Literal["encoder", "refine"] = "refine"
+"""What "auto" means where there are weights, given or shipped; without any it is "fit"."""
 USUAL_FACES = 4
 """Faces to look for when the caller names no number."""
 
@@ -45,15 +50,16 @@ class Reconstructor:
 
     Args:
         head: "open", or the path of a head pack or FLAME file.
-        method: "fit" (landmarks) or "encoder" (trained network, see `weights`); "auto" takes the encoder where
-            weights are given, else the landmarks.
+        method: "fit" (landmarks), "encoder" (a trained network) or "refine" (the network says the expression, the
+            landmarks everything else); "auto" is `AUTO_METHOD` where there are weights, else "fit".
         device: "auto", "cpu" or "cuda"; where the numbers are computed.
         max_faces: faces a photo at most, searched for in large photos down to small sizes; None takes up to
             `USUAL_FACES` that are found at first sight.
-        focal: camera of "fit": focal length in pixels of the photo, "auto" to assume the usual field of view, or
-            "orthographic" for the scaled orthographic camera. The encoder's camera is always that.
-        use_scores: let the detector's own 52 scores guide the expression of "fit".
-        weights: checkpoint of an encoder that was trained for this head.
+        focal: camera of "fit" and "refine": focal length in pixels of the photo, "auto" to assume the usual field
+            of view, or "orthographic" for the scaled orthographic camera, which that of "encoder" always is.
+        use_scores: let the detector's own 52 scores guide the expression of "fit" and "refine".
+        weights: checkpoint of an encoder; those that come with the package, if they do, where none is named. "encoder"
+            wants one that was trained for this head; for "refine" it may also be one that emits ARKit weights.
         engine: what runs the encoder: "torch", or "onnx" (ONNX Runtime, on the CPU).
 
     Raises:
@@ -74,16 +80,15 @@ class Reconstructor:
     ) -> None:
         if not isinstance(focal, str) and not focal > 0:
             raise ValueError(f"focal must be a positive number of pixels, not {focal}")
-        method = _chosen(method, weights)
+        chosen = _chosen(method, weights)
         on = _device(device)
-        if method == "encoder" and weights is not None:
-            encoder = Encoder.from_checkpoint(weights)
-            self.head = head_for(encoder.spec, head, weights).to(on)
-            run = running(encoder, engine, on)
-            self._estimator: Estimator = EncoderEstimator(self.head, run, retargeter(self.head))
+        if chosen.weights is None:
+            self.head = _loaded(head).to(on)
+            self._estimator: Estimator = LandmarkFitter(self.head, retargeter(self.head), focal, use_scores)
+        elif chosen.method == "encoder":
+            self.head, self._estimator = _encoded(head, chosen.weights, engine, on)
         else:
-            self.head = (head if isinstance(head, HeadModel) else load_head(head)).to(on)
-            self._estimator = LandmarkFitter(self.head, retargeter(self.head), focal, use_scores)
+            self.head, self._estimator = _refined(head, chosen.weights, engine, on, focal, use_scores)
         self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:
@@ -137,17 +142,63 @@ class Reconstructor:
         self.close()
 
 
-def _chosen(method: Method, weights: str | Path | None) -> Literal["fit", "encoder"]:
-    """Return what "auto" stands for, and refuse what cannot be done."""
-    if method == "refine":
-        raise UsageError("method 'refine' is not there yet; use --method fit or encoder")
-    if method == "encoder" and weights is None:
-        raise UsageError("method 'encoder' needs trained weights; name them with --weights, or use --method fit")
-    if method == "fit" and weights is not None:
-        raise UsageError(f"{weights}: method 'fit' uses no weights; leave --weights out, or use --method encoder")
-    if method == "auto":
-        return "fit" if weights is None else "encoder"
-    return method
+@dataclass(frozen=True)
+class _Choice:
+    """A method that can be carried out; `weights` are None for the one that needs none."""
+
+    method: Literal["fit", "encoder", "refine"]
+    weights: str | Path | None
+
+
+def _chosen(method: Method, named: str | Path | None) -> _Choice:
+    """Return what "auto" stands for and the weights to use, and refuse what cannot be done."""
+    if method == "fit" and named is not None:
+        raise UsageError(f"{named}: method 'fit' uses no weights; leave --weights out, or use --method refine")
+    weights = shipped_weights() if named is None else named
+    if method == "fit" or (method == "auto" and weights is None):
+        return _Choice("fit", None)
+    if weights is None:
+        raise UsageError(
+            f"method {method!r} needs trained weights, and this installation comes with none; name them with "
+            "--weights, or use --method fit"
+        )
+    return _Choice(AUTO_METHOD if method == "auto" else method, weights)
+
+
+def _encoded(
+    head: str | Path | HeadModel, weights: str | Path, engine: Engine, device: torch.device
+) -> tuple[HeadModel, Estimator]:
+    """Return the head in the encoder's sizes, and what estimates all of it with the encoder."""
+    model = _loaded(head)
+    if weights == shipped_weights() and model.expression_names != ARKIT_NAMES:
+        raise UsageError(
+            f"method 'encoder' needs weights for the head {model.data.name!r}, the package's own are for the open "
+            "head; name yours with --weights, or use --method refine"
+        )
+    encoder = Encoder.from_checkpoint(weights)
+    model = head_for(encoder.spec, model, weights).to(device)
+    return model, EncoderEstimator(model, running(encoder, engine, device), retargeter(model))
+
+
+def _refined(
+    head: str | Path | HeadModel,
+    weights: str | Path,
+    engine: Engine,
+    device: torch.device,
+    focal: Focal,
+    use_scores: bool,
+) -> tuple[HeadModel, Estimator]:
+    """Return the head, and what fits it to landmarks with the encoder's word on the expression."""
+    encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
+    own = not emits_arkit(encoder.spec)  # its expression means something on its own head only
+    model = (head_for(encoder.spec, model, weights) if own else model).to(device)
+    fitter = LandmarkFitter(model, retargeter(model), focal, use_scores)
+    crops = running(encoder, engine, device, expression_only=True)
+    return model, RefinedEstimator(fitter, crops, expression_std(weights), fitter.actions if own else None)
+
+
+def _loaded(head: str | Path | HeadModel) -> HeadModel:
+    return head if isinstance(head, HeadModel) else load_head(head)
 
 
 def _device(name: str) -> torch.device:

@@ -9,11 +9,14 @@ import math
 import reprlib
 import sys
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from smirk3d.masking.photo import MaskingConfig
 from smirk3d.networks.encoder import EncoderConfig
+from smirk3d.train.losses import TargetWeights
+from smirk3d.train.perturb import PerturbConfig
 
 Range = tuple[float, float]
 """Lowest and highest value, both included."""
@@ -23,41 +26,65 @@ Range = tuple[float, float]
 class SourceConfig:
     """One collection of training faces. Raises `ValueError`, as all these records, for a value out of its range."""
 
-    path: Path
-    """Folder of photos, or of tar shards."""
+    path: Path | None = None
+    """Folder of photos, of videos or of tar shards; one video; or the cache of rendered faces, null for the usual."""
+    kind: Literal["auto", "folder", "shards", "videos", "rendered"] = "auto"
+    """What lies at the path; auto: look there. rendered: heads drawn at random, which need no files."""
     weight: float = 1.0
     """How often its faces are drawn, relative to the other sources."""
-    kind: Literal["folder", "shards"] = "folder"
-    """What lies at the path."""
+    targets: Path | None = None
+    """Parameters of its faces estimated by other means, as `smirk3d data targets` writes them."""
+    count: int = 10_000
+    """Of rendered faces: how many there are."""
+    seed: int = 0
+    """Of rendered faces: decides what they show."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "weight")
+        _check_within(self, 1, math.inf, "count")
+        _check_within(self, 0, 2**32 - 1, "seed")
+        if self.kind == "rendered":
+            _check(self, "targets", self.targets is None, "null for rendered faces, whose parameters are known")
+        else:
+            _check(self, "path", self.path is not None, "given for every kind but rendered")
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Which faces are seen, and how they are cut out."""
 
-    sources: tuple[SourceConfig, ...]
-    """Where the faces come from; at least one."""
+    sources: tuple[SourceConfig, ...] = ()
+    """Where the faces come from; empty where `root` says it."""
+    root: Path | None = None
+    """Short for one source at this path; excludes `sources`."""
     size: int = 224
-    """Side of the crops in pixels; a multiple of 32, because the backbones halve it five times."""
+    """Side of the crops in pixels; a multiple of 16, because the neural renderer halves it four times."""
     crop_scale: Range = (1.2, 1.8)
     """Side of the crop over the size of the landmark box; drawn uniformly."""
     batch_size: int = 32
-    """Faces a step."""
+    """Faces a step, over all processes."""
     workers: int = 0
-    """Processes that prepare batches; 0: the training process does."""
+    """Processes that prepare batches, for each training process; 0: it does so itself."""
     seed: int = 0
-    """Decides the order of the faces."""
+    """Decides which faces are drawn."""
+    most_per_person: int | None = 20
+    """At most so many faces of a person in an epoch, others in the next; null: no limit."""
 
     def __post_init__(self) -> None:
-        _check(self, "sources", len(self.sources) > 0, "a list of at least one source")
-        _check(self, "size", self.size > 0 and self.size % 32 == 0, "a positive multiple of 32")
+        _check(self, "sources", bool(self.sources) or self.root is not None, "a list, or root be given for one source")
+        _check(self, "root", self.root is None or not self.sources, "null where sources are given")
+        _check(self, "size", self.size > 0 and self.size % 16 == 0, "a positive multiple of 16")
         _check_ranges(self, 0.1, 10, "crop_scale")
         _check_within(self, 1, math.inf, "batch_size")
         _check_within(self, 0, math.inf, "workers")
         _check_within(self, 0, 2**32 - 1, "seed")
+        if self.most_per_person is not None:
+            _check_within(self, 1, math.inf, "most_per_person")
+
+    @property
+    def all_sources(self) -> tuple[SourceConfig, ...]:
+        """The sources, be they given in full or as `root`; at least one."""
+        return self.sources if self.root is None else (SourceConfig(self.root),)
 
 
 @dataclass(frozen=True)
@@ -133,40 +160,27 @@ class CycleWeights:
 
 @dataclass(frozen=True)
 class CycleConfig:
-    """The cycle path: the changes of expression that must be recovered. Source: METHOD section 7, stage 2."""
+    """The cycle path: expressions are changed, drawn, and must be recovered. Source: METHOD section 7, stage 2."""
 
     copies: int = 1
     """Changed copies of every face."""
-    noise_share: float = 0.5
-    """Group 1: share of the coefficients that get noise."""
-    noise_scale: Range = (1.0, 3.0)
-    """Group 1: standard deviation of the noise; drawn uniformly."""
-    noise_limit: float = 4.0
-    """Group 1: coefficients stay within ± this."""
-    permute_scale: Range = (0.25, 1.5)
-    """Group 2: factor on expressions taken from another face; drawn uniformly."""
-    template_scale: Range = (0.25, 1.5)
-    """Group 3: factor on expression templates; drawn uniformly."""
-    extra_noise: Range = (0.0, 0.2)
-    """All groups: standard deviation of a little more noise; drawn uniformly."""
-    jaw_probability: float = 0.5
-    """Share of the faces whose jaw is changed."""
-    jaw_noise_rad: tuple[float, float, float] = (0.2, 0.02, 0.02)
-    """Standard deviations of the change of the jaw's rotation vector, radians."""
-    jaw_opening_rad: Range = (0.0, 0.5)
-    """The jaw's opening is kept in this range, radians."""
-    eyelid_change: float = 0.25
-    """Eyelids change by up to ± this."""
+    perturb: PerturbConfig = field(default_factory=PerturbConfig)
+    """How the expressions are changed."""
     losses: CycleWeights = field(default_factory=CycleWeights)
     """Factors of the errors."""
 
     def __post_init__(self) -> None:
         _check_within(self, 1, math.inf, "copies")
-        _check_within(self, 0, 1, "noise_share", "jaw_probability", "eyelid_change")
-        _check_ranges(self, 0, 100, "noise_scale", "permute_scale", "template_scale", "extra_noise")
-        _check_positive(self, "noise_limit")
-        _check(self, "jaw_noise_rad", all(0 <= std <= math.pi for std in self.jaw_noise_rad), "in [0, pi]")
-        _check_ranges(self, 0, math.pi, "jaw_opening_rad")
+        shares = ("jaw_probability", "arkit_active", "arkit_stray", "one_sided")
+        _check_within(self, 0, 1, *(f"perturb.{name}" for name in shares))
+        _check_within(self, 0, 100, "perturb.arkit_jaw_std")
+        _check_positive(self, "perturb.limit")
+        _check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "little_noise")))
+        _check_ranges(self, 0, 1, "perturb.arkit_pull", "perturb.arkit_little_noise")
+        _check_ranges(self, -math.pi, math.pi, "perturb.jaw_open_rad", "perturb.jaw_side_rad")
+        _check_ranges(self, -1, 1, "perturb.eyelids")
+        stds = self.perturb.jaw_std_rad
+        _check(self, "perturb.jaw_std_rad", all(0 <= std <= math.pi for std in stds), "in [0, pi]")
 
 
 @dataclass(frozen=True)
@@ -181,8 +195,8 @@ class OptimizerConfig:
     """Adam's averaging of the generator's gradients; the encoders have Adam's usual ones."""
     cosine_floor: float = 0.01
     """Share of the learning rate at which the cosine ends."""
-    cosine_samples: int = 50_000
-    """Faces over which the rate falls to its floor; then it starts anew."""
+    cosine_samples: int | None = 50_000
+    """Faces over which the rate falls to its floor, before it starts anew; null: it falls once, over the stage."""
     clip_norm: float = 0.1
     """Largest norm of the generator's gradient in the cycle path."""
 
@@ -190,7 +204,8 @@ class OptimizerConfig:
         _check_positive(self, "lr", "encoder_lr_scale", "clip_norm")
         _check(self, "generator_betas", all(0 <= beta < 1 for beta in self.generator_betas), "in [0, 1)")
         _check_within(self, 0, 1, "cosine_floor")
-        _check_within(self, 1, math.inf, "cosine_samples")
+        if self.cosine_samples is not None:
+            _check_within(self, 1, math.inf, "cosine_samples")
 
 
 @dataclass(frozen=True)
@@ -207,11 +222,18 @@ class StageConfig:
     """Batches in all."""
     cycle: CycleConfig | None = None
     """The cycle path; null: there is none."""
+    target_fields: TargetWeights = field(default_factory=TargetWeights)
+    """Factors of the parameters within the loss `target`."""
+    templates: Path | None = None
+    """Folder of expression templates for the cycle path; null: those that come with the package."""
 
     def __post_init__(self) -> None:
         _check(self, "trainable", 0 < len(self.trainable) == len(set(self.trainable)), "a list of different networks")
         _check(self, "losses", bool(self.losses.in_use()), "weights of which one is above 0")
         _check_within(self, 1, math.inf, "steps")
+        names = [f"target_fields.{each.name}" for each in fields(self.target_fields)]
+        _check_within(self, 0, sys.float_info.max, *names)
+        _check(self, "templates", self.cycle is not None or self.templates is None, "null without the cycle path")
         if self.name == "pretrain":
             _check(self, "trainable", "generator" not in self.trainable, "without generator in the stage pretrain")
             _check(self, "cycle", self.cycle is None, "null in the stage pretrain")
@@ -254,6 +276,12 @@ class TrainConfig:
     """Backbones of the three encoders."""
     init: Path | None = None
     """Checkpoint of networks to start from; null: random weights."""
+    generator_width: int = 32
+    """Channels of the neural renderer's first level."""
+    perceptual: str = "lite0"
+    """Network of the perceptual loss: lite0, or the path of a file with VGG16's weights."""
+    emotion: Path | None = None
+    """Checkpoint of networks whose expression encoder gives the features of the loss `emotion`."""
     out_dir: Path = Path("out/train")
     """Folder for checkpoints, previews and logs."""
     data: DataConfig
@@ -273,28 +301,38 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self, "head", bool(self.head), "open or a path")
+        _check(self, "perceptual", bool(self.perceptual), "lite0 or a path")
+        _check_within(self, 1, math.inf, "generator_width")
         _check_within(self, 0, 2**32 - 1, "seed")
+        processes = self.engine.devices * self.engine.nodes
+        if self.data.batch_size % processes:
+            raise ValueError(f"engine.devices must, times nodes, divide data.batch_size, {self.data.batch_size}")
+        losses, sources = self.stage.losses, self.data.all_sources
+        if losses.emotion > 0 and self.emotion is None:
+            raise ValueError("stage.losses.emotion must be 0 where the key emotion names no checkpoint")
+        if losses.target > 0 and not any(source.kind == "rendered" or source.targets for source in sources):
+            raise ValueError("stage.losses.target must be 0 where no source is rendered or has targets")
 
 
 def _check(record: Any, name: str, fits: bool, wanted: str) -> None:
     if not fits:
-        raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(_shown(getattr(record, name)))}")
+        raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(_shown(attrgetter(name)(record)))}")
 
 
 def _check_within(record: Any, low: float, high: float, *names: str) -> None:
     for name in names:
         wanted = f"at least {low}" if high >= sys.float_info.max else f"in [{low}, {high}]"
-        _check(record, name, low <= getattr(record, name) <= high, wanted)
+        _check(record, name, low <= attrgetter(name)(record) <= high, wanted)
 
 
 def _check_positive(record: Any, *names: str) -> None:
     for name in names:
-        _check(record, name, 0 < getattr(record, name) < math.inf, "above 0")
+        _check(record, name, 0 < attrgetter(name)(record) < math.inf, "above 0")
 
 
 def _check_ranges(record: Any, low: float, high: float, *names: str) -> None:
     for name in names:
-        first, last = getattr(record, name)
+        first, last = attrgetter(name)(record)
         _check(record, name, low <= first <= last <= high, f"two rising numbers in [{low}, {high}]")
 
 

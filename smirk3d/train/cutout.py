@@ -20,11 +20,13 @@ class Cutout:
 
     Attributes:
         jpeg: Encoded RGB. size_px: Its width and height. landmarks_px: (478, 2) float32, pixels of it.
+        scale: Pixels of it over those of the photo.
     """
 
     jpeg: bytes
     size_px: tuple[int, int]
     landmarks_px: np.ndarray
+    scale: float
 
 
 def cut_out(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> Cutout:
@@ -55,5 +57,5 @@ def cut_out(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512
         picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY)
-    moved = (landmarks_px - low) * (np.array([width, height]) / (high - low))
-    return Cutout(file.getvalue(), (width, height), moved.astype(np.float32))
+    scale = np.array([width, height]) / (high - low)
+    return Cutout(file.getvalue(), (width, height), ((landmarks_px - low) * scale).astype(np.float32), float(scale[0]))

@@ -6,7 +6,7 @@ weight or watch single faces. A face of which nothing is known has a loss of 0 a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -20,7 +20,6 @@ from smirk3d.types import FaceParams
 FACE_STD_M = 0.035
 """Standard deviation of a face's points about its centre, across and down: what a change of scale acts upon."""
 ROTATIONS = ("jaw", "pose")
-CYCLE_WEIGHTS = {"expression": 1.0, "jaw": 10.0, "eyelids": 10.0}
 _LEAST_WEIGHT = 1e-8
 _LARGEST_SINE = 1.0 - 1e-6
 """Two opposite rotations are a cusp of their distance, whose slope would be infinite."""
@@ -104,6 +103,20 @@ def photo_loss(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Ten
     return difference.mean(dim=1) if mask is None else _weighted_mean(difference, mask.flatten(1))
 
 
+def emotion_loss(features: Callable[[Tensor], Tensor], image: Tensor, target: Tensor) -> Tensor:
+    """Return the mean square difference of features, (B,).
+
+    Args:
+        features: Images (B, 3, H, W), RGB in [0, 1], to (B, K) what they show of the emotion.
+        image: (B, 3, H, W), which the gradient reaches. target: The same, which no gradient reaches.
+
+    Source: METHOD section 7, "L2 between features of an emotion network".
+    """
+    with torch.no_grad():
+        wanted = features(target)
+    return (features(image) - wanted).square().mean(dim=1)
+
+
 def regulariser(coefficients: Tensor | None) -> Tensor:
     """Return the sum of squares, ‖c‖², (B,) of coefficients (B, K); () zero where a head has none.
 
@@ -182,25 +195,20 @@ def shape_consistency(shape: Tensor, person: Tensor) -> Tensor:
     return (shape - (sums / count[:, None])[row]).square().mean(dim=1)
 
 
-def cycle_loss(estimated: FaceParams, wanted: FaceParams, *, with_shape: bool = False) -> Tensor:
-    """Return MSE(expression) + 10 MSE(jaw) + 10 MSE(eyelids) (+ MSE(shape)), (B,).
+def cycle_losses(estimated: FaceParams, wanted: FaceParams, names: Iterable[str]) -> LossTerms:
+    """Return the mean square error of parameters that were put into a picture and should be found there, (B,) each.
 
     Args:
         estimated: What the encoder finds in the re-synthesised photo. wanted: What was put there. Fields (B, ...);
-            one that both lack is left out, one that either lacks counts as zeros there.
-        with_shape: Compare the shape, as when the neural renderer is the one that learns.
+            one that either lacks counts as zeros there.
+        names: Of the fields. The term of one that both lack is () zero.
 
     Raises:
-        ValueError: Neither side has any of the fields.
+        ValueError: A field has another size on either side.
 
     Source: METHOD section 7, stage 2.
     """
-    weights = CYCLE_WEIGHTS | ({"shape": 1.0} if with_shape else {})
-    pairs = {name: (getattr(estimated, name), getattr(wanted, name)) for name in weights}
-    losses = [weights[name] * _mean_square(a, b) for name, (a, b) in pairs.items() if not (a is None and b is None)]
-    if not losses:
-        raise ValueError(f"nothing to compare: neither side has {', '.join(weights)}")
-    return torch.stack(losses).sum(dim=0)
+    return LossTerms({name: _mean_square(getattr(estimated, name), getattr(wanted, name)) for name in names})
 
 
 def _distance(name: str, estimate: Tensor, wanted: Tensor) -> Tensor:
@@ -210,8 +218,10 @@ def _distance(name: str, estimate: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _mean_square(first: Tensor | None, second: Tensor | None) -> Tensor:
-    """Return (B,) of two tensors (B, K), one of which may be missing and is zero then."""
+    """Return (B,) of two tensors (B, K); one that is missing is zero, and of none the result is () zero."""
     given = [tensor for tensor in (first, second) if tensor is not None]
+    if not given:
+        return torch.zeros(())
     if len({tensor.shape for tensor in given}) > 1:
         raise ValueError(f"cannot compare parameters of shapes {' and '.join(str(tuple(t.shape)) for t in given)}")
     difference = given[0] - given[1] if len(given) == 2 else given[0]

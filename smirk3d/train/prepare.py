@@ -110,19 +110,78 @@ def prepare(
     """
     options = options or PrepareOptions()
     jobs = plan_or_refuse(inputs)
-    make_folder(out_dir)
-    _claim(out_dir, options, resume)
-    with Report(out_dir / REPORT_NAME, resume) as report:
-        todo = [job for job in jobs if table_name(job.path) not in report.done]
-        sink = _Sink(out_dir, options.shard_size)
+    with Preparation(out_dir, detector, options, resume=resume) as preparation:
+        todo = [job for job in jobs if table_name(job.path) not in preparation.done]
+        with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:
+            for job, pixels in photos:
+                preparation.take(Picture(table_name(job.path), job.stem, _person(job, options), pixels))
+                display.advance()
+    return preparation.summary(skipped=len(jobs) - len(todo))
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo or a frame.
+
+    Attributes:
+        name: What it is called in the report, and the same in every run. stem: What its keys begin with.
+        person: Name of the person, "" where unknown. pixels: (H, W, 3) uint8 RGB, or why it cannot be read.
+    """
+
+    name: str
+    stem: str
+    person: str
+    pixels: np.ndarray | str
+
+
+class Preparation:
+    """Pictures into one folder; a context manager that in the end writes what waits for a shard to be full.
+
+    Args:
+        out_dir: Created where missing. detector, options, resume: See `prepare`.
+
+    Raises:
+        UsageError, Smirk3dError: See `prepare`.
+    """
+
+    def __init__(self, out_dir: Path, detector: FaceFinder, options: PrepareOptions, *, resume: bool) -> None:
+        make_folder(out_dir)
+        _claim(out_dir, options, resume)
+        self._detector, self._options = detector, options
+        self._report = Report(out_dir / REPORT_NAME, resume)
+        self._sink = _Sink(out_dir, options.shard_size)
+
+    def __enter__(self) -> Preparation:
+        self._report.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
         try:
-            with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:
-                for job, pixels in photos:
-                    sink.take(_faces(job, pixels, detector, options), report)
-                    display.advance()
+            self._sink.close()
         finally:
-            sink.close()
-    return PrepareSummary(sink.photos, len(jobs) - len(todo), sink.kept, sink.dropped, sink.shards)
+            self._report.__exit__(*exc_info)
+
+    @property
+    def done(self) -> set[str]:
+        """Names in the report of earlier runs."""
+        return self._report.done
+
+    def take(self, picture: Picture) -> None:
+        """Find, judge and keep the faces of a picture."""
+        self._sink.take(_faces(picture, self._detector, self._options), self._report)
+
+    def close_shards(self) -> None:
+        """Write what waits."""
+        self._sink.close()
+
+    def note(self, rows: list[ReportRow]) -> None:
+        """Add rows about something other than a picture to the report."""
+        self._report.add(rows)
+
+    def summary(self, skipped: int) -> PrepareSummary:
+        """Return the numbers of this run."""
+        sink = self._sink
+        return PrepareSummary(sink.photos, skipped, sink.kept, sink.dropped, sink.shards)
 
 
 def split_of(name: str, val_share: float) -> str:
@@ -224,31 +283,45 @@ def _read(job: Job) -> np.ndarray | str:
         return failure_reason(error)
 
 
-def _faces(job: Job, pixels: np.ndarray | str, detector: FaceFinder, options: PrepareOptions) -> list[_Face]:
-    """Find, judge and cut the faces of a photo; whatever goes wrong becomes a row."""
-    image = table_name(job.path)
+def _faces(picture: Picture, detector: FaceFinder, options: PrepareOptions) -> list[_Face]:
+    """Find, judge and cut the faces of a picture; whatever goes wrong becomes a row."""
+    pixels = picture.pixels
     if isinstance(pixels, str):
-        return [_Face(ReportRow(image, "", dropped(f"{UNREADABLE} ({pixels})")))]
+        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({pixels})")))]
     try:
         found = detector.detect(pixels)
-        faces = [_face(job, k, pixels, each, detector, options) for k, each in enumerate(found)]
+        faces = [_face(picture, k, pixels, each, detector, options) for k, each in enumerate(found)]
     except Exception as error:
-        return [_Face(ReportRow(image, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
-    return faces or [_Face(ReportRow(image, "", dropped(NO_FACE)))]
+        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
+    return faces or [_Face(ReportRow(picture.name, "", dropped(NO_FACE)))]
 
 
 def _face(
-    job: Job, index: int, pixels: np.ndarray, found: Detection, detector: FaceFinder, options: PrepareOptions
+    picture: Picture,
+    index: int,
+    pixels: np.ndarray,
+    found: Detection,
+    detector: FaceFinder,
+    options: PrepareOptions,
 ) -> _Face:
     looks_twice = options.limits.max_mirror_error is not None
     quality = measure(pixels, found, detector.detect if looks_twice else None)
-    image, person = table_name(job.path), _person(job, options)
+    image, person = picture.name, picture.person
     facts = {name: f"{value:.5g}" for name, value in asdict(quality).items() if not np.isnan(value)}
     if defect := quality.defect(options.limits):
         return _Face(ReportRow(image, str(index), dropped(defect), person=person, **facts))
     cut = cut_out(pixels, found.landmarks_px, options.max_side_px)
-    key = f"{_slug(job.stem)}-{_digest(image)}-{index}"
-    record = Record(key, cut.jpeg, cut.landmarks_px, cut.size_px, found.blendshape_scores, person, image)
+    key = f"{_slug(picture.stem)}-{_digest(image)}-{index}"
+    record = Record(
+        key=key,
+        jpeg=cut.jpeg,
+        landmarks_px=cut.landmarks_px,
+        size_px=cut.size_px,
+        scores=found.blendshape_scores,
+        person=person,
+        source=image,
+        depth_px=found.depth * cut.scale,
+    )
     row = ReportRow(image, str(index), KEPT, key=key, person=person, **facts)
     return _Face(row, split_of(person or image, options.val_share), record)
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.pipeline.crop import Crop
 from smirk3d.render import portrait, samples
@@ -42,8 +43,7 @@ TEXELS = 6
 """Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
 BROW_WIDTHS = (0.65, 1.0, 1.35)
 N_LANDMARKS = 478
-_VERSION = 2
-_TURN: tuple[Kind, ...] = tuple(kind for kind, share in KIND_SHARES for _ in range(share))
+_VERSION = 3
 _PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
 
 
@@ -51,11 +51,16 @@ _PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
 class Variation:
     """What makes renders look like photos: shares of the pictures in [0, 1], and ranges.
 
-    `weak`: expressions scaled down by a random factor. `crop_scale`, `crop_shift`: side of the crop over the size of
-    the landmarks' box, and standard deviation of its centre over that size. `cut`: the crop reaches beyond the photo.
+    `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
+    `weak`: expressions scaled down by a random factor. `strength`: standard deviation of the logarithm of how much
+    more or less than usual an action moves this face for its weight, since heads differ in that.
+    `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box, and standard deviation of its
+    centre over that size. `cut`: the crop reaches beyond the photo.
     """
 
+    kinds: tuple[tuple[Kind, int], ...] = KIND_SHARES
     weak: float = 0.3
+    strength: float = 0.15
     hard_light: float = 0.35
     grey: float = 0.35
     coarse: float = 0.35
@@ -119,7 +124,8 @@ class RenderedFaces:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """What the expression of each picture was drawn from."""
-        return tuple(_TURN[index % SHARD % len(_TURN)] for index in range(self.count))
+        turn = _turn(self.variation)
+        return tuple(turn[index % SHARD % len(turn)] for index in range(self.count))
 
     def prepare(self) -> Iterator[int]:
         """Make the pictures that are missing; yields how many there are after each shard."""
@@ -180,8 +186,8 @@ class RenderedFaces:
         if self._painter is None:
             self._painter = _CropPainter(self.head)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        params = _random_heads(self.head, self.ranges, self.variation.weak, generator)
-        mesh = self.head(params)
+        params = _random_heads(self.head, self.ranges, self.variation, generator)
+        mesh = self.head(_varied(params, self.variation.strength, generator))
         vertices_px, points_px, depth = _photograph(mesh, self.ranges, generator)
         crops = _detected(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
@@ -219,17 +225,33 @@ class _Shard:
     truth: np.ndarray
 
 
-def _random_heads(head: HeadModel, ranges: SampleRanges, weak: float, generator: torch.Generator) -> FaceParams:
+def _random_heads(
+    head: HeadModel, ranges: SampleRanges, variation: Variation, generator: torch.Generator
+) -> FaceParams:
     """Draw a shard's people, expressions and poses, the kinds of expressions in turns."""
+    turn = _turn(variation)
     shape = ranges.shape_std * torch.randn(SHARD, head.n_shape, generator=generator)
-    expression = torch.stack([samples.random_expression(_TURN[k % len(_TURN)], generator) for k in range(SHARD)])
+    expression = torch.stack([samples.random_expression(turn[k % len(turn)], generator) for k in range(SHARD)])
     factor = 0.2 + 0.8 * torch.rand(SHARD, 1, generator=generator)
-    is_weak = torch.rand(SHARD, 1, generator=generator) < weak
+    is_weak = torch.rand(SHARD, 1, generator=generator) < variation.weak
     limits = torch.tensor([ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg])
     angles = (2 * torch.rand(SHARD, 3, generator=generator) - 1) * limits
     rotmat = torch.from_numpy(np.stack([rotation_from_angles(*row) for row in angles.tolist()])).float()
     expression = torch.where(is_weak, factor * expression, expression)
     return FaceParams(shape=shape, expression=expression, pose=roma.rotmat_to_rotvec(rotmat))
+
+
+def _turn(variation: Variation) -> tuple[Kind, ...]:
+    return tuple(kind for kind, share in variation.kinds for _ in range(share))
+
+
+def _varied(params: FaceParams, spread: float, generator: torch.Generator) -> FaceParams:
+    """Change how strongly each action moves each face; gaze is an angle and keeps its own strength."""
+    assert params.expression is not None
+    factor = (spread * torch.randn(params.expression.shape, generator=generator)).exp()
+    factor[:, [ARKIT_NAMES.index(name) for name in GAZE_NAMES]] = 1.0
+    factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]  # the lips just meet
+    return replace(params, expression=params.expression * factor)
 
 
 def _photograph(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """Shards of training faces: plain tar files in the WebDataset layout, grouped by the name before the first dot.
 
-A face is `KEY.jpg` (an upright RGB or grey picture of one face and what is around it), `KEY.npy` ((478, 2) float32,
-MediaPipe's points in pixels of that picture, origin at the top-left corner of the top-left pixel) and `KEY.json`
-(person, source, size, box, and `blendshapes`: MediaPipe's scores in Apple's order).
+A face is `KEY.jpg` (an upright RGB or grey picture of one face and what is around it), `KEY.npy` ((478, 2 or 3)
+float32, MediaPipe's points in pixels of that picture, origin at the top-left corner of the top-left pixel, and where
+it is known their depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's
+scores in Apple's order).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Record:
         scores: (52,) float32 in [0, 1], MediaPipe's blendshape scores in Apple's order of names.
         person: Name of the person, "" where unknown.
         source: The photo it was cut from.
+        depth_px: (478,) float32, MediaPipe's z on the scale of x, smaller is nearer; None where it is not known.
     """
 
     key: str
@@ -52,6 +54,7 @@ class Record:
     scores: np.ndarray
     person: str = ""
     source: str = ""
+    depth_px: np.ndarray | None = None
 
     @property
     def box_px(self) -> np.ndarray:
@@ -102,7 +105,8 @@ def write_shard(path: str | Path, records: Iterable[Record]) -> int:
 
 def _members(record: Record) -> Iterator[tuple[str, bytes]]:
     landmarks = io.BytesIO()
-    np.save(landmarks, np.asarray(record.landmarks_px, dtype="<f4"), allow_pickle=False)
+    columns = [record.landmarks_px] + ([] if record.depth_px is None else [record.depth_px])
+    np.save(landmarks, np.column_stack(columns).astype("<f4"), allow_pickle=False)
     facts = {
         "person": record.person,
         "source": record.source,
@@ -174,7 +178,7 @@ class _LandmarkTable:
     def __init__(self, path: Path) -> None:
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"][..., :2], arrays["blendshapes"]
+                keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"], arrays["blendshapes"]
                 column = {str(name): k for k, name in enumerate(arrays["blendshape_names"])}
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); replace it") from error
@@ -185,7 +189,7 @@ class _LandmarkTable:
                 self.scores[:, k] = scores[:, column[name]]
 
     def of(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the landmarks and the scores of a face."""
+        """Return the landmarks (478, 2 or 3) and the scores of a face."""
         if key not in self._row:
             raise ValueError(f"no landmarks in {LANDMARKS_NAME}")
         row = self._row[key]
@@ -243,12 +247,13 @@ def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = 
         landmarks_px = np.load(io.BytesIO(members["npy"]), allow_pickle=False)
         scores = np.array(facts["blendshapes"], dtype=np.float32)
     landmarks_px = np.array(landmarks_px, dtype=np.float32)
-    if landmarks_px.shape != (POINT_COUNT, 2) or not np.isfinite(landmarks_px).all():
+    if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
         raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
     if scores.shape != (len(ARKIT_NAMES),):
         raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
     person, source = facts.get("person") or "", facts.get("source") or ""
-    return Record(key, jpeg, landmarks_px, _jpeg_size(jpeg), scores, str(person), str(source))
+    depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
+    return Record(key, jpeg, landmarks_px[:, :2], _jpeg_size(jpeg), scores, str(person), str(source), depth_px)
 
 
 def _facts(members: dict[str, bytes], *, needed: bool) -> dict:

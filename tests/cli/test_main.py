@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 import smirk3d
-from smirk3d.cli import checks
+from smirk3d.cli import checks, options
 from smirk3d.cli.main import main
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.export.table import read_table
@@ -88,7 +89,8 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "reconstruct", "features", "retarget", "head", "head build", "head info", "head convert", "doctor"]
+    "words",
+    ["", "reconstruct", "features", "retarget", "head", "head build", "head info", "head convert", "train", "doctor"],
 )
 def test_help_of_every_subcommand(words: str, capsys: pytest.CaptureFixture) -> None:
     assert main([*words.split(), "--help"]) == 0
@@ -210,11 +212,13 @@ def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: 
         ["features", "a.jpg", "--out", "f.xlsx"],
         ["features", "empty", "--out", "f.npz"],
         ["features", "a.jpg", "--out", "f.npz", "--engine", "onnx"],
+        ["features", "a.jpg", "--out", "f.npz", "--engine", "onnx", "--method", "fit"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
 ) -> None:
+    monkeypatch.setattr(options, "shipped_weights", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert main(words) == 2
@@ -364,6 +368,34 @@ def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(checks, "_mediapipe", lambda: "fine")
     assert main(["doctor"]) == 0
     assert _lines(capsys)[0][-1] == "ready"
+
+
+def test_an_engine_may_run_the_weights_of_the_package(
+    tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "shipped_weights", lambda: tmp_path / "encoder.safetensors")
+    words = ["features", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "f.npz"), "--engine", "onnx"]
+    assert main(words) == 0 and made[0].options["engine"] == "onnx" and made[0].options["weights"] is None
+    assert main([*words, "--method", "fit"]) == 2
+
+
+def test_doctor_tells_the_weights_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checks, "shipped_weights", lambda: None)
+    check = checks._encoder_weights()
+    assert (
+        not check.ok and not check.required and "--method auto is fit" in check.detail and "--weights" in check.remedy
+    )
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(bytes(2_500_000))
+    monkeypatch.setattr(checks, "shipped_weights", lambda: path)
+    check = checks._encoder_weights()
+    assert (
+        check.ok
+        and str(path) in check.detail
+        and "2.5 MB" in check.detail
+        and "--method auto is refine" in check.detail
+    )
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in check.detail
 
 
 def test_doctor_lists_flame_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
-from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks, save_networks
+from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_layout, read_networks, save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.neural_renderer import NeuralRenderer
 
@@ -98,6 +99,35 @@ def test_own_file_keeps_weights_layout_and_remarks(spec: ParamSpec, networks, tm
     assert (loaded.spec, loaded.config) == (spec, CONFIG)
     assert_same(NeuralRenderer.from_checkpoint(path), networks[1])
     assert read_networks(path).meta == {"run": "first"}
+
+
+def test_own_file_keeps_the_errors_of_the_expression(networks, tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    std = tuple(0.01 * k for k in range(1, 53))
+    save_networks(path, encoder=networks[0], expression_std=std, meta={})
+    for layout in (read_layout(path), read_networks(path).layout):
+        assert layout is not None
+        assert (layout.expression_std, layout.spec) == (std, FLAME)
+    save_networks(path, encoder=networks[0], meta={})
+    layout = read_layout(path)
+    assert layout is not None and layout.expression_std is None
+
+
+def test_released_files_have_no_layout(released, write, tmp_path: Path) -> None:
+    assert read_layout(write(released)) is None
+    with pytest.raises(Smirk3dError, match="No such file"):
+        read_layout(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("std", [[0.1] * 51, [0.1] * 51 + [0.0], [0.1] * 51 + [float("nan")], [float("inf")] * 52])
+def test_errors_that_are_none_are_refused(std: list[float], networks, tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    with pytest.raises(ValueError, match="52 positive numbers"):
+        save_networks(path, encoder=networks[0], expression_std=std, meta={})
+    assert not path.exists()
+    layout = json.dumps({"spec": [], "config": {}, "expression_std": std})
+    save_file({"x": torch.zeros(1)}, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": layout})
+    assert "is damaged" in refusal(read_layout, path)
 
 
 def test_suffix_does_not_matter(networks, tmp_path: Path) -> None:

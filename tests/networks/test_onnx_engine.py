@@ -47,6 +47,18 @@ def test_same_numbers_as_torch_for_any_batch(spec: ParamSpec, tmp_path: Path) ->
                 torch.testing.assert_close(getattr(found, name), value, atol=1e-4, rtol=1e-4)
 
 
+def test_expression_branch_alone() -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    encoder, crops = make(FLAME), torch.rand(2, 3, SIZE_PX, SIZE_PX)
+    found = OnnxEncoder(encoder, n_threads=1, size_px=SIZE_PX, expression_only=True)(crops)
+    assert {name for name, _ in found.items()} == {"expression", "eyelids", "jaw"}
+    with torch.no_grad():
+        expected = encoder.expression(crops)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
 def test_other_files_are_refused(content: bytes | None, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

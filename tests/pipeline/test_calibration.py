@@ -71,6 +71,27 @@ def test_shipped_sizes_and_ranges(shipped):
         assert reading.explained.min() >= 0 and reading.explained.max() <= 1
 
 
+def test_as_a_voice_among_others_a_reading_is_as_sure_as_it_explains():
+    explained, matrix = torch.tensor([1.0, 0.25, 0.0, 0.5]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    zero = torch.zeros(4)
+    reading = Reading(torch.zeros(1), matrix, zero, torch.full((4,), 0.2), explained)
+    expected = torch.tensor([0.2, 0.4, torch.inf, torch.inf])  # the last is not read off anything
+    torch.testing.assert_close(reading.evidence_std, expected)
+    torch.testing.assert_close(reading.leeway, 0.2 * reading.give)
+
+
+def test_evidence_is_as_wrong_as_the_reading_without_its_lean_on_the_usual():
+    """Of y = x + noise, regression says E[x | y] with the error `std`; what y alone says of x has the other one."""
+    random = torch.Generator().manual_seed(0)
+    truth = torch.randn(200_000, generator=random)
+    seen = truth + 1.5 * torch.randn(truth.shape, generator=random)
+    explained = 1 / (1 + 1.5**2)
+    std = (explained * seen - truth).std()
+    one = torch.ones(1)
+    reading = Reading(0 * one, one[None], 0 * one, std * one, explained * one)
+    assert float(reading.evidence_std) == pytest.approx(float((seen - truth).std()), rel=0.01)
+
+
 @pytest.mark.parametrize("with_scores", [True, False])
 def test_guesses_are_weights(shipped, marks, with_scores):
     points_px, depth_px, scores = marks

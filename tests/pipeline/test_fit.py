@@ -239,6 +239,20 @@ def test_a_guess_pulls_the_weights_as_hard_as_it_is_sure(model):
     assert helped < (fit_landmarks(model, seen).coefficients - truth)[:, model.n_shape :].abs().mean()
 
 
+@FOCALS
+def test_a_guess_can_be_held(model, focal_px):
+    truth, pose, seen = scene(model, focal_px)
+    weights = truth[:, model.n_shape :]
+    held = replace(FitConfig(), guess_std=0.0)
+    fit = fit_landmarks(model, replace(seen, guess=weights, guess_std=torch.full((52,), 0.1)), held)
+    assert fit.coefficients[:, model.n_shape :].equal(weights)
+    assert angle_deg(fit, pose).max() < 1.5 and fit.residual.mean() < 0.003
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
+    assert model.low.shape == (model.n_shape + 52,)  # the model is left alone
+    wrong = fit_landmarks(model, replace(seen, guess=1 - weights, guess_std=torch.full((52,), 0.1)), held)
+    assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()
+
+
 def shared_scene(model: LandmarkModel, focal_px: float) -> tuple[Tensor, Pose, Observations]:
     """Persons 0 and 1 with three photos each."""
     truth, pose, _ = scene(model, focal_px)

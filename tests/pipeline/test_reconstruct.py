@@ -1,5 +1,8 @@
 """From a real photo to a head: the astronaut, a woman who smiles."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,13 @@ from PIL import Image
 from skimage.data import astronaut
 
 from smirk3d import Reconstructor
-from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.pipeline import reconstruct
 from smirk3d.types import FaceParams
 
 
@@ -21,7 +27,7 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reconstructor(open_head):
-    with Reconstructor(open_head) as opened:
+    with Reconstructor(open_head, "fit") as opened:
         yield opened
 
 
@@ -148,13 +154,47 @@ def test_no_face_is_an_error_that_names_the_file(reconstructor, tmp_path):
         reconstructor(np.zeros((64, 64, 3), dtype=np.uint8))
 
 
-def test_methods_and_weights_that_do_not_go_together(open_head):
-    with pytest.raises(Smirk3dError, match=r"'encoder' needs trained weights.*--weights"):
-        Reconstructor(open_head, method="encoder")
-    with pytest.raises(Smirk3dError, match=r"w\.pt: method 'fit' uses no weights"):
+@pytest.fixture
+def ship(monkeypatch) -> Callable[[Path | None], None]:
+    """Let the installation come with a file of weights, or with none."""
+    return lambda path: monkeypatch.setattr(reconstruct, "shipped_weights", lambda: path)
+
+
+def test_methods_and_weights_that_do_not_go_together(open_head, ship):
+    ship(None)
+    for method in ("encoder", "refine"):
+        with pytest.raises(UsageError, match=rf"'{method}' needs trained weights.*comes with none.*--weights"):
+            Reconstructor(open_head, method)
+    with pytest.raises(UsageError, match=r"w\.pt: method 'fit' uses no weights"):
         Reconstructor(open_head, method="fit", weights="w.pt")
-    with pytest.raises(Smirk3dError, match="'refine' is not there yet"):
-        Reconstructor(open_head, method="refine")
+
+
+def test_without_weights_auto_is_the_fit(open_head, ship, photo, face):
+    ship(None)
+    with Reconstructor(open_head) as reconstructor:
+        (other,) = reconstructor(photo)
+    assert other.method == "fit"
+    np.testing.assert_array_equal(other.expression, face.expression)
+
+
+def test_with_the_weights_of_the_package(open_head, flame_head, ship, photo, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    small = "tf_mobilenetv3_small_minimal_100"
+    save_networks(path, encoder=Encoder(open_head.spec, EncoderConfig(small, small, small)), meta={})
+    ship(path)
+    expected: dict[reconstruct.Method, str] = {
+        "auto": reconstruct.AUTO_METHOD,
+        "refine": "refine",
+        "encoder": "encoder",
+        "fit": "fit",
+    }
+    for method, used in expected.items():
+        with Reconstructor(open_head, method) as reconstructor:
+            assert reconstructor(photo)[0].method == used
+    with Reconstructor(flame_head) as reconstructor:
+        assert reconstructor(photo)[0].method == "refine"
+    with pytest.raises(UsageError, match=r"the package's own are for the open head.*--weights.*--method refine"):
+        Reconstructor(flame_head, "encoder")
 
 
 def test_options_that_cannot_be_meant(open_head):
@@ -185,8 +225,8 @@ def test_flame_gives_what_the_open_head_gives(flame_head, flame_face, face):
 
 def test_orthographic_and_given_focal_lengths(open_head, photo, face):
     with (
-        Reconstructor(open_head, focal="orthographic") as flat,
-        Reconstructor(open_head, focal=700.0) as near,
+        Reconstructor(open_head, "fit", focal="orthographic") as flat,
+        Reconstructor(open_head, "fit", focal=700.0) as near,
     ):
         (far_face,), (near_face,) = flat(photo), near(photo)
     assert far_face.camera.focal_px is None and far_face.camera.translation_m[2] == 0
@@ -197,7 +237,7 @@ def test_orthographic_and_given_focal_lengths(open_head, photo, face):
 
 
 def test_scores_can_be_switched_off(open_head, photo, face):
-    with Reconstructor(open_head, use_scores=False) as reconstructor:
+    with Reconstructor(open_head, "fit", use_scores=False) as reconstructor:
         (other,) = reconstructor(photo)
     assert other.residual_percent < 3
     assert not np.array_equal(other.expression, face.expression)
@@ -205,7 +245,7 @@ def test_scores_can_be_switched_off(open_head, photo, face):
 
 def test_two_faces_in_one_picture(open_head, photo, face):
     both = np.concatenate([photo[:, 40:400], photo[:, 40:400]], axis=1)
-    with Reconstructor(open_head, max_faces=2) as reconstructor:
+    with Reconstructor(open_head, "fit", max_faces=2) as reconstructor:
         faces = reconstructor(both)
     assert len(faces) == 2
     area = [np.prod(found.box_px[2:] - found.box_px[:2]) for found in faces]

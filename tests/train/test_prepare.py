@@ -227,11 +227,12 @@ def test_a_real_photo_and_its_mirror_image(tmp_path: Path) -> None:
         (face,) = detector.detect(photo)
         assert 0 < mirror_error(photo, face, detector.detect) < 0.03
         limits = QualityLimits(max_mirror_error=0.05)
-        prepare([tmp_path / "a.png"], out, detector, PrepareOptions(limits=limits, val_share=0.0))
+        prepare([tmp_path / "a.png"], out, detector, PrepareOptions(limits=limits, val_share=0.0, max_side_px=150))
         (record,) = _records(out)
         with Image.open(io.BytesIO(record.jpeg)) as picture:
             (again,) = detector.detect(np.asarray(picture))
     assert np.linalg.norm(again.landmarks_px - record.landmarks_px, axis=1).mean() < 1.5
+    assert record.depth_px is not None and np.polyfit(record.depth_px, again.depth, 1)[0] == pytest.approx(1, abs=0.1)
     np.testing.assert_allclose(record.scores, face.blendshape_scores, atol=1e-6)
     assert mirror_error(photo, face, lambda _: []) == float("inf")
     assert read_report(out / "report.csv")[0].mirror_error != ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_faces_come_back_as_they_were(shard: Path) -> None:
         assert each.landmarks_px.dtype == np.float32
         np.testing.assert_array_equal(each.landmarks_px, written.landmarks_px)
         np.testing.assert_allclose(each.scores, written.scores, atol=1e-6)
+
+
+def test_depth_comes_back_where_it_is_known(tmp_path: Path) -> None:
+    depth = np.linspace(-9, 9, 478, dtype=np.float32)
+    write_shard(tmp_path / "deep.tar", [replace(record("a"), depth_px=depth), record("b")])
+    deep, flat = read_shard(tmp_path / "deep.tar")
+    assert deep.depth_px is not None and flat.depth_px is None
+    np.testing.assert_array_equal(deep.depth_px, depth)
+    np.testing.assert_array_equal(deep.landmarks_px, record("a").landmarks_px)
 
 
 def test_the_members_are_what_other_software_reads(shard: Path) -> None:
@@ -144,6 +154,7 @@ def test_a_folder_with_a_table_of_landmarks(tmp_path: Path) -> None:
     (found,) = read_folder(tmp_path, "train", faults.append)
     assert (found.key, found.person, found.size_px) == ("y", "Bo", (60, 40))
     np.testing.assert_allclose(found.landmarks_px, points[1], atol=0.02)
+    assert found.depth_px is not None and found.depth_px.tolist() == [1.0] * 478
     assert found.scores[ARKIT_NAMES.index("eyeBlinkLeft")] == 1 and found.scores[ARKIT_NAMES.index("tongueOut")] == 0
     assert [fault.key for fault in faults] == ["z"]
     assert [each.key for each in read_folder(tmp_path, "val")] == ["x"]

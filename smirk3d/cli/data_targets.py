@@ -1,0 +1,50 @@
+"""`smirk3d data targets`: parameters of the faces in shards, to be learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import complain, say
+from smirk3d.cli.data import complain_of
+from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTargets(Command):
+    """Fit the head to the faces in shards by their landmarks; training can take the results for targets."""
+
+    folders: Annotated[Positional[tuple[str, ...]], arg(metavar="DIR...")] = ()
+    """Folders with train-*.tar and val-*.tar."""
+    out: Annotated[str, arg(metavar="FILE")]
+    """Table to write, .npz."""
+    split: Literal["train", "val", "all"] = "train"
+    """Which of the shards."""
+    head: Annotated[str, arg(metavar="open|PATH")] = "open"
+    """Head model: the open head, a FLAME file or a head pack."""
+
+    def run(self) -> int:
+        """Fit the faces; 1 when some could not be read."""
+        from smirk3d.head.load import load_head
+        from smirk3d.pipeline.progress import progress
+        from smirk3d.train.shards import Fault
+        from smirk3d.train.targets import fit_targets, joined, records_of
+
+        if not self.folders or not self.out.endswith(".npz"):
+            raise UsageError("name one or more folders of shards, and with --out a file that ends in .npz")
+        faults: list[Fault] = []
+        records = [record for folder in self.folders for record in records_of(folder, self.split, faults.append)]
+        tables = []
+        with progress(len(records)) as display:
+            for table in fit_targets(load_head(self.head, report=complain), records):
+                tables.append(table)
+                for _ in table.keys:
+                    display.advance()
+        table = joined(tables)
+        table.save(self.out)
+        complain_of(faults)
+        say(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")
+        return 1 if faults else 0

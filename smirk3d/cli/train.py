@@ -1,0 +1,44 @@
+"""`smirk3d train`: networks from photos, by a configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import complain, say
+from smirk3d.cli.options import Command
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Train an encoder and a neural renderer as a configuration says; see configs/ for those of both stages.
+
+    Ctrl-C ends the run after the step it is in, with a checkpoint; networks.safetensors in the run's folder is what
+    --weights of the other commands and the key init read. Several devices: engine.devices=N, or torchrun.
+    """
+
+    config: Annotated[Positional[str], arg(metavar="CONFIG")]
+    """YAML file of the run, such as configs/pretrain.yaml."""
+    overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE...")] = ()
+    """Changes to it, such as data.root=my/photos or stage.steps=1000."""
+    resume: bool = False
+    """Go on from the newest checkpoint in out_dir."""
+
+    def run(self) -> int:
+        """Train; 130 when a signal ended it early."""
+        from smirk3d.train.config_file import load_config
+
+        config = load_config(self.config, self.overrides)
+        from smirk3d.train.loop import train
+        from smirk3d.train.run_folder import WEIGHTS_NAME
+
+        finished = train(config, resume=self.resume, report=complain)
+        if finished.rank > 0:  # the first process speaks for all
+            return 0
+        state = "stopped at" if finished.is_interrupted else "done:"
+        say(f"{state} step {finished.step} of {config.stage.steps}; weights: {config.out_dir / WEIGHTS_NAME}")
+        return EXIT_INTERRUPTED if finished.is_interrupted else 0

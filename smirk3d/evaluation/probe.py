@@ -1,0 +1,137 @@
+"""Whether emotions can be read off expression features by a linear map."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smirk3d.evaluation.photos import PhotoSet, emotion_labels
+from smirk3d.evaluation.report import CannotMeasureError, Result
+from smirk3d.evaluation.statistics import mean_of_known
+from smirk3d.evaluation.subject import Subject
+from smirk3d.pipeline.progress import Progress
+
+LEAST_FACES = 20
+"""Of an emotion, in each of the two splits; of fewer the recall is chance."""
+RIDGE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeFaces:
+    """Labelled faces, to learn from and to judge by.
+
+    Attributes:
+        classes: Names of the emotions. photos: Of both splits. class_of: Number of the emotion by key, likewise.
+    """
+
+    classes: tuple[str, ...]
+    photos: tuple[PhotoSet, PhotoSet]
+    class_of: tuple[Mapping[str, int], Mapping[str, int]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.photos))
+
+
+def balanced_recall(
+    features: np.ndarray, label: np.ndarray, judged_features: np.ndarray, judged_label: np.ndarray
+) -> np.ndarray:
+    """Train multinomial logistic regression, all classes weighted alike, and judge it.
+
+    Args:
+        features: (N, K) to learn from; (M, K) `judged_features` to judge by. label: (N,) int in [0, C), each class
+            occurs. judged_label: (M,) likewise.
+
+    Returns:
+        (C,) recall of each class; NaN where none of it is judged.
+    """
+    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
+    x, judged = (torch.from_numpy((part - mean) / std).double() for part in (features, judged_features))
+    y = torch.from_numpy(label)
+    count = torch.bincount(y)
+    weight = torch.zeros(x.shape[1] + 1, len(count), dtype=torch.float64, requires_grad=True)
+    share = 1 / count.double()
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(x @ weight[1:] + weight[0], y, share / share.sum())
+        loss = loss + RIDGE * weight[1:].square().sum()
+        loss.backward()
+        return float(loss.detach())
+
+    optimizer.step(closure)
+    answer = (judged @ weight[1:] + weight[0]).argmax(dim=1).numpy()
+    of_class = [answer[judged_label == k] == k for k in range(len(count))]
+    return np.array([right.mean() if right.size else np.nan for right in of_class])
+
+
+def choose_faces(labels: Mapping[str, str], classes: Sequence[str], most: int) -> dict[str, int]:
+    """Return the key and the class's number of at most `most` faces of each class, the first ones."""
+    chosen: dict[str, int] = {}
+    for number, name in enumerate(classes):
+        chosen |= dict.fromkeys([key for key, label in labels.items() if label == name][:most], number)
+    return chosen
+
+
+def usual_emotions(*labels: Mapping[str, str]) -> list[str]:
+    """Return the emotions of which every split has at least `LEAST_FACES` faces, in alphabetical order."""
+    counts = [Counter(split.values()) for split in labels]
+    return sorted(name for name in counts[0] if all(count[name] >= LEAST_FACES for count in counts))
+
+
+def probe_faces(folder: str | Path, splits: tuple[str, str], most: int) -> ProbeFaces:
+    """Choose the faces of a probe.
+
+    Args:
+        folder: Of shards with labels. splits: To learn from and to judge by. most: Faces of each emotion of each split.
+
+    Raises:
+        CannotMeasureError: Fewer than two emotions have enough faces.
+        Smirk3dError: As for `PhotoSet.read`.
+    """
+    labels = [emotion_labels(folder, split) for split in splits]
+    classes = usual_emotions(*labels)
+    if len(classes) < 2:
+        raise CannotMeasureError(f"fewer than two emotions have {LEAST_FACES} faces in both splits")
+    chosen = [choose_faces(of_split, classes, most) for of_split in labels]
+    photos = [PhotoSet.read(folder, split, len(keys), keys) for split, keys in zip(splits, chosen, strict=True)]
+    return ProbeFaces(tuple(classes), (photos[0], photos[1]), (chosen[0], chosen[1]))
+
+
+def measure_probe(subject: Subject, faces: ProbeFaces, display: Progress) -> Result:
+    """Train a probe on the features of one split and judge it on the other.
+
+    Raises:
+        CannotMeasureError: In all photos of a class that is to be learned no face is found.
+    """
+    learned, judged = (_features(subject, *side, display) for side in zip(faces.photos, faces.class_of, strict=True))
+    if set(learned[1]) != set(range(len(faces.classes))):
+        raise CannotMeasureError("of some emotion no face was found in any photo")
+    recall = balanced_recall(*learned, *judged)
+    figures = {"balanced_recall": mean_of_known(recall), "chance": 1 / len(faces.classes)}
+    figures |= {f"recall_{name}": float(value) for name, value in zip(faces.classes, recall)}
+    left_out = len(faces) - len(learned[1]) - len(judged[1])
+    return Result("probe", subject.method, len(judged[1]), figures, left_out=left_out)
+
+
+def _features(
+    subject: Subject, photos: PhotoSet, class_of: Mapping[str, int], display: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, K) and classes (N,) of the faces that are found."""
+    features, classes = [], []
+    records = iter(photos.records)
+    for batch in photos.batches():
+        looks = [(subject.look(*seen), class_of[next(records).key]) for seen in batch]
+        if found := [(look, label) for look, label in looks if look is not None]:
+            features.append(subject.features([look for look, _ in found]))
+            classes += [label for _, label in found]
+        for _ in batch:
+            display.advance()
+    if not features:
+        raise CannotMeasureError("no face was found in any of the photos")
+    return np.concatenate(features), np.array(classes, dtype=np.int64)

@@ -1,0 +1,120 @@
+"""The method "refine": an encoder says the expression, landmarks say everything else.
+
+The encoder's answer and the reading of the detector (`smirk3d.pipeline.calibration`) are two voices of known error
+about the 52 ARKit weights. Their fusion stands in for the guess of the method "fit", which then finds identity,
+pose and camera. The encoder may be of another head than the one that is fitted: both speak of ARKit weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from smirk3d.face import Face
+from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.head.retarget import Retargeter
+from smirk3d.head.spec import ParamSpec
+from smirk3d.networks.checkpoint import read_layout
+from smirk3d.pipeline.encoded import CropEncoder
+from smirk3d.pipeline.faces import Sighting
+from smirk3d.pipeline.fit import FitConfig, Observations
+from smirk3d.pipeline.landmark_fit import LandmarkFitter
+
+USUAL_STD = 0.15
+"""Error of an encoder's ARKit weights where its file does not say."""
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How readings become an expression."""
+
+    give: float = 1.0
+    """How far landmarks may move the weights: multiple of the error of the fused readings; 0 holds them there."""
+
+
+@dataclass(frozen=True)
+class ArkitReading:
+    """What one voice says of B expressions.
+
+    Attributes:
+        weights: (B, 52) in [0, 1]. std: (52,) standard deviation of their errors; infinite where it says nothing.
+    """
+
+    weights: Tensor
+    std: Tensor
+
+
+def fuse(*readings: ArkitReading) -> ArkitReading:
+    """Return the mean of readings, each weighted by its precision 1 / std^2; their errors count as independent.
+
+    At least one of the readings of each weight must have a finite error.
+    """
+    precision = torch.stack([reading.std for reading in readings]) ** -2
+    total = precision.sum(0)
+    weights = sum((reading.weights * share for reading, share in zip(readings, precision / total)), torch.zeros(()))
+    return ArkitReading(without_opposites(weights), total.rsqrt())
+
+
+def emits_arkit(spec: ParamSpec) -> bool:
+    """Tell whether the expression that an encoder emits is the 52 ARKit weights: so many, all in [0, 1]."""
+    expression = spec["expression"]
+    return (expression.size, expression.low, expression.high) == (len(ARKIT_NAMES), 0.0, 1.0)
+
+
+def expression_std(weights: str | Path) -> Tensor:
+    """Return the errors (52,) of the ARKit weights of the encoder in a file, `USUAL_STD` where it does not say.
+
+    Raises:
+        Smirk3dError: The file cannot be read.
+    """
+    layout = read_layout(weights)
+    known = None if layout is None else layout.expression_std
+    return torch.full((len(ARKIT_NAMES),), USUAL_STD) if known is None else torch.tensor(known)
+
+
+class RefinedEstimator:
+    """Estimates heads from landmarks, with an encoder's answer as a further reading of the expression.
+
+    Args:
+        fitter: of the head that is wanted.
+        encoder: it emits at least the expression, with jaw and eyelids where its head has them.
+        std: (52,) errors of the ARKit weights that it gives.
+        actions: reads ARKit weights off the encoder's own head; None where it emits them.
+        config: how the readings become an expression.
+    """
+
+    def __init__(
+        self,
+        fitter: LandmarkFitter,
+        encoder: CropEncoder,
+        std: Tensor,
+        actions: Retargeter | None = None,
+        config: RefineConfig = RefineConfig(),
+    ) -> None:
+        self.fitter, self.encoder, self.std, self.actions, self.config = fitter, encoder, std, actions, config
+
+    @torch.no_grad()
+    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
+        """Return one face for each sighting; see `Estimator`."""
+        seen = self._informed(self.fitter.observe(sightings, person), sightings)
+        return self.fitter.solve(sightings, seen, FitConfig(guess_std=self.config.give), "refine")
+
+    def _informed(self, seen: Observations, sightings: Sequence[Sighting]) -> Observations:
+        """Return the observations of B faces with the fused readings as their guess."""
+        assert seen.guess is not None
+        detector = self.fitter.reading
+        read = self._read(sightings).to(seen.guess)
+        fused = fuse(ArkitReading(read, self.std.to(read)), ArkitReading(seen.guess, detector.evidence_std))
+        return replace(seen, guess=fused.weights, guess_std=fused.std * detector.give)
+
+    def _read(self, sightings: Sequence[Sighting]) -> Tensor:
+        """Return the ARKit weights (B, 52) that the encoder sees."""
+        said, _ = self.encoder(sightings)
+        if self.actions is not None:
+            return self.actions.to_arkit(said).weights
+        assert said.expression is not None
+        return said.expression

@@ -1,0 +1,139 @@
+"""Where a run is computed, and how several processes learn as one.
+
+Lightning Fabric starts the processes and chooses device and precision. Gradients are averaged here rather than by
+DistributedDataParallel, which wants every step to be one call of one module: the two paths of a step call parts of
+the networks, some frozen, some more than once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.train.config import EngineConfig
+from smirk3d.train.steps import Networks
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def launch(config: EngineConfig) -> Fabric:
+    """Start the run's processes, or join them where something else (torchrun, a cluster) has started this one.
+
+    Where this process starts the others, they run the same command line.
+
+    Raises:
+        Smirk3dError: Lightning Fabric is not installed, or devices, processes or precision are not to be had.
+    """
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
+    except ImportError as error:
+        raise Smirk3dError("training needs lightning-fabric; pip install 'smirk3d[train]'") from error
+    accelerator = config.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cpu" and config.precision == "16-mixed":
+        raise Smirk3dError("engine.precision 16-mixed needs CUDA; on a CPU take 32-true or bf16-mixed")
+    processes = config.devices * config.nodes
+    started = int(os.environ.get("WORLD_SIZE", processes))
+    if started != processes:
+        raise Smirk3dError(
+            f"{started} processes were started, and engine.devices × engine.nodes is {processes}; make them the same"
+        )
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy="ddp" if processes > 1 else "auto",
+            precision=config.precision,
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        raise Smirk3dError(f"engine: {printable(str(error))}; change the keys of engine") from error
+    return fabric
+
+
+def place(networks: Networks, fabric: Fabric) -> None:
+    """Move networks to the run's device and give them its precision, in place; their state dicts stay the same.
+
+    Batch norms then see the faces of all processes on CUDA. On a CPU, where torch has none that do, each sees its
+    own process's, and `average_statistics` keeps what they remember the same.
+    """
+    for network in _each(networks):
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network.to(fabric.device).train()
+    if fabric.strategy.precision.precision != "32-true":
+        for part in networks.parts().values():
+            _compute_in_precision(part, fabric)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], fabric: Fabric) -> None:
+    """Replace gradients by their means over the processes, in place: those of the joint batch, as shares are equal."""
+    _average([parameter.grad for parameter in parameters if parameter.grad is not None], fabric)
+
+
+def average_statistics(networks: Networks, fabric: Fabric) -> None:
+    """Replace what batch norms remember by the means over the processes, in place."""
+    norms = [
+        part
+        for network in _each(networks)
+        for part in network.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+    ]
+    remembered = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
+    _average([tensor for tensor in remembered if tensor is not None], fabric)
+
+
+def any_of(flag: bool, fabric: Fabric) -> bool:
+    """Say whether a flag is set in any process; to be called by all."""
+    total = torch.tensor(float(flag), device=fabric.device)
+    _average([total], fabric)
+    return bool(total > 0)
+
+
+def average_values(values: Mapping[str, float], fabric: Fabric) -> dict[str, float]:
+    """Return the means of numbers over the processes, all of which give the same names."""
+    joined = torch.tensor(list(values.values()), dtype=torch.float64, device=fabric.device)
+    _average([joined], fabric)
+    return dict(zip(values, joined.tolist()))
+
+
+def _each(networks: Networks) -> list[nn.Module]:
+    return [network for network in (networks.encoder, networks.generator) if network is not None]
+
+
+def _average(tensors: list[Tensor], fabric: Fabric) -> None:
+    if fabric.world_size == 1 or not tensors:
+        return
+    joined = torch.cat([tensor.flatten() for tensor in tensors])
+    fabric.all_reduce(joined, reduce_op="mean")
+    for tensor, mean in zip(tensors, joined.split([tensor.numel() for tensor in tensors])):
+        tensor.copy_(mean.view_as(tensor))
+
+
+def _compute_in_precision(network: nn.Module, fabric: Fabric) -> None:
+    """Let a network alone compute in the run's precision; meshes and losses need all digits."""
+    forward = network.forward
+
+    @functools.wraps(forward)
+    def in_precision(*inputs: Tensor) -> Any:
+        with fabric.autocast():
+            return _as_float32(forward(*inputs))
+
+    network.forward = in_precision  # type: ignore[method-assign]
+
+
+def _as_float32(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_float32(item) for name, item in value.items()}
+    return value.float()

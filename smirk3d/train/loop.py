@@ -1,0 +1,184 @@
+"""A training run from its configuration to its last checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.load import load_head
+from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.checkpoint import TrainingState, resume_training
+from smirk3d.train.config import TrainConfig
+from smirk3d.train.engine import any_of, average_values, launch, place
+from smirk3d.train.initial import build_networks, head_fingerprint, load_initial
+from smirk3d.train.metrics import MetricsLog
+from smirk3d.train.optimization import DivergedError, Optimization
+from smirk3d.train.preview import save_preview
+from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
+from smirk3d.train.schedule import cycle_learner, step_generator
+from smirk3d.train.status import StatusLine
+from smirk3d.train.steps import Networks, Outcome, Scene, cycle_step, reconstruction_step
+from smirk3d.train.stopping import StopRequest, stop_on_signals
+from smirk3d.train.stream import Stream
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended.
+
+    Attributes:
+        step: Steps done. is_interrupted: A signal came before the last one. rank: Of this process, from 0.
+    """
+
+    step: int
+    is_interrupted: bool
+    rank: int
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run works with, in one of its processes."""
+
+    config: TrainConfig
+    fabric: Fabric
+    stream: Stream
+    scene: Scene
+    networks: Networks
+    optimization: Optimization
+    head_hash: str
+
+    def state(self, step: int) -> TrainingState:
+        """Return what has to be kept after so many steps; learning rates and random numbers follow from the step."""
+        networks = {"encoder": self.networks.encoder, "generator": self.networks.generator}
+        modules = {name: network for name, network in networks.items() if network is not None}
+        scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)  # of losses in 16 bits
+        schedulers = {} if scaler is None else {"loss_scale": scaler}
+        return TrainingState(
+            step, modules, {"adam": self.optimization.adam}, schedulers, {}, self.config, self.head_hash
+        )
+
+
+def train(config: TrainConfig, *, resume: bool = False, report: Report | None = None) -> Finished:
+    """Train networks as a configuration says; everything that comes out lies in `config.out_dir`.
+
+    The signals SIGINT and SIGTERM end the run after the step they come in, with a checkpoint.
+
+    Args:
+        config: The run.
+        resume: Go on from the newest checkpoint of `config.out_dir`, bit for bit as if there had been no stop.
+        report: Receives one-line messages, of the first process only.
+
+    Raises:
+        UsageError: `config.out_dir` is not empty, or holds no run to be resumed.
+        Smirk3dError: Head, data, networks, devices or a checkpoint cannot be used, or a loss is not finite; the
+            checkpoints before that stay.
+    """
+    report = report or _ignore
+    checkpoint = find_start(config.out_dir, resume, report)
+    fabric = launch(config.engine)
+    report = report if fabric.is_global_zero else _ignore
+    run = _prepare(config, fabric, checkpoint, report)
+    start = 0 if checkpoint is None else resume_training(checkpoint, run.state(0))
+    if fabric.is_global_zero:
+        make_folder(config)
+    with contextlib.ExitStack() as stack:
+        request = stack.enter_context(stop_on_signals(report))
+        log = stack.enter_context(MetricsLog(config.out_dir, start)) if fabric.is_global_zero else None
+        return _loop(run, start, log, request, StatusLine(start, config.stage.steps, report))
+
+
+def _prepare(config: TrainConfig, fabric: Fabric, checkpoint: Path | None, report: Report) -> Run:
+    with fabric.rank_zero_first(local=True):  # which fills the cache
+        head = load_head(config.head, report=report)
+    networks = build_networks(config, head.spec)
+    if checkpoint is None:
+        load_initial(networks, config, report)
+    place(networks, fabric)
+    optimization = Optimization(networks, config, fabric)
+    scene = Scene.from_config(config, head, fabric.device)  # moves the head
+    with fabric.rank_zero_first(local=True):
+        stream = Stream(config, head)
+    for fault in stream.faults:
+        report(str(fault))
+    return Run(config, fabric, stream, scene, networks, optimization, head_fingerprint(head))
+
+
+def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, status: StatusLine) -> Finished:
+    config, fabric = run.config, run.fabric
+    steps, rank, world = config.stage.steps, fabric.global_rank, fabric.world_size
+    done, is_stopped = start, False
+    began_s = time.perf_counter()
+    for batch in run.stream.batches(start, steps, rank, world):
+        values, pictures = _step(run, done, batch.to(fabric.device))
+        rate = config.data.batch_size / (time.perf_counter() - began_s)
+        values = average_values(values, fabric) | {"faces_per_s": rate}
+        is_stopped = any_of(request.is_made, fabric)
+        if log is not None:
+            log.write(done, values)
+        done += 1
+        if log is not None and _is_due(done, config.engine.preview_every, steps):
+            save_preview(preview_path(config.out_dir, done), pictures)
+        if is_stopped or _is_due(done, config.engine.save_every, steps):
+            if log is not None:
+                save_run(run.state(done), run.networks)
+            fabric.barrier()  # nobody goes away while the first process writes
+        status.show(done, values["reconstruction/total"], rate)
+        if is_stopped:
+            break
+        began_s = time.perf_counter()
+    return Finished(done, is_stopped and done < steps, rank)
+
+
+def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Learn from a batch, by the cycle path too where there is one; returns numbers and sample pictures by name."""
+    config, networks = run.config, run.networks
+    generator = step_generator(config.seed, step, run.fabric.global_rank)
+    run.optimization.start_step(step)
+    try:
+        first = reconstruction_step(networks, run.scene, batch, generator)
+        norms = run.optimization.descend(first)
+        values, pictures = _numbers("reconstruction", first, norms), dict(first.pictures)
+        learner = cycle_learner(config.stage, step)
+        if learner is not None:
+            second = cycle_step(networks, run.scene, batch, first, learner, generator)
+            norms = run.optimization.descend(second, config.optimizer.clip_norm)
+            values |= _numbers(f"cycle_{learner}", second, norms)
+            pictures |= {f"cycle {name}": picture for name, picture in second.pictures.items()}
+    except DivergedError as error:
+        raise Smirk3dError(f"step {step}: {error}; {_remedy(config)}") from error
+    rates = {f"rate/{name}": rate for name, rate in run.optimization.rates.items()}
+    return values | rates, pictures
+
+
+def _numbers(path: str, outcome: Outcome, norms: Mapping[str, float]) -> dict[str, float]:
+    numbers = {"total": float(outcome.loss.detach())}
+    numbers |= {name: float(mean) for name, mean in outcome.terms.means().items()}
+    numbers |= {f"gradient_{name}": norm for name, norm in norms.items()}
+    return {f"{path}/{name}": number for name, number in numbers.items()}
+
+
+def _is_due(done: int, every: int, steps: int) -> bool:
+    return every > 0 and (done % every == 0 or done == steps)
+
+
+def _remedy(config: TrainConfig) -> str:
+    weights = config.out_dir / WEIGHTS_NAME
+    if not weights.is_file():
+        return "lower optimizer.lr"
+    return f"start anew in another out_dir with a lower optimizer.lr and init={weights}"
+
+
+def _ignore(message: str) -> None:
+    """Report nothing: one process speaks for all."""

@@ -1,0 +1,95 @@
+"""What takes part in a training step: the networks that learn, and all that does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from smirk3d.head.model import HeadModel
+from smirk3d.masking import MaskingConfig
+from smirk3d.networks.encoder import Encoder
+from smirk3d.train.config import StageConfig, TrainConfig
+from smirk3d.train.features import PerceptualFeatures, lite0_features, vgg16_features
+from smirk3d.train.templates import templates_for
+from smirk3d.types import FaceParams
+
+ENCODERS = ("pose", "shape", "expression")
+"""The parts of an `Encoder` as `StageConfig.trainable` names them."""
+Features = Callable[[Tensor], Tensor]
+"""Images (B, 3, H, W), RGB in [0, 1], to (B, K)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The networks; each may be wrapped, as by Fabric, if the wrapper passes attributes on.
+
+    Attributes:
+        encoder: An `Encoder`.
+        generator: A `NeuralRenderer`; None in the stage pretrain.
+    """
+
+    encoder: nn.Module
+    generator: nn.Module | None = None
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the networks by the names that `StageConfig.trainable` has for them."""
+        parts: dict[str, nn.Module] = {name: getattr(self.encoder, f"{name}_encoder") for name in ENCODERS}
+        return parts if self.generator is None else parts | {"generator": self.generator}
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What does not learn.
+
+    Attributes:
+        head: The head model.
+        stage: Which networks learn, and from what. masking: What the neural renderer may see.
+        perceptual: Of the loss of that name; None where its weight is 0.
+        emotion: The same of the loss `emotion`; differentiable in the image, its weights are constants.
+        templates: Expressions for the cycle path, fields (T, ...); None in a stage without one.
+    """
+
+    head: HeadModel
+    stage: StageConfig
+    masking: MaskingConfig
+    perceptual: PerceptualFeatures | None = None
+    emotion: Features | None = None
+    templates: FaceParams | None = None
+
+    @staticmethod
+    def from_config(config: TrainConfig, head: HeadModel, device: torch.device | str) -> Scene:
+        """Load what a run needs, and nothing whose loss is off.
+
+        Args:
+            config: The run. head: Its head model, which is moved to the device. device: Of the steps.
+
+        Raises:
+            Smirk3dError: A file of a network or of templates cannot be used.
+        """
+        stage, perceptual, emotion = config.stage, None, None
+        if stage.losses.perceptual > 0:
+            is_small = config.perceptual == "lite0"
+            perceptual = (lite0_features() if is_small else vgg16_features(config.perceptual)).to(device)
+        if stage.losses.emotion > 0 and config.emotion is not None:  # TrainConfig demands the path
+            emotion = emotion_features(config.emotion, device)
+        templates = None if stage.cycle is None else templates_for(head, stage.templates).to(device)
+        return Scene(head.to(device), stage, config.masking, perceptual, emotion, templates)
+
+
+def emotion_features(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Features:
+    """Make features of the emotion out of an encoder that was trained before.
+
+    What its expression encoder sees, before the last layer makes coefficients of it, tells expressions apart.
+
+    Args:
+        path: Checkpoint of networks, see `Encoder.from_checkpoint`. device: Where to compute.
+
+    Raises:
+        Smirk3dError: The file cannot be read, or holds no encoder.
+    """
+    backbone = Encoder.from_checkpoint(path).for_inference().expression_encoder.encoder.to(device)
+    return lambda image: backbone(image).mean(dim=(2, 3))

@@ -1,0 +1,213 @@
+"""The two paths of training, each one function from networks and a batch to a loss.
+
+Neither touches an optimiser. What does not learn in a path is frozen inside, so that `outcome.loss.backward()` gives
+gradients to the parameters of the learners only, and only the learners' batch norms move. The learners are left in
+the mode, train or eval, in which they come.
+
+Source: METHOD section 7; Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.model import HeadMesh
+from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.features import perceptual_loss
+from smirk3d.train.freeze import frozen
+from smirk3d.train.losses import (
+    LossTerms,
+    cycle_losses,
+    emotion_loss,
+    landmark_loss,
+    photo_loss,
+    regulariser,
+    shape_consistency,
+    target_loss,
+    total,
+)
+from smirk3d.train.perturb import perturb
+from smirk3d.train.scene import ENCODERS, Networks, Scene
+from smirk3d.train.synthesis import DrawnHeads, draw_heads, mask_photos
+from smirk3d.types import FaceParams
+
+Learner = Literal["encoder", "generator"]
+Given = TypeVar("Given")
+Measures = dict[str, Callable[[], Tensor]]
+"""Losses by name, to be computed where their weights are above 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a step found.
+
+    Attributes:
+        terms: The losses. weights: Their factors, for the same names.
+        params: What the encoder found in the photos, in the cycle path in the painted ones; on the graph.
+        pictures: (B, 3, S, S) each in [0, 1] by name, off the graph.
+    """
+
+    terms: LossTerms
+    weights: Mapping[str, float]
+    params: FaceParams
+    pictures: Mapping[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum to be minimised, ()."""
+        return total(self.terms, self.weights)
+
+
+def reconstruction_step(networks: Networks, scene: Scene, batch: TrainingBatch, generator: torch.Generator) -> Outcome:
+    """Find the heads in photos and, in the stage core, paint the photos anew.
+
+    Args:
+        networks: Of which those in `scene.stage.trainable` learn.
+        scene: What does not learn; has what its losses need.
+        batch: B faces on the device of the networks.
+        generator: Of the sampled pixels; of any device.
+
+    Returns:
+        Losses with a weight above 0. Pictures: photo, mesh and, in the stage core, masked and
+        painted.
+
+    Raises:
+        ValueError: The scene or the networks lack what a loss or the stage needs.
+    """
+    learning = scene.stage.trainable
+    with frozen(*(part for name, part in networks.parts().items() if name not in learning)):
+        params: FaceParams = networks.encoder(batch.image)
+        mesh: HeadMesh = scene.head(params)
+        measures = _parameter_measures(scene, batch, params, mesh)
+        drawn = draw_heads(mesh, _given(params.camera, "cameras"), batch.image.shape[-1])
+        pictures = {"photo": batch.image, "mesh": drawn.image}
+        if scene.stage.name == "core":
+            paint = _given(networks.generator, "a generator")
+            masked = mask_photos(batch, scene.head, drawn, scene.masking, generator).image
+            painted = paint(drawn.image, masked)
+            measures |= _photo_measures(scene, batch.image, painted)
+            measures["emotion"] = lambda: emotion_loss(
+                _given(scene.emotion, "emotion features"), as_constant(paint)(drawn.image, masked), batch.image
+            )
+            pictures |= {"masked": masked, "painted": painted}
+        weights = scene.stage.losses.in_use()
+        terms = LossTerms({name: measures[name]() for name in weights})
+    return Outcome(terms, weights, params, _off_graph(pictures))
+
+
+def cycle_step(
+    networks: Networks,
+    scene: Scene,
+    batch: TrainingBatch,
+    first: Outcome,
+    learner: Learner,
+    generator: torch.Generator,
+) -> Outcome:
+    """Paint the faces with other expressions, and find these.
+
+    Args:
+        networks: Of which the learner learns: the generator, or those encoders that `scene.stage.trainable` names.
+        scene: With a cycle path. batch: B faces, those of `first`.
+        first: Of `reconstruction_step`; no gradient reaches it.
+        learner: Which side learns in this step.
+        generator: Of the changes and the sampled pixels; of any device.
+
+    Returns:
+        Losses with a weight above 0, that of the shape when the generator learns. Over B · copies faces, the whole
+        batch copy by copy: `params` and the pictures wanted_mesh, masked, painted and recovered_mesh.
+
+    Raises:
+        ValueError: The stage has no cycle path, the learner is not to be trained, or there is no generator.
+    """
+    cycle, head = _given(scene.stage.cycle, "a cycle path"), scene.head
+    paint, templates = _given(networks.generator, "a generator"), _given(scene.templates, "templates")
+    size = batch.image.shape[-1]
+    learning = _learning(scene, learner)
+    with frozen(*(part for name, part in networks.parts().items() if name not in learning)):
+        copies = torch.arange(len(batch), device=batch.image.device).repeat(cycle.copies)
+        batch = batch.take(copies)
+        params = FaceParams(**{name: value.detach()[copies] for name, value in first.params.items()})
+        wanted, _ = perturb(params, head.spec, templates, generator, cycle.perturb)
+        original, changed = _drawn(scene, params, size), _drawn(scene, wanted, size)
+        masked = mask_photos(batch, head, original, scene.masking, generator, changed).image
+        painted = paint(changed.image, masked)
+        found: FaceParams = networks.encoder(painted)
+    weights = {name: weight for name, weight in asdict(cycle.losses).items() if weight > 0}
+    if learner == "encoder":
+        weights.pop("shape", None)
+    with torch.no_grad():
+        recovered = _drawn(scene, found, size).image
+    pictures = {"wanted_mesh": changed.image, "masked": masked, "painted": painted, "recovered_mesh": recovered}
+    return Outcome(cycle_losses(found, wanted, weights), weights, found, _off_graph(pictures))
+
+
+def as_constant(network: nn.Module) -> Callable[..., Tensor]:
+    """Return a network as a function that the gradient passes, but without weights that it could reach.
+
+    In train mode its batch norms go by the batch, as the network's own do, but leave its statistics alone.
+
+    Args:
+        network: May be wrapped with the network itself as `module`; then what the wrapper adds is left out.
+    """
+    inner = getattr(network, "module", network)
+    weights = {name: parameter.detach() for name, parameter in inner.named_parameters()}
+    statistics = {name: buffer.clone() for name, buffer in inner.named_buffers()}
+    return lambda *inputs: functional_call(inner, (weights, statistics), inputs)
+
+
+def _parameter_measures(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Measures:
+    """Return the losses that need no painted photo."""
+
+    def landmark() -> Tensor:
+        points = project_orthographic(mesh.landmarks("mediapipe"), _given(params.camera, "cameras"))[..., :2]
+        trust = scene.head.landmark_embedding("mediapipe").weight
+        return landmark_loss(points, batch.landmarks_ndc, batch.landmark_weight * trust)
+
+    def target() -> Tensor:
+        fields = scene.stage.target_fields
+        return target_loss(params, batch.target, batch.target_weight, scene.head.spec, fields)
+
+    return {
+        "landmark": landmark,
+        "identity": lambda: shape_consistency(_given(params.shape, "shapes"), batch.person),
+        "expression": lambda: regulariser(params.expression),
+        "jaw": lambda: regulariser(params.jaw),
+        "target": target,
+    }
+
+
+def _photo_measures(scene: Scene, photo: Tensor, painted: Tensor) -> Measures:
+    return {
+        "photo": lambda: photo_loss(painted, photo),
+        "perceptual": lambda: perceptual_loss(_given(scene.perceptual, "perceptual features"), painted, photo),
+    }
+
+
+def _learning(scene: Scene, learner: Learner) -> list[str]:
+    """Return the names of the networks that learn in the cycle path."""
+    side = ("generator",) if learner == "generator" else ENCODERS
+    learning = [name for name in side if name in scene.stage.trainable]
+    if not learning:
+        raise ValueError(f"the {learner} cannot learn in the cycle path: the stage trains {scene.stage.trainable}")
+    return learning
+
+
+def _drawn(scene: Scene, params: FaceParams, size: int) -> DrawnHeads:
+    return draw_heads(scene.head(params), _given(params.camera, "cameras"), size)
+
+
+def _off_graph(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: picture.detach().clamp(0, 1) for name, picture in pictures.items()}
+
+
+def _given(value: Given | None, what: str) -> Given:
+    if value is None:
+        raise ValueError(f"this training step needs {what}")
+    return value

@@ -1,0 +1,116 @@
+"""Landmarks, mirror and jitter: what known answers get."""
+
+import numpy as np
+import pytest
+import torch
+from evaluation_faces import SIZE, FakeSubject, Silent, face_points, photo_set
+
+from smirk3d.evaluation.jitter import Tremble, frame, jitter_std, measure_jitter
+from smirk3d.evaluation.landmarks import landmark_error_percent, measure_landmarks
+from smirk3d.evaluation.mirror import measure_mirror, mirror_difference, mirrored
+from smirk3d.evaluation.photos import sighting
+from smirk3d.evaluation.report import CannotMeasureError
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.head.mediapipe_points import IRIS_LEFT
+
+LEFT = [k for k, name in enumerate(ARKIT_NAMES) if name.endswith("Left")]
+RIGHT = [ARKIT_MIRROR[k] for k in LEFT]
+STILL = Tremble(shift_px=0, zoom=0, turn_deg=0, noise_std=0)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def sides(pixels: np.ndarray) -> np.ndarray:
+    """Left actions say how bright the right half of the picture is, where the subject's left is, and conversely."""
+    weights = np.zeros(52, np.float32)
+    weights[LEFT], weights[RIGHT] = pixels[:, SIZE // 2 :].mean() / 255, pixels[:, : SIZE // 2].mean() / 255
+    return weights
+
+
+def test_landmark_error_is_in_distances_of_the_eye_corners():
+    given = np.stack([face_points(0), face_points(1)])
+    moved = given + np.array([[[0.0, 0.0]], [[3.0, 4.0]]])  # the eye corners are 20 pixels apart
+    assert landmark_error_percent(moved, given) == pytest.approx([0, 25], abs=1e-4)
+    moved = given.copy()
+    moved[:, list(IRIS_LEFT)] += 100  # does not lie on the skin
+    assert landmark_error_percent(moved, given).tolist() == [0, 0]
+
+
+def test_landmarks_measured():
+    display = Silent()
+    result = measure_landmarks(FakeSubject(sides, shift_px=2.0), photo_set(40, lost=3), display)
+    assert (result.faces, result.left_out, display.count) == (37, 3, 40)
+    assert list(result.figures.values()) == pytest.approx([10, 10, 10], abs=1e-3)
+
+
+def test_a_mirrored_sighting_twice_is_the_same():
+    seen = sighting(photo_set(1).records[0])
+    once = mirrored(*seen)
+    twice = mirrored(*once)
+    assert np.array_equal(once[0].pixels, seen[0].pixels[:, ::-1])
+    assert not np.allclose(once[1].landmarks_px, seen[1].landmarks_px)
+    assert np.allclose(twice[1].landmarks_px, seen[1].landmarks_px, atol=1e-4)
+    assert np.array_equal(twice[1].blendshape_scores, seen[1].blendshape_scores)
+    assert once[1].landmarks_px[33, 0] == pytest.approx(SIZE - seen[1].landmarks_px[263, 0])
+
+
+def test_mirror_difference():
+    own = np.random.default_rng(0).uniform(size=(5, 52))
+    assert mirror_difference(own, own[:, list(ARKIT_MIRROR)]).max() == 0
+    other = own[:, list(ARKIT_MIRROR)].copy()
+    other[:, RIGHT] += 0.25
+    assert np.allclose(mirror_difference(own, other)[LEFT], 0.25)
+
+
+def test_mirror_measured():
+    result = measure_mirror(FakeSubject(sides), photo_set(6, lost=2), Silent())
+    assert result.figures["mean_difference"] == pytest.approx(0, abs=1e-6) and result.left_out >= 2
+    lopsided = FakeSubject(lambda pixels: sides(pixels) * (np.arange(52) != LEFT[0]))
+    assert measure_mirror(lopsided, photo_set(6), Silent()).actions["difference"][LEFT[0]] > 0.1
+
+
+def test_jitter_is_the_deviation_over_time():
+    weights = np.zeros((3, 4, 52))
+    weights[:, ::2, 7] = 0.2  # to and fro by ±0.1
+    weights[1] += 0.5  # another face, which does not move
+    assert jitter_std(weights)[7] == pytest.approx(0.1) and jitter_std(weights).sum() == pytest.approx(0.1)
+
+
+def test_a_frame_that_does_not_tremble_is_the_photo():
+    pixels = sighting(photo_set(1).records[0])[0].pixels
+    assert np.array_equal(frame(pixels, np.array([20.0, 20.0]), STILL, seeded()), pixels)
+
+
+def test_a_frame_stays_within_its_bounds():
+    """A dot far from the centre moves by less than shift, zoom and turn together allow, and does move."""
+    pixels = np.zeros((101, 101, 3), np.uint8)
+    pixels[50, 90] = 255
+    center = np.array([50.5, 50.5])
+    generator = seeded()
+    most = np.hypot(1, 1) + 40 * (0.02 + np.radians(2) * 1.02)
+    moved = []
+    for _ in range(20):
+        seen = frame(pixels, center, Tremble(noise_std=0), generator).astype(float)[..., 0]
+        rows, columns = np.indices(seen.shape) + 0.5
+        moved.append(np.hypot((rows * seen).sum() / seen.sum() - 50.5, (columns * seen).sum() / seen.sum() - 90.5))
+    assert 0.5 < max(moved) < most
+
+
+def test_jitter_measured():
+    constant = FakeSubject(lambda pixels: np.full(52, 0.3, np.float32))
+    result = measure_jitter(constant, photo_set(4, lost=1), Silent(), seeded())
+    assert result.figures["mean_std"] == pytest.approx(0, abs=1e-7) and (result.faces, result.left_out) == (3, 1)
+    calm = measure_jitter(FakeSubject(sides), photo_set(4), Silent(), seeded()).figures
+    wild = measure_jitter(FakeSubject(sides), photo_set(4), Silent(), seeded(), Tremble(shift_px=8)).figures
+    assert 0 < calm["mean_std"] < wild["mean_std"] and calm["mean_std"] < calm["worst_action_std"]
+    assert calm["mean_std_between_faces"] > 10 * calm["mean_std"]
+
+
+@pytest.mark.parametrize("measure", [measure_landmarks, measure_mirror])
+def test_without_a_face_there_is_nothing_to_measure(measure):
+    with pytest.raises(CannotMeasureError, match="no face"):
+        measure(FakeSubject(sides), photo_set(2, lost=2), Silent())
+    with pytest.raises(CannotMeasureError, match="no face"):
+        measure_jitter(FakeSubject(sides), photo_set(2, lost=2), Silent(), seeded())

@@ -1,0 +1,81 @@
+"""One step down: who moves, how far, and who keeps still."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from training_run import CORE, tiny_run
+from training_scene import small_head, small_networks
+
+from smirk3d.train.config import OptimizerConfig, StageConfig
+from smirk3d.train.engine import launch
+from smirk3d.train.losses import LossTerms
+from smirk3d.train.optimization import Optimization
+from smirk3d.train.scene import Networks
+from smirk3d.train.steps import Outcome
+from smirk3d.types import FaceParams
+
+OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, generator_betas=(0.4, 0.9), cosine_samples=16)
+
+
+def make(stage: StageConfig = CORE) -> tuple[Networks, Optimization]:
+    networks = small_networks(small_head("arkit"))
+    config = tiny_run(Path("out"), stage, optimizer=OPTIMIZER)
+    return networks, Optimization(networks, config, launch(config.engine))
+
+
+def outcome(networks: Networks, *names: str) -> Outcome:
+    """A loss with the gradient 3 in all weights of some networks."""
+    parameters = [parameter for name in names for parameter in networks.parts()[name].parameters()]
+    value = torch.stack([parameter.sum() for parameter in parameters]).sum().view(1)
+    return Outcome(LossTerms({"sum": value}), {"sum": 3.0}, FaceParams(), {})
+
+
+def weights(networks: Networks) -> dict[str, list[Tensor]]:
+    return {name: [p.detach().clone() for p in part.parameters()] for name, part in networks.parts().items()}
+
+
+@pytest.mark.parametrize("names", [("expression",), ("generator",), ("expression", "generator")])
+def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
+    networks, optimization = make()
+    before = weights(networks)
+    for step in range(2):
+        optimization.start_step(step)
+        norms = optimization.descend(outcome(networks, *names))
+    assert set(norms) == {"generator" if name == "generator" else "encoder" for name in names}
+    after = weights(networks)
+    for name, old in before.items():
+        moved = max(float((a - b).abs().max()) for a, b in zip(after[name], old))
+        # Adam moves by its learning rate where the gradient is constant: a full rate, and the next of four on a cosine.
+        rate = (1e-3 if name == "generator" else 0.5e-3) * (1 + 0.01 + 0.99 * 0.5 * (1 + 2**-0.5))
+        assert moved == pytest.approx(rate if name in names else 0, rel=1e-2), name
+
+
+def test_only_the_generator_is_clipped() -> None:
+    networks, optimization = make()
+    found = optimization.descend(outcome(networks, "expression", "generator"), 0.1)
+    for name, key in (("expression", "encoder"), ("generator", "generator")):
+        parameters = list(networks.parts()[name].parameters())
+        norm = 3 * sum(parameter.numel() for parameter in parameters) ** 0.5
+        assert found[key] == pytest.approx(norm, rel=1e-4)
+        kept = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+        assert float(kept.norm()) == pytest.approx(0.1 if name == "generator" else norm, rel=1e-4)
+
+
+def test_groups_have_the_rates_and_averages_of_the_configuration() -> None:
+    networks, optimization = make(replace(CORE, trainable=("generator", "pose", "expression")))
+    encoder, generator = optimization.adam.param_groups
+    assert (encoder["lr"], encoder["betas"], generator["lr"], generator["betas"]) == (
+        0.5e-3,
+        (0.9, 0.999),
+        1e-3,
+        (0.4, 0.9),
+    )
+    learning = {id(p) for name in ("pose", "expression") for p in networks.parts()[name].parameters()}
+    assert {id(parameter) for parameter in encoder["params"]} == learning
+    optimization.start_step(2)
+    assert optimization.rates == pytest.approx({"encoder": 0.505 * 0.5e-3, "generator": 0.505e-3})
