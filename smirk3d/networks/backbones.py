@@ -95,9 +95,10 @@ ARCHITECTURES = {
 }
 
 
-ARCHITECTURES["tf_efficientnet_lite0_stride16"] = replace(
-    ARCHITECTURES["tf_efficientnet_lite0"], stages=_LITE0_STAGES[:5]
-)
+SHORTENED = {
+    "tf_efficientnet_lite0_stride16": replace(ARCHITECTURES["tf_efficientnet_lite0"], stages=_LITE0_STAGES[:5]),
+}
+"""Without the last stages: maps at a 16th of the resolution. Names of our own; timm has no such models."""
 
 
 class Backbone(nn.Module):
@@ -133,13 +134,13 @@ class Backbone(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the last feature map, a 32nd of the resolution.
+        """Return the last feature map.
 
         Args:
             images: (B, 3, H, W) float, any H and W.
 
         Returns:
-            (B, out_channels, ceil(H / 32), ceil(W / 32)).
+            (B, out_channels, ceil(H / 32), ceil(W / 32)); a 16th in place of a 32nd for shortened ones.
         """
         return self.blocks(self.act1(self.bn1(self.conv_stem(images))))
 
@@ -148,7 +149,8 @@ def create_backbone(name: str) -> Backbone:
     """Build a backbone with random weights.
 
     Args:
-        name: One of `ARCHITECTURES`, or any model of timm that supports `features_only`, where timm is installed.
+        name: One of `ARCHITECTURES` or `SHORTENED`, or any model of timm that supports `features_only`, where timm
+            is installed.
 
     Returns:
         A module that maps images (B, 3, H, W) to its last feature map and has `out_channels`; its state-dict
@@ -157,8 +159,9 @@ def create_backbone(name: str) -> Backbone:
     Raises:
         Smirk3dError: The name is unknown, or timm is needed and cannot be imported.
     """
-    if name in ARCHITECTURES:
-        return Backbone(ARCHITECTURES[name])
+    known = ARCHITECTURES | SHORTENED
+    if name in known:
+        return Backbone(known[name])
     return _from_timm(name)
 
 

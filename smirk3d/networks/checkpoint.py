@@ -44,12 +44,14 @@ class EncoderLayout:
     Attributes:
         spec: Parameters that it emits.
         backbones: Names of the backbones and what else there is to say, by field of `EncoderConfig`.
+        size_px: Side of the crops that it was trained for.
         expression_std: (52,) standard deviation of the error of each ARKit weight that is read off the emitted
             expression, measured on faces that the encoder has not learned; None where nobody has.
     """
 
     spec: ParamSpec
     backbones: Mapping[str, Any]
+    size_px: int = 224
     expression_std: tuple[float, ...] | None = None
 
 
@@ -163,7 +165,8 @@ def save_networks(
     if not tensors:
         raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
     if encoder is not None:
-        layout = {"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)}
+        layout: dict[str, Any] = {"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)}
+        layout["size_px"] = encoder.size_px
         if expression_std is not None:
             layout["expression_std"] = list(_checked_std(expression_std))
         header["encoder"] = json.dumps(layout)
@@ -236,4 +239,5 @@ def _layout_from_json(text: str) -> EncoderLayout:
     layout = json.loads(text)
     params: Iterable[dict] = layout["spec"]
     spec, std = ParamSpec(tuple(Param(**param) for param in params)), layout.get("expression_std")
-    return EncoderLayout(spec, layout["config"], None if std is None else _checked_std(std))
+    size_px = layout.get("size_px", EncoderLayout.size_px)
+    return EncoderLayout(spec, layout["config"], size_px, None if std is None else _checked_std(std))

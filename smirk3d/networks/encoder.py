@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.bounded import bounded
@@ -36,11 +37,11 @@ class EncoderConfig:
     pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
     shape_backbone: str = "tf_mobilenetv3_large_minimal_100"
     expression_backbone: str = "tf_mobilenetv3_large_minimal_100"
-    size_px: int = 224
-    """Side of the crops."""
     window: Window | None = None
     """Where the whole crop is searched for pose and camera only, and expression and shape are read from a window
     that these place in it; every branch then keeps where in its picture a feature is. None: as released."""
+    mirrored: bool = False
+    """Read ARKit weights from the picture and from its mirror image, and give the mean of both answers."""
 
 
 class Encoder(nn.Module):
@@ -51,28 +52,29 @@ class Encoder(nn.Module):
 
     Args:
         spec: Parameters of the head: shape, expression, pose and camera, and where it has them eyelids and jaw.
-        config: Which backbones.
+        config: Which backbones. size_px: Side of the crops that it is trained for.
 
     Raises:
         KeyError: A parameter that every head has is missing in `spec`.
         Smirk3dError: A backbone is unknown.
+        ValueError: `config.mirrored` for a head whose expressions are not ARKit's.
     """
 
     is_folded = False
 
-    def __init__(self, spec: ParamSpec, config: EncoderConfig = EncoderConfig()) -> None:
+    def __init__(self, spec: ParamSpec, config: EncoderConfig = EncoderConfig(), size_px: int = 224) -> None:
         super().__init__()
         self.spec = spec
+        self.size_px = size_px
         self.config = config
+        emitted = spec["expression"]
+        is_arkit = (emitted.size, emitted.low, emitted.high) == (len(ARKIT_MIRROR), 0.0, 1.0)
+        if config.mirrored and not is_arkit:
+            raise ValueError("only ARKit weights can be read from mirror images")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
         self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size, side_px)
         self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
-
-    @property
-    def size_px(self) -> int:
-        """Side of the crops that the weights were trained for."""
-        return self.config.size_px
 
     def forward(self, crops: Tensor) -> FaceParams:
         """Estimate the parameters of the heads in square crops.
@@ -89,11 +91,17 @@ class Encoder(nn.Module):
         return FaceParams(shape=self.shape_encoder(views), pose=pose, camera=camera, **self.expression_encoder(views))
 
     def expression(self, crops: Tensor) -> dict[str, Tensor]:
-        """Estimate what `expression_encoder` emits alone, for crops as `forward` takes them."""
+        """Estimate expression, eyelids and jaw alone, by name, for crops as `forward` takes them."""
         if self.config.window is None:
-            return self.expression_encoder(crops)
+            return self._expression_of(crops)
         pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
-        return self.expression_encoder(self._views(crops, pose, camera))
+        return self._expression_of(self._views(crops, pose, camera))
+
+    def _expression_of(self, views: Tensor) -> dict[str, Tensor]:
+        if not self.config.mirrored:
+            return self.expression_encoder(views)
+        said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)
+        return {"expression": (said + mirrored[:, list(ARKIT_MIRROR)]) / 2}
 
     def _overview(self, crops: Tensor) -> Tensor:
         """Return the crops at the resolution that the pose is read from."""
@@ -238,7 +246,7 @@ def _build(file: NetworkFile) -> Encoder:
     if file.layout is None:
         return Encoder(_released_spec(file.part(ENCODER)))
     try:
-        return Encoder(file.layout.spec, _config(file.layout.backbones))
+        return Encoder(file.layout.spec, _config(file.layout.backbones), file.layout.size_px)
     except (KeyError, TypeError) as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
 

@@ -39,11 +39,13 @@ class CropEncoder:
         run: Crops (B, 3, S, S) in [0, 1] to parameters of batch shape (B,).
         size_px: S.
         device: Where it computes.
+        antialias: Average over what a pixel of the crop covers in the photo; the released weights know only samples.
     """
 
     run: Callable[[Tensor], FaceParams]
     size_px: int
     device: torch.device
+    antialias: bool = False
 
     def __call__(self, sightings: Sequence[Sighting]) -> tuple[FaceParams, list[Crop]]:
         """Return the parameters (B, ...) of B faces on the encoder's device, and the crops that show them."""
@@ -51,7 +53,10 @@ class CropEncoder:
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
-            cuts = [crop.cut(photo.pixels) for crop, (photo, _) in zip(crops[some], sightings[some])]
+            cuts = [
+                crop.cut(photo.pixels, antialias=self.antialias)
+                for crop, (photo, _) in zip(crops[some], sightings[some])
+            ]
             parts.append(dict(self.run(torch.stack(cuts).to(self.device)).items()))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}), crops
 
@@ -113,16 +118,17 @@ def running(
     Raises:
         Smirk3dError: the engine is not installed, or not for this device.
     """
+    antialias = encoder.config.window is not None  # a sign of weights of our own, which learned from such crops
     if engine == "torch":
         fast = encoder.for_inference().to(device)
         run = (lambda crops: FaceParams(**fast.expression(crops))) if expression_only else fast
-        return CropEncoder(run, encoder.size_px, device)
+        return CropEncoder(run, encoder.size_px, device, antialias)
     if device.type != "cpu":
         raise Smirk3dError(f"engine 'onnx' computes on the CPU, not on {device.type}; use --engine torch")
     from smirk3d.networks.onnx_engine import OnnxEncoder
 
     onnx = OnnxEncoder(encoder, size_px=encoder.size_px, expression_only=expression_only)
-    return CropEncoder(onnx, encoder.size_px, device)
+    return CropEncoder(onnx, encoder.size_px, device, antialias)
 
 
 def head_for(spec: ParamSpec, head: str | Path | HeadModel, weights: str | Path) -> HeadModel:

@@ -32,7 +32,7 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = Encoder(spec, config.backbones)
+        encoder = Encoder(spec, config.backbones, config.data.size)
         generator = NeuralRenderer(config.generator_width) if config.stage.name == "core" else None
     return Networks(encoder, generator)
 

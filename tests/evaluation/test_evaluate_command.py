@@ -20,7 +20,7 @@ PHOTO_MEASURES = "landmarks,mirror,jitter"
 def checkpoint(open_head, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("networks") / "random.safetensors"
     torch.manual_seed(0)
-    encoder = Encoder(open_head.spec, EncoderConfig(SMALL, SMALL, SMALL, size_px=64))
+    encoder = Encoder(open_head.spec, EncoderConfig(SMALL, SMALL, SMALL), 64)
     save_networks(path, encoder=encoder, neural_renderer=NeuralRenderer(2), meta={})
     return path
 

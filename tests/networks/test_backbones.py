@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.backbones import ARCHITECTURES, create_backbone
+from smirk3d.networks.backbones import ARCHITECTURES, SHORTENED, create_backbone
 
 # name: (number of tensors, SHA-256 of the names and shapes, shape of the last map, mean, deviation, maximum)
 TIMM: dict[str, tuple] = {
@@ -124,6 +124,17 @@ def test_map_is_a_32nd_rounded_up(name: str, size: tuple[int, int]) -> None:
     with torch.no_grad():
         maps = model(torch.rand(1, 3, *size))
     assert maps.shape == (1, model.out_channels, -(-size[0] // 32), -(-size[1] // 32))
+
+
+def test_shortened_backbone_is_the_first_part_of_the_whole_one() -> None:
+    whole, part = create_backbone("tf_efficientnet_lite0").eval(), create_backbone(*SHORTENED).eval()
+    state = whole.state_dict()
+    part.load_state_dict({name: state[name] for name in part.state_dict()})
+    images = torch.rand(1, 3, 64, 48)
+    with torch.no_grad():
+        expected = whole.blocks[:5](whole.act1(whole.bn1(whole.conv_stem(images))))
+        torch.testing.assert_close(part(images), expected)
+    assert expected.shape == (1, part.out_channels, 4, 3)
 
 
 def test_same_padding_equals_its_definition() -> None:

@@ -38,7 +38,7 @@ OTHER = {
     "backbones.pose_backbone": "tf_efficientnet_lite0",
     "backbones.shape_backbone": "tf_efficientnet_lite0",
     "backbones.expression_backbone": "tf_efficientnet_lite0",
-    "backbones.size_px": "112",
+    "backbones.mirrored": "true",
     "backbones.window.size_px": "96",
     "backbones.window.half_m": "0.1",
     "backbones.window.center_m": "[0, 0, 0.1]",

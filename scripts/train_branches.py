@@ -1,0 +1,268 @@
+"""Train one branch of the window encoder on rendered heads and on photos with pseudo-targets.
+
+    python scripts/train_branches.py pose --photos shards/ --targets targets.npz --out out/branches --steps 1000
+    python scripts/train_branches.py shape --photos shards/ --targets targets.npz --out out/branches --steps 1000
+    python scripts/train_branches.py expression --photos shards/ --targets targets.npz --out out/branches --steps 4000
+
+The targets come from `smirk3d data targets`. A branch starts from ImageNet's weights; its linear layer starts as the
+ridge regression of the truth on its features, which saves the thousands of steps in which a random one learns little.
+An auxiliary layer, dropped afterwards, predicts the landmarks. `scripts/join_branches.py` makes one encoder of three.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import roma
+import torch
+import tyro
+from torch import Tensor, nn
+
+from smirk3d.assets import atomic_path
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.load import load_head
+from smirk3d.head.model import HeadModel
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
+from smirk3d.networks.window import Window
+from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
+from smirk3d.train.stream import Stream
+from smirk3d.types import FaceParams
+
+BACKBONE = "tf_efficientnet_lite0_stride16"
+CONFIG, SIZE_PX = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True), 160
+N_LANDMARKS = 478
+RIDGE = 0.3
+"""Penalty of the first linear layer, times the mean square of a feature."""
+JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
+"""How far a window may be from where the truth would put it, because the pose branch errs too."""
+LINEAR_RATE = 0.02
+"""Learning rate of the linear layers over that of the rest: each reads thousands of features at once."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is trained, on what, and for how long."""
+
+    branch: tyro.conf.Positional[Literal["pose", "shape", "expression"]]
+    photos: Path
+    """Folder of shards."""
+    targets: Path
+    """Pseudo-targets of the photos."""
+    out: Path
+    """Folder for the result."""
+    renders: int = 22_000
+    steps: int = 4000
+    batch_size: int = 32
+    photo_share: float = 0.25
+    """Share of photos in a batch; the rest is rendered."""
+    photo_weight: float = 0.25
+    """Weight of the photos' pseudo-targets over that of exact truth."""
+    lr: float = 5e-4
+    regression_steps: int = 80
+    """Batches for the first linear layer."""
+    seed: int = 11
+    threads: int = 2
+
+
+class Learner(nn.Module):
+    """A branch and the auxiliary layer: pictures to the branch's raw outputs and to landmarks (B, 478, 2)."""
+
+    def __init__(self, branch: str, head: HeadModel) -> None:
+        super().__init__()
+        encoder = Encoder(head.spec, CONFIG, SIZE_PX)
+        self.branch = getattr(encoder, f"{branch}_encoder")
+        imagenet = pretrained_efficientnet_lite0()
+        wanted = self.branch.encoder.state_dict()
+        self.branch.encoder.load_state_dict({name: imagenet[name] for name in wanted})
+        self.points = nn.Linear(self.branch.linear.in_features, 2 * N_LANDMARKS)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the branch's raw outputs (B, N) and landmarks (B, 478, 2) of pictures (B, 3, P, P)."""
+        features = self.branch.features(pictures.contiguous(memory_format=torch.channels_last))
+        return self.branch.linear(features), self.points(features).unflatten(1, (N_LANDMARKS, 2))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a branch sees and should say.
+
+    Attributes:
+        pictures: (B, 3, P, P). points: (B, 478, 2) landmarks in them. wanted: (B, N). weight: (B,) trust.
+    """
+
+    pictures: Tensor
+    points: Tensor
+    wanted: Tensor
+    weight: Tensor
+
+
+class Teacher:
+    """Makes tasks of a stream's batches, and judges answers."""
+
+    def __init__(self, options: Options, head: HeadModel) -> None:
+        self.options, self.head, self.window = options, head, Window()
+        sources = (
+            SourceConfig(kind="rendered", count=options.renders, seed=options.seed, weight=1 - options.photo_share),
+            SourceConfig(options.photos, "shards", weight=options.photo_share, targets=options.targets),
+        )
+        data = DataConfig(sources, size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
+        stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
+        config = TrainConfig(backbones=CONFIG, data=data, stage=stage, seed=options.seed)
+        self.stream = Stream(config, head)
+        embedding = head.landmark_embedding("mediapipe")
+        self.neutral = embedding.points(head.v_template, head.faces)
+        with torch.no_grad():
+            shapes = head(FaceParams(shape=torch.eye(head.n_shape))).landmarks("mediapipe")
+        self.shape_points = (shapes - self.neutral).flatten(1)
+        self.basis, self.scale = _sides(), torch.ones(len(ARKIT_MIRROR))
+        if options.branch == "expression":
+            said = torch.cat([self.task(step).wanted for step in range(20)])
+            both = torch.cat([said, said[:, list(ARKIT_MIRROR)]])
+            variance = (both @ self.basis.T).var(0) + 0.003
+            self.scale = (1 / variance) / (1 / variance).mean()
+
+    def task(self, step: int) -> Task:
+        """Return the task of a step; it depends on the step alone."""
+        batch = self.stream.batch(step)
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
+        target = batch.target
+        assert target is not None and target.pose is not None and target.camera is not None
+        if self.options.branch == "pose":
+            side_px = self.window.size_px
+            pictures = nn.functional.interpolate(batch.image, (side_px, side_px), mode="bilinear")
+            wanted = torch.cat([target.pose, target.camera], dim=1)
+            return Task(pictures, batch.landmarks_ndc, wanted, self._trust(batch))
+        place = _jittered(self.window.place(target.pose, target.camera), generator)
+        points = torch.linalg.solve(place[:, :, :2], (batch.landmarks_ndc - place[:, None, :, 2]).mT).mT
+        wanted = target.shape if self.options.branch == "shape" else target.expression
+        assert wanted is not None
+        return Task(self.window.cut(batch.image, place), points, wanted, self._trust(batch))
+
+    def _trust(self, batch: TrainingBatch) -> Tensor:
+        is_photo = batch.target_weight < 1
+        return batch.target_weight * torch.where(is_photo, self.options.photo_weight, 1.0)
+
+    def error(self, said: Tensor, wanted: Tensor) -> Tensor:
+        """Return the error (B,) of a branch's raw answers."""
+        if self.options.branch == "pose":
+            seen = [self._seen(each) for each in (said, wanted)]
+            pixels = (seen[0] - seen[1]).square().sum(2).mean(1)
+            return 100 * pixels + 10 * (said[:, :3] - wanted[:, :3]).square().sum(1)
+        if self.options.branch == "shape":
+            off = said - wanted
+            return 0.3 * ((off @ self.shape_points * 1000).square().mean(1) + 0.02 * off.square().mean(1))
+        # Beyond a bound that is the truth there is no error: `bounded` cuts it off.
+        is_cut = ((said < 0) & (wanted <= 0)) | ((said > 1) & (wanted >= 1))
+        off = torch.where(is_cut, 0.0, said - wanted)
+        return 20 * ((off @ self.basis.T).square() * self.scale).mean(1)
+
+    def _seen(self, pose_camera: Tensor) -> Tensor:
+        """Return where points of the mean face are seen, (B, 80, 2), for raw answers of the pose branch."""
+        root = pose_camera.new_tensor(self.window.root_m)
+        posed = (self.neutral[::6] - root) @ roma.rotvec_to_rotmat(pose_camera[:, :3]).mT + root
+        return project_orthographic(posed, pose_camera[:, 3:])[..., :2]
+
+
+def _sides() -> Tensor:
+    """Return the basis (52, 52) of sums and differences of the two sides, so that differences count in their own right.
+
+    One-sided faces are rare: an error in the difference would otherwise hardly weigh.
+    """
+    basis = torch.eye(len(ARKIT_MIRROR))
+    for k, partner in enumerate(ARKIT_MIRROR):
+        if k < partner:
+            basis[k, k] = basis[k, partner] = basis[partner, k] = math.sqrt(0.5)
+            basis[partner, partner] = -math.sqrt(0.5)
+    return basis
+
+
+def _jittered(place: Tensor, generator: torch.Generator) -> Tensor:
+    """Return windows (B, 2, 3) a little rolled, shifted and of other sizes."""
+
+    def uniform(limit: float, *size: int) -> Tensor:
+        return (2 * torch.rand(len(place), *size, generator=generator) - 1) * limit
+
+    roll, size = uniform(JITTER_ROLL_RAD), 1 + uniform(JITTER_SCALE)
+    turn = torch.stack([torch.stack([roll.cos(), -roll.sin()], 1), torch.stack([roll.sin(), roll.cos()], 1)], 1)
+    shift = (place[:, :, :2] @ uniform(JITTER_SHIFT, 2, 1))[..., 0]
+    return torch.cat([place[:, :, :2] @ turn * size[:, None, None], (place[:, :, 2] + shift)[..., None]], dim=2)
+
+
+@torch.no_grad()
+def start_with_regression(learner: Learner, teacher: Teacher, steps: int) -> None:
+    """Make the last map's channels its principal components, and the linear layers the ridge regression on them."""
+    learner.train(False)
+    branch = learner.branch
+    maps = torch.cat([branch.encoder(teacher.task(step).pictures) for step in range(10)])
+    values = maps.movedim(1, -1).flatten(0, 2)
+    mean = values.mean(0)
+    _, strength, directions = torch.linalg.svd((values - mean)[::4], full_matrices=False)
+    conv, norm = branch.narrow
+    deviation = strength[: conv.out_channels, None] / math.sqrt(len(values) / 4)
+    conv.weight.copy_((directions[: conv.out_channels] / deviation)[:, :, None, None])
+    norm.running_mean.copy_(conv.weight[:, :, 0, 0] @ mean)
+    norm.running_var.fill_(1.0)
+    gram = cross = torch.zeros((), dtype=torch.float64)
+    for step in range(steps):
+        task = teacher.task(step)
+        features = torch.cat([branch.features(task.pictures), torch.ones(len(task.weight), 1)], 1).double()
+        wanted = torch.cat([task.wanted, task.points.flatten(1)], 1).double()
+        trusted = features * task.weight[:, None]
+        gram, cross = gram + trusted.T @ features, cross + trusted.T @ wanted
+    penalty = RIDGE * gram.diagonal()[:-1].mean() * torch.ones(len(gram), dtype=torch.float64)
+    penalty[-1] = 0.0
+    solved = torch.linalg.solve(gram + torch.diag(penalty), cross).float().T
+    for linear, rows in ((branch.linear, slice(0, branch.linear.out_features)), (learner.points, slice(-956, None))):
+        linear.weight.copy_(solved[rows, :-1])
+        linear.bias.copy_(solved[rows, -1])
+
+
+def rate(options: Options, step: int) -> float:
+    """Return the learning rate: a short rise, then half a cosine."""
+    rise = min(1.0, (step + 1) * options.batch_size / 6400)
+    return options.lr * rise * (0.5 * (1 + math.cos(math.pi * step / options.steps)) * 0.98 + 0.02)
+
+
+def train(learner: Learner, teacher: Teacher, options: Options) -> None:
+    """Train from the regression to the last step."""
+    linear = [*learner.branch.linear.parameters(), *learner.points.parameters()]
+    rest = [parameter for parameter in learner.parameters() if all(parameter is not each for each in linear)]
+    optimizer = torch.optim.AdamW([{"params": rest}, {"params": linear}], options.lr, weight_decay=0.02)
+    learner.train()
+    for step in range(options.steps):
+        for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_RATE)):
+            group["lr"] = rate(options, step) * factor
+        task = teacher.task(step)
+        said, points = learner(task.pictures)
+        error = (teacher.error(said, task.wanted) * task.weight).mean()
+        miss = (points - task.points).square().sum(2).mean()
+        optimizer.zero_grad(set_to_none=True)
+        (error + 5 * miss).backward()
+        nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        optimizer.step()
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1}: error {error.item():.4f}, landmarks {miss.item():.5f}", flush=True)
+
+
+def main(options: Options) -> None:
+    """Train the branch and write its state dict."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    head = load_head()
+    learner = Learner(options.branch, head)
+    teacher = Teacher(options, head)
+    start_with_regression(learner, teacher, options.regression_steps)
+    train(learner, teacher, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(options.out / f"{options.branch}.pt") as temporary:
+        torch.save(learner.branch.state_dict(), temporary)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import roma
+import torch
+
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.spec import Param, ParamSpec
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.window import Window
+
+SPEC = ParamSpec(
+    (Param("shape", 5), Param("expression", 52, 0.0, 1.0), Param("pose", 3), Param("camera", 3)),
+)
+SMALL = "tf_mobilenetv3_small_minimal_100"
+WINDOW = Window(size_px=64)
+POSE = torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.4, 0.2], [0.0, 0.0, -0.5]])
+CAMERA = torch.tensor([[9.0, 0.01, 0.02], [7.0, -0.02, 0.1], [11.0, 0.0, -0.03]])
+
+
+def posed(points_m: torch.Tensor) -> torch.Tensor:
+    """Turn points (N, 3) by each pose about the root: (B, N, 3)."""
+    root = torch.tensor(WINDOW.root_m)
+    return (points_m - root) @ roma.rotvec_to_rotmat(POSE).mT + root
+
+
+def encoder(window: Window | None = WINDOW) -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window), 96).eval()
+
+
+def test_middle_is_where_the_camera_sees_the_point() -> None:
+    seen = project_orthographic(posed(torch.tensor([WINDOW.center_m])), CAMERA)[:, 0, :2]
+    torch.testing.assert_close(WINDOW.place(POSE, CAMERA)[:, :, 2], seen)
+
+
+def test_window_is_upright_and_to_scale_on_the_head() -> None:
+    center = torch.tensor(WINDOW.center_m)
+    corners = center + WINDOW.half_m * torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    seen = project_orthographic(posed(corners), CAMERA)[..., :2]
+    place = WINDOW.place(POSE, CAMERA)
+    in_window = torch.linalg.solve(place[:, :, :2], (seen - place[:, None, :, 2]).mT).mT
+    # Heads that are only rolled: the head's left is the window's right, its top the window's top.
+    for turned_in_the_picture in (0, 2):
+        torch.testing.assert_close(in_window[turned_in_the_picture], torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+    assert in_window[1, 1, 0].abs() < 1e-5  # up stays up whatever the pose
+
+
+def test_cut_shows_what_lies_there() -> None:
+    place = WINDOW.place(POSE, CAMERA)
+    steps = torch.linspace(-1 + 1 / 96, 1 - 1 / 96, 96)
+    ramp = torch.stack([steps.expand(96, 96), steps[:, None].expand(96, 96), torch.zeros(96, 96)]).expand(3, -1, -1, -1)
+    windows = WINDOW.cut(ramp, place)
+    row, column = 40, 17
+    at = torch.tensor([(2 * column + 1) / 64 - 1, (2 * row + 1) / 64 - 1, 1.0])
+    expected = place @ at
+    inside = (expected.abs() < 0.98).all(dim=1)
+    assert inside.any()
+    torch.testing.assert_close(windows[inside, :2, row, column], expected[inside])
+
+
+def test_beyond_the_crop_it_is_black() -> None:
+    far = torch.tensor([[9.0, 1.0, 0.0]])
+    assert (WINDOW.cut(torch.ones(1, 3, 96, 96), WINDOW.place(POSE[:1], far)) == 0).all()
+
+
+def test_expression_alone_is_the_same() -> None:
+    crops = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    for network in (encoder(), encoder(None)):
+        with torch.no_grad():
+            torch.testing.assert_close(network.expression(crops)["expression"], network(crops).expression)
+
+
+def test_expression_teaches_the_pose_nothing() -> None:
+    network = encoder().train()
+    crops = torch.rand(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    expression = network(crops).expression
+    assert expression is not None
+    expression.sum().backward()
+    assert all(parameter.grad is None for parameter in network.pose_encoder.parameters())
+    assert network.expression_encoder.linear.weight.grad is not None
+
+
+def test_features_keep_their_places() -> None:
+    crops = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    branch = encoder().expression_encoder
+    with torch.no_grad():
+        left, right = branch.features(crops), branch.features(crops.flip(3))
+    assert not torch.allclose(left, right, atol=1e-3)
+
+
+def test_file_brings_the_window_back(tmp_path: Path) -> None:
+    saved = encoder()
+    save_networks(tmp_path / "a.safetensors", encoder=saved, meta={})
+    loaded = Encoder.from_checkpoint(tmp_path / "a.safetensors")
+    assert loaded.config == saved.config and loaded.size_px == 96
+    crops = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        for name, value in saved(crops).items():
+            torch.testing.assert_close(getattr(loaded(crops), name), value)
+
+
+@pytest.mark.parametrize("fault", [{"size_px": 0}, {"half_m": 0.0}])
+def test_sizes_must_be_positive(fault: dict) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        Window(**fault)
+
+
+def test_mirrored_pictures_have_mirrored_expressions() -> None:
+    torch.manual_seed(0)
+    network = Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, mirrored=True)).eval()
+    crops = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        seen, mirrored = (network.expression(each)["expression"] for each in (crops, crops.flip(3)))
+        plain = network.expression_encoder(crops)["expression"]
+    torch.testing.assert_close(seen, mirrored[:, list(ARKIT_MIRROR)])
+    assert not torch.allclose(seen, plain, atol=1e-5)
+
+
+def test_only_arkit_weights_are_read_from_mirror_images() -> None:
+    flame = ParamSpec((Param("shape", 5), Param("expression", 50), *SPEC.params[2:]))
+    with pytest.raises(ValueError, match="ARKit"):
+        Encoder(flame, EncoderConfig(SMALL, SMALL, SMALL, mirrored=True))
