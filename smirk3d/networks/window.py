@@ -55,5 +55,5 @@ class Window:
         steps = (torch.arange(self.size_px, device=crops.device, dtype=crops.dtype) * 2 + 1) / self.size_px - 1
         y, x = torch.meshgrid(steps, steps, indexing="ij")
         at = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, P, 3)
-        grid = (at.view(1, -1, 3) @ place.mT).view(len(crops), self.size_px, self.size_px, 2)
+        grid = (at.view(1, -1, 3) @ place.transpose(1, 2)).view(-1, self.size_px, self.size_px, 2)
         return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

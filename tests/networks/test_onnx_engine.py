@@ -11,6 +11,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.onnx_engine import OnnxEncoder, export_onnx
+from smirk3d.networks.window import Window
 
 POSE = (Param("pose", 3), Param("camera", 3))
 FLAME = ParamSpec((Param("shape", 30), Param("expression", 10), Param("eyelids", 2, 0.0, 1.0), Param("jaw", 3), *POSE))
@@ -19,9 +20,10 @@ SMALL = "tf_mobilenetv3_small_minimal_100"
 SIZE_PX = 64
 
 
-def make(spec: ParamSpec) -> Encoder:
+def make(spec: ParamSpec, *, window: bool = False) -> Encoder:
     torch.manual_seed(0)
-    encoder = Encoder(spec, EncoderConfig(SMALL, SMALL, SMALL))
+    view = Window(size_px=32) if window else None
+    encoder = Encoder(spec, EncoderConfig(SMALL, SMALL, SMALL, view, mirrored=window), SIZE_PX)
     for branch in (encoder.pose_encoder, encoder.shape_encoder, encoder.expression_encoder):
         nn.init.normal_(branch.linear.weight, 0.0, 0.05)
     with torch.no_grad():
@@ -29,11 +31,11 @@ def make(spec: ParamSpec) -> Encoder:
     return encoder.eval()
 
 
-@pytest.mark.parametrize("spec", [FLAME, OPEN])
-def test_same_numbers_as_torch_for_any_batch(spec: ParamSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("spec", "window"), [(FLAME, False), (OPEN, False), (OPEN, True)])
+def test_same_numbers_as_torch_for_any_batch(spec: ParamSpec, window: bool, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    encoder, path = make(spec), tmp_path / "encoder.onnx"
+    encoder, path = make(spec, window=window), tmp_path / "encoder.onnx"
     export_onnx(encoder, path, size_px=SIZE_PX)
     assert [file.name for file in tmp_path.iterdir()] == ["encoder.onnx"]  # weights inside
     for engine in (OnnxEncoder(path), OnnxEncoder(encoder, n_threads=1, size_px=SIZE_PX)):
