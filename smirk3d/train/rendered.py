@@ -27,24 +27,18 @@ from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.pipeline.crop import Crop
 from smirk3d.render import portrait, samples
-from smirk3d.render.fragments import interpolate_covered, to_image
-from smirk3d.render.portrait import MARKS, Appearance, Light, PortraitPainter, random_background
-from smirk3d.render.rasterize import rasterize
+from smirk3d.render.portrait import Light, random_background
 from smirk3d.render.samples import KIND_SHARES, Kind, SampleRanges, chance, uniform
-from smirk3d.render.shading import vertex_normals
 from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.crop_painter import CropPainter
 from smirk3d.types import FaceParams
 
 SHARD = 256
 """Pictures in a file; each shard has its own random numbers, so that more can be made later."""
 PHOTO_PX = 512
 """Side of the photo from which the crop is thought to be taken."""
-TEXELS = 6
-"""Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
-BROW_WIDTHS = (0.65, 1.0, 1.35)
 N_LANDMARKS = 478
 _VERSION = 3
-_PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ class RenderedFaces:
         self._photos = [] if backgrounds is None else sorted(backgrounds.glob("*.[jp][pn]g"))
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
-        self._painter: _CropPainter | None = None  # baked when the first picture is made
+        self._painter: CropPainter | None = None  # baked when the first picture is made
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
         about = (_VERSION, seed, size, self.ranges, self.variation, names, head.n_shape)
@@ -184,7 +178,7 @@ class RenderedFaces:
     def _make(self, number: int) -> _Shard:
         """Draw and paint one shard."""
         if self._painter is None:
-            self._painter = _CropPainter(self.head)
+            self._painter = CropPainter(self.head)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         params = _random_heads(self.head, self.ranges, self.variation, generator)
         mesh = self.head(_varied(params, self.variation.strength, generator))
@@ -301,70 +295,6 @@ def fit_camera(points: Tensor, points_ndc: Tensor) -> Tensor:
     spread = points[..., :2] - mean
     scale = (spread * (flipped - mean_seen)).sum((1, 2)) / (spread**2).sum((1, 2))
     return torch.cat([scale[:, None], (mean_seen / scale[:, None, None] - mean)[:, 0]], dim=1)
-
-
-class _CropPainter:
-    """Paints crops with baked colours: a few products a pixel in place of geometry."""
-
-    def __init__(self, head: HeadModel) -> None:
-        self.head = head
-        self._faces = head.faces.to(torch.int32)
-        painter = PortraitPainter(head)
-        self._atlases = [_bake(painter, width) for width in BROW_WIDTHS]
-
-    def paint(self, ndc: Tensor, turned: Tensor, size: int, look: Appearance, light: Light) -> tuple[Tensor, Tensor]:
-        """Return colour times cover (3, S, S) and cover (1, S, S)."""
-        fragments = rasterize(ndc[None], self._faces, size, w=ndc[None, :, 2])
-        wave = (self.head.v_template @ look.mottle[:, :3].T * 60 + look.mottle[:, 3]).sin().sum(1, keepdim=True)
-        normals = vertex_normals(turned, self.head.faces)
-        pixel, values = interpolate_covered(fragments, torch.cat([normals, wave], dim=1)[None], self._faces)
-        cell = (fragments.barycentric.view(-1, 3).index_select(0, pixel) * TEXELS).long().clamp_(0, TEXELS - 1)
-        face = fragments.face_index.view(-1).index_select(0, pixel)
-        texel = face * TEXELS**2 + cell[:, 0] * TEXELS + cell[:, 1]
-        width = min(range(len(BROW_WIDTHS)), key=lambda k: abs(BROW_WIDTHS[k] - look.brow_width))
-        layers = self._atlases[width].index_select(0, texel)
-        palette = _palette(look)
-        mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:]) * palette[0]
-        color = layers[:, : len(palette)] @ palette + mottle
-        lit = portrait.lit(color, values[:, :3], light, layers[:, len(palette) :]).clamp_(0, 1)
-        image = to_image(fragments, pixel, torch.cat([lit, torch.ones_like(lit[:, :1])], dim=1))
-        return image[0].permute(2, 0, 1).split([3, 1])  # type: ignore[return-value]
-
-
-def _bake(painter: PortraitPainter, brow_width: float) -> Tensor:
-    """Return (F·TEXELS², 17): opacities of the seven paints, the colours that never change, and the marks.
-
-    A painter's colours are linear in its paints, so each paint's opacity is what it alone adds.
-    """
-    steps = (torch.arange(TEXELS) + 0.5) / TEXELS
-    first, second = torch.cartesian_prod(steps, steps).unbind(1)
-    weights = torch.stack([first, second, (1 - first - second).clamp_min(0)], dim=1)
-    weights = weights / weights.sum(1, keepdim=True)
-    attributes = torch.cat([painter.rest, painter.marks], dim=1)
-    values = torch.einsum("tk,fkc->ftc", weights, attributes[painter.head.faces]).reshape(-1, 3 + len(MARKS))
-    rest = values[:, :3]
-    marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
-
-    plain = Appearance(brow_strength=1.0, lip_strength=1.0, brow_width=brow_width)
-
-    def albedo(**paints: tuple[float, float, float]) -> Tensor:
-        look = replace(plain, **{name: paints.get(name, (0.0, 0.0, 0.0)) for name in _PAINTS})
-        return painter.albedo(rest, marks, look)
-
-    fixed = albedo()
-    red, green, blue = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-    three = albedo(skin=red, lips=green, brows=blue) - fixed
-    three_more = albedo(iris=red, sclera=green, hair=blue) - fixed
-    teeth = (albedo(teeth=red) - fixed)[:, :1]
-    return torch.cat([three, three_more, teeth, fixed, values[:, 3:]], dim=1)
-
-
-def _palette(look: Appearance) -> Tensor:
-    """Return (10, 3): the colours of the paints, thin ones with plain skin below, and of what is fixed."""
-    colors = {name: torch.tensor(getattr(look, name)) for name in _PAINTS}
-    for name, strength in (("lips", look.lip_strength), ("brows", look.brow_strength), ("hair", look.hair_strength)):
-        colors[name] = colors["skin"] + strength * (colors[name] - colors["skin"])
-    return torch.cat([torch.stack([colors[name] for name in _PAINTS]), torch.eye(3)])
 
 
 def _random_light(hard_share: float, generator: torch.Generator) -> Light:

@@ -17,6 +17,7 @@ from smirk3d.render import portrait
 from smirk3d.render.portrait import Appearance, Light, PortraitPainter, View
 from smirk3d.render.samples import SampleRanges
 from smirk3d.train import rendered
+from smirk3d.train.crop_painter import CropPainter
 from smirk3d.train.rendered import RenderedFaces, Variation, fit_camera
 from smirk3d.types import FaceParams
 
@@ -30,12 +31,12 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def painter(open_head: HeadModel) -> rendered._CropPainter:
-    return rendered._CropPainter(open_head)
+def painter(open_head: HeadModel) -> CropPainter:
+    return CropPainter(open_head)
 
 
 @pytest.fixture
-def make(open_head: HeadModel, painter: rendered._CropPainter):
+def make(open_head: HeadModel, painter: CropPainter):
     def build(count: int = 12, seed: int = 3, **options) -> RenderedFaces:
         faces = RenderedFaces(open_head, count, seed, SIZE, **options)
         faces._painter = painter  # baked once for all tests
@@ -103,9 +104,7 @@ def test_picture_shows_the_head_where_the_landmarks_are(make, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_baked_colours_agree_with_the_painter(
-    open_head: HeadModel, painter: rendered._CropPainter, strength: float
-) -> None:
+def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: CropPainter, strength: float) -> None:
     mottle = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     look = Appearance(
         lip_strength=strength,
@@ -212,3 +211,22 @@ def test_wrong_arguments_are_refused(make, tmp_path: Path) -> None:
     for index in (-1, 12):
         with pytest.raises(IndexError, match="0 to 11"):
             make().batch(torch.tensor([0, index]))
+
+
+def test_strength_moves_the_face_and_not_the_truth(open_head: HeadModel) -> None:
+    few = torch.arange(12)
+    usual, varied = (
+        RenderedFaces(open_head, 12, 3, 32, variation=Variation(strength=strength)).batch(few)
+        for strength in (0.0, 0.5)
+    )
+    assert usual.target is not None and varied.target is not None
+    assert usual.target.expression is not None and varied.target.expression is not None
+    torch.testing.assert_close(varied.target.expression, usual.target.expression)
+    assert (varied.landmarks_ndc - usual.landmarks_ndc).abs().max() > 0.01
+
+
+def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
+    faces = RenderedFaces(open_head, 8, 3, 32, variation=Variation(kinds=(("neutral", 1),)))
+    target = faces.batch(torch.arange(8)).target
+    assert target is not None and target.expression is not None
+    assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()

@@ -1,0 +1,99 @@
+"""Fast pictures of a head: the opacities of skin, lips, brows, irises and so on are baked once into small squares.
+
+A triangle's squares lie in its barycentric coordinates; a pixel then needs a few products in place of geometry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from smirk3d.head.model import HeadModel
+from smirk3d.render import portrait
+from smirk3d.render.fragments import interpolate_covered, to_image
+from smirk3d.render.portrait import MARKS, Appearance, Light, PortraitPainter
+from smirk3d.render.rasterize import rasterize
+from smirk3d.render.shading import vertex_normals
+
+TEXELS = 6
+"""Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
+BROW_WIDTHS = (0.65, 1.0, 1.35)
+_PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
+
+
+class CropPainter:
+    """Paints crops of one head with baked colours.
+
+    Args:
+        head: The head; its landmarks say where brows and lips are.
+    """
+
+    def __init__(self, head: HeadModel) -> None:
+        self.head = head
+        self._faces = head.faces.to(torch.int32)
+        painter = PortraitPainter(head)
+        self._atlases = [_bake(painter, width) for width in BROW_WIDTHS]
+
+    def paint(self, ndc: Tensor, turned: Tensor, size: int, look: Appearance, light: Light) -> tuple[Tensor, Tensor]:
+        """Paint one head.
+
+        Args:
+            ndc: (V, 3) image space with the depth in metres as third. turned: (V, 3) metres, the posed head.
+            size: S, pixels a side. look: Its colours. light: What falls on it.
+
+        Returns:
+            Colour times cover (3, S, S) and cover (1, S, S), both in [0, 1].
+        """
+        fragments = rasterize(ndc[None], self._faces, size, w=ndc[None, :, 2])
+        wave = (self.head.v_template @ look.mottle[:, :3].T * 60 + look.mottle[:, 3]).sin().sum(1, keepdim=True)
+        normals = vertex_normals(turned, self.head.faces)
+        pixel, values = interpolate_covered(fragments, torch.cat([normals, wave], dim=1)[None], self._faces)
+        cell = (fragments.barycentric.view(-1, 3).index_select(0, pixel) * TEXELS).long().clamp_(0, TEXELS - 1)
+        face = fragments.face_index.view(-1).index_select(0, pixel)
+        texel = face * TEXELS**2 + cell[:, 0] * TEXELS + cell[:, 1]
+        width = min(range(len(BROW_WIDTHS)), key=lambda k: abs(BROW_WIDTHS[k] - look.brow_width))
+        layers = self._atlases[width].index_select(0, texel)
+        palette = _palette(look)
+        mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:]) * palette[0]
+        color = layers[:, : len(palette)] @ palette + mottle
+        lit = portrait.lit(color, values[:, :3], light, layers[:, len(palette) :]).clamp_(0, 1)
+        image = to_image(fragments, pixel, torch.cat([lit, torch.ones_like(lit[:, :1])], dim=1))
+        return image[0].permute(2, 0, 1).split([3, 1])  # type: ignore[return-value]
+
+
+def _bake(painter: PortraitPainter, brow_width: float) -> Tensor:
+    """Return (F·TEXELS², 17): opacities of the seven paints, the colours that never change, and the marks.
+
+    A painter's colours are linear in its paints, so each paint's opacity is what it alone adds.
+    """
+    steps = (torch.arange(TEXELS) + 0.5) / TEXELS
+    first, second = torch.cartesian_prod(steps, steps).unbind(1)
+    weights = torch.stack([first, second, (1 - first - second).clamp_min(0)], dim=1)
+    weights = weights / weights.sum(1, keepdim=True)
+    attributes = torch.cat([painter.rest, painter.marks], dim=1)
+    values = torch.einsum("tk,fkc->ftc", weights, attributes[painter.head.faces]).reshape(-1, 3 + len(MARKS))
+    rest = values[:, :3]
+    marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
+
+    plain = Appearance(brow_strength=1.0, lip_strength=1.0, brow_width=brow_width)
+
+    def albedo(**paints: tuple[float, float, float]) -> Tensor:
+        look = replace(plain, **{name: paints.get(name, (0.0, 0.0, 0.0)) for name in _PAINTS})
+        return painter.albedo(rest, marks, look)
+
+    fixed = albedo()
+    red, green, blue = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    three = albedo(skin=red, lips=green, brows=blue) - fixed
+    three_more = albedo(iris=red, sclera=green, hair=blue) - fixed
+    teeth = (albedo(teeth=red) - fixed)[:, :1]
+    return torch.cat([three, three_more, teeth, fixed, values[:, 3:]], dim=1)
+
+
+def _palette(look: Appearance) -> Tensor:
+    """Return (10, 3): the colours of the paints, thin ones with plain skin below, and of what is fixed."""
+    colors = {name: torch.tensor(getattr(look, name)) for name in _PAINTS}
+    for name, strength in (("lips", look.lip_strength), ("brows", look.brow_strength), ("hair", look.hair_strength)):
+        colors[name] = colors["skin"] + strength * (colors[name] - colors["skin"])
+    return torch.cat([torch.stack([colors[name] for name in _PAINTS]), torch.eye(3)])
