@@ -85,7 +85,7 @@ def main(options: Options) -> None:
     sharpen(encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=plain))
     errors = (expression_errors(encoder, faces).square() + options.photo_error**2).sqrt()
     meta = {"trained by": "scripts/train_branches.py", "card": "encoder.md"}
-    save_networks(options.out, encoder=encoder, expression_std=errors.tolist(), meta=meta)
+    save_networks(options.out, encoder=encoder, expression_std=errors.tolist(), half=True, meta=meta)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, mean error {errors.mean():.3f}")
 
 

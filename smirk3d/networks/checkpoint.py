@@ -132,6 +132,7 @@ def save_networks(
     encoder: Encoder | None = None,
     neural_renderer: NeuralRenderer | None = None,
     expression_std: Sequence[float] | None = None,
+    half: bool = False,
     meta: Mapping[str, str],
 ) -> None:
     """Write networks as one safetensors file, whole or not at all.
@@ -140,11 +141,12 @@ def save_networks(
         path: The file; its folder must exist.
         encoder: Written where given. neural_renderer: Written where given.
         expression_std: (52,) errors of the encoder's ARKit weights, see `EncoderLayout`; left out where not known.
+        half: Store numbers as float16, which halves the file; loading makes them float32 again.
         meta: Remarks for people, such as the run that trained the weights.
 
     Raises:
         ValueError: There is nothing to save, or it is a copy made by `for_inference`, or the errors are not 52
-            positive numbers.
+            positive numbers, or a number is too large for float16.
         Smirk3dError: The file cannot be written.
     """
     from smirk3d import __version__
@@ -164,6 +166,10 @@ def save_networks(
         tensors |= {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if not tensors:
         raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
+    if half:
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("a number is too large for float16")
     if encoder is not None:
         layout: dict[str, Any] = {"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)}
         layout["size_px"] = encoder.size_px

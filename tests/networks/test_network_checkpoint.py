@@ -252,3 +252,22 @@ def test_foreign_safetensors_and_damaged_headers_are_refused(networks, tmp_path:
     for header in ('{"spec": [], "config": {"colour": "x"}}', '{"spec": [], "config": {}}'):
         save_file(tensors, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": header})
         assert "header" in refusal(Encoder.from_checkpoint, path)
+
+
+def test_half_as_large_and_nearly_the_same(networks: tuple[Encoder, NeuralRenderer], tmp_path: Path) -> None:
+    encoder, _ = networks
+    for name, half in (("full", False), ("half", True)):
+        save_networks(tmp_path / name, encoder=encoder, half=half, meta={})
+    assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "full").stat().st_size
+    loaded = Encoder.from_checkpoint(tmp_path / "half")
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.dtype == encoder.state_dict()[name].dtype
+        torch.testing.assert_close(tensor, encoder.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    renderer = NeuralRenderer(4)
+    nn.init.constant_(renderer.conv.weight, 1e6)
+    with pytest.raises(ValueError, match="float16"):
+        save_networks(tmp_path / "a", neural_renderer=renderer, half=True, meta={})
+    assert not list(tmp_path.iterdir())

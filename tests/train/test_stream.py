@@ -19,6 +19,7 @@ from smirk3d.train import rendered, sources
 from smirk3d.train.augment import augment
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
+from smirk3d.train.crop_painter import CropPainter
 from smirk3d.train.shards import write_shard
 from smirk3d.train.stream import Stream
 from smirk3d.train.targets import TargetTable
@@ -30,14 +31,14 @@ SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def painter(open_head: HeadModel) -> rendered._CropPainter:
-    return rendered._CropPainter(open_head)
+def painter(open_head: HeadModel) -> CropPainter:
+    return CropPainter(open_head)
 
 
 @pytest.fixture(autouse=True)
-def quick_renders(monkeypatch: pytest.MonkeyPatch, painter: rendered._CropPainter) -> None:
+def quick_renders(monkeypatch: pytest.MonkeyPatch, painter: CropPainter) -> None:
     monkeypatch.setattr(rendered, "SHARD", 6)
-    monkeypatch.setattr(rendered, "_CropPainter", lambda head: painter)  # baked once for all tests
+    monkeypatch.setattr(rendered, "CropPainter", lambda head: painter)  # baked once for all tests
 
 
 @pytest.fixture(scope="module")
