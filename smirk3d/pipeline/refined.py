@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.face import Face
-from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
 from smirk3d.head.retarget import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.checkpoint import read_layout
@@ -26,14 +26,19 @@ from smirk3d.pipeline.landmark_fit import LandmarkFitter
 
 USUAL_STD = 0.15
 """Error of an encoder's ARKit weights where its file does not say."""
+EVENED = 4.0
+"""Error of the detector's left-right differences over that of its weights."""
 
 
 @dataclass(frozen=True)
 class RefineConfig:
     """How readings become an expression."""
 
-    give: float = 1.0
-    """How far landmarks may move the weights: multiple of the error of the fused readings; 0 holds them there."""
+    give: float = 0.25
+    """How far landmarks may move the weights: multiple of the error of the fused readings; 0 holds them there.
+
+    Little: more of it brings the mesh nearer to the landmarks and evens out one-sided faces.
+    """
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,18 @@ def fuse(*readings: ArkitReading) -> ArkitReading:
     total = precision.sum(0)
     weights = sum((reading.weights * share for reading, share in zip(readings, precision / total)), torch.zeros(()))
     return ArkitReading(without_opposites(weights), total.rsqrt())
+
+
+def joined(encoder: ArkitReading, detector: ArkitReading) -> ArkitReading:
+    """Return the fusion of both voices; about how the sides of a face differ the detector counts for less.
+
+    The detector evens faces out: its error of a difference is taken for `EVENED` times that of the weights.
+    """
+    both = fuse(encoder, detector)
+    differing = fuse(encoder, ArkitReading(detector.weights, EVENED * detector.std)).weights
+    partner = list(ARKIT_MIRROR)
+    weights = (both.weights + both.weights[:, partner] + differing - differing[:, partner]) / 2
+    return ArkitReading(without_opposites(weights.clamp(0, 1)), both.std)
 
 
 def emits_arkit(spec: ParamSpec) -> bool:
@@ -108,7 +125,7 @@ class RefinedEstimator:
         assert seen.guess is not None
         detector = self.fitter.reading
         read = self._read(sightings).to(seen.guess)
-        fused = fuse(ArkitReading(read, self.std.to(read)), ArkitReading(seen.guess, detector.evidence_std))
+        fused = joined(ArkitReading(read, self.std.to(read)), ArkitReading(seen.guess, detector.evidence_std))
         return replace(seen, guess=fused.weights, guess_std=fused.std * detector.give)
 
     def _read(self, sightings: Sequence[Sighting]) -> Tensor:

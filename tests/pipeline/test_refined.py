@@ -35,6 +35,7 @@ from smirk3d.pipeline.refined import (
     emits_arkit,
     expression_std,
     fuse,
+    joined,
 )
 from smirk3d.types import FaceParams
 
@@ -291,3 +292,20 @@ def test_a_flame_encoder_serves_its_own_head_alone(open_head, flame_head, tmp_pa
     assert face.method == "refine" and face.expression.shape == (10,) and face.shape.shape == (20,)
     with pytest.raises(Smirk3dError, match=r"w\.safetensors: its encoder is not for the head 'open'"):
         Reconstructor(open_head, "refine", weights=path)
+
+
+def test_sides_differ_as_the_encoder_says_where_it_knows() -> None:
+    left, right = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")
+    even, one_sided = torch.zeros(1, 52), torch.zeros(1, 52)
+    even[0, [left, right]] = 0.5
+    one_sided[0, left] = 0.4
+
+    def smile(encoder_std: float) -> torch.Tensor:
+        std = torch.ones(52)
+        return joined(ArkitReading(one_sided, encoder_std * std), ArkitReading(even, std)).weights[0, [left, right]]
+
+    torch.testing.assert_close(smile(float("inf")), torch.tensor([0.5, 0.5]))
+    torch.testing.assert_close(smile(1e-4), torch.tensor([0.4, 0.0]), atol=1e-4, rtol=0)
+    alike = smile(1.0)
+    torch.testing.assert_close(alike.sum(), torch.tensor(0.7))  # the mean of both voices
+    assert alike[0] - alike[1] > 0.9 * 0.4  # the difference is the encoder's, nearly
