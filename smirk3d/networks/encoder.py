@@ -67,9 +67,7 @@ class Encoder(nn.Module):
         self.spec = spec
         self.size_px = size_px
         self.config = config
-        emitted = spec["expression"]
-        is_arkit = (emitted.size, emitted.low, emitted.high) == (len(ARKIT_MIRROR), 0.0, 1.0)
-        if config.mirrored and not is_arkit:
+        if config.mirrored and not emits_arkit(spec):
             raise ValueError("only ARKit weights can be read from mirror images")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
@@ -138,6 +136,12 @@ class Encoder(nn.Module):
         encoder = folded(self, Backbone)
         encoder.is_folded = True
         return encoder
+
+
+def emits_arkit(spec: ParamSpec) -> bool:
+    """Tell whether the expression that an encoder emits is the 52 ARKit weights: so many, all in [0, 1]."""
+    expression = spec["expression"]
+    return (expression.size, expression.low, expression.high) == (len(ARKIT_MIRROR), 0.0, 1.0)
 
 
 class _Branch(nn.Module):

@@ -18,14 +18,14 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import retargeter
-from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.encoder import Encoder, emits_arkit
 from smirk3d.networks.shipped import shipped_weights
 from smirk3d.pipeline.detect import Detection, Detector
 from smirk3d.pipeline.encoded import EncoderEstimator, head_for, running
 from smirk3d.pipeline.faces import Estimator
 from smirk3d.pipeline.images import Photo, read_image
 from smirk3d.pipeline.landmark_fit import Focal, LandmarkFitter
-from smirk3d.pipeline.refined import RefinedEstimator, emits_arkit, expression_std
+from smirk3d.pipeline.refined import RefinedEstimator, expression_std
 
 Method = Literal["auto", "fit", "encoder", "refine"]
 Engine = Literal["torch", "onnx"]

@@ -17,7 +17,6 @@ from torch import Tensor
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
 from smirk3d.head.retarget import Retargeter
-from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.checkpoint import read_layout
 from smirk3d.pipeline.encoded import CropEncoder
 from smirk3d.pipeline.faces import Sighting
@@ -74,12 +73,6 @@ def joined(encoder: ArkitReading, detector: ArkitReading) -> ArkitReading:
     partner = list(ARKIT_MIRROR)
     weights = (both.weights + both.weights[:, partner] + differing - differing[:, partner]) / 2
     return ArkitReading(without_opposites(weights.clamp(0, 1)), both.std)
-
-
-def emits_arkit(spec: ParamSpec) -> bool:
-    """Tell whether the expression that an encoder emits is the 52 ARKit weights: so many, all in [0, 1]."""
-    expression = spec["expression"]
-    return (expression.size, expression.low, expression.high) == (len(ARKIT_NAMES), 0.0, 1.0)
 
 
 def expression_std(weights: str | Path) -> Tensor:

@@ -19,7 +19,7 @@ from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import retargeter
 from smirk3d.networks.checkpoint import save_networks
-from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.encoder import Encoder, EncoderConfig, emits_arkit
 from smirk3d.pipeline.calibration import Reading
 from smirk3d.pipeline.detect import Detection
 from smirk3d.pipeline.encoded import CropEncoder
@@ -32,7 +32,6 @@ from smirk3d.pipeline.refined import (
     ArkitReading,
     RefineConfig,
     RefinedEstimator,
-    emits_arkit,
     expression_std,
     fuse,
     joined,
