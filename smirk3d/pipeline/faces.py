@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
 import roma
 from torch import Tensor
 
@@ -54,18 +53,10 @@ def make_faces(
     """
     neutral = head.shaped(params.shape).vertices.expand(len(sightings), -1, -1).cpu().numpy()
     vertices = unposed_vertices(head, params).expand(len(sightings), -1, -1).cpu().numpy()
-    fields = {name: value.cpu().numpy() for name, value in params.items()}
+    fields = {
+        name: value.cpu().numpy() for name, value in (dict(params.items()) | spelled_out(head, params, arkit)).items()
+    }
     weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
-    readout = head.data.jaw_readout
-    if "jaw" not in fields:
-        unturned = np.zeros((len(sightings), 3), dtype=np.float32)
-        fields["jaw"] = (
-            unturned if readout is None else fields["expression"] @ readout[: head.n_expression].cpu().numpy()
-        )
-    blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
-    fields.setdefault("eyelids", weights[:, blink])
-    turned = head.expressed(head.shaped(params.shape), params).expression
-    fields.setdefault("eyes", head.joint_rotvec(turned, params)[..., 3:, :].flatten(-2).cpu().numpy())
     return [
         Face(
             vertices=vertices[k],
@@ -88,6 +79,27 @@ def make_faces(
         )
         for k, (photo, detection) in enumerate(sightings)
     ]
+
+
+def spelled_out(head: HeadModel, params: FaceParams, arkit: Tensor) -> dict[str, Tensor]:
+    """Return jaw (B, 3), eyelids (B, 2) and eyes (B, 6) also of heads whose expression says them.
+
+    Args:
+        head: the model. params: (B, ...), with an expression. arkit: (B, 52) weights, whose blinks are eyelids that
+            the head does not have.
+    """
+    expression, readout = params.expression, head.data.jaw_readout
+    assert expression is not None
+    jaw = params.jaw
+    if jaw is None:
+        unturned = expression.new_zeros(len(expression), 3)
+        jaw = unturned if readout is None else expression @ readout[: head.n_expression].to(expression)
+    blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+    return {
+        "jaw": jaw,
+        "eyelids": arkit[:, blink] if params.eyelids is None else params.eyelids,
+        "eyes": head.joint_rotvec(expression, params)[..., 3:, :].flatten(-2) if params.eyes is None else params.eyes,
+    }
 
 
 def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:

@@ -48,7 +48,7 @@ class LandmarkFitter:
     ) -> None:
         self.head, self.actions, self.focal, self.use_scores = head, actions, focal, use_scores
         self._device = head.v_template.device
-        self._model = landmark_model(head, "mediapipe", LANDMARK_SPACING_M, actions, MOST_SHAPES)
+        self.model = landmark_model(head, "mediapipe", LANDMARK_SPACING_M, actions, MOST_SHAPES)
         self._calibration = load_calibration().to(self._device)
 
     @property
@@ -64,34 +64,43 @@ class LandmarkFitter:
     @torch.no_grad()
     def solve(self, sightings: Sequence[Sighting], seen: Observations, config: FitConfig, method: str) -> list[Face]:
         """Return the faces of B sightings, fitted to observations of them; `method` is what they are labelled."""
-        fit = fit_landmarks(self._model, seen, config)
-        shape, weights = fit.coefficients.split([self._model.n_shape, len(ARKIT_NAMES)], dim=1)
-        shape = torch.nn.functional.pad(shape, (0, self.head.n_shape - self._model.n_shape))
-        if self.actions is None:
-            params = FaceParams(shape=shape, expression=weights)
-        else:
-            params = self.actions.from_arkit(weights, shape)
+        fit = fit_landmarks(self.model, seen, config)
+        shape, weights = fit.coefficients.split([self.model.n_shape, len(ARKIT_NAMES)], dim=1)
+        params = self.params(weights, self.whole_shape(shape))
         cameras = [fit.pose.camera(index) for index in range(len(sightings))]
         return make_faces(self.head, sightings, params, weights, cameras, fit.residual.mean(1), method)
+
+    def whole_shape(self, shape: Tensor) -> Tensor:
+        """Return all coefficients (..., S) of the head for the first few (..., n) that are fitted."""
+        return torch.nn.functional.pad(shape, (0, self.head.n_shape - self.model.n_shape))
+
+    def params(self, weights: Tensor, shape: Tensor) -> FaceParams:
+        """Return the head's parameters for ARKit weights (B, 52) and shapes (B, S) or (S,)."""
+        if self.actions is None:
+            return FaceParams(shape=shape, expression=weights)
+        return self.actions.from_arkit(weights, shape)
 
     def observe(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
         """Return what the detector's answer says of B faces, a guess of their ARKit weights included."""
         points_px = self._stack([detection.landmarks_px for _, detection in sightings])
         depth_px = self._stack([detection.depth for _, detection in sightings])
-        scores = None
-        if self.use_scores:
-            scores = self._stack([detection.blendshape_scores for _, detection in sightings])
-        guess, guess_std = self._calibration.guess(points_px, depth_px, scores)
+        scores = self._stack([detection.blendshape_scores for _, detection in sightings])
         photos = [photo for photo, _ in sightings]
-        return Observations(
-            points_px=points_px,
-            depth_px=depth_px,
-            center_px=self._stack([np.array(photo.size) / 2 for photo in photos]),
-            focal_px=self._focal_px(photos, points_px, depth_px),
-            guess=guess,
-            guess_std=guess_std,
-            person=person.to(self._device),
-        )
+        center_px = self._stack([np.array(photo.size) / 2 for photo in photos])
+        focal_px = self._focal_px(photos, points_px, depth_px)
+        return self.observations(points_px, depth_px, scores, center_px, focal_px, person)
+
+    def observations(
+        self, points_px: Tensor, depth_px: Tensor, scores: Tensor, center_px: Tensor, focal_px: Tensor, person: Tensor
+    ) -> Observations:
+        """Return `Observations` of these tensors with the guess that they give; scores (B, 52) are the detector's."""
+        guess, guess_std = self._calibration.guess(points_px, depth_px, scores if self.use_scores else None)
+        person = person.to(self._device)
+        return Observations(points_px, depth_px, center_px, focal_px, guess, guess_std, person)
+
+    def size_px_per_m(self, points_px: Tensor, depth_px: Tensor) -> Tensor:
+        """Return the scales (B,) at which the mean head best lies on landmarks (B, 478, 2) with depth (B, 478)."""
+        return place(self.model, points_px[:, self.model.index], depth_px[:, self.model.index]).scale
 
     def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).float().to(self._device)
@@ -103,5 +112,5 @@ class LandmarkFitter:
         if self.focal != "auto":
             # The focal length is that of the file, whose pixels a photo limited in size no longer has.
             return points_px.new_tensor([float(self.focal) * photo.scale for photo in photos])
-        scale = place(self._model, points_px[:, self._model.index], depth_px[:, self._model.index]).scale.tolist()
+        scale = self.size_px_per_m(points_px, depth_px).tolist()
         return points_px.new_tensor([default_focal_px(*photo.size, each) for photo, each in zip(photos, scale)])

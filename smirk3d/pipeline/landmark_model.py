@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,13 @@ class LandmarkModel:
         """Return the landmarks (B, L, 3) in metres of coefficients (B, K)."""
         flat = self.directions.flatten(0, 1)
         return self.mean + (coefficients @ flat.T).unflatten(-1, self.mean.shape)
+
+    def of_person(self, shape: Tensor) -> LandmarkModel:
+        """Return the model of one person, shape (n_shape,), whose only coefficients are those of the expression."""
+        n = self.n_shape
+        own = self.mean + self.directions[..., :n] @ shape
+        low, high = self.low[..., n:], self.high[..., n:]
+        return replace(self, mean=own, directions=self.directions[..., n:], n_shape=0, low=low, high=high)
 
 
 def landmark_model(

@@ -115,6 +115,16 @@ class Reconstructor:
         """Return the faces found in (H, W, 3) uint8 RGB pixels, largest first."""
         return self._detector.detect(pixels)
 
+    @property
+    def estimator(self) -> Estimator:
+        """What estimates the heads of found faces."""
+        return self._estimator
+
+    @property
+    def detector(self) -> Detector:
+        """What finds faces."""
+        return self._detector
+
     def solve(self, prepared: Sequence[Prepared]) -> list[list[Face]]:
         """Fit all faces of several photos together; one list of faces a photo."""
         pairs = [(item.photo, detection) for item in prepared for detection in item.detections]

@@ -110,18 +110,24 @@ class RefinedEstimator:
     @torch.no_grad()
     def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
         """Return one face for each sighting; see `Estimator`."""
-        seen = self._informed(self.fitter.observe(sightings, person), sightings)
-        return self.fitter.solve(sightings, seen, FitConfig(guess_std=self.config.give), "refine")
+        seen = self.informed(self.fitter.observe(sightings, person), self.read(sightings))
+        return self.fitter.solve(sightings, seen, self.fit_config, "refine")
 
-    def _informed(self, seen: Observations, sightings: Sequence[Sighting]) -> Observations:
-        """Return the observations of B faces with the fused readings as their guess."""
+    @property
+    def fit_config(self) -> FitConfig:
+        """How landmarks are fitted once the readings have been fused."""
+        return FitConfig(guess_std=self.config.give)
+
+    def informed(self, seen: Observations, said: Tensor) -> Observations:
+        """Return the observations of B faces with their guess and what the encoder said (B, 52) fused."""
         assert seen.guess is not None
         detector = self.fitter.reading
-        read = self._read(sightings).to(seen.guess)
+        read = said.to(seen.guess)
         fused = joined(ArkitReading(read, self.std.to(read)), ArkitReading(seen.guess, detector.evidence_std))
         return replace(seen, guess=fused.weights, guess_std=fused.std * detector.give)
 
-    def _read(self, sightings: Sequence[Sighting]) -> Tensor:
+    @torch.no_grad()
+    def read(self, sightings: Sequence[Sighting]) -> Tensor:
         """Return the ARKit weights (B, 52) that the encoder sees."""
         said, _ = self.encoder(sightings)
         if self.actions is not None:

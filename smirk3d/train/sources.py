@@ -23,8 +23,8 @@ from smirk3d.train.prepared import locked, prepared
 from smirk3d.train.rendered import RenderedFaces, Variation, fit_camera
 from smirk3d.train.shards import Fault
 from smirk3d.train.targets import TargetTable
-from smirk3d.train.videos import VIDEO_SUFFIXES
 from smirk3d.types import FaceParams
+from smirk3d.video.decode import VIDEO_SUFFIXES
 
 _log = logging.getLogger(__name__)
 

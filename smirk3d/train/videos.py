@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
@@ -17,62 +12,22 @@ from smirk3d.export.table import table_name
 from smirk3d.pipeline.progress import Progress, progress
 from smirk3d.train.prepare import FaceFinder, Picture, Preparation, PrepareOptions, PrepareSummary
 from smirk3d.train.report import ReportRow, dropped
+from smirk3d.video.decode import VIDEO_SUFFIXES, Frame, VideoFile, pyav
 
-VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
 FRAMES_PER_S = 2.0
 """Most frames that are taken of a second: neighbours show the same."""
 END_OF_VIDEO = "end of video"
 DAMAGED_VIDEO = "damaged video"
-_USUAL_RATE = 25.0
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A frame of a video. number: Its place among all frames, from 0. pixels: (H, W, 3) uint8 RGB, upright."""
-
-    number: int
-    pixels: np.ndarray
 
 
 def read_frames(path: Path, frames_per_s: float = FRAMES_PER_S) -> Iterator[Frame]:
     """Decode every k-th frame of a video, k such that a second has no more than so many of them.
 
     Raises:
-        Smirk3dError: PyAV is not installed, or the file is no video, or it ends early or is damaged; the frames up to
-            there have been yielded then.
+        Smirk3dError: The file is no video, or it ends early or is damaged; the frames up to there have been yielded.
     """
-    av, number = _pyav(), -1
-    try:
-        with av.open(os.fspath(path)) as container:
-            if not container.streams.video:
-                raise Smirk3dError(f"{printable(path)}: has no pictures; leave it out")
-            expected = container.streams.video[0].frames
-            for number, frame in enumerate(container.decode(video=0)):
-                if number % _stride(container, frames_per_s) == 0:
-                    # Whole quarter turns, anticlockwise, from the file's display matrix.
-                    turns = round(frame.rotation / 90)
-                    yield Frame(number, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns)))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
-        raise Smirk3dError(
-            f"{printable(path)}: {printable(reason)} after {number + 1} frames; copy it again"
-        ) from error
-    if number + 1 < expected:
-        raise Smirk3dError(f"{printable(path)}: ends after {number + 1} of {expected} frames; copy it again")
-
-
-def _stride(container: Any, frames_per_s: float) -> int:
-    stream = container.streams.video[0]
-    rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
-    return max(1, math.ceil(float(rate) / frames_per_s))
-
-
-def _pyav() -> Any:
-    try:
-        import av  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise Smirk3dError(f"videos need PyAV ({error}); pip install 'smirk3d[train]'") from error
-    return av
+    video = VideoFile(path)
+    yield from video.frames(every=max(1, math.ceil(video.info.rate_fps / frames_per_s)))
 
 
 def video_files(path: Path) -> list[Path]:
@@ -107,7 +62,7 @@ def prepare_videos(
     Raises:
         UsageError, Smirk3dError: See there; or PyAV is not installed.
     """
-    _pyav()  # else its absence would be taken for a fault of every video
+    pyav()  # else its absence would be taken for a fault of every video
     with Preparation(out_dir, detector, options or PrepareOptions(), resume=True) as preparation:
         todo = [path for path in paths if table_name(path) not in preparation.done]
         ends: list[ReportRow] = []

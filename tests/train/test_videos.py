@@ -91,7 +91,7 @@ def test_a_truncated_video_gives_what_decodes(share: float, tmp_path: Path) -> N
     cut.write_bytes(cut.read_bytes()[:5000])
     assert prepare_videos([cut], tmp_path / "other", Finder(), OPTIONS).kept.total() == 0
     (row,) = read_report(tmp_path / "other" / "report.csv")
-    assert row.image == str(cut) and row.kind == "damaged video" and "after 0 frames; copy it again" in row.status
+    assert row.image == str(cut) and row.kind == "damaged video" and "cannot be opened as a video" in row.status
 
 
 def test_frames_that_are_missing_are_told(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_an_interrupted_run_looks_at_no_frame_twice(tmp_path: Path) -> None:
 
 def test_files_that_are_no_videos_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"text")
-    with pytest.raises(Smirk3dError, match=r"a\.mp4: .* after 0 frames"):
+    with pytest.raises(Smirk3dError, match=r"a\.mp4: cannot be opened as a video .*copy it again"):
         list(read_frames(tmp_path / "a.mp4"))
-    with pytest.raises(Smirk3dError, match=r"none\.mp4: No such file"):
+    with pytest.raises(Smirk3dError, match=r"none\.mp4: .*No such file"):
         list(read_frames(tmp_path / "none.mp4"))
 
 

@@ -1,0 +1,1 @@
+"""Video in, tracks of heads out."""

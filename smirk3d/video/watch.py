@@ -1,0 +1,147 @@
+"""The first pass over a video: who is where in each frame, reduced to records on disk.
+
+Decoding, detection and the encoder run beside each other, a thread each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.pipeline.detect import Detection, Detector
+from smirk3d.pipeline.faces import Sighting
+from smirk3d.pipeline.images import Photo
+from smirk3d.video.ahead import ahead
+from smirk3d.video.cuts import CutFinder
+from smirk3d.video.decode import Frame, FrameSource
+from smirk3d.video.follow import Follower
+from smirk3d.video.solver import TrackSolver
+from smirk3d.video.spool import Spool
+
+READ_AT_ONCE = 8
+"""Sightings that are read together."""
+SEARCH_EVERY = 10
+"""Of frames in which no face is seen at first sight, every so manieth is searched thoroughly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One frame and who is in it. people: A number for each of `found`."""
+
+    frame: Frame
+    found: tuple[Detection, ...]
+    people: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Watched:
+    """What the first pass found; grows while it runs.
+
+    Attributes:
+        spool: A record for each sighting: person, frame, score, box_px, and the solver's `reading`.
+        size: (width, height) of the frames. time_s: Of every frame. damage: Why reading ended early, if it did.
+    """
+
+    spool: Spool
+    size: tuple[int, int] = (0, 0)
+    time_s: list[float] = field(default_factory=list)
+    damage: str | None = None
+
+
+def record_type(solver: TrackSolver) -> np.dtype:
+    """Return the type of the records of sightings."""
+    place = [("person", "i4"), ("frame", "i8"), ("score", "f4"), ("box_px", "f4", 4)]
+    return np.dtype([*place, ("reading", solver.dtype)])
+
+
+def watch(
+    source: FrameSource,
+    detector: Detector,
+    solver: TrackSolver,
+    watched: Watched,
+    most_faces: int | None = 1,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Look through a video.
+
+    Args:
+        source: The video. detector: Finds faces. solver: Reduces them to records.
+        watched: Is filled. Damage of the source is noted there, and what came before it is kept.
+        most_faces: How many people are followed at a time; None for all that are found.
+        advance: Called after each frame.
+    """
+    scenes = ahead(_scenes(ahead(source.frames()), detector, most_faces))
+    waiting: list[tuple[Scene, int]] = []
+    with closing(scenes):
+        try:
+            for scene in scenes:
+                height, width = scene.frame.pixels.shape[:2]
+                watched.size = (width, height)
+                watched.time_s.append(scene.frame.time_s)
+                waiting += [(scene, k) for k in range(len(scene.found))]
+                if len(waiting) >= READ_AT_ONCE:
+                    _record(waiting, solver, watched.spool)
+                    waiting.clear()
+                advance()
+        except Smirk3dError as error:
+            watched.damage = str(error)
+    _record(waiting, solver, watched.spool)
+
+
+def _scenes(frames: Generator[Frame, None, None], detector: Detector, most_faces: int | None) -> Iterator[Scene]:
+    is_cut, follow, look = CutFinder(), Follower(), _Looker(detector)
+    chosen: list[int] = []
+    with closing(frames):
+        for frame in frames:
+            cut = is_cut(frame.pixels)
+            found = look(frame.pixels)
+            people = follow(frame.time_s, found, cut)
+            chosen = choose(chosen, people, most_faces)
+            kept = [k for k, person in enumerate(people) if person in chosen]
+            yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
+
+
+def choose(chosen: Sequence[int], people: Sequence[int], most: int | None) -> list[int]:
+    """Return whom to follow: those followed before who are still there, then the largest, up to `most`.
+
+    Args:
+        chosen: Those followed before. people: Those in the frame, largest first.
+    """
+    stay = [person for person in chosen if person in people]
+    new = [person for person in people if person not in stay]
+    return (stay + new)[:most]
+
+
+class _Looker:
+    """Finds faces at first sight; where that fails for long, by a thorough search now and then."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._blank = 0
+        self._is_hard = False
+
+    def __call__(self, pixels: np.ndarray) -> list[Detection]:
+        found = self._detector.glance(pixels)
+        if not found and (self._is_hard or self._blank % SEARCH_EVERY == 0):
+            found = self._detector.detect(pixels)
+            self._is_hard = bool(found)
+        self._blank = 0 if found else self._blank + 1
+        return found
+
+
+def _record(waiting: Sequence[tuple[Scene, int]], solver: TrackSolver, spool: Spool) -> None:
+    if not waiting:
+        return
+    photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}
+    sightings: list[Sighting] = [(photos[id(scene)], scene.found[k]) for scene, k in waiting]
+    rows = np.zeros(len(waiting), dtype=spool.dtype)
+    rows["reading"] = solver.read(sightings)
+    for row, (scene, k) in zip(rows, waiting):
+        row["person"], row["frame"] = scene.people[k], scene.frame.number
+        row["score"], row["box_px"] = scene.found[k].score, scene.found[k].box_px
+    spool.append(rows)
