@@ -22,9 +22,11 @@ from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.retarget import Retarget
 from smirk3d.cli.train import Train
+from smirk3d.cli.video import Video
+from smirk3d.cli.view import View
 from smirk3d.errors import Smirk3dError, UsageError
 
-DESCRIPTION = "Photo in, expressive 3D head out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
+DESCRIPTION = "Photo or video in, expressive 3D heads out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 _Head = Annotated[
@@ -41,8 +43,10 @@ _Data = Annotated[
 ]
 _Commands = (
     Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Video, subcommand("video")]
     | Annotated[Features, subcommand("features")]
     | Annotated[Retarget, subcommand("retarget")]
+    | Annotated[View, subcommand("view")]
     | _Head
     | _Data
     | Annotated[Train, subcommand("train")]

@@ -30,11 +30,9 @@ class Command(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimationCommand(Command):
-    """A subcommand that reconstructs the faces in photos."""
+class EstimatorCommand(Command):
+    """A subcommand that reconstructs faces."""
 
-    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
-    """Image files, folders (searched to any depth) and glob patterns."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """Head model: the open head, a FLAME file or a head pack."""
     method: Literal["auto", "fit", "encoder", "refine"] = "auto"
@@ -46,22 +44,21 @@ class EstimationCommand(Command):
     """What runs the encoder; onnx is for the CPU."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Where the computation runs."""
-    max_faces: Annotated[int | None, arg(metavar="N")] = None
-    """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
     focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
     """Camera of fit and refine: usual field of view, scaled orthographic, or the focal length in the photo's pixels."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""
 
-    def reconstructor(self) -> Reconstructor:
+    def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
         """Build the reconstructor that the flags describe; says so where a head takes long to make.
+
+        Args:
+            max_faces: See `Reconstructor`.
 
         Raises:
             UsageError: A number is out of its range, or a flag lacks another.
             Smirk3dError: As for `Reconstructor`.
         """
-        if self.max_faces is not None and self.max_faces < 1:
-            raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
         if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
             raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
         if self.engine != "torch" and (self.method == "fit" or (self.weights or shipped_weights()) is None):
@@ -72,7 +69,7 @@ class EstimationCommand(Command):
             self._loaded_head(),
             self.method,
             self.device,
-            max_faces=self.max_faces,
+            max_faces=max_faces,
             focal=self.focal,
             use_scores=not self.no_scores,
             weights=self.weights,
@@ -85,3 +82,19 @@ class EstimationCommand(Command):
         if self.head != OPEN_HEAD:
             open_head_data(complain)  # what other heads are compared with
         return load_head(self.head, report=complain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimationCommand(EstimatorCommand):
+    """A subcommand that reconstructs the faces in photos."""
+
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
+    """Image files, folders (searched to any depth) and glob patterns."""
+    max_faces: Annotated[int | None, arg(metavar="N")] = None
+    """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
+
+    def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
+        """Build the reconstructor for as many faces as the flags say; otherwise as in `EstimatorCommand`."""
+        if self.max_faces is not None and self.max_faces < 1:
+            raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
+        return super().reconstructor(max_faces or self.max_faces)

@@ -1,8 +1,8 @@
-"""`smirk3d retarget`: expressions of one head as ARKit weights, or as those of another head."""
+"""`smirk3d retarget`: expressions of one head as ARKit weights, as those of another head, or on a character."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import complain, say
 from smirk3d.cli.options import Command
+from smirk3d.cli.retarget_character import CharacterFlags, retarget_character
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,21 +25,29 @@ SLACK = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Retarget(Command):
-    """Carry expressions over: coefficients of any head to ARKit weights, or ARKit weights to any head."""
+    """Carry expressions over: coefficients of any head to ARKit weights, ARKit weights to any head or character."""
 
     input: Annotated[Positional[str], arg(metavar="FILE")]
-    """A .npz of coefficients (that of reconstruct, or FLAME's from elsewhere), or a table of ARKit weights."""
+    """A .npz of video or reconstruct, FLAME's coefficients from elsewhere, or a table of ARKit weights."""
     to: Annotated[str, arg(metavar="arkit|open|PATH")] = ARKIT
     """arkit, or the head whose coefficients are wanted: the open head, or a head file."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """The head that the coefficients in FILE belong to."""
     out: Annotated[str | None, arg(metavar="FILE")] = None
-    """ARKit weights go to .csv or .npz, coefficients to .npz; beside the input by default."""
+    """ARKit weights go to .csv or .npz, coefficients to .npz, a character to .glb; beside the input by default."""
+    hero: CharacterFlags = field(default_factory=CharacterFlags)
 
     def run(self) -> int:
         """Carry all frames over."""
         from smirk3d.export.expressions import FORMATS, read_expressions
 
+        self.hero.check()
+        if self.hero.character is not None:
+            if self.to != ARKIT:
+                raise UsageError(f"--to {self.to}: a character takes ARKit weights; leave --to or --character out")
+            return retarget_character(
+                self.hero, self.input, self.out, lambda given: self._to_arkit(given).weights.numpy()
+            )
         out = Path(self.out) if self.out else self._default_out()
         allowed = FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:

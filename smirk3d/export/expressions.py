@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.clip import Status
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -52,8 +53,9 @@ def read_expressions(path: str | Path) -> Expressions:
 
     Arrays of a .npz are (K,) for one frame or (N, K); `SPELLINGS` lists their names. A shape (K,) stands for all
     frames. ARKit weights are in Apple's order unless `arkit_names` says otherwise. Frames are named by `frames`, or
-    by the column of a table, else numbered; of several faces in one image, k > 0 gets `#k` after the image's name.
-    Rows without weights are those of failed images, and left out.
+    by the column of a table, else numbered; of several faces in one image, k > 0 gets `#k` after the image's name, and
+    so do the frames of tracks k > 0 of a clip. Rows without weights are those of failed images, and left out, and so
+    are the frames of a clip in which the face was lost.
 
     Raises:
         Smirk3dError: The file cannot be read, or holds nothing of use.
@@ -71,7 +73,7 @@ def read_expressions(path: str | Path) -> Expressions:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a .npz that have a name of use."""
-    wanted = {*sum(SPELLINGS.values(), _TEXTS), "features"}
+    wanted = {*sum(SPELLINGS.values(), _TEXTS), "features", "status"}
     with open(path, "rb") as file:
         start = file.read(6)
     if start == np.lib.format.MAGIC_PREFIX:
@@ -86,6 +88,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(given: Mapping[str, np.ndarray]) -> Expressions:
+    given = _without_lost_frames(given)
     arrays: dict[str, np.ndarray] = {}
     for name, spellings in SPELLINGS.items():
         found = [spelling for spelling in spellings if spelling in given]
@@ -106,6 +109,16 @@ def _from_arrays(given: Mapping[str, np.ndarray]) -> Expressions:
         raise ValueError(f"it names {len(frames)} frames and has {count}")
     spread = {name: np.broadcast_to(values, (count, values.shape[1])) for name, values in arrays.items()}
     return Expressions(frames, spread, next(iter(_texts(given, "head")), ""))
+
+
+def _without_lost_frames(given: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Return the arrays of a clip without the frames in which its `status` says that the face was lost."""
+    status = given.get("status")
+    if status is None or status.ndim != 1 or status.dtype.kind not in "iu":
+        return given
+    known, count = status != Status.LOST, len(status)
+    per_frame = {name for name, values in given.items() if len(np.atleast_1d(values)) == count and values.ndim == 2}
+    return {name: values[known] if name in per_frame | {"frames"} else values for name, values in given.items()}
 
 
 def _checked(name: str, values: np.ndarray, size: int | None = None) -> np.ndarray:
@@ -161,7 +174,7 @@ def _frame_name(header: Sequence[str], row: Sequence[str]) -> str:
     cells = dict(zip(header, row))
     known = [cells[name] for name in NAME_COLUMNS if name in cells]
     if known:
-        face = cells.get("face", "").strip()
+        face = cells.get("face", cells.get("track", "")).strip()
         return known[0] if face in ("", "0") else f"{known[0]}#{face}"
     # MediaPipe's scores start with the one for a neutral face.
     is_weight = header[0] in {"_neutral", *(name.lower() for name in ARKIT_NAMES)}

@@ -99,6 +99,13 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
         texture: Skin texture; without it the skin has plain vertex colours.
     """
     builder = BufferBuilder()
+    document = build_character(builder, face, texture)
+    builder.attach_to(document)
+    return document
+
+
+def build_character(builder: BufferBuilder, face: Face, texture: Texture | None = None) -> gl.GLTF2:
+    """Build what `build_gltf` does, all but the buffer, which may take more; node 0 and mesh 0 are the head."""
     targets = morph_targets(face)
     surface = _surface(face, targets.offsets)
     parts = material_parts(face.head)
@@ -120,9 +127,6 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
         meshes=[mesh],
     )
     _add_materials(document, builder, parts, pictures)
-    document.bufferViews, document.accessors = builder.views, builder.accessors
-    document.buffers = [gl.Buffer(byteLength=len(builder.blob))]
-    document.set_binary_blob(builder.blob)
     return document
 
 

@@ -71,6 +71,16 @@ class BufferBuilder:
         accessor.bufferView = self.add_bytes(values.tobytes(), gl.ARRAY_BUFFER)
         return self._append(accessor)
 
+    def add_keys(self, values: np.ndarray, *, bounds: bool = False) -> int:
+        """Append float32 numbers of an animation (K, C), one row a key, and return their accessor.
+
+        Times, which are (K, 1), need `bounds`. Morph weights are (K * T, 1), the T weights of a key together.
+        """
+        values = np.ascontiguousarray(values, dtype=np.float32)
+        accessor = _accessor(values, bounds=bounds)
+        accessor.bufferView = self.add_bytes(values.tobytes())
+        return self._append(accessor)
+
     def add_indices(self, triangles: np.ndarray) -> int:
         """Append triangle corners (K, 3) and return their accessor."""
         dtype = np.uint16 if triangles.max() < 0xFFFF else np.uint32
@@ -107,6 +117,13 @@ class BufferBuilder:
                     values=replace(offsets, byteOffset=value_offset),
                 )
         return [self._append(accessor) for accessor in accessors]
+
+    def attach_to(self, document: gl.GLTF2) -> None:
+        """Make the buffer, with all that was added, that of a document."""
+        blob = self.blob
+        document.bufferViews, document.accessors = self.views, self.accessors
+        document.buffers = [gl.Buffer(byteLength=len(blob))]
+        document.set_binary_blob(blob)
 
     def _append(self, accessor: gl.Accessor) -> int:
         self.accessors.append(accessor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -44,18 +43,5 @@ def bridged(motion: Motion, seen: np.ndarray, time_s: np.ndarray) -> Motion:
 
     middle = motion.rotmat[len(motion) // 2]
     turns = unwrapped(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
-    return Motion(
-        arkit=between(motion.arkit),
-        rotmat=roma.rotvec_to_rotmat(torch.from_numpy(between(turns))).numpy() @ middle,
-        offset_px=between(motion.offset_px),
-        scale_px_per_m=between(motion.scale_px_per_m),
-        residual=between(motion.residual),
-        own={name: between(values) for name, values in motion.own.items()},
-    )
-
-
-def stretches(known: np.ndarray) -> Iterator[slice]:
-    """Yield the longest runs of true values in (T,) bool."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
-    for start, stop in zip(edges[::2], edges[1::2]):
-        yield slice(int(start), int(stop))
+    even = motion.replace(rotmat=turns).each(between)
+    return even.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(even.rotmat)).numpy() @ middle)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -30,6 +30,22 @@ class Motion:
     def __len__(self) -> int:
         return len(self.arkit)
 
+    def __getitem__(self, rows: slice | np.ndarray) -> Motion:
+        """Return some of the frames."""
+        return self.each(lambda values: values[rows])
+
+    @staticmethod
+    def joined(parts: Sequence[Motion]) -> Motion:
+        """Return motions one after another."""
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        own = {name: np.concatenate([part.own[name] for part in parts]) for name in parts[0].own}
+        return Motion(**columns, own=own)
+
+    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> Motion:
+        """Return the motion with every array changed in the same way."""
+        columns = {name: change(getattr(self, name)) for name in _COLUMNS}
+        return Motion(**columns, own={name: change(values) for name, values in self.own.items()})
+
     def translation_m(self, focal_px: float | None) -> np.ndarray:
         """Return where the head's origin is (T, 3), see `smirk3d.geometry.camera.Camera`."""
         side_m = self.offset_px / self.scale_px_per_m[:, None] * (1.0, -1.0)
@@ -39,3 +55,6 @@ class Motion:
     def replace(self, **changes: np.ndarray | Mapping[str, np.ndarray]) -> Motion:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+
+_COLUMNS = tuple(f.name for f in fields(Motion) if f.name != "own")

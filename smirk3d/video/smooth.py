@@ -30,7 +30,9 @@ PASSES = 3
 """Solves; each looks anew at where the curve bends."""
 SPIKE, SPIKE_PASSES = 8.0, 3
 """How many standard deviations of the noise a value that stands alone is off, and how often such are looked for."""
-NOISE_RANGES = {"weight": (0.002, 0.02), "angle": (0.0005, 0.01), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
+STILL = 1e-3
+"""Sixth differences of less are those of a value that does not change."""
+NOISE_RANGES = {"weight": (0.002, 0.04), "angle": (0.0005, 0.02), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
 """Least and largest noise that is believed: of weights; radians; pixels; logarithm of the scale."""
 
 
@@ -140,7 +142,11 @@ def _noise(values: np.ndarray) -> np.ndarray:
     """
     order = min(NOISE_ORDER, len(values) - 1)
     gain = math.sqrt(math.comb(2 * order, order))
-    return np.quantile(np.abs(np.diff(values, order, axis=0)), CALM_QUANTILE, axis=0) / (CALM_NORMAL * gain)
+    bends = np.abs(np.diff(values, order, axis=0))
+    # Where a weight rests at its bound there is no noise to be seen.
+    moving = np.where(bends > STILL, bends, np.nan)
+    moving[:, np.isnan(moving).all(axis=0)] = 0
+    return np.nanquantile(moving, CALM_QUANTILE, axis=0) / (CALM_NORMAL * gain)
 
 
 def _banded(bend: np.ndarray, weight: np.ndarray) -> np.ndarray:

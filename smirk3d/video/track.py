@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.pipeline.faces import HALF_CONFIDENCE_RESIDUAL
 from smirk3d.pipeline.reconstruct import Reconstructor
 from smirk3d.video.calibrate import Calibration, calibrated
-from smirk3d.video.decode import FrameSource
-from smirk3d.video.gaps import bridged, statuses, stretches
+from smirk3d.video.decode import FrameSource, VideoInfo
+from smirk3d.video.gaps import bridged, statuses
 from smirk3d.video.motion import Motion
 from smirk3d.video.smooth import SmoothConfig, smooth_motion
 from smirk3d.video.solver import TrackSolver, View, coefficients, track_solver
@@ -21,7 +21,7 @@ from smirk3d.video.spool import Spool
 from smirk3d.video.watch import Watched, record_type, watch
 
 LEAST_TRUST = 0.05
-"""Say in the smoothing of a frame that is filled in, or of one of no confidence."""
+"""Say in the smoothing of a frame of no confidence."""
 
 
 @dataclass(frozen=True)
@@ -61,58 +61,108 @@ def track_video(
         watch(source, reconstructor.detector, solver, watched, options.most_faces, advance=advance)
         if not watched.time_s:
             raise Smirk3dError(watched.damage or f"{source.info.name}: has no frames; name another video")
-        rows = spool.read()
+        rows, notes = spool.read(), [watched.damage] if watched.damage else []
         if not len(rows):
-            raise NoFaceError(f"{source.info.name}: no face found in {len(watched.time_s)} frames")
-        tracks, notes = _tracks(rows, watched, solver, options, source.info.rate_fps)
-    notes = [watched.damage, *notes] if watched.damage else notes
-    return Clip(source.info.name, source.info.rate_fps, watched.size, len(watched.time_s), tuple(tracks), tuple(notes))
+            raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(watched.time_s)} frames", *notes]))
+        view = solver.view(rows["reading"], watched.size)
+        people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
+        time_s = np.array(watched.time_s)
+        people = [_refined(person, time_s, options) for person in people]
+        return assemble(people, time_s, watched.size, solver, options, source.info, notes)
 
 
-def _tracks(
-    rows: np.ndarray, watched: Watched, solver: TrackSolver, options: TrackOptions, rate_fps: float
-) -> tuple[list[Track], list[str]]:
-    time_s = np.array(watched.time_s)
-    places = [np.flatnonzero(rows["person"] == person) for person in np.unique(rows["person"])]
-    places.sort(key=len, reverse=True)
-    length_s = [time_s[rows["frame"][index[-1]]] - time_s[rows["frame"][index[0]]] for index in places]
-    kept = [index for index, s in zip(places, length_s) if s >= options.least_s] or places[:1]
-    short = len(places) - len(kept)
-    view = solver.view(rows["reading"], watched.size)
-    tracks = [_track(number, rows[index], time_s, solver, view, options, rate_fps) for number, index in enumerate(kept)]
-    return tracks, [f"{short} faces seen for less than {options.least_s:g} s left out"] if short else []
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What was found of one person in K sightings, in the order of their frames.
+
+    Attributes:
+        frame: (K,) int64. score: (K,) in [0, 1], the detector's. box_px: (K, 4).
+        shape: (S,) identity. motion: Of the K sightings. view: The camera.
+    """
+
+    frame: np.ndarray
+    score: np.ndarray
+    box_px: np.ndarray
+    shape: np.ndarray
+    motion: Motion
+    view: View
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Of each sighting (K,), in [0, 1]."""
+        return self.score / (1 + (self.motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
+
+
+def assemble(
+    people: Sequence[Person],
+    time_s: np.ndarray,
+    size: tuple[int, int],
+    solver: TrackSolver,
+    options: TrackOptions,
+    info: VideoInfo,
+    notes: Sequence[str],
+) -> Clip:
+    """Return the clip of people, those seen most first, those seen for a moment only left out.
+
+    Args:
+        people: At least one. time_s: When each frame of the clip is shown. size: (width, height) of the frames.
+        solver: What solved them. options: See there. info: Of the source. notes: What to tell of the reading.
+    """
+    ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
+    kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.least_s] or ordered[:1]
+    short = len(ordered) - len(kept)
+    told = [*notes, *([f"{short} faces seen for less than {options.least_s:g} s left out"] if short else [])]
+    tracks = tuple(_track(k, person, time_s, solver, options, info.rate_fps) for k, person in enumerate(kept))
+    return Clip(info.name, info.rate_fps, size, len(time_s), tracks, tuple(told))
+
+
+def _solved(rows: np.ndarray, solver: TrackSolver, view: View) -> Person:
+    shape = solver.identity(rows["reading"], view)
+    motion = solver.solve(rows["reading"], shape, view)
+    return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
+
+
+def _refined(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
+    """Smooth each stretch without long gaps, and calibrate them together."""
+    first, seen = _seen(person)
+    times_s = time_s[first : first + len(seen)]
+    lost = statuses(seen, times_s, options.max_gap_s) == Status.LOST
+    trust = person.confidence.clip(LEAST_TRUST, 1)
+    # Rows of sightings that follow each other without a gap that stays one.
+    stretch = np.cumsum(lost)[seen]
+    parts = [
+        smooth_motion(person.motion[rows], time_s[person.frame[rows]], trust[rows], options.smooth)
+        for rows in (np.flatnonzero(stretch == number) for number in np.unique(stretch))
+    ]
+    motion = Motion.joined(parts)
+    return replace(person, motion=motion.replace(arkit=calibrated(motion.arkit, options.calibrate)))
+
+
+def _seen(person: Person) -> tuple[int, np.ndarray]:
+    """Return the first frame of a person, and in which (T,) from there to the last there is a sighting."""
+    first, last = int(person.frame[0]), int(person.frame[-1])
+    return first, np.isin(np.arange(first, last + 1), person.frame)
 
 
 def _track(
-    number: int,
-    rows: np.ndarray,
-    time_s: np.ndarray,
-    solver: TrackSolver,
-    view: View,
-    options: TrackOptions,
-    rate_fps: float,
+    number: int, person: Person, time_s: np.ndarray, solver: TrackSolver, options: TrackOptions, rate_fps: float
 ) -> Track:
-    """Solve one person's records."""
-    first, last = int(rows["frame"][0]), int(rows["frame"][-1])
-    frames = np.arange(first, last + 1)
-    seen = np.isin(frames, rows["frame"])
-    time_s = time_s[first : last + 1]
-    status = statuses(seen, time_s, options.max_gap_s)
-    shape = solver.identity(rows["reading"], view)
-    motion = solver.solve(rows["reading"], shape, view)
-    confidence = rows["score"] / (1 + (motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
-    motion = bridged(motion, seen, time_s)
-    trust = np.full(len(frames), LEAST_TRUST)
-    trust[seen] = confidence.clip(LEAST_TRUST, 1)
-    motion = _refined(motion, status != Status.LOST, time_s, trust, options)
-    values = coefficients(solver, motion, shape) | {
+    """Return a person's sightings with the frames between them."""
+    first, seen = _seen(person)
+    frames = np.arange(first, first + len(seen))
+    times_s = time_s[frames]
+    status = statuses(seen, times_s, options.max_gap_s)
+    motion, view = bridged(person.motion, seen, times_s), person.view
+    confidence = np.zeros(len(frames))
+    confidence[seen] = person.confidence
+    values = coefficients(solver, motion, person.shape) | {
         "arkit": motion.arkit,
         "rotation_rotmat": motion.rotmat,
         "translation_m": motion.translation_m(view.focal_px),
         "scale_px_per_m": motion.scale_px_per_m,
-        "confidence": np.where(seen, np.interp(frames, rows["frame"], confidence), 0.0),
+        "confidence": confidence,
         "residual_percent": 100 * motion.residual,
-        "box_px": np.stack([np.interp(frames, rows["frame"], column) for column in rows["box_px"].T], axis=1),
+        "box_px": np.stack([np.interp(frames, person.frame, column) for column in person.box_px.T], axis=1),
     }
     values = {name: np.array(values[name], dtype=np.float32) for name in FRAME_FIELDS}
     for value in values.values():
@@ -120,9 +170,9 @@ def _track(
     return Track(
         number=number,
         frame=frames,
-        time_s=time_s,
+        time_s=times_s,
         status=status,
-        shape=shape,
+        shape=person.shape,
         center_px=np.array(view.size, dtype=np.float32) / 2,
         focal_px=view.focal_px,
         image_size=view.size,
@@ -131,22 +181,3 @@ def _track(
         head=solver.head,
         **values,
     )
-
-
-def _refined(motion: Motion, known: np.ndarray, time_s: np.ndarray, trust: np.ndarray, options: TrackOptions) -> Motion:
-    """Smooth each stretch in which the face is known, and calibrate them together."""
-    columns = {name: np.array(getattr(motion, name)) for name in ("arkit", "rotmat", "offset_px", "scale_px_per_m")}
-    own = {name: np.array(values) for name, values in motion.own.items()}
-    for rows in stretches(known):
-        part = Motion(
-            **{name: values[rows] for name, values in columns.items()},
-            residual=motion.residual[rows],
-            own={name: values[rows] for name, values in own.items()},
-        )
-        smooth = smooth_motion(part, time_s[rows], trust[rows], options.smooth)
-        for name, values in columns.items():
-            values[rows] = getattr(smooth, name)
-        for name, values in own.items():
-            values[rows] = smooth.own[name]
-    columns["arkit"][known] = calibrated(columns["arkit"][known], options.calibrate)
-    return motion.replace(**columns, own=own)

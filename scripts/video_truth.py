@@ -1,0 +1,211 @@
+"""Measure `smirk3d video` on clips whose every frame is known.
+
+    python scripts/video_truth.py                  # a rendered head that talks, blinks, smiles and turns
+    python scripts/video_truth.py --clip still     # a photo that is panned, zoomed and turned in its plane
+
+Prints, for the rendered clip, the correlation of each active weight with the truth, how many frames it is late, how
+deep blinks are, and errors of the pose; for the still photo how much the weights and the pose move that should not.
+The clips stay in the folder named by `--out`, with all files that `smirk3d video` writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import roma
+import torch
+import tyro
+from PIL import Image
+
+from smirk3d import Reconstructor
+from smirk3d.clip import Track
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.load import load_head
+from smirk3d.render.portrait import (
+    PortraitPainter,
+    perspective_view,
+    random_appearance,
+    random_background,
+    random_light,
+    with_sensor,
+)
+from smirk3d.types import FaceParams
+from smirk3d.video.decode import open_source
+from smirk3d.video.run import VideoOptions, run_video
+from smirk3d.video.smooth import SmoothConfig
+from smirk3d.video.track import TrackOptions
+
+SIZE, FPS = (640, 480), 25
+STRONG = 0.4
+"""Range from which an action counts as strong."""
+FOCAL_PX, DISTANCE_M = 700.0, 0.8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured."""
+
+    clip: Literal["talk", "still"] = "talk"
+    out: Path = Path("out/video_truth")
+    seconds: float = 10.0
+    seed: int = 3
+    method: Literal["fit", "encoder", "refine"] = "refine"
+    smooth: float = 1.0
+
+
+def talk(n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (T, 52) and angles (T, 3) in degrees of somebody who talks."""
+    time_s = np.arange(n_frames) / FPS
+    weights = np.zeros((n_frames, len(ARKIT_NAMES)), dtype=np.float32)
+
+    def add(curve: np.ndarray, *names: str) -> None:
+        for name in names:
+            weights[:, ARKIT_NAMES.index(name)] += curve.astype(np.float32)
+
+    def bump(start_s: float, stop_s: float) -> np.ndarray:
+        return np.clip(np.minimum(time_s - start_s, stop_s - time_s) / 0.3, 0, 1)
+
+    speech = (0.5 - 0.5 * np.cos(2 * np.pi * 2.6 * time_s)) * (0.6 + 0.4 * np.sin(2 * np.pi * 0.7 * time_s))
+    add(0.6 * speech * bump(0.2, 6.2), "jawOpen")
+    add(0.7 * (0.5 - 0.5 * np.cos(2 * np.pi * 1.1 * time_s)) * bump(0.5, 3.0), "mouthFunnel")
+    add(0.8 * bump(3.4, 4.8), "mouthSmileLeft")
+    add(0.8 * bump(6.4, 8.0), "mouthSmileLeft", "mouthSmileRight")
+    add(0.8 * bump(8.4, 9.6), "mouthPucker")
+    add(0.8 * bump(1.0, 2.2) + 0.8 * bump(7.0, 8.2), "browInnerUp")
+    add(0.8 * bump(4.6, 5.8), "browDownLeft", "browDownRight")
+    add(0.7 * bump(2.4, 3.6), "eyeLookOutLeft", "eyeLookInRight")
+    add(0.7 * bump(5.0, 6.0), "eyeLookInLeft", "eyeLookOutRight")
+    for start in range(int(0.6 * FPS), n_frames - 4, int(1.7 * FPS)):
+        for offset, value in enumerate((0.5, 1.0, 0.6)):  # 120 ms
+            weights[start + offset, [ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight")]] = value
+    angles = np.stack([18 * np.sin(0.9 * time_s), 7 * np.sin(1.7 * time_s), 5 * np.sin(1.3 * time_s + 1)], axis=1)
+    return weights.clip(0, 1), angles
+
+
+def render(path: Path, weights: np.ndarray, angles_deg: np.ndarray, seed: int) -> None:
+    """Write a video of a random person with these expressions and poses."""
+    head, random = load_head(), torch.Generator().manual_seed(seed)
+    painter = PortraitPainter(head)
+    shape = 0.8 * torch.randn(head.n_shape, generator=random)
+    look, light, background = random_appearance(random), random_light(random), random_background(SIZE[0], random)
+    margin = (SIZE[0] - SIZE[1]) // 2
+    center = head.v_template[head.region_mask("face")].mean(0)
+    with av.open(str(path), "w") as container:
+        stream = _stream(container)
+        for expression, angles in zip(torch.from_numpy(weights), angles_deg):
+            with torch.no_grad():
+                vertices = head(FaceParams(shape=shape, expression=expression)).vertices
+            rotmat = torch.from_numpy(rotation_from_angles(*angles)).float()
+            translation = -rotmat @ center - torch.tensor([0.0, 0.0, DISTANCE_M])
+            view = perspective_view(vertices, rotmat, translation, FOCAL_PX / (SIZE[0] / 2))
+            image = with_sensor(painter.paint(view, SIZE[0], look, light, background), random)
+            pixels = (image[0] if image.dim() == 4 else image).clamp(0, 1).mul(255).byte().permute(1, 2, 0).numpy()
+            frame = np.ascontiguousarray(pixels[margin:-margin])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def pan(path: Path, n_frames: int) -> np.ndarray:
+    """Write a video of a photo that is moved, and return its roll (T,) in degrees and zoom (T,): (T, 2)."""
+    from skimage.data import astronaut
+
+    photo, motion = Image.fromarray(astronaut()), []
+    with av.open(str(path), "w") as container:
+        stream = _stream(container)
+        for phase in 2 * np.pi * np.arange(n_frames) / n_frames:
+            roll, zoom = 12 * np.sin(phase), 1.25 + 0.35 * np.sin(2 * phase)
+            cosine, sine = np.cos(np.deg2rad(roll)) / zoom, np.sin(np.deg2rad(roll)) / zoom
+            back = np.array([[cosine, sine], [-sine, cosine]])
+            middle = np.array(SIZE) / 2 + (60 * np.sin(phase), 30 * np.cos(phase) - 20)
+            start = (225, 115) - back @ middle
+            numbers = (*back[0], start[0], *back[1], start[1])
+            moved = photo.transform(SIZE, Image.Transform.AFFINE, numbers, Image.Resampling.BICUBIC)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(moved), format="rgb24")))
+            motion.append((roll, zoom))
+        container.mux(stream.encode())
+    return np.array(motion)
+
+
+def _stream(container):
+    stream = container.add_stream("libx264", rate=FPS, options={"crf": "18"})
+    stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+    return stream
+
+
+def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> None:
+    """Print how near a track is to the truth."""
+    rows = slice(int(track.frame[0]), int(track.frame[-1]) + 1)
+    truth = weights[rows]
+    strong = []
+    for k in np.flatnonzero(np.ptp(truth, axis=0) > 0.05):
+        said = track.arkit[:, k]
+        correlation = np.corrcoef(said, truth[:, k])[0, 1]
+        late = max(range(-3, 4), key=lambda lag: np.corrcoef(np.roll(said, -lag)[4:-4], truth[4:-4, k])[0, 1])
+        span = np.ptp(said) / np.ptp(truth[:, k])
+        print(
+            f"{ARKIT_NAMES[k]:18s} correlation {correlation:5.2f}  frames late {late:+d}  range {span:4.2f} of the truth"
+        )
+        strong += [correlation] if np.ptp(truth[:, k]) >= STRONG else []
+    other = np.ptp(truth, axis=0) == 0
+    print(
+        f"strong actions: mean correlation {np.mean(strong):.3f}, {np.sum(np.array(strong) >= 0.9)} of {len(strong)} >= .9"
+    )
+    print(f"actions that rest: mean {track.arkit[:, other].mean():.3f}, largest {track.arkit[:, other].max():.2f}")
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        k = ARKIT_NAMES.index(name)
+        peaks = np.flatnonzero(truth[:, k] == 1)
+        depth = [track.arkit[max(p - 1, 0) : p + 2, k].max() for p in peaks]
+        print(f"{name}: depth of {len(peaks)} blinks {np.mean(depth):.2f}, least {np.min(depth):.2f}")
+    wanted = torch.from_numpy(np.stack([rotation_from_angles(*a) for a in angles_deg[rows]]))
+    off = torch.from_numpy(track.rotation_rotmat).double() @ wanted.mT
+    steady = roma.special_procrustes(off.mean(0))
+    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady[None].expand_as(off)))
+    print(
+        f"pose: mean error {errors.mean():.2f} deg, largest {errors.max():.2f}, after a constant turn of "
+        f"{torch.rad2deg(roma.rotmat_geodesic_distance(steady, torch.eye(3).double())):.1f} deg"
+    )
+
+
+def judge_still(track: Track, motion: np.ndarray) -> None:
+    """Print what moves of a photo that only moves in its plane; the camera must be orthographic for that."""
+    spread = track.arkit.std(axis=0)
+    top = ", ".join(f"{ARKIT_NAMES[k]} {spread[k]:.3f}" for k in np.argsort(-spread)[:5])
+    print(f"weights: mean deviation {spread.mean():.4f}, {np.sum(spread <= 0.01)} of 52 <= .01; largest: {top}")
+    steps = np.diff(track.arkit, axis=0)
+    print(f"weights: root mean square change from frame to frame {np.sqrt((steps**2).mean()):.4f}")
+    plane = torch.from_numpy(np.stack([rotation_from_angles(0, 0, roll) for roll in motion[:, 0]]))
+    off = plane.mT @ torch.from_numpy(track.rotation_rotmat).double()
+    steady = roma.special_procrustes(off.mean(0))
+    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady[None].expand_as(off)))
+    print(f"pose: mean error {errors.mean():.2f} deg, median {errors.median():.2f}, largest {errors.max():.2f}")
+    ratio = track.scale_px_per_m / motion[:, 1]
+    print(f"size: deviation {100 * ratio.std() / ratio.mean():.2f} %")
+
+
+def main(options: Options) -> None:
+    """Make the clip, track it, and judge."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    path, n_frames = options.out / f"{options.clip}.mp4", round(options.seconds * FPS)
+    weights, angles_deg = talk(n_frames)
+    if options.clip == "talk":
+        render(path, weights, angles_deg, options.seed)
+    else:
+        motion = pan(path, n_frames)
+    focal = "orthographic" if options.clip == "still" else "auto"
+    track_options = TrackOptions(smooth=SmoothConfig(options.smooth))
+    with Reconstructor(method=options.method, focal=focal) as reconstructor:
+        source = open_source(str(path))
+        clip = run_video(source, options.out, options.clip, reconstructor, VideoOptions(track_options))
+    if options.clip == "talk":
+        judge_talk(clip.tracks[0], weights, angles_deg)
+    else:
+        judge_still(clip.tracks[0], motion)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

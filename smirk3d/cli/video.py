@@ -1,0 +1,105 @@
+"""`smirk3d video`: a video in; animation, tables and an overlay out."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import say
+from smirk3d.cli.options import EstimatorCommand
+from smirk3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.clip import Clip
+    from smirk3d.video.track import TrackOptions
+
+MOST_FACES = 16
+"""People looked for with --faces all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video(EstimatorCommand):
+    """Track the heads in a video: animated character, Live Link and other tables, curves, overlay."""
+
+    input: Annotated[Positional[str], arg(metavar="VIDEO|FOLDER|N")]
+    """A video, a folder of frames, or the number of a webcam ("-" is 0) with --live."""
+    out: Annotated[str, arg(metavar="DIR")]
+    """Folder for the results; made where missing."""
+    faces: Annotated[Literal["all"] | int, arg(metavar="N|all")] = 1
+    """How many people to follow at a time; each gets a track of its own."""
+    smooth: Annotated[float, arg(metavar="STRENGTH")] = 1.0
+    """How much jitter is taken out; 0 leaves the raw estimates."""
+    max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5
+    """Longest time in which a face is not seen that is bridged; longer ones stay gaps."""
+    calibrate: Literal["none", "neutral", "range"] = "none"
+    """neutral: what this person always shows counts as 0; range: also stretch blinks so that closed eyes are 1."""
+    fps: Annotated[float | None, arg(metavar="RATE")] = None
+    """Frames a second of a folder of frames, or wanted of a webcam."""
+    no_overlay: bool = False
+    """Do not write the overlay video, which takes about as long as all the rest."""
+    live: bool = False
+    """Work as frames arrive, until Ctrl-C; each frame knows only those before it. For webcams, or a try on files."""
+
+    def run(self) -> int:
+        """Track the video and write the files."""
+        options = self._track_options()
+        from smirk3d.export.save import make_folder
+        from smirk3d.video.decode import open_source
+
+        source = open_source(self.input, self.fps)
+        out_dir, stem = Path(self.out), self._stem()
+        make_folder(out_dir)
+        with closing(self.reconstructor(self._detected())) as reconstructor:
+            if self.live:
+                from smirk3d.video.live import run_live
+
+                clip = run_live(source, out_dir, stem, reconstructor, options)
+            else:
+                from smirk3d.video.run import VideoOptions, run_video
+
+                clip = run_video(source, out_dir, stem, reconstructor, VideoOptions(options, not self.no_overlay))
+        say(_sentence(clip, out_dir, stem))
+        return 0
+
+    def _stem(self) -> str:
+        """Return what the files are named after."""
+        if self.input == "-" or (self.input.isdigit() and not Path(self.input).exists()):
+            if not self.live:
+                raise UsageError(f"{self.input}: a webcam never ends; add --live")
+            return "webcam"
+        path = Path(self.input)
+        return re.sub(r"[^\w.-]+", "_", path.name if path.is_dir() else path.stem) or "clip"
+
+    def _detected(self) -> int | None:
+        """Return how many faces to look for in a frame; one more than followed costs little and is passed over."""
+        return MOST_FACES if self.faces == "all" else None if self.faces < 4 else self.faces
+
+    def _track_options(self) -> TrackOptions:
+        if isinstance(self.faces, int) and self.faces < 1:
+            raise UsageError(f"--faces {self.faces}: must be 1 or more, or all")
+        if not 0 <= self.smooth <= 10:
+            raise UsageError(f"--smooth {self.smooth:g}: must be from 0 to 10")
+        if not 0 <= self.max_gap < float("inf"):
+            raise UsageError(f"--max-gap {self.max_gap:g}: must be 0 or more seconds")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise UsageError(f"--fps {self.fps:g}: must be from 0 to 1000 frames a second")
+        from smirk3d.video.smooth import SmoothConfig
+        from smirk3d.video.track import TrackOptions
+
+        return TrackOptions(
+            most_faces=None if self.faces == "all" else self.faces,
+            smooth=SmoothConfig(self.smooth),
+            max_gap_s=self.max_gap,
+            calibrate=self.calibrate,
+        )
+
+
+def _sentence(clip: Clip, out_dir: Path, stem: str) -> str:
+    seen = sum(int((track.status == 0).sum()) for track in clip.tracks)
+    counts = f"frames: {clip.n_frames}; tracks: {len(clip.tracks)}; faces seen: {seen}"
+    return f"{counts}; {out_dir / stem}.glb and others beside it"

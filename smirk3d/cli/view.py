@@ -1,0 +1,46 @@
+"""`smirk3d view`: a head in the browser, to turn, play and edit."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import complain, say
+from smirk3d.cli.options import Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(Command):
+    """Show a result in the browser: the head, its picture, a time line and a slider for each weight."""
+
+    path: Annotated[Positional[str], arg(metavar="PATH")]
+    """A .glb or .gltf file, a .npz of a face or a clip, or a folder of results."""
+    port: int = 8080
+    """Where the page is served; the next free one where it is taken."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 lets other machines look, too."""
+    no_browser: bool = False
+    """Only print the address."""
+
+    def run(self) -> int:
+        """Serve the page until Ctrl-C."""
+        from smirk3d.viz.view_files import read_scene, results_in
+        from smirk3d.viz.viewer import open_viewer
+
+        results = results_in(Path(self.path))
+        with contextlib.closing(open_viewer(read_scene(results[0]), self.host, self.port)) as viewer:
+            if len(results) > 1:
+                viewer.offer(results, read_scene)
+            if self.port not in (0, viewer.port):
+                complain(f"port {self.port} is taken; using {viewer.port}")
+            say(f"{viewer.url}  (Ctrl-C ends)")
+            if not self.no_browser:
+                import webbrowser
+
+                webbrowser.open(viewer.url)
+            viewer.wait()
+        return 0

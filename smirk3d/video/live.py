@@ -1,0 +1,153 @@
+"""Tracking as frames arrive: every frame is solved from itself and those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+
+from smirk3d.clip import Clip
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.pipeline.detect import Detector
+from smirk3d.pipeline.images import Photo
+from smirk3d.pipeline.progress import Progress, progress
+from smirk3d.pipeline.reconstruct import Reconstructor
+from smirk3d.video.cuts import CutFinder
+from smirk3d.video.decode import Frame, FrameSource
+from smirk3d.video.follow import Follower
+from smirk3d.video.motion import Motion
+from smirk3d.video.one_euro import OneEuro, OneEuroConfig
+from smirk3d.video.run import write_clip
+from smirk3d.video.solver import TrackSolver, View, track_solver
+from smirk3d.video.track import Person, TrackOptions, assemble
+from smirk3d.video.watch import choose
+
+LEARNED_AT = (1, 5, 15, 45, 120)
+"""Sightings after which the identity is found anew; after the last it is settled."""
+WEIGHT_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=8.0)
+POSE_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=10.0)
+"""Of rotation vectors and of place and logarithm of the scale, in sizes of the frame."""
+
+
+class LivePerson:
+    """One person as the frames arrive.
+
+    Args:
+        solver: Solves the sightings. size: (width, height) of the frames. options: How strongly to smooth.
+    """
+
+    def __init__(self, solver: TrackSolver, size: tuple[int, int], options: TrackOptions) -> None:
+        self._solver, self._size, self._strength = solver, size, options.smooth.strength
+        self._known: list[np.ndarray] = []
+        self._shape: np.ndarray | None = None
+        self._view: View | None = None
+        self._weights = OneEuro(_scaled(WEIGHT_FILTER, self._strength))
+        self._pose = OneEuro(_scaled(POSE_FILTER, self._strength))
+        self._anchor: np.ndarray | None = None
+        self.frames: list[int] = []
+        self.scores: list[float] = []
+        self.boxes: list[np.ndarray] = []
+        self.motions: list[Motion] = []
+
+    def add(self, frame: Frame, reading: np.ndarray, score: float, box_px: np.ndarray) -> Motion:
+        """Take one sighting, a record (1,) of the solver's; return the motion of that frame."""
+        count = len(self.frames) + 1
+        if self._view is None:
+            self._view = self._solver.view(reading, self._size)
+        if count <= LEARNED_AT[-1]:
+            self._known.append(reading)
+            if count in LEARNED_AT:
+                self._shape = self._solver.identity(np.concatenate(self._known), self._view)
+        assert self._shape is not None
+        motion = self._solver.solve(reading, self._shape, self._view)
+        motion = motion if self._strength == 0 else self._smooth(motion, frame.time_s)
+        self.frames.append(frame.number)
+        self.scores.append(score)
+        self.boxes.append(box_px)
+        self.motions.append(motion)
+        return motion
+
+    def _smooth(self, motion: Motion, time_s: float) -> Motion:
+        anchor = self._anchor = motion.rotmat[0] if self._anchor is None else self._anchor
+        turn = roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat[0] @ anchor.T)).numpy()
+        width = self._size[0]
+        pose = np.concatenate([turn, motion.offset_px[0] / width, np.log(motion.scale_px_per_m)])
+        pose = self._pose(pose, time_s)
+        own = {name: values[0] for name, values in motion.own.items()}
+        weights = self._weights(np.concatenate([motion.arkit[0], *own.values()]), time_s)
+        sizes = np.cumsum([motion.arkit.shape[1], *(len(value) for value in own.values())])
+        parts = np.split(weights, sizes[:-1])
+        return motion.replace(
+            arkit=parts[0][None].clip(0, 1),
+            own={name: part[None] for name, part in zip(own, parts[1:])},
+            rotmat=(roma.rotvec_to_rotmat(torch.from_numpy(pose[:3])).numpy() @ anchor)[None],
+            offset_px=pose[None, 3:5] * width,
+            scale_px_per_m=np.exp(pose[5:]),
+        )
+
+    def finished(self) -> Person:
+        """Return all that was found."""
+        assert self._shape is not None and self._view is not None
+        score, box_px = np.array(self.scores), np.stack(self.boxes)
+        return Person(np.array(self.frames), score, box_px, self._shape, Motion.joined(self.motions), self._view)
+
+
+def run_live(
+    source: FrameSource,
+    out_dir: Path,
+    stem: str,
+    reconstructor: Reconstructor,
+    options: TrackOptions,
+    *,
+    open_progress: Callable[[int], Progress] = progress,
+) -> Clip:
+    """Track a source until it ends or the user interrupts, then write all files but the overlay.
+
+    Args:
+        source: Usually a webcam. out_dir: Exists. stem: Files are named after it. reconstructor, options: As for files.
+        open_progress: Makes the display.
+
+    Raises:
+        NoFaceError: Nobody was seen. Smirk3dError: Nothing can be read, or a file cannot be written.
+    """
+    solver, people, times_s, damage = track_solver(reconstructor.estimator), {}, [], None
+    size = (0, 0)
+    with open_progress(source.info.n_frames or 0) as display:
+        try:
+            for frame, found in _sightings(source, reconstructor.detector, options):
+                size = (frame.pixels.shape[1], frame.pixels.shape[0])
+                times_s.append(frame.time_s)
+                for number, detection in found:
+                    person = people.setdefault(number, LivePerson(solver, size, options))
+                    reading = solver.read([(Photo(frame.pixels), detection)])
+                    person.add(frame, reading, detection.score, detection.box_px)
+                display.advance()
+        except KeyboardInterrupt:
+            display.note("smirk3d: stopped; writing the files")
+        except Smirk3dError as error:
+            damage = str(error)
+    if not people:
+        raise NoFaceError(damage or f"{source.info.name}: no face found in {len(times_s)} frames")
+    finished = [person.finished() for person in people.values()]
+    clip = assemble(finished, np.array(times_s), size, solver, options, source.info, [damage] if damage else [])
+    write_clip(clip, out_dir, stem)
+    return clip
+
+
+def _sightings(source: FrameSource, detector: Detector, options: TrackOptions):
+    """Yield each frame with the (person, detection) pairs to follow in it."""
+    is_cut, follow, chosen = CutFinder(), Follower(), []
+    for frame in source.frames():
+        cut, found = is_cut(frame.pixels), detector.glance(frame.pixels)
+        people = follow(frame.time_s, found, cut)
+        chosen = choose(chosen, people, options.most_faces)
+        yield frame, [(person, face) for person, face in zip(people, found) if person in chosen]
+
+
+def _scaled(config: OneEuroConfig, strength: float) -> OneEuroConfig:
+    """Return a filter that is stronger: its cut-off frequencies are lower."""
+    factor = max(strength, 1e-6)
+    return OneEuroConfig(config.min_cutoff_hz / factor, config.beta / factor, config.speed_cutoff_hz)

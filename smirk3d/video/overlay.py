@@ -1,0 +1,142 @@
+"""The second pass over a video: what was found, drawn over it, with the sound of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from smirk3d.assets import atomic_path
+from smirk3d.clip import Clip, Track
+from smirk3d.errors import Smirk3dError
+from smirk3d.video.ahead import ahead
+from smirk3d.video.decode import Frame, FrameSource, VideoFile, pyav
+from smirk3d.viz.overlay import over_photo
+
+MOST_HEIGHT_PX = 720
+"""Larger frames are made smaller, since two stand side by side."""
+TICKS_PER_S = 90_000
+QUALITY = {"crf": "20", "preset": "veryfast"}
+
+
+def write_overlay(clip: Clip, source: FrameSource, path: Path, *, advance: Callable[[], None] = lambda: None) -> None:
+    """Write an MP4 with the frames on the left and the meshes over them on the right.
+
+    Frames keep their times, and the sound is copied from the source.
+
+    Args:
+        clip: What was found. source: The same video, which is read again. path: The result.
+        advance: Called after each frame.
+
+    Raises:
+        Smirk3dError: Writing failed.
+    """
+    av = pyav()
+    with atomic_path(path) as temporary:
+        try:
+            with av.open(str(temporary), "w", format="mp4") as container:
+                _write(clip, source, container, advance)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise Smirk3dError(f"{path}: cannot be written ({error}); free space, or use --no-overlay") from error
+
+
+def _write(clip: Clip, source: FrameSource, container: Any, advance: Callable[[], None]) -> None:
+    av = pyav()
+    stream, sound = None, None
+    with closing(ahead(_drawn(clip, source))) as pictures:
+        for time_s, pixels in pictures:
+            if stream is None:
+                stream = _video_stream(container, pixels, clip.rate_fps)
+                sound = _Sound(container, source)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(time_s * TICKS_PER_S), Fraction(1, TICKS_PER_S)
+            container.mux(stream.encode(frame))
+            advance()
+    if stream is not None and sound is not None:
+        container.mux(stream.encode())
+        sound.copy()
+
+
+def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
+    stream = container.add_stream("libx264", rate=Fraction(rate_fps).limit_denominator(100_000), options=QUALITY)
+    stream.height, stream.width = pixels.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+    return stream
+
+
+class _Sound:
+    """The source's sound, copied packet by packet; nothing where there is none, or MP4 cannot hold it."""
+
+    def __init__(self, container: Any, source: FrameSource) -> None:
+        self._container, self._stream = container, None
+        self._path = source.path if isinstance(source, VideoFile) and source.info.has_audio else None
+        if self._path is not None:
+            with pyav().open(str(self._path)) as given:
+                # Streams have to be there before the first packet is written.
+                self._stream = container.add_stream_from_template(given.streams.audio[0])
+
+    def copy(self) -> None:
+        if self._path is None or self._stream is None:
+            return
+        with pyav().open(str(self._path)) as given:
+            for packet in given.demux(given.streams.audio[0]):
+                if packet.dts is not None:
+                    packet.stream = self._stream
+                    self._container.mux(packet)
+
+
+def _drawn(clip: Clip, source: FrameSource) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the time and the picture of each frame of the clip."""
+    with closing(ahead(_until(source, clip.n_frames))) as frames:
+        for frame in frames:
+            yield frame.time_s, side_by_side(frame, clip.tracks)
+
+
+def _until(source: FrameSource, count: int) -> Iterator[Frame]:
+    """Yield the frames that the first pass has read; what is damaged behind them has been told then."""
+    frames = source.frames()
+    for _, frame in zip(range(count), frames):
+        yield frame
+
+
+def side_by_side(frame: Frame, tracks: Sequence[Track]) -> np.ndarray:
+    """Return a frame beside itself with the meshes of tracks over it: (H, 2 W, 3) uint8, H and W even."""
+    pixels, drawn = frame.pixels, frame.pixels.copy()
+    rows = [(track, frame.number - int(track.frame[0])) for track in tracks]
+    there = [(track, row) for track, row in rows if 0 <= row < len(track) and track.known[row]]
+    # The nearest face last, so that it covers the others.
+    for track, row in sorted(there, key=lambda pair: float(pair[0].scale_px_per_m[pair[1]])):
+        _draw(track, row, drawn)
+    return _evened(np.concatenate([_limited(pixels), _limited(drawn)], axis=1))
+
+
+def _draw(track: Track, row: int, pixels: np.ndarray) -> None:
+    """Draw one head into (H, W, 3) uint8 pixels."""
+    face = track.face(row)
+    seen = face.project(face.vertices)
+    height, width = pixels.shape[:2]
+    x0, y0 = np.floor(seen.min(axis=0)).clip(0, (width, height)).astype(int)
+    x1, y1 = np.ceil(seen.max(axis=0)).clip(0, (width, height)).astype(int)
+    if x1 - x0 > 1 and y1 - y0 > 1:
+        part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+        pixels[y0:y1, x0:x1] = over_photo([face], part, (float(x0), float(y0), float(x1), float(y1)))
+
+
+def _limited(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if height <= MOST_HEIGHT_PX:
+        return pixels
+    size = (round(width * MOST_HEIGHT_PX / height), MOST_HEIGHT_PX)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5))
+
+
+def _evened(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels without the last row or column where their number is odd, which H.264 cannot hold."""
+    height, width = (n // 2 * 2 for n in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[:height, :width])

@@ -1,0 +1,96 @@
+"""One video from the input to all files about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smirk3d.assets import printable
+from smirk3d.clip import Clip, Track
+from smirk3d.pipeline.progress import Progress, progress
+from smirk3d.video.decode import FrameSource
+from smirk3d.video.track import TrackOptions, track_video
+
+if TYPE_CHECKING:
+    from smirk3d.pipeline.reconstruct import Reconstructor
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What a run writes. overlay: the second pass with the overlay video. track: how the video becomes tracks."""
+
+    track: TrackOptions = field(default_factory=TrackOptions)
+    overlay: bool = True
+
+
+def run_video(
+    source: FrameSource,
+    out_dir: Path,
+    stem: str,
+    reconstructor: Reconstructor,
+    options: VideoOptions,
+    *,
+    open_progress: Callable[[int], Progress] = progress,
+) -> Clip:
+    """Reconstruct a video and write all files about it.
+
+    The tables and animations are written before the overlay, so that an interruption of that loses nothing else.
+
+    Args:
+        source: The video. out_dir: Exists. stem: Files are named after it.
+        reconstructor: Its detector and method are used. options: See there.
+        open_progress: Makes the display of each pass, for a number of frames (0 where nobody knows).
+
+    Raises:
+        NoFaceError: Nobody is in the video. Smirk3dError: It cannot be read, or a file cannot be written.
+    """
+    with open_progress(source.info.n_frames or 0) as display:
+        clip = track_video(source, reconstructor, options.track, advance=display.advance)
+        for note in clip.notes:
+            display.note(f"smirk3d: {printable(note)}")
+    write_clip(clip, out_dir, stem)
+    if options.overlay:
+        from smirk3d.video.overlay import write_overlay
+
+        with open_progress(clip.n_frames) as display:
+            write_overlay(clip, source, out_dir / f"{stem}_overlay.mp4", advance=display.advance)
+    return clip
+
+
+def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
+    """Write tables, arrays, animations and curves; returns their paths.
+
+    One table holds all tracks. Of the other files the first track's are `<stem>...`, that of track k `<stem>_k...`.
+    """
+    from smirk3d.export.clip_table import save_track_npz, write_track_table
+
+    tables = [out_dir / f"{stem}.csv"] + ([out_dir / f"{stem}.parquet"] if _has_pyarrow() else [])
+    for path in tables:
+        write_track_table(clip.tracks, path)
+    written = list(tables)
+    for track in clip.tracks:
+        named = stem if track.number == 0 else f"{stem}_{track.number}"
+        save_track_npz(track, out_dir / f"{named}.npz")
+        written += [out_dir / f"{named}.npz", *_animations(track, out_dir, named)]
+    return written
+
+
+def _animations(track: Track, out_dir: Path, named: str) -> list[Path]:
+    from smirk3d.export.animation import save_animation
+    from smirk3d.export.livelink import save_livelink
+    from smirk3d.viz.curves import save_curves
+
+    animation, livelink = out_dir / f"{named}.glb", out_dir / f"{named}_livelink.csv"
+    curves = out_dir / f"{named}_curves.png"
+    save_animation(track, animation)
+    save_livelink(track, livelink)
+    save_curves(track, curves)
+    return [animation, livelink, curves]
+
+
+def _has_pyarrow() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pyarrow") is not None
