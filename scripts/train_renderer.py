@@ -1,0 +1,169 @@
+"""Train a neural renderer on photos whose heads are known from a fit, under the eye of a trained encoder.
+
+    python scripts/train_renderer.py --photos shards/ --targets targets.npz --out renderer.safetensors
+
+The meshes are those of `smirk3d data targets`, so that they lie where the faces are from the first step. Every step
+paints the photos anew, and half of them with other expressions, which the encoder, that stays as it is, must find
+again. A stopped run goes on from its last state.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from smirk3d.assets import atomic_path
+from smirk3d.head.load import load_head
+from smirk3d.head.model import HeadModel
+from smirk3d.masking import MaskingConfig
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.networks.shipped import shipped_weights
+from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
+from smirk3d.train.features import lite0_features, perceptual_loss
+from smirk3d.train.losses import photo_loss
+from smirk3d.train.perturb import perturb
+from smirk3d.train.stream import Stream
+from smirk3d.train.synthesis import DrawnHeads, draw_heads, mask_photos
+from smirk3d.train.templates import templates_for
+from smirk3d.types import FaceParams
+
+SAVE_EVERY, TELL_EVERY = 100, 25
+PHOTO, PERCEPTUAL, CYCLE = 10.0, 0.5, 30.0
+"""Weights that make the losses about equally large at the start."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is trained, on what, and for how long."""
+
+    photos: Path
+    """Folder of shards."""
+    targets: Path
+    """Heads of the photos."""
+    out: Path = Path("out/renderer.safetensors")
+    encoder: Path | None = None
+    """Checkpoint of the encoder; the one that comes with the package by default."""
+    width: int = 12
+    size: int = 128
+    """Side of the pictures in pixels."""
+    steps: int = 3000
+    batch_size: int = 8
+    lr: float = 1e-3
+    seed: int = 5
+    threads: int = 1
+
+
+class Lesson:
+    """Makes the losses of a step."""
+
+    def __init__(self, options: Options, head: HeadModel) -> None:
+        source = SourceConfig(options.photos, "shards", targets=options.targets)
+        data = DataConfig((source,), size=options.size, crop_scale=(1.3, 1.5), batch_size=options.batch_size)
+        stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
+        augment = AugmentConfig(blur=0.0, noise=0.0)
+        self.stream = Stream(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
+        self.options, self.head, self.templates = options, head, templates_for(head)
+        weights = options.encoder or shipped_weights()
+        assert weights is not None
+        self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
+        self.features = lite0_features()
+        # Lengths in pixels are given for 224.
+        scale = options.size / 224
+        patch_px = round(11 * scale) // 2 * 2 + 1
+        self.masking = MaskingConfig(dilation_px=round(10 * scale), patch_px=patch_px)
+
+    def losses(self, renderer: NeuralRenderer, step: int) -> dict[str, Tensor]:
+        """Return the losses of a step by name, each with its weight in it."""
+        batch, random = self.stream.batch(step), torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
+        params = batch.target
+        assert params is not None
+        drawn = self._drawn(params)
+        masked = mask_photos(batch, self.head, drawn, self.masking, random).image
+        painted = renderer(drawn.image, masked)
+        found = {
+            "photo": PHOTO * photo_loss(painted, batch.image).mean(),
+            "perceptual": PERCEPTUAL * perceptual_loss(self.features, painted, batch.image).mean(),
+        }
+        return found | {"cycle": CYCLE * self._cycle(renderer, batch, drawn, random)}
+
+    def _cycle(
+        self, renderer: NeuralRenderer, batch: TrainingBatch, drawn: DrawnHeads, random: torch.Generator
+    ) -> Tensor:
+        """Return the error of the expressions that the encoder finds in photos painted with others."""
+        half = torch.arange(len(batch) // 2)
+        some = batch.take(half)
+        assert some.target is not None and some.target.pose is not None and some.target.camera is not None
+        wanted, _ = perturb(some.target, self.head.spec, self.templates, random)
+        original, changed = self._drawn(some.target), self._drawn(wanted)
+        masked = mask_photos(some, self.head, original, self.masking, random, changed).image
+        painted = renderer(changed.image, masked)
+        window = self.encoder.config.window
+        assert window is not None and wanted.expression is not None
+        views = window.cut(painted, window.place(some.target.pose, some.target.camera))
+        branch = self.encoder.expression_encoder
+        off = branch.linear(branch.features(views)) - wanted.expression
+        return off.square().mean()
+
+    @torch.no_grad()
+    def _drawn(self, params: FaceParams) -> DrawnHeads:
+        assert params.camera is not None
+        return draw_heads(self.head(params), params.camera, self.options.size)
+
+
+def rate(options: Options, step: int) -> float:
+    """Return the learning rate: a short rise, then half a cosine."""
+    return (
+        options.lr * min(1.0, (step + 1) / 100) * (0.5 * (1 + math.cos(math.pi * step / options.steps)) * 0.98 + 0.02)
+    )
+
+
+def train(renderer: NeuralRenderer, lesson: Lesson, options: Options) -> None:
+    """Train to the last step, from the last saved state if there is one."""
+    optimizer = torch.optim.Adam(renderer.parameters(), options.lr, betas=(0.5, 0.999))
+    state_path, first = options.out.with_suffix(".state.pt"), 0
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        renderer.load_state_dict(state["renderer"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    renderer.train()
+    means: dict[str, float] = {}
+    for step in range(first, options.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(options, step)
+        losses = lesson.losses(renderer, step)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        nn.utils.clip_grad_norm_(renderer.parameters(), 20.0)
+        optimizer.step()
+        means = {name: 0.95 * means.get(name, loss.item()) + 0.05 * loss.item() for name, loss in losses.items()}
+        if (step + 1) % TELL_EVERY == 0:
+            print(f"step {step + 1}: " + ", ".join(f"{k} {v:.4f}" for k, v in means.items()), flush=True)
+        if (step + 1) % SAVE_EVERY == 0:
+            with atomic_path(state_path) as temporary:
+                parts = {"renderer": renderer.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+                torch.save(parts, temporary)
+
+
+def main(options: Options) -> None:
+    """Train the renderer and write it."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    os.makedirs(options.out.parent, exist_ok=True)
+    renderer = NeuralRenderer(options.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train(renderer, Lesson(options, load_head()), options)
+    meta = {"trained by": "scripts/train_renderer.py", "card": "renderer.md"}
+    save_networks(options.out, neural_renderer=renderer.eval(), half=True, meta=meta)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
