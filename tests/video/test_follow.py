@@ -1,0 +1,49 @@
+"""Faces keep their numbers from frame to frame, and lose them at cuts."""
+
+import numpy as np
+
+from smirk3d.pipeline.detect import Detection
+from smirk3d.video.follow import Follower
+from smirk3d.video.watch import choose
+
+
+def face(x: float, y: float = 100.0, size: float = 60.0) -> Detection:
+    box = np.array([x - size / 2, y - size / 2, x + size / 2, y + size / 2], dtype=np.float32)
+    return Detection(np.zeros((478, 2)), np.zeros(478), np.zeros(52), box, 1.0)
+
+
+def test_people_who_pass_each_other_keep_their_numbers() -> None:
+    follow = Follower()
+    for k in range(20):
+        pair = [face(100 + 10 * k, 80), face(300 - 10 * k, 130)]
+        order = [0, 1] if k % 2 else [1, 0]  # the detector's order is not theirs
+        numbers = follow(k / 25, [pair[i] for i in order])
+        assert [numbers[order.index(i)] for i in (0, 1)] == [1, 0]
+
+
+def test_a_face_out_of_sight_comes_back_as_itself() -> None:
+    follow = Follower()
+    assert follow(0.0, [face(100)]) == [0]
+    assert follow(0.04, []) == []
+    assert follow(1.0, [face(180)]) == [0]  # out of reach for one frame, not for a second
+
+
+def test_a_jump_and_another_size_are_somebody_else() -> None:
+    follow = Follower()
+    follow(0.0, [face(100)])
+    assert follow(0.04, [face(200)]) == [1]
+    assert follow(0.08, [face(100, size=150)]) == [2]
+
+
+def test_a_cut_begins_new_people() -> None:
+    follow = Follower()
+    assert follow(0.0, [face(100)]) == [0]
+    assert follow(0.04, [face(100)], is_cut=True) == [1]
+    assert follow(0.08, [face(100)]) == [1]
+
+
+def test_who_is_followed() -> None:
+    assert choose([], [3, 1, 2], 1) == [3]
+    assert choose([1], [3, 1, 2], 1) == [1]  # stays with its person although another is larger now
+    assert choose([1], [3, 2], 2) == [3, 2]
+    assert choose([2], [3, 1, 2], None) == [2, 3, 1]
