@@ -147,14 +147,11 @@ def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> Non
         correlation = np.corrcoef(said, truth[:, k])[0, 1]
         late = max(range(-3, 4), key=lambda lag: np.corrcoef(np.roll(said, -lag)[4:-4], truth[4:-4, k])[0, 1])
         span = np.ptp(said) / np.ptp(truth[:, k])
-        print(
-            f"{ARKIT_NAMES[k]:18s} correlation {correlation:5.2f}  frames late {late:+d}  range {span:4.2f} of the truth"
-        )
+        print(f"{ARKIT_NAMES[k]:18s} correlation {correlation:5.2f}  frames late {late:+d}  range {span:4.2f} of truth")
         strong += [correlation] if np.ptp(truth[:, k]) >= STRONG else []
     other = np.ptp(truth, axis=0) == 0
-    print(
-        f"strong actions: mean correlation {np.mean(strong):.3f}, {np.sum(np.array(strong) >= 0.9)} of {len(strong)} >= .9"
-    )
+    high = np.sum(np.array(strong) >= 0.9)
+    print(f"strong actions: mean correlation {np.mean(strong):.3f}, {high} of {len(strong)} >= .9")
     print(f"actions that rest: mean {track.arkit[:, other].mean():.3f}, largest {track.arkit[:, other].max():.2f}")
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         k = ARKIT_NAMES.index(name)

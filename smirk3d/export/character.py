@@ -23,6 +23,7 @@ import torch
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.morph_names import TargetNames, closest, target_names
+from smirk3d.export.motion_file import Motion
 
 Json = dict[str, Any]
 _MAGIC, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", b"JSON", b"BIN\0"
@@ -62,20 +63,6 @@ class Character:
     def targets(self) -> tuple[TargetNames, ...]:
         """The morph targets of each mesh."""
         return tuple(mesh.targets for mesh in self.meshes)
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """Key frames, with even change between one and the next.
-
-    Attributes:
-        time_s: (T,) float64, increasing. arkit: (T, 52) weights in Apple's order.
-        rotation_rotmat: (T, 3, 3) head frame to camera frame; None where that is not known.
-    """
-
-    time_s: np.ndarray
-    arkit: np.ndarray
-    rotation_rotmat: np.ndarray | None = None
 
 
 def read_character(path: str | Path) -> Character:

@@ -19,13 +19,13 @@ from scipy.spatial.transform import Rotation
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.character import (
-    Motion,
     find_head_node,
     read_character,
     save_animated,
     turned_rotations,
 )
 from smirk3d.export.morph_names import drive_matrices
+from smirk3d.export.motion_file import Motion
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 

@@ -1,0 +1,116 @@
+"""Time and memory of `smirk3d video` on a 640x480 clip, beside MediaPipe's landmarker alone on the same frames.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/video.py             # frames a second, median of three runs
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/video.py --frames 5000 --runs 1     # and memory along a long clip
+
+The clip is the astronaut's photo in slow motion across the frame.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import tyro
+from PIL import Image
+from skimage.data import astronaut
+
+from smirk3d import Reconstructor
+from smirk3d.pipeline.detect import Detector
+from smirk3d.video.decode import open_source
+from smirk3d.video.overlay import write_overlay
+from smirk3d.video.run import write_clip
+from smirk3d.video.track import track_video
+
+SIZE, FPS = (640, 480), 25
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is timed."""
+
+    frames: int = 300
+    runs: int = 3
+    method: Literal["fit", "encoder", "refine"] = "refine"
+    engine: Literal["torch", "onnx"] = "torch"
+
+
+def write_video(path: Path, count: int) -> None:
+    """Write the clip."""
+    photo = Image.fromarray(astronaut())
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for k in range(count):
+            x, y = 40 * np.sin(k / 20) - 60, 20 * np.cos(k / 15) + 20
+            frame = photo.transform(SIZE, Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def resident_mb() -> float:
+    """Return the memory that the process holds now, in MB."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+class Meter:
+    """Notes the memory at every tenth of the frames."""
+
+    def __init__(self, total: int) -> None:
+        self._every, self._count = max(total // 10, 1), 0
+        self.resident_mb: list[float] = []
+
+    def __call__(self) -> None:
+        """Count one frame."""
+        self._count += 1
+        if self._count % self._every == 0:
+            self.resident_mb.append(resident_mb())
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def run(out: Path, detector: Detector, reconstructor: Reconstructor, meter: Meter) -> dict[str, float]:
+    """Return the seconds of each part of one run on the clip in a folder."""
+    source, found = open_source(str(out / "clip.mp4")), []
+    alone = seconds(lambda: [detector.glance(frame.pixels) for frame in source.frames()])
+    track = seconds(lambda: found.append(track_video(source, reconstructor, advance=meter)))
+    files = seconds(lambda: write_clip(found[0], out, "clip"))
+    overlay = seconds(lambda: write_overlay(found[0], source, out / "clip_overlay.mp4"))
+    return {
+        "detector alone": alone,
+        "all but the overlay": track + files,
+        "all": track + files + overlay,
+    }
+
+
+def main(options: Options) -> None:
+    """Time all parts and print frames a second."""
+    with tempfile.TemporaryDirectory() as folder, Detector(max_faces=4) as detector:
+        out = Path(folder)
+        write_video(out / "clip.mp4", options.frames)
+        with Reconstructor(method=options.method, engine=options.engine) as reconstructor:
+            reconstructor(astronaut())  # whatever is made once
+            meter = Meter(options.frames)
+            runs = [run(out, detector, reconstructor, meter) for _ in range(options.runs)]
+    medians = {name: statistics.median(each[name] for each in runs) for name in runs[0]}
+    for name, median in medians.items():
+        ratio = median / medians["detector alone"]
+        print(f"{name:20s} {options.frames / median:6.1f} frames/s   {ratio:5.2f} times the detector alone")
+    print("memory at each tenth of the first pass, MB:", " ".join(f"{each:.0f}" for each in meter.resident_mb[:10]))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
