@@ -76,10 +76,7 @@ class Lesson:
         assert weights is not None
         self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
         self.features = lite0_features()
-        # Lengths in pixels are given for 224.
-        scale = options.size / 224
-        patch_px = round(11 * scale) // 2 * 2 + 1
-        self.masking = MaskingConfig(dilation_px=round(10 * scale), patch_px=patch_px)
+        self.masking = MaskingConfig().scaled(options.size)
 
     def losses(self, renderer: NeuralRenderer, step: int) -> dict[str, Tensor]:
         """Return the losses of a step by name, each with its weight in it."""
@@ -159,7 +156,7 @@ def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     os.makedirs(options.out.parent, exist_ok=True)
-    renderer = NeuralRenderer(options.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    renderer = NeuralRenderer(options.width, options.size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train(renderer, Lesson(options, load_head()), options)
     meta = {"trained by": "scripts/train_renderer.py", "card": "renderer.md"}
     save_networks(options.out, neural_renderer=renderer.eval(), half=True, meta=meta)

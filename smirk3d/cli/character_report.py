@@ -22,6 +22,7 @@ _EYE_BONE = re.compile(r"(?i)eye(ball)?([_. -]?(l|r|left|right))?$")
 
 
 def undriven(matrices: Sequence[np.ndarray]) -> list[str]:
+    """Return the actions that drive no target."""
     from smirk3d.head.arkit import ARKIT_NAMES
 
     return [name for row, name in enumerate(ARKIT_NAMES) if not any(matrix[row].any() for matrix in matrices)]
@@ -55,6 +56,7 @@ def warn_of_few(hero: Character, matrices: Sequence[np.ndarray]) -> None:
 
 
 def driven_note(hero: Character, matrices: Sequence[np.ndarray]) -> str:
+    """Say how many actions drive how many targets."""
     counts = [int(matrix.any(axis=0).sum()) for matrix in matrices]
     missing, meshes = undriven(matrices), sum(count > 0 for count in counts)
     note = f"{52 - len(missing)} of 52 actions drive {sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
@@ -62,6 +64,7 @@ def driven_note(hero: Character, matrices: Sequence[np.ndarray]) -> str:
 
 
 def turn_note(hero: Character, motion: Motion, head: int | None) -> str:
+    """Say which node turns, or why none does."""
     if motion.rotation_rotmat is None:
         return "head not turned: no rotation in the input"
     if head is None:

@@ -14,6 +14,7 @@ from smirk3d.cli.console import say
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
+from smirk3d.networks.shipped import shipped_renderer
 
 if TYPE_CHECKING:
     from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -52,7 +53,7 @@ class Reconstruct(EstimationCommand):
     no_overlay: bool = False
     """Do not write the overlay pictures."""
     neural_render: bool = False
-    """Paint each face anew from its mesh and a few pixels of the photo (needs --weights with a neural renderer)."""
+    """Paint each face anew from its mesh and a few pixels of the photo, by that in --weights if given."""
     resume: bool = False
     """Go on where an earlier run into the same folder ended; failed images are tried again."""
     identity: Literal["separate", "shared"] = "separate"
@@ -62,7 +63,7 @@ class Reconstruct(EstimationCommand):
         """Reconstruct all inputs; 1 when some failed."""
         if self.texture and not set(self.format) & set(_TEXTURED):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
-        if self.neural_render and self.weights is None:
+        if self.neural_render and self._painter is None:
             raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
         from smirk3d.pipeline.batch import BatchOptions, plan_or_refuse, run
 
@@ -81,12 +82,17 @@ class Reconstruct(EstimationCommand):
         say(_sentence(summary, out_dir))
         return 1 if summary.failed else 0
 
+    @property
+    def _painter(self) -> str | Path | None:
+        """The file of the neural renderer."""
+        return shipped_renderer() if self.weights is None else self.weights
+
     def _neural_renderer(self) -> NeuralRenderer | None:
-        if not self.neural_render or self.weights is None:
+        if not self.neural_render or self._painter is None:
             return None
         from smirk3d.networks.neural_renderer import NeuralRenderer
 
-        return NeuralRenderer.from_checkpoint(self.weights).for_inference()
+        return NeuralRenderer.from_checkpoint(self._painter).for_inference()
 
 
 def _sentence(summary: Summary, out_dir: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +45,17 @@ class Video(EstimatorCommand):
     no_overlay: bool = False
     """Do not write the overlay video, which takes about as long as all the rest."""
     live: bool = False
-    """Work as frames arrive, until Ctrl-C; each frame knows only those before it. For webcams, or a try on files."""
+    """Work as frames arrive, until Ctrl-C; each frame knows only those before it, and there is no overlay. For
+    webcams, or a try on files."""
 
     def run(self) -> int:
         """Track the video and write the files."""
-        options = self._track_options()
+        options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
         from smirk3d.video.decode import open_source
 
         source = open_source(self.input, self.fps)
-        out_dir, stem = Path(self.out), self._stem()
+        out_dir = Path(self.out)
         make_folder(out_dir)
         with closing(self.reconstructor(self._detected())) as reconstructor:
             if self.live:
@@ -68,12 +71,16 @@ class Video(EstimatorCommand):
 
     def _stem(self) -> str:
         """Return what the files are named after."""
-        if self.input == "-" or (self.input.isdigit() and not Path(self.input).exists()):
+        from smirk3d.video.decode import webcam_number
+
+        if webcam_number(self.input) is not None:
             if not self.live:
                 raise UsageError(f"{self.input}: a webcam never ends; add --live")
             return "webcam"
         path = Path(self.input)
-        return re.sub(r"[^\w.-]+", "_", path.name if path.is_dir() else path.stem) or "clip"
+        # Umlauts may be two characters, a letter and its dots, which only together are a letter of a word.
+        name = unicodedata.normalize("NFC", os.path.basename(os.path.abspath(path)) if path.is_dir() else path.stem)
+        return re.sub(r"[^\w.-]+", "_", name) or "clip"
 
     def _detected(self) -> int | None:
         """Return how many faces to look for in a frame; one more than followed costs little and is passed over."""
@@ -88,6 +95,8 @@ class Video(EstimatorCommand):
             raise UsageError(f"--max-gap {self.max_gap:g}: must be 0 or more seconds")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise UsageError(f"--fps {self.fps:g}: must be from 0 to 1000 frames a second")
+        if self.live and self.calibrate != "none":
+            raise UsageError(f"--calibrate {self.calibrate}: takes the whole video; leave out --live")
         from smirk3d.video.smooth import SmoothConfig
         from smirk3d.video.track import TrackOptions
 

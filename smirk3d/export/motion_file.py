@@ -182,7 +182,8 @@ class _Table:
             return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
         except ValueError as error:
             raise Smirk3dError(
-                f"{printable(self.path)}: {_listed(names)}: {printable(str(error))}; correct it, or leave the column out"
+                f"{printable(self.path)}: {_listed(names)}: {printable(str(error))}; correct it, or leave the column "
+                "out"
             ) from error
 
 
@@ -212,9 +213,10 @@ def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
         raise Smirk3dError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or name the .csv") from error
     wanted = {"track", "time_s", *_WEIGHTS, *_MATRIX}
     try:
-        table = parquet.ParquetFile(path)
-        columns = [name for name in table.schema_arrow.names if name.lower() in wanted]
-        cells = table.read(columns=columns).to_pydict()
+        with open(path, "rb") as file:
+            table = parquet.ParquetFile(file)
+            columns = [name for name in table.schema_arrow.names if name.lower() in wanted]
+            cells = table.read(columns=columns).to_pydict()
     except (OSError, pyarrow.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Smirk3dError(
@@ -269,8 +271,8 @@ def _table_rotations(table: _Table) -> np.ndarray | None:
         known = to_rotmat(given)
         if not _are_rotations(known):
             raise Smirk3dError(
-                f"{printable(table.path)}: {_listed(columns)} tell no rotation in some row with weights; correct them, or "
-                "leave the columns out"
+                f"{printable(table.path)}: {_listed(columns)} tell no rotation in some row with weights; correct them, "
+                "or leave the columns out"
             )
         rotmat = np.zeros((len(table.known), 3, 3))
         rotmat[table.known] = known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,12 @@ class MaskingConfig:
             raise ValueError(f"patch_px must be odd and positive, not {self.patch_px}")
         if self.noise_std < 0 or self.dilation_px < 0:
             raise ValueError("noise_std and dilation_px must not be negative")
+
+    def scaled(self, size: int) -> MaskingConfig:
+        """Return the same for pictures of another side: lengths in pixels are given for 224."""
+        factor = size / 224
+        patch_px = max(round((self.patch_px * factor - 1) / 2), 0) * 2 + 1
+        return replace(self, patch_px=patch_px, dilation_px=round(self.dilation_px * factor))
 
     def sample_count(self, size: int) -> int:
         """Sampled points for an image of `size` pixels a side: 501 for 224."""

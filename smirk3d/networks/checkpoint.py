@@ -64,12 +64,14 @@ class NetworkFile:
         tensors: All tensors by their full names, on the CPU.
         layout: The encoder's layout; None in released files, which do not say.
         meta: Free remarks of whoever saved the file.
+        renderer_size_px: Side of the crops that the neural renderer was trained on.
     """
 
     path: str
     tensors: Mapping[str, Tensor]
     layout: EncoderLayout | None
     meta: Mapping[str, str]
+    renderer_size_px: int = 224
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors of one network, without its prefix.
@@ -176,6 +178,8 @@ def save_networks(
         if expression_std is not None:
             layout["expression_std"] = list(_checked_std(expression_std))
         header["encoder"] = json.dumps(layout)
+    if neural_renderer is not None:
+        header["neural_renderer"] = json.dumps({"size_px": neural_renderer.size_px})
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
 
@@ -207,9 +211,11 @@ def _read_own(path: str | os.PathLike[str], *, tensors: bool = True) -> NetworkF
             raise Smirk3dError(f"{printable(path)}: is no checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
         layout = _layout_from_json(header["encoder"]) if "encoder" in header else None
         meta = json.loads(header["meta"])
+        renderer = json.loads(header.get("neural_renderer", "{}"))
+        size_px = int(renderer.get("size_px", NetworkFile.renderer_size_px))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return NetworkFile(os.fspath(path), content, layout, meta)
+    return NetworkFile(os.fspath(path), content, layout, meta, size_px)
 
 
 def _read_released(path: str | os.PathLike[str]) -> NetworkFile:

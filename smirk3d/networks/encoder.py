@@ -91,11 +91,12 @@ class Encoder(nn.Module):
     def expression(self, crops: Tensor) -> dict[str, Tensor]:
         """Estimate expression, eyelids and jaw alone, by name, for crops as `forward` takes them."""
         if self.config.window is None:
-            return self._expression_of(crops)
+            return self.expression_of(crops)
         pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
-        return self._expression_of(self._views(crops, pose, camera))
+        return self.expression_of(self._views(crops, pose, camera))
 
-    def _expression_of(self, views: Tensor) -> dict[str, Tensor]:
+    def expression_of(self, views: Tensor) -> dict[str, Tensor]:
+        """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
         if not self.config.mirrored:
             return self.expression_encoder(views)
         said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)

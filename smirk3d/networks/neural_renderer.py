@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 N_RESIDUAL_BLOCKS = 5
 SIZE_STEP_PX = 16  # four halvings
 RELEASED_WIDTH, MOST_WIDTH = 32, 512  # features of the first level
+RELEASED_SIZE_PX = 224
 
 
 class NeuralRenderer(nn.Module):
@@ -25,14 +26,16 @@ class NeuralRenderer(nn.Module):
 
     Args:
         width: Channels of the first level; each level down has twice as many.
+        size_px: Side of the crops that it is trained on; others can be painted, but look worse.
 
     Source: METHOD section 4; Ronneberger et al., "U-Net" (2015); Johnson et al., "Perceptual Losses" (2016).
     """
 
     is_folded = False
 
-    def __init__(self, width: int = RELEASED_WIDTH) -> None:
+    def __init__(self, width: int = RELEASED_WIDTH, size_px: int = RELEASED_SIZE_PX) -> None:
         super().__init__()
+        self.size_px = size_px
         self.encoder1 = _block(6, width, "enc1")
         self.pool1 = nn.MaxPool2d(2)
         self.encoder2 = _block(width, 2 * width, "enc2")
@@ -96,7 +99,7 @@ class NeuralRenderer(nn.Module):
         """
         file = read_networks(path)
         first = file.part(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
-        network = cls(_width(first))
+        network = cls(_width(first), file.renderer_size_px)
         file.load_into(network, NEURAL_RENDERER)
         return network.eval()
 

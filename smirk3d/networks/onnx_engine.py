@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,7 @@ class OnnxEncoder:
         n_threads: Threads within an operator; ONNX Runtime's choice for None.
         size_px: Height and width of the crops where `source` is an encoder; a file knows its own.
         expression_only: Export no more of such an encoder than its expression needs.
+        from_windows: With `expression_only`: read windows instead of crops; `size_px` is theirs then.
 
     Raises:
         Smirk3dError: ONNX Runtime is not installed, or the file is not an exported encoder.
@@ -42,11 +45,12 @@ class OnnxEncoder:
         n_threads: int | None = None,
         size_px: int = 224,
         expression_only: bool = False,
+        from_windows: bool = False,
     ) -> None:
         if isinstance(source, Encoder):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "encoder.onnx"
-                export_onnx(source, path, size_px=size_px, expression_only=expression_only)
+                export_onnx(source, path, size_px=size_px, expression_only=expression_only, from_windows=from_windows)
                 self._session = _session(path, n_threads)
         else:
             self._session = _session(source, n_threads)
@@ -66,7 +70,12 @@ class OnnxEncoder:
 
 
 def export_onnx(
-    encoder: Encoder, path: str | os.PathLike[str], *, size_px: int = 224, expression_only: bool = False
+    encoder: Encoder,
+    path: str | os.PathLike[str],
+    *,
+    size_px: int = 224,
+    expression_only: bool = False,
+    from_windows: bool = False,
 ) -> None:
     """Write an encoder as one ONNX file: any batch size, activations included, an output for each parameter.
 
@@ -75,12 +84,15 @@ def export_onnx(
         path: The file; its folder must exist.
         size_px: Height and width of the crops, fixed in the file because padding depends on them.
         expression_only: Emit neither pose nor camera nor shape.
+        from_windows: With `expression_only`: read windows, see `Encoder.expression_of`, instead of crops.
 
     Raises:
         Smirk3dError: The package onnx is not installed, or the file cannot be written.
     """
     _require("onnx")
-    flat = _Flat(encoder.for_inference(), expression_only).eval()
+    fast = encoder.for_inference()
+    run = (fast.expression_of if from_windows else fast.expression) if expression_only else fast
+    flat = _Flat(fast, run).eval()
     crops = torch.rand(1, 3, size_px, size_px, device=next(encoder.parameters()).device)
     with torch.no_grad():
         names = [name for name, _ in flat.emitted(crops)]
@@ -102,15 +114,14 @@ def export_onnx(
 
 
 class _Flat(nn.Module):
-    """Tensors out, in the order of their names, as the exporter wants them."""
+    """Tensors out, in the order of their names, as the exporter wants them; `run` is a way to call the encoder."""
 
-    def __init__(self, encoder: Encoder, expression_only: bool) -> None:
+    def __init__(self, encoder: Encoder, run: Callable[[Tensor], Any]) -> None:
         super().__init__()
-        self.encoder, self.expression_only = encoder, expression_only
+        self.encoder, self.run = encoder, run
 
     def emitted(self, crops: Tensor) -> list[tuple[str, Tensor]]:
-        emitted = self.encoder.expression(crops) if self.expression_only else self.encoder(crops)
-        return list(emitted.items())
+        return list(self.run(crops).items())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         return tuple(value for _, value in self.emitted(crops))

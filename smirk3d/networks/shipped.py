@@ -5,10 +5,19 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-FILE_NAME = "encoder.safetensors"
+FILE_NAME, RENDERER_NAME = "encoder.safetensors", "renderer.safetensors"
 
 
 def shipped_weights() -> Path | None:
     """Return the file of the encoder for the open head; None where this installation is without."""
-    path = Path(str(resources.files("smirk3d") / "data" / FILE_NAME))
+    return _shipped(FILE_NAME)
+
+
+def shipped_renderer() -> Path | None:
+    """Return the file of the neural renderer for the open head; None where this installation is without."""
+    return _shipped(RENDERER_NAME)
+
+
+def _shipped(name: str) -> Path | None:
+    path = Path(str(resources.files("smirk3d") / "data" / name))
     return path if path.is_file() else None

@@ -5,13 +5,16 @@ Photo and crop both have pixels with the origin at the top-left corner of the to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 
 
@@ -142,6 +145,24 @@ def camera_from_crop(pose_rotmat: np.ndarray, joints_root: np.ndarray, camera: n
         center_px=crop.to_photo(crop.from_ndc(np.zeros(2))),
         scale_px_per_m=float(scale * crop.size / 2 / crop.scale),
     )
+
+
+def camera_to_crop(placed: Similarity, root: Tensor, crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
+    """Return pose and camera of heads in their crops, the inverse of `camera_from_crop`.
+
+    Args:
+        placed: B maps from metres, head frame, to pixels of the photo, with y upwards.
+        root: (3,) metres, root joint of the unposed head. crops: B crops.
+
+    Returns:
+        Rotation vectors (B, 3) about the root joint, and cameras (B, 3): scale, tx, ty.
+    """
+    zoom = placed.scale.new_tensor([2 * crop.scale / crop.size for crop in crops])
+    middle = placed.scale.new_tensor(np.stack([crop.to_photo(crop.from_ndc(np.zeros(2))) for crop in crops]))
+    moved = placed.rotmat @ root - root  # what turning about the root joint does not move
+    shift = (placed.offset[:, :2] + middle * middle.new_tensor([-1.0, 1.0])) / placed.scale[:, None]
+    camera = torch.cat([(placed.scale * zoom)[:, None], moved[:, :2] + shift], dim=1)
+    return roma.rotmat_to_rotvec(placed.rotmat), camera
 
 
 def _span(positions: np.ndarray, length: int) -> tuple[int, int]:

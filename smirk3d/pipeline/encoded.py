@@ -14,6 +14,7 @@ from torch import Tensor
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.face import Face
+from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.load import load_head
 from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS
@@ -21,7 +22,8 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.encoder import Encoder
-from smirk3d.pipeline.crop import Crop, camera_from_crop
+from smirk3d.networks.window import Window
+from smirk3d.pipeline.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.pipeline.faces import Sighting, make_faces
 from smirk3d.types import FaceParams
 
@@ -59,6 +61,39 @@ class CropEncoder:
             ]
             parts.append(dict(self.run(torch.stack(cuts).to(self.device)).items()))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}), crops
+
+
+@dataclass(frozen=True)
+class WindowEncoder:
+    """The part of an encoder that says the expression, and the upright windows that it reads.
+
+    Attributes:
+        run: Windows (B, 3, P, P) in [0, 1] to parameters of batch shape (B,).
+        window: Where they are. size_px: Side of the crops from which they are cut, as in training.
+        device: Where it computes.
+    """
+
+    run: Callable[[Tensor], FaceParams]
+    window: Window
+    size_px: int
+    device: torch.device
+
+    def __call__(self, sightings: Sequence[Sighting], placed: Similarity) -> FaceParams:
+        """Return the expressions (B, ...) of B faces on the encoder's device.
+
+        Args:
+            sightings: The faces. placed: From metres of their head frames to pixels of their photos, y upwards.
+        """
+        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in sightings]
+        root = placed.scale.new_tensor(self.window.root_m)
+        places = self.window.place(*camera_to_crop(placed, root, crops)).cpu()
+        parts = []
+        for start in range(0, len(crops), ENCODED_AT_ONCE):
+            some = slice(start, start + ENCODED_AT_ONCE)
+            cuts = [crop.cut(photo.pixels, antialias=True) for crop, (photo, _) in zip(crops[some], sightings[some])]
+            windows = self.window.cut(torch.stack(cuts), places[some])
+            parts.append(dict(self.run(windows.to(self.device)).items()))
+        return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
 class EncoderEstimator:
@@ -123,12 +158,34 @@ def running(
         fast = encoder.for_inference().to(device)
         run = (lambda crops: FaceParams(**fast.expression(crops))) if expression_only else fast
         return CropEncoder(run, encoder.size_px, device, antialias)
-    if device.type != "cpu":
-        raise Smirk3dError(f"engine 'onnx' computes on the CPU, not on {device.type}; use --engine torch")
+    _check_onnx(device)
     from smirk3d.networks.onnx_engine import OnnxEncoder
 
     onnx = OnnxEncoder(encoder, size_px=encoder.size_px, expression_only=expression_only)
     return CropEncoder(onnx, encoder.size_px, device, antialias)
+
+
+def running_windows(encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device) -> WindowEncoder:
+    """Return the part of an encoder with windows that says the expression, as an engine runs it.
+
+    Raises:
+        Smirk3dError: the engine is not installed, or not for this device.
+    """
+    window = encoder.config.window
+    assert window is not None
+    if engine == "torch":
+        fast = encoder.for_inference().to(device)
+        return WindowEncoder(lambda seen: FaceParams(**fast.expression_of(seen)), window, encoder.size_px, device)
+    _check_onnx(device)
+    from smirk3d.networks.onnx_engine import OnnxEncoder
+
+    onnx = OnnxEncoder(encoder, size_px=window.size_px, expression_only=True, from_windows=True)
+    return WindowEncoder(onnx, window, encoder.size_px, device)
+
+
+def _check_onnx(device: torch.device) -> None:
+    if device.type != "cpu":
+        raise Smirk3dError(f"engine 'onnx' computes on the CPU, not on {device.type}; use --engine torch")
 
 
 def head_for(spec: ParamSpec, head: str | Path | HeadModel, weights: str | Path) -> HeadModel:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.face import Face
+from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
@@ -80,10 +81,14 @@ class LandmarkFitter:
             return FaceParams(shape=shape, expression=weights)
         return self.actions.from_arkit(weights, shape)
 
+    def landmarks(self, sightings: Sequence[Sighting]) -> tuple[Tensor, Tensor]:
+        """Return the detector's points (B, 478, 2) and their depth (B, 478), both in pixels."""
+        points_px = self._stack([detection.landmarks_px for _, detection in sightings])
+        return points_px, self._stack([detection.depth for _, detection in sightings])
+
     def observe(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
         """Return what the detector's answer says of B faces, a guess of their ARKit weights included."""
-        points_px = self._stack([detection.landmarks_px for _, detection in sightings])
-        depth_px = self._stack([detection.depth for _, detection in sightings])
+        points_px, depth_px = self.landmarks(sightings)
         scores = self._stack([detection.blendshape_scores for _, detection in sightings])
         photos = [photo for photo, _ in sightings]
         center_px = self._stack([np.array(photo.size) / 2 for photo in photos])
@@ -98,9 +103,12 @@ class LandmarkFitter:
         person = person.to(self._device)
         return Observations(points_px, depth_px, center_px, focal_px, guess, guess_std, person)
 
-    def size_px_per_m(self, points_px: Tensor, depth_px: Tensor) -> Tensor:
-        """Return the scales (B,) at which the mean head best lies on landmarks (B, 478, 2) with depth (B, 478)."""
-        return place(self.model, points_px[:, self.model.index], depth_px[:, self.model.index]).scale
+    def laid(self, points_px: Tensor, depth_px: Tensor) -> Similarity:
+        """Return how the mean head best lies on landmarks (B, 478, 2) with depth (B, 478), both in pixels.
+
+        It maps metres of the head frame to pixels, with y upwards.
+        """
+        return place(self.model, points_px[:, self.model.index], depth_px[:, self.model.index])
 
     def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).float().to(self._device)
@@ -112,5 +120,5 @@ class LandmarkFitter:
         if self.focal != "auto":
             # The focal length is that of the file, whose pixels a photo limited in size no longer has.
             return points_px.new_tensor([float(self.focal) * photo.scale for photo in photos])
-        scale = self.size_px_per_m(points_px, depth_px).tolist()
+        scale = self.laid(points_px, depth_px).scale.tolist()
         return points_px.new_tensor([default_focal_px(*photo.size, each) for photo, each in zip(photos, scale)])

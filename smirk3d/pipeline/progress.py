@@ -14,7 +14,7 @@ LINE_EVERY_S = 10.0
 
 
 class Progress(Protocol):
-    """Receives each image that is through; a context manager."""
+    """Receives each image (or frame, see `unit`) that is through; a context manager."""
 
     def __enter__(self) -> Progress:
         """Start."""
@@ -33,17 +33,26 @@ class Progress(Protocol):
         ...
 
 
-def progress(total: int, stream: TextIO | None = None) -> Progress:
-    """Return the display that suits the stream, by default standard error."""
+def progress(total: int, stream: TextIO | None = None, unit: str = "images") -> Progress:
+    """Return the display that suits the stream.
+
+    Args:
+        total: How many there will be; 0 where nobody knows. stream: By default standard error. unit: What they are.
+    """
     target = stream or sys.stderr
-    return BarProgress(total, target) if target.isatty() else LineProgress(total, target)
+    return BarProgress(total, target, unit) if target.isatty() else LineProgress(total, target, unit)
+
+
+def frame_progress(total: int) -> Progress:
+    """Return the display for a number of frames of a video, 0 where nobody knows."""
+    return progress(total, unit="frames")
 
 
 class LineProgress:
     """One line every 50 images or 10 seconds: for log files and pipes."""
 
-    def __init__(self, total: int, stream: TextIO):
-        self._total, self._stream = total, stream
+    def __init__(self, total: int, stream: TextIO, unit: str = "images"):
+        self._total, self._stream, self._unit = total, stream, unit
         self._count = 0
         self._started_s = self._line_s = time.monotonic()
 
@@ -59,8 +68,10 @@ class LineProgress:
         now_s = time.monotonic()
         if self._count % LINE_EVERY_IMAGES == 0 or now_s - self._line_s >= LINE_EVERY_S:
             rate = self._count / max(now_s - self._started_s, 1e-6)
-            left_s = (self._total - self._count) / rate
-            self.note(f"{self._count}/{self._total} images, {rate:.1f} a second, {left_s:.0f} s left")
+            of, left = "", ""
+            if self._count <= self._total:
+                of, left = f"/{self._total}", f", {(self._total - self._count) / rate:.0f} s left"
+            self.note(f"{self._count}{of} {self._unit}, {rate:.1f} a second{left}")
             self._line_s = now_s
 
     def note(self, text: str) -> None:
@@ -72,9 +83,9 @@ class LineProgress:
 
 
 class BarProgress:
-    """A bar with rate and remaining time."""
+    """A bar with rate and, where the total is known, remaining time."""
 
-    def __init__(self, total: int, stream: TextIO):
+    def __init__(self, total: int, stream: TextIO, unit: str = "images"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -82,13 +93,13 @@ class BarProgress:
         self._bar: Any = RichProgress(
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s"),
+            TextColumn(f"{{task.fields[rate]:.1f}} {unit}/s"),
             TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=total, rate=0.0)
-        self._count = 0
+        self._task = self._bar.add_task("", total=total or None, rate=0.0)
+        self._count, self._total = 0, total
         self._started_s = time.monotonic()
 
     def __enter__(self) -> BarProgress:
@@ -102,6 +113,8 @@ class BarProgress:
         """Count one image."""
         self._count += 1
         rate = self._count / max(time.monotonic() - self._started_s, 1e-6)
+        if 0 < self._total < self._count:  # there are more than was said
+            self._bar.update(self._task, total=self._count)
         self._bar.update(self._task, advance=1, rate=rate)
 
     def note(self, text: str) -> None:

@@ -21,7 +21,7 @@ from smirk3d.head.retarget import retargeter
 from smirk3d.networks.encoder import Encoder, emits_arkit
 from smirk3d.networks.shipped import shipped_weights
 from smirk3d.pipeline.detect import Detection, Detector
-from smirk3d.pipeline.encoded import EncoderEstimator, head_for, running
+from smirk3d.pipeline.encoded import EncoderEstimator, head_for, running, running_windows
 from smirk3d.pipeline.faces import Estimator
 from smirk3d.pipeline.images import Photo, read_image
 from smirk3d.pipeline.landmark_fit import Focal, LandmarkFitter
@@ -203,8 +203,11 @@ def _refined(
     own = not emits_arkit(encoder.spec)  # its expression means something on its own head only
     model = (head_for(encoder.spec, model, weights) if own else model).to(device)
     fitter = LandmarkFitter(model, retargeter(model), focal, use_scores)
-    crops = running(encoder, engine, device, expression_only=True)
-    return model, RefinedEstimator(fitter, crops, expression_std(weights), fitter.actions if own else None)
+    if encoder.config.window is None:
+        reader = running(encoder, engine, device, expression_only=True)
+    else:
+        reader = running_windows(encoder, engine, device)
+    return model, RefinedEstimator(fitter, reader, expression_std(weights), fitter.actions if own else None)
 
 
 def _loaded(head: str | Path | HeadModel) -> HeadModel:

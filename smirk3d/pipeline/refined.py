@@ -18,7 +18,7 @@ from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
 from smirk3d.head.retarget import Retargeter
 from smirk3d.networks.checkpoint import read_layout
-from smirk3d.pipeline.encoded import CropEncoder
+from smirk3d.pipeline.encoded import CropEncoder, WindowEncoder
 from smirk3d.pipeline.faces import Sighting
 from smirk3d.pipeline.fit import FitConfig, Observations
 from smirk3d.pipeline.landmark_fit import LandmarkFitter
@@ -91,7 +91,8 @@ class RefinedEstimator:
 
     Args:
         fitter: of the head that is wanted.
-        encoder: it emits at least the expression, with jaw and eyelids where its head has them.
+        encoder: it emits at least the expression, with jaw and eyelids where its head has them. What reads windows
+            sees them where the landmarks put them, which is surer than where an encoder thinks that the head is.
         std: (52,) errors of the ARKit weights that it gives.
         actions: reads ARKit weights off the encoder's own head; None where it emits them.
         config: how the readings become an expression.
@@ -100,7 +101,7 @@ class RefinedEstimator:
     def __init__(
         self,
         fitter: LandmarkFitter,
-        encoder: CropEncoder,
+        encoder: CropEncoder | WindowEncoder,
         std: Tensor,
         actions: Retargeter | None = None,
         config: RefineConfig = RefineConfig(),
@@ -129,7 +130,10 @@ class RefinedEstimator:
     @torch.no_grad()
     def read(self, sightings: Sequence[Sighting]) -> Tensor:
         """Return the ARKit weights (B, 52) that the encoder sees."""
-        said, _ = self.encoder(sightings)
+        if isinstance(self.encoder, WindowEncoder):
+            said = self.encoder(sightings, self.fitter.laid(*self.fitter.landmarks(sightings)))
+        else:
+            said, _ = self.encoder(sightings)
         if self.actions is not None:
             return self.actions.to_arkit(said).weights
         assert said.expression is not None

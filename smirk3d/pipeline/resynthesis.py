@@ -36,7 +36,7 @@ PhotoRenderer = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Resynthesis:
-    """A re-synthesised face and what it was made from; pictures are (224, 224, 3) uint8 RGB.
+    """A re-synthesised face and what it was made from; pictures are (S, S, 3) uint8 RGB, S as the renderer learned.
 
     Attributes:
         photo: The re-synthesised crop.
@@ -84,7 +84,7 @@ def resynthesise(renderer: PhotoRenderer, face: Face, image: np.ndarray, *, seed
     height, width = image.shape[:2]
     if face.image_size != (width, height):
         raise ValueError(f"the face is from a photo of size {face.image_size}, not {(width, height)}")
-    crop = Crop.from_landmarks(face.landmarks("mediapipe"), CROP_SCALE)
+    crop = Crop.from_landmarks(face.landmarks("mediapipe"), CROP_SCALE, getattr(renderer, "size_px", 224))
     photo = crop.cut(image)[None]
     mesh = _draw_in_crop(face, crop)
     seen = _seen_photo(face, crop, photo, mesh, torch.Generator().manual_seed(seed))
@@ -95,7 +95,7 @@ def resynthesise(renderer: PhotoRenderer, face: Face, image: np.ndarray, *, seed
 
 
 def strip(result: Resynthesis) -> np.ndarray:
-    """Lay the pictures side by side, (224, 896, 3) uint8: crop | mesh | seen | result."""
+    """Lay the pictures side by side, (S, 4 S, 3) uint8: crop | mesh | seen | result."""
     return np.concatenate([result.crop_pixels, result.mesh_image, result.seen, result.photo], axis=1)
 
 
@@ -123,7 +123,7 @@ def _vertices_ndc(face: Face, crop: Crop) -> Tensor:
 
 def _seen_photo(face: Face, crop: Crop, photo: Tensor, mesh: _CropMesh, generator: torch.Generator) -> MaskedPhoto:
     """Mask the photo as in the first path of training."""
-    config = MaskingConfig()
+    config = MaskingConfig().scaled(crop.size)
     landmarks_ndc = crop.to_ndc(crop.to_crop(face.landmarks("mediapipe")))
     removed = removed_area(torch.from_numpy(landmarks_ndc)[None], mesh.mask, config.dilation_px)
     faces, count = face.head.faces.cpu(), config.sample_count(crop.size)

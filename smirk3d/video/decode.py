@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,15 @@ USUAL_RATE_FPS = 25.0
 """Of pictures in a folder, and of files that do not say."""
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 """By platform: the format that FFmpeg reads webcams as, and their names by number."""
+STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi"})
+"""Formats that say how long they are; of others FFmpeg estimates it."""
+TEXT_FORMAT = "tty"
+"""What FFmpeg takes text files for: it draws them."""
+SLACK_S = 0.1
+"""A file may end so much and two frames earlier than it says."""
+JUMP_S = 1.0
+"""Time stamps that go back by more belong to another recording."""
+PAUSE_S = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,30 +88,51 @@ class FrameSource(Protocol):
 class VideoFile:
     """A file that FFmpeg reads.
 
+    Frames are stretched where the file says that its pixels are not square; those that differ in size, as some
+    recordings of calls have them, get the size of the first.
+
     Raises:
         Smirk3dError: It cannot be opened, or has no pictures.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _opened(path) as container:
-            self.info = _described(container, printable(path))
+        with _opened_file(path) as container:
+            stream = _pictures(container)
+            rate_fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE_FPS)
+            self.info = VideoInfo(printable(path), rate_fps, stream.frames or None, bool(container.streams.audio))
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
         decoded = 0
         try:
-            with _opened(self.path) as container:
-                for decoded, frame in enumerate(_timed(container, self.info.rate_fps), start=1):
+            with _opened_file(self.path) as container:
+                reading, upright = _Reading(container), _Upright(_pictures(container))
+                for decoded, (frame, time_s) in enumerate(_timed(reading.frames(), self.info.rate_fps), start=1):
                     if (decoded - 1) % every == 0:
-                        yield Frame(decoded - 1, frame[1], _upright(frame[0]))
+                        yield Frame(decoded - 1, time_s, upright(frame))
         except (pyav().FFmpegError, OSError, ValueError) as error:
-            reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
             raise Smirk3dError(
-                f"{self.info.name}: {printable(reason)} after {decoded} frames; copy it again"
+                f"{self.info.name}: {failure_reason(error)} after {decoded} frames; copy it again"
             ) from error
-        if self.info.n_frames is not None and decoded < self.info.n_frames:
-            raise Smirk3dError(f"{self.info.name}: ends after {decoded} of {self.info.n_frames} frames; copy it again")
+        if reading.missing_s > SLACK_S + 2 / self.info.rate_fps:
+            raise Smirk3dError(
+                f"{self.info.name}: ends at {reading.reached_s:.1f} of {reading.promised_s:.1f} s, "
+                f"after {decoded} frames; copy it again"
+            )
+
+    def start_s(self) -> float:
+        """Return what the clock of the file, and of its sound, shows at the first frame, in seconds.
+
+        Raises:
+            Smirk3dError: As for `frames`.
+        """
+        try:
+            with _opened_file(self.path) as container:
+                first = next(iter(_Reading(container).frames()), None)
+        except (pyav().FFmpegError, OSError, ValueError) as error:
+            raise Smirk3dError(f"{self.info.name}: {failure_reason(error)}; copy it again") from error
+        return first.time if first is not None and first.time is not None else 0.0
 
 
 class FrameFolder:
@@ -112,11 +142,14 @@ class FrameFolder:
         path: The folder; only pictures directly in it count. rate_fps: Frames a second.
 
     Raises:
-        Smirk3dError: There are no pictures.
+        Smirk3dError: There are no pictures, or it cannot be listed.
     """
 
     def __init__(self, path: Path, rate_fps: float | None = None) -> None:
-        found = (each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES)
+        try:
+            found = [each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and not each.is_dir()]
+        except OSError as error:
+            raise Smirk3dError(f"{printable(path)}: {failure_reason(error)}; check its permissions") from error
         self._pictures = sorted((each for each in found if not each.name.startswith(".")), key=_natural)
         if not self._pictures:
             raise Smirk3dError(f"{printable(path)}: no pictures in it; name a video or a folder of frames")
@@ -128,12 +161,16 @@ class FrameFolder:
         for number, path in enumerate(self._pictures):
             if number % every:
                 continue
-            photo = read_image(path)
+            place = f"after {number} of {len(self._pictures)} frames"
+            try:
+                photo = read_image(path)
+            except Smirk3dError as error:
+                raise Smirk3dError(f"{error} ({place})") from error
             size = size or photo.size
             if photo.size != size:
                 raise Smirk3dError(
                     f"{printable(path)}: is {photo.size[0]}x{photo.size[1]}, the frames before are "
-                    f"{size[0]}x{size[1]}; give all frames one size"
+                    f"{size[0]}x{size[1]} ({place}); give all frames one size"
                 )
             yield Frame(number, number / self.info.rate_fps, photo.pixels)
 
@@ -146,20 +183,32 @@ class Webcam:
     """
 
     def __init__(self, index: int, rate_fps: float | None = None) -> None:
-        kind, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
-        self._format, self._device = kind, pattern.format(index)
-        self._options = {} if rate_fps is None else {"framerate": str(rate_fps)}
-        with _opened(Path(self._device), self._format, self._options) as container:
-            described = _described(container, f"webcam {index}")
-        self.info = VideoInfo(described.name, described.rate_fps, None)
+        self._kind, pattern = WEBCAMS.get(sys.platform, WEBCAMS["linux"])
+        self._name, self._device = f"webcam {index}", pattern.format(index)
+        self._options = {} if rate_fps is None else {"framerate": f"{rate_fps:g}"}
+        with self._opened() as container:
+            stream = _pictures(container)
+            self.info = VideoInfo(self._name, float(stream.average_rate or USUAL_RATE_FPS), None)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
-        started_s = time.monotonic()
-        with _opened(Path(self._device), self._format, self._options) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number % every == 0:
-                    yield Frame(number, time.monotonic() - started_s, _upright(frame))
+        seen, started_s = 0, None
+        try:
+            with self._opened() as container:
+                upright = _Upright(_pictures(container))
+                for seen, frame in enumerate(_awaited(container), start=1):
+                    now_s = time.monotonic()
+                    started_s = now_s if started_s is None else started_s
+                    if (seen - 1) % every == 0:
+                        yield Frame(seen - 1, now_s - started_s, upright(frame))
+        except (pyav().FFmpegError, OSError, ValueError) as error:
+            raise Smirk3dError(
+                f"{self._name}: {failure_reason(error)} after {seen} frames; connect it again"
+            ) from error
+
+    def _opened(self) -> Any:
+        remedy = f"connect it ({self._device}), free it, or name another number or a video"
+        return _opened(self._device, self._name, remedy, self._kind, self._options)
 
 
 def open_source(name: str, rate_fps: float | None = None) -> FrameSource:
@@ -171,12 +220,17 @@ def open_source(name: str, rate_fps: float | None = None) -> FrameSource:
     Raises:
         Smirk3dError: There is no such thing, or it cannot be read.
     """
-    path = Path(name)
-    if path.is_dir():
-        return FrameFolder(path, rate_fps)
-    if name == "-" or (name.isdigit() and not path.exists()):
-        return Webcam(0 if name == "-" else int(name), rate_fps)
-    return VideoFile(path)
+    if os.path.isdir(name):
+        return FrameFolder(Path(name), rate_fps)
+    number = webcam_number(name)
+    return VideoFile(Path(name)) if number is None else Webcam(number, rate_fps)
+
+
+def webcam_number(name: str) -> int | None:
+    """Return which webcam a name stands for; None for files and folders, which may be called by a number too."""
+    if name == "-":
+        return 0
+    return int(name) if re.fullmatch("[0-9]{1,4}", name) and not os.path.lexists(name) else None
 
 
 def pyav() -> Any:
@@ -192,52 +246,127 @@ def pyav() -> Any:
     return av
 
 
-def _opened(path: Path, kind: str | None = None, options: dict[str, str] | None = None) -> Any:
+def _opened_file(path: Path) -> Any:
+    if not os.path.exists(path):
+        raise Smirk3dError(f"{printable(path)}: no such file; check the path, or name the number of a webcam")
+    remedy = "copy it again, or name another video, a folder of frames or the number of a webcam"
+    # Without "file:", what is before a colon in a name would be taken for a protocol.
+    return _opened(f"file:{os.fspath(path)}", printable(path), remedy)
+
+
+def _opened(url: str, name: str, remedy: str, kind: str | None = None, options: dict[str, str] | None = None) -> Any:
     """Return an open container with pictures in it."""
     av = pyav()
     try:
-        container = av.open(os.fspath(path), format=kind, options=options or {})
+        container = av.open(url, format=kind, options=options or {})
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise Smirk3dError(
-            f"{printable(path)}: cannot be opened as a video ({_reason(error)}); copy it again, or name another video, "
-            "a folder of frames or the number of a webcam"
-        ) from error
-    if not container.streams.video:
+        raise Smirk3dError(f"{name}: cannot be opened as a video ({failure_reason(error)}); {remedy}") from error
+    if container.format.name == TEXT_FORMAT or _pictures(container) is None:
         container.close()
-        raise Smirk3dError(f"{printable(path)}: has no pictures; name a video")
-    container.streams.video[0].thread_type = "AUTO"
+        raise Smirk3dError(f"{name}: has no pictures; name a video")
+    _pictures(container).thread_type = "AUTO"
     return container
 
 
-def _described(container: Any, name: str) -> VideoInfo:
-    stream = container.streams.video[0]
-    rate = float(stream.average_rate or stream.guessed_rate or USUAL_RATE_FPS)
-    return VideoInfo(name, rate, stream.frames or None, bool(container.streams.audio))
+def _pictures(container: Any) -> Any:
+    """Return the stream of moving pictures, None if there is none; the cover of a song is not one."""
+    cover = pyav().stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
 
 
-def _timed(container: Any, rate_fps: float) -> Iterator[tuple[Any, float]]:
-    """Yield frames with their times from the first; those that have none, or an earlier one, follow at the rate."""
+class _Reading:
+    """One pass over an open file.
+
+    Attributes:
+        promised_s: When the pictures end by the file's own account; 0 where it gives none, or a guess.
+        reached_s: The end of what has been read.
+    """
+
+    def __init__(self, container: Any) -> None:
+        self._container, stream = container, _pictures(container)
+        self._stream, self._read = stream, [stream]
+        self.promised_s = self.reached_s = 0.0
+        if STATING_FORMATS.isdisjoint(container.format.name.split(",")):
+            return
+        if stream.duration is not None:
+            self.promised_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        elif container.duration is not None:
+            # That of the longest stream, so all have to be looked at.
+            self.promised_s = container.duration / pyav().time_base
+            self._read = list(container.streams)
+
+    @property
+    def missing_s(self) -> float:
+        """How much earlier than promised the file ended."""
+        return self.promised_s - self.reached_s
+
+    def frames(self) -> Iterator[Any]:
+        """Yield decoded frames."""
+        for packet in self._container.demux(*self._read):
+            start = packet.dts if packet.pts is None else packet.pts
+            if start is not None:
+                end_s = float((start + (packet.duration or 0)) * packet.time_base)
+                self.reached_s = max(self.reached_s, end_s)
+            if packet.stream is self._stream:
+                yield from packet.decode()
+
+
+def _awaited(container: Any) -> Iterator[Any]:
+    """Yield the frames of a webcam; some drivers ask to come back later where others wait."""
+    while True:
+        try:
+            yield from container.decode(_pictures(container))
+            return
+        except BlockingIOError:
+            time.sleep(PAUSE_S)
+
+
+def _timed(frames: Iterable[Any], rate_fps: float) -> Iterator[tuple[Any, float]]:
+    """Yield frames with their times from the first.
+
+    Those that have none follow at the rate. Those that are not later than the one before follow after half a frame, so
+    that the next ones can keep their times; but far back, as where recordings are joined, the clock starts anew.
+    """
     step_s = 1 / rate_fps
     start_s, last_s = None, -step_s
-    for frame in container.decode(video=0):
+    for frame in frames:
         shown_s = frame.time
-        if shown_s is not None and start_s is None:
-            start_s = shown_s - (last_s + step_s)
-        since_s = last_s if shown_s is None or start_s is None else shown_s - start_s
-        last_s = since_s if since_s > last_s else last_s + step_s
+        if shown_s is None:
+            last_s += step_s
+        else:
+            if start_s is None or shown_s - start_s < last_s - JUMP_S:
+                start_s = shown_s - (last_s + step_s)
+            since_s = shown_s - start_s
+            last_s = since_s if since_s > last_s else last_s + step_s / 2
         yield frame, last_s
 
 
-def _upright(frame: Any) -> np.ndarray:
-    # Whole quarter turns, anticlockwise, from the file's display matrix.
-    turns = round(frame.rotation / 90)
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+class _Upright:
+    """Makes pixels (H, W, 3) uint8 RGB of a stream's frames, all of one size, with square pixels, upright."""
+
+    def __init__(self, stream: Any) -> None:
+        from av.video.reformatter import VideoReformatter  # pyright: ignore[reportMissingImports]
+
+        # One for all frames, since setting it up takes longer than converting a frame.
+        self._reformatter = VideoReformatter()
+        self._aspect = float(stream.sample_aspect_ratio or 1)
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        if self._size is None:
+            self._size = max(1, round(frame.width * self._aspect)), frame.height
+        width, height = self._size
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
+        # Whole quarter turns, anticlockwise, from the file's display matrix.
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
-def _reason(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
+    """Return what an error of FFmpeg or the system says, on one line and without file names."""
     return printable(" ".join((getattr(error, "strerror", None) or str(error)).split()))
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return what sorts frame 9 before frame 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), "") if k % 2 else (-1, part) for k, part in enumerate(parts)], path.name

@@ -13,14 +13,14 @@ from smirk3d.clip import Clip
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.pipeline.detect import Detector
 from smirk3d.pipeline.images import Photo
-from smirk3d.pipeline.progress import Progress, progress
+from smirk3d.pipeline.progress import Progress, frame_progress
 from smirk3d.pipeline.reconstruct import Reconstructor
 from smirk3d.video.cuts import CutFinder
 from smirk3d.video.decode import Frame, FrameSource
 from smirk3d.video.follow import Follower
 from smirk3d.video.motion import Motion
 from smirk3d.video.one_euro import OneEuro, OneEuroConfig
-from smirk3d.video.run import write_clip
+from smirk3d.video.run import tell, write_clip
 from smirk3d.video.solver import TrackSolver, View, track_solver
 from smirk3d.video.track import Person, TrackOptions, assemble
 from smirk3d.video.watch import choose
@@ -47,14 +47,14 @@ class LivePerson:
         self._weights = OneEuro(_scaled(WEIGHT_FILTER, self._strength))
         self._pose = OneEuro(_scaled(POSE_FILTER, self._strength))
         self._anchor: np.ndarray | None = None
-        self.frames: list[int] = []
-        self.scores: list[float] = []
-        self.boxes: list[np.ndarray] = []
-        self.motions: list[Motion] = []
+        self._seen: list[tuple[int, float, np.ndarray, Motion]] = []
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
     def add(self, frame: Frame, reading: np.ndarray, score: float, box_px: np.ndarray) -> Motion:
         """Take one sighting, a record (1,) of the solver's; return the motion of that frame."""
-        count = len(self.frames) + 1
+        count = len(self) + 1
         if self._view is None:
             self._view = self._solver.view(reading, self._size)
         if count <= LEARNED_AT[-1]:
@@ -64,10 +64,8 @@ class LivePerson:
         assert self._shape is not None
         motion = self._solver.solve(reading, self._shape, self._view)
         motion = motion if self._strength == 0 else self._smooth(motion, frame.time_s)
-        self.frames.append(frame.number)
-        self.scores.append(score)
-        self.boxes.append(box_px)
-        self.motions.append(motion)
+        # In one step, since the user may interrupt at any time.
+        self._seen.append((frame.number, score, box_px, motion))
         return motion
 
     def _smooth(self, motion: Motion, time_s: float) -> Motion:
@@ -89,10 +87,11 @@ class LivePerson:
         )
 
     def finished(self) -> Person:
-        """Return all that was found."""
+        """Return all that was found; there is at least one sighting."""
         assert self._shape is not None and self._view is not None
-        score, box_px = np.array(self.scores), np.stack(self.boxes)
-        return Person(np.array(self.frames), score, box_px, self._shape, Motion.joined(self.motions), self._view)
+        frames, scores, boxes_px, motions = zip(*self._seen)
+        motion = Motion.joined(list(motions))
+        return Person(np.array(frames), np.array(scores), np.stack(boxes_px), self._shape, motion, self._view)
 
 
 def run_live(
@@ -102,7 +101,7 @@ def run_live(
     reconstructor: Reconstructor,
     options: TrackOptions,
     *,
-    open_progress: Callable[[int], Progress] = progress,
+    open_progress: Callable[[int], Progress] = frame_progress,
 ) -> Clip:
     """Track a source until it ends or the user interrupts, then write all files but the overlay.
 
@@ -113,8 +112,10 @@ def run_live(
     Raises:
         NoFaceError: Nobody was seen. Smirk3dError: Nothing can be read, or a file cannot be written.
     """
-    solver, people, times_s, damage = track_solver(reconstructor.estimator), {}, [], None
-    size = (0, 0)
+    solver, size = track_solver(reconstructor.estimator), (0, 0)
+    people: dict[int, LivePerson] = {}
+    times_s: list[float] = []
+    damage: list[str] = []
     with open_progress(source.info.n_frames or 0) as display:
         try:
             for frame, found in _sightings(source, reconstructor.detector, options):
@@ -128,11 +129,14 @@ def run_live(
         except KeyboardInterrupt:
             display.note("smirk3d: stopped; writing the files")
         except Smirk3dError as error:
-            damage = str(error)
-    if not people:
-        raise NoFaceError(damage or f"{source.info.name}: no face found in {len(times_s)} frames")
-    finished = [person.finished() for person in people.values()]
-    clip = assemble(finished, np.array(times_s), size, solver, options, source.info, [damage] if damage else [])
+            damage = [str(error)]
+        finished = [person.finished() for person in people.values() if len(person)]
+        if not times_s and damage:
+            raise Smirk3dError(damage[0])
+        if not finished:
+            raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(times_s)} frames", *damage]))
+        clip = assemble(finished, np.array(times_s), size, solver, options, source.info, damage)
+        tell(clip.notes, display)
     write_clip(clip, out_dir, stem)
     return clip
 

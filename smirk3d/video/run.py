@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smirk3d.assets import printable
 from smirk3d.clip import Clip, Track
-from smirk3d.pipeline.progress import Progress, progress
+from smirk3d.pipeline.progress import Progress, frame_progress
 from smirk3d.video.decode import FrameSource
 from smirk3d.video.track import TrackOptions, track_video
 
@@ -32,7 +31,7 @@ def run_video(
     reconstructor: Reconstructor,
     options: VideoOptions,
     *,
-    open_progress: Callable[[int], Progress] = progress,
+    open_progress: Callable[[int], Progress] = frame_progress,
 ) -> Clip:
     """Reconstruct a video and write all files about it.
 
@@ -48,15 +47,21 @@ def run_video(
     """
     with open_progress(source.info.n_frames or 0) as display:
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
-        for note in clip.notes:
-            display.note(f"smirk3d: {printable(note)}")
+        tell(clip.notes, display)
     write_clip(clip, out_dir, stem)
     if options.overlay:
         from smirk3d.video.overlay import write_overlay
 
         with open_progress(clip.n_frames) as display:
-            write_overlay(clip, source, out_dir / f"{stem}_overlay.mp4", advance=display.advance)
+            path = out_dir / f"{stem}_overlay.mp4"
+            write_overlay(clip, source, path, advance=display.advance, note=lambda text: tell([text], display))
     return clip
+
+
+def tell(notes: Iterable[str], display: Progress) -> None:
+    """Write what a person should know, a line each."""
+    for note in notes:
+        display.note(f"smirk3d: {note}")
 
 
 def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:

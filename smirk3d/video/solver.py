@@ -117,7 +117,7 @@ class LandmarkTrackSolver:
         if focal != "auto":
             return View(size, float(focal))
         some = rows[:: max(1, len(rows) // AT_ONCE)]
-        scale = self.fitter.size_px_per_m(self._tensor(some["landmarks_px"]), self._tensor(some["depth_px"]))
+        scale = self.fitter.laid(self._tensor(some["landmarks_px"]), self._tensor(some["depth_px"])).scale
         return View(size, default_focal_px(*size, float(scale.quantile(0.9))))
 
     @torch.no_grad()

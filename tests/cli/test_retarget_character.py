@@ -17,6 +17,7 @@ from synthetic_track import synthetic_track
 
 from smirk3d.cli.main import main
 from smirk3d.clip import Track
+from smirk3d.export.clip_table import write_track_table
 from smirk3d.export.expressions import write_arkit
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
@@ -199,14 +200,27 @@ def test_time_stamps_of_a_table(run, hero: Path, tmp_path: Path) -> None:
 
 
 def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
-    columns = ["Timecode", "BlendshapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES), "HeadYaw"]
-    rows = [[f"10:20:30:{58 + k if k < 2 else k - 2:02d}.250", 61, *[k / 8] * 52, 0.5] for k in range(4)]
+    angles = ("HeadYaw", "HeadPitch", "HeadRoll")
+    columns = ["Timecode", "BlendshapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES), *angles]
+    rows = [[f"10:20:30:{58 + k if k < 2 else k - 2:02d}.250", 61, *[k / 8] * 52, 0.5, 0, 0] for k in range(4)]
     _write_table(tmp_path / "take.csv", columns, rows)
     refused = run("take.csv", "--character", hero)
     assert refused.code == 2 and "its time codes count to frame 59 of a second; give --fps 60" in refused.err[0]
-    assert run("take.csv", "--character", hero, "--fps", 60).code == 0
+    answer = run("take.csv", "--character", hero, "--fps", 60)
+    assert answer.code == 0 and "; head turned: node Head; " in answer.out[0]
     times, found = animation(tmp_path / "hero_take.glb")
     assert np.allclose(times, np.arange(4) / 60) and np.allclose(found["weights"][:, 51], np.arange(4) / 8)
+    assert np.allclose(found["rotation"], (0, -np.sin(0.25), 0, np.cos(0.25)))  # to the subject's right
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_a_clip_turns_the_head(suffix: str, run, clip: Path, hero: Path, open_head, tmp_path: Path) -> None:
+    write_track_table([synthetic_track(open_head)], tmp_path / f"table{suffix}")
+    for source in (clip.name, f"table{suffix}"):
+        assert "; head turned: node Head; " in run(source, "--character", hero).out[0]
+    (times, found), (wanted_times, wanted) = (animation(tmp_path / f"hero_{name}.glb") for name in ("table", "clip"))
+    assert np.allclose(times, wanted_times) and found.keys() == wanted.keys()
+    assert all(np.allclose(found[name], wanted[name], atol=1e-5) for name in found)
 
 
 def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head: HeadModel) -> None:

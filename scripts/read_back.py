@@ -1,0 +1,143 @@
+"""Read every file that `smirk3d video` writes with programs that are not of this project.
+
+    python scripts/read_back.py OUT                                    # a folder of results
+    python scripts/read_back.py --blender-python BPY_ENV/bin/python    # a short rendered clip is made first
+
+GLB: Khronos' gltf-validator (folder with the npm package in GLTF_VALIDATOR), trimesh, and Blender's importer (`bpy`,
+Blender as a Python module, here or in the Python named by --blender-python). Tables: pandas. Arrays: NumPy without
+pickles. Video: PyAV, and ffprobe where it is. Pictures: Pillow. Prints a line a file: what read it and what it found.
+Exit code 1 where anything is not as it should be.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import av
+import numpy as np
+import tyro
+from PIL import Image
+from read_back_expect import expect
+from read_back_glb import blender_finds, trimesh_finds, validator_says
+from read_back_tables import arrays_read, livelink_read, table_read
+from video_truth import render, talk
+
+from smirk3d import load_head
+from smirk3d.cli.main import main as smirk3d
+from smirk3d.clip import Track
+from smirk3d.export.clip_table import read_track_npz
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is read, and with what."""
+
+    folder: Annotated[Path | None, tyro.conf.Positional] = None
+    """Results of `smirk3d video` with the open head; made of a rendered clip where none is named."""
+    blender_python: str | None = None
+    """Python that has bpy."""
+    frames: int = 40
+    """Length of the rendered clip."""
+
+
+def glb_read(path: Path, track: Track, blender_python: str | None) -> str:
+    """Read an animation with all that can."""
+    return "; ".join([validator_says(path), trimesh_finds(path, track), blender_finds(path, track, blender_python)])
+
+
+def video_read(path: Path, tracks: list[Track]) -> str:
+    """Decode a video; each frame of the tracks must be in it at its time."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        times = np.array([float(frame.pts * stream.time_base) for frame in container.decode(stream)])
+        found = (
+            f"PyAV {av.__version__}: {stream.codec_context.name} {stream.width}x{stream.height}, {len(times)} frames"
+        )
+    expect((np.diff(times) > 0).all(), "times fall")
+    for track in tracks:
+        off = np.abs(times[track.frame] - track.time_s).max()
+        expect(off < 0.002, f"frames are {off:.3f} s off")
+    if shutil.which("ffprobe") is None:
+        return f"{found} to {times[-1]:.2f} s; no ffprobe here"
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-count_frames",
+        "-show_streams",
+        "-of",
+        "json",
+        path,
+    ]
+    stream = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["streams"][0]
+    expect(int(stream["nb_read_frames"]) == len(times), f"ffprobe counts {stream['nb_read_frames']} frames")
+    return f"{found} to {times[-1]:.2f} s; ffprobe: the same, {stream['avg_frame_rate']} frames a second"
+
+
+def picture_read(path: Path) -> str:
+    """Decode a picture that is not blank."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+        expect(pixels.std() > 5, "it is blank")
+        return f"Pillow {Image.__version__}: {picture.format} {picture.width}x{picture.height}, not blank"
+
+
+def checks(folder: Path, blender_python: str | None) -> dict[Path, Callable[[], str]]:
+    """Return what to do with each file of results."""
+    head = load_head()
+    arrays = sorted(path for path in folder.glob("*.npz"))
+    tracks = {path.stem: read_track_npz(path, head) for path in arrays}
+    found: dict[Path, Callable[[], str]] = {}
+    for stem, track in tracks.items():
+        found[folder / f"{stem}.npz"] = partial(arrays_read, folder / f"{stem}.npz")
+        found[folder / f"{stem}.glb"] = partial(glb_read, folder / f"{stem}.glb", track, blender_python)
+        found[folder / f"{stem}_livelink.csv"] = partial(livelink_read, folder / f"{stem}_livelink.csv", track)
+        found[folder / f"{stem}_curves.png"] = partial(picture_read, folder / f"{stem}_curves.png")
+    for stem in (stem for stem, track in tracks.items() if track.number == 0):
+        people = [track for name, track in tracks.items() if name == stem or name.removeprefix(f"{stem}_").isdigit()]
+        people.sort(key=lambda track: track.number)
+        found[folder / f"{stem}.csv"] = partial(table_read, folder / f"{stem}.csv", people)
+        for path, check in ((f"{stem}.parquet", table_read), (f"{stem}_overlay.mp4", video_read)):
+            if (folder / path).exists():
+                found[folder / path] = partial(check, folder / path, people)
+    return found
+
+
+def make_results(folder: Path, n_frames: int) -> None:
+    """Render somebody who talks and run `smirk3d video` on it."""
+    weights, angles_deg = talk(n_frames)
+    render(folder / "talk.mp4", weights, angles_deg, seed=3)
+    code = smirk3d(["video", str(folder / "talk.mp4"), "--out", str(folder)])
+    if code:
+        raise SystemExit(code)
+
+
+def main(options: Options) -> int:
+    """Read all files and return the exit code."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        if options.folder is None:
+            make_results(folder, options.frames)
+        failed = 0
+        for path, check in checks(folder, options.blender_python).items():
+            try:
+                print(f"{path.name}: {check()}", flush=True)
+            except Exception as error:  # whatever a reader says of a file belongs in its line
+                failed += 1
+                print(f"{path.name}: FAILED: {type(error).__name__}: {error}", flush=True)
+        return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

@@ -1,0 +1,89 @@
+"""Import an animated GLB in Blender and write what Blender makes of it; run by `read_back.py` with Blender's Python.
+
+    PYTHON_WITH_BPY scripts/read_back_blender.py CLIP.glb FOUND.npz FPS WIDTH HEIGHT TIME_S...
+
+Needs `bpy` (Blender as a Python module) and NumPy, and nothing of smirk3d. All is left in Blender's axes, in which
++Z is up: corners of the triangles of the evaluated mesh "head" in the frame of that object, matrices of objects in
+the scene, and the camera's projection.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import bpy  # pyright: ignore[reportMissingImports]
+import numpy as np
+
+HEAD, CAMERA, EYES = "head", "camera", ("eyeLeft", "eyeRight")
+
+
+def set_rate(fps: float) -> None:
+    """Make a second of the scene as long as one of the clip; the importer puts keys at frames by it."""
+    render = bpy.context.scene.render
+    render.fps = max(round(fps), 1)
+    render.fps_base = render.fps / fps
+
+
+def curves_of(owner: Any) -> list[Any]:
+    """Return the animation curves of an object or of shape keys; actions have slots since Blender 4.4."""
+    data = owner.animation_data
+    if data is None or data.action is None:
+        return []
+    if not hasattr(data.action, "layers"):
+        return list(data.action.fcurves)
+    strips = [strip for layer in data.action.layers for strip in layer.strips]
+    bags = [strip.channelbag(data.action_slot) for strip in strips]
+    return [curve for bag in bags if bag is not None for curve in bag.fcurves]
+
+
+def corners_of(mesh: Any) -> np.ndarray:
+    """Return the corners (F, 3, 3) of a mesh of triangles."""
+    points = np.empty(3 * len(mesh.vertices))
+    mesh.vertices.foreach_get("co", points)
+    index = np.empty(len(mesh.loops), dtype=np.int32)
+    mesh.loops.foreach_get("vertex_index", index)
+    return points.reshape(-1, 3)[index].reshape(-1, 3, 3)
+
+
+def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list[float]) -> None:
+    """Import, look at some times, and write a .npz."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    set_rate(fps)
+    bpy.ops.import_scene.gltf(filepath=path)
+    scene, objects = bpy.context.scene, bpy.data.objects
+    head, camera, eyes = objects[HEAD], objects[CAMERA], [objects[name] for name in EYES]
+    keys = head.data.shape_keys
+    curves = [
+        (name, curve) for name, owner in (("keys", keys), (HEAD, head), *zip(EYES, eyes)) for curve in curves_of(owner)
+    ]
+    seen: dict[str, list[Any]] = {name: [] for name in ("values", "corners", "head", "eyes", "camera", "projection")}
+    for time_s in times_s:
+        frame = time_s * scene.render.fps / scene.render.fps_base
+        scene.frame_set(int(frame + 1e-4), subframe=max(frame - int(frame + 1e-4), 0.0))
+        graph = bpy.context.evaluated_depsgraph_get()
+        shown = head.evaluated_get(graph)
+        seen["values"].append([block.value for block in keys.key_blocks[1:]])
+        seen["corners"].append(corners_of(shown.data))
+        seen["head"].append(np.array(shown.matrix_world))
+        seen["eyes"].append([np.array(eye.evaluated_get(graph).matrix_world) for eye in eyes])
+        seen["camera"].append(np.array(camera.evaluated_get(graph).matrix_world))
+        seen["projection"].append(np.array(camera.calc_matrix_camera(graph, x=size[0], y=size[1])))
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in seen.items()}
+    np.savez(
+        found,
+        version=bpy.app.version_string,
+        names=[block.name for block in keys.key_blocks],
+        actions=len(bpy.data.actions),
+        curves=[f"{owner}.{curve.data_path}[{curve.array_index}]" for owner, curve in curves],
+        counts=[len(curve.keyframe_points) for _, curve in curves],
+        kinds=sorted({point.interpolation for _, curve in curves for point in curve.keyframe_points}),
+        # Seconds; a second of the scene has fps frames.
+        ends_s=[np.array(curve.range()) * scene.render.fps_base / scene.render.fps for _, curve in curves],
+        **arrays,
+    )
+
+
+if __name__ == "__main__":
+    glb, out, rate, width, height, *times = sys.argv[1:]
+    main(glb, out, float(rate), (int(width), int(height)), [float(time_s) for time_s in times])
