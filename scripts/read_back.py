@@ -96,8 +96,9 @@ def picture_read(path: Path) -> str:
 def checks(folder: Path, blender_python: str | None) -> dict[Path, Callable[[], str]]:
     """Return what to do with each file of results."""
     head = load_head()
-    arrays = sorted(path for path in folder.glob("*.npz"))
-    tracks = {path.stem: read_track_npz(path, head) for path in arrays}
+    tracks = {path.stem: read_track_npz(path, head) for path in sorted(folder.glob("*.npz"))}
+    if not tracks:
+        raise SystemExit(f"{folder}: has no .npz of a clip; name a folder of results of smirk3d video")
     found: dict[Path, Callable[[], str]] = {}
     for stem, track in tracks.items():
         found[folder / f"{stem}.npz"] = partial(arrays_read, folder / f"{stem}.npz")
@@ -132,10 +133,11 @@ def main(options: Options) -> int:
         failed = 0
         for path, check in checks(folder, options.blender_python).items():
             try:
+                expect(path.exists(), "is missing")
                 print(f"{path.name}: {check()}", flush=True)
             except Exception as error:  # whatever a reader says of a file belongs in its line
                 failed += 1
-                print(f"{path.name}: FAILED: {type(error).__name__}: {error}", flush=True)
+                print(f"{path.name}: FAILED: {type(error).__name__}: {' '.join(str(error).split())}", flush=True)
         return int(failed > 0)
 
 

@@ -19,10 +19,12 @@ HEAD, CAMERA, EYES = "head", "camera", ("eyeLeft", "eyeRight")
 
 
 def set_rate(fps: float) -> None:
-    """Make a second of the scene as long as one of the clip; the importer puts keys at frames by it."""
+    """Let the scene have whole frames a second, by which the importer puts keys at frames.
+
+    It does so wrongly with a base other than 1 (it multiplies by it), which 29.97 frames a second would need.
+    """
     render = bpy.context.scene.render
-    render.fps = max(round(fps), 1)
-    render.fps_base = render.fps / fps
+    render.fps, render.fps_base = max(round(fps), 1), 1.0
 
 
 def curves_of(owner: Any) -> list[Any]:
@@ -59,7 +61,7 @@ def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list
     ]
     seen: dict[str, list[Any]] = {name: [] for name in ("values", "corners", "head", "eyes", "camera", "projection")}
     for time_s in times_s:
-        frame = time_s * scene.render.fps / scene.render.fps_base
+        frame = time_s * scene.render.fps
         scene.frame_set(int(frame + 1e-4), subframe=max(frame - int(frame + 1e-4), 0.0))
         graph = bpy.context.evaluated_depsgraph_get()
         shown = head.evaluated_get(graph)
@@ -78,8 +80,7 @@ def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list
         curves=[f"{owner}.{curve.data_path}[{curve.array_index}]" for owner, curve in curves],
         counts=[len(curve.keyframe_points) for _, curve in curves],
         kinds=sorted({point.interpolation for _, curve in curves for point in curve.keyframe_points}),
-        # Seconds; a second of the scene has fps frames.
-        ends_s=[np.array(curve.range()) * scene.render.fps_base / scene.render.fps for _, curve in curves],
+        ends_s=[np.array(curve.range()) / scene.render.fps for _, curve in curves],
         **arrays,
     )
 

@@ -55,7 +55,8 @@ def table_read(path: Path, tracks: list[Track]) -> str:
         expect(rows["status"].tolist() == [Status(value).name.lower() for value in track.status], "another status")
         for columns, values in ((list(ARKIT_NAMES), track.arkit), (MATRIX, track.rotation_rotmat.reshape(-1, 9))):
             expect(
-                np.allclose(rows[columns].astype(float), values, atol=1e-6, equal_nan=True), f"other {columns[0]}..."
+                np.allclose(rows[columns].astype(float), values, atol=1e-6, equal_nan=True),
+                f"other {columns[0]}...{columns[-1]}",
             )
     reader = "" if path.suffix == ".csv" else f" and pyarrow {__import__('pyarrow').__version__}"
     return f"pandas {pd.__version__}{reader}: {len(table)} rows, {len(table.columns)} columns, {len(tracks)} tracks"
@@ -84,12 +85,12 @@ def _by_place(path: Path, track: Track) -> None:
     eyes' 57 to 62, all radians; of the four parts of a time code the last one, with its fraction, counts frames.
     """
     with open(path, newline="") as file:
-        rows = [row for row in list(csv.reader(file))[1:] if row and float(row[1])]
+        header, *lines = csv.reader(file)
+    rows = [row for row in lines if row and float(row[1])]
     expect({len(row) for row in rows} == {63}, "other numbers of cells")
     numbers = np.array([[float(cell) for cell in row[2:]] for row in rows])
     expect(np.abs(numbers[:, 52:]).max() < np.pi, "no radians")
-    columns: list[str] = LIVELINK_HEADER.split(",")[2:54]
-    places = [columns.index(name[0].upper() + name[1:]) for name in ARKIT_NAMES]
+    places = [header[2:54].index(name[0].upper() + name[1:]) for name in ARKIT_NAMES]
     expect(np.allclose(numbers[:, places], track.arkit[track.known], atol=1e-9), "weights in other places")
     count = max(round(track.rate_fps), 1)
     parts = np.array([[float(part) for part in row[0].split(":")] for row in rows])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,11 @@ import torch
 
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.retarget import retargeter
+from smirk3d.head.spelled import spelled_out
+from smirk3d.types import FaceParams
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,29 @@ class Face:
     def strongest(self, count: int = 5) -> list[tuple[str, float]]:
         """Return the `count` largest ARKit weights as (name, weight), largest first."""
         return sorted(self.arkit.items(), key=lambda item: -item[1])[:count]
+
+    @torch.no_grad()
+    def with_arkit(self, weights: Mapping[str, float]) -> Face:
+        """Return the same person in the same pose with another expression.
+
+        Args:
+            weights: ARKit names -> weights in [0, 1]; those that are not named are 0.
+
+        Raises:
+            ValueError: A name is none of ARKit's, or a weight is out of its range.
+        """
+        unknown = sorted(set(weights) - set(ARKIT_NAMES))
+        if unknown or not all(0 <= value <= 1 for value in weights.values()):
+            raise ValueError(f"weights must be in [0, 1] by ARKit's names; unknown: {', '.join(unknown) or 'none'}")
+        wanted = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
+        shape, actions = torch.from_numpy(self.shape)[None], retargeter(self.head)
+        params = FaceParams(expression=wanted) if actions is None else actions.from_arkit(wanted)
+        params = params.to(self.head.v_template.device)
+        said = {"expression": params.expression} | spelled_out(self.head, params, wanted)
+        fields = {name: value[0].cpu().numpy() for name, value in said.items() if value is not None}
+        mesh = self.head(params.replace(shape=shape.to(self.head.v_template.device)))
+        names = dict(zip(ARKIT_NAMES, wanted[0].tolist()))
+        return replace(self, vertices=mesh.vertices[0].cpu().numpy(), arkit=names, **fields)
 
     def save(self, path: str | Path) -> Path:
         """Write the face in the format of the suffix: .glb .gltf .obj .ply .npz .json; return the path.

@@ -54,3 +54,22 @@ def test_saving_returns_the_path(make_face, tmp_path):
 
 def test_showing_a_face_is_short(make_face):
     assert len(repr(make_face())) < 1200
+
+
+def test_another_expression_of_the_same_person(open_head, flame_face) -> None:
+    from smirk3d.head.arkit import ARKIT_NAMES
+
+    smiling = flame_face.with_arkit({"mouthSmileLeft": 0.8, "jawOpen": 0.5})
+    assert smiling.arkit["mouthSmileLeft"] == pytest.approx(0.8) and sum(smiling.arkit.values()) == pytest.approx(1.3)
+    np.testing.assert_array_equal(smiling.neutral_vertices, flame_face.neutral_vertices)
+    assert smiling.camera is flame_face.camera and np.abs(smiling.jaw).max() > 0.05
+    moved = smiling.vertices - flame_face.with_arkit({}).vertices
+    corners = smiling.landmarks("ibug68_static", space="head") - flame_face.with_arkit({}).landmarks(
+        "ibug68_static", space="head"
+    )
+    assert np.abs(moved).max() > 0.005 and np.linalg.norm(corners[54]) > 1.3 * np.linalg.norm(corners[48])  # their left
+    assert set(smiling.arkit) == set(ARKIT_NAMES)
+    with pytest.raises(ValueError, match="unknown: smile"):
+        flame_face.with_arkit({"smile": 0.5})
+    with pytest.raises(ValueError, match="0, 1"):
+        flame_face.with_arkit({"jawOpen": 1.5})

@@ -52,12 +52,14 @@ class Video(EstimatorCommand):
         """Track the video and write the files."""
         options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
-        from smirk3d.video.decode import open_source
+        from smirk3d.video.decode import VideoFile, open_source
 
         source = open_source(self.input, self.fps)
+        if self.fps is not None and isinstance(source, VideoFile):
+            raise UsageError(f"--fps {self.fps:g}: {self.input} has times of its own; leave it out")
         out_dir = Path(self.out)
-        make_folder(out_dir)
         with closing(self.reconstructor(self._detected())) as reconstructor:
+            make_folder(out_dir)
             if self.live:
                 from smirk3d.video.live import run_live
 

@@ -12,6 +12,7 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.spelled import spelled_out
 from smirk3d.pipeline.detect import Detection
 from smirk3d.pipeline.images import Photo
 from smirk3d.types import FaceParams
@@ -79,27 +80,6 @@ def make_faces(
         )
         for k, (photo, detection) in enumerate(sightings)
     ]
-
-
-def spelled_out(head: HeadModel, params: FaceParams, arkit: Tensor) -> dict[str, Tensor]:
-    """Return jaw (B, 3), eyelids (B, 2) and eyes (B, 6) also of heads whose expression says them.
-
-    Args:
-        head: the model. params: (B, ...), with an expression. arkit: (B, 52) weights, whose blinks are eyelids that
-            the head does not have.
-    """
-    expression, readout = params.expression, head.data.jaw_readout
-    assert expression is not None
-    jaw = params.jaw
-    if jaw is None:
-        unturned = expression.new_zeros(len(expression), 3)
-        jaw = unturned if readout is None else expression @ readout[: head.n_expression].to(expression)
-    blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
-    return {
-        "jaw": jaw,
-        "eyelids": arkit[:, blink] if params.eyelids is None else params.eyelids,
-        "eyes": head.joint_rotvec(expression, params)[..., 3:, :].flatten(-2) if params.eyes is None else params.eyes,
-    }
 
 
 def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:

@@ -17,6 +17,7 @@ from smirk3d.masking import (
     MaskingConfig,
     MeshView,
     masked_photo,
+    moved_pixels,
     pixels_in_place,
     removed_area,
     sample_surface_points,
@@ -62,8 +63,10 @@ class _CropMesh:
     view: MeshView
 
 
-def resynthesise(renderer: PhotoRenderer, face: Face, image: np.ndarray, *, seed: int = 0) -> Resynthesis:
-    """Paint a reconstructed face anew.
+def resynthesise(
+    renderer: PhotoRenderer, face: Face, image: np.ndarray, *, changed: Face | None = None, seed: int = 0
+) -> Resynthesis:
+    """Paint a reconstructed face anew, as it is or with another expression.
 
     The neural renderer sees what it sees in the first path of training, but no patch is dropped: that is
     augmentation. A module is put into evaluation mode meanwhile.
@@ -72,6 +75,7 @@ def resynthesise(renderer: PhotoRenderer, face: Face, image: np.ndarray, *, seed
         renderer: A `NeuralRenderer`, or any other callable of its kind; a module is called on its own device.
         face: Its head has "mediapipe" landmarks.
         image: (H, W, 3) uint8 RGB, the photo of the face.
+        changed: The same face with another expression, see `Face.with_arkit`; pixels of the photo move along.
         seed: Of the sampled pixels and their noise.
 
     Returns:
@@ -86,8 +90,9 @@ def resynthesise(renderer: PhotoRenderer, face: Face, image: np.ndarray, *, seed
         raise ValueError(f"the face is from a photo of size {face.image_size}, not {(width, height)}")
     crop = Crop.from_landmarks(face.landmarks("mediapipe"), CROP_SCALE, getattr(renderer, "size_px", 224))
     photo = crop.cut(image)[None]
-    mesh = _draw_in_crop(face, crop)
-    seen = _seen_photo(face, crop, photo, mesh, torch.Generator().manual_seed(seed))
+    original = _draw_in_crop(face, crop)
+    mesh = original if changed is None else _draw_in_crop(changed, crop)
+    seen = _seen_photo(face, crop, photo, (original, mesh), torch.Generator().manual_seed(seed))
     with torch.no_grad(), _evaluating(renderer):
         device = _device(renderer)
         painted = renderer(mesh.image.to(device), seen.image.to(device))
@@ -121,15 +126,21 @@ def _vertices_ndc(face: Face, crop: Crop) -> Tensor:
     return torch.from_numpy(np.concatenate([xy, z], axis=1)).float()[None]
 
 
-def _seen_photo(face: Face, crop: Crop, photo: Tensor, mesh: _CropMesh, generator: torch.Generator) -> MaskedPhoto:
-    """Mask the photo as in the first path of training."""
+def _seen_photo(
+    face: Face, crop: Crop, photo: Tensor, meshes: tuple[_CropMesh, _CropMesh], generator: torch.Generator
+) -> MaskedPhoto:
+    """Mask the photo as in training; `meshes` are as the photo shows the face, and as it will be painted."""
+    original, mesh = meshes
     config = MaskingConfig().scaled(crop.size)
     landmarks_ndc = crop.to_ndc(crop.to_crop(face.landmarks("mediapipe")))
     removed = removed_area(torch.from_numpy(landmarks_ndc)[None], mesh.mask, config.dilation_px)
     faces, count = face.head.faces.cpu(), config.sample_count(crop.size)
     weights = sampling_weights(face.head).cpu()
-    points = sample_surface_points(mesh.view.vertices_ndc, faces, weights, count, generator)
-    samples = pixels_in_place(points, mesh.view, faces)
+    points = sample_surface_points(original.view.vertices_ndc, faces, weights, count, generator)
+    in_place = mesh is original
+    samples = (
+        pixels_in_place(points, mesh.view, faces) if in_place else moved_pixels(points, original.view, mesh.view, faces)
+    )
     return masked_photo(photo, removed, samples, generator, drop_probability=0.0, config=config)
 
 

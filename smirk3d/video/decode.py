@@ -29,8 +29,8 @@ STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi"})
 """Formats that say how long they are; of others FFmpeg estimates it."""
 TEXT_FORMAT = "tty"
 """What FFmpeg takes text files for: it draws them."""
-SLACK_S = 0.1
-"""A file may end so much and two frames earlier than it says."""
+SLACK_S = 0.05
+"""A file may end so much, or two frames, earlier than it says."""
 JUMP_S = 1.0
 """Time stamps that go back by more belong to another recording."""
 PAUSE_S = 0.005
@@ -115,7 +115,7 @@ class VideoFile:
             raise Smirk3dError(
                 f"{self.info.name}: {failure_reason(error)} after {decoded} frames; copy it again"
             ) from error
-        if reading.missing_s > SLACK_S + 2 / self.info.rate_fps:
+        if reading.missing_s > max(SLACK_S, 2 / self.info.rate_fps):
             raise Smirk3dError(
                 f"{self.info.name}: ends at {reading.reached_s:.1f} of {reading.promised_s:.1f} s, "
                 f"after {decoded} frames; copy it again"
@@ -264,6 +264,9 @@ def _opened(url: str, name: str, remedy: str, kind: str | None = None, options: 
     if container.format.name == TEXT_FORMAT or _pictures(container) is None:
         container.close()
         raise Smirk3dError(f"{name}: has no pictures; name a video")
+    if _pictures(container).codec_context is None:
+        container.close()
+        raise Smirk3dError(f"{name}: its pictures are encoded in an unknown way; convert it to H.264")
     _pictures(container).thread_type = "AUTO"
     return container
 

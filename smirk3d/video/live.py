@@ -122,9 +122,10 @@ def run_live(
                 size = (frame.pixels.shape[1], frame.pixels.shape[0])
                 times_s.append(frame.time_s)
                 for number, detection in found:
-                    person = people.setdefault(number, LivePerson(solver, size, options))
+                    if number not in people:
+                        people[number] = LivePerson(solver, size, options)
                     reading = solver.read([(Photo(frame.pixels), detection)])
-                    person.add(frame, reading, detection.score, detection.box_px)
+                    people[number].add(frame, reading, detection.score, detection.box_px)
                 display.advance()
         except KeyboardInterrupt:
             display.note("smirk3d: stopped; writing the files")

@@ -20,9 +20,10 @@ from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.spelled import spelled_out
 from smirk3d.pipeline.detect import N_LANDMARKS
 from smirk3d.pipeline.encoded import EncoderEstimator
-from smirk3d.pipeline.faces import Estimator, Sighting, spelled_out
+from smirk3d.pipeline.faces import Estimator, Sighting
 from smirk3d.pipeline.fit import FitConfig, Observations, fit_landmarks, initial_pose
 from smirk3d.pipeline.landmark_fit import LandmarkFitter
 from smirk3d.pipeline.refined import RefinedEstimator

@@ -67,10 +67,12 @@ class Sound:
             return None
 
     def _tell(self, error: Exception) -> None:
-        self._note(f"{self._name}: sound left out from where it cannot be read ({failure_reason(error)})")
+        self._note(f"{self._name}: sound cannot be read ({failure_reason(error)}); the overlay lacks it from there on")
 
     def _prepared(self, given: Any, start_s: float) -> Iterator[tuple[float, Any]]:
         """Make the stream, which has to be there before anything is written; return its packets with their times."""
+        if given.codec_context is None:
+            raise ValueError("unknown encoding")
         if given.codec_context.name in COPIED_CODECS:
             stream = self._container.add_stream_from_template(given)
             packets = self._copied(given, stream, start_s)
