@@ -20,6 +20,7 @@ _OPTIONAL = {
     "pytorch3d": ("another rasteriser", "see pytorch3d.org"),
     "timm": ("other backbones", "pip install timm"),
     "onnxruntime": ("a fast encoder: --engine onnx", "pip install 'smirk3d[onnx]'"),
+    "viser": ("results in the browser: smirk3d view", "pip install 'smirk3d[view]'"),
     "kornia": ("augmentation of training data", "pip install 'smirk3d[train]'"),
 }
 

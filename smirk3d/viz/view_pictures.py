@@ -151,5 +151,5 @@ def _pyav() -> Any:
     try:
         import av  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise Smirk3dError(f"videos need PyAV ({error}); pip install 'smirk3d[train]'") from error
+        raise Smirk3dError(f"videos need PyAV ({error}); pip install av") from error
     return av
