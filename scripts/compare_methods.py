@@ -1,6 +1,6 @@
 """Lay the methods side by side: for each photo the crop, and the head in its frontal view by each method.
 
-python scripts/compare_methods.py PHOTOS... --out methods.png --methods fit encoder refine
+python scripts/compare_methods.py PHOTOS... --out methods.png --methods fit encoder refine --neural
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from smirk3d import Reconstructor
+from smirk3d import NeuralRenderer, Reconstructor
 from smirk3d.errors import NoFaceError
+from smirk3d.networks.shipped import shipped_renderer
 from smirk3d.pipeline.crop import Crop
 from smirk3d.pipeline.images import read_image
 from smirk3d.pipeline.reconstruct import Method
+from smirk3d.pipeline.resynthesis import resynthesise
 from smirk3d.viz.overlay import front_view, over_photo, save_png
 from smirk3d.viz.sheet import contact_sheet
 
@@ -33,6 +35,10 @@ class Options:
     methods: tuple[Method, ...] = ("fit", "encoder", "refine")
     weights: Path | None = None
     """Instead of the packaged ones."""
+    neural: bool = False
+    """Also the photo as the neural renderer paints it from the last method's head."""
+    renderer: Path | None = None
+    """Checkpoint of the neural renderer, instead of the packaged one."""
 
 
 def small(picture: np.ndarray) -> np.ndarray:
@@ -50,6 +56,7 @@ def main(options: Options) -> None:
         method: Reconstructor(method=method, max_faces=1, weights=None if method == "fit" else options.weights)
         for method in options.methods
     }
+    painter = load_painter(options)
     for path in options.photos:
         pixels = read_image(path).pixels
         try:
@@ -67,7 +74,19 @@ def main(options: Options) -> None:
             strongest = sorted(face.arkit.items(), key=lambda item: -item[1])[:SHOWN_ACTIONS]
             pictures += [over_photo([face], photo, box), small(front_view(face))]
             captions += [f"{method} {face.residual_percent:.1f} %", " ".join(f"{n[:9]}{v:.1f}" for n, v in strongest)]
-    save_png(options.out, contact_sheet(pictures, captions, columns=1 + 2 * len(options.methods)))
+        if painter is not None:
+            painted = resynthesise(painter, faces[options.methods[-1]], pixels).photo
+            pictures.append(np.asarray(Image.fromarray(painted).resize((SIDE_PX, SIDE_PX))))
+            captions.append(f"painted ({options.methods[-1]})")
+    columns = 1 + 2 * len(options.methods) + options.neural
+    save_png(options.out, contact_sheet(pictures, captions, columns=columns))
+
+
+def load_painter(options: Options) -> NeuralRenderer | None:
+    """Return the neural renderer where one is wanted."""
+    path = options.renderer or shipped_renderer()
+    assert path is not None or not options.neural, "name a checkpoint with --renderer"
+    return NeuralRenderer.from_checkpoint(path).for_inference() if options.neural and path else None
 
 
 if __name__ == "__main__":
