@@ -76,7 +76,7 @@ class Lesson:
         assert weights is not None
         self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
         self.features = lite0_features()
-        self.masking = MaskingConfig().scaled(options.size)
+        self.masking = MaskingConfig()
 
     def losses(self, renderer: NeuralRenderer, step: int) -> dict[str, Tensor]:
         """Return the losses of a step by name, each with its weight in it."""

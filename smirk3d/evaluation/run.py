@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -173,9 +173,11 @@ class _Work:
     def measure_cycle(self) -> Iterator[Result]:
         own = self._networks.generator
         renderer = self._fresh_renderer if own is None else own.for_inference().to(self.subject.device)
-        photos = self._painted_photos
+        eye, photos = self._eye, self._painted_photos
+        if own is not None:
+            eye = replace(eye, size_px=own.size_px)
         with self._progress("cycle", len(photos)) as display:
-            yield measure_cycle(self._eye, renderer, photos, display, self._generator())
+            yield measure_cycle(eye, renderer, photos, display, self._generator())
 
     @property
     def _folder(self) -> Path:

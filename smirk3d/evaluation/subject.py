@@ -18,6 +18,7 @@ from smirk3d.head.retarget import retargeter
 from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.networks.shipped import shipped_renderer, shipped_weights
 from smirk3d.pipeline.detect import Detection
 from smirk3d.pipeline.encoded import CropEncoder, head_for, running
 from smirk3d.pipeline.faces import Sighting
@@ -35,7 +36,7 @@ class Checkpoint:
 
     Attributes:
         path: The file. head: The head that they are for. encoder: In eval mode.
-        generator: The neural renderer in eval mode, None where the file has none.
+        generator: The neural renderer in eval mode, None where there is none.
     """
 
     path: Path
@@ -53,7 +54,9 @@ class Checkpoint:
         encoder = Encoder.from_checkpoint(path)
         sized = head_for(encoder.spec, head, path)
         has_generator = any(name.startswith(NEURAL_RENDERER) for name in read_networks(path).tensors)
-        generator = NeuralRenderer.from_checkpoint(path) if has_generator else None
+        # The package has its two networks in a file each.
+        painter = path if has_generator else shipped_renderer() if path == shipped_weights() else None
+        generator = None if painter is None else NeuralRenderer.from_checkpoint(painter)
         return Checkpoint(path, sized, encoder, generator)
 
 
@@ -67,8 +70,6 @@ def checkpoint_path(word: str) -> Path | None:
         return None
     if word != SHIPPED:
         return Path(word)
-    from smirk3d.networks.shipped import shipped_weights
-
     path = shipped_weights()
     if path is None:
         raise Smirk3dError("this installation has no shipped weights; name a checkpoint, or evaluate 'fit'")

@@ -14,7 +14,7 @@ from smirk3d.masking.transfer import PixelSamples
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """How much of the face the neural renderer may see; the defaults are those of METHOD section 6.
+    """How much of the face the neural renderer may see; the defaults, for 224 pixels, are those of METHOD section 6.
 
     Attributes:
         sample_share: sampled points as a share of the pixels of the image.

@@ -33,7 +33,8 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = Encoder(spec, config.backbones, config.data.size)
-        generator = NeuralRenderer(config.generator_width) if config.stage.name == "core" else None
+        is_core = config.stage.name == "core"
+        generator = NeuralRenderer(config.generator_width, config.data.size) if is_core else None
     return Networks(encoder, generator)
 
 

@@ -70,7 +70,7 @@ def mask_photos(
     Args:
         batch: B photos with landmarks. head: Whose meshes are drawn.
         original: The heads as the photos show them.
-        config: How much may be seen.
+        config: How much may be seen; its lengths in pixels are for 224 and are scaled to the photos' side.
         generator: Of any device.
         changed: The same heads with other expressions, as they will be painted: pixels move along with the skin, and
             fewer patches are dropped (cycle path). None: pixels stay in place (first path).
@@ -78,7 +78,7 @@ def mask_photos(
     Returns:
         MaskedPhoto, without a gradient.
     """
-    shown = original if changed is None else changed
+    config, shown = config.scaled(batch.image.shape[-1]), original if changed is None else changed
     removed = removed_area(batch.landmarks_ndc, shown.mask, config.dilation_px)
     points = sample_surface_points(
         original.view.vertices_ndc,
