@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from video_files import HEIGHT, WIDTH, cut_off, shades, turned, write_video
+from video_files import HEIGHT, WIDTH, click, cut_off, shades, turned, write_video
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.video import decode
@@ -131,6 +131,22 @@ def test_a_truncated_file_gives_what_decodes_and_says_how_much(suffix: str, soun
     assert said.startswith(f"{path}: ") and f"after {len(some)} frames; copy it again" in said and "\n" not in said
 
 
+def test_pictures_that_end_before_the_sound_are_told(tmp_path: Path) -> None:
+    path, generator = tmp_path / "a.mp4", np.random.default_rng(0)
+    with av.open(str(path), "w", options={"movflags": "faststart", "max_interleave_delta": "1"}) as container:
+        stream, sound = container.add_stream("mpeg4", rate=25), container.add_stream("aac", rate=48_000, layout="mono")
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
+        for frame in click(1.6):  # all of it comes before the pictures
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+        for _ in range(40):
+            noise = generator.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    frames, said = read(VideoFile(cut_off(path, 0.7)))
+    assert 20 < len(frames) < 35 and f"of 1.6 s, after {len(frames)} frames" in said
+
+
 def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", shades(40), codec="libx264", g="10")
     content, generator = bytearray(path.read_bytes()), np.random.default_rng(0)
@@ -159,7 +175,7 @@ def _edited(folder: Path) -> Path:
     """Return a video of 40 frames that is to be shown from the tenth on, as programs cut that do not encode."""
     given, path = write_video(folder / "given.mp4", shades(40), codec="libx264", g="40", bf="0"), folder / "edited.mp4"
     with av.open(str(given)) as source, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
+        stream = target.add_stream_from_template(source.streams.video[0], opaque=True)
         for packet in source.demux(video=0):
             if packet.dts is not None:
                 shift = round(Fraction(10, 25) / packet.time_base)
@@ -177,7 +193,7 @@ def test_what_a_file_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_videos_are_told(tmp_path: Path) -> None:
-    contents = {"a.txt": b"hello\n" * 50, "b.srt": b"1\n00:00:00,000 --> 00:00:01,000\nhi\n", "c.mp4": b""}
+    contents = {"a.txt": b"hello world\n" * 50, "b.srt": b"1\n00:00:00,000 --> 00:00:01,000\nhi\n", "c.mp4": b""}
     for name, content in {**contents, "d.mp4": bytes(9000), "e.mp4": b"hello", "f\n.pdf": b"%PDF-1.4"}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(Smirk3dError) as caught:
@@ -201,7 +217,7 @@ def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=1)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
-        stream.disposition = av.stream.Disposition.attached_pic
+        stream.disposition = av.stream.Disposition.attached_pic.value
         container.mux(stream.encode(av.VideoFrame.from_ndarray(next(iter(shades(1))), format="rgb24")))
         container.mux(stream.encode())
     with pytest.raises(Smirk3dError, match="has no pictures"):
