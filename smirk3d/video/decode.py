@@ -247,9 +247,8 @@ def pyav() -> Any:
 
 
 def _opened_file(path: Path) -> Any:
-    if not os.path.exists(path):
-        raise Smirk3dError(f"{printable(path)}: no such file; check the path, or name the number of a webcam")
-    remedy = "copy it again, or name another video, a folder of frames or the number of a webcam"
+    remedy = "copy it again" if os.path.exists(path) else "check the path"
+    remedy += ", or name another video, a folder of frames or the number of a webcam"
     # Without "file:", what is before a colon in a name would be taken for a protocol.
     return _opened(f"file:{os.fspath(path)}", printable(path), remedy)
 

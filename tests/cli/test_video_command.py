@@ -17,9 +17,12 @@ from skimage.data import astronaut
 from video_files import cut_off, packets, shades, write_video
 
 from smirk3d.cli.main import EXIT_INTERRUPTED, main
+from smirk3d.cli.video import Video
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.pipeline.reconstruct import Reconstructor
 from smirk3d.video import decode
+from smirk3d.video.smooth import SmoothConfig
+from smirk3d.video.track import TrackOptions
 
 av = pytest.importorskip("av")
 N, SIZE = 12, (320, 240)
@@ -248,3 +251,9 @@ def test_interruption_in_the_second_pass(run, short: Path, tmp_path: Path, monke
     answer = run(short, "--out", tmp_path, "--method", "fit")
     assert (answer.code, answer.err) == (EXIT_INTERRUPTED, ["smirk3d: interrupted"])
     assert files(tmp_path) == tables("short") and len(closed) == 1
+
+
+def test_flags_become_options() -> None:
+    given = Video(input="a.mp4", out="out", faces="all", smooth=0.5, max_gap=2, calibrate="range")._track_options()
+    assert given == TrackOptions(None, SmoothConfig(0.5), max_gap_s=2, calibrate="range")
+    assert Video(input="a.mp4", out="out", faces=3)._track_options() == TrackOptions(3)

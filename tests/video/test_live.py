@@ -110,6 +110,12 @@ def test_each_frame_is_found_and_all_files_are_written(live, track: Track, tmp_p
     np.testing.assert_allclose(found.box_px, [Finder(track).glance(f.pixels)[0].box_px for f in Source().frames()])
 
 
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smirk3d.video.live.write_clip", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unwritten")
 def test_a_frame_knows_nothing_of_those_after_it(live) -> None:
     (whole,) = live(Source())[0].tracks
     (part,) = live(Source(6))[0].tracks
@@ -118,6 +124,7 @@ def test_a_frame_knows_nothing_of_those_after_it(live) -> None:
         np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[:6], atol=1e-6)
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_smoothing_can_be_left_out(live) -> None:
     (smooth,) = live(Source())[0].tracks
     (raw,) = live(Source(), options=TrackOptions(smooth=SmoothConfig(0)))[0].tracks
@@ -134,6 +141,7 @@ def test_interruption_ends_the_recording(live, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
+@pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("place", ["read", "identity", "solve"])
 def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Track, monkeypatch) -> None:
     started, real = [], getattr(LandmarkTrackSolver, place)
