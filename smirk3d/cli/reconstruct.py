@@ -84,8 +84,9 @@ class Reconstruct(EstimationCommand):
 
     @property
     def _painter(self) -> str | Path | None:
-        """The file of the neural renderer."""
-        return shipped_renderer() if self.weights is None else self.weights
+        """The file of the neural renderer; that of the package is for the open head."""
+        own = shipped_renderer() if self.head == "open" else None
+        return own if self.weights is None else self.weights
 
     def _neural_renderer(self) -> NeuralRenderer | None:
         if not self.neural_render or self._painter is None:

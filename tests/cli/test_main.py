@@ -208,6 +208,7 @@ def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: 
         ["reconstruct", "a.jpg", "--out", "o", "--engine", "onnx"],
         ["reconstruct", "a.jpg", "--out", "o", "--engine", "magic", "--weights", "w.pt"],
         ["reconstruct", "a.jpg", "--out", "o", "--neural-render"],
+        ["reconstruct", "a.jpg", "--out", "o", "--neural-render", "--head", "flame.pkl"],
         ["reconstruct", "empty", "--out", "o"],
         ["features", "a.jpg", "--out", "f.xlsx"],
         ["features", "empty", "--out", "f.npz"],
@@ -219,6 +220,7 @@ def test_wrong_usage_is_exit_code_2(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
 ) -> None:
     monkeypatch.setattr(options, "shipped_weights", lambda: None)
+    monkeypatch.setattr("smirk3d.cli.reconstruct.shipped_renderer", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert main(words) == 2
