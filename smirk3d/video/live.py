@@ -11,19 +11,16 @@ import torch
 
 from smirk3d.clip import Clip
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.pipeline.detect import Detector
 from smirk3d.pipeline.images import Photo
 from smirk3d.pipeline.progress import Progress, frame_progress
 from smirk3d.pipeline.reconstruct import Reconstructor
-from smirk3d.video.cuts import CutFinder
 from smirk3d.video.decode import Frame, FrameSource
-from smirk3d.video.follow import Follower
 from smirk3d.video.motion import Motion
 from smirk3d.video.one_euro import OneEuro, OneEuroConfig
 from smirk3d.video.run import tell, write_clip
 from smirk3d.video.solver import TrackSolver, View, track_solver
 from smirk3d.video.track import Person, TrackOptions, assemble
-from smirk3d.video.watch import choose
+from smirk3d.video.watch import scenes
 
 LEARNED_AT = (1, 5, 15, 45, 120)
 """Sightings after which the identity is found anew; after the last it is settled."""
@@ -118,10 +115,11 @@ def run_live(
     damage: list[str] = []
     with open_progress(source.info.n_frames or 0) as display:
         try:
-            for frame, found in _sightings(source, reconstructor.detector, options):
+            for scene in scenes(source.frames(), reconstructor.detector, options.most_faces):
+                frame = scene.frame
                 size = (frame.pixels.shape[1], frame.pixels.shape[0])
                 times_s.append(frame.time_s)
-                for number, detection in found:
+                for number, detection in zip(scene.people, scene.found):
                     if number not in people:
                         people[number] = LivePerson(solver, size, options)
                     reading = solver.read([(Photo(frame.pixels), detection)])
@@ -140,16 +138,6 @@ def run_live(
         tell(clip.notes, display)
     write_clip(clip, out_dir, stem)
     return clip
-
-
-def _sightings(source: FrameSource, detector: Detector, options: TrackOptions):
-    """Yield each frame with the (person, detection) pairs to follow in it."""
-    is_cut, follow, chosen = CutFinder(), Follower(), []
-    for frame in source.frames():
-        cut, found = is_cut(frame.pixels), detector.glance(frame.pixels)
-        people = follow(frame.time_s, found, cut)
-        chosen = choose(chosen, people, options.most_faces)
-        yield frame, [(person, face) for person, face in zip(people, found) if person in chosen]
 
 
 def _scaled(config: OneEuroConfig, strength: float) -> OneEuroConfig:

@@ -5,7 +5,7 @@ Decoding, detection and the encoder run beside each other, a thread each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -24,6 +24,8 @@ from smirk3d.video.spool import Spool
 
 READ_AT_ONCE = 8
 """Sightings that are read together."""
+PATIENCE_S = 1.0
+"""How long nobody else takes the place of a person who is out of sight."""
 SEARCH_EVERY = 10
 """Of frames in which no face is seen at first sight, every so manieth is searched thoroughly."""
 
@@ -75,11 +77,12 @@ def watch(
         most_faces: How many people are followed at a time; None for all that are found.
         advance: Called after each frame.
     """
-    scenes = ahead(_scenes(ahead(source.frames()), detector, most_faces))
+    frames = ahead(source.frames())
+    seen = ahead(scenes(frames, detector, most_faces))
     waiting: list[tuple[Scene, int]] = []
-    with closing(scenes):
+    with closing(frames), closing(seen):
         try:
-            for scene in scenes:
+            for scene in seen:
                 height, width = scene.frame.pixels.shape[:2]
                 watched.size = (width, height)
                 watched.time_s.append(scene.frame.time_s)
@@ -93,28 +96,36 @@ def watch(
     _record(waiting, solver, watched.spool)
 
 
-def _scenes(frames: Generator[Frame, None, None], detector: Detector, most_faces: int | None) -> Iterator[Scene]:
-    is_cut, follow, look = CutFinder(), Follower(), _Looker(detector)
-    chosen: list[int] = []
-    with closing(frames):
-        for frame in frames:
-            cut = is_cut(frame.pixels)
-            found = look(frame.pixels)
-            people = follow(frame.time_s, found, cut)
-            chosen = choose(chosen, people, most_faces)
-            kept = [k for k, person in enumerate(people) if person in chosen]
-            yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
+def scenes(frames: Iterable[Frame], detector: Detector, most_faces: int | None) -> Iterator[Scene]:
+    """Yield each frame with the people to follow in it; `most_faces` as in `watch`."""
+    is_cut, follow, look, choose = CutFinder(), Follower(), _Looker(detector), Chooser(most_faces)
+    for frame in frames:
+        cut, found = is_cut(frame.pixels), look(frame.pixels)
+        people = follow(frame.time_s, found, cut)
+        chosen = choose(frame.time_s, people, cut)
+        kept = [k for k, person in enumerate(people) if person in chosen]
+        yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
 
 
-def choose(chosen: Sequence[int], people: Sequence[int], most: int | None) -> list[int]:
-    """Return whom to follow: those followed before who are still there, then the largest, up to `most`.
+class Chooser:
+    """Says frame by frame whom to follow: up to `most` people, those followed before first; None for all."""
 
-    Args:
-        chosen: Those followed before. people: Those in the frame, largest first.
-    """
-    stay = [person for person in chosen if person in people]
-    new = [person for person in people if person not in stay]
-    return (stay + new)[:most]
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._last_s: dict[int, float] = {}
+
+    def __call__(self, time_s: float, people: Sequence[int], is_cut: bool = False) -> list[int]:
+        """Return those of a frame to follow; until a cut, who is out of sight keeps the place for `PATIENCE_S`.
+
+        Args:
+            time_s: When the frame is shown. people: Those in it, largest first. is_cut: A new scene begins with it.
+        """
+        kept = {} if is_cut else self._last_s
+        self._last_s = {person: last_s for person, last_s in kept.items() if time_s - last_s <= PATIENCE_S}
+        for person in people:
+            if person in self._last_s or self._most is None or len(self._last_s) < self._most:
+                self._last_s[person] = time_s
+        return [person for person in people if person in self._last_s]
 
 
 class _Looker:

@@ -4,7 +4,7 @@ import numpy as np
 
 from smirk3d.pipeline.detect import Detection
 from smirk3d.video.follow import Follower
-from smirk3d.video.watch import choose
+from smirk3d.video.watch import Chooser
 
 
 def face(x: float, y: float = 100.0, size: float = 60.0) -> Detection:
@@ -43,7 +43,13 @@ def test_a_cut_begins_new_people() -> None:
 
 
 def test_who_is_followed() -> None:
-    assert choose([], [3, 1, 2], 1) == [3]
-    assert choose([1], [3, 1, 2], 1) == [1]  # stays with its person although another is larger now
-    assert choose([1], [3, 2], 2) == [3, 2]
-    assert choose([2], [3, 1, 2], None) == [2, 3, 1]
+    choose = Chooser(1)
+    assert choose(0.0, [1]) == [1]
+    assert choose(0.04, [3, 1, 2]) == [1]  # stays with its person although another is larger now
+    assert choose(0.08, [3, 2]) == []  # nobody takes the place of a person who is missed for a moment
+    assert choose(0.12, [3, 1]) == [1]
+    assert choose(2.0, [3, 2]) == [3]
+    assert choose(2.04, [4, 5], is_cut=True) == [4]
+    assert Chooser(1)(0.0, [3, 1, 2]) == [3] and Chooser(None)(0.0, [3, 1, 2]) == [3, 1, 2]
+    pair = Chooser(2)
+    assert pair(0.0, [1]) == [1] and pair(0.04, [3, 2]) == [3] and pair(2.0, [3, 2]) == [3, 2]

@@ -178,6 +178,8 @@ class Blind:
     def glance(self, pixels: np.ndarray) -> list[Detection]:
         return []
 
+    detect = glance
+
 
 def test_nothing_to_track(live, tmp_path: Path) -> None:
     with pytest.raises(NoFaceError, match=r"^webcam 0: no face found in 3 frames$"):
