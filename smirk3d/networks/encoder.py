@@ -25,6 +25,8 @@ from smirk3d.types import FaceParams
 
 INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
 INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside
+INITIAL_WINDOW_SCALE = 1.18  # a tenth of the camera's scale in a window of the usual size: 1 / half_m
+MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0)  # of `Window.look`, of a mirror image
 GRID_CHANNELS = 48  # enough for the positions of what moves in a face, at a map of 7 by 7
 # Radians: the jaw only opens, and hardly turns or slides.
 JAW_LOW, JAW_HIGH = (0.0, -0.2, -0.2), (float("inf"), 0.2, 0.2)
@@ -42,6 +44,8 @@ class EncoderConfig:
     that these place in it; every branch then keeps where in its picture a feature is. None: as released."""
     mirrored: bool = False
     """Read ARKit weights from the picture and from its mirror image, and give the mean of both answers."""
+    second_look: bool = False
+    """Read pose and camera a second time, from the window, by the network that tells the shape; needs a window."""
 
 
 class Encoder(nn.Module):
@@ -57,7 +61,8 @@ class Encoder(nn.Module):
     Raises:
         KeyError: A parameter that every head has is missing in `spec`.
         Smirk3dError: A backbone is unknown.
-        ValueError: `config.mirrored` for a head whose expressions are not ARKit's.
+        ValueError: `config.mirrored` for a head whose expressions are not ARKit's, or `config.second_look` without
+            a window.
     """
 
     is_folded = False
@@ -69,9 +74,11 @@ class Encoder(nn.Module):
         self.config = config
         if config.mirrored and not emits_arkit(spec):
             raise ValueError("only ARKit weights can be read from mirror images")
+        if config.second_look and config.window is None:
+            raise ValueError("a second look needs a window")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
-        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size, side_px)
+        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size, side_px, 6 * config.second_look)
         self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
 
     def forward(self, crops: Tensor) -> FaceParams:
@@ -84,16 +91,21 @@ class Encoder(nn.Module):
             Parameters of batch shape (B,): shape, expression, pose (rotation vector) and camera, and the eyelids
             and jaw of heads that have them; all in the ranges of `spec`.
         """
-        pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
-        views = self._views(crops, pose, camera)
-        return FaceParams(shape=self.shape_encoder(views), pose=pose, camera=camera, **self.expression_encoder(views))
+        pose, camera, shape = self._look(crops, needs_shape=True)
+        views, _ = self._views(crops, pose, camera)
+        return FaceParams(shape=shape, pose=pose, camera=camera, **self.expression_of(views))
 
     def expression(self, crops: Tensor) -> dict[str, Tensor]:
         """Estimate expression, eyelids and jaw alone, by name, for crops as `forward` takes them."""
         if self.config.window is None:
             return self.expression_of(crops)
+        pose, camera, _ = self._look(crops, needs_shape=False)
+        return self.expression_of(self._views(crops, pose, camera)[0])
+
+    def first_look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pose (B, 3) and camera (B, 3) as the whole crops show them; they tell where the windows are."""
         pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
-        return self.expression_of(self._views(crops, pose, camera))
+        return pose, camera
 
     def expression_of(self, views: Tensor) -> dict[str, Tensor]:
         """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
@@ -102,6 +114,21 @@ class Encoder(nn.Module):
         said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)
         return {"expression": (said + mirrored[:, list(ARKIT_MIRROR)]) / 2}
 
+    def _look(self, crops: Tensor, *, needs_shape: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return pose, camera, and the shape where it is needed or comes with the second look."""
+        pose, camera = self.first_look(crops)
+        if not (needs_shape or self.config.second_look):
+            return pose, camera, None
+        views, place = self._views(crops, pose, camera)
+        if not self.config.second_look:
+            return pose, camera, self.shape_encoder(views)
+        shape, said = self.shape_encoder.told(torch.cat([views, views.flip(3)]) if self.config.mirrored else views)
+        if self.config.mirrored:
+            said, mirrored = said.chunk(2)
+            said = (said + mirrored * said.new_tensor(MIRRORED_LOOK)) / 2
+        assert self.config.window is not None
+        return *self.config.window.told(said, place), shape[: len(crops)]
+
     def _overview(self, crops: Tensor) -> Tensor:
         """Return the crops at the resolution that the pose is read from."""
         if self.config.window is None:
@@ -109,10 +136,13 @@ class Encoder(nn.Module):
         side_px = self.config.window.size_px
         return functional.interpolate(crops, (side_px, side_px), mode="bilinear", align_corners=False)
 
-    def _views(self, crops: Tensor, pose: Tensor, camera: Tensor) -> Tensor:
-        """Return what expression and shape are read from; no gradient tells the pose where to look."""
+    def _views(self, crops: Tensor, pose: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what expression and shape are read from, and where it is; no gradient tells the pose where to look."""
         window = self.config.window
-        return crops if window is None else window.cut(crops, window.place(pose.detach(), camera.detach()))
+        if window is None:
+            return crops, crops
+        place = window.place(pose.detach(), camera.detach())
+        return window.cut(crops, place), place
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str]) -> Encoder:
@@ -197,16 +227,25 @@ class PoseEncoder(_Branch):
 
 
 class ShapeEncoder(_Branch):
-    """Emits shape coefficients; starts with the mean head."""
+    """Emits shape coefficients, and what else windows show; starts with the mean head, upright in the middle."""
 
-    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None) -> None:
-        super().__init__(backbone, "shape_layers", n_shape, side_px)
+    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_seen: int = 0) -> None:
+        super().__init__(backbone, "shape_layers", n_shape + n_seen, side_px)
+        self.n_shape = n_shape
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        if n_seen:
+            with torch.no_grad():
+                self.linear.bias[n_shape + 3] = INITIAL_WINDOW_SCALE
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return shape coefficients (B, S) from crops (B, 3, H, W)."""
-        return self._emit(crops)
+        return self.told(crops)[0]
+
+    def told(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Return shape coefficients (B, S), and (B, 6) what is seen of the pose, see `Window.look`; else (B, 0)."""
+        said = self._emit(views)
+        return said[:, : self.n_shape], said[:, self.n_shape :]
 
 
 class ExpressionEncoder(_Branch):

@@ -28,8 +28,10 @@ FREE_BEND = 1.5
 """Second differences of so many standard deviations are motion."""
 PASSES = 3
 """Solves; each looks anew at where the curve bends."""
-SPIKE, SPIKE_PASSES = 8.0, 3
-"""How many standard deviations of the noise a value that stands alone is off, and how often such are looked for."""
+SPIKE, SPIKE_WIDTHS, SPIKE_PASSES = 8.0, (1, 2), 3
+"""How many standard deviations of the noise a spike is off, how many frames it lasts, and how often such are sought."""
+SPIKE_REACH = 3
+"""Frames beside a spike in which it is felt."""
 STILL = 1e-3
 """Sixth differences of less are those of a value that does not change."""
 NOISE_RANGES = {"weight": (0.002, 0.04), "angle": (0.0005, 0.02), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
@@ -60,7 +62,7 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
         return motion
 
     def smooth(values: np.ndarray, kind: str) -> np.ndarray:
-        # Heads have mass: a pose that stands alone is the detector's error. Lids and lips do move that fast.
+        # Heads have mass: one that is off for a frame or two is the detector's error. Lids and lips do move that fast.
         values = values if kind == "weight" else despiked(values, NOISE_RANGES[kind])
         return smoothed(values, time_s, trust, REACH_S * config.strength, NOISE_RANGES[kind])
 
@@ -106,7 +108,7 @@ def smoothed(
 
 
 def despiked(values: np.ndarray, noise_range: tuple[float, float]) -> np.ndarray:
-    """Return values (T, C) with those that stand alone, far from the cubic through their four neighbours, put on it.
+    """Return values (T, C) without spikes: one or two that are far from the cubic through their four neighbours.
 
     Args:
         values: at even steps. noise_range: least and largest standard deviation of the noise to believe.
@@ -116,13 +118,41 @@ def despiked(values: np.ndarray, noise_range: tuple[float, float]) -> np.ndarray
         return values
     limit = SPIKE * _noise(values).clip(*noise_range)
     for _ in range(SPIKE_PASSES):
-        between = (4 * (values[1:-3] + values[3:-1]) - values[:-4] - values[4:]) / 6
-        off = (np.abs(values[2:-2] - between) / limit).max(axis=1)
-        # A spike puts its neighbours off as well, by less than itself.
-        neighbours = np.stack([np.roll(off, shift) for shift in (-2, -1, 1, 2)]).max(axis=0)
-        alone = (off > 1) & (off >= neighbours)
-        values[2:-2][alone] = between[alone]
+        mended = np.zeros(len(values), dtype=bool)
+        found = [spike for width in SPIKE_WIDTHS for spike in _spikes(values, width, limit)]
+        for spike in sorted(found, key=lambda spike: -spike.size):
+            # What lies near a spike seems to be one as well, by less than itself.
+            if not mended[max(spike.first - SPIKE_REACH, 0) : spike.stop + SPIKE_REACH].any():
+                values[spike.first : spike.stop] = spike.between
+                mended[spike.first : spike.stop] = True
     return values
+
+
+@dataclass(frozen=True, eq=False)
+class _Spike:
+    """Values that stand alone. size: how many limits they are off. first: frame. between: (W, C) what may be there."""
+
+    size: float
+    first: int
+    between: np.ndarray
+
+    @property
+    def stop(self) -> int:
+        return self.first + len(self.between)
+
+
+def _spikes(values: np.ndarray, width: int, limit: np.ndarray) -> list[_Spike]:
+    """Return what stands alone for `width` frames."""
+    runs = np.lib.stride_tricks.sliding_window_view(values, width + 4, axis=0)  # (T - width - 3, C, width + 4)
+    between = runs[..., [0, 1, -2, -1]] @ _cubic(width)
+    off = (np.abs(runs[..., 2:-2] - between) / limit[:, None]).min(axis=2).max(axis=1)
+    return [_Spike(float(off[at]), int(at) + 2, between[at].T) for at in np.flatnonzero(off > 1)]
+
+
+def _cubic(width: int) -> np.ndarray:
+    """Return the matrix (4, width) from two values on either side of a run to the cubic's values in it."""
+    places = np.array([-2, -1, width, width + 1], dtype=np.float64)
+    return np.linalg.solve(np.vander(places).T, np.vander(np.arange(width, dtype=np.float64), 4).T)
 
 
 def _second_differences(steps: np.ndarray) -> np.ndarray:

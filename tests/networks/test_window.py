@@ -10,7 +10,7 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import save_networks
-from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.encoder import MIRRORED_LOOK, Encoder, EncoderConfig
 from smirk3d.networks.window import Window
 
 SPEC = ParamSpec(
@@ -28,9 +28,9 @@ def posed(points_m: torch.Tensor) -> torch.Tensor:
     return (points_m - root) @ roma.rotvec_to_rotmat(POSE).mT + root
 
 
-def encoder(window: Window | None = WINDOW) -> Encoder:
+def encoder(window: Window | None = WINDOW, *, second_look: bool = False) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window), 96).eval()
+    return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window, second_look=second_look), 96).eval()
 
 
 def test_middle_is_where_the_camera_sees_the_point() -> None:
@@ -48,6 +48,51 @@ def test_window_is_upright_and_to_scale_on_the_head() -> None:
     for turned_in_the_picture in (0, 2):
         torch.testing.assert_close(in_window[turned_in_the_picture], torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
     assert in_window[1, 1, 0].abs() < 1e-5  # up stays up whatever the pose
+
+
+def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
+    place = WINDOW.place(POSE + 0.1, CAMERA * 1.05)
+    said = WINDOW.look(POSE, CAMERA, place)
+    for found, known in zip(WINDOW.told(said, place), (POSE, CAMERA), strict=True):
+        torch.testing.assert_close(found, known, atol=1e-5, rtol=1e-5)
+    # Where nothing is rolled, shifted or enlarged, the same words speak of the window itself.
+    points = 0.05 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor(WINDOW.center_m)
+    in_crop = project_orthographic(posed(points), CAMERA)[..., :2]
+    in_window = torch.linalg.solve(place[:, :, :2], (in_crop - place[:, None, :, 2]).mT).mT
+    pose, camera = WINDOW.told(said, torch.eye(2, 3).expand(3, -1, -1))
+    root = torch.tensor(WINDOW.root_m)
+    turned = (points - root) @ roma.rotvec_to_rotmat(pose).mT + root
+    torch.testing.assert_close(project_orthographic(turned, camera)[..., :2], in_window, atol=1e-5, rtol=1e-5)
+
+
+def test_a_look_at_the_mirror_image_is_mirrored() -> None:
+    place = WINDOW.place(POSE + 0.1, CAMERA)
+    sides = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])  # of the place of a window in the mirror image
+    pose, camera = POSE * torch.tensor([1.0, -1.0, -1.0]), CAMERA * torch.tensor([1.0, -1.0, 1.0])
+    mirrored = WINDOW.look(pose, camera, place * sides)
+    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place) * torch.tensor(MIRRORED_LOOK))
+
+
+def test_the_second_look_corrects_the_first() -> None:
+    network = encoder(second_look=True)
+    pose, camera = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[8.0, 0.01, 0.05]])
+    crop = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    first = network.first_look(crop)
+    said = WINDOW.look(pose, camera, WINDOW.place(*first))
+    with torch.no_grad():
+        network.shape_encoder.linear.bias[5:] = said[0]
+    found = network(crop)
+    torch.testing.assert_close(found.pose, pose, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.camera, camera, atol=1e-5, rtol=1e-5)
+    assert found.shape is not None and found.shape.shape == (1, 5)
+    # And the expression is read where the second look says that the face is.
+    moved = network.expression_of(WINDOW.cut(crop, WINDOW.place(pose, camera)))
+    torch.testing.assert_close(network.expression(crop)["expression"], moved["expression"])
+
+
+def test_a_second_look_needs_a_window() -> None:
+    with pytest.raises(ValueError, match="second look"):
+        encoder(None, second_look=True)
 
 
 def test_cut_shows_what_lies_there() -> None:

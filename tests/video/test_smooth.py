@@ -88,10 +88,11 @@ def test_a_value_of_no_trust_follows_its_neighbours() -> None:
     assert abs(smooth(values, trust=trust)[100] - 0.4) < 0.01 < abs(smooth(values)[100] - 0.4)
 
 
-def test_a_pose_that_stands_alone_goes_and_a_nod_stays() -> None:
+@pytest.mark.parametrize("spikes", [[60, 140], [60, 61, 140, 141]])
+def test_a_pose_that_is_off_for_a_frame_or_two_goes_and_a_nod_stays(spikes: list[int]) -> None:
     nod = 0.2 * np.sin(2 * np.pi * 2 * TIME_S)
     values = nod + noise(0.003)
-    values[[60, 140]] += 0.1
+    values[spikes] += 0.1
     cleaned = despiked(values[:, None], NOISE_RANGES["angle"])[:, 0]
     assert np.abs(cleaned - nod).max() < 0.03
     few = np.zeros((4, 1))
