@@ -16,31 +16,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import roma
 import torch
 import tyro
 from torch import Tensor, nn
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, cache_dir
+from smirk3d.evaluation.statistics import mean_of_known
+from smirk3d.evaluation.truth import TruthFigures, compare_with_truth
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.load import load_head
+from smirk3d.head.mediapipe_points import SKIN_COUNT
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
-from smirk3d.networks.window import Window
+from smirk3d.networks.window import MEAN_LOOK, Window
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
+from smirk3d.train.rendered import RenderedFaces, Variation
 from smirk3d.train.stream import Stream
 from smirk3d.types import FaceParams
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
-CONFIG, SIZE_PX = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True), 160
+CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True, second_look=True)
+SIZE_PX = 160
 N_LANDMARKS = 478
+N_LOOK = len(MEAN_LOOK)
+HELD_OUT_SEED = 1011
 RIDGE = 0.3
 """Penalty of the first linear layer, times the mean square of a feature."""
 JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
 """How far a window may be from where the truth would put it, because the pose branch errs too."""
+FIRST_LOOK_JITTER = 1.4
+"""The same for what is read at the first look, times that for what the second one placed."""
 LINEAR_RATE = 0.02
 """Learning rate of the linear layers over that of the rest: each reads thousands of features at once."""
 
@@ -68,6 +78,41 @@ class Options:
     """Batches for the first linear layer."""
     seed: int = 11
     threads: int = 2
+    sides: bool = True
+    """Let sums and differences of the two sides count by how little they vary, instead of each weight alike."""
+    guide: float = 5.0
+    """Weight of the landmarks that the auxiliary layer tells."""
+    judged: int = 0
+    """Rendered faces of other people on which the expression is compared with the truth in the end."""
+
+
+@dataclass(frozen=True, eq=False)
+class FacePlace:
+    """Where the middle of a face is on the head and how large it is, both linear in the shape.
+
+    Attributes:
+        mean: (4,) the mean face's: x, y and z in metres, and 1. slopes: (S, 4) per coefficient.
+    """
+
+    mean: Tensor
+    slopes: Tensor
+
+    @staticmethod
+    @torch.no_grad()
+    def measured(head: HeadModel) -> FacePlace:
+        """Measure the landmarks of the skin: their mean, and their root mean square distance from it."""
+        shapes = head(FaceParams(shape=torch.cat([torch.zeros(1, head.n_shape), torch.eye(head.n_shape)])))
+        points = shapes.landmarks("mediapipe")[:, :SKIN_COUNT]
+        middle = points.mean(1)
+        spread = points - middle[:, None]
+        size = (spread[1:] - spread[0]).mul(spread[0]).sum((1, 2)) / spread[0].square().sum()
+        mean = torch.cat([middle[0], middle.new_ones(1)])
+        return FacePlace(mean, torch.cat([middle[1:] - middle[0], size[:, None]], dim=1))
+
+    def of(self, shape: Tensor) -> tuple[Tensor, Tensor]:
+        """Return middles (B, 3) and sizes (B, 1) of the faces of shapes (B, S)."""
+        middle, size = (self.mean + shape @ self.slopes).split((3, 1), dim=1)
+        return middle, size
 
 
 class Learner(nn.Module):
@@ -120,8 +165,11 @@ class Teacher:
         with torch.no_grad():
             shapes = head(FaceParams(shape=torch.eye(head.n_shape))).landmarks("mediapipe")
         self.shape_points = (shapes - self.neutral).flatten(1)
+        self.face = FacePlace.measured(head)
         self.basis, self.scale = _sides(), torch.ones(len(ARKIT_MIRROR))
-        if options.branch == "expression":
+        if options.branch == "expression" and not options.sides:
+            self.basis = torch.eye(len(ARKIT_MIRROR))
+        elif options.branch == "expression":
             said = torch.cat([self.task(step).wanted for step in range(20)])
             both = torch.cat([said, said[:, list(ARKIT_MIRROR)]])
             variance = (both @ self.basis.T).var(0) + 0.003
@@ -138,9 +186,14 @@ class Teacher:
             pictures = nn.functional.interpolate(batch.image, (side_px, side_px), mode="bilinear")
             wanted = torch.cat([target.pose, target.camera], dim=1)
             return Task(pictures, batch.landmarks_ndc, wanted, self._trust(batch))
-        place = _jittered(self.window.place(target.pose, target.camera), generator)
+        is_first = self.options.branch == "shape"
+        exact = self.window.place(target.pose, target.camera)
+        place = _jittered(exact, FIRST_LOOK_JITTER if is_first else 1.0, generator)
         points = torch.linalg.solve(place[:, :, :2], (batch.landmarks_ndc - place[:, None, :, 2]).mT).mT
-        wanted = target.shape if self.options.branch == "shape" else target.expression
+        wanted = target.expression
+        if is_first and target.shape is not None:
+            look = self.window.look(target.pose, target.camera, place, *self.face.of(target.shape))
+            wanted = torch.cat([target.shape, look], dim=1)
         assert wanted is not None
         return Task(self.window.cut(batch.image, place), points, wanted, self._trust(batch))
 
@@ -151,16 +204,31 @@ class Teacher:
     def error(self, said: Tensor, wanted: Tensor) -> Tensor:
         """Return the error (B,) of a branch's raw answers."""
         if self.options.branch == "pose":
-            seen = [self._seen(each) for each in (said, wanted)]
-            pixels = (seen[0] - seen[1]).square().sum(2).mean(1)
-            return 100 * pixels + 10 * (said[:, :3] - wanted[:, :3]).square().sum(1)
+            return self._pose_error(said, wanted)
         if self.options.branch == "shape":
-            off = said - wanted
-            return 0.3 * ((off @ self.shape_points * 1000).square().mean(1) + 0.02 * off.square().mean(1))
+            off = said[:, :-N_LOOK] - wanted[:, :-N_LOOK]
+            shape = 0.3 * ((off @ self.shape_points * 1000).square().mean(1) + 0.02 * off.square().mean(1))
+            return shape + self._look_error(said[:, -N_LOOK:], wanted[:, -N_LOOK:])
         # Beyond a bound that is the truth there is no error: `bounded` cuts it off.
         is_cut = ((said < 0) & (wanted <= 0)) | ((said > 1) & (wanted >= 1))
         off = torch.where(is_cut, 0.0, said - wanted)
         return 20 * ((off @ self.basis.T).square() * self.scale).mean(1)
+
+    def _look_error(self, said: Tensor, wanted: Tensor) -> Tensor:
+        """Return the error (B,) of looks (B, 10), as if the face were the mean one; what it is the shape tells."""
+        mean = torch.tensor(MEAN_LOOK)[6:].expand(len(said), -1)
+        upright = torch.eye(2, 3).expand(len(said), -1, -1)
+        poses = [
+            torch.cat(self.window.told(torch.cat([each[:, :6].clamp(-3, 3), mean], 1), upright), 1)
+            for each in (said, wanted)
+        ]
+        return self._pose_error(*poses) + 200 * (said[:, 4:6] - wanted[:, 4:6]).square().sum(1)
+
+    def _pose_error(self, said: Tensor, wanted: Tensor) -> Tensor:
+        """Return the error (B,) of poses and cameras (B, 6): of rotations, and of where the mean face is seen."""
+        seen = [self._seen(each) for each in (said, wanted)]
+        pixels = (seen[0] - seen[1]).square().sum(2).mean(1)
+        return 100 * pixels + 10 * (said[:, :3] - wanted[:, :3]).square().sum(1)
 
     def _seen(self, pose_camera: Tensor) -> Tensor:
         """Return where points of the mean face are seen, (B, 80, 2), for raw answers of the pose branch."""
@@ -182,11 +250,11 @@ def _sides() -> Tensor:
     return basis
 
 
-def _jittered(place: Tensor, generator: torch.Generator) -> Tensor:
+def _jittered(place: Tensor, amount: float, generator: torch.Generator) -> Tensor:
     """Return windows (B, 2, 3) a little rolled, shifted and of other sizes."""
 
     def uniform(limit: float, *size: int) -> Tensor:
-        return (2 * torch.rand(len(place), *size, generator=generator) - 1) * limit
+        return (2 * torch.rand(len(place), *size, generator=generator) - 1) * limit * amount
 
     roll, size = uniform(JITTER_ROLL_RAD), 1 + uniform(JITTER_SCALE)
     turn = torch.stack([torch.stack([roll.cos(), -roll.sin()], 1), torch.stack([roll.sin(), roll.cos()], 1)], 1)
@@ -243,11 +311,30 @@ def train(learner: Learner, teacher: Teacher, options: Options) -> None:
         error = (teacher.error(said, task.wanted) * task.weight).mean()
         miss = (points - task.points).square().sum(2).mean()
         optimizer.zero_grad(set_to_none=True)
-        (error + 5 * miss).backward()
+        (error + options.guide * miss).backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 100 == 0:
             print(f"step {step + 1}: error {error.item():.4f}, landmarks {miss.item():.5f}", flush=True)
+
+
+@torch.no_grad()
+def judge(learner: Learner, teacher: Teacher, count: int) -> TruthFigures:
+    """Compare the expressions of rendered faces of other people with the truth, in windows at their places."""
+    learner.train(False)
+    variation = Variation(strength=0.0, weak=0.0)
+    folder = cache_dir() / "rendered"
+    faces = RenderedFaces(teacher.head, count, HELD_OUT_SEED, SIZE_PX, folder=folder, variation=variation)
+    said, truth = [], []
+    for index in torch.arange(count).split(64):
+        batch = faces.batch(index)
+        target = batch.target
+        assert target is not None and target.pose is not None and target.camera is not None
+        assert target.expression is not None
+        views = teacher.window.cut(batch.image, teacher.window.place(target.pose, target.camera))
+        said.append(learner(views)[0].clamp(0, 1))
+        truth.append(target.expression)
+    return compare_with_truth(torch.cat(said).numpy(), torch.cat(truth).numpy(), np.array(faces.kinds))
 
 
 def main(options: Options) -> None:
@@ -262,6 +349,12 @@ def main(options: Options) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out / f"{options.branch}.pt") as temporary:
         torch.save(learner.branch.state_dict(), temporary)
+    if options.judged and options.branch == "expression":
+        found = judge(learner, teacher, options.judged)
+        print(
+            f"mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.gain:.2f}, calm faces "
+            f"{found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"
+        )
 
 
 if __name__ == "__main__":

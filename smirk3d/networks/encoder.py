@@ -20,13 +20,11 @@ from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.bounded import bounded
 from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
 from smirk3d.networks.inference import folded
-from smirk3d.networks.window import Window
+from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, Window
 from smirk3d.types import FaceParams
 
 INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
 INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside
-INITIAL_WINDOW_SCALE = 1.18  # a tenth of the camera's scale in a window of the usual size: 1 / half_m
-MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0)  # of `Window.look`, of a mirror image
 GRID_CHANNELS = 48  # enough for the positions of what moves in a face, at a map of 7 by 7
 # Radians: the jaw only opens, and hardly turns or slides.
 JAW_LOW, JAW_HIGH = (0.0, -0.2, -0.2), (float("inf"), 0.2, 0.2)
@@ -78,7 +76,9 @@ class Encoder(nn.Module):
             raise ValueError("a second look needs a window")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
-        self.shape_encoder = ShapeEncoder(config.shape_backbone, spec["shape"].size, side_px, 6 * config.second_look)
+        self.shape_encoder = ShapeEncoder(
+            config.shape_backbone, spec["shape"].size, side_px, len(MEAN_LOOK) * config.second_look
+        )
         self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
 
     def forward(self, crops: Tensor) -> FaceParams:
@@ -229,21 +229,21 @@ class PoseEncoder(_Branch):
 class ShapeEncoder(_Branch):
     """Emits shape coefficients, and what else windows show; starts with the mean head, upright in the middle."""
 
-    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_seen: int = 0) -> None:
-        super().__init__(backbone, "shape_layers", n_shape + n_seen, side_px)
+    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_look: int = 0) -> None:
+        super().__init__(backbone, "shape_layers", n_shape + n_look, side_px)
         self.n_shape = n_shape
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        if n_seen:
+        if n_look:
             with torch.no_grad():
-                self.linear.bias[n_shape + 3] = INITIAL_WINDOW_SCALE
+                self.linear.bias[n_shape:] = torch.tensor(MEAN_LOOK)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return shape coefficients (B, S) from crops (B, 3, H, W)."""
         return self.told(crops)[0]
 
     def told(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shape coefficients (B, S), and (B, 6) what is seen of the pose, see `Window.look`; else (B, 0)."""
+        """Return shape coefficients (B, S), and (B, 10) what `Window.look` says, or (B, 0)."""
         said = self._emit(views)
         return said[:, : self.n_shape], said[:, self.n_shape :]
 

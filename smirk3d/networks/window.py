@@ -10,6 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 Point = tuple[float, float, float]
+MEAN_LOOK = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 1.0)
+"""What a window of the usual size shows of the open head's mean face that looks straight ahead."""
+MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
+"""Signs of a look at the mirror image."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Window:
             pose: (B, 3) rotation vector, radians. camera: (B, 3) scale, tx, ty of the crop.
         """
         rotmat = roma.rotvec_to_rotmat(pose)
-        middle = self._turned_middle(rotmat)
+        middle = self._posed(rotmat.new_tensor(self.center_m).expand(len(rotmat), 3), rotmat)
         scale = camera[:, :1]
         at = scale * (middle[:, :2] + camera[:, 1:]) * pose.new_tensor([1.0, -1.0])
         # Where the head's up points in the picture, which has y downwards: the window's own up goes there.
@@ -49,36 +53,42 @@ class Window:
         linear = torch.stack([torch.stack([up[:, 1], -up[:, 0]], 1), torch.stack([up[:, 0], up[:, 1]], 1)], dim=1)
         return torch.cat([linear * (scale * self.half_m)[..., None], at[..., None]], dim=2)
 
-    def look(self, pose: Tensor, camera: Tensor, place: Tensor) -> Tensor:
-        """Return what windows show of pose and camera, (B, 6), the inverse of `told`.
+    def look(self, pose: Tensor, camera: Tensor, place: Tensor, middle_m: Tensor, size: Tensor) -> Tensor:
+        """Return what windows show of pose and camera, (B, 10), the inverse of `told`.
 
-        That is the rotation vector as seen by the rolled window, a tenth of the camera's scale in it, and where the
-        middle is in it, x and y upwards. The latter, unlike tx and ty, hardly depends on the rotation.
+        Camera and identity explain each other: a large head far away looks like a small one that is near. What a
+        picture tells for certain is how large a face appears in it and where its middle is; scale, tx and ty follow
+        from these and from what the face's middle and size are on the head. So the columns are: the rotation vector
+        as the rolled window sees it (3); a tenth of the camera's scale in the window times the face's size (1);
+        where the face's middle is in the window, x to the right and y upwards (2); the middle (3); the size (1).
 
         Args:
             pose: (B, 3) and camera (B, 3) of the crop. place: (B, 2, 3) from window to crop.
+            middle_m: (B, 3) metres, a point of each person's head, unposed. size: (B, 1) of their face, 1 on average.
         """
-        roll, size = _roll_and_size(place)
+        roll, half = _roll_and_half(place)
         turned = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
-        middle = self._turned_middle(roma.rotvec_to_rotmat(pose))
-        at = camera[:, :1] * (middle[:, :2] + camera[:, 1:]) * pose.new_tensor([1.0, -1.0])
-        within = torch.linalg.solve(place[:, :, :2], at - place[:, :, 2]) * pose.new_tensor([1.0, -1.0])
-        return torch.cat([roma.unitquat_to_rotvec(turned), camera[:, :1] / size[:, None] / 10, within], dim=1)
+        up = pose.new_tensor([1.0, -1.0])
+        at = camera[:, :1] * (self._posed(middle_m, roma.rotvec_to_rotmat(pose))[:, :2] + camera[:, 1:]) * up
+        within = torch.linalg.solve(place[:, :, :2], at - place[:, :, 2]) * up
+        apparent = camera[:, :1] * size / half[:, None] / 10
+        return torch.cat([roma.unitquat_to_rotvec(turned), apparent, within, middle_m, size], dim=1)
 
     def told(self, said: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pose (B, 3) and camera (B, 3) of crops, of whose windows (B, 2, 3) so much is said: (B, 6)."""
-        roll, size = _roll_and_size(place)
-        pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(said[:, :3])))
-        scale = said[:, 3:4] * size[:, None] * 10
-        within = said[:, 4:] * said.new_tensor([1.0, -1.0])
-        at = (place[:, :, :2] @ within[..., None])[..., 0] + place[:, :, 2]
-        middle = self._turned_middle(roma.rotvec_to_rotmat(pose))
-        shift = at * said.new_tensor([1.0, -1.0]) / scale - middle[:, :2]
+        """Return pose (B, 3) and camera (B, 3) of crops, of whose windows (B, 2, 3) a look says so much: (B, 10)."""
+        rotvec, apparent, within, middle_m, size = said.split((3, 1, 2, 3, 1), dim=1)
+        roll, half = _roll_and_half(place)
+        pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(rotvec)))
+        scale = 10 * apparent * half[:, None] / size
+        up = said.new_tensor([1.0, -1.0])
+        at = (place[:, :, :2] @ (within * up)[..., None])[..., 0] + place[:, :, 2]
+        shift = at * up / scale - self._posed(middle_m, roma.rotvec_to_rotmat(pose))[:, :2]
         return pose, torch.cat([scale, shift], dim=1)
 
-    def _turned_middle(self, rotmat: Tensor) -> Tensor:
+    def _posed(self, points_m: Tensor, rotmat: Tensor) -> Tensor:
+        """Return points (B, 3) turned about the root joint."""
         root = rotmat.new_tensor(self.root_m)
-        return rotmat @ (rotmat.new_tensor(self.center_m) - root) + root
+        return (rotmat @ (points_m - root)[..., None])[..., 0] + root
 
     def cut(self, crops: Tensor, place: Tensor) -> Tensor:
         """Return windows (B, 3, P, P) of crops (B, 3, S, S) at places (B, 2, 3); black outside of the crop."""
@@ -89,7 +99,7 @@ class Window:
         return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _roll_and_size(place: Tensor) -> tuple[Tensor, Tensor]:
+def _roll_and_half(place: Tensor) -> tuple[Tensor, Tensor]:
     """Return (B,) radians by which the head appears rolled to the left less in windows, and their half sides (B,)."""
     cosine, sine = place[:, 0, 0], place[:, 1, 0]
     return torch.atan2(sine, cosine), (cosine.square() + sine.square()).sqrt()

@@ -8,10 +8,12 @@ import torch
 
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.mediapipe_points import SKIN_COUNT
+from smirk3d.head.model import HeadModel
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import save_networks
-from smirk3d.networks.encoder import MIRRORED_LOOK, Encoder, EncoderConfig
-from smirk3d.networks.window import Window
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, Window
 
 SPEC = ParamSpec(
     (Param("shape", 5), Param("expression", 52, 0.0, 1.0), Param("pose", 3), Param("camera", 3)),
@@ -20,6 +22,8 @@ SMALL = "tf_mobilenetv3_small_minimal_100"
 WINDOW = Window(size_px=64)
 POSE = torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.4, 0.2], [0.0, 0.0, -0.5]])
 CAMERA = torch.tensor([[9.0, 0.01, 0.02], [7.0, -0.02, 0.1], [11.0, 0.0, -0.03]])
+MIDDLE = torch.tensor([[0.0, 0.01, 0.12], [0.002, -0.02, 0.14], [-0.001, 0.0, 0.13]])
+SIZE = torch.tensor([[0.9], [1.0], [1.2]])
 
 
 def posed(points_m: torch.Tensor) -> torch.Tensor:
@@ -52,7 +56,7 @@ def test_window_is_upright_and_to_scale_on_the_head() -> None:
 
 def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
     place = WINDOW.place(POSE + 0.1, CAMERA * 1.05)
-    said = WINDOW.look(POSE, CAMERA, place)
+    said = WINDOW.look(POSE, CAMERA, place, MIDDLE, SIZE)
     for found, known in zip(WINDOW.told(said, place), (POSE, CAMERA), strict=True):
         torch.testing.assert_close(found, known, atol=1e-5, rtol=1e-5)
     # Where nothing is rolled, shifted or enlarged, the same words speak of the window itself.
@@ -65,12 +69,19 @@ def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
     torch.testing.assert_close(project_orthographic(turned, camera)[..., :2], in_window, atol=1e-5, rtol=1e-5)
 
 
+def test_mean_look_is_that_of_the_mean_face(open_head: HeadModel) -> None:
+    points = open_head.landmark_embedding("mediapipe").points(open_head.v_template, open_head.faces)[:SKIN_COUNT]
+    pose, camera, window = torch.zeros(1, 3), torch.tensor([[8.0, 0.01, 0.02]]), Window()
+    look = window.look(pose, camera, window.place(pose, camera), points.mean(0)[None], torch.ones(1, 1))
+    torch.testing.assert_close(look, torch.tensor([MEAN_LOOK]), atol=0.005, rtol=0)
+
+
 def test_a_look_at_the_mirror_image_is_mirrored() -> None:
     place = WINDOW.place(POSE + 0.1, CAMERA)
     sides = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])  # of the place of a window in the mirror image
     pose, camera = POSE * torch.tensor([1.0, -1.0, -1.0]), CAMERA * torch.tensor([1.0, -1.0, 1.0])
-    mirrored = WINDOW.look(pose, camera, place * sides)
-    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place) * torch.tensor(MIRRORED_LOOK))
+    mirrored = WINDOW.look(pose, camera, place * sides, MIDDLE * torch.tensor([-1.0, 1.0, 1.0]), SIZE)
+    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, MIDDLE, SIZE) * torch.tensor(MIRRORED_LOOK))
 
 
 def test_the_second_look_corrects_the_first() -> None:
@@ -78,7 +89,7 @@ def test_the_second_look_corrects_the_first() -> None:
     pose, camera = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[8.0, 0.01, 0.05]])
     crop = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     first = network.first_look(crop)
-    said = WINDOW.look(pose, camera, WINDOW.place(*first))
+    said = WINDOW.look(pose, camera, WINDOW.place(*first), MIDDLE[:1], SIZE[:1])
     with torch.no_grad():
         network.shape_encoder.linear.bias[5:] = said[0]
     found = network(crop)
