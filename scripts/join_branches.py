@@ -56,7 +56,7 @@ def joined(folder: Path, head: HeadModel) -> Encoder:
 @torch.no_grad()
 def _tie_face_to_shape(encoder: Encoder, face: FacePlace) -> None:
     """Let a look's middle and size be those of the shape that is told, in the linear layer."""
-    linear, n_shape = encoder.shape_encoder.linear, encoder.shape_encoder.n_shape
+    linear, n_shape = encoder.shape_encoder.linear, len(face.slopes)
     linear.weight[-4:] = face.slopes.T @ linear.weight[:n_shape]
     linear.bias[-4:] = face.slopes.T @ linear.bias[:n_shape] + face.mean
 

@@ -91,16 +91,14 @@ class Encoder(nn.Module):
             Parameters of batch shape (B,): shape, expression, pose (rotation vector) and camera, and the eyelids
             and jaw of heads that have them; all in the ranges of `spec`.
         """
-        pose, camera, shape = self._look(crops, needs_shape=True)
-        views, _ = self._views(crops, pose, camera)
+        pose, camera, shape, views = self._look(crops, needs_shape=True)
         return FaceParams(shape=shape, pose=pose, camera=camera, **self.expression_of(views))
 
     def expression(self, crops: Tensor) -> dict[str, Tensor]:
         """Estimate expression, eyelids and jaw alone, by name, for crops as `forward` takes them."""
         if self.config.window is None:
             return self.expression_of(crops)
-        pose, camera, _ = self._look(crops, needs_shape=False)
-        return self.expression_of(self._views(crops, pose, camera)[0])
+        return self.expression_of(self._look(crops, needs_shape=False)[-1])
 
     def first_look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return pose (B, 3) and camera (B, 3) as the whole crops show them; they tell where the windows are."""
@@ -114,20 +112,28 @@ class Encoder(nn.Module):
         said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)
         return {"expression": (said + mirrored[:, list(ARKIT_MIRROR)]) / 2}
 
-    def _look(self, crops: Tensor, *, needs_shape: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return pose, camera, and the shape where it is needed or comes with the second look."""
+    def _look(self, crops: Tensor, *, needs_shape: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Return pose, camera, shape (None where it is not needed), and where expressions are read."""
         pose, camera = self.first_look(crops)
-        if not (needs_shape or self.config.second_look):
-            return pose, camera, None
         views, place = self._views(crops, pose, camera)
+        if not (needs_shape or self.config.second_look):
+            return pose, camera, None, views
+        shape, look = self._shape_and_look(views)
+        if look is not None and self.config.window is not None:
+            pose, camera = self.config.window.told(look, place)
+            views, _ = self._views(crops, pose, camera)
+        return pose, camera, shape, views
+
+    def _shape_and_look(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return shapes (B, S) and, where there is a second look, what it says, see `Window.look`."""
         if not self.config.second_look:
-            return pose, camera, self.shape_encoder(views)
-        shape, said = self.shape_encoder.told(torch.cat([views, views.flip(3)]) if self.config.mirrored else views)
+            return self.shape_encoder(views), None
+        both = torch.cat([views, views.flip(3)]) if self.config.mirrored else views
+        shape, look = self.shape_encoder(both).split([self.spec["shape"].size, len(MEAN_LOOK)], dim=1)
         if self.config.mirrored:
-            said, mirrored = said.chunk(2)
-            said = (said + mirrored * said.new_tensor(MIRRORED_LOOK)) / 2
-        assert self.config.window is not None
-        return *self.config.window.told(said, place), shape[: len(crops)]
+            look, mirrored = look.chunk(2)
+            look = (look + mirrored * look.new_tensor(MIRRORED_LOOK)) / 2
+        return shape[: len(views)], look
 
     def _overview(self, crops: Tensor) -> Tensor:
         """Return the crops at the resolution that the pose is read from."""
@@ -231,7 +237,6 @@ class ShapeEncoder(_Branch):
 
     def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_look: int = 0) -> None:
         super().__init__(backbone, "shape_layers", n_shape + n_look, side_px)
-        self.n_shape = n_shape
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         if n_look:
@@ -239,13 +244,8 @@ class ShapeEncoder(_Branch):
                 self.linear.bias[n_shape:] = torch.tensor(MEAN_LOOK)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return shape coefficients (B, S) from crops (B, 3, H, W)."""
-        return self.told(crops)[0]
-
-    def told(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shape coefficients (B, S), and (B, 10) what `Window.look` says, or (B, 0)."""
-        said = self._emit(views)
-        return said[:, : self.n_shape], said[:, self.n_shape :]
+        """Return shape coefficients and, where asked for, the look of `Window.look`, (B, S + 10), of (B, 3, H, W)."""
+        return self._emit(crops)
 
 
 class ExpressionEncoder(_Branch):
