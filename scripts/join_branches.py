@@ -55,10 +55,10 @@ def joined(folder: Path, head: HeadModel) -> Encoder:
 
 @torch.no_grad()
 def _tie_face_to_shape(encoder: Encoder, face: FacePlace) -> None:
-    """Let a look's middle and size be those of the shape that is told, in the linear layer."""
+    """Let what a look says of the face on the head follow from the shape that is told, in the linear layer."""
     linear, n_shape = encoder.shape_encoder.linear, len(face.slopes)
-    linear.weight[-4:] = face.slopes.T @ linear.weight[:n_shape]
-    linear.bias[-4:] = face.slopes.T @ linear.bias[:n_shape] + face.mean
+    linear.weight[-7:] = face.slopes.T @ linear.weight[:n_shape]
+    linear.bias[-7:] = face.slopes.T @ linear.bias[:n_shape] + face.mean
 
 
 @torch.no_grad()

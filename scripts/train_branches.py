@@ -32,7 +32,7 @@ from smirk3d.head.mediapipe_points import SKIN_COUNT
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
-from smirk3d.networks.window import MEAN_LOOK, Window
+from smirk3d.networks.window import MEAN_LOOK, PlaceOnHead, Window
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 from smirk3d.train.rendered import RenderedFaces, Variation
@@ -88,10 +88,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class FacePlace:
-    """Where the middle of a face is on the head and how large it is, both linear in the shape.
+    """Where the face is on the head, linear in the shape.
 
     Attributes:
-        mean: (4,) the mean face's: x, y and z in metres, and 1. slopes: (S, 4) per coefficient.
+        mean: (7,) of the mean face: middle and root in metres, and the size 1. slopes: (S, 7) per coefficient.
     """
 
     mean: Tensor
@@ -103,16 +103,15 @@ class FacePlace:
         """Measure the landmarks of the skin: their mean, and their root mean square distance from it."""
         shapes = head(FaceParams(shape=torch.cat([torch.zeros(1, head.n_shape), torch.eye(head.n_shape)])))
         points = shapes.landmarks("mediapipe")[:, :SKIN_COUNT]
-        middle = points.mean(1)
+        middle, root = points.mean(1), shapes.joints[:, 0]
         spread = points - middle[:, None]
         size = (spread[1:] - spread[0]).mul(spread[0]).sum((1, 2)) / spread[0].square().sum()
-        mean = torch.cat([middle[0], middle.new_ones(1)])
-        return FacePlace(mean, torch.cat([middle[1:] - middle[0], size[:, None]], dim=1))
+        mean = torch.cat([middle[0], root[0], root.new_ones(1)])
+        return FacePlace(mean, torch.cat([middle[1:] - middle[0], root[1:] - root[0], size[:, None]], dim=1))
 
-    def of(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """Return middles (B, 3) and sizes (B, 1) of the faces of shapes (B, S)."""
-        middle, size = (self.mean + shape @ self.slopes).split((3, 1), dim=1)
-        return middle, size
+    def of(self, shape: Tensor) -> PlaceOnHead:
+        """Return where the faces of shapes (B, S) are."""
+        return PlaceOnHead(*(self.mean + shape @ self.slopes).split((3, 3, 1), dim=1))
 
 
 class Learner(nn.Module):
@@ -192,7 +191,7 @@ class Teacher:
         points = torch.linalg.solve(place[:, :, :2], (batch.landmarks_ndc - place[:, None, :, 2]).mT).mT
         wanted = target.expression
         if is_first and target.shape is not None:
-            look = self.window.look(target.pose, target.camera, place, *self.face.of(target.shape))
+            look = self.window.look(target.pose, target.camera, place, self.face.of(target.shape))
             wanted = torch.cat([target.shape, look], dim=1)
         assert wanted is not None
         return Task(self.window.cut(batch.image, place), points, wanted, self._trust(batch))
@@ -215,7 +214,7 @@ class Teacher:
         return 20 * ((off @ self.basis.T).square() * self.scale).mean(1)
 
     def _look_error(self, said: Tensor, wanted: Tensor) -> Tensor:
-        """Return the error (B,) of looks (B, 10), as if the face were the mean one; what it is the shape tells."""
+        """Return the error (B,) of looks (B, 13), as if the face were the mean one; what it is the shape tells."""
         mean = torch.tensor(MEAN_LOOK)[6:].expand(len(said), -1)
         upright = torch.eye(2, 3).expand(len(said), -1, -1)
         poses = [

@@ -244,7 +244,7 @@ class ShapeEncoder(_Branch):
                 self.linear.bias[n_shape:] = torch.tensor(MEAN_LOOK)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return shape coefficients and, where asked for, the look of `Window.look`, (B, S + 10), of (B, 3, H, W)."""
+        """Return shape coefficients and, where asked for, the look of `Window.look`, (B, S + 13), of (B, 3, H, W)."""
         return self._emit(crops)
 
 

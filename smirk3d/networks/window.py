@@ -10,10 +10,28 @@ from torch import Tensor
 from torch.nn import functional
 
 Point = tuple[float, float, float]
-MEAN_LOOK = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 1.0)
+MEAN_LOOK = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 0.0, -0.1558, 0.0073, 1.0)
 """What a window of the usual size shows of the open head's mean face that looks straight ahead."""
-MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
+MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
 """Signs of a look at the mirror image."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceOnHead:
+    """Where the faces of B people are on their heads, unposed.
+
+    Attributes:
+        middle_m: (B, 3) metres, a point in the middle of the face. root_m: (B, 3) the joint about which the head turns.
+        size: (B, 1) of the face over that of the mean face.
+    """
+
+    middle_m: Tensor
+    root_m: Tensor
+    size: Tensor
+
+    def posed_middle_m(self, pose: Tensor) -> Tensor:
+        """Return the middles (B, 3) when the heads have turned by rotation vectors (B, 3)."""
+        return (roma.rotvec_to_rotmat(pose) @ (self.middle_m - self.root_m)[..., None])[..., 0] + self.root_m
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,8 @@ class Window:
             pose: (B, 3) rotation vector, radians. camera: (B, 3) scale, tx, ty of the crop.
         """
         rotmat = roma.rotvec_to_rotmat(pose)
-        middle = self._posed(rotmat.new_tensor(self.center_m).expand(len(rotmat), 3), rotmat)
+        root = pose.new_tensor(self.root_m)
+        middle = rotmat @ (pose.new_tensor(self.center_m) - root) + root
         scale = camera[:, :1]
         at = scale * (middle[:, :2] + camera[:, 1:]) * pose.new_tensor([1.0, -1.0])
         # Where the head's up points in the picture, which has y downwards: the window's own up goes there.
@@ -53,42 +72,37 @@ class Window:
         linear = torch.stack([torch.stack([up[:, 1], -up[:, 0]], 1), torch.stack([up[:, 0], up[:, 1]], 1)], dim=1)
         return torch.cat([linear * (scale * self.half_m)[..., None], at[..., None]], dim=2)
 
-    def look(self, pose: Tensor, camera: Tensor, place: Tensor, middle_m: Tensor, size: Tensor) -> Tensor:
-        """Return what windows show of pose and camera, (B, 10), the inverse of `told`.
+    def look(self, pose: Tensor, camera: Tensor, place: Tensor, person: PlaceOnHead) -> Tensor:
+        """Return what windows show of pose and camera, (B, 13), the inverse of `told`.
 
         Camera and identity explain each other: a large head far away looks like a small one that is near. What a
         picture tells for certain is how large a face appears in it and where its middle is; scale, tx and ty follow
-        from these and from what the face's middle and size are on the head. So the columns are: the rotation vector
-        as the rolled window sees it (3); a tenth of the camera's scale in the window times the face's size (1);
-        where the face's middle is in the window, x to the right and y upwards (2); the middle (3); the size (1).
+        from these and from where the face is on this person's head. So the columns are: the rotation vector as the
+        rolled window sees it (3); a tenth of the camera's scale in the window times the face's size (1); where the
+        face's middle is in the window, x to the right and y upwards (2); middle (3), root (3) and size (1).
 
         Args:
-            pose: (B, 3) and camera (B, 3) of the crop. place: (B, 2, 3) from window to crop.
-            middle_m: (B, 3) metres, a point of each person's head, unposed. size: (B, 1) of their face, 1 on average.
+            pose: (B, 3) and camera (B, 3) of the crop. place: (B, 2, 3) from window to crop. person: Of B people.
         """
         roll, half = _roll_and_half(place)
         turned = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
         up = pose.new_tensor([1.0, -1.0])
-        at = camera[:, :1] * (self._posed(middle_m, roma.rotvec_to_rotmat(pose))[:, :2] + camera[:, 1:]) * up
+        at = camera[:, :1] * (person.posed_middle_m(pose)[:, :2] + camera[:, 1:]) * up
         within = torch.linalg.solve(place[:, :, :2], at - place[:, :, 2]) * up
-        apparent = camera[:, :1] * size / half[:, None] / 10
-        return torch.cat([roma.unitquat_to_rotvec(turned), apparent, within, middle_m, size], dim=1)
+        apparent = camera[:, :1] * person.size / half[:, None] / 10
+        known = (person.middle_m, person.root_m, person.size)
+        return torch.cat([roma.unitquat_to_rotvec(turned), apparent, within, *known], dim=1)
 
     def told(self, said: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pose (B, 3) and camera (B, 3) of crops, of whose windows (B, 2, 3) a look says so much: (B, 10)."""
-        rotvec, apparent, within, middle_m, size = said.split((3, 1, 2, 3, 1), dim=1)
+        """Return pose (B, 3) and camera (B, 3) of crops, of whose windows (B, 2, 3) a look says so much: (B, 13)."""
+        rotvec, apparent, within, middle_m, root_m, size = said.split((3, 1, 2, 3, 3, 1), dim=1)
         roll, half = _roll_and_half(place)
         pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(rotvec)))
         scale = 10 * apparent * half[:, None] / size
         up = said.new_tensor([1.0, -1.0])
         at = (place[:, :, :2] @ (within * up)[..., None])[..., 0] + place[:, :, 2]
-        shift = at * up / scale - self._posed(middle_m, roma.rotvec_to_rotmat(pose))[:, :2]
+        shift = at * up / scale - PlaceOnHead(middle_m, root_m, size).posed_middle_m(pose)[:, :2]
         return pose, torch.cat([scale, shift], dim=1)
-
-    def _posed(self, points_m: Tensor, rotmat: Tensor) -> Tensor:
-        """Return points (B, 3) turned about the root joint."""
-        root = rotmat.new_tensor(self.root_m)
-        return (rotmat @ (points_m - root)[..., None])[..., 0] + root
 
     def cut(self, crops: Tensor, place: Tensor) -> Tensor:
         """Return windows (B, 3, P, P) of crops (B, 3, S, S) at places (B, 2, 3); black outside of the crop."""

@@ -13,7 +13,8 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, Window
+from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, PlaceOnHead, Window
+from smirk3d.types import FaceParams
 
 SPEC = ParamSpec(
     (Param("shape", 5), Param("expression", 52, 0.0, 1.0), Param("pose", 3), Param("camera", 3)),
@@ -23,13 +24,19 @@ WINDOW = Window(size_px=64)
 POSE = torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.4, 0.2], [0.0, 0.0, -0.5]])
 CAMERA = torch.tensor([[9.0, 0.01, 0.02], [7.0, -0.02, 0.1], [11.0, 0.0, -0.03]])
 MIDDLE = torch.tensor([[0.0, 0.01, 0.12], [0.002, -0.02, 0.14], [-0.001, 0.0, 0.13]])
-SIZE = torch.tensor([[0.9], [1.0], [1.2]])
+ROOT = torch.tensor([[0.0, -0.15, 0.0], [0.001, -0.16, 0.01], [0.0, -0.14, 0.007]])
+PERSON = PlaceOnHead(MIDDLE, ROOT, torch.tensor([[0.9], [1.0], [1.2]]))
 
 
 def posed(points_m: torch.Tensor) -> torch.Tensor:
     """Turn points (N, 3) by each pose about the root: (B, N, 3)."""
     root = torch.tensor(WINDOW.root_m)
     return (points_m - root) @ roma.rotvec_to_rotmat(POSE).mT + root
+
+
+def turned(points_m: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+    """Turn points (B, N, 3) about each person's own root."""
+    return (points_m - ROOT[:, None]) @ roma.rotvec_to_rotmat(pose).mT + ROOT[:, None]
 
 
 def encoder(window: Window | None = WINDOW, *, second_look: bool = False) -> Encoder:
@@ -56,23 +63,26 @@ def test_window_is_upright_and_to_scale_on_the_head() -> None:
 
 def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
     place = WINDOW.place(POSE + 0.1, CAMERA * 1.05)
-    said = WINDOW.look(POSE, CAMERA, place, MIDDLE, SIZE)
+    said = WINDOW.look(POSE, CAMERA, place, PERSON)
     for found, known in zip(WINDOW.told(said, place), (POSE, CAMERA), strict=True):
         torch.testing.assert_close(found, known, atol=1e-5, rtol=1e-5)
     # Where nothing is rolled, shifted or enlarged, the same words speak of the window itself.
-    points = 0.05 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor(WINDOW.center_m)
-    in_crop = project_orthographic(posed(points), CAMERA)[..., :2]
+    points = 0.05 * torch.randn(3, 20, 3, generator=torch.Generator().manual_seed(0)) + MIDDLE[:, None]
+    in_crop = project_orthographic(turned(points, POSE), CAMERA)[..., :2]
     in_window = torch.linalg.solve(place[:, :, :2], (in_crop - place[:, None, :, 2]).mT).mT
     pose, camera = WINDOW.told(said, torch.eye(2, 3).expand(3, -1, -1))
-    root = torch.tensor(WINDOW.root_m)
-    turned = (points - root) @ roma.rotvec_to_rotmat(pose).mT + root
-    torch.testing.assert_close(project_orthographic(turned, camera)[..., :2], in_window, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        project_orthographic(turned(points, pose), camera)[..., :2], in_window, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_mean_look_is_that_of_the_mean_face(open_head: HeadModel) -> None:
     points = open_head.landmark_embedding("mediapipe").points(open_head.v_template, open_head.faces)[:SKIN_COUNT]
+    root = open_head(FaceParams(shape=torch.zeros(1, open_head.n_shape))).joints[:, 0]
     pose, camera, window = torch.zeros(1, 3), torch.tensor([[8.0, 0.01, 0.02]]), Window()
-    look = window.look(pose, camera, window.place(pose, camera), points.mean(0)[None], torch.ones(1, 1))
+    look = window.look(
+        pose, camera, window.place(pose, camera), PlaceOnHead(points.mean(0)[None], root, torch.ones(1, 1))
+    )
     torch.testing.assert_close(look, torch.tensor([MEAN_LOOK]), atol=0.005, rtol=0)
 
 
@@ -80,8 +90,9 @@ def test_a_look_at_the_mirror_image_is_mirrored() -> None:
     place = WINDOW.place(POSE + 0.1, CAMERA)
     sides = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])  # of the place of a window in the mirror image
     pose, camera = POSE * torch.tensor([1.0, -1.0, -1.0]), CAMERA * torch.tensor([1.0, -1.0, 1.0])
-    mirrored = WINDOW.look(pose, camera, place * sides, MIDDLE * torch.tensor([-1.0, 1.0, 1.0]), SIZE)
-    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, MIDDLE, SIZE) * torch.tensor(MIRRORED_LOOK))
+    other = PlaceOnHead(MIDDLE * sides[1], ROOT * sides[1], PERSON.size)
+    mirrored = WINDOW.look(pose, camera, place * sides, other)
+    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, PERSON) * torch.tensor(MIRRORED_LOOK))
 
 
 def test_the_second_look_corrects_the_first() -> None:
@@ -89,7 +100,7 @@ def test_the_second_look_corrects_the_first() -> None:
     pose, camera = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[8.0, 0.01, 0.05]])
     crop = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     first = network.first_look(crop)
-    said = WINDOW.look(pose, camera, WINDOW.place(*first), MIDDLE[:1], SIZE[:1])
+    said = WINDOW.look(pose, camera, WINDOW.place(*first), PlaceOnHead(MIDDLE[:1], ROOT[:1], torch.ones(1, 1)))
     with torch.no_grad():
         network.shape_encoder.linear.bias[5:] = said[0]
     found = network(crop)
