@@ -47,6 +47,8 @@ def random_batch(head: HeadModel) -> TrainingBatch:
         person=torch.arange(FACES),
         target=None,
         target_weight=torch.zeros(FACES),
+        contour_ndc=torch.zeros(FACES, 17, 2),
+        contour_weight=torch.zeros(FACES),
     )
 
 

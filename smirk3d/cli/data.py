@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import printable
 from smirk3d.cli.console import complain, say
 from smirk3d.cli.options import Command
 from smirk3d.errors import Smirk3dError, UsageError
@@ -47,6 +48,9 @@ class DataPrepare(Command):
     """folder: all photos of a folder show the person whom it is named after."""
     val_share: Annotated[float, arg(metavar="SHARE")] = 0.1
     """Share of the persons (of the photos where nobody is known) that go into the validation shards."""
+    contour: Annotated[str | None, arg(metavar="FOLDER")] = None
+    """Folder with the 68 points that FAN finds, (68, 2) or (faces, 68, 2) pixels, in A/B.npy for the photo A/B.jpg
+    below INPUT; their outline becomes a further landmark of training. scripts/fan_contours.py makes such a folder."""
 
     def run(self) -> int:
         """Prepare the photos; 1 when some could not be read."""
@@ -56,8 +60,11 @@ class DataPrepare(Command):
 
         options, out_dir = self._options(), Path(self.out)
         plan_or_refuse(self.inputs)  # before a model is loaded
+        contours = None if self.contour is None else Path(self.contour)
+        if contours is not None and not contours.is_dir():
+            raise UsageError(f"--contour {printable(contours)}: no such folder; make one with scripts/fan_contours.py")
         with Detector(max_faces=1 if self.faces == "largest" else _MOST_FACES) as detector:
-            summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume)
+            summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
         say(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
         return 1 if summary.dropped[UNREADABLE] else 0
 
@@ -112,4 +119,6 @@ def _sentence(summary: PrepareSummary) -> str:
     reasons = ", ".join(f"{count} {kind}" for kind, count in summary.dropped.most_common())
     parts = [f"photos: {summary.photos} done" + (f", {summary.skipped} done before" if summary.skipped else "")]
     parts += [f"kept: {kept}, in {summary.shards} shards", f"dropped: {reasons or 'none'}"]
+    if summary.contours:
+        parts.append("contours: " + ", ".join(f"{count} {state}" for state, count in summary.contours.most_common()))
     return "; ".join(parts)

@@ -95,9 +95,11 @@ def moved(batch: TrainingBatch, similarity: Similarity, head: HeadModel | None =
     theta = torch.cat([backward, -backward @ similarity.shift[..., None]], dim=-1)
     grid = functional.affine_grid(theta, list(batch.image.shape), align_corners=False)
     image = functional.grid_sample(batch.image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    landmarks_ndc = batch.landmarks_ndc @ similarity.linear.mT + similarity.shift[:, None]
+    landmarks_ndc, contour_ndc = (
+        points @ similarity.linear.mT + similarity.shift[:, None] for points in (batch.landmarks_ndc, batch.contour_ndc)
+    )
     target = batch.target if batch.target is None or head is None else _target_moved(batch.target, similarity, head)
-    return replace(batch, image=image, landmarks_ndc=landmarks_ndc, target=target)
+    return replace(batch, image=image, landmarks_ndc=landmarks_ndc, target=target, contour_ndc=contour_ndc)
 
 
 def _target_moved(target: FaceParams, similarity: Similarity, head: HeadModel) -> FaceParams:
@@ -139,6 +141,7 @@ def mirrored(batch: TrainingBatch, chosen: Tensor, head: HeadModel | None = None
         image=batch.image.flip(-1),
         landmarks_ndc=batch.landmarks_ndc[:, pairs] * flip,
         landmark_weight=batch.landmark_weight[:, pairs],
+        contour_ndc=batch.contour_ndc.flip(1) * flip,  # it runs from ear to ear
     )
     if batch.target is not None and head is not None:
         weight = batch.target_weight * float(_can_mirror(batch.target, head))
@@ -190,6 +193,7 @@ def _either(chosen: Tensor, one: TrainingBatch, other: TrainingBatch) -> Trainin
         landmark_weight=pick(one.landmark_weight, other.landmark_weight),
         target=target,
         target_weight=pick(one.target_weight, other.target_weight),
+        contour_ndc=pick(one.contour_ndc, other.contour_ndc),
     )
 
 
@@ -198,7 +202,7 @@ def _recoloured(image: Tensor, colour: float, draw: _Draw) -> Tensor:
     brightness, contrast, saturation, hue = (colour * draw.uniform(-1.0, 1.0) for _ in range(4))
     if colour == 0.0:
         return image
-    _require_kornia()
+    require_kornia()
     from kornia import enhance
 
     image = enhance.adjust_contrast(image, 1 + contrast)
@@ -212,7 +216,7 @@ def _blurred(image: Tensor, probability: float, draw: _Draw) -> Tensor:
     chosen, sigma = draw.uniform(0.0, 1.0) < probability, draw.uniform(*BLUR_SIGMA) * image.shape[-1]
     if not chosen.any():
         return image
-    _require_kornia()
+    require_kornia()
     from kornia.filters import gaussian_blur2d
 
     kernel_size = 2 * math.ceil(2 * BLUR_SIGMA[1] * image.shape[-1]) + 1
@@ -221,11 +225,16 @@ def _blurred(image: Tensor, probability: float, draw: _Draw) -> Tensor:
     return image
 
 
-def _require_kornia() -> None:
+def require_kornia() -> None:
+    """Make sure that kornia is there.
+
+    Raises:
+        Smirk3dError: It is not.
+    """
     try:
         import kornia  # noqa: F401
     except ImportError as error:
-        raise Smirk3dError(f"augmentation needs kornia ({error}); pip install 'smirk3d[train]'") from error
+        raise Smirk3dError(f"training needs kornia ({error}); pip install 'smirk3d[train]'") from error
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class TrainingBatch:
         person: (B,) int64, the same for faces that are known to show one person.
         target: parameters that are known or estimated by other means, fields (B, ...); None where there are none.
         target_weight: (B,) in [0, 1], trust in `target`: 1 for rendered heads, 0 where there is none.
+        contour_ndc: (B, 17, 2) iBUG's points on the outline, like `landmarks_ndc`; anything where the weight is 0.
+        contour_weight: (B,) in [0, 1], 0 where the outline is not known.
     """
 
     image: Tensor
@@ -30,6 +32,8 @@ class TrainingBatch:
     person: Tensor
     target: FaceParams | None
     target_weight: Tensor
+    contour_ndc: Tensor
+    contour_weight: Tensor
 
     def __len__(self) -> int:
         return len(self.image)
@@ -53,4 +57,6 @@ class TrainingBatch:
             person=change(self.person),
             target=target,
             target_weight=change(self.target_weight),
+            contour_ndc=change(self.contour_ndc),
+            contour_weight=change(self.contour_weight),
         )

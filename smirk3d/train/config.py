@@ -123,7 +123,7 @@ class LossWeights:
     perceptual: float = 0.0
     """Mean absolute difference of its features in a pretrained network."""
     identity: float = 0.0
-    """Faces of one person have one shape."""
+    """Faces of one person have one shape; where the key mica names a file, it is MICA's for the picture."""
     emotion: float = 0.0
     """Squared distance of its features in an emotion network; teaches the encoder only."""
     expression: float = 0.0
@@ -281,7 +281,10 @@ class TrainConfig:
     perceptual: str = "lite0"
     """Network of the perceptual loss: lite0, or the path of a file with VGG16's weights."""
     emotion: Path | None = None
-    """Checkpoint of networks whose expression encoder gives the features of the loss `emotion`."""
+    """Network of the loss `emotion`: a checkpoint of networks, whose expression encoder gives its features, or EMOCA's
+    ResNet-50 for emotion recognition."""
+    mica: Path | None = None
+    """File with MICA's networks (mica.tar), whose shapes the loss `identity` asks for; FLAME heads only."""
     out_dir: Path = Path("out/train")
     """Folder for checkpoints, previews and logs."""
     data: DataConfig

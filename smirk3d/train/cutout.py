@@ -20,13 +20,23 @@ class Cutout:
 
     Attributes:
         jpeg: Encoded RGB. size_px: Its width and height. landmarks_px: (478, 2) float32, pixels of it.
-        scale: Pixels of it over those of the photo.
+        corner_px: (2,) its top-left corner, pixels of the photo. scale_xy: (2,) pixels of it over those of the photo.
     """
 
     jpeg: bytes
     size_px: tuple[int, int]
     landmarks_px: np.ndarray
-    scale: float
+    corner_px: np.ndarray
+    scale_xy: np.ndarray
+
+    @property
+    def scale(self) -> float:
+        """Pixels of it over those of the photo, across."""
+        return float(self.scale_xy[0])
+
+    def from_photo(self, points_px: np.ndarray) -> np.ndarray:
+        """Return pixels of it (..., 2) float32 of pixels of the photo (..., 2)."""
+        return _shown(points_px, self.corner_px, self.scale_xy)
 
 
 def cut_out(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> Cutout:
@@ -58,4 +68,8 @@ def cut_out(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY)
     scale = np.array([width, height]) / (high - low)
-    return Cutout(file.getvalue(), (width, height), ((landmarks_px - low) * scale).astype(np.float32), float(scale[0]))
+    return Cutout(file.getvalue(), (width, height), _shown(landmarks_px, low, scale), low, scale)
+
+
+def _shown(points_px: np.ndarray, corner_px: np.ndarray, scale_xy: np.ndarray) -> np.ndarray:
+    return ((points_px - corner_px) * scale_xy).astype(np.float32)

@@ -14,6 +14,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.pipeline.crop import Crop
 from smirk3d.pipeline.images import read_image
 from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.shards import Fault, Record, read_folder
 
 VALIDATION_SCALE = 1.6
@@ -27,6 +28,7 @@ class FaceSet:
     Attributes:
         keys: N names. jpegs: N encoded pictures.
         landmarks_px: (N, 478, 2) float32, pixels of the pictures; size_px: (N, 2) int64, their widths and heights.
+        contour_px: (N, 17, 2) float32, the outlines of the faces in pixels of the pictures; NaN where not known.
         person: (N,) int64 from 0 without gaps, equal for the faces of one person; faces of unknown people have their
             own.
         faults: What could not be read.
@@ -37,6 +39,7 @@ class FaceSet:
     landmarks_px: np.ndarray
     size_px: np.ndarray
     person: np.ndarray
+    contour_px: np.ndarray
     faults: tuple[Fault, ...] = ()
 
     def __len__(self) -> int:
@@ -61,6 +64,7 @@ class FaceSet:
         if not faces:
             raise ValueError("no faces")
         people = [(face.person, -1 if face.person else number) for number, face in enumerate(faces)]
+        unknown = np.full((CONTOUR_COUNT, 2), np.nan, dtype=np.float32)
         number_of = {person: number for number, person in enumerate(dict.fromkeys(people))}
         return FaceSet(
             keys=tuple(face.key for face in faces),
@@ -68,6 +72,7 @@ class FaceSet:
             landmarks_px=np.stack([face.landmarks_px for face in faces]),
             size_px=np.array([face.size_px for face in faces], dtype=np.int64),
             person=np.array([number_of[person] for person in people], dtype=np.int64),
+            contour_px=np.stack([unknown if face.contour_px is None else face.contour_px for face in faces]),
             faults=tuple(faults),
         )
 
@@ -137,7 +142,7 @@ def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: 
         Smirk3dError: A picture cannot be decoded.
     """
     index = np.asarray(index)
-    images, landmarks = [], []
+    images, landmarks, contours = [], [], []
     for k, each in zip(index, np.broadcast_to(scale, index.shape)):
         try:
             pixels = read_image(faces.jpegs[k]).pixels
@@ -146,6 +151,9 @@ def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: 
         crop = Crop.from_landmarks(faces.landmarks_px[k], float(each), size)
         images.append(crop.cut(pixels, antialias=True))
         landmarks.append(crop.to_ndc(crop.to_crop(faces.landmarks_px[k])))
+        contours.append(crop.to_ndc(crop.to_crop(faces.contour_px[k])))
+    contour_ndc = torch.from_numpy(np.stack(contours).astype(np.float32))
+    contour_known = contour_ndc.isfinite().all(dim=2).all(dim=1)
     return TrainingBatch(
         image=torch.stack(images),
         landmarks_ndc=torch.from_numpy(np.stack(landmarks).astype(np.float32)),
@@ -153,4 +161,6 @@ def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: 
         person=torch.from_numpy(faces.person[index]),
         target=None,
         target_weight=torch.zeros(len(index)),
+        contour_ndc=contour_ndc.where(contour_known[:, None, None], 0.0),
+        contour_weight=contour_known.float(),
     )

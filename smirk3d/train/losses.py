@@ -195,6 +195,18 @@ def shape_consistency(shape: Tensor, person: Tensor) -> Tensor:
     return (shape - (sums / count[:, None])[row]).square().mean(dim=1)
 
 
+def identity_loss(shape: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean square difference of shapes, (B,), over the coefficients that both have.
+
+    Args:
+        shape: (B, S), which the gradient reaches. wanted: (B, W), which it does not.
+
+    Source: METHOD section 7, "identity loss".
+    """
+    count = min(shape.shape[1], wanted.shape[1])
+    return _mean_square(shape[:, :count], wanted[:, :count].detach())
+
+
 def cycle_losses(estimated: FaceParams, wanted: FaceParams, names: Iterable[str]) -> LossTerms:
     """Return the mean square error of parameters that were put into a picture and should be found there, (B,) each.
 

@@ -26,6 +26,7 @@ from smirk3d.pipeline.estimate import failure_reason
 from smirk3d.pipeline.images import read_image
 from smirk3d.pipeline.naming import Job
 from smirk3d.pipeline.progress import Progress, progress
+from smirk3d.train.contour import FanFaces, read_fan
 from smirk3d.train.cutout import cut_out
 from smirk3d.train.quality import QualityLimits, measure
 from smirk3d.train.report import KEPT, Report, ReportRow, dropped
@@ -74,6 +75,7 @@ class PrepareSummary:
     Attributes:
         photos: Photos looked at. skipped: Photos that an earlier run had done.
         kept: Faces by split. dropped: Faces and photos by the kind of reason. shards: Shards written.
+        contours: Kept faces by what is known of their contour, see `smirk3d.train.contour`; empty where nobody asked.
     """
 
     photos: int
@@ -81,6 +83,7 @@ class PrepareSummary:
     kept: Counter[str]
     dropped: Counter[str]
     shards: int
+    contours: Counter[str]
 
 
 def prepare(
@@ -90,6 +93,7 @@ def prepare(
     options: PrepareOptions | None = None,
     *,
     resume: bool = False,
+    contours: Path | None = None,
     open_progress: Callable[[int], Progress] = progress,
 ) -> PrepareSummary:
     """Make shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
@@ -102,6 +106,7 @@ def prepare(
         inputs: Files, folders and glob patterns. out_dir: Created where missing.
         detector: Finds the faces; it decides how many of a photo.
         options: How. resume: Pass over the photos in the report of an earlier run.
+        contours: Folder with FAN's points of the photos, see `smirk3d.train.contour`; None for none.
         open_progress: Makes the display of the progress from the number of photos.
 
     Raises:
@@ -114,7 +119,8 @@ def prepare(
         todo = [job for job in jobs if table_name(job.path) not in preparation.done]
         with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:
             for job, pixels in photos:
-                preparation.take(Picture(table_name(job.path), job.stem, _person(job, options), pixels))
+                fan = None if contours is None else read_fan(contours, job.stem, display.note)
+                preparation.take(Picture(table_name(job.path), job.stem, _person(job, options), pixels, fan))
                 display.advance()
     return preparation.summary(skipped=len(jobs) - len(todo))
 
@@ -126,12 +132,14 @@ class Picture:
     Attributes:
         name: What it is called in the report, and the same in every run. stem: What its keys begin with.
         person: Name of the person, "" where unknown. pixels: (H, W, 3) uint8 RGB, or why it cannot be read.
+        fan: FAN's points in it; None where nobody asked for contours.
     """
 
     name: str
     stem: str
     person: str
     pixels: np.ndarray | str
+    fan: FanFaces | None = None
 
 
 class Preparation:
@@ -181,7 +189,7 @@ class Preparation:
     def summary(self, skipped: int) -> PrepareSummary:
         """Return the numbers of this run."""
         sink = self._sink
-        return PrepareSummary(sink.photos, skipped, sink.kept, sink.dropped, sink.shards)
+        return PrepareSummary(sink.photos, skipped, sink.kept, sink.dropped, sink.shards, sink.contours)
 
 
 def split_of(name: str, val_share: float) -> str:
@@ -192,11 +200,12 @@ def split_of(name: str, val_share: float) -> str:
 
 @dataclass(frozen=True)
 class _Face:
-    """A row of the report and, where the face is kept, what goes into which split."""
+    """A row of the report and, where the face is kept, what goes into which split; `contour` is its state."""
 
     row: ReportRow
     split: str = ""
     record: Record | None = None
+    contour: str = ""
 
 
 class _Sink:
@@ -209,6 +218,7 @@ class _Sink:
         self.photos = self.shards = 0
         self.kept: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.contours: Counter[str] = Counter()
 
     def take(self, faces: Sequence[_Face], report: Report) -> None:
         """Take the faces of a photo; all go into the same shard, so that a photo is done or not."""
@@ -217,6 +227,7 @@ class _Sink:
             shard = "" if face.record is None else self._shard_name(face.split)
             rows.append(ReportRow(**{**asdict(face.row), "shard": shard}))
             (self.dropped if face.record is None else self.kept)[face.split or face.row.kind] += 1
+            self.contours.update([face.contour] if face.contour else [])
         report.add(rows)
         self.photos += 1
         for face in faces:
@@ -311,6 +322,7 @@ def _face(
     if defect := quality.defect(options.limits):
         return _Face(ReportRow(image, str(index), dropped(defect), person=person, **facts))
     cut = cut_out(pixels, found.landmarks_px, options.max_side_px)
+    contour_px, contour = (None, "") if picture.fan is None else picture.fan.contour(found.landmarks_px)
     key = f"{_slug(picture.stem)}-{_digest(image)}-{index}"
     record = Record(
         key=key,
@@ -321,9 +333,10 @@ def _face(
         person=person,
         source=image,
         depth_px=found.depth * cut.scale,
+        contour_px=None if contour_px is None else cut.from_photo(contour_px),
     )
     row = ReportRow(image, str(index), KEPT, key=key, person=person, **facts)
-    return _Face(row, split_of(person or image, options.val_share), record)
+    return _Face(row, split_of(person or image, options.val_share), record, contour)
 
 
 def _person(job: Job, options: PrepareOptions) -> str:

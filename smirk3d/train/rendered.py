@@ -30,6 +30,7 @@ from smirk3d.render import portrait, samples
 from smirk3d.render.portrait import Light, random_background
 from smirk3d.render.samples import KIND_SHARES, Kind, SampleRanges, chance, uniform
 from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.crop_painter import CropPainter
 from smirk3d.types import FaceParams
 
@@ -151,6 +152,8 @@ class RenderedFaces:
             person=index.clone(),
             target=FaceParams(shape=shape, expression=expression, pose=pose, camera=camera),
             target_weight=torch.ones(len(index)),
+            contour_ndc=torch.zeros(len(index), CONTOUR_COUNT, 2),  # FAN's outline is not that of the embedding
+            contour_weight=torch.zeros(len(index)),
         )
 
     def _shard(self, number: int) -> _Shard:

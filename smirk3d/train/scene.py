@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
-from smirk3d.networks.encoder import Encoder
 from smirk3d.train.config import StageConfig, TrainConfig
+from smirk3d.train.emotion import Features, emotion_features
 from smirk3d.train.features import PerceptualFeatures, lite0_features, vgg16_features
+from smirk3d.train.mica import Identity, mica_identity
 from smirk3d.train.templates import templates_for
 from smirk3d.types import FaceParams
 
 ENCODERS = ("pose", "shape", "expression")
 """The parts of an `Encoder` as `StageConfig.trainable` names them."""
-Features = Callable[[Tensor], Tensor]
-"""Images (B, 3, H, W), RGB in [0, 1], to (B, K)."""
+MICA_HEAD = "flame"
+"""Name of the heads whose shapes MICA knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class Scene:
         stage: Which networks learn, and from what. masking: What the neural renderer may see.
         perceptual: Of the loss of that name; None where its weight is 0.
         emotion: The same of the loss `emotion`; differentiable in the image, its weights are constants.
+        identity: Shapes that the loss of that name asks for; None where it compares faces of one person.
         templates: Expressions for the cycle path, fields (T, ...); None in a stage without one.
     """
 
@@ -59,6 +61,7 @@ class Scene:
     perceptual: PerceptualFeatures | None = None
     emotion: Features | None = None
     templates: FaceParams | None = None
+    identity: Identity | None = None
 
     @staticmethod
     def from_config(config: TrainConfig, head: HeadModel, device: torch.device | str) -> Scene:
@@ -70,26 +73,16 @@ class Scene:
         Raises:
             Smirk3dError: A file of a network or of templates cannot be used.
         """
-        stage, perceptual, emotion = config.stage, None, None
+        stage, perceptual, emotion, identity = config.stage, None, None, None
         if stage.losses.perceptual > 0:
             is_small = config.perceptual == "lite0"
             perceptual = (lite0_features() if is_small else vgg16_features(config.perceptual)).to(device)
         if stage.losses.emotion > 0 and config.emotion is not None:  # TrainConfig demands the path
             emotion = emotion_features(config.emotion, device)
+        if stage.losses.identity > 0 and config.mica is not None:
+            if head.data.name != MICA_HEAD:
+                which = f"not those of the head {printable(head.data.name)}"
+                raise Smirk3dError(f"{printable(config.mica)}: MICA's shapes are FLAME's, {which}; set mica=null")
+            identity = mica_identity(config.mica, device)
         templates = None if stage.cycle is None else templates_for(head, stage.templates).to(device)
-        return Scene(head.to(device), stage, config.masking, perceptual, emotion, templates)
-
-
-def emotion_features(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Features:
-    """Make features of the emotion out of an encoder that was trained before.
-
-    What its expression encoder sees, before the last layer makes coefficients of it, tells expressions apart.
-
-    Args:
-        path: Checkpoint of networks, see `Encoder.from_checkpoint`. device: Where to compute.
-
-    Raises:
-        Smirk3dError: The file cannot be read, or holds no encoder.
-    """
-    backbone = Encoder.from_checkpoint(path).for_inference().expression_encoder.encoder.to(device)
-    return lambda image: backbone(image).mean(dim=(2, 3))
+        return Scene(head.to(device), stage, config.masking, perceptual, emotion, templates, identity)

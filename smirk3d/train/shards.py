@@ -3,7 +3,8 @@
 A face is `KEY.jpg` (an upright RGB or grey picture of one face and what is around it), `KEY.npy` ((478, 2 or 3)
 float32, MediaPipe's points in pixels of that picture, origin at the top-left corner of the top-left pixel, and where
 it is known their depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's
-scores in Apple's order).
+scores in Apple's order). Where FAN's outline of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's
+points in pixels of the picture).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.mediapipe_points import POINT_COUNT
+from smirk3d.train.contour import CONTOUR_COUNT
 
 SPLITS: tuple[str, ...] = ("train", "val")
 LANDMARKS_NAME = "landmarks.npz"
 _JPEG_SUFFIXES = ("jpg", "jpeg")
+_CONTOUR_SUFFIX = "contour.npy"
 _TAR_BLOCK_BYTES = 512
 # What other software may raise on bytes that are not what their name says.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SyntaxError)
@@ -45,6 +48,8 @@ class Record:
         person: Name of the person, "" where unknown.
         source: The photo it was cut from.
         depth_px: (478,) float32, MediaPipe's z on the scale of x, smaller is nearer; None where it is not known.
+        contour_px: (17, 2) float32, iBUG's outline of the face from the subject's right ear over the chin to the left
+            one, pixels of the picture; None where it is not known.
     """
 
     key: str
@@ -55,6 +60,7 @@ class Record:
     person: str = ""
     source: str = ""
     depth_px: np.ndarray | None = None
+    contour_px: np.ndarray | None = None
 
     @property
     def box_px(self) -> np.ndarray:
@@ -104,9 +110,7 @@ def write_shard(path: str | Path, records: Iterable[Record]) -> int:
 
 
 def _members(record: Record) -> Iterator[tuple[str, bytes]]:
-    landmarks = io.BytesIO()
     columns = [record.landmarks_px] + ([] if record.depth_px is None else [record.depth_px])
-    np.save(landmarks, np.column_stack(columns).astype("<f4"), allow_pickle=False)
     facts = {
         "person": record.person,
         "source": record.source,
@@ -117,7 +121,15 @@ def _members(record: Record) -> Iterator[tuple[str, bytes]]:
     }
     yield "jpg", record.jpeg
     yield "json", json.dumps(facts).encode("ascii")
-    yield "npy", landmarks.getvalue()
+    yield "npy", _npy(np.column_stack(columns))
+    if record.contour_px is not None:
+        yield _CONTOUR_SUFFIX, _npy(record.contour_px)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array.astype("<f4"), allow_pickle=False)
+    return file.getvalue()
 
 
 def read_shard(path: str | Path, on_fault: Callable[[Fault], None] = refuse) -> Iterator[Record]:
@@ -253,7 +265,19 @@ def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = 
         raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
     person, source = facts.get("person") or "", facts.get("source") or ""
     depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
-    return Record(key, jpeg, landmarks_px[:, :2], _jpeg_size(jpeg), scores, str(person), str(source), depth_px)
+    contour_px = _contour(members)
+    return Record(
+        key, jpeg, landmarks_px[:, :2], _jpeg_size(jpeg), scores, str(person), str(source), depth_px, contour_px
+    )
+
+
+def _contour(members: dict[str, bytes]) -> np.ndarray | None:
+    if _CONTOUR_SUFFIX not in members:
+        return None
+    contour_px = np.load(io.BytesIO(members[_CONTOUR_SUFFIX]), allow_pickle=False).astype(np.float32)
+    if contour_px.shape != (CONTOUR_COUNT, 2) or not np.isfinite(contour_px).all():
+        raise ValueError(f"its contour is not {CONTOUR_COUNT} finite points")
+    return contour_px
 
 
 def _facts(members: dict[str, bytes], *, needed: bool) -> dict:

@@ -20,12 +20,14 @@ from torch.func import functional_call
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
 from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.features import perceptual_loss
 from smirk3d.train.freeze import frozen
 from smirk3d.train.losses import (
     LossTerms,
     cycle_losses,
     emotion_loss,
+    identity_loss,
     landmark_loss,
     photo_loss,
     regulariser,
@@ -165,22 +167,39 @@ def as_constant(network: nn.Module) -> Callable[..., Tensor]:
 def _parameter_measures(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Measures:
     """Return the losses that need no painted photo."""
 
-    def landmark() -> Tensor:
-        points = project_orthographic(mesh.landmarks("mediapipe"), _given(params.camera, "cameras"))[..., :2]
-        trust = scene.head.landmark_embedding("mediapipe").weight
-        return landmark_loss(points, batch.landmarks_ndc, batch.landmark_weight * trust)
+    def identity() -> Tensor:
+        shape = _given(params.shape, "shapes")
+        if scene.identity is None:
+            return shape_consistency(shape, batch.person)
+        return identity_loss(shape, scene.identity(batch.image, batch.landmarks_ndc))
 
     def target() -> Tensor:
         fields = scene.stage.target_fields
         return target_loss(params, batch.target, batch.target_weight, scene.head.spec, fields)
 
     return {
-        "landmark": landmark,
-        "identity": lambda: shape_consistency(_given(params.shape, "shapes"), batch.person),
+        "landmark": lambda: _landmark_measure(scene, batch, params, mesh),
+        "identity": identity,
         "expression": lambda: regulariser(params.expression),
         "jaw": lambda: regulariser(params.jaw),
         "target": target,
     }
+
+
+def _landmark_measure(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
+    """Compare MediaPipe's points and, as soon as one face has them, the 17 of FAN's outline: one mean over all."""
+
+    def seen(name: str) -> tuple[Tensor, Tensor]:
+        points = project_orthographic(mesh.landmarks(name), _given(params.camera, "cameras"))[..., :2]
+        return points, scene.head.landmark_embedding(name).weight
+
+    points, trust = seen("mediapipe")
+    known, weight = batch.landmarks_ndc, batch.landmark_weight * trust
+    if batch.contour_weight.any():
+        contour, trust = seen("ibug68")
+        points, known = torch.cat([points, contour[:, :CONTOUR_COUNT]], 1), torch.cat([known, batch.contour_ndc], 1)
+        weight = torch.cat([weight, batch.contour_weight[:, None] * trust[:CONTOUR_COUNT]], 1)
+    return landmark_loss(points, known, weight)
 
 
 def _photo_measures(scene: Scene, photo: Tensor, painted: Tensor) -> Measures:

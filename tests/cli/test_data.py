@@ -43,6 +43,23 @@ def test_prepare_then_check(photos: Path, tmp_path: Path, capsys: pytest.Capture
     assert "train-000000.tar: damaged after" in capsys.readouterr().err
 
 
+def test_contours_are_counted_and_bad_ones_are_told(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--contour", str(tmp_path / "fan")]
+    assert main(words) == 2 and "fan: no such folder" in capsys.readouterr().err
+    (tmp_path / "fan").mkdir()
+    assert main(words) == 0
+    assert "; contours: 1 without a file; report:" in capsys.readouterr().out
+    (tmp_path / "fan" / "Eileen").mkdir()
+    np.save(tmp_path / "fan" / "Eileen" / "a.npy", np.zeros(3))
+    words[4] = str(tmp_path / "again")
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "; contours: 1 with an unusable file; report:" in captured.out
+    assert "a.npy: no contour (shape (3,) of float64); give a .npy of (68, 2) or (N, 68, 2) pixels" in captured.err
+
+
 def test_an_unreadable_photo_is_exit_code_1(photos: Path, tmp_path: Path) -> None:
     (photos / "broken.jpg").write_bytes(b"no")
     words = ["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--min-face", "400"]

@@ -11,7 +11,7 @@ import torch
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.mediapipe_points import MIRROR
+from smirk3d.head.mediapipe_points import IBUG68, MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.train.augment import Similarity, augment, mirrored, moved
 from smirk3d.train.batch import TrainingBatch
@@ -40,6 +40,8 @@ def _dotted(batch: int, seed: int = 0) -> TrainingBatch:
         person=torch.arange(batch),
         target=None,
         target_weight=torch.zeros(batch),
+        contour_ndc=landmarks[:, list(IBUG68[:17])],
+        contour_weight=(torch.arange(batch) % 2).float(),
     )
 
 
@@ -192,7 +194,9 @@ def test_each_change_of_colour_changes_each_image_differently(name: str, value: 
 def test_blur_blurs_and_strikes_its_share() -> None:
     image, count = torch.rand(48, 3, 160, 160, generator=_random(0)), 48
     zeros = torch.zeros(count)
-    batch = TrainingBatch(image, torch.zeros(count, 478, 2), torch.ones(count, 478), torch.arange(count), None, zeros)
+    points = torch.zeros(count, 478, 2)
+    known = torch.ones(count, 478)
+    batch = TrainingBatch(image, points, known, torch.arange(count), None, zeros, points[:, :17], zeros)
     after = augment(batch, replace(STILL, blur=0.5), _random(1))
     smoother = after.image.var((1, 2, 3)) < 0.99 * image.var((1, 2, 3))
     assert 12 < int(smoother.sum()) < 36
@@ -208,3 +212,12 @@ def test_missing_kornia_and_missing_head(monkeypatch: pytest.MonkeyPatch, open_h
 
 def _random(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def test_the_contour_stays_on_the_points_that_it_lies_on() -> None:
+    # MediaPipe's points are mirrored by their own table, the contour by turning it round.
+    before, outline = _dotted(6), list(IBUG68[:17])
+    after = augment(before, replace(STILL, shift=0.05, scale=0.1, rotation_deg=10, mirror=0.5), _random(5))
+    assert (after.contour_ndc - before.contour_ndc).abs().amax((1, 2)).min() > 0.01
+    torch.testing.assert_close(after.contour_ndc, after.landmarks_ndc[:, outline], atol=1e-6, rtol=0)
+    assert after.contour_weight.equal(before.contour_weight)

@@ -47,6 +47,7 @@ OTHER = {
     "generator_width": "16",
     "perceptual": "vgg16.pth",
     "emotion": "other.safetensors",
+    "mica": "mica.tar",
     "out_dir": "elsewhere",
     "data.sources": "[{path: other, weight: 2, kind: shards}]",
     "data.root": "photos",

@@ -64,7 +64,7 @@ def small_head(kind: str = "flame") -> HeadModel:
         expression_low=float("-inf"),
         expression_high=float("inf"),
         regions={"face": torch.ones(vertices, dtype=torch.bool)},
-        landmarks={"mediapipe": points},
+        landmarks={"mediapipe": points, "ibug68": points.take(torch.arange(100, 168))},
         posedirs=normal(vertices, 3, 9 * (joints - 1), scale=1e-3),
         eyelid_dirs=normal(vertices, 3, 2, scale=1e-3),
         eyelids_after_skinning=True,
@@ -147,4 +147,12 @@ def small_batch(head: HeadModel, count: int = 4, *, seed: int = 0) -> TrainingBa
         person=torch.arange(count) // 2,
         target=truth,
         target_weight=(torch.arange(count) == 0).float(),
+        contour_ndc=torch.zeros(count, 17, 2),
+        contour_weight=torch.zeros(count),
     )
+
+
+def learners(networks: Networks) -> set[str]:
+    """Name the networks to any of whose parameters a gradient came."""
+    gradients = {name: [p.grad for p in part.parameters()] for name, part in networks.parts().items()}
+    return {name for name, found in gradients.items() if any(each is not None and each.any() for each in found)}
