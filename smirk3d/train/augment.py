@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 BLUR_SIGMA = (0.002, 0.008)
 """Standard deviations of the blur, in sides of the crop: 0.4 to 1.8 of 224 pixels."""
+GREY = 0.02
+"""Images whose channels differ nowhere by more are grey."""
+SKIN, WARMTH, TINT_CAST = (-1.0, 0.1, 0.9), (0.1, 0.5), 0.1
+"""Logarithms of the powers of red, green and blue that make grey skin warm, times how much, and how far light of any
+colour may change them."""
 HUE_OVER_COLOUR = math.pi / 12
 """Hue may turn by this many radians per unit of colour jitter: skin stays skin."""
 
@@ -58,7 +63,7 @@ def augment(
     Args:
         batch: Crops; not changed.
         config: `shift` (share of the side), `scale` (share), `rotation_deg` and `colour` are largest amounts both ways,
-            `mirror` and `blur` probabilities, `noise` the largest standard deviation in image values.
+            `mirror`, `tint` and `blur` probabilities, `noise` the largest standard deviation in image values.
         generator: All randomness; its device may differ from the batch's.
         head: What the targets are parameters of; needed where the batch has any.
 
@@ -80,7 +85,8 @@ def augment(
         shift=2 * config.shift * draw.uniform(-1.0, 1.0, 2),
     )
     batch = moved(mirrored(batch, chosen, head), similarity, head)
-    image = _blurred(_recoloured(batch.image, config.colour, draw), config.blur, draw)
+    image = _recoloured(_tinted(batch.image, config.tint, draw), config.colour, draw)
+    image = _blurred(image, config.blur, draw)
     rough = image + config.noise * draw.uniform(0.0, 1.0, 1, 1, 1) * draw.normal_like(image)
     return replace(batch, image=rough.clamp(0.0, 1.0))
 
@@ -195,6 +201,18 @@ def _either(chosen: Tensor, one: TrainingBatch, other: TrainingBatch) -> Trainin
         target_weight=pick(one.target_weight, other.target_weight),
         contour_ndc=pick(one.contour_ndc, other.contour_ndc),
     )
+
+
+def _tinted(image: Tensor, probability: float, draw: _Draw) -> Tensor:
+    """Give some grey images the colours of skin under some light: of the same brightness, darker ones redder."""
+    chosen, warmth, cast = (
+        draw.uniform(0, 1) < probability,
+        draw.uniform(*WARMTH, 1, 1, 1),
+        draw.uniform(-1, 1, 3, 1, 1),
+    )
+    is_grey = (image.amax(dim=1) - image.amin(dim=1)).flatten(1).amax(dim=1) < GREY
+    power = torch.exp(warmth * image.new_tensor(SKIN).view(3, 1, 1) + TINT_CAST * cast)
+    return torch.where((chosen & is_grey)[:, None, None, None], image**power, image)
 
 
 def _recoloured(image: Tensor, colour: float, draw: _Draw) -> Tensor:

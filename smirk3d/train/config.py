@@ -101,6 +101,8 @@ class AugmentConfig:
     """Probability of a left-right mirror image."""
     colour: float = 0.2
     """Strength of the changes of brightness, contrast, saturation and hue, in [0, 1]."""
+    tint: float = 0.0
+    """Probability that a grey crop is coloured, so that networks do not learn that the world is grey."""
     blur: float = 0.2
     """Probability of a blurred crop."""
     noise: float = 0.02
@@ -109,7 +111,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         _check_within(self, 0, 0.9, "shift", "scale")
         _check_within(self, 0, 180, "rotation_deg")
-        _check_within(self, 0, 1, "mirror", "colour", "blur", "noise")
+        _check_within(self, 0, 1, "mirror", "colour", "tint", "blur", "noise")
 
 
 @dataclass(frozen=True)
@@ -276,6 +278,8 @@ class TrainConfig:
     """Backbones of the three encoders."""
     init: Path | None = None
     """Checkpoint of networks to start from; null: random weights."""
+    backbone_start: Literal["random", "imagenet"] = "random"
+    """Weights of the encoder's backbones where there is no `init`; imagenet: for EfficientNet-Lite0 alone."""
     generator_width: int = 32
     """Channels of the neural renderer's first level."""
     perceptual: str = "lite0"

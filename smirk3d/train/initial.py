@@ -16,8 +16,12 @@ from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, NetworkFile, read_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.steps import Networks
+
+IMAGENET_BACKBONE = "tf_efficientnet_lite0"
+"""The backbone, whole or cut short, that the ImageNet weights belong to."""
 
 
 def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
@@ -49,9 +53,12 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
         report: Told what keeps its random weights, or is left out.
 
     Raises:
-        Smirk3dError: The file cannot be read or does not fit, or what does not learn would keep random weights.
+        Smirk3dError: The file cannot be read or does not fit, or what does not learn would keep random weights; or
+            ImageNet's weights are not installed, or not for these backbones.
     """
     file = None if config.init is None else read_networks(config.init)
+    if file is None and config.backbone_start == "imagenet":
+        _load_imagenet(networks.encoder, config)  # type: ignore[arg-type]
     if file is not None:
         _check_layout(file, networks.encoder, config)  # type: ignore[arg-type]
         file.load_into(networks.encoder, ENCODER)
@@ -69,6 +76,20 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
         )
     elif file is not None:
         report(f"{config.init}: has no neural renderer; its training starts from random weights")
+
+
+def _load_imagenet(encoder: Encoder, config: TrainConfig) -> None:
+    """Load EfficientNet-Lite0's weights into all backbones, as far as these go."""
+    weights = pretrained_efficientnet_lite0()
+    for key in ("pose_backbone", "shape_backbone", "expression_backbone"):
+        name = getattr(config.backbones, key)
+        if not name.startswith(IMAGENET_BACKBONE):
+            raise Smirk3dError(
+                f"backbone_start=imagenet is for {IMAGENET_BACKBONE}, not {printable(name)}; set "
+                f"backbones.{key}={IMAGENET_BACKBONE}, or backbone_start=random"
+            )
+        backbone = getattr(encoder, key.replace("backbone", "encoder")).encoder
+        backbone.load_state_dict({tensor: weights[tensor] for tensor in backbone.state_dict()})
 
 
 def head_fingerprint(head: HeadModel) -> str:

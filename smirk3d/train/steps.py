@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
+from smirk3d.networks.encoder import Encoder
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.features import perceptual_loss
@@ -88,6 +89,9 @@ def reconstruction_step(networks: Networks, scene: Scene, batch: TrainingBatch, 
         params: FaceParams = networks.encoder(batch.image)
         mesh: HeadMesh = scene.head(params)
         measures = _parameter_measures(scene, batch, params, mesh)
+        encoder: Encoder = networks.encoder  # type: ignore[assignment]
+        if "pose" in learning and encoder.config.second_look:
+            measures |= _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
         drawn = draw_heads(mesh, _given(params.camera, "cameras"), batch.image.shape[-1])
         pictures = {"photo": batch.image, "mesh": drawn.image}
         if scene.stage.name == "core":
@@ -184,6 +188,23 @@ def _parameter_measures(scene: Scene, batch: TrainingBatch, params: FaceParams, 
         "jaw": lambda: regulariser(params.jaw),
         "target": target,
     }
+
+
+def _first_look_measures(encoder: Encoder, scene: Scene, batch: TrainingBatch, params: FaceParams) -> Measures:
+    """Return the losses of pose and camera at the first look, from which no other loss comes."""
+    pose, camera = encoder.first_look(batch.image)
+    settled = {name: value.detach() for name, value in params.items()} | {"pose": pose, "camera": camera}
+    first, fields = FaceParams(**settled), scene.stage.target_fields
+    look = FaceParams(pose=pose, camera=camera)
+    return {
+        "landmark": lambda: _landmark_measure(scene, batch, first, scene.head(first)),
+        "target": lambda: target_loss(look, batch.target, batch.target_weight, scene.head.spec, fields),
+    }
+
+
+def _both_looks(second: Measures, first: Measures) -> Measures:
+    """Return the losses of the first look, those of the second added."""
+    return {name: lambda name=name: first[name]() + second[name]() for name in first}
 
 
 def _landmark_measure(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:

@@ -20,7 +20,7 @@ from smirk3d.types import FaceParams
 
 SIZE = 128
 DOTS = (4, 33, 61, 199)
-STILL = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
+STILL = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, tint=0, blur=0, noise=0)
 
 
 def _dotted(batch: int, seed: int = 0) -> TrainingBatch:
@@ -200,6 +200,21 @@ def test_blur_blurs_and_strikes_its_share() -> None:
     after = augment(batch, replace(STILL, blur=0.5), _random(1))
     smoother = after.image.var((1, 2, 3)) < 0.99 * image.var((1, 2, 3))
     assert 12 < int(smoother.sum()) < 36
+
+
+def test_tint_colours_grey_images_and_leaves_others() -> None:
+    grey = torch.rand(40, 1, SIZE, SIZE, generator=_random(0)).expand(-1, 3, -1, -1)
+    after = augment(replace(_dotted(40), image=grey), replace(STILL, tint=0.5), _random(1)).image
+    coloured = ((after - grey).abs() > 1e-3).flatten(1).any(1)
+    assert 10 < int(coloured.sum()) < 30
+    red, _, blue = after[coloured].mean((2, 3)).unbind(1)
+    assert (red > blue).all()  # warm, as skin is
+    # The order of brightnesses stays, and black and white are what they were.
+    channel = after[coloured][0, 2].flatten()[grey[coloured][0, 2].flatten().argsort()]
+    assert (channel.diff() > -1e-4).all() and after.min() >= 0 and after.max() <= 1
+    colourful = torch.rand(4, 3, SIZE, SIZE, generator=_random(0))
+    after = augment(replace(_dotted(4), image=colourful), replace(STILL, tint=1.0), _random(1)).image
+    torch.testing.assert_close(after, colourful)
 
 
 def test_missing_kornia_and_missing_head(monkeypatch: pytest.MonkeyPatch, open_head: HeadModel) -> None:

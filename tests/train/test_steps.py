@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_scene import PAINTED_LOSSES, SIZE, seeded, small_batch, small_head, small_networks, small_scene
+from training_scene import PAINTED_LOSSES, SIZE, SMALL, seeded, small_batch, small_head, small_networks, small_scene
 
+from smirk3d.geometry.camera import project_orthographic
 from smirk3d.masking import MaskingConfig
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.window import Window
 from smirk3d.train.config import CycleConfig, CycleWeights, LossWeights
 from smirk3d.train.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
 from smirk3d.train.scene import Networks
@@ -252,3 +255,22 @@ def test_what_is_missing_is_named(flame):
         cycle_step(networks, only, batch, first, "encoder", seeded())
     with pytest.raises(ValueError, match="do not match"):
         _ = Outcome(LossTerms({}), {}, first.params, {}).loss
+
+
+def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
+    config = EncoderConfig(SMALL, SMALL, SMALL, Window(size_px=48), second_look=True)
+    networks, batch = Networks(Encoder(flame.spec, config, SIZE)), small_batch(flame)
+    losses = LossWeights(landmark=1, target=1)
+    scene = small_scene(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)
+    found = reconstruction_step(networks, scene, batch, seeded())
+    found.loss.backward()
+    assert learners(networks) == {"pose", "shape"}
+    # Where the pose does not learn, nothing is asked of the first look: the loss is that of the second alone.
+    settled = small_scene(flame, name="pretrain", trainable=("shape",), losses=losses, cycle=None)
+    networks.encoder.eval()
+    both = reconstruction_step(networks, scene, batch, seeded()).terms["landmark"]
+    second = reconstruction_step(networks, settled, batch, seeded()).terms["landmark"]
+    pose, camera = networks.encoder.first_look(batch.image)
+    seen = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
+    first = landmark_loss(project_orthographic(seen, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
+    torch.testing.assert_close(both, first + second)
