@@ -45,6 +45,10 @@ class EncoderConfig:
     second_look: bool = False
     """Read pose and camera a second time, from the window, by the network that tells the shape; needs a window."""
 
+    def __post_init__(self) -> None:
+        if self.second_look and self.window is None:
+            raise ValueError("second_look must be false without a window")
+
 
 class Encoder(nn.Module):
     """Three independent networks for pose and camera, for shape, and for expression.
@@ -59,8 +63,7 @@ class Encoder(nn.Module):
     Raises:
         KeyError: A parameter that every head has is missing in `spec`.
         Smirk3dError: A backbone is unknown.
-        ValueError: `config.mirrored` for a head whose expressions are not ARKit's, or `config.second_look` without
-            a window.
+        ValueError: `config.mirrored` for a head whose expressions are not ARKit's.
     """
 
     is_folded = False
@@ -72,8 +75,6 @@ class Encoder(nn.Module):
         self.config = config
         if config.mirrored and not emits_arkit(spec):
             raise ValueError("only ARKit weights can be read from mirror images")
-        if config.second_look and config.window is None:
-            raise ValueError("a second look needs a window")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
         self.shape_encoder = ShapeEncoder(

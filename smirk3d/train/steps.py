@@ -91,7 +91,7 @@ def reconstruction_step(networks: Networks, scene: Scene, batch: TrainingBatch, 
         measures = _parameter_measures(scene, batch, params, mesh)
         encoder: Encoder = networks.encoder  # type: ignore[assignment]
         if "pose" in learning and encoder.config.second_look:
-            measures |= _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
+            measures = measures | _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
         drawn = draw_heads(mesh, _given(params.camera, "cameras"), batch.image.shape[-1])
         pictures = {"photo": batch.image, "mesh": drawn.image}
         if scene.stage.name == "core":

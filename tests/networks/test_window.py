@@ -113,8 +113,8 @@ def test_the_second_look_corrects_the_first() -> None:
 
 
 def test_a_second_look_needs_a_window() -> None:
-    with pytest.raises(ValueError, match="second look"):
-        encoder(None, second_look=True)
+    with pytest.raises(ValueError, match="second_look must be false"):
+        EncoderConfig(second_look=True)
 
 
 def test_cut_shows_what_lies_there() -> None:

@@ -39,11 +39,13 @@ OTHER = {
     "backbones.shape_backbone": "tf_efficientnet_lite0",
     "backbones.expression_backbone": "tf_efficientnet_lite0",
     "backbones.mirrored": "true",
+    "backbones.second_look": "true",
     "backbones.window.size_px": "96",
     "backbones.window.half_m": "0.1",
     "backbones.window.center_m": "[0, 0, 0.1]",
     "backbones.window.root_m": "[0, -0.1, 0]",
     "init": "weights.safetensors",
+    "backbone_start": "imagenet",
     "generator_width": "16",
     "perceptual": "vgg16.pth",
     "emotion": "other.safetensors",
@@ -62,6 +64,7 @@ OTHER = {
     "augment.rotation_deg": "20",
     "augment.mirror": "0",
     "augment.colour": "0.1",
+    "augment.tint": "0.5",
     "augment.blur": "0.1",
     "augment.noise": "0.1",
     "masking.sample_share": "0.02",
@@ -132,6 +135,7 @@ def leaf_keys(record: Any, prefix: str = "") -> list[str]:
 def override(key: str) -> list[str]:
     """Set a key to its other value, and empty what that excludes."""
     emptied = {"data.root": ["data.sources=[]"], "stage.name": ["stage.cycle="]}
+    emptied["backbones.second_look"] = ["backbones.window.size_px=112"]  # which it needs
     return [*emptied.get(key, []), f"{key}={OTHER[key]}"]
 
 
