@@ -3,10 +3,11 @@
     python scripts/read_back.py OUT                                    # a folder of results
     python scripts/read_back.py --blender-python BPY_ENV/bin/python    # a short rendered clip is made first
 
-GLB: Khronos' gltf-validator (folder with the npm package in GLTF_VALIDATOR), trimesh, and Blender's importer (`bpy`,
-Blender as a Python module, here or in the Python named by --blender-python). Tables: pandas. Arrays: NumPy without
-pickles. Video: PyAV, and ffprobe where it is. Pictures: Pillow. Prints a line a file: what read it and what it found.
-Exit code 1 where anything is not as it should be.
+GLB: Khronos' gltf-validator (folder with the npm package in GLTF_VALIDATOR), three.js in Chromium (folder with the npm
+packages three and playwright-core in THREE), trimesh, and Blender's importer (`bpy`, Blender as a Python module, here
+or in the Python named by --blender-python). Tables: pandas. Arrays: NumPy without pickles. Video: PyAV, Chromium
+(THREE), and ffprobe where it is. Pictures: Pillow. Prints a line a file: what read it and what it found. Exit code 1
+where anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 import tyro
 from PIL import Image
 from read_back_expect import expect
-from read_back_glb import blender_finds, trimesh_finds, validator_says
+from read_back_glb import blender_finds, browser_finds, trimesh_finds, validator_says
 from read_back_tables import arrays_read, livelink_read, table_read
 from video_truth import render, talk
 
@@ -51,7 +52,8 @@ class Options:
 
 def glb_read(path: Path, track: Track, blender_python: str | None) -> str:
     """Read an animation with all that can."""
-    return "; ".join([validator_says(path), trimesh_finds(path, track), blender_finds(path, track, blender_python)])
+    found = [validator_says(path), browser_finds(path), trimesh_finds(path, track)]
+    return "; ".join([*found, blender_finds(path, track, blender_python)])
 
 
 def video_read(path: Path, tracks: list[Track]) -> str:
@@ -66,8 +68,9 @@ def video_read(path: Path, tracks: list[Track]) -> str:
     for track in tracks:
         off = np.abs(times[track.frame] - track.time_s).max()
         expect(off < 0.002, f"frames are {off:.3f} s off")
+    found += f" to {times[-1]:.2f} s; {browser_finds(path)}"
     if shutil.which("ffprobe") is None:
-        return f"{found} to {times[-1]:.2f} s; no ffprobe here"
+        return f"{found}; no ffprobe here"
     command = [
         "ffprobe",
         "-v",
@@ -82,7 +85,7 @@ def video_read(path: Path, tracks: list[Track]) -> str:
     ]
     stream = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["streams"][0]
     expect(int(stream["nb_read_frames"]) == len(times), f"ffprobe counts {stream['nb_read_frames']} frames")
-    return f"{found} to {times[-1]:.2f} s; ffprobe: the same, {stream['avg_frame_rate']} frames a second"
+    return f"{found}; ffprobe: the same, {stream['avg_frame_rate']} frames a second"
 
 
 def picture_read(path: Path) -> str:

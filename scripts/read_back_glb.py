@@ -1,4 +1,4 @@
-"""Read the animated GLB of a clip with Khronos' validator, trimesh and Blender, for `read_back.py`.
+"""Read the animated GLB of a clip with Khronos' validator, three.js, trimesh and Blender, for `read_back.py`.
 
 What they find is compared with the track in the .npz beside it: the head model's own vertices, the pose, the times.
 """
@@ -37,6 +37,18 @@ def validator_says(path: Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True)
     expect(result.returncode == 0, (result.stdout + result.stderr).strip())
     return "gltf-validator: " + result.stdout.splitlines()[0].removeprefix(f"{path}: ")
+
+
+def browser_finds(path: Path) -> str:
+    """Return what three.js says of a .glb, or a browser's player of an .mp4."""
+    folder = os.environ.get("THREE")
+    if not folder:
+        return "three.js and browser not asked (set THREE)"
+    command = ["node", str(SCRIPTS / "read_back_three.mjs"), str(path)]
+    environment = os.environ | {"NODE_PATH": str(Path(folder) / "node_modules")}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    expect(result.returncode == 0, (result.stdout + result.stderr).strip())
+    return result.stdout.strip().removeprefix(f"{path.name}: ")
 
 
 def trimesh_finds(path: Path, track: Track) -> str:

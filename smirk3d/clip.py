@@ -167,7 +167,8 @@ class Clip:
         image_size: (width, height) of the frames in pixels.
         n_frames: How many were read.
         tracks: Longest first; a track ends where the face is lost for long, or the scene changes.
-        notes: What a person should know of the reading, one line each.
+        notes: What a person should know of the result, one line each.
+        losses: What of the source could not be read, one line each; the rest is there.
     """
 
     source: str
@@ -176,3 +177,4 @@ class Clip:
     n_frames: int
     tracks: tuple[Track, ...]
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()

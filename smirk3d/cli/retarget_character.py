@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from smirk3d.assets import atomic_path
 from smirk3d.cli.character_report import driven_note, gaze_note, turn_note, warn_of_few
-from smirk3d.cli.console import say
+from smirk3d.cli.console import complain, say
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CharacterFlags:
     no_head_turn: bool = False
     """Leave the head's turn out."""
     fps: Annotated[float | None, arg(metavar="N")] = None
-    """Frames a second of a FILE without time stamps, 30 by default."""
+    """Frames a second of a FILE without time stamps; else what its time codes tell, or 30."""
 
     def check(self) -> None:
         """Refuse flags that contradict each other.
@@ -79,6 +79,8 @@ def retarget_character(
         return _suggest(hero, matrices, target)
     warn_of_few(hero, matrices)
     given = read_motion(source, flags.fps, to_arkit)
+    if given.note:
+        complain(given.note)
     motion = given.keys
     head = None if flags.no_head_turn else find_head_node(hero, flags.head_node)
     if flags.head_node is not None and motion.rotation_rotmat is None:

@@ -34,6 +34,9 @@ class Video(EstimatorCommand):
     """Folder for the results; made where missing."""
     faces: Annotated[Literal["all"] | int, arg(metavar="N|all")] = 1
     """How many people to follow at a time; each gets a track of its own."""
+    detector: Literal["image", "video"] = "image"
+    """image: find faces in each frame by itself; video: follow one face, which is faster and smoother, and half a frame
+    late. With several faces MediaPipe does not smooth, so that video is for one person."""
     smooth: Annotated[float, arg(metavar="STRENGTH")] = 1.0
     """How much jitter is taken out; 0 leaves the raw estimates."""
     max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5
@@ -49,7 +52,7 @@ class Video(EstimatorCommand):
     webcams, or a try on files."""
 
     def run(self) -> int:
-        """Track the video and write the files."""
+        """Track the video and write the files; 1 when something of it could not be read."""
         options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
         from smirk3d.video.decode import VideoFile, open_source
@@ -69,7 +72,7 @@ class Video(EstimatorCommand):
 
                 clip = run_video(source, out_dir, stem, reconstructor, VideoOptions(options, not self.no_overlay))
         say(_sentence(clip, out_dir, stem))
-        return 0
+        return 1 if clip.losses else 0
 
     def _stem(self) -> str:
         """Return what the files are named after."""
@@ -91,6 +94,8 @@ class Video(EstimatorCommand):
     def _track_options(self) -> TrackOptions:
         if isinstance(self.faces, int) and self.faces < 1:
             raise UsageError(f"--faces {self.faces}: must be 1 or more, or all")
+        if self.detector == "video" and self.faces != 1:
+            raise UsageError("--detector video: follows one person; leave --faces or --detector out")
         if not 0 <= self.smooth <= 10:
             raise UsageError(f"--smooth {self.smooth:g}: must be from 0 to 10")
         if not 0 <= self.max_gap < float("inf"):
@@ -107,6 +112,7 @@ class Video(EstimatorCommand):
             smooth=SmoothConfig(self.smooth),
             max_gap_s=self.max_gap,
             calibrate=self.calibrate,
+            detector=self.detector,
         )
 
 

@@ -32,6 +32,8 @@ _PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "i
 _ALIGNMENT = 8
 """Bytes; glTF asks for 4, some of its extensions for 8."""
 ANIMATION = "smirk3d"
+_VRM_0 = "VRM"
+"""Extension of files of that version; later ones have others."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,8 @@ def turned_rotations(character: Character, node: int, rotation_rotmat: np.ndarra
 
     With M the linear part of the parents' transforms and Q the node's rotation at rest, `inv(M) R M Q`: seen from
     the scene, the node turns by R around its own origin, from its attitude at rest. A character looks along +Z of
-    the scene (glTF 2.0, section 3.4), which is the camera's view of a head with R = 1.
+    the scene (glTF 2.0, section 3.4), which is the camera's view of a head with R = 1. Only those of VRM 0 look along
+    -Z (VRM 0.0 specification, node rotation); there M is that of a scene turned about +Y, so that they look along +Z.
 
     Args:
         character: The character. node: Which node.
@@ -257,6 +260,7 @@ def turned_rotations(character: Character, node: int, rotation_rotmat: np.ndarra
     """
     with _told_of(character.path):
         nodes, above = character.document["nodes"], np.eye(3)
+        front = np.diag((-1, 1, -1)) if _VRM_0 in character.document.get("extensions", {}) else np.eye(3)
         parent_of = {child: n for n, other in enumerate(nodes) for child in other.get("children", [])}
         chain = [node]
         while (parent := parent_of.get(chain[-1])) is not None:
@@ -264,6 +268,7 @@ def turned_rotations(character: Character, node: int, rotation_rotmat: np.ndarra
                 raise ValueError("is damaged (a node is its own parent); export it again")
             chain.append(parent)
             above = _linear(nodes[parent]) @ above
+        above = front @ above
         if abs(np.linalg.det(above)) < 1e-12:
             raise ValueError("the head's parents are scaled to nothing; leave the head's turn out with --no-head-turn")
         rest = _linear(_in_parts(nodes[node]) | {"scale": (1, 1, 1)})

@@ -8,7 +8,6 @@ them. The app writes zeros where it records no rotation, so that zeros throughou
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from smirk3d.assets import printable
 from smirk3d.clip import Status
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.expressions import Expressions, read_expressions
+from smirk3d.export.time_codes import check_codes, coded_times, has_codes
 from smirk3d.head.arkit import ARKIT_NAMES
 
 DEFAULT_FPS = 30.0
@@ -28,9 +28,9 @@ TABLES: tuple[str, ...] = (".csv", ".parquet")
 _WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 _ANGLES = ("headyaw", "headpitch", "headroll")
+_CODE_COLUMNS = ("timecode", "frame")
+"""Of time codes: those of the app, and those of tables that were made of its recordings."""
 _MOST_RAD = 2 * np.pi
-_TIME_CODE = re.compile(r"\d+:\d\d:\d\d[:;](?P<frame>\d+)(\.\d+)?")
-_USUAL_FPS = (24, 25, 30, 48, 50, 60, 100, 120, 240)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,17 @@ class Motion:
 
 @dataclass(frozen=True)
 class MotionFile:
-    """What `read_motion` finds. keys: The motion. n_frames: Frames that it stands for. n_lost: Those without a face."""
+    """What `read_motion` finds.
+
+    Attributes:
+        keys: The motion. n_frames: Frames that it stands for. n_lost: Those without a face.
+        note: What a person should know of the times; "" for nothing.
+    """
 
     keys: Motion = field(repr=False)
     n_frames: int
     n_lost: int
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +69,14 @@ class _Frames:
     Attributes:
         time_s: (T,) float64, or None. known: (T,) bool, False where the face was lost.
         arkit: (T, 52). rotation_rotmat: (T, 3, 3), or None.
+        codes: T names, which may be time codes.
     """
 
     time_s: np.ndarray | None
     known: np.ndarray
     arkit: np.ndarray
     rotation_rotmat: np.ndarray | None = None
+    codes: Sequence[str] = ()
 
 
 def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Expressions], np.ndarray]) -> MotionFile:
@@ -79,7 +87,8 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
 
     Args:
         path: A .npz of a clip or a photo, whatever `read_expressions` takes, or the .parquet of a clip.
-        fps: Frames a second of a file without time stamps; `DEFAULT_FPS` where it is None.
+        fps: Frames a second of a file without time stamps. Where it is None, time codes are asked, and `DEFAULT_FPS`
+            is taken where they do not tell.
         to_arkit: Makes ARKit weights (T, 52) of what holds coefficients alone.
 
     Raises:
@@ -87,16 +96,29 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
         UsageError: `fps` is given for a file with time stamps, or contradicts time codes.
     """
     path = Path(path)
-    given = _read_frames(path, fps or DEFAULT_FPS, to_arkit)
+    given = _read_frames(path, to_arkit)
     if fps is not None and given.time_s is not None:
         raise UsageError(f"--fps {fps:g}: {path} has its own time stamps; leave the flag out")
     if not given.known.any():
         raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
-    time_s = np.arange(len(given.known)) / (fps or DEFAULT_FPS) if given.time_s is None else given.time_s
+    time_s, note = _times(path, given, fps)
     times = time_s.astype(np.float32)  # as they will be written
     if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
-    return MotionFile(_held(given, time_s), len(times), int((~given.known).sum()))
+    return MotionFile(_held(given, time_s), len(times), int((~given.known).sum()), note)
+
+
+def _times(path: Path, given: _Frames, fps: float | None) -> tuple[np.ndarray, str]:
+    """Return when each frame is shown, and what to say of that."""
+    if given.time_s is not None:
+        return given.time_s, ""
+    told = coded_times(given.codes) if fps is None else None
+    if told is not None:
+        return told, ""
+    check_codes(str(path), given.codes, fps or DEFAULT_FPS)
+    note = f"{path}: its time codes do not tell how many frames a second has; taking {DEFAULT_FPS:g}, --fps changes it"
+    even = np.arange(len(given.known)) / (fps or DEFAULT_FPS)
+    return even, note if fps is None and has_codes(given.codes) else ""
 
 
 def _held(given: _Frames, time_s: np.ndarray) -> Motion:
@@ -109,18 +131,17 @@ def _held(given: _Frames, time_s: np.ndarray) -> Motion:
     return Motion(time_s[keys], given.arkit[source].clip(0, 1), turned)
 
 
-def _read_frames(path: Path, fps: float, to_arkit: Callable[[Expressions], np.ndarray]) -> _Frames:
+def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _Frames:
     if path.suffix.lower() in TABLES:
-        return _table_frames(path, fps)
+        return _table_frames(path)
     arrays = _arrays(path)
     if {"time_s", "arkit"} <= arrays.keys():
         return _clip_frames(path, arrays)
     given = read_expressions(path)
-    _check_time_codes(path, given.frames, fps)
     weights = given.arrays["arkit"] if "arkit" in given.arrays else to_arkit(given)
     photo = arrays.get("rotation", np.zeros(()))
     turned = photo[None] if len(weights) == 1 and photo.shape == (3, 3) and _are_rotations(photo) else None
-    return _Frames(None, np.ones(len(weights), dtype=bool), weights, turned)
+    return _Frames(None, np.ones(len(weights), dtype=bool), weights, turned, given.frames)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -226,11 +247,10 @@ def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
     return {name.lower(): ["" if cell is None else str(cell) for cell in cells[name]] for name in columns}
 
 
-def _table_frames(path: Path, fps: float) -> _Frames:
+def _table_frames(path: Path) -> _Frames:
     if path.suffix.lower() == ".csv":
-        given = read_expressions(path)  # first, since it says what is wrong with a file
-        _check_time_codes(path, given.frames, fps)
-        table, weights = _read_table(path), given.arrays["arkit"]
+        weights = read_expressions(path).arrays["arkit"]  # first, since it says what is wrong with a file
+        table = _read_table(path)
     else:
         table = _read_table(path)
         weights = _parquet_weights(table)
@@ -238,7 +258,8 @@ def _table_frames(path: Path, fps: float) -> _Frames:
         raise Smirk3dError(f"{printable(path)}: holds {len(people)} people; name the .npz of one of them")
     arkit = np.zeros((len(table.known), len(ARKIT_NAMES)))
     arkit[table.known] = weights
-    return _Frames(_table_times(table), table.known, arkit, _table_rotations(table))
+    codes = next((table.cells[name] for name in _CODE_COLUMNS if table.has(name)), ())
+    return _Frames(_table_times(table), table.known, arkit, _table_rotations(table), codes)
 
 
 def _parquet_weights(table: _Table) -> np.ndarray:
@@ -292,12 +313,3 @@ def _from_livelink(angles_rad: np.ndarray) -> np.ndarray:
     angles = np.where(np.abs(angles_rad) <= _MOST_RAD, angles_rad, np.nan)
     pitch_yaw_roll = torch.from_numpy(angles[:, [1, 0, 2]] * (1, -1, 1))
     return roma.euler_to_rotmat("XYZ", pitch_yaw_roll).numpy()
-
-
-def _check_time_codes(path: Path, frames: Sequence[str], fps: float) -> None:
-    """Refuse a recording that counts more frames a second than it would be played with."""
-    codes = [match for frame in frames if (match := _TIME_CODE.fullmatch(frame))]
-    most = max((int(code["frame"]) for code in codes), default=0)
-    if most >= fps:
-        likely = next((usual for usual in _USUAL_FPS if usual > most), most + 1)
-        raise UsageError(f"{path}: its time codes count to frame {most} of a second; give --fps {likely}")

@@ -5,18 +5,17 @@ right in names of blendshapes are the subject's.
 """
 
 import os
-import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from smirk3d.assets import find_landmarker
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.pipeline.landmarker import LandmarkerOptions, create_landmarker, release_landmarker
 
 N_LANDMARKS = 478
 _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
@@ -90,16 +89,12 @@ class Detector:
     ):
         if max_faces < 1 or not 0.0 <= min_confidence <= 1.0:
             raise ValueError(f"max_faces {max_faces} must be ≥ 1, min_confidence {min_confidence} in [0, 1]")
-        from smirk3d.head.arkit import ARKIT_NAMES
-
-        self._names = tuple(ARKIT_NAMES)
         self._max_faces = max_faces
         self._wanted = max_faces if search_tiles else 1
-        self._landmarker, self._to_mp_image = _create_landmarker(
-            find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence
-        )
+        self._options = LandmarkerOptions(find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence)
+        self._landmarker, self._to_mp_image = create_landmarker(self._options)
         # Runs before the interpreter takes modules apart, so that MediaPipe's own __del__ finds it closed.
-        self._close = weakref.finalize(self, _release, self._landmarker)
+        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
 
     def __enter__(self) -> "Detector":
         return self
@@ -150,9 +145,16 @@ class Detector:
         found = _distinct(self._search(_Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True)))
         return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
 
+    def for_video(self) -> "VideoDetector":
+        """Return a detector of the same kind for the frames of a video.
+
+        Raises:
+            Smirk3dError: As for `Detector`.
+        """
+        return VideoDetector(replace(self._options, num_faces=1))
+
     def _check(self, pixels: np.ndarray) -> None:
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
-            raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
+        _check_pixels(pixels)
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
 
@@ -162,12 +164,77 @@ class Detector:
 
     def _search(self, attempt: _Attempt) -> list[Detection]:
         """Run the landmarker on one image and map what it finds back to the photo."""
-        result = self._landmarker.detect(self._to_mp_image(attempt.pixels))
-        transforms = result.facial_transformation_matrixes
-        return [
-            _detection(points, scores_by_name(result.face_blendshapes[k], self._names), transforms[k], attempt)
-            for k, points in enumerate(result.face_landmarks)
-        ]
+        return _detections(self._landmarker.detect(self._to_mp_image(attempt.pixels)), attempt)
+
+
+class VideoDetector:
+    """MediaPipe's face landmarker for the frames of one video in their order; a context manager.
+
+    It follows one face, where it was in the frame before, and evens its landmarks over time. With more faces MediaPipe
+    would do neither, but what it does for single photos.
+
+    Args:
+        options: What the landmarker is made of, for one face.
+
+    Raises:
+        Smirk3dError: MediaPipe or its bundle is missing or does not work.
+    """
+
+    def __init__(self, options: LandmarkerOptions) -> None:
+        self._options = options
+        self._begin()
+
+    def _begin(self) -> None:
+        self._landmarker, self._to_mp_image = create_landmarker(self._options, "video")
+        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+        self._last_ms = 0
+
+    def __enter__(self) -> "VideoDetector":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graph; closing twice is fine."""
+        self._close()
+
+    def restart(self) -> None:
+        """Forget the frames so far, as at a cut, behind which another face may be where one was."""
+        if self._last_ms > 0:
+            self.close()
+            self._begin()
+
+    def glance(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
+        """Return the face that is followed, or none.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB of the frame after the one before. time_s: When it is shown.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        _check_pixels(pixels)
+        if not self._close.alive:
+            raise ValueError("the detector is closed; make a new one")
+        # Whole milliseconds that rise, whatever the times.
+        self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
+        result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
+        return _detections(result, _Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True))
+
+
+def _check_pixels(pixels: np.ndarray) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+        raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
+
+
+def _detections(result: Any, attempt: _Attempt) -> list[Detection]:
+    """Map what the landmarker found in one image back to the photo."""
+    transforms = result.facial_transformation_matrixes
+    return [
+        _detection(points, scores_by_name(result.face_blendshapes[k], ARKIT_NAMES), transforms[k], attempt)
+        for k, points in enumerate(result.face_landmarks)
+    ]
 
 
 def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarray:
@@ -303,55 +370,3 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
     """Return intersection over union of two boxes x0, y0, x1, y1."""
     common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
     return common / max(_area(a) + _area(b) - common, 1e-12)
-
-
-def _create_landmarker(model: Path, num_faces: int, min_confidence: float) -> tuple[Any, Any]:
-    """Return MediaPipe's landmarker, warmed up, and a function from arrays to MediaPipe's images."""
-    try:
-        import mediapipe as mp
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        raise Smirk3dError(f"MediaPipe does not import ({error}); pip install mediapipe") from error
-
-    def to_mp_image(pixels: np.ndarray) -> Any:
-        return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
-
-    options = vision.FaceLandmarkerOptions(
-        # The content, not the path: C code would not open every file name.
-        base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-        num_faces=num_faces,
-        min_face_detection_confidence=min_confidence,
-        min_face_presence_confidence=min_confidence,
-        output_face_blendshapes=True,
-        output_facial_transformation_matrixes=True,
-    )
-    try:
-        with _quiet_stderr():
-            landmarker = vision.FaceLandmarker.create_from_options(options)
-            landmarker.detect(to_mp_image(np.zeros((64, 64, 3), dtype=np.uint8)))
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Smirk3dError(f"MediaPipe cannot load {model.name} ({reason}); pip install -U mediapipe") from error
-    return landmarker, to_mp_image
-
-
-def _release(landmarker: Any) -> None:
-    """Close MediaPipe's graph; when the interpreter exits its worker thread is gone, and so is the need."""
-    try:
-        landmarker.close()
-    except RuntimeError:
-        landmarker._handle = None  # else its __del__ would print a traceback
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Send the process's standard error to nowhere: MediaPipe's C++ start-up lines heed no logging level."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

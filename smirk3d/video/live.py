@@ -20,7 +20,7 @@ from smirk3d.video.one_euro import OneEuro, OneEuroConfig
 from smirk3d.video.run import tell, write_clip
 from smirk3d.video.solver import TrackSolver, View, track_solver
 from smirk3d.video.track import Person, TrackOptions, assemble
-from smirk3d.video.watch import scenes
+from smirk3d.video.watch import scenes, undamaged
 
 LEARNED_AT = (1, 5, 15, 45, 120)
 """Sightings after which the identity is found anew; after the last it is settled."""
@@ -115,7 +115,8 @@ def run_live(
     damage: list[str] = []
     with open_progress(source.info.n_frames or 0) as display:
         try:
-            for scene in scenes(source.frames(), reconstructor.detector, options.most_faces):
+            frames = undamaged(source.frames(), damage.append)
+            for scene in scenes(frames, reconstructor.detector, options.most_faces, options.detector):
                 frame = scene.frame
                 size = (frame.pixels.shape[1], frame.pixels.shape[0])
                 times_s.append(frame.time_s)
@@ -127,15 +128,13 @@ def run_live(
                 display.advance()
         except KeyboardInterrupt:
             display.note("smirk3d: stopped; writing the files")
-        except Smirk3dError as error:
-            damage = [str(error)]
         finished = [person.finished() for person in people.values() if len(person)]
         if not times_s and damage:
             raise Smirk3dError(damage[0])
         if not finished:
             raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(times_s)} frames", *damage]))
         clip = assemble(finished, np.array(times_s), size, solver, options, source.info, damage)
-        tell(clip.notes, display)
+        tell([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
     return clip
 

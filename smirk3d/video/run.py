@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,20 +42,29 @@ def run_video(
         reconstructor: Its detector and method are used. options: See there.
         open_progress: Makes the display of each pass, for a number of frames (0 where nobody knows).
 
+    Returns:
+        What was found; its losses are those of both passes.
+
     Raises:
         NoFaceError: Nobody is in the video. Smirk3dError: It cannot be read, or a file cannot be written.
     """
     with open_progress(source.info.n_frames or 0) as display:
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
-        tell(clip.notes, display)
+        tell([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
-    if options.overlay:
-        from smirk3d.video.overlay import write_overlay
+    if not options.overlay:
+        return clip
+    from smirk3d.video.overlay import write_overlay
 
-        with open_progress(clip.n_frames) as display:
-            path = out_dir / f"{stem}_overlay.mp4"
-            write_overlay(clip, source, path, advance=display.advance, note=lambda text: tell([text], display))
-    return clip
+    missing: list[str] = []
+    with open_progress(clip.n_frames) as display:
+
+        def note(text: str) -> None:
+            missing.append(text)
+            tell([text], display)
+
+        write_overlay(clip, source, out_dir / f"{stem}_overlay.mp4", advance=display.advance, note=note)
+    return replace(clip, losses=(*clip.losses, *missing))
 
 
 def tell(notes: Iterable[str], display: Progress) -> None:

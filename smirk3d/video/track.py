@@ -14,6 +14,7 @@ from smirk3d.pipeline.reconstruct import Reconstructor
 from smirk3d.video.calibrate import Calibration, calibrated
 from smirk3d.video.decode import FrameSource, VideoInfo
 from smirk3d.video.gaps import bridged, statuses
+from smirk3d.video.look import DetectorMode
 from smirk3d.video.motion import Motion
 from smirk3d.video.smooth import SmoothConfig, smooth_motion
 from smirk3d.video.solver import TrackSolver, View, coefficients, track_solver
@@ -36,6 +37,12 @@ class TrackOptions:
     least_s: float = 0.2
     """Tracks shorter than this are taken for false alarms, unless there is no other."""
     calibrate: Calibration = "none"
+    detector: DetectorMode = "image"
+    """Whether faces are found in each frame by itself, or one is followed from frame to frame, see `Looker`."""
+
+    def __post_init__(self) -> None:
+        if self.detector == "video" and self.most_faces != 1:
+            raise ValueError(f"the detector's video mode follows one person, not {self.most_faces or 'all'}")
 
 
 def track_video(
@@ -58,17 +65,26 @@ def track_video(
     solver = track_solver(reconstructor.estimator)
     with Spool(record_type(solver)) as spool:
         watched = Watched(spool)
-        watch(source, reconstructor.detector, solver, watched, options.most_faces, advance=advance)
+        watch(
+            source,
+            reconstructor.detector,
+            solver,
+            watched,
+            options.most_faces,
+            mode=options.detector,
+            advance=advance,
+        )
         if not watched.time_s:
             raise Smirk3dError(watched.damage or f"{source.info.name}: has no frames; name another video")
-        rows, notes = spool.read(), [watched.damage] if watched.damage else []
+        rows, losses = spool.read(), [watched.damage] if watched.damage else []
         if not len(rows):
-            raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(watched.time_s)} frames", *notes]))
+            found = f"{source.info.name}: no face found in {len(watched.time_s)} frames"
+            raise NoFaceError("; ".join([found, *losses]))
         view = solver.view(rows["reading"], watched.size)
         people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
         time_s = np.array(watched.time_s)
         people = [_refined(person, time_s, options) for person in people]
-        return assemble(people, time_s, watched.size, solver, options, source.info, notes)
+        return assemble(people, time_s, watched.size, solver, options, source.info, losses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +116,20 @@ def assemble(
     solver: TrackSolver,
     options: TrackOptions,
     info: VideoInfo,
-    notes: Sequence[str],
+    losses: Sequence[str],
 ) -> Clip:
     """Return the clip of people, those seen most first, those seen for a moment only left out.
 
     Args:
         people: At least one. time_s: When each frame of the clip is shown. size: (width, height) of the frames.
-        solver: What solved them. options: See there. info: Of the source. notes: What to tell of the reading.
+        solver: What solved them. options: See there. info: Of the source. losses: What could not be read.
     """
     ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
     kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.least_s] or ordered[:1]
     short = len(ordered) - len(kept)
-    told = [*notes, *([f"{short} faces seen for less than {options.least_s:g} s left out"] if short else [])]
+    notes = (f"{short} faces seen for less than {options.least_s:g} s left out",) if short else ()
     tracks = tuple(_track(k, person, time_s, solver, options, info.rate_fps) for k, person in enumerate(kept))
-    return Clip(info.name, info.rate_fps, size, len(time_s), tracks, tuple(told))
+    return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
 def _solved(rows: np.ndarray, solver: TrackSolver, view: View) -> Person:

@@ -19,6 +19,7 @@ from smirk3d.video.ahead import ahead
 from smirk3d.video.cuts import CutFinder
 from smirk3d.video.decode import Frame, FrameSource
 from smirk3d.video.follow import Follower
+from smirk3d.video.look import DetectorMode, Looker
 from smirk3d.video.solver import TrackSolver
 from smirk3d.video.spool import Spool
 
@@ -26,8 +27,6 @@ READ_AT_ONCE = 8
 """Sightings that are read together."""
 PATIENCE_S = 1.0
 """How long nobody else takes the place of a person who is out of sight."""
-SEARCH_EVERY = 10
-"""Of frames in which no face is seen at first sight, every so manieth is searched thoroughly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +52,10 @@ class Watched:
     time_s: list[float] = field(default_factory=list)
     damage: str | None = None
 
+    def note_damage(self, reason: str) -> None:
+        """Keep why reading ended early."""
+        self.damage = reason
+
 
 def record_type(solver: TrackSolver) -> np.dtype:
     """Return the type of the records of sightings."""
@@ -67,6 +70,7 @@ def watch(
     watched: Watched,
     most_faces: int | None = 1,
     *,
+    mode: DetectorMode = "image",
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Look through a video.
@@ -75,36 +79,48 @@ def watch(
         source: The video. detector: Finds faces. solver: Reduces them to records.
         watched: Is filled. Damage of the source is noted there, and what came before it is kept.
         most_faces: How many people are followed at a time; None for all that are found.
-        advance: Called after each frame.
+        mode: See `Looker`. advance: Called after each frame.
+
+    Raises:
+        Smirk3dError: Something else than the source fails.
     """
-    frames = ahead(source.frames())
-    seen = ahead(scenes(frames, detector, most_faces))
+    frames = ahead(undamaged(source.frames(), watched.note_damage))
+    seen = ahead(scenes(frames, detector, most_faces, mode))
     waiting: list[tuple[Scene, int]] = []
     with closing(frames), closing(seen):
-        try:
-            for scene in seen:
-                height, width = scene.frame.pixels.shape[:2]
-                watched.size = (width, height)
-                watched.time_s.append(scene.frame.time_s)
-                waiting += [(scene, k) for k in range(len(scene.found))]
-                if len(waiting) >= READ_AT_ONCE:
-                    _record(waiting, solver, watched.spool)
-                    waiting.clear()
-                advance()
-        except Smirk3dError as error:
-            watched.damage = str(error)
+        for scene in seen:
+            height, width = scene.frame.pixels.shape[:2]
+            watched.size = (width, height)
+            watched.time_s.append(scene.frame.time_s)
+            waiting += [(scene, k) for k in range(len(scene.found))]
+            if len(waiting) >= READ_AT_ONCE:
+                _record(waiting, solver, watched.spool)
+                waiting.clear()
+            advance()
     _record(waiting, solver, watched.spool)
 
 
-def scenes(frames: Iterable[Frame], detector: Detector, most_faces: int | None) -> Iterator[Scene]:
-    """Yield each frame with the people to follow in it; `most_faces` as in `watch`."""
-    is_cut, follow, look, choose = CutFinder(), Follower(), _Looker(detector), Chooser(most_faces)
-    for frame in frames:
-        cut, found = is_cut(frame.pixels), look(frame.pixels)
-        people = follow(frame.time_s, found, cut)
-        chosen = choose(frame.time_s, people, cut)
-        kept = [k for k, person in enumerate(people) if person in chosen]
-        yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
+def undamaged(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
+    """Yield the frames of a source up to where it is damaged; `note` is told what is wrong there."""
+    try:
+        yield from frames
+    except Smirk3dError as error:
+        note(str(error))
+
+
+def scenes(
+    frames: Iterable[Frame], detector: Detector, most_faces: int | None, mode: DetectorMode = "image"
+) -> Iterator[Scene]:
+    """Yield each frame with the people to follow in it; `most_faces` and `mode` as in `watch`."""
+    is_cut, follow, choose = CutFinder(), Follower(), Chooser(most_faces)
+    with Looker(detector, mode) as look:
+        for frame in frames:
+            cut = is_cut(frame.pixels)
+            found = look(frame, cut)
+            people = follow(frame.time_s, found, cut)
+            chosen = choose(frame.time_s, people, cut)
+            kept = [k for k, person in enumerate(people) if person in chosen]
+            yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
 
 
 class Chooser:
@@ -126,23 +142,6 @@ class Chooser:
             if person in self._last_s or self._most is None or len(self._last_s) < self._most:
                 self._last_s[person] = time_s
         return [person for person in people if person in self._last_s]
-
-
-class _Looker:
-    """Finds faces at first sight; where that fails for long, by a thorough search now and then."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._blank = 0
-        self._is_hard = False
-
-    def __call__(self, pixels: np.ndarray) -> list[Detection]:
-        found = self._detector.glance(pixels)
-        if not found and (self._is_hard or self._blank % SEARCH_EVERY == 0):
-            found = self._detector.detect(pixels)
-            self._is_hard = bool(found)
-        self._blank = 0 if found else self._blank + 1
-        return found
 
 
 def _record(waiting: Sequence[tuple[Scene, int]], solver: TrackSolver, spool: Spool) -> None:

@@ -6,16 +6,15 @@ import csv
 import json
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from cli_runs import runner
 from synthetic_track import synthetic_track
 
-from smirk3d.cli.main import main
 from smirk3d.clip import Track
 from smirk3d.export.clip_table import write_track_table
 from smirk3d.export.expressions import write_arkit
@@ -26,25 +25,10 @@ from smirk3d.head.model import HeadModel
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has answered."""
-
-    code: int
-    out: list[str]
-    err: list[str]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-
-    def retarget(*words: object) -> Outcome:
-        code = main(["retarget", *map(str, words)])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out.splitlines(), captured.err.splitlines())
-
-    return retarget
+    return runner("retarget", capsys)
 
 
 def write_character(path: Path, names: Sequence[str] | None = ARKIT_NAMES, bones: Sequence[str] = ("Head",)) -> Path:
@@ -206,6 +190,10 @@ def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
     _write_table(tmp_path / "take.csv", columns, rows)
     refused = run("take.csv", "--character", hero)
     assert refused.code == 2 and "its time codes count to frame 59 of a second; give --fps 60" in refused.err[0]
+    _write_table(tmp_path / "short.csv", columns, [["10:20:30:07.250", *row[1:]] for row in rows])
+    answer = run("short.csv", "--character", hero)
+    assert answer.code == 0 and len(answer.err) == 1
+    assert "short.csv: its time codes do not tell how many frames a second has; taking 30" in answer.err[0]
     answer = run("take.csv", "--character", hero, "--fps", 60)
     assert answer.code == 0 and "; head turned: node Head; " in answer.out[0]
     times, found = animation(tmp_path / "hero_take.glb")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 import torch
+from cli_runs import runner
 
-from smirk3d.cli.main import main
 from smirk3d.export.expressions import write_arkit
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -19,23 +19,9 @@ from smirk3d.head.pack import save_pack
 from smirk3d.types import FaceParams
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has answered."""
-
-    code: int
-    out: list[str]
-    err: list[str]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture):
-    def retarget(*words: object) -> Outcome:
-        code = main(["retarget", *map(str, words)])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out.splitlines(), captured.err.splitlines())
-
-    return retarget
+    return runner("retarget", capsys)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas
 import pygltflib
 import pytest
 import trimesh
+from cli_runs import runner
 from PIL import Image
 from skimage.data import astronaut
 from video_files import cut_off, packets, shades, write_video
@@ -37,23 +37,9 @@ def moving(count: int = N, step: int = 2) -> Iterable[np.ndarray]:
         yield np.ascontiguousarray(photo[10 : 10 + SIZE[1], 60 + step * k : 60 + step * k + SIZE[0]])
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has answered."""
-
-    code: int
-    out: list[str]
-    err: list[str]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture):
-    def video(*words: object) -> Outcome:
-        code = main(["video", *map(str, words)])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out.splitlines(), captured.err.splitlines())
-
-    return video
+    return runner("video", capsys)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +160,8 @@ def test_live_on_a_file_and_from_a_webcam(run, short: Path, tmp_path: Path, monk
         (("--focal", "0"), "--focal 0"),
         (("--focal", "nan"), "--focal nan: must be"),
         (("--live", "--calibrate", "neutral"), "--calibrate neutral: takes the whole video; leave out --live"),
+        (("--detector", "video", "--faces", "2"), "--detector video: follows one person; leave --faces or"),
+        (("--detector", "video", "--faces", "all"), "--detector video: follows one person"),
     ],
 )
 def test_wrong_numbers(run, short: Path, words: tuple[str, ...], reason: str, tmp_path: Path) -> None:
@@ -219,7 +207,7 @@ def test_no_face_anywhere(run, tmp_path: Path) -> None:
 def test_a_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_path: Path) -> None:
     path = cut_off(write_video(tmp_path / "cut.mp4", moving(12), g="1"), 0.6)
     answer = run(path, "--out", tmp_path / "out", "--method", "fit", *flags)
-    assert answer.code == 0 and len(answer.out) == 1
+    assert answer.code == 1 and len(answer.out) == 1  # all that could be read is there
     assert len(answer.err) == 1 and answer.err[0].startswith(f"smirk3d: {path}: ") and "after" in answer.err[0]
     table = pandas.read_csv(tmp_path / "out" / "cut.csv")
     assert 3 < len(table) < 11 and f"after {len(table)} frames" in answer.err[0]
@@ -227,6 +215,18 @@ def test_a_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_p
         assert files(tmp_path / "out") == tables("cut") | {"cut_overlay.mp4"}
         with av.open(str(tmp_path / "out" / "cut_overlay.mp4")) as container:
             assert sum(1 for _ in container.decode(video=0)) == len(table)
+
+
+@pytest.mark.parametrize("flags", [(), ("--live",)])
+def test_the_detectors_video_mode(run, flags: tuple[str, ...], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", moving(6))
+    found = {}
+    for mode in ("image", "video"):
+        answer = run(path, "--out", tmp_path / mode, *SMALL, "--smooth", 0, "--detector", mode, *flags)
+        assert answer.code == 0 and answer.out[0].startswith("frames: 6; tracks: 1; faces seen: 6") and not answer.err
+        found[mode] = pandas.read_csv(tmp_path / mode / "a.csv")
+    boxes = {mode: table[["x0", "y0", "x1", "y1"]].to_numpy() for mode, table in found.items()}
+    assert 0 < np.abs(boxes["image"] - boxes["video"]).max() < 6
 
 
 def test_a_folder_of_frames_named_from_within(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,3 +257,5 @@ def test_flags_become_options() -> None:
     given = Video(input="a.mp4", out="out", faces="all", smooth=0.5, max_gap=2, calibrate="range")._track_options()
     assert given == TrackOptions(None, SmoothConfig(0.5), max_gap_s=2, calibrate="range")
     assert Video(input="a.mp4", out="out", faces=3)._track_options() == TrackOptions(3)
+    given = Video(input="a.mp4", out="out", detector="video")._track_options()
+    assert given == TrackOptions(detector="video") != TrackOptions()

@@ -291,6 +291,23 @@ def test_the_head_turns_in_the_scene_as_before_the_camera(change: Callable[[Json
         assert np.allclose(turned, rotmat @ rest, atol=1e-5 * np.abs(rest).max())
 
 
+@pytest.mark.parametrize("extension", ["VRM", "VRMC_vrm"])
+def test_characters_of_vrm_0_look_the_other_way(extension: str, tmp_path: Path) -> None:
+    """A turn is seen from where the character looks: to its left, up and towards its right shoulder, as the subject."""
+    document, blob = make_character()
+    (tmp_path / "hero.glb").write_bytes(glb(document | {"extensions": {extension: {}}}, blob))
+    motion = make_motion()
+    out = _animated(tmp_path / "hero.glb", tmp_path / "out.glb", motion)
+    after, _ = parts(out)
+    up, looks = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, -1.0 if extension == "VRM" else 1.0])
+    own = np.stack([np.cross(up, looks), up, looks], axis=1)  # its left, up, forwards
+    still = _in_scene(after, 2, Rotation.from_quat(after["nodes"][2]["rotation"]).as_matrix())
+    assert motion.rotation_rotmat is not None
+    for quaternion, rotmat in zip(curves(out)[2, "rotation"][1], motion.rotation_rotmat, strict=True):
+        turn = _in_scene(after, 2, Rotation.from_quat(quaternion).as_matrix()) @ np.linalg.inv(still)
+        assert np.allclose(own.T @ turn @ own, rotmat, atol=1e-5)
+
+
 def test_no_turn_leaves_the_head_at_rest(hero: Path) -> None:
     character = read_character(hero)
     (found,) = turned_rotations(character, 2, np.eye(3)[None])

@@ -180,12 +180,29 @@ def test_two_people_in_a_parquet_table(track: Track, tmp_path: Path) -> None:
 
 def test_frames_a_second(track: Track, tmp_path: Path) -> None:
     save_livelink(track.frames(slice(0, 4)), tmp_path / "take.csv")
-    np.testing.assert_allclose(read(tmp_path / "take.csv").keys.time_s, np.arange(4) / 30)
+    found = read(tmp_path / "take.csv")  # no change of the second
+    np.testing.assert_allclose(found.keys.time_s, np.arange(4) / 30)
+    assert found.note.endswith(
+        "take.csv: its time codes do not tell how many frames a second has; taking 30, --fps changes it"
+    )
+    assert not read(tmp_path / "take.csv", 20).note
     with pytest.raises(UsageError, match="count to frame 6 of a second; give --fps 24"):
         read(tmp_path / "take.csv", 5)
     write_track_table([track], tmp_path / "clip.csv")
     with pytest.raises(UsageError, match="has its own time stamps"):
         read(tmp_path / "clip.csv", 25)
+
+
+@pytest.mark.parametrize("rate_fps", [24.0, 25.0, 29.97, 60.0])
+def test_time_codes_tell_the_rate(rate_fps: float, open_head: HeadModel, tmp_path: Path) -> None:
+    track = synthetic_track(open_head, 90, rate_fps, lost=slice(30, 40))
+    save_livelink(track, tmp_path / "clip_livelink.csv")
+    found = read(tmp_path / "clip_livelink.csv")
+    keys = track.known | np.append(track.known[1:], True)
+    nominal = round(rate_fps) / rate_fps  # the codes count whole frames a second
+    np.testing.assert_allclose(found.keys.time_s * nominal, (track.time_s - track.time_s[0])[keys], atol=2e-3)
+    assert found.n_frames == 90 and found.n_lost == 10 and not found.note
+    np.testing.assert_allclose(read(tmp_path / "clip_livelink.csv", 120).keys.time_s, np.flatnonzero(keys) / 120)
 
 
 def test_coefficients_are_carried_over(tmp_path: Path) -> None:

@@ -176,8 +176,57 @@ assert not {"mediapipe", "torch", "cv2", "PIL"} & set(sys.modules), "heavy impor
 from skimage.data import astronaut
 detector = d.Detector()  # not closed: leaving the interpreter must be quiet, too
 assert detector.detect(astronaut())
+video = detector.for_video()
+assert video.glance(astronaut(), 0.0)
 sys.stderr.write("own words\\n")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "own words\n")
+
+
+def shaken(photo: np.ndarray, count: int, seed: int = 0) -> list[np.ndarray]:
+    """Return frames of a photo that stands, with the noise of a camera."""
+    noise = np.random.default_rng(seed).normal(0, 12, (count, 256, 256, 3))
+    return list((photo[:256, 96:352] + noise).clip(0, 255).astype(np.uint8))
+
+
+def test_a_face_is_followed_through_a_video(detector, photo):
+    frames = shaken(photo, 8)
+    with detector.for_video() as video:
+        followed = [video.glance(pixels, k / 25) for k, pixels in enumerate(frames)]
+    alone = [detector.glance(pixels) for pixels in frames]
+    assert all(len(found) == 1 and found[0].score == 1.0 for found in followed)
+    assert all(error_px(a[0], b[0].landmarks_px) < 3 for a, b in zip(followed, alone, strict=True))
+
+    def jitter_px(found: list[list[Detection]]) -> float:
+        return float(np.abs(np.diff([each[0].landmarks_px for each in found[2:]], axis=0)).mean())
+
+    assert jitter_px(followed) < 0.7 * jitter_px(alone)
+
+
+def test_a_new_scene_begins_anew(detector, photo):
+    first, *others = shaken(photo, 4)
+    with detector.for_video() as video, detector.for_video() as fresh:
+        for k, pixels in enumerate(others):
+            video.glance(pixels, k / 25)
+        (smoothed,) = video.glance(first, 4 / 25)
+        video.restart()
+        (found,), (wanted,) = video.glance(first, 5 / 25), fresh.glance(first, 0.0)
+        assert np.array_equal(found.landmarks_px, wanted.landmarks_px)
+        assert not np.array_equal(smoothed.landmarks_px, wanted.landmarks_px)
+
+
+def test_times_that_do_not_rise_are_taken_as_the_next_ones(detector, photo):
+    with detector.for_video() as video:
+        assert all(len(video.glance(photo, time_s)) == 1 for time_s in (0.0, 0.0, 0.0001, 2.0, 1.0))
+
+
+def test_a_detector_for_a_video_refuses_what_it_must(detector, photo):
+    video = detector.for_video()
+    with pytest.raises(ValueError, match="uint8"):
+        video.glance(photo.astype(float), 0.0)
+    video.close()
+    video.close()
+    with pytest.raises(ValueError, match="closed"):
+        video.glance(photo, 0.0)

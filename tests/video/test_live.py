@@ -170,8 +170,21 @@ def _noting(start: Any, added: list[LivePerson]) -> Any:
 
 def test_damage_is_told_and_the_rest_kept(live, tmp_path: Path) -> None:
     clip, said = live(Source(5, Smirk3dError("webcam 0: No such device")))
-    assert clip.notes == ("webcam 0: No such device",) and said == ["smirk3d: webcam 0: No such device"]
+    assert (
+        clip.losses == ("webcam 0: No such device",)
+        and not clip.notes
+        and said == ["smirk3d: webcam 0: No such device"]
+    )
     assert clip.n_frames == 5 and {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> np.ndarray:
+        raise Smirk3dError("no room on the device")
+
+    monkeypatch.setattr(LandmarkTrackSolver, "solve", failing)
+    with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
+        live(Source())
 
 
 class Blind:

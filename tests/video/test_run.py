@@ -51,7 +51,7 @@ def start(source: VideoFile, track: Track, tmp_path: Path, monkeypatch: pytest.M
         def tracked(given: VideoFile, reconstructor: object, options: object, *, advance: Callable[[], None]) -> Clip:
             for _ in given.frames():
                 advance()
-            return Clip(given.info.name, 25.0, (640, 480), 5, (track,), notes)
+            return Clip(given.info.name, 25.0, (640, 480), total or 5, (track,), notes[1:], notes[:1])
 
         monkeypatch.setattr(run, "track_video", tracked)
         monkeypatch.setattr("smirk3d.pipeline.progress.LINE_EVERY_IMAGES", 2)
@@ -60,7 +60,7 @@ def start(source: VideoFile, track: Track, tmp_path: Path, monkeypatch: pytest.M
         out.mkdir(exist_ok=True)
         nobody: Any = None
         try:
-            run_video(
+            begin.clip = run_video(  # type: ignore[attr-defined]
                 source,
                 out,
                 "a",
@@ -91,6 +91,15 @@ def test_the_overlay_can_be_left_out(start: Callable[..., Any]) -> None:
 def test_what_is_worth_knowing_is_told(start: Callable[..., Any]) -> None:
     text = start(VideoOptions(overlay=False), notes=("a.mp4: ends early\n", "2 faces left out"))[1]
     assert text.splitlines()[2:] == ["smirk3d: a.mp4: ends early\\n", "smirk3d: 2 faces left out"]
+
+
+def test_what_is_lost_in_either_pass(start: Callable[..., Any]) -> None:
+    text = start(notes=("a.mp4: ends early", "2 faces left out"), total=7)[1]
+    changed = next(line for line in text.splitlines() if "overlay has" in line)
+    assert changed.endswith("has changed since it was read first; the overlay has 5 of 7 frames")
+    clip = start.clip  # type: ignore[attr-defined]
+    assert clip.notes == ("2 faces left out",)
+    assert clip.losses == ("a.mp4: ends early", changed.removeprefix("smirk3d: "))
 
 
 def test_a_video_of_unknown_length(start: Callable[..., Any]) -> None:

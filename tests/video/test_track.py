@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from smirk3d.pipeline.detect import Detection
 from smirk3d.types import FaceParams
 from smirk3d.video.decode import Frame, VideoInfo
 from smirk3d.video.smooth import SmoothConfig
-from smirk3d.video.solver import calmest_of_views
+from smirk3d.video.solver import LandmarkTrackSolver, calmest_of_views
 from smirk3d.video.track import TrackOptions, track_video
 
 N, SIZE, FPS, FOCAL_PX = 30, (320, 240), 25.0, 350.0
@@ -159,11 +160,37 @@ def test_several_people_are_several_tracks(reconstructor: Reconstructor, open_he
 
 def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: Person) -> None:
     clip = tracked(reconstructor, Finder(person), broken=True)
-    assert clip.notes == ("clip.mp4: ends early",) and clip.n_frames == N and len(clip.tracks[0]) == N
+    assert (
+        clip.losses == ("clip.mp4: ends early",) and not clip.notes and clip.n_frames == N and len(clip.tracks[0]) == N
+    )
     with pytest.raises(NoFaceError, match=r"clip\.mp4: no face found in 30 frames"):
         tracked(reconstructor, Finder())
     with pytest.raises(Smirk3dError, match=r"clip\.mp4: has no frames"):
         tracked(reconstructor, Finder(person), n_frames=0)
+
+
+def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Person, monkeypatch) -> None:
+    """What goes wrong elsewhere is an error, not the end of the video."""
+
+    for place, name in ((Finder, "glance"), (LandmarkTrackSolver, "read")):
+        real, calls = getattr(place, name), []
+
+        def failing(self: Any, *words: Any, real: Any = real, calls: list[int] = calls) -> Any:
+            calls.append(1)
+            if len(calls) == 3:
+                raise Smirk3dError("no room on the device")
+            return real(self, *words)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, failing)
+            with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
+                tracked(reconstructor, Finder(person))
+
+
+def test_video_mode_is_for_one_person() -> None:
+    for most_faces in (2, None):
+        with pytest.raises(ValueError, match="follows one person"):
+            TrackOptions(most_faces, detector="video")
 
 
 def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
