@@ -33,7 +33,7 @@ from smirk3d.pipeline.calibration import (
 from smirk3d.pipeline.detect import Detector
 from smirk3d.pipeline.landmark_model import LandmarkModel, landmark_model
 from smirk3d.render.portrait import PortraitPainter
-from smirk3d.render.samples import KIND_SHARES, random_sample
+from smirk3d.render.samples import KIND_SHARES, Kind, random_sample
 
 CHUNK = 500
 
@@ -78,7 +78,7 @@ def make_chunk(head: HeadModel, detector: Detector, size: int, seed: int) -> dic
     """Return marks, depths, scores and true weights of the pictures of one chunk in which a face was found."""
     generator = torch.Generator().manual_seed(seed)
     varied, painter = VariedHead(head), PortraitPainter(head, supersample=1)
-    kinds = [kind for kind, share in KIND_SHARES for _ in range(share)]
+    kinds: list[Kind] = [kind for kind, share in KIND_SHARES for _ in range(share)]
     rows: dict[str, list] = {"points_px": [], "depth_px": [], "scores": [], "weights": []}
     for index in range(CHUNK):
         varied.vary(generator)
@@ -106,7 +106,7 @@ def collect(options: Options) -> dict[str, torch.Tensor]:
             if not path.exists():
                 chunk = make_chunk(load_head(), detector, options.size, options.seed + number)
                 with atomic_path(path) as temporary:
-                    np.savez(temporary, **chunk)
+                    np.savez(temporary, **chunk)  # type: ignore[arg-type]
             with np.load(path) as chunk:
                 chunks.append({name: torch.from_numpy(chunk[name]) for name in chunk.files})
     rows = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -160,8 +160,8 @@ def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> Non
         print(f"{name}: depth of {len(peaks)} blinks {np.mean(depth):.2f}, least {np.min(depth):.2f}")
     wanted = torch.from_numpy(np.stack([rotation_from_angles(*a) for a in angles_deg[rows]]))
     off = torch.from_numpy(track.rotation_rotmat).double() @ wanted.mT
-    steady = roma.special_procrustes(off.mean(0))
-    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady[None].expand_as(off)))
+    steady = torch.as_tensor(roma.special_procrustes(off.mean(0)))
+    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady.expand_as(off)))
     print(
         f"pose: mean error {errors.mean():.2f} deg, largest {errors.max():.2f}, after a constant turn of "
         f"{torch.rad2deg(roma.rotmat_geodesic_distance(steady, torch.eye(3).double())):.1f} deg"
@@ -177,8 +177,8 @@ def judge_still(track: Track, motion: np.ndarray) -> None:
     print(f"weights: root mean square change from frame to frame {np.sqrt((steps**2).mean()):.4f}")
     plane = torch.from_numpy(np.stack([rotation_from_angles(0, 0, roll) for roll in motion[:, 0]]))
     off = plane.mT @ torch.from_numpy(track.rotation_rotmat).double()
-    steady = roma.special_procrustes(off.mean(0))
-    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady[None].expand_as(off)))
+    steady = torch.as_tensor(roma.special_procrustes(off.mean(0)))
+    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady.expand_as(off)))
     print(f"pose: mean error {errors.mean():.2f} deg, median {errors.median():.2f}, largest {errors.max():.2f}")
     ratio = track.scale_px_per_m / motion[:, 1]
     print(f"size: deviation {100 * ratio.std() / ratio.mean():.2f} %")
