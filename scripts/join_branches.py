@@ -4,9 +4,10 @@
 
 The branches are those of `scripts/train_branches.py`. Least squares answers between the truth and the usual: a calm
 face gets a little of everything, and a one-sided one too little of its side. So the median answer for calm faces is
-taken off, times `CALM`, and the difference of the sides is enlarged by `DIFFERENCE`, both in the linear layer, for
-rendered faces that the branches have not seen. The errors of the expression, by which `--method refine` trusts the
-encoder, are then measured on others; `--photo-error` is added (as variances), because photos differ from renders.
+taken off, times `CALM`, and the difference of the sides is enlarged until it is the true one in the mean, at most by
+`DIFFERENCE`, both in the linear layer, for rendered faces that the branches have not seen. The errors of the
+expression, by which `--method refine` trusts the encoder, are then measured on others; `--photo-error` is added (as
+variances), because photos differ from renders.
 """
 
 from __future__ import annotations
@@ -66,23 +67,34 @@ def sharpen(encoder: Encoder, faces: RenderedFaces) -> None:
     """Let calm faces be calm and one-sided ones one-sided, by a change of the expression's linear layer."""
     partner = torch.tensor(ARKIT_MIRROR)
     linear = encoder.expression_encoder.linear
+    said, truth = answers(encoder, faces)
+    difference, true_difference = said - said[:, partner], truth - truth[:, partner]
+    slope = (difference * true_difference).sum(0) / true_difference.square().sum(0).clamp_min(1e-6)
+    factor = (1 / slope.clamp_min(1e-6)).clamp(1, DIFFERENCE)
     for values in (linear.weight, linear.bias):
         mean, half = (values + values[partner]) / 2, (values - values[partner]) / 2
-        values.copy_(mean + DIFFERENCE * half)
-    calm = torch.tensor([k for k, kind in enumerate(faces.kinds) if kind == "neutral"])
-    said = torch.cat([encoder.expression(faces.batch(index).image)["expression"] for index in calm.split(64)])
+        values.copy_(mean + factor.view(-1, *[1] * (values.ndim - 1)) * half)
+    calm = torch.tensor([kind == "neutral" for kind in faces.kinds])
+    said = answers(encoder, faces)[0][calm]
     linear.bias.sub_(CALM * (said + said[:, partner]).median(0).values / 2)
 
 
 @torch.no_grad()
-def expression_errors(encoder: Encoder, faces: RenderedFaces) -> Tensor:
-    """Return the root mean square errors (52,) of the weights of rendered faces."""
-    squares = []
+def answers(encoder: Encoder, faces: RenderedFaces) -> tuple[Tensor, Tensor]:
+    """Return what the encoder says of the expressions of rendered faces, (N, 52), and what they are."""
+    said, truth = [], []
     for index in torch.arange(len(faces)).split(64):
         batch = faces.batch(index)
         assert batch.target is not None and batch.target.expression is not None
-        squares.append((encoder.expression(batch.image)["expression"] - batch.target.expression).square())
-    return torch.cat(squares).mean(0).sqrt()
+        said.append(encoder.expression(batch.image)["expression"])
+        truth.append(batch.target.expression)
+    return torch.cat(said), torch.cat(truth)
+
+
+def expression_errors(encoder: Encoder, faces: RenderedFaces) -> Tensor:
+    """Return the root mean square errors (52,) of the weights of rendered faces."""
+    said, truth = answers(encoder, faces)
+    return (said - truth).square().mean(0).sqrt()
 
 
 def main(options: Options) -> None:
