@@ -69,7 +69,7 @@ class Lesson:
         source = SourceConfig(options.photos, "shards", targets=options.targets)
         data = DataConfig((source,), size=options.size, crop_scale=(1.3, 1.5), batch_size=options.batch_size)
         stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
-        augment = AugmentConfig(blur=0.0, noise=0.0)
+        augment = AugmentConfig(tint=0.8, blur=0.0, noise=0.0)  # most photos at hand are grey
         self.stream = Stream(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
         self.options, self.head, self.templates = options, head, templates_for(head)
         weights = options.encoder or shipped_weights()

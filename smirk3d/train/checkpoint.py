@@ -6,6 +6,7 @@ fit is an error, and is found before anything is changed.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import random
@@ -30,10 +31,11 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 _FREE_TO_DIFFER = re.compile(r"engine\..*|out_dir|stage\.steps")
 _PLAIN = (str, int, float, bool, type(None))
+_DIGEST = "sha256"
 _REMEDY = "resume from another checkpoint, or start anew in an empty folder"
 _NAMES_SHOWN = 3
 _log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ def save_training(path: str | os.PathLike[str], state: TrainingState) -> None:
         **{part: {name: each.state_dict() for name, each in group.items()} for part, group in _parts(state)},
     }
     _refuse_objects(content, "")
+    content[_DIGEST] = _digest(content)
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
         try:
             torch.save(content, file)
@@ -191,6 +194,27 @@ def _refuse_objects(value: Any, where: str) -> None:
         raise ValueError(f"{where[1:]} is a {type(value).__name__}; only tensors and plain data can be saved")
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return a hexadecimal digest of all that a checkpoint holds, its own digest aside."""
+    digest = hashlib.sha256()
+
+    def take(value: Any) -> None:
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, (Mapping, list, tuple)):
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            digest.update(f"{len(value)}".encode())
+            for key, item in items:
+                digest.update(repr(key).encode())
+                take(item)
+        else:
+            digest.update(repr(value).encode())
+
+    take({key: value for key, value in content.items() if key != _DIGEST})
+    return digest.hexdigest()
+
+
 def _damage(path: str | os.PathLike[str]) -> str | None:
     """Say what is wrong with the bytes of a checkpoint; torch.load itself would not notice a changed tensor."""
     try:
@@ -214,6 +238,8 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     if not isinstance(content, dict) or content.get("smirk3d_training") != FORMAT_VERSION:
         raise Smirk3dError(f"{printable(path)}: is no training checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
+    if content.get(_DIGEST) != _digest(content):  # a zip archive has fields that no checksum covers
+        raise Smirk3dError(f"{printable(path)}: is damaged; {_REMEDY}")
     return content
 
 

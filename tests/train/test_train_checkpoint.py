@@ -291,9 +291,9 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
     assert "is damaged or no checkpoint" in refusal(tmp_path / "text.pt", tiny_state(1))
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
-    assert "is no training checkpoint of format 1" in refusal(tmp_path / "other.pt", tiny_state(1))
-    torch.save({"smirk3d_training": 1, "step": 3}, tmp_path / "part.pt")
-    assert "holds no whole training state (KeyError)" in refusal(tmp_path / "part.pt", tiny_state(1))
+    assert "is no training checkpoint of format 2" in refusal(tmp_path / "other.pt", tiny_state(1))
+    torch.save({"smirk3d_training": 2, "step": 3}, tmp_path / "part.pt")
+    assert "part.pt: is damaged; resume from" in refusal(tmp_path / "part.pt", tiny_state(1))
 
 
 def test_a_file_that_was_cut_short_is_refused(saved: Path) -> None:

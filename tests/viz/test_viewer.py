@@ -149,7 +149,7 @@ def test_without_a_loop_it_stops_at_the_end(viewer: Viewer) -> None:
     viewer.seek(1.0)
     viewer.panel.play.value = True
     deadline = time.monotonic() + 5
-    while viewer.panel.play.label != "Play" and time.monotonic() < deadline:
+    while (viewer.panel.play.label, viewer.panel.timeline.value) != ("Play", 30) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert viewer.panel.timeline.value == 30 and not viewer.is_playing
     viewer.panel.loop.value = True
