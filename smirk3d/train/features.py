@@ -18,6 +18,7 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
+from smirk3d.train.published import misfit
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -94,17 +95,8 @@ def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
     with torch.device("meta"):
         network = _VGG16()
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    known = wanted | _vgg16_shapes_not_needed()
-    faults = [f"{name} is missing" for name in wanted if name not in state]
-    faults += [f"{printable(name)} is unknown" for name in state if name not in known]
-    faults += [
-        f"{name} is {tuple(tensor.shape)}, not {tuple(known[name])}"
-        for name, tensor in state.items()
-        if name in known and tensor.shape != known[name]
-    ]
-    if faults:
-        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise Smirk3dError(f"{printable(path)}: is no VGG16 ({faults[0]}{more}); {_VGG16_REMEDY}")
+    if fault := misfit(state, wanted, _vgg16_shapes_not_needed()):
+        raise Smirk3dError(f"{printable(path)}: is no VGG16 ({fault}); {_VGG16_REMEDY}")
     network.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return PerceptualFeatures(network, IMAGENET_MEAN, IMAGENET_STD)
 

@@ -96,18 +96,30 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> str:
     own = network.state_dict()
     wanted = {name: tensor.shape for name, tensor in own.items() if not name.endswith(_COUNTERS)}
     given = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
-    faults = [f"{name} is missing" for name in wanted if name not in given]
-    faults += [f"{printable(name)} is unknown" for name in given if name not in wanted]
-    faults += [
-        f"{name} is {tuple(tensor.shape)}, not {tuple(wanted[name])}"
-        for name, tensor in given.items()
-        if name in wanted and tensor.shape != wanted[name]
-    ]
-    if faults:
-        return faults[0] + (f" and {len(faults) - 1} more" if len(faults) > 1 else "")
+    if fault := misfit(given, wanted):
+        return fault
     counters = {name: torch.zeros((), dtype=torch.int64) for name in own if name.endswith(_COUNTERS)}
     network.load_state_dict({name: tensor.float() for name, tensor in given.items()} | counters, assign=True)
     return ""
+
+
+def misfit(
+    given: Mapping[str, Tensor], wanted: Mapping[str, torch.Size], unneeded: Mapping[str, torch.Size] | None = None
+) -> str:
+    """Return "" or which tensor is missing, unknown or of another shape, and how many more are.
+
+    Args:
+        given: By name. wanted: Shapes of those that are needed. unneeded: Of those that may be there as well.
+    """
+    known = {**wanted, **(unneeded or {})}
+    faults = [f"{name} is missing" for name in wanted if name not in given]
+    faults += [f"{printable(name)} is unknown" for name in given if name not in known]
+    faults += [
+        f"{name} is {tuple(tensor.shape)}, not {tuple(known[name])}"
+        for name, tensor in given.items()
+        if name in known and tensor.shape != known[name]
+    ]
+    return faults[0] + (f" and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else ""
 
 
 @dataclass(frozen=True)
