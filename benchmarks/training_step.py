@@ -21,11 +21,10 @@ import torch
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
-from smirk3d.networks.encoder import Encoder
-from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
 from smirk3d.train.features import perceptual_loss
+from smirk3d.train.initial import build_networks
 from smirk3d.train.scene import Networks, Scene
 from smirk3d.train.steps import cycle_step, reconstruction_step
 from smirk3d.train.synthesis import draw_heads, mask_photos
@@ -81,7 +80,10 @@ def main(rounds: int = 3) -> None:
     head = load_head("open")
     stage = StageConfig("core", ("expression", "generator"), LOSSES, steps=1, cycle=CycleConfig())
     config = TrainConfig(data=DataConfig(root=Path("faces"), batch_size=FACES), stage=stage)
-    networks = Networks(Encoder(head.spec).train(), NeuralRenderer().train())
+    networks = build_networks(config, head.spec)
+    for network in (networks.encoder, networks.generator):
+        assert network is not None
+        network.train()
     work = parts(networks, Scene.from_config(config, head, "cpu"), random_batch(head))
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
     for _ in range(rounds):

@@ -80,18 +80,28 @@ def principal_components(people: Tensor, mirror: Tensor, components: int) -> Ide
     halves = {1.0: (people + flipped) / 2 - mean, -1.0: (people - flipped) / 2}
     variance, signs, directions, total = [], [], [], 0.0
     for sign, half in halves.items():
-        rows = half.flatten(1) / len(people) ** 0.5
+        # In float64: in single precision the small components would come out otherwise on every machine.
+        rows = half.flatten(1).double() / len(people) ** 0.5
         eigenvalue, vector = torch.linalg.eigh(rows @ rows.T)
         total += float(eigenvalue.sum())
         eigenvalue, vector = eigenvalue[-components:].clamp_min(1e-20), vector[:, -components:]
         variance.append(eigenvalue)
         signs.append(torch.full_like(eigenvalue, sign))
         # rows = U diag(s) V^T; the direction per standard deviation is s V^T = U^T rows.
-        directions.append(vector.T @ rows)
+        directions.append(_pointed((vector.T @ rows).unflatten(1, mean.shape), mean).flatten(1).to(mean.dtype))
     order = torch.cat(variance).argsort(descending=True)[:components]
     kept = float(torch.cat(variance)[order].sum()) / total
     directions = torch.cat(directions)[order].T.reshape(*mean.shape, components)
-    return IdentityBasis(mean, directions.contiguous(), torch.cat(signs)[order], kept)
+    return IdentityBasis(mean, directions.contiguous(), torch.cat(signs)[order].to(mean.dtype), kept)
+
+
+def _pointed(directions: Tensor, mean: Tensor) -> Tensor:
+    """Return directions (S, V, 3) with the sign by which what is largest on the subject's left side is positive.
+
+    An eigenvector's own sign is chance: what was learned for one build of the head must hold for the next.
+    """
+    largest = directions[:, mean[:, 0] > 0].pow(3).sum((1, 2))
+    return directions * torch.where(largest < 0, -1.0, 1.0)[:, None, None]
 
 
 def _hat(value: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 The mesh is drawn in many views, with several identities and with an open mouth, MediaPipe marks the pictures,
 and each mark is carried back onto the triangle that is seen there. The robust middle of all the marks of one point,
 made symmetric and put back on the surface, is its place; their spread tells how far to trust it. A second pass
-paints brows and lips where the first one found them.
+paints brows and lips where the first one found them. Points of the contour move to where photos have them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.closest import closest_on_mesh
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.data import HeadData
-from smirk3d.head.mediapipe_points import FACE_OVAL, IBUG68, LIPS_INNER, MIRROR, POINT_COUNT, SKIN_COUNT
+from smirk3d.head.mediapipe_points import (
+    FACE_OVAL,
+    IBUG68,
+    LIPS_INNER,
+    MIRROR,
+    OUTER_EYE_CORNERS,
+    POINT_COUNT,
+    SKIN_COUNT,
+)
 from smirk3d.head.model import HeadModel
 from smirk3d.head.mouth import open_mouth
 from smirk3d.pipeline.detect import Detector
+from smirk3d.pipeline.photo_marks import load_photo_marks
 from smirk3d.render.portrait import (
     Light,
     PortraitPainter,
@@ -58,6 +67,8 @@ class EmbedConfig:
     identities: tuple[int, int] = (0, 3)
     """Random people in each pass, beside the mean one; the first pass shows closed mouths only."""
     seed: int = 0
+    photo_marks: bool = True
+    """Move the points that are seen badly in pictures of the mesh by what photos say."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,9 @@ def _one_pass(
         )
     places = torch.stack(marks)
     middle, spread = _robust_middle(places, torch.stack(trusted))
+    if config.photo_marks:
+        right, left = (middle[index] for index in OUTER_EYE_CORNERS)
+        middle = middle + load_photo_marks() * (left - right).norm()
     return _fix_to_surface(head, middle, spread, skin, eyeballs)
 
 

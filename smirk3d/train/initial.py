@@ -36,7 +36,8 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = Encoder(spec, config.backbones, config.data.size)
+        # Its depthwise convolutions are a quarter faster so; those of the neural renderer would be slower.
+        encoder = Encoder(spec, config.backbones, config.data.size).to(memory_format=torch.channels_last)  # type: ignore
         is_core = config.stage.name == "core"
         generator = NeuralRenderer(config.generator_width, config.data.size) if is_core else None
     return Networks(encoder, generator)

@@ -111,7 +111,9 @@ class RenderedFaces:
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
         about = (_VERSION, seed, size, self.ranges, self.variation, names, head.n_shape)
-        self._key = hashlib.sha256(repr(about).encode() + head.v_template.numpy().tobytes()).hexdigest()[:12]
+        marks = head.landmark_embedding("mediapipe").barycentric
+        content = head.v_template.numpy().tobytes() + marks.numpy().tobytes()
+        self._key = hashlib.sha256(repr(about).encode() + content).hexdigest()[:12]
 
     def __len__(self) -> int:
         return self.count

@@ -46,6 +46,17 @@ def test_mean_and_components_are_symmetric_or_antisymmetric():
     assert set(basis.mirror_sign.tolist()) == {1.0, -1.0}
 
 
+def test_the_sign_of_a_component_hangs_on_people_alone():
+    # Other orders of the same people, as other threads sum them, end in other signs of LAPACK's eigenvectors.
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    both = torch.cat([people(), people()[:, MIRROR] * FLIP])
+    bases = [principal_components(some, MIRROR, 8) for some in (people(), people()[order], both, both.flip(0))]
+    for basis in bases[1:]:
+        torch.testing.assert_close(basis.shapedirs, bases[0].shapedirs, atol=1e-4, rtol=0)
+    left = bases[0].shapedirs[bases[0].mean[:, 0] > 0]
+    assert (left.pow(3).sum((0, 1)) > 0).all()
+
+
 @pytest.mark.slow
 def test_people_depend_on_the_seed_alone_and_have_one_size():
     source = load_makehuman()
