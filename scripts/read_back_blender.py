@@ -1,10 +1,10 @@
-"""Import an animated GLB in Blender and write what Blender makes of it; run by `read_back.py` with Blender's Python.
+"""Import an animated GLB or USD in Blender and write what Blender makes of it; run by `read_back.py` with its Python.
 
-    PYTHON_WITH_BPY scripts/read_back_blender.py CLIP.glb FOUND.npz FPS WIDTH HEIGHT TIME_S...
+    PYTHON_WITH_BPY scripts/read_back_blender.py CLIP.glb|CLIP.usdc FOUND.npz FPS WIDTH HEIGHT TIME_S...
 
 Needs `bpy` (Blender as a Python module) and NumPy, and nothing of smirk3d. All is left in Blender's axes, in which
-+Z is up: corners of the triangles of the evaluated mesh "head" in the frame of that object, matrices of objects in
-the scene, and the camera's projection.
++Z is up: corners of the triangles of the evaluated mesh "head" in the frame of that object (of USD, in the scene),
+matrices of objects in the scene, and the camera's projection.
 """
 
 from __future__ import annotations
@@ -48,8 +48,43 @@ def corners_of(mesh: Any) -> np.ndarray:
     return points.reshape(-1, 3)[index].reshape(-1, 3, 3)
 
 
+def look_at_frame(frame: float) -> Any:
+    """Show a frame, which need not be a whole one, and return the evaluated scene."""
+    whole = int(frame + 1e-4)
+    bpy.context.scene.frame_set(whole, subframe=max(frame - whole, 0.0))
+    return bpy.context.evaluated_depsgraph_get()
+
+
+def usd_main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list[float]) -> None:
+    """Import USD, look at some times, and write a .npz; Blender takes time codes for frames, whatever its rate."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.usd_import(filepath=path)
+    head, camera = bpy.data.objects[HEAD], bpy.data.objects[CAMERA]
+    keys = head.data.shape_keys
+    seen: dict[str, list[Any]] = {name: [] for name in ("values", "corners", "camera", "projection")}
+    for time_s in times_s:
+        graph = look_at_frame(time_s * fps)
+        shown = head.evaluated_get(graph)
+        matrix = np.array(shown.matrix_world)
+        seen["values"].append([block.value for block in keys.key_blocks[1:]])
+        seen["corners"].append(corners_of(shown.data) @ matrix[:3, :3].T + matrix[:3, 3])
+        seen["camera"].append(np.array(camera.evaluated_get(graph).matrix_world))
+        seen["projection"].append(np.array(camera.calc_matrix_camera(graph, x=size[0], y=size[1])))
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in seen.items()}
+    scene = bpy.context.scene
+    np.savez(
+        found,
+        version=bpy.app.version_string,
+        names=[block.name for block in keys.key_blocks],
+        bones=[bone.name for thing in bpy.data.armatures for bone in thing.bones],
+        materials=[material.name for material in head.data.materials],
+        frames=[scene.frame_start, scene.frame_end],
+        **arrays,
+    )
+
+
 def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list[float]) -> None:
-    """Import, look at some times, and write a .npz."""
+    """Import a GLB, look at some times, and write a .npz."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     set_rate(fps)
     bpy.ops.import_scene.gltf(filepath=path)
@@ -61,9 +96,7 @@ def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list
     ]
     seen: dict[str, list[Any]] = {name: [] for name in ("values", "corners", "head", "eyes", "camera", "projection")}
     for time_s in times_s:
-        frame = time_s * scene.render.fps
-        scene.frame_set(int(frame + 1e-4), subframe=max(frame - int(frame + 1e-4), 0.0))
-        graph = bpy.context.evaluated_depsgraph_get()
+        graph = look_at_frame(time_s * scene.render.fps)
         shown = head.evaluated_get(graph)
         seen["values"].append([block.value for block in keys.key_blocks[1:]])
         seen["corners"].append(corners_of(shown.data))
@@ -86,5 +119,6 @@ def main(path: str, found: str, fps: float, size: tuple[int, int], times_s: list
 
 
 if __name__ == "__main__":
-    glb, out, rate, width, height, *times = sys.argv[1:]
-    main(glb, out, float(rate), (int(width), int(height)), [float(time_s) for time_s in times])
+    clip, out, rate, width, height, *times = sys.argv[1:]
+    read = main if clip.endswith(".glb") else usd_main
+    read(clip, out, float(rate), (int(width), int(height)), [float(time_s) for time_s in times])

@@ -21,8 +21,11 @@ _OPTIONAL = {
     "timm": ("other backbones", "pip install timm"),
     "onnxruntime": ("a fast encoder: --engine onnx", "pip install 'smirk3d[onnx]'"),
     "viser": ("results in the browser: smirk3d view", "pip install 'smirk3d[view]'"),
+    "usd-core": ("animations as USD: smirk3d video --usd", "pip install 'smirk3d[usd]'"),
     "kornia": ("augmentation of training data", "pip install 'smirk3d[train]'"),
 }
+_MODULES = {"usd-core": "pxr"}
+"""Of packages whose module has another name."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,18 @@ def _encoder_weights() -> Check:
 
 def _optional_packages() -> Iterator[Check]:
     for name, (purpose, remedy) in _OPTIONAL.items():
-        if importlib.util.find_spec(name) is None:
+        if importlib.util.find_spec(_MODULES.get(name, name)) is None:
             yield Check(name, False, f"not installed (optional: {purpose})", remedy, required=False)
         else:
-            yield Check(name, True, f"{importlib.metadata.version(name)} ({purpose})", required=False)
+            yield Check(name, True, f"{_version(name)} ({purpose})", required=False)
+
+
+def _version(name: str) -> str:
+    """Return the version of a package; USD often comes with other programs, without the package's metadata."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
 
 
 def _flame_files() -> Check:

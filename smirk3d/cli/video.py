@@ -45,6 +45,8 @@ class Video(EstimatorCommand):
     """neutral: what this person always shows counts as 0; range: also stretch blinks so that closed eyes are 1."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
     """Frames a second of a folder of frames, or wanted of a webcam."""
+    usd: bool = False
+    """Also write the animation as USD, for Houdini, Maya, Omniverse and Unreal; needs usd-core."""
     no_overlay: bool = False
     """Do not write the overlay video, which takes about as long as all the rest."""
     live: bool = False
@@ -56,10 +58,15 @@ class Video(EstimatorCommand):
         options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
         from smirk3d.video.decode import VideoFile, open_source
+        from smirk3d.video.run import VideoOptions, run_video, write_usd
 
         source = open_source(self.input, self.fps)
         if self.fps is not None and isinstance(source, VideoFile):
             raise UsageError(f"--fps {self.fps:g}: {self.input} has times of its own; leave it out")
+        if self.usd:  # now, not after all the work
+            from smirk3d.export.usd import load_usd
+
+            load_usd()
         out_dir = Path(self.out)
         with closing(self.reconstructor(self._detected())) as reconstructor:
             make_folder(out_dir)
@@ -67,10 +74,11 @@ class Video(EstimatorCommand):
                 from smirk3d.video.live import run_live
 
                 clip = run_live(source, out_dir, stem, reconstructor, options)
+                if self.usd:
+                    write_usd(clip, out_dir, stem)
             else:
-                from smirk3d.video.run import VideoOptions, run_video
-
-                clip = run_video(source, out_dir, stem, reconstructor, VideoOptions(options, not self.no_overlay))
+                wanted = VideoOptions(options, overlay=not self.no_overlay, usd=self.usd)
+                clip = run_video(source, out_dir, stem, reconstructor, wanted)
         say(_sentence(clip, out_dir, stem))
         return 1 if clip.losses else 0
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 CLIP_NAME = "clip"
 EYE_NODES = ("eyeLeft", "eyeRight")
 _HEAD_NODE = 0
-_NEAREST_M = 0.01
+NEAREST_M = 0.01
 """What is nearer to the camera is not drawn."""
 
 
@@ -52,7 +52,7 @@ class Keys:
 
     Attributes:
         row: (K,) int64 rows of the track that the values are taken from.
-        time_s: (K,) float32, rising, in seconds from the first frame of the clip.
+        time_s: (K,) float64, rising, in seconds from the first frame of the clip.
     """
 
     row: np.ndarray
@@ -69,6 +69,31 @@ class Lens:
 
     focal_px: float
     translation_m: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """A track as animations have it, whatever the format of the file: K keys of T morph targets and three rotations.
+
+    Attributes:
+        face: The person at rest, in the pose of the first key.
+        time_s: (K,) float64, rising, in seconds from the first frame of the clip.
+        weights: (K, T) float32, of the targets of `morph_targets`.
+        rotation: (K, 4) float64 unit quaternions x, y, z, w, head frame to camera frame.
+        translation_m: (K, 3) origin of the head in the camera frame.
+        eyes: Left and right, (K, 4) float64 unit quaternions each, turns in the head frame.
+        eye_centers_m: (2, 3) what the eyes turn about, in the head frame.
+        focal_px: Of the camera, see `Lens`.
+    """
+
+    face: Face
+    time_s: np.ndarray
+    weights: np.ndarray
+    rotation: np.ndarray
+    translation_m: np.ndarray
+    eyes: tuple[np.ndarray, np.ndarray]
+    eye_centers_m: np.ndarray
+    focal_px: float
 
 
 def save_animation(track: Track, path: Path, texture: Texture | None = None) -> None:
@@ -97,28 +122,45 @@ def build_animation(track: Track, texture: Texture | None = None) -> gl.GLTF2:
     Raises:
         Smirk3dError: The face was lost in all frames.
     """
-    keys, lens = track_keys(track), clip_lens(track)
+    shown = track_performance(track)
     builder = BufferBuilder()
-    document = build_character(builder, _neutral(track.face(int(keys.row[0]))), texture)
-    rotation, translation = _quaternions(track.rotation_rotmat[keys.row]), lens.translation_m[keys.row]
-    eyes = [_quaternions_of_rotvec(eye[keys.row]) for eye in np.split(track.eyes, 2, axis=1)]
-    weights = target_weights(track)[keys.row]
-    _add_nodes(document, track, lens)
+    document = build_character(builder, shown.face, texture)
+    _add_nodes(document, track.image_size, shown)
     head, first_eye = document.nodes[_HEAD_NODE], len(document.nodes) - 2
-    head.rotation, head.translation = rotation[0].tolist(), translation[0].tolist()
+    head.rotation, head.translation = shown.rotation[0].tolist(), shown.translation_m[0].tolist()
     extras: Any = head.extras
     extras.update(fps=track.rate_fps, track=track.number)
-    document.meshes[0].weights = weights[0].tolist()
-    animation = _Channels(builder, keys.time_s)
-    animation.add(_HEAD_NODE, "weights", weights.reshape(-1, 1))
-    animation.add(_HEAD_NODE, "rotation", rotation)
-    animation.add(_HEAD_NODE, "translation", translation)
-    for index, turns in enumerate(eyes):
+    document.meshes[0].weights = shown.weights[0].tolist()
+    animation = _Channels(builder, shown.time_s)
+    animation.add(_HEAD_NODE, "weights", shown.weights.reshape(-1, 1))
+    animation.add(_HEAD_NODE, "rotation", shown.rotation)
+    animation.add(_HEAD_NODE, "translation", shown.translation_m)
+    for index, turns in enumerate(shown.eyes):
         document.nodes[first_eye + index].rotation = turns[0].tolist()
         animation.add(first_eye + index, "rotation", turns)
     document.animations = [animation.built(track.rate_fps)]
     builder.attach_to(document)
     return document
+
+
+def track_performance(track: Track) -> Performance:
+    """Return what the animation of a track shows, see `save_animation`.
+
+    Raises:
+        Smirk3dError: The face was lost in all frames.
+    """
+    keys, lens = track_keys(track), clip_lens(track)
+    left, right = (_quaternions_of_rotvec(eye[keys.row]) for eye in np.split(track.eyes, 2, axis=1))
+    return Performance(
+        face=_neutral(track.face(int(keys.row[0]))),
+        time_s=keys.time_s,
+        weights=target_weights(track)[keys.row],
+        rotation=_quaternions(track.rotation_rotmat[keys.row]),
+        translation_m=lens.translation_m[keys.row],
+        eyes=(left, right),
+        eye_centers_m=_eye_centers_m(track),
+        focal_px=lens.focal_px,
+    )
 
 
 def track_keys(track: Track) -> Keys:
@@ -134,7 +176,7 @@ def track_keys(track: Track) -> Keys:
     held = rows[np.searchsorted(rows, gap_ends) - 1]
     at = np.concatenate([rows, gap_ends])
     order = np.argsort(at)
-    return Keys(np.concatenate([rows, held])[order], track.time_s[at[order]].astype(np.float32))
+    return Keys(np.concatenate([rows, held])[order], track.time_s[at[order]])
 
 
 def clip_lens(track: Track) -> Lens:
@@ -190,17 +232,17 @@ def _neutral(face: Face) -> Face:
     )
 
 
-def _add_nodes(document: gl.GLTF2, track: Track, lens: Lens) -> None:
+def _add_nodes(document: gl.GLTF2, image_size: tuple[int, int], shown: Performance) -> None:
     """Append "clip" over the head, its camera, and the eyes at last."""
-    width, height = track.image_size
+    width, height = image_size
     perspective = gl.Perspective(
-        aspectRatio=width / height, yfov=2 * float(np.arctan(height / 2 / lens.focal_px)), znear=_NEAREST_M, zfar=None
+        aspectRatio=width / height, yfov=2 * float(np.arctan(height / 2 / shown.focal_px)), znear=NEAREST_M, zfar=None
     )
     document.cameras = [gl.Camera(name="camera", type="perspective", perspective=perspective)]
     document.nodes.append(gl.Node(name=CLIP_NAME, children=[_HEAD_NODE, 2]))
     document.nodes.append(gl.Node(name="camera", camera=0))
     document.nodes[_HEAD_NODE].children = [3, 4]
-    for name, center_m in zip(EYE_NODES, _eye_centers_m(track), strict=True):
+    for name, center_m in zip(EYE_NODES, shown.eye_centers_m, strict=True):
         document.nodes.append(gl.Node(name=name, translation=center_m.tolist()))
     document.scenes[0].nodes = [1]
 

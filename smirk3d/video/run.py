@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What a run writes. overlay: the second pass with the overlay video. track: how the video becomes tracks."""
+    """What a run writes.
+
+    Attributes:
+        track: How the video becomes tracks.
+        overlay: The second pass with the overlay video.
+        usd: The animations also as USD.
+    """
 
     track: TrackOptions = field(default_factory=TrackOptions)
     overlay: bool = True
+    usd: bool = False
 
 
 def run_video(
@@ -52,6 +59,8 @@ def run_video(
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
         tell([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
+    if options.usd:
+        write_usd(clip, out_dir, stem)
     if not options.overlay:
         return clip
     from smirk3d.video.overlay import write_overlay
@@ -85,10 +94,25 @@ def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
         write_track_table(clip.tracks, path)
     written = list(tables)
     for track in clip.tracks:
-        named = stem if track.number == 0 else f"{stem}_{track.number}"
+        named = _named(stem, track)
         save_track_npz(track, out_dir / f"{named}.npz")
         written += [out_dir / f"{named}.npz", *_animations(track, out_dir, named)]
     return written
+
+
+def write_usd(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
+    """Write the animations of all tracks as USD, beside the files of `write_clip`; returns their paths.
+
+    Raises:
+        Smirk3dError: usd-core is not installed, or a file cannot be written.
+    """
+    from smirk3d.export.usd import save_usd
+
+    return [path for track in clip.tracks for path in save_usd(track, out_dir / f"{_named(stem, track)}.usdc")]
+
+
+def _named(stem: str, track: Track) -> str:
+    return stem if track.number == 0 else f"{stem}_{track.number}"
 
 
 def _animations(track: Track, out_dir: Path, named: str) -> list[Path]:

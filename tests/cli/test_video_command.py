@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,24 @@ def test_what_a_run_says(run, short: Path, tmp_path: Path) -> None:
     assert files(tmp_path) == tables("short")
     with np.load(tmp_path / "short.npz", allow_pickle=False) as arrays:
         assert float(arrays["focal_px"]) == 600
+
+
+@pytest.mark.parametrize("flags", [("--no-overlay",), ("--live",)])
+def test_usd_beside_the_glb(run, short: Path, flags: tuple[str, ...], tmp_path: Path) -> None:
+    usd: Any = pytest.importorskip("pxr.Usd")
+    assert run(short, "--out", tmp_path, "--method", "fit", "--usd", *flags).code == 0
+    assert files(tmp_path) == tables("short") | {"short.usdc", "short_eyes.png"}
+    stage = usd.Stage.Open(str(tmp_path / "short.usdc"))
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode(), stage.GetTimeCodesPerSecond()) == (0, 3, 25)
+
+
+def test_usd_without_its_package_is_refused_before_the_work(
+    run, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pxr", None)
+    answer = run(short, "--out", tmp_path / "out", *SMALL, "--usd")
+    assert answer.code == 1 and not answer.out and len(answer.err) == 1 and not (tmp_path / "out").exists()
+    assert answer.err[0].startswith("smirk3d: USD needs usd-core") and "pip install 'smirk3d[usd]'" in answer.err[0]
 
 
 def test_two_faces(run, tmp_path: Path) -> None:

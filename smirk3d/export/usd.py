@@ -1,0 +1,321 @@
+"""Animated USD: the head and the motion of the animated GLB, for Houdini, Maya, Omniverse, Unreal and Blender.
+
+The stage has the axes and units of the GLB (+Y up, metres) and the clip's frames as time codes:
+
+    clip                   the clip's camera frame, the default prim
+      camera               at the origin, looking along -Z
+      character            the SkelRoot
+        head               the mesh at rest, bound to the joint "head" as a whole
+          skin, eyes, ...  its triangles by material
+          jawOpen, ...     a BlendShape for each morph target
+        skeleton           joints "head", "head/eyeLeft" and "head/eyeRight"
+          animation        their rotations and translations, and the weights of the blend shapes
+        materials          UsdPreviewSurface; without a picture a material has the vertex colours
+
+Nothing hangs on the joints of the eyes: the head's own eyeballs follow the eyeLook shapes, as in the GLB.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.clip import Track
+from smirk3d.errors import Smirk3dError
+from smirk3d.export.animation import CLIP_NAME, EYE_NODES, NEAREST_M, Performance, track_performance
+from smirk3d.export.materials import (
+    MaterialPart,
+    eye_texture,
+    eye_uv,
+    material_parts,
+    srgb_to_linear,
+    vertex_colors,
+)
+from smirk3d.export.morph_pattern import morph_pattern, normal_offsets
+from smirk3d.export.morphs import REST_TARGET, morph_targets
+from smirk3d.head.model import HeadModel
+
+if TYPE_CHECKING:
+    from smirk3d.export.texture import Texture
+
+USD_FORMATS: tuple[str, ...] = (".usdc", ".usda", ".usd")
+"""Suffixes that `save_usd` knows: binary, text, and binary again."""
+_FILM_WIDTH = 0.36
+"""Of the camera: 36 mm, in tenths of the stage's unit as USD has it."""
+_FARTHEST_M = 1000.0
+_CODE_DECIMALS = 6
+"""Of time codes: frames of an even clip are whole ones."""
+
+
+def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[Path]:
+    """Write a track as animated USD, and beside it the pictures on its materials, `<stem>_eyes.png` and the like.
+
+    Neutral head, blend shapes, keys and gaps are those of `save_animation`; `REST_TARGET`, which does nothing in
+    animations, is left out. Each file is written whole or not at all, the pictures first.
+
+    Args:
+        track: One person; the identity is the same in all frames.
+        path: Target, ending in one of `USD_FORMATS` (any case).
+        texture: Skin texture; without it the skin has plain vertex colours.
+
+    Returns:
+        The paths written, the stage's first.
+
+    Raises:
+        Smirk3dError: usd-core is not installed, the suffix is unknown, the face was lost in all frames, or writing
+            failed.
+    """
+    if path.suffix.lower() not in USD_FORMATS:
+        raise Smirk3dError(f"{printable(path)}: unknown format {path.suffix!r}; choose one of {' '.join(USD_FORMATS)}")
+    pxr, shown = load_usd(), track_performance(track)
+    pictures = {
+        path.with_name(f"{path.stem}_{name}.png"): (name, pixels)
+        for name, pixels in _pictures(shown.face.head, texture).items()
+    }
+    stage = _Stage(pxr, track, shown, texture, {name: picture.name for picture, (name, _) in pictures.items()})
+    for picture, (_, pixels) in pictures.items():
+        _save_png(pixels, picture)
+    with atomic_path(path) as temporary:
+        try:
+            stage.layer.Export(str(temporary))
+        except (pxr.Tf.ErrorException, UnicodeError) as error:
+            raise OSError(str(error)) from error
+    return [path, *pictures]
+
+
+def load_usd() -> Any:
+    """Import OpenUSD with the parts that are needed here; return the package `pxr`.
+
+    Raises:
+        Smirk3dError: It is not installed.
+    """
+    try:
+        import pxr  # pyright: ignore[reportMissingImports]
+        from pxr import Gf, Kind, Sdf, Tf, Usd, UsdGeom, UsdShade, UsdSkel, Vt  # noqa: F401 # pyright: ignore
+    except ImportError as error:
+        raise Smirk3dError(f"USD needs usd-core ({error}); pip install 'smirk3d[usd]'") from error
+    return pxr
+
+
+class _Stage:
+    """Builds the stage of one track in memory; `layer` is what becomes the file.
+
+    Args:
+        pxr: The package. track: One person. shown: What it shows. texture: Of the skin.
+        pictures: File, beside the stage's, of each material that has one.
+    """
+
+    def __init__(
+        self, pxr: Any, track: Track, shown: Performance, texture: Texture | None, pictures: dict[str, str]
+    ) -> None:
+        self._pxr, self._shown = pxr, shown
+        self._stage = pxr.Usd.Stage.CreateInMemory()
+        self.layer = self._stage.GetRootLayer()
+        self._describe(track)
+        clip = pxr.Sdf.Path.absoluteRootPath.AppendChild(CLIP_NAME)
+        root = pxr.UsdGeom.Xform.Define(self._stage, clip).GetPrim()
+        self._stage.SetDefaultPrim(root)
+        pxr.Usd.ModelAPI(root).SetKind(pxr.Kind.Tokens.component)
+        self._add_camera(clip.AppendChild("camera"), track.image_size)
+        character = clip.AppendChild("character")
+        pxr.UsdSkel.Root.Define(self._stage, character)
+        mesh = self._add_mesh(character.AppendChild("head"), texture)
+        names = self._add_shapes(mesh)
+        self._add_materials(mesh, character.AppendChild("materials"), pictures)
+        skeleton = self._add_skeleton(character.AppendChild("skeleton"))
+        self._add_animation(skeleton.GetPath().AppendChild("animation"), names, track.rate_fps)
+        for prim in (mesh, skeleton):
+            pxr.UsdSkel.BindingAPI.Apply(prim.GetPrim()).CreateSkeletonRel().SetTargets([skeleton.GetPath()])
+
+    def _describe(self, track: Track) -> None:
+        """Say what the stage holds, and which units and times it has."""
+        data, codes = track.head.data, self._codes(track.rate_fps)
+        licence = str(data.meta.get("licence", "unknown"))
+        self.layer.documentation = f"Made by smirk3d with the head {data.name!r}; licence of the head: {licence}"
+        self.layer.customLayerData = {
+            "generator": "smirk3d",
+            "head": data.name,
+            "licence": licence,
+            "track": track.number,
+            "method": track.method,
+        }
+        self._pxr.UsdGeom.SetStageUpAxis(self._stage, self._pxr.UsdGeom.Tokens.y)
+        self._pxr.UsdGeom.SetStageMetersPerUnit(self._stage, 1.0)
+        self._stage.SetTimeCodesPerSecond(track.rate_fps)
+        self._stage.SetFramesPerSecond(track.rate_fps)
+        self._stage.SetStartTimeCode(codes[0])
+        self._stage.SetEndTimeCode(codes[-1])
+
+    def _codes(self, rate_fps: float) -> list[float]:
+        return np.round(self._shown.time_s * rate_fps, _CODE_DECIMALS).tolist()
+
+    def _add_camera(self, path: Any, image_size: tuple[int, int]) -> None:
+        width, height = image_size
+        camera = self._pxr.UsdGeom.Camera.Define(self._stage, path)
+        camera.CreateHorizontalApertureAttr(_FILM_WIDTH)
+        camera.CreateVerticalApertureAttr(_FILM_WIDTH * height / width)
+        camera.CreateFocalLengthAttr(_FILM_WIDTH * self._shown.focal_px / width)
+        camera.CreateClippingRangeAttr((NEAREST_M, _FARTHEST_M))
+
+    def _add_mesh(self, path: Any, texture: Texture | None) -> Any:
+        """Add the mesh at rest; all vertices belong to the first joint."""
+        pxr, face, tokens = self._pxr, self._shown.face, self._pxr.UsdGeom.Tokens
+        points, n_points = self._vectors(face.neutral_vertices), len(face.neutral_vertices)
+        mesh = pxr.UsdGeom.Mesh.Define(self._stage, path)
+        mesh.CreatePointsAttr(points)
+        mesh.CreateExtentAttr(pxr.UsdGeom.PointBased.ComputeExtent(points))
+        mesh.CreateFaceVertexCountsAttr(self._integers(np.full(len(face.triangles), 3)))
+        mesh.CreateFaceVertexIndicesAttr(self._integers(face.triangles))
+        mesh.CreateSubdivisionSchemeAttr(tokens.none)
+        mesh.CreateDoubleSidedAttr(True)  # the neck is open below
+        colors = srgb_to_linear(vertex_colors(face.head))
+        mesh.CreateDisplayColorPrimvar(tokens.vertex).Set(self._vectors(colors))
+        uv, index = corner_uv(face.head, texture)
+        st = pxr.UsdGeom.PrimvarsAPI(mesh).CreatePrimvar(
+            "st", pxr.Sdf.ValueTypeNames.TexCoord2fArray, tokens.faceVarying
+        )
+        st.Set(pxr.Vt.Vec2fArray.FromNumpy(uv))
+        st.SetIndices(self._integers(index))
+        binding = pxr.UsdSkel.BindingAPI.Apply(mesh.GetPrim())
+        binding.CreateGeomBindTransformAttr(pxr.Gf.Matrix4d(1))
+        binding.CreateJointIndicesPrimvar(False, 1).Set(self._integers(np.zeros(n_points)))
+        binding.CreateJointWeightsPrimvar(False, 1).Set(pxr.Vt.FloatArray(n_points, 1.0))
+        return mesh
+
+    def _add_shapes(self, mesh: Any) -> list[str]:
+        """Add normals and blend shapes, which move them too; return the shapes' names."""
+        pxr, face = self._pxr, self._shown.face
+        targets, pattern = morph_targets(face), morph_pattern(face.head)
+        normals, turns = normal_offsets(face.neutral_vertices, face.triangles, targets.offsets, pattern)
+        mesh.CreateNormalsAttr(self._vectors(normals))
+        mesh.SetNormalsInterpolation(pxr.UsdGeom.Tokens.vertex)
+        names = [name for name in targets.names if name != REST_TARGET]
+        paths = [mesh.GetPath().AppendChild(pxr.Tf.MakeValidIdentifier(name)) for name in names]
+        for k, path in enumerate(paths):
+            rows = np.flatnonzero(pattern.moved[k] | pattern.turned[k])
+            # Blender leaves out shapes without offsets: a target that moves nothing moves one point nowhere.
+            rows = rows if len(rows) else np.zeros(1, dtype=np.int64)
+            shape = pxr.UsdSkel.BlendShape.Define(self._stage, path)
+            shape.CreatePointIndicesAttr(self._integers(rows))
+            shape.CreateOffsetsAttr(self._vectors(targets.offsets[k, rows] * pattern.moved[k, rows, None]))
+            shape.CreateNormalOffsetsAttr(self._vectors(turns[k, rows]))
+        binding = pxr.UsdSkel.BindingAPI(mesh.GetPrim())
+        binding.CreateBlendShapesAttr(names)
+        binding.CreateBlendShapeTargetsRel().SetTargets(paths)
+        return names
+
+    def _add_skeleton(self, path: Any) -> Any:
+        """Add the joints, at rest where they are in the head frame."""
+        skeleton = self._pxr.UsdSkel.Skeleton.Define(self._stage, path)
+        places = [np.zeros(3), *self._shown.eye_centers_m]
+        rest = [self._pxr.Gf.Matrix4d(1).SetTranslate(place.tolist()) for place in places]
+        skeleton.CreateJointsAttr(["head", *(f"head/{eye}" for eye in EYE_NODES)])
+        skeleton.CreateBindTransformsAttr(rest)
+        skeleton.CreateRestTransformsAttr(rest)
+        return skeleton
+
+    def _add_animation(self, path: Any, shapes: list[str], rate_fps: float) -> None:
+        """Add the keys of joints and shapes."""
+        pxr, shown = self._pxr, self._shown
+        animation = pxr.UsdSkel.Animation.Define(self._stage, path)
+        skeleton = pxr.UsdSkel.Skeleton.Get(self._stage, path.GetParentPath())
+        pxr.UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([path])
+        animation.CreateJointsAttr(skeleton.GetJointsAttr().Get())
+        animation.CreateBlendShapesAttr(shapes)
+        still = np.broadcast_to(shown.eye_centers_m, (len(shown.time_s), 2, 3))
+        translations = np.concatenate([shown.translation_m[:, None], still], axis=1)
+        rotations = np.stack([shown.rotation, *shown.eyes], axis=1).astype(np.float32)
+        weights = shown.weights[:, : len(shapes)].astype(np.float32)
+        scales = pxr.Vt.Vec3hArray(rotations.shape[1], pxr.Gf.Vec3h(1))
+        for k, code in enumerate(self._codes(rate_fps)):
+            animation.CreateTranslationsAttr().Set(self._vectors(translations[k]), code)
+            animation.CreateRotationsAttr().Set(pxr.Vt.QuatfArray.FromNumpy(rotations[k]), code)  # x, y, z, w
+            animation.CreateScalesAttr().Set(scales, code)
+            animation.CreateBlendShapeWeightsAttr().Set(pxr.Vt.FloatArray.FromNumpy(weights[k]), code)
+
+    def _add_materials(self, mesh: Any, scope: Any, pictures: dict[str, str]) -> None:
+        """Split the triangles by material and bind each part to its own."""
+        pxr = self._pxr
+        pxr.UsdGeom.Scope.Define(self._stage, scope)
+        owner = pxr.UsdShade.MaterialBindingAPI(mesh)
+        for part in material_parts(self._shown.face.head):
+            subset = owner.CreateMaterialBindSubset(part.name, self._integers(part.face_index))
+            material = self._add_material(scope.AppendChild(part.name), part, pictures.get(part.name))
+            pxr.UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
+        owner.SetMaterialBindSubsetsFamilyType(pxr.UsdGeom.Tokens.partition)
+
+    def _add_material(self, path: Any, part: MaterialPart, picture: str | None) -> Any:
+        pxr, types = self._pxr, self._pxr.Sdf.ValueTypeNames
+        material = pxr.UsdShade.Material.Define(self._stage, path)
+        surface = self._shader(path.AppendChild("surface"), "UsdPreviewSurface")
+        surface.CreateInput("roughness", types.Float).Set(part.roughness)
+        surface.CreateInput("metallic", types.Float).Set(0.0)
+        if picture is None:
+            reader = self._shader(path.AppendChild("colors"), "UsdPrimvarReader_float3")
+            reader.CreateInput("varname", types.String).Set("displayColor")
+            color = reader.CreateOutput("result", types.Float3)
+        else:
+            color = self._picture_color(path, picture)
+        surface.CreateInput("diffuseColor", types.Color3f).ConnectToSource(color)
+        material.CreateSurfaceOutput().ConnectToSource(surface.CreateOutput("surface", types.Token))
+        return material
+
+    def _picture_color(self, path: Any, picture: str) -> Any:
+        """Add the nodes that read a picture; return the output that has the colour."""
+        types = self._pxr.Sdf.ValueTypeNames
+        reader = self._shader(path.AppendChild("st"), "UsdPrimvarReader_float2")
+        reader.CreateInput("varname", types.String).Set("st")
+        texture = self._shader(path.AppendChild("picture"), "UsdUVTexture")
+        texture.CreateInput("file", types.Asset).Set(f"./{picture}")
+        texture.CreateInput("sourceColorSpace", types.Token).Set("sRGB")
+        texture.CreateInput("st", types.Float2).ConnectToSource(reader.CreateOutput("result", types.Float2))
+        for wrap in ("wrapS", "wrapT"):
+            texture.CreateInput(wrap, types.Token).Set("clamp")
+        return texture.CreateOutput("rgb", types.Float3)
+
+    def _shader(self, path: Any, kind: str) -> Any:
+        shader = self._pxr.UsdShade.Shader.Define(self._stage, path)
+        shader.CreateIdAttr(kind)
+        return shader
+
+    def _vectors(self, values: np.ndarray) -> Any:
+        return self._pxr.Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32))
+
+    def _integers(self, values: np.ndarray) -> Any:
+        return self._pxr.Vt.IntArray.FromNumpy(np.ascontiguousarray(values, dtype=np.int32).ravel())
+
+
+def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the texture coordinates of a head's materials.
+
+    Eyes have those of `eye_uv`, skin with a texture has that one's, all else the head's own where there are any.
+
+    Returns:
+        (N, 2) float32, v upwards, and (3 F,) int64, which of them each corner of the triangles has.
+    """
+    tables = [eye_uv(head), head.uv.cpu().numpy(), *([] if texture is None else [texture.uv])]
+    starts = np.cumsum([0, *map(len, tables)])
+    index, faces_uv = head.faces.cpu().numpy().copy(), head.faces_uv.cpu().numpy()
+    for part in material_parts(head):
+        if part.name == "eyes" or len(head.uv) == 0:
+            continue
+        start = starts[2 if part.name == "skin" and texture is not None else 1]
+        index[part.face_index] = faces_uv[part.face_index] + start
+    used, corner = np.unique(index, return_inverse=True)
+    return np.concatenate(tables)[used].astype(np.float32), corner.ravel()
+
+
+def _pictures(head: HeadModel, texture: Texture | None) -> dict[str, np.ndarray]:
+    """Return the picture, (size, size, 3) uint8 sRGB, of each material that has one."""
+    has_eyes = any(part.name == "eyes" for part in material_parts(head))
+    return ({"eyes": eye_texture()} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})
+
+
+def _save_png(pixels: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
