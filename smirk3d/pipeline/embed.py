@@ -64,8 +64,9 @@ class EmbedConfig:
     """Side of a picture in pixels."""
     views_deg: tuple[tuple[float, float], ...] = ((-28, 0), (-14, 8), (0, -8), (0, 8), (14, -8), (28, 0))
     """Yaw and pitch of each view."""
-    identities: tuple[int, int] = (0, 3)
-    """Random people in each pass, beside the mean one; the first pass shows closed mouths only."""
+    identities: tuple[int, int] = (0, 4)
+    """Random people in each pass, beside the mean one; the first pass shows closed mouths only. Every other one is
+    the opposite of the one before, so that what one of them does to the marks cancels out."""
     seed: int = 0
     photo_marks: bool = True
     """Move the points that are seen badly in pictures of the mesh by what photos say."""
@@ -154,8 +155,10 @@ def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
 
 def _people(head: HeadModel, identities: int, generator: torch.Generator) -> Iterator[tuple[FaceParams, bool]]:
     """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
+    shape = torch.zeros(head.n_shape)
     for person in range(identities + 1):
-        shape = 0.7 * torch.randn(head.n_shape, generator=generator) * (person > 0)
+        if person > 0:
+            shape = -shape if person % 2 == 0 else 0.7 * torch.randn(head.n_shape, generator=generator)
         yield FaceParams(shape=shape), False
         yield open_mouth(head, shape), True
 

@@ -82,8 +82,8 @@ def test_known_heads_come_back(model, focal_px, config):
     truth, pose, seen = scene(model, focal_px)
     fit = fit_landmarks(model, seen, config)
     assert fit.residual.mean() < 0.003  # of the distance of the eye corners
-    assert angle_deg(fit, pose).max() < 1.5
-    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
+    assert angle_deg(fit, pose).max() < 1.7
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.25
     assert (fit.coefficients - truth)[:, model.n_shape :].abs().mean() < 0.02
 
 
@@ -246,8 +246,8 @@ def test_a_guess_can_be_held(model, focal_px):
     held = replace(FitConfig(), guess_std=0.0)
     fit = fit_landmarks(model, replace(seen, guess=weights, guess_std=torch.full((52,), 0.1)), held)
     assert fit.coefficients[:, model.n_shape :].equal(weights)
-    assert angle_deg(fit, pose).max() < 1.5 and fit.residual.mean() < 0.003
-    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
+    assert angle_deg(fit, pose).max() < 1.7 and fit.residual.mean() < 0.003
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.25
     assert model.low.shape == (model.n_shape + 52,)  # the model is left alone
     wrong = fit_landmarks(model, replace(seen, guess=1 - weights, guess_std=torch.full((52,), 0.1)), held)
     assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()

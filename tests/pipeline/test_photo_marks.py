@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.mediapipe_points import FACE_OVAL, MIRROR, POINT_COUNT, SKIN_COUNT
+from smirk3d.head.mediapipe_points import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    EYE_LEFT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIPS_INNER,
+    LIPS_OUTER,
+    MIRROR,
+    POINT_COUNT,
+    SKIN_COUNT,
+)
 from smirk3d.head.model import HeadModel
 from smirk3d.pipeline.detect import Detector
 from smirk3d.pipeline.embed import EmbedConfig, embed_landmarks
@@ -14,30 +25,30 @@ from smirk3d.pipeline.photo_marks import load_photo_marks, save_photo_marks
 from smirk3d.types import FaceParams
 
 TINY = EmbedConfig(views_deg=((-15.0, 0.0), (15.0, 0.0)), identities=(0, 0))
-TEMPLES_AND_JAW = [127, 234, 93, 356, 454, 323]
+JAW_ANGLES = [132, 58, 361, 288]
 
 
 def test_only_badly_seen_points_of_the_skin_move_and_both_sides_alike():
     offset = load_photo_marks()
     assert offset.shape == (POINT_COUNT, 3) and offset.isfinite().all()
     moves = offset.any(dim=1)
-    assert moves[list(FACE_OVAL)].all() and not moves[SKIN_COUNT:].any() and moves.sum() < 200
-    # Eyes, nose and lips are where pictures of the mesh put them.
-    assert not moves[[33, 133, 159, 145, 263, 362, 1, 4, 13, 14, 61, 291, 78, 308]].any()
+    assert moves[list(FACE_OVAL)].all() and not moves[SKIN_COUNT:].any() and moves.sum() < SKIN_COUNT / 2
+    # What expressions move is where pictures of the mesh put it.
+    assert not moves[[*EYE_LEFT, *EYE_RIGHT, *BROW_LEFT, *BROW_RIGHT, *LIPS_INNER, *LIPS_OUTER]].any()
     mirrored = offset[list(MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
-    assert (mirrored - offset).norm(dim=1).max() < 0.01
+    assert (mirrored - offset).norm(dim=1).max() < 0.02
     assert 0.005 < offset[moves].norm(dim=1).mean() < 0.05
 
 
-def test_the_contour_of_an_embedding_moves_outwards(open_head):
+def test_the_contour_of_an_embedding_moves_to_the_sides_and_back(open_head):
     with Detector() as detector:
         as_seen, as_on_photos = (
             HeadModel(embed_landmarks(open_head.data, detector, replace(TINY, photo_marks=moves)))
             for moves in (False, True)
         )
     places, moved = (head(FaceParams()).landmarks("mediapipe") for head in (as_seen, as_on_photos))
-    outwards = (moved - places)[TEMPLES_AND_JAW, 0] * places[TEMPLES_AND_JAW, 0].sign()
-    assert (outwards > 0).all() and outwards.mean() > 5e-4
+    move = (moved - places)[JAW_ANGLES]
+    assert (move[:, 0] * places[JAW_ANGLES, 0] > 0).all() and (move[:, 2] < -0.002).all()
     still = ~load_photo_marks().any(dim=1)
     assert (moved - places)[still].norm(dim=1).max() < 1e-6
 
