@@ -88,8 +88,10 @@ def truth_set(
 
 
 def _key(head: HeadModel, size: int) -> str:
-    content = repr((_VERSION, size, head.n_shape, KIND_SHARES)).encode() + head.v_template.cpu().numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()[:12]
+    content = hashlib.sha256(repr((_VERSION, size, KIND_SHARES)).encode())
+    for part in (head.v_template, head.shapedirs):  # the same seed draws other people from another basis
+        content.update(part.cpu().numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: int, size: int) -> TruthSet:

@@ -110,10 +110,11 @@ class RenderedFaces:
         self._painter: CropPainter | None = None  # baked when the first picture is made
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
-        about = (_VERSION, seed, size, self.ranges, self.variation, names, head.n_shape)
-        marks = head.landmark_embedding("mediapipe").barycentric
-        content = head.v_template.numpy().tobytes() + marks.numpy().tobytes()
-        self._key = hashlib.sha256(repr(about).encode() + content).hexdigest()[:12]
+        about = (_VERSION, seed, size, self.ranges, self.variation, names)
+        content = hashlib.sha256(repr(about).encode())
+        for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
+            content.update(part.numpy().tobytes())
+        self._key = content.hexdigest()[:12]
 
     def __len__(self) -> int:
         return self.count
