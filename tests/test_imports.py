@@ -12,7 +12,7 @@ import pytest
 import smirk3d
 
 PACKAGE = Path(smirk3d.__file__).parent
-HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltflib", "pyarrow", "kornia"}
+HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltflib", "pyarrow", "kornia", "pxr"}
 # A module imports, when it is itself imported, only from its own layer and from those before it.
 LAYERS = (
     {"errors", "assets", "types"},
