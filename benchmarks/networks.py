@@ -1,4 +1,6 @@
-"""Median milliseconds of the networks for one picture of 224 × 224 pixels, by every engine that is installed.
+"""Median milliseconds of the networks for one picture, by every engine that is installed.
+
+Pictures have 224 × 224 pixels, those of the packaged encoder 160 × 160.
 
 The engines take turns, so that a change of the machine's load meets all of them. Run with OMP_NUM_THREADS set to
 the number of threads to measure, and with OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for one
@@ -21,6 +23,7 @@ from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.onnx_engine import OnnxEncoder
+from smirk3d.networks.shipped import shipped_weights
 
 SIZE_PX = 224
 FLAME = ParamSpec(
@@ -52,6 +55,16 @@ def torch_engines(network: Encoder | NeuralRenderer, inputs: tuple[Tensor, ...])
     """The network as it is, and its copy for inference."""
     fast = network.for_inference()
     return {"torch eager": lambda: network(*inputs), "torch for_inference": lambda: fast(*inputs)}
+
+
+def encoder_engines(encoder: Encoder) -> Engines:
+    """Torch and, where it is installed, ONNX Runtime, for one crop of the size that the encoder is for."""
+    crops = torch.rand(1, 3, encoder.size_px, encoder.size_px)
+    engines = torch_engines(encoder, (crops,))
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        onnx = OnnxEncoder(encoder, size_px=encoder.size_px, n_threads=torch.get_num_threads())
+        engines["OnnxEncoder"] = lambda: onnx(crops)
+    return engines
 
 
 def onnx_file_engines(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Engines:
@@ -90,14 +103,12 @@ def report(title: str, engines: Engines, rounds: int) -> None:
 
 @torch.no_grad()
 def main() -> None:
-    """Measure the encoder, then the neural renderer."""
+    """Measure the encoders, then the neural renderer."""
     crops, photo = torch.rand(1, 3, SIZE_PX, SIZE_PX), torch.rand(1, 3, SIZE_PX, SIZE_PX)
-    encoder = Encoder(FLAME).eval()
-    engines = torch_engines(encoder, (crops,))
-    if find_spec("onnx") and find_spec("onnxruntime"):
-        onnx = OnnxEncoder(encoder, n_threads=torch.get_num_threads())
-        engines["OnnxEncoder"] = lambda: onnx(crops)
-    report("encoder", engines, 40)
+    report("encoder", encoder_engines(Encoder(FLAME).eval()), 40)
+    packaged = shipped_weights()
+    if packaged is not None:
+        report("packaged encoder", encoder_engines(Encoder.from_checkpoint(packaged)), 40)
     renderer = NeuralRenderer().eval()
     with tempfile.TemporaryDirectory() as folder:
         exported = onnx_file_engines(renderer.for_inference(), (crops, photo), Path(folder))
