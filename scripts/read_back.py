@@ -31,12 +31,13 @@ import tyro
 from PIL import Image
 from read_back_expect import expect
 from read_back_glb import (
+    BLENDER_NOT_ASKED,
     MOST_EYE_MM,
     MOST_MM,
     MOST_PX,
     MOST_WEIGHT,
-    SCRIPTS,
     TO_BLENDER,
+    ask_blender,
     blender_finds,
     browser_finds,
     trimesh_finds,
@@ -94,19 +95,12 @@ def blender_finds_usd(path: Path, track: Track, python: str | None) -> str:
     Args:
         path: The stage. track: What it was made of. python: Interpreter that has `bpy`; None for this one.
     """
-    if python is None and find_spec("bpy") is None:
-        return "Blender not asked (--blender-python names a Python with bpy)"
     keys = track_keys(track)
     widest = [track.arkit[keys.row, ARKIT_NAMES.index(name)].argmax() for name in ("eyeBlinkLeft", "jawOpen")]
     looked = sorted({0, *map(int, widest), len(keys.row) // 2, len(keys.row) - 1})
-    with tempfile.TemporaryDirectory() as folder:
-        found = Path(folder) / "found.npz"
-        numbers = (track.rate_fps, *track.image_size, *keys.time_s[looked])
-        command = [python or sys.executable, SCRIPTS / "read_back_blender.py", path, found, *numbers]
-        result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-        expect(result.returncode == 0 and found.exists(), f"Blender fails: {(result.stderr or result.stdout)[-500:]}")
-        with np.load(found, allow_pickle=False) as archive:
-            given = {name: archive[name] for name in archive.files}
+    given = ask_blender(path, track, keys.time_s[looked], python)
+    if given is None:
+        return BLENDER_NOT_ASKED
     expect(given["names"].tolist()[1:] == list(ARKIT_NAMES), "shape keys have other names")
     expect(sorted(given["bones"]) == ["eyeLeft", "eyeRight", "head"], f"bones are {given['bones']}")
     rows = keys.row[looked]

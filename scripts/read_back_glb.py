@@ -27,6 +27,7 @@ MOST_MM, MOST_EYE_MM = 0.2, 1.0
 """Morph targets add up straight, the head's eyeballs turn and its lids slide over them."""
 MOST_PX, MOST_POSE, MOST_WEIGHT = 0.1, 1e-4, 1e-5
 SCRIPTS = Path(__file__).parent
+BLENDER_NOT_ASKED = "Blender not asked (--blender-python names a Python with bpy)"
 
 
 def validator_says(path: Path) -> str:
@@ -80,19 +81,26 @@ def blender_finds(path: Path, track: Track, python: str | None) -> str:
     Args:
         path: The GLB. track: What it was made of. python: Interpreter that has `bpy`; None for this one.
     """
-    if python is None and find_spec("bpy") is None:
-        return "Blender not asked (--blender-python names a Python with bpy)"
     rows = _looked_at(track)
+    given = ask_blender(path, track, track.time_s[rows], python)
+    if given is None:
+        return BLENDER_NOT_ASKED
+    parts = [_curves(given, track), _meshes(given, track, rows), _poses(given, track, rows), _eyes(given, track, rows)]
+    return f"Blender {given['version']}: " + ", ".join(parts)
+
+
+def ask_blender(path: Path, track: Track, times_s: np.ndarray, python: str | None) -> dict[str, np.ndarray] | None:
+    """Return what `read_back_blender.py` finds in a file at some times; None where there is no Blender."""
+    if python is None and find_spec("bpy") is None:
+        return None
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.npz"
-        numbers = (track.rate_fps, *track.image_size, *track.time_s[rows])
+        numbers = (track.rate_fps, *track.image_size, *times_s)
         command = [python or sys.executable, SCRIPTS / "read_back_blender.py", path, found, *numbers]
         result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         expect(result.returncode == 0 and found.exists(), f"Blender fails: {(result.stderr or result.stdout)[-500:]}")
         with np.load(found, allow_pickle=False) as archive:
-            given = {name: archive[name] for name in archive.files}
-    parts = [_curves(given, track), _meshes(given, track, rows), _poses(given, track, rows), _eyes(given, track, rows)]
-    return f"Blender {given['version']}: " + ", ".join(parts)
+            return {name: archive[name] for name in archive.files}
 
 
 def _looked_at(track: Track) -> list[int]:
