@@ -79,11 +79,11 @@ def distance_mm(model: LandmarkModel, a: Tensor, b: Tensor) -> Tensor:
 @FOCALS
 @pytest.mark.parametrize("config", [FitConfig(), CLOSE], ids=["usual", "close"])
 def test_known_heads_come_back(model, focal_px, config):
-    truth, pose, seen = scene(model, focal_px)
+    truth, pose, seen = scene(model, focal_px, seed=6)
     fit = fit_landmarks(model, seen, config)
     assert fit.residual.mean() < 0.003  # of the distance of the eye corners
-    assert angle_deg(fit, pose).max() < 1.7
-    assert distance_mm(model, fit.coefficients, truth).max() < 1.25
+    assert angle_deg(fit, pose).max() < 1.5
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
     assert (fit.coefficients - truth)[:, model.n_shape :].abs().mean() < 0.02
 
 
@@ -241,13 +241,13 @@ def test_a_guess_pulls_the_weights_as_hard_as_it_is_sure(model):
 
 @FOCALS
 def test_a_guess_can_be_held(model, focal_px):
-    truth, pose, seen = scene(model, focal_px)
+    truth, pose, seen = scene(model, focal_px, seed=6)
     weights = truth[:, model.n_shape :]
     held = replace(FitConfig(), guess_std=0.0)
     fit = fit_landmarks(model, replace(seen, guess=weights, guess_std=torch.full((52,), 0.1)), held)
     assert fit.coefficients[:, model.n_shape :].equal(weights)
-    assert angle_deg(fit, pose).max() < 1.7 and fit.residual.mean() < 0.003
-    assert distance_mm(model, fit.coefficients, truth).max() < 1.25
+    assert angle_deg(fit, pose).max() < 1.5 and fit.residual.mean() < 0.003
+    assert distance_mm(model, fit.coefficients, truth).max() < 1.0
     assert model.low.shape == (model.n_shape + 52,)  # the model is left alone
     wrong = fit_landmarks(model, replace(seen, guess=1 - weights, guess_std=torch.full((52,), 0.1)), held)
     assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()
