@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -61,4 +63,16 @@ def synthetic_track(
         method="refine",
         head=head,
         **columns,
+    )
+
+
+def with_other_head(track: Track, head: HeadModel) -> Track:
+    """Return a track of as many frames on a head with parameters of its own, shape and expression at random."""
+    random = np.random.default_rng(0)
+    return replace(
+        track,
+        head=head,
+        shape=random.normal(size=head.n_shape).astype(np.float32),
+        expression=random.normal(size=(len(track.frame), head.n_expression)).astype(np.float32),
+        jaw=random.normal(size=(len(track.frame), 3)).astype(np.float32),
     )
