@@ -9,6 +9,7 @@ seen from all sides: `smirk3d.pipeline.photo_marks`. Prints the error of the fit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,9 @@ OUTLIER_M = 0.008
 """Miss at which a face begins to lose its say about a point."""
 UNSEEN = 0.05
 """Share of the pull that keeps a point where it is, in a direction from which it was never seen."""
+
+HALVINGS = 4
+"""How often points that would pass each other on the contour move only half as far."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,24 @@ def moved(head: HeadModel, offset_m: Tensor, chosen: Tensor) -> HeadModel:
     """Return the head with its `chosen` points (478,) moved by offsets (468, 3), and put back on the surface."""
     embedding = head.landmark_embedding("mediapipe")
     parted = head(open_mouth(head, None)).vertices
-    places = embedding.points(parted, head.faces)
+    start = embedding.points(parted, head.faces)
+    places = start.clone()
     places[:SKIN_COUNT] += offset_m
     places = (places + places[list(MIRROR)] * places.new_tensor([-1.0, 1.0, 1.0])) / 2
     skin = ~head.region_mask("eyeballs")[head.faces].any(1) & ~head.region_mask("mouth_interior")[head.faces].all(1)
-    row, barycentric = closest_on_mesh(places[chosen], parted, head.faces[skin])
     face_index, weights = embedding.face_index.clone(), embedding.barycentric.clone()
-    face_index[chosen], weights[chosen] = torch.nonzero(skin)[row, 0], barycentric
-    return with_embedding(head, replace(embedding, face_index=face_index, barycentric=weights))
+    for _ in range(HALVINGS):
+        row, barycentric = closest_on_mesh(places[chosen], parted, head.faces[skin])
+        face_index[chosen], weights[chosen] = torch.nonzero(skin)[row, 0], barycentric
+        result = replace(embedding, face_index=face_index, barycentric=weights)
+        passing = passing_points(result.points(parted, head.faces))
+        places[passing] = (places[passing] + start[passing]) / 2
+    return with_embedding(head, result)
+
+
+def passing_points(places: Tensor) -> list[int]:
+    """Return the points of the contour that are, of places (478, 3), not in their order from ear to ear."""
+    return [index for pair in pairwise(IBUG68[:17]) if places[pair[0], 0] >= places[pair[1], 0] for index in pair]
 
 
 def with_embedding(head: HeadModel, embedding: LandmarkEmbedding) -> HeadModel:

