@@ -11,6 +11,7 @@ from smirk3d.clip import FRAME_FIELDS, Status, Track
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.pipeline.detect import Detection
 from smirk3d.types import FaceParams
 
 
@@ -76,3 +77,10 @@ def with_other_head(track: Track, head: HeadModel) -> Track:
         expression=random.normal(size=(len(track.frame), head.n_expression)).astype(np.float32),
         jaw=random.normal(size=(len(track.frame), 3)).astype(np.float32),
     )
+
+
+def nearest(face: Detection, found: list[Detection]) -> Detection | None:
+    """Return what a detector that looks closer would find of a face: the nearest, unless it is a face's size away."""
+    apart = [float(np.abs(other.box_px - face.box_px).max()) for other in found]
+    size = float((face.box_px[2:] - face.box_px[:2]).max())
+    return found[int(np.argmin(apart))] if apart and min(apart) < size else None

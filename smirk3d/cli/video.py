@@ -34,9 +34,9 @@ class Video(EstimatorCommand):
     """Folder for the results; made where missing."""
     faces: Annotated[Literal["all"] | int, arg(metavar="N|all")] = 1
     """How many people to follow at a time; each gets a track of its own."""
-    detector: Literal["image", "video"] = "image"
-    """image: find faces in each frame by itself; video: follow one face, which is faster and smoother, and half a frame
-    late. With several faces MediaPipe does not smooth, so that video is for one person."""
+    detector: Literal["follow", "image", "video"] = "follow"
+    """follow: look closely where faces were in the frame before; image: find them in each frame by itself; video: one
+    face, as MediaPipe's own video mode follows and smooths it, half a frame late."""
     smooth: Annotated[float, arg(metavar="STRENGTH")] = 1.0
     """How much jitter is taken out; 0 leaves the raw estimates."""
     max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5

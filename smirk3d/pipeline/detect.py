@@ -6,7 +6,7 @@ right in names of blendshapes are the subject's.
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,17 +15,13 @@ import numpy as np
 from smirk3d.assets import find_landmarker
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.pipeline.attempts import Attempt, close_up, photo_itself, reframed, rotated, tile_levels
 from smirk3d.pipeline.landmarker import LandmarkerOptions, create_landmarker, release_landmarker
 
 N_LANDMARKS = 478
 _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
-_BORDER_GREY = 128
-_SMALL_SIDE_PX = 320
-_TILED_SIDE_PX = 1000
-_TILE_OVERLAP = 0.3
-_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false faces, not true ones
-_MODERATE_SIDE_PX = 1024
-_DUPLICATE_IOU = 0.5
+DUPLICATE_IOU = 0.5
+_SAME_IOU = 0.2  # of a face in two frames that follow each other
 # The landmarker keeps this many candidates at least, so that the largest face is found among several.
 _MIN_CANDIDATES = 4
 
@@ -41,8 +37,8 @@ class Detection:
             the model does not know it.
         box_px: (4,) float32, x0, y0, x1, y1 of the landmarks.
         score: In [0, 1]. The landmarker reports no score of its own; this one says how easily the face was
-            found: 1.0 in the photo as it is, less after a border (0.9), an enlargement or a tile (0.8), or a
-            rotation by a multiple of 90° (0.6).
+            found: 1.0 in the photo as it is or where it had just been seen, less after a border (0.9), an
+            enlargement or a tile (0.8), or a rotation by a multiple of 90° (0.6).
         transform: (4, 4) float32, MediaPipe's canonical face (centimetres) to its camera, which it assumes to
             see the photo at 63° of vertical angle; None unless the face was found in the photo as it is.
     """
@@ -53,16 +49,6 @@ class Detection:
     box_px: np.ndarray
     score: float
     transform: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Attempt:
-    """A derived image to search, and the affine map (2×3, pixels) from it back to the photo."""
-
-    pixels: np.ndarray
-    to_photo: np.ndarray
-    score: float
-    is_photo: bool = False
 
 
 class Detector:
@@ -125,16 +111,16 @@ class Detector:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
         self._check(pixels)
-        found = self._search(_Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True))
+        found = self._search(photo_itself(pixels))
         if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
-            found = self._search(_rotated(pixels, turns.pop())) or found
-        found = found or self._first(_reframed(pixels))
-        for tiles in _tile_levels(pixels):
+            found = self._search(rotated(pixels, turns.pop())) or found
+        found = found or self._first(reframed(pixels))
+        for tiles in tile_levels(pixels):
             if len(found) >= self._wanted:
                 break
-            found = _distinct(found + [face for tile in tiles for face in self._search(tile)])
-        found = found or self._first(_rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
-        return sorted(_distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
+            found = distinct(found + [face for tile in tiles for face in self._search(tile)])
+        found = found or self._first(rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
+        return sorted(distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
     def glance(self, pixels: np.ndarray) -> list[Detection]:
         """Find faces in (H, W, 3) uint8 RGB pixels as they are, without a search for hard ones; otherwise as `detect`.
@@ -142,8 +128,29 @@ class Detector:
         It takes the same short time for every frame of a video.
         """
         self._check(pixels)
-        found = _distinct(self._search(_Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True)))
+        found = distinct(self._search(photo_itself(pixels)))
         return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        """Find a face again where it has just been seen, upright and in the middle of a small picture.
+
+        MediaPipe places what it reads landmarks from by a coarse look at the whole picture; in such a one that place is
+        surer, and hardly jitters from frame to frame.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB. face: There, or in the frame before.
+
+        Returns:
+            The face, or None where it is no longer there.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        self._check(pixels)
+        points_px = face.landmarks_px
+        found = self._search(close_up(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
+        nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
+        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _SAME_IOU else None
 
     def for_video(self) -> "VideoDetector":
         """Return a detector of the same kind for the frames of a video.
@@ -158,11 +165,11 @@ class Detector:
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
 
-    def _first(self, attempts: Iterable[_Attempt]) -> list[Detection]:
+    def _first(self, attempts: Iterable[Attempt]) -> list[Detection]:
         """Return the faces of the first attempt that shows any."""
         return next(filter(None, map(self._search, attempts)), [])
 
-    def _search(self, attempt: _Attempt) -> list[Detection]:
+    def _search(self, attempt: Attempt) -> list[Detection]:
         """Run the landmarker on one image and map what it finds back to the photo."""
         return _detections(self._landmarker.detect(self._to_mp_image(attempt.pixels)), attempt)
 
@@ -220,7 +227,7 @@ class VideoDetector:
         # Whole milliseconds that rise, whatever the times.
         self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
         result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
-        return _detections(result, _Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True))
+        return _detections(result, photo_itself(pixels))
 
 
 def _check_pixels(pixels: np.ndarray) -> None:
@@ -228,7 +235,7 @@ def _check_pixels(pixels: np.ndarray) -> None:
         raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
 
 
-def _detections(result: Any, attempt: _Attempt) -> list[Detection]:
+def _detections(result: Any, attempt: Attempt) -> list[Detection]:
     """Map what the landmarker found in one image back to the photo."""
     transforms = result.facial_transformation_matrixes
     return [
@@ -257,7 +264,7 @@ def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarra
     return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
 
 
-def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: _Attempt) -> Detection:
+def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: Attempt) -> Detection:
     height, width = attempt.pixels.shape[:2]
     xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
     linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
@@ -278,86 +285,11 @@ def _turns_to_upright(face: Detection) -> int:
     return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
 
 
-def _reframed(pixels: np.ndarray) -> Iterator[_Attempt]:
-    """Yield the photo with more around it, and enlarged if it is small."""
-    for fraction in (0.25, 0.6):
-        yield _bordered(pixels, fraction)
-    if min(pixels.shape[:2]) < _SMALL_SIDE_PX:
-        yield _resized(pixels, 2.0)
-
-
-def _resized(pixels: np.ndarray, factor: float) -> _Attempt:
-    from PIL import Image
-
-    height, width = pixels.shape[:2]
-    new_width, new_height = max(1, round(factor * width)), max(1, round(factor * height))
-    resized = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    to_photo = np.diag((width / new_width, height / new_height)) @ np.eye(2, 3)
-    return _Attempt(np.array(resized), to_photo, 0.8)
-
-
-def _moderate(pixels: np.ndarray) -> _Attempt:
-    """Limit the size where the whole photo is derived from: copying many pixels costs more than searching."""
-    factor = min(1.0, _MODERATE_SIDE_PX / max(pixels.shape[:2]))
-    return _resized(pixels, factor) if factor < 1.0 else _Attempt(pixels, np.eye(2, 3), 1.0)
-
-
-def _bordered(pixels: np.ndarray, fraction: float) -> _Attempt:
-    """Surround the photo with grey: faces that fill the frame are too large for the detector."""
-    inner = _moderate(pixels)
-    margin = round(fraction * max(inner.pixels.shape[:2]))
-    bordered = np.pad(inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY)
-    return _Attempt(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
-
-
-def _rotated(pixels: np.ndarray, quarter_turns: int) -> _Attempt:
-    """Turn the photo counter-clockwise by quarter turns: pictures whose orientation was lost."""
-    inner = _moderate(pixels)
-    height, width = inner.pixels.shape[:2]
-    back = {
-        1: [[0, -1, width], [1, 0, 0]],
-        2: [[-1, 0, width], [0, -1, height]],
-        3: [[0, 1, 0], [-1, 0, height]],
-    }[quarter_turns]
-    turned = np.ascontiguousarray(np.rot90(inner.pixels, quarter_turns))
-    return _Attempt(turned, _compose(inner.to_photo, back), 0.6)
-
-
-def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
-    """Chain two affine maps (2×3): first the inner, then the outer."""
-    return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
-
-
-def _tile_levels(pixels: np.ndarray) -> Iterator[Iterator[_Attempt]]:
-    """Yield ever finer grids of overlapping tiles of a large photo: the detector sees 128×128 pixels."""
-    longest = max(pixels.shape[:2])
-    if longest <= _TILED_SIDE_PX:
-        return
-    for per_side in (2, 4, 8):
-        if longest / per_side >= _MIN_TILE_STEP_PX:
-            yield _tiles(pixels, per_side)
-
-
-def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[_Attempt]:
-    height, width = pixels.shape[:2]
-    for y0, y1 in _spans(height, per_side):
-        for x0, x1 in _spans(width, per_side):
-            tile = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-            yield _Attempt(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
-
-
-def _spans(length: int, count: int) -> list[tuple[int, int]]:
-    """Cut a side into equal spans, each of which shares a part of its length with the next."""
-    size = length / (count - (count - 1) * _TILE_OVERLAP)
-    starts = [round(k * size * (1 - _TILE_OVERLAP)) for k in range(count)]
-    return [(start, min(length, start + round(size))) for start in starts]
-
-
-def _distinct(faces: Sequence[Detection]) -> list[Detection]:
+def distinct(faces: Sequence[Detection]) -> list[Detection]:
     """Of detections that are the same face keep the one with the highest score, else the largest."""
     kept: list[Detection] = []
     for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):
-        if all(_iou(face.box_px, other.box_px) <= _DUPLICATE_IOU for other in kept):
+        if all(iou(face.box_px, other.box_px) <= DUPLICATE_IOU for other in kept):
             kept.append(face)
     return kept
 
@@ -366,7 +298,7 @@ def _area(box_px: np.ndarray) -> float:
     return float(np.prod(np.maximum(box_px[2:] - box_px[:2], 0.0)))
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
+def iou(a: np.ndarray, b: np.ndarray) -> float:
     """Return intersection over union of two boxes x0, y0, x1, y1."""
     common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
     return common / max(_area(a) + _area(b) - common, 1e-12)

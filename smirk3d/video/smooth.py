@@ -14,10 +14,13 @@ import numpy as np
 import roma
 import torch
 
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.video.motion import Motion
 
 REACH_S = 0.06
 """Time over which noise is averaged at strength 1."""
+GAZE_REACH_S = 0.2
+"""The same of the gaze: eyes rest on something or jump."""
 NOISE_ORDER = 6
 """Which differences of the values tell their noise."""
 CALM_QUANTILE, CALM_NORMAL = 0.25, 0.3186
@@ -36,6 +39,7 @@ STILL = 1e-3
 """Sixth differences of less are those of a value that does not change."""
 NOISE_RANGES = {"weight": (0.002, 0.04), "angle": (0.0005, 0.02), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
 """Least and largest noise that is believed: of weights; radians; pixels; logarithm of the scale."""
+_GAZE = [ARKIT_NAMES.index(name) for name in GAZE_NAMES]
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,23 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     if config.strength == 0 or len(motion) < 3:
         return motion
 
-    def smooth(values: np.ndarray, kind: str) -> np.ndarray:
+    def smooth(values: np.ndarray, kind: str, reach_s: float = REACH_S) -> np.ndarray:
         # Heads have mass: one that is off for a frame or two is the detector's error. Lids and lips do move that fast.
         values = values if kind == "weight" else despiked(values, NOISE_RANGES[kind])
-        return smoothed(values, time_s, trust, REACH_S * config.strength, NOISE_RANGES[kind])
+        return smoothed(values, time_s, trust, reach_s * config.strength, NOISE_RANGES[kind])
 
     middle = motion.rotmat[len(motion) // 2]
     turns = torch.from_numpy(motion.rotmat @ middle.T)
     angles = unwrapped(roma.rotmat_to_rotvec(turns).numpy())
     rotmat = roma.rotvec_to_rotmat(torch.from_numpy(smooth(angles, "angle"))).numpy() @ middle
+    arkit = smooth(motion.arkit, "weight")
+    arkit[:, _GAZE] = smooth(motion.arkit[:, _GAZE], "weight", GAZE_REACH_S)
     return motion.replace(
-        arkit=smooth(motion.arkit, "weight").clip(0, 1),
-        own={name: smooth(values, "weight") for name, values in motion.own.items()},
+        arkit=arkit.clip(0, 1),
+        own={
+            name: smooth(values, "weight", GAZE_REACH_S if name == "eyes" else REACH_S)
+            for name, values in motion.own.items()
+        },
         rotmat=rotmat,
         offset_px=smooth(motion.offset_px, "place"),
         scale_px_per_m=np.exp(smooth(np.log(motion.scale_px_per_m)[:, None], "scale")[:, 0]),

@@ -37,8 +37,8 @@ class TrackOptions:
     least_s: float = 0.2
     """Tracks shorter than this are taken for false alarms, unless there is no other."""
     calibrate: Calibration = "none"
-    detector: DetectorMode = "image"
-    """Whether faces are found in each frame by itself, or one is followed from frame to frame, see `Looker`."""
+    detector: DetectorMode = "follow"
+    """How faces are found in the frames, see `Looker`."""
 
     def __post_init__(self) -> None:
         if self.detector == "video" and self.most_faces != 1:

@@ -70,7 +70,7 @@ def watch(
     watched: Watched,
     most_faces: int | None = 1,
     *,
-    mode: DetectorMode = "image",
+    mode: DetectorMode = "follow",
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Look through a video.
@@ -109,18 +109,20 @@ def undamaged(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[
 
 
 def scenes(
-    frames: Iterable[Frame], detector: Detector, most_faces: int | None, mode: DetectorMode = "image"
+    frames: Iterable[Frame], detector: Detector, most_faces: int | None, mode: DetectorMode = "follow"
 ) -> Iterator[Scene]:
     """Yield each frame with the people to follow in it; `most_faces` and `mode` as in `watch`."""
     is_cut, follow, choose = CutFinder(), Follower(), Chooser(most_faces)
-    with Looker(detector, mode) as look:
+    followed: tuple[Detection, ...] = ()
+    with Looker(detector, mode, most_faces) as look:
         for frame in frames:
             cut = is_cut(frame.pixels)
-            found = look(frame, cut)
+            found = look(frame, cut, followed)
             people = follow(frame.time_s, found, cut)
             chosen = choose(frame.time_s, people, cut)
             kept = [k for k, person in enumerate(people) if person in chosen]
-            yield Scene(frame, tuple(found[k] for k in kept), tuple(people[k] for k in kept))
+            followed = tuple(found[k] for k in kept)
+            yield Scene(frame, followed, tuple(people[k] for k in kept))
 
 
 class Chooser:

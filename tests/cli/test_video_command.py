@@ -237,15 +237,16 @@ def test_a_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_p
 
 
 @pytest.mark.parametrize("flags", [(), ("--live",)])
-def test_the_detectors_video_mode(run, flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_ways_to_find_faces(run, flags: tuple[str, ...], tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", moving(6))
     found = {}
-    for mode in ("image", "video"):
+    for mode in ("follow", "image", "video"):
         answer = run(path, "--out", tmp_path / mode, *SMALL, "--smooth", 0, "--detector", mode, *flags)
         assert answer.code == 0 and answer.out[0].startswith("frames: 6; tracks: 1; faces seen: 6") and not answer.err
         found[mode] = pandas.read_csv(tmp_path / mode / "a.csv")
     boxes = {mode: table[["x0", "y0", "x1", "y1"]].to_numpy() for mode, table in found.items()}
-    assert 0 < np.abs(boxes["image"] - boxes["video"]).max() < 6
+    for mode in ("follow", "video"):
+        assert 0 < np.abs(boxes["image"] - boxes[mode]).max() < 6
 
 
 def test_a_folder_of_frames_named_from_within(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -189,6 +190,51 @@ def shaken(photo: np.ndarray, count: int, seed: int = 0) -> list[np.ndarray]:
     """Return frames of a photo that stands, with the noise of a camera."""
     noise = np.random.default_rng(seed).normal(0, 12, (count, 256, 256, 3))
     return list((photo[:256, 96:352] + noise).clip(0, 255).astype(np.uint8))
+
+
+def test_a_closer_look_jitters_less_when_the_face_wanders(detector, photo, face):
+    def jitter_px(found: list[Detection], places: np.ndarray) -> float:
+        return float((np.stack([each.landmarks_px for each in found]) - places[:, None]).std(axis=0).mean())
+
+    steps = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    places = np.stack([30 * np.sin(steps), 15 * np.cos(steps)], axis=1).round()
+    frames = [np.roll(photo, tuple(place[::-1].astype(int)), (0, 1)) for place in places]
+    alone = [detector.glance(frame)[0] for frame in frames]
+    close = [face]
+    for frame in frames:
+        again = detector.look_closer(frame, close[-1])
+        assert again is not None and again.score == 1.0 and again.transform is None
+        close.append(again)
+    assert all(error_px(a, b.landmarks_px) < 4 for a, b in zip(close[1:], alone, strict=True))
+    assert jitter_px(close[1:], places) < 0.6 * jitter_px(alone, places)
+
+
+@pytest.mark.parametrize("angle_deg", [-40, 25, 90, 180])
+def test_a_closer_look_takes_faces_as_they_lie(detector, photo, face, angle_deg):
+    middle = face.landmarks_px.mean(axis=0)
+    turned = np.array(Image.fromarray(photo).rotate(angle_deg, Image.Resampling.BICUBIC, center=tuple(middle)))
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    known_px = (face.landmarks_px - middle) @ np.array([[cosine, -sine], [sine, cosine]]) + middle
+    found = detector.look_closer(turned, replace(face, landmarks_px=known_px.astype(np.float32)))
+    assert found is not None and error_px(found, known_px) < 2.5
+
+
+def test_a_closer_look_finds_large_faces_faces_at_the_rim_and_none_where_there_is_none(detector, photo, face):
+    large = np.array(Image.fromarray(photo).resize((3072, 3072), Image.Resampling.BICUBIC))
+    found = detector.look_closer(large, scaled(face, 6.0))
+    assert found is not None and error_px(found, 6 * face.landmarks_px) < 6 * 2
+    cut = photo[: int(face.landmarks_px[:, 1].max()) + 1, int(face.landmarks_px[:, 0].min()) :]
+    shift = np.array([int(face.landmarks_px[:, 0].min()), 0], dtype=np.float32)
+    there = replace(face, landmarks_px=face.landmarks_px - shift, box_px=face.box_px - np.tile(shift, 2))
+    found = detector.look_closer(np.ascontiguousarray(cut), there)
+    assert found is not None and error_px(found, there.landmarks_px) < 5
+    assert detector.look_closer(chelsea(), face) is None
+    aside = np.ascontiguousarray(np.roll(photo, 250, axis=1))
+    assert detector.look_closer(aside, face) is None
+
+
+def scaled(face: Detection, factor: float) -> Detection:
+    return replace(face, landmarks_px=face.landmarks_px * factor, box_px=face.box_px * factor)
 
 
 def test_a_face_is_followed_through_a_video(detector, photo):

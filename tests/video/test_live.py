@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic_track import synthetic_track
+from synthetic_track import nearest, synthetic_track
 
 from smirk3d import Reconstructor
 from smirk3d.clip import Clip, Status, Track
@@ -21,6 +21,7 @@ from smirk3d.pipeline.detect import Detection
 from smirk3d.pipeline.progress import LineProgress
 from smirk3d.video.decode import Frame, VideoInfo
 from smirk3d.video.live import LivePerson, run_live
+from smirk3d.video.look import LOOK_ROUND_EVERY
 from smirk3d.video.smooth import SmoothConfig
 from smirk3d.video.solver import LandmarkTrackSolver
 from smirk3d.video.track import TrackOptions
@@ -68,6 +69,9 @@ class Finder:
         aside = np.array([200, 0], dtype=np.float32)
         other = replace(found, landmarks_px=found.landmarks_px + aside, box_px=found.box_px + np.tile(aside, 2))
         return [found, other] if number >= self._second_from else [found]
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.glance(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +159,10 @@ def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Tr
         return real(self, *words)
 
     monkeypatch.setattr(LandmarkTrackSolver, place, interrupted)
-    clip, said = live(Source(), Finder(track, second_from=6), TrackOptions(most_faces=2))
+    finder, last = Finder(track, second_from=LOOK_ROUND_EVERY), LOOK_ROUND_EVERY + 1
+    clip, said = live(Source(), finder, TrackOptions(most_faces=2))
     assert started == [place] and said == ["smirk3d: stopped; writing the files"]
-    assert [len(found) for found in clip.tracks] == [7] and clip.n_frames == 7
+    assert [len(found) for found in clip.tracks] == [last] and clip.n_frames == last
 
 
 def _noting(start: Any, added: list[LivePerson]) -> Any:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.video.motion import Motion
 from smirk3d.video.smooth import NOISE_RANGES, REACH_S, SmoothConfig, despiked, smooth_motion, smoothed, unwrapped
 
@@ -117,6 +118,19 @@ def test_a_motion_is_smoothed_in_all_its_parts() -> None:
         assert getattr(result, name).std() < 0.6 * getattr(rough, name).std()
     assert np.log(result.scale_px_per_m).std() < 0.6 * np.log(rough.scale_px_per_m).std()
     assert result.arkit.min() >= 0 and result.arkit.max() <= 1
+
+
+def test_a_gaze_that_rests_is_stiller_and_jumps_as_it_did() -> None:
+    name = ARKIT_NAMES.index("eyeLookInLeft")
+    for height, rest in ((0.0, 0.2), (0.15, 0.3)):
+        clean = 0.3 + height * (TIME_S > 5)
+        rough = motion(arkit=np.tile((clean + noise(0.01))[:, None], (1, 52)))
+        result = smooth_motion(rough, TIME_S, np.ones(N), SmoothConfig()).arkit
+        far = np.abs(TIME_S - 5) > rest
+        assert (result[far, name] - clean[far]).std() < 0.75 * (result[far, 0] - clean[far]).std()
+        assert np.abs(result[:, name] - clean).max() < 0.04
+    (jump,) = np.flatnonzero(np.diff(result[:, name]) > 0.1)
+    assert TIME_S[jump] <= 5 < TIME_S[jump + 1]
 
 
 def test_strength_nothing_and_more() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from synthetic_track import nearest
 
 from smirk3d import Reconstructor
 from smirk3d.clip import Status, Track
@@ -80,6 +81,9 @@ class Finder:
         return [] if k in self.hidden else [person.detection(k) for person in self.people]
 
     detect = glance
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.glance(pixels))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,153 @@
+"""Pictures derived from a photo in which a face may be found more easily, and the way back to the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_BORDER_GREY = 128
+_SMALL_SIDE_PX = 320
+_TILED_SIDE_PX = 1000
+_TILE_OVERLAP = 0.3
+_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false faces, not true ones
+_MODERATE_SIDE_PX = 1024
+_CLOSE_UP_PX = 384  # the landmarker reads a face and a quarter around it at 256 pixels
+_CLOSE_UP_SCALE = 2.2  # times the face; the detector wants to see some of what is around
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A derived image to search, the affine map (2×3, pixels) from it back to the photo, and what finding there says.
+
+    Pixels have the origin at the top-left corner of the top-left pixel, x right, y down.
+    """
+
+    pixels: np.ndarray
+    to_photo: np.ndarray
+    score: float
+    is_photo: bool = False
+
+
+def photo_itself(pixels: np.ndarray) -> Attempt:
+    """Return the photo (H, W, 3) as it is."""
+    return Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True)
+
+
+def close_up(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> Attempt:
+    """Return a square about a face.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB. points_px: (L, 2) on the face.
+        across_px: (2,) from the subject's right eye to the left one, which will lie beside each other.
+    """
+    from PIL import Image
+
+    x_axis = across_px.astype(np.float64) / max(float(np.linalg.norm(across_px)), 1e-6)
+    axes = np.stack([x_axis, [-x_axis[1], x_axis[0]]])
+    turned = points_px.astype(np.float64) @ axes.T
+    low, high = turned.min(0), turned.max(0)
+    linear = axes.T * _CLOSE_UP_SCALE * float((high - low).max()) / _CLOSE_UP_PX
+    corner = (low + high) / 2 @ axes - linear @ np.full(2, _CLOSE_UP_PX / 2)
+    to_photo = np.column_stack([linear, corner])
+    part, part_to_photo = _reduced_part(pixels, to_photo)
+    inverse = np.linalg.inv(part_to_photo[:, :2])
+    to_part = np.column_stack([inverse @ linear, inverse @ (corner - part_to_photo[:, 2])])
+    square = Image.fromarray(part).transform(
+        (_CLOSE_UP_PX, _CLOSE_UP_PX),
+        Image.Transform.AFFINE,
+        tuple(to_part.ravel()),
+        Image.Resampling.BILINEAR,
+        fillcolor=(_BORDER_GREY,) * 3,
+    )
+    return Attempt(np.array(square), to_photo, 1.0)
+
+
+def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a close-up sees of a photo, not much finer than the close-up, and the affine map back."""
+    from PIL import Image
+
+    ends = np.array([(x, y, 1) for x in (0, _CLOSE_UP_PX) for y in (0, _CLOSE_UP_PX)]) @ to_photo.T
+    height, width = pixels.shape[:2]
+    left, top = np.clip(np.floor(ends.min(0)).astype(int) - 1, 0, (width - 1, height - 1))
+    right, bottom = np.clip(np.ceil(ends.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
+    factor = max(1, int(np.sqrt(abs(np.linalg.det(to_photo[:, :2])))))
+    part = np.ascontiguousarray(pixels[top:bottom, left:right])
+    reduced = np.array(Image.fromarray(part).reduce(factor)) if factor > 1 else part
+    return reduced, np.array([[factor, 0.0, left], [0.0, factor, top]])
+
+
+def reframed(pixels: np.ndarray) -> Iterator[Attempt]:
+    """Yield the photo with more around it, and enlarged if it is small."""
+    for fraction in (0.25, 0.6):
+        yield _bordered(pixels, fraction)
+    if min(pixels.shape[:2]) < _SMALL_SIDE_PX:
+        yield _resized(pixels, 2.0)
+
+
+def _resized(pixels: np.ndarray, factor: float) -> Attempt:
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    new_width, new_height = max(1, round(factor * width)), max(1, round(factor * height))
+    resized = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    to_photo = np.diag((width / new_width, height / new_height)) @ np.eye(2, 3)
+    return Attempt(np.array(resized), to_photo, 0.8)
+
+
+def _moderate(pixels: np.ndarray) -> Attempt:
+    """Limit the size where the whole photo is derived from: copying many pixels costs more than searching."""
+    factor = min(1.0, _MODERATE_SIDE_PX / max(pixels.shape[:2]))
+    return _resized(pixels, factor) if factor < 1.0 else Attempt(pixels, np.eye(2, 3), 1.0)
+
+
+def _bordered(pixels: np.ndarray, fraction: float) -> Attempt:
+    """Surround the photo with grey: faces that fill the frame are too large for the detector."""
+    inner = _moderate(pixels)
+    margin = round(fraction * max(inner.pixels.shape[:2]))
+    bordered = np.pad(inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY)
+    return Attempt(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
+
+
+def rotated(pixels: np.ndarray, quarter_turns: int) -> Attempt:
+    """Turn the photo counter-clockwise by quarter turns: pictures whose orientation was lost."""
+    inner = _moderate(pixels)
+    height, width = inner.pixels.shape[:2]
+    back = {
+        1: [[0, -1, width], [1, 0, 0]],
+        2: [[-1, 0, width], [0, -1, height]],
+        3: [[0, 1, 0], [-1, 0, height]],
+    }[quarter_turns]
+    turned = np.ascontiguousarray(np.rot90(inner.pixels, quarter_turns))
+    return Attempt(turned, _compose(inner.to_photo, back), 0.6)
+
+
+def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
+    """Chain two affine maps (2×3): first the inner, then the outer."""
+    return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
+
+
+def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[Attempt]]:
+    """Yield ever finer grids of overlapping tiles of a large photo: the detector sees 128×128 pixels."""
+    longest = max(pixels.shape[:2])
+    if longest <= _TILED_SIDE_PX:
+        return
+    for per_side in (2, 4, 8):
+        if longest / per_side >= _MIN_TILE_STEP_PX:
+            yield _tiles(pixels, per_side)
+
+
+def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[Attempt]:
+    height, width = pixels.shape[:2]
+    for y0, y1 in _spans(height, per_side):
+        for x0, x1 in _spans(width, per_side):
+            tile = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+            yield Attempt(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
+
+
+def _spans(length: int, count: int) -> list[tuple[int, int]]:
+    """Cut a side into equal spans, each of which shares a part of its length with the next."""
+    size = length / (count - (count - 1) * _TILE_OVERLAP)
+    starts = [round(k * size * (1 - _TILE_OVERLAP)) for k in range(count)]
+    return [(start, min(length, start + round(size))) for start in starts]
