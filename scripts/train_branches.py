@@ -40,7 +40,7 @@ from smirk3d.train.stream import Stream
 from smirk3d.types import FaceParams
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
-CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True, second_look=True)
+CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True, second_look=True, zoom=0.93)
 SIZE_PX = 160
 N_LANDMARKS = 478
 N_LOOK = len(MEAN_LOOK)

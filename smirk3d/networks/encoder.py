@@ -45,9 +45,15 @@ class EncoderConfig:
     second_look: bool = False
     """Read pose and camera a second time, from the window, by the network that tells the shape; needs a window."""
 
+    zoom: float | None = None
+    """Except in training, read the expression from this part of the window's side as well, about its middle and
+    enlarged, and give the mean of both answers; needs a window."""
+
     def __post_init__(self) -> None:
         if self.second_look and self.window is None:
             raise ValueError("second_look must be false without a window")
+        if self.zoom is not None and (self.window is None or not 0.5 <= self.zoom < 1):
+            raise ValueError(f"zoom must be at least 0.5 and less than 1, with a window, not {self.zoom}")
 
 
 class Encoder(nn.Module):
@@ -108,6 +114,13 @@ class Encoder(nn.Module):
 
     def expression_of(self, views: Tensor) -> dict[str, Tensor]:
         """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
+        if self.config.zoom is None or self.training:
+            return self._both_sides(views)
+        said = self._both_sides(torch.cat([views, _enlarged(views, self.config.zoom)]))
+        return {name: torch.stack(values.chunk(2)).mean(0) for name, values in said.items()}
+
+    def _both_sides(self, views: Tensor) -> dict[str, Tensor]:
+        """Return what is said of views, and of their mirror images where these are read as well."""
         if not self.config.mirrored:
             return self.expression_encoder(views)
         said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)
@@ -174,6 +187,14 @@ class Encoder(nn.Module):
         encoder = folded(self, Backbone)
         encoder.is_folded = True
         return encoder
+
+
+def _enlarged(views: Tensor, part: float) -> Tensor:
+    """Return the middle of views (B, 3, P, P), a part of the side to whole pixels, at their size."""
+    size_px = views.shape[-1]
+    margin = round(size_px * (1 - part) / 2)
+    middle = views[:, :, margin : size_px - margin, margin : size_px - margin]
+    return functional.interpolate(middle, size=(size_px, size_px), mode="bilinear", align_corners=False)
 
 
 def emits_arkit(spec: ParamSpec) -> bool:

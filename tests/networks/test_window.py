@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,33 @@ def test_the_second_look_corrects_the_first() -> None:
     torch.testing.assert_close(network.expression(crop)["expression"], moved["expression"])
 
 
-def test_a_second_look_needs_a_window() -> None:
-    with pytest.raises(ValueError, match="second_look must be false"):
-        EncoderConfig(second_look=True)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_zoomed_answer_is_the_mean_of_that_for_the_window_and_for_its_middle(mirrored: bool) -> None:
+    torch.manual_seed(0)
+    config = EncoderConfig(SMALL, SMALL, SMALL, WINDOW, mirrored=mirrored, zoom=0.75)
+    network = Encoder(SPEC, config, 96)
+    for name, values in network.expression_encoder.named_parameters():
+        torch.nn.init.normal_(values, std=0.3) if "layers" in name else None
+    side = WINDOW.size_px
+    y, x = torch.meshgrid(*[torch.linspace(0, 1, side)] * 2, indexing="ij")
+    views = torch.stack([x, y, x * y]).expand(2, -1, -1, -1) * torch.tensor([1.0, 0.5])[:, None, None, None]
+    edge = round(side / 8)
+    middle = torch.nn.functional.interpolate(views[..., edge:-edge, edge:-edge], (side, side), mode="bilinear")
+    plain = Encoder(SPEC, replace(config, zoom=None), 96).eval()
+    plain.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        answers = [plain.expression_of(each)["expression"] for each in (views, middle)]
+        said = network.eval().expression_of(views)["expression"]
+        torch.testing.assert_close(said, (answers[0] + answers[1]) / 2)
+        assert (answers[0] - answers[1]).abs().max() > 1e-4
+        # Training pays for one look alone.
+        torch.testing.assert_close(network.train().expression_of(views), plain.train().expression_of(views))
+
+
+@pytest.mark.parametrize("setting", [{"second_look": True}, {"zoom": 0.9}, {"zoom": 1.0, "window": WINDOW}])
+def test_a_second_look_and_a_zoom_need_a_window(setting: dict) -> None:
+    with pytest.raises(ValueError, match=r"(second_look|zoom) must be"):
+        EncoderConfig(**setting)
 
 
 def test_cut_shows_what_lies_there() -> None:

@@ -40,6 +40,7 @@ OTHER = {
     "backbones.expression_backbone": "tf_efficientnet_lite0",
     "backbones.mirrored": "true",
     "backbones.second_look": "true",
+    "backbones.zoom": "0.9",
     "backbones.window.size_px": "96",
     "backbones.window.half_m": "0.1",
     "backbones.window.center_m": "[0, 0, 0.1]",
@@ -135,7 +136,8 @@ def leaf_keys(record: Any, prefix: str = "") -> list[str]:
 def override(key: str) -> list[str]:
     """Set a key to its other value, and empty what that excludes."""
     emptied = {"data.root": ["data.sources=[]"], "stage.name": ["stage.cycle="]}
-    emptied["backbones.second_look"] = ["backbones.window.size_px=112"]  # which it needs
+    for name in ("second_look", "zoom"):
+        emptied[f"backbones.{name}"] = ["backbones.window.size_px=112"]  # which they need
     return [*emptied.get(key, []), f"{key}={OTHER[key]}"]
 
 
