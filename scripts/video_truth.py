@@ -54,6 +54,9 @@ class Options:
     out: Path = Path("out/video_truth")
     seconds: float = 10.0
     seed: int = 3
+    """Of the first person who talks."""
+    people: int = 1
+    """How many talk, a clip each."""
     method: Literal["fit", "encoder", "refine"] = "refine"
     smooth: float = 1.0
 
@@ -137,8 +140,8 @@ def _stream(container):
     return stream
 
 
-def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> None:
-    """Print how near a track is to the truth."""
+def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> tuple[list[float], float]:
+    """Print how near a track is to the truth; return correlations of strong actions, mean error of the pose (deg)."""
     rows = slice(int(track.frame[0]), int(track.frame[-1]) + 1)
     truth = weights[rows]
     strong = []
@@ -166,6 +169,7 @@ def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> Non
         f"pose: mean error {errors.mean():.2f} deg, largest {errors.max():.2f}, after a constant turn of "
         f"{torch.rad2deg(roma.rotmat_geodesic_distance(steady, torch.eye(3).double())):.1f} deg"
     )
+    return strong, float(errors.mean())
 
 
 def judge_still(track: Track, motion: np.ndarray) -> None:
@@ -184,24 +188,36 @@ def judge_still(track: Track, motion: np.ndarray) -> None:
     print(f"size: deviation {100 * ratio.std() / ratio.mean():.2f} %")
 
 
-def main(options: Options) -> None:
-    """Make the clip, track it, and judge."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    path, n_frames = options.out / f"{options.clip}.mp4", round(options.seconds * FPS)
-    weights, angles_deg = talk(n_frames)
-    if options.clip == "talk":
-        render(path, weights, angles_deg, options.seed)
-    else:
-        motion = pan(path, n_frames)
+def tracked(options: Options, name: str) -> Track:
+    """Return the track of the person in a clip, all of whose files are written."""
     focal = "orthographic" if options.clip == "still" else "auto"
     track_options = TrackOptions(smooth=SmoothConfig(options.smooth))
     with Reconstructor(method=options.method, focal=focal) as reconstructor:
-        source = open_source(str(path))
-        clip = run_video(source, options.out, options.clip, reconstructor, VideoOptions(track_options))
-    if options.clip == "talk":
-        judge_talk(clip.tracks[0], weights, angles_deg)
-    else:
-        judge_still(clip.tracks[0], motion)
+        source = open_source(str(options.out / f"{name}.mp4"))
+        return run_video(source, options.out, name, reconstructor, VideoOptions(track_options)).tracks[0]
+
+
+def main(options: Options) -> None:
+    """Make the clips, track them, and judge."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    n_frames = round(options.seconds * FPS)
+    if options.clip == "still":
+        motion = pan(options.out / "still.mp4", n_frames)
+        judge_still(tracked(options, "still"), motion)
+        return
+    weights, angles_deg = talk(n_frames)
+    found: list[tuple[list[float], float]] = []
+    for k in range(options.people):
+        name = f"talk_{k}" if k else "talk"
+        render(options.out / f"{name}.mp4", weights, angles_deg, options.seed + k)
+        found.append(judge_talk(tracked(options, name), weights, angles_deg))
+    strong = np.concatenate([each for each, _ in found])
+    poses = ", ".join(f"{error:.1f}" for _, error in found)
+    high = np.sum(strong >= 0.9)
+    print(
+        f"{len(found)} people: strong actions: mean {strong.mean():.3f}, {high} of {len(strong)} >= .9; "
+        f"pose {np.mean([error for _, error in found]):.1f} deg ({poses})"
+    )
 
 
 if __name__ == "__main__":
