@@ -37,17 +37,14 @@ class ProbeFaces:
         return sum(map(len, self.photos))
 
 
-def balanced_recall(
-    features: np.ndarray, label: np.ndarray, judged_features: np.ndarray, judged_label: np.ndarray
-) -> np.ndarray:
-    """Train multinomial logistic regression, all classes weighted alike, and judge it.
+def probe_answers(features: np.ndarray, label: np.ndarray, judged_features: np.ndarray) -> np.ndarray:
+    """Train multinomial logistic regression, all classes weighted alike, and ask it.
 
     Args:
-        features: (N, K) to learn from; (M, K) `judged_features` to judge by. label: (N,) int in [0, C), each class
-            occurs. judged_label: (M,) likewise.
+        features: (N, K) to learn from. label: (N,) int in [0, C), each class occurs. judged_features: (M, K).
 
     Returns:
-        (C,) recall of each class; NaN where none of it is judged.
+        (M,) int in [0, C), the class of each of the judged.
     """
     mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
     x, judged = (torch.from_numpy((part - mean) / std).double() for part in (features, judged_features))
@@ -65,8 +62,12 @@ def balanced_recall(
         return float(loss.detach())
 
     optimizer.step(closure)
-    answer = (judged @ weight[1:] + weight[0]).argmax(dim=1).numpy()
-    of_class = [answer[judged_label == k] == k for k in range(len(count))]
+    return (judged @ weight[1:] + weight[0]).argmax(dim=1).numpy()
+
+
+def recall_of_each(answer: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
+    """Return the share (count,) of each class that is told right; NaN where none of it occurs."""
+    of_class = [answer[label == k] == k for k in range(count)]
     return np.array([right.mean() if right.size else np.nan for right in of_class])
 
 
@@ -112,7 +113,9 @@ def measure_probe(subject: Subject, faces: ProbeFaces, display: Progress) -> Res
     learned, judged = (_features(subject, *side, display) for side in zip(faces.photos, faces.class_of, strict=True))
     if set(learned[1]) != set(range(len(faces.classes))):
         raise CannotMeasureError("of some emotion no face was found in any photo")
-    recall = balanced_recall(*learned, *judged)
+    (features, label), (judged_features, judged_label) = learned, judged
+    answer = probe_answers(features, label, judged_features)
+    recall = recall_of_each(answer, judged_label, len(faces.classes))
     figures = {"balanced_recall": mean_of_known(recall), "chance": 1 / len(faces.classes)}
     figures |= {f"recall_{name}": float(value) for name, value in zip(faces.classes, recall)}
     left_out = len(faces) - len(learned[1]) - len(judged[1])

@@ -11,7 +11,14 @@ from evaluation_faces import FakeSubject, Silent, record
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.photos import PhotoSet, emotion_labels
-from smirk3d.evaluation.probe import LEAST_FACES, balanced_recall, choose_faces, measure_probe, probe_faces
+from smirk3d.evaluation.probe import (
+    LEAST_FACES,
+    choose_faces,
+    measure_probe,
+    probe_answers,
+    probe_faces,
+    recall_of_each,
+)
 from smirk3d.evaluation.report import CannotMeasureError
 
 
@@ -43,14 +50,15 @@ def test_what_is_separable_is_told_apart():
     label = np.arange(90) % 3
     features = random.normal(size=(90, 4)) * 0.1
     features[:, :3] += np.eye(3)[label]
-    assert balanced_recall(features, label, features, label).tolist() == [1, 1, 1]
-    swapped = balanced_recall(features, label, features, (label + 1) % 3)
-    assert swapped.tolist() == [0, 0, 0]
+    answer = probe_answers(features, label, features)
+    assert answer.tolist() == label.tolist()
+    assert recall_of_each(answer, label, 3).tolist() == [1, 1, 1]
+    assert recall_of_each(answer, (label + 1) % 3, 3).tolist() == [0, 0, 0]
 
 
 def test_a_constant_feature_tells_nothing():
     label = np.array([0] * 60 + [1] * 20 + [2] * 20)
-    recall = balanced_recall(np.ones((100, 3)), label, np.ones((100, 3)), label)
+    recall = recall_of_each(probe_answers(np.ones((100, 3)), label, np.ones((100, 3))), label, 3)
     assert recall.mean() == pytest.approx(1 / 3) and sorted(recall) == [0, 0, 1]
 
 
@@ -59,8 +67,12 @@ def test_classes_weigh_alike():
     random = np.random.default_rng(0)
     label = np.array([0] * 950 + [1] * 50)
     features = (random.normal(size=1000) + 1.5 * label)[:, None]
-    recall = balanced_recall(features, label, features, label)
+    recall = recall_of_each(probe_answers(features, label, features), label, 2)
     assert recall.min() > 0.6
+
+
+def test_what_does_not_occur_has_no_recall():
+    assert np.isnan(recall_of_each(np.array([0, 1]), np.array([0, 0]), 3)).tolist() == [False, True, True]
 
 
 def test_labels_and_choice(folder):
