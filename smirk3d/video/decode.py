@@ -176,7 +176,9 @@ class FrameFolder:
 
 
 class Webcam:
-    """A camera of this machine, until it is stopped; times are those of the clock.
+    """A camera of this machine, until it is stopped.
+
+    Times are the camera's own, which tell when a picture was taken, not when a busy machine came to read it.
 
     Raises:
         Smirk3dError: There is no such camera.
@@ -192,15 +194,13 @@ class Webcam:
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
-        seen, started_s = 0, None
+        seen = 0
         try:
             with self._opened() as container:
                 upright = _Upright(_pictures(container))
-                for seen, frame in enumerate(_awaited(container), start=1):
-                    now_s = time.monotonic()
-                    started_s = now_s if started_s is None else started_s
+                for seen, (frame, time_s) in enumerate(_timed(_awaited(container), self.info.rate_fps), start=1):
                     if (seen - 1) % every == 0:
-                        yield Frame(seen - 1, now_s - started_s, upright(frame))
+                        yield Frame(seen - 1, time_s, upright(frame))
         except (pyav().FFmpegError, OSError, ValueError) as error:
             raise Smirk3dError(
                 f"{self._name}: {failure_reason(error)} after {seen} frames; connect it again"
