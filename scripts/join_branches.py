@@ -3,11 +3,12 @@
     python scripts/join_branches.py out/branches --out encoder.safetensors
 
 The branches are those of `scripts/train_branches.py`. Least squares answers between the truth and the usual: a calm
-face gets a little of everything, and a one-sided one too little of its side. So the median answer for calm faces is
-taken off, times `CALM`, and the difference of the sides is enlarged until it is the true one in the mean, at most by
-`DIFFERENCE`, both in the linear layer, for rendered faces that the branches have not seen. The errors of the
-expression, by which `--method refine` trusts the encoder, are then measured on others; `--photo-error` is added (as
-variances), because photos differ from renders.
+face gets a little of everything, a strong action is said to be weaker, and a one-sided one to have too little of its
+side. So the mean of the sides is enlarged until it varies as much as the true one, at most by `RANGE`, their
+difference until it is the true one in the mean, at most by `DIFFERENCE`, and the median answer for calm faces is
+taken off, times `CALM`, all in the linear layer, for rendered faces that the branches have not seen. The errors of
+the expression, by which `--method refine` trusts the encoder, are then measured on others; `--photo-error` is added
+(as variances), because photos differ from renders.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.train.rendered import RenderedFaces, Variation
 
 TUNING_SEED = 2011
-CALM, DIFFERENCE = 1.5, 2.0
+RANGE, DIFFERENCE, CALM = 1.5, 3.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,17 @@ def _tie_face_to_shape(encoder: Encoder, face: FacePlace) -> None:
 
 @torch.no_grad()
 def sharpen(encoder: Encoder, faces: RenderedFaces) -> None:
-    """Let calm faces be calm and one-sided ones one-sided, by a change of the expression's linear layer."""
+    """Let calm faces be calm, strong ones strong, one-sided ones one-sided, by a change of the expression's layer."""
     partner = torch.tensor(ARKIT_MIRROR)
     linear = encoder.expression_encoder.linear
     said, truth = answers(encoder, faces)
+    enlarged = (truth + truth[:, partner]).std(0) / (said + said[:, partner]).std(0).clamp_min(1e-6)
     difference, true_difference = said - said[:, partner], truth - truth[:, partner]
     slope = (difference * true_difference).sum(0) / true_difference.square().sum(0).clamp_min(1e-6)
-    factor = (1 / slope.clamp_min(1e-6)).clamp(1, DIFFERENCE)
+    factors = enlarged.clamp(1, RANGE), (1 / slope.clamp_min(1e-6)).clamp(1, DIFFERENCE)
     for values in (linear.weight, linear.bias):
-        mean, half = (values + values[partner]) / 2, (values - values[partner]) / 2
-        values.copy_(mean + factor.view(-1, *[1] * (values.ndim - 1)) * half)
+        of_mean, of_difference = (factor.view(-1, *[1] * (values.ndim - 1)) / 2 for factor in factors)
+        values.copy_(of_mean * (values + values[partner]) + of_difference * (values - values[partner]))
     calm = torch.tensor([kind == "neutral" for kind in faces.kinds])
     said = answers(encoder, faces)[0][calm]
     linear.bias.sub_(CALM * (said + said[:, partner]).median(0).values / 2)
