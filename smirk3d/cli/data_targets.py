@@ -25,11 +25,15 @@ class DataTargets(Command):
     """Which of the shards."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """Head model: the open head, a FLAME file or a head pack."""
+    scores: bool = True
+    """Let the detector's scores set how strong brows and pursed lips are, of heads with ARKit's expressions."""
 
     def run(self) -> int:
         """Fit the faces; 1 when some could not be read."""
+        from smirk3d.head.arkit import ARKIT_NAMES
         from smirk3d.head.load import load_head
         from smirk3d.pipeline.progress import progress
+        from smirk3d.train.score_targets import strengthened
         from smirk3d.train.shards import Fault
         from smirk3d.train.targets import fit_targets, joined, records_of
 
@@ -44,6 +48,8 @@ class DataTargets(Command):
                 for _ in table.keys:
                     display.advance()
         table = joined(tables)
+        if self.scores and table.expression_names == ARKIT_NAMES:
+            table = strengthened(table, {record.key: record.scores for record in records})
         table.save(self.out)
         complain_of(faults)
         say(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")
