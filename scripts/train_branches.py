@@ -74,6 +74,10 @@ class Options:
     photo_weight: float = 0.25
     """Weight of the photos' pseudo-targets over that of exact truth."""
     lr: float = 5e-4
+    init: Path | None = None
+    """A branch that this script wrote, to go on from with a new learning rate."""
+    held_stages: int = 0
+    """First stages of the backbone that are left as they are; a step takes half the time with 3 of the 5."""
     regression_steps: int = 80
     """Batches for the first linear layer."""
     seed: int = 11
@@ -265,6 +269,26 @@ def _jittered(place: Tensor, amount: float, generator: torch.Generator) -> Tenso
 def start_with_regression(learner: Learner, teacher: Teacher, steps: int) -> None:
     """Make the last map's channels its principal components, and the linear layers the ridge regression on them."""
     learner.train(False)
+    _squeeze_to_principal(learner, teacher)
+    solved, count = _regression(learner, teacher, steps), learner.branch.linear.out_features
+    _put(learner.branch.linear, solved[:count])
+    _put(learner.points, solved[count:])
+
+
+@torch.no_grad()
+def go_on_from(path: Path, learner: Learner, teacher: Teacher, steps: int) -> None:
+    """Take a branch as it was written; the auxiliary layer, which was dropped, is a ridge regression again."""
+    learner.branch.load_state_dict(torch.load(path, weights_only=True))
+    learner.train(False)
+    _put(learner.points, _regression(learner, teacher, steps)[learner.branch.linear.out_features :])
+
+
+def _put(linear: nn.Linear, solved: Tensor) -> None:
+    linear.weight.copy_(solved[:, :-1])
+    linear.bias.copy_(solved[:, -1])
+
+
+def _squeeze_to_principal(learner: Learner, teacher: Teacher) -> None:
     branch = learner.branch
     maps = torch.cat([branch.encoder(teacher.task(step).pictures) for step in range(10)])
     values = maps.movedim(1, -1).flatten(0, 2)
@@ -275,6 +299,11 @@ def start_with_regression(learner: Learner, teacher: Teacher, steps: int) -> Non
     conv.weight.copy_((directions[: conv.out_channels] / deviation)[:, :, None, None])
     norm.running_mean.copy_(conv.weight[:, :, 0, 0] @ mean)
     norm.running_var.fill_(1.0)
+
+
+def _regression(learner: Learner, teacher: Teacher, steps: int) -> Tensor:
+    """Return the ridge regression (N + 956, D + 1) of the truth and the landmarks on the features and 1."""
+    branch = learner.branch
     gram = cross = torch.zeros((), dtype=torch.float64)
     for step in range(steps):
         task = teacher.task(step)
@@ -284,10 +313,7 @@ def start_with_regression(learner: Learner, teacher: Teacher, steps: int) -> Non
         gram, cross = gram + trusted.T @ features, cross + trusted.T @ wanted
     penalty = RIDGE * gram.diagonal()[:-1].mean() * torch.ones(len(gram), dtype=torch.float64)
     penalty[-1] = 0.0
-    solved = torch.linalg.solve(gram + torch.diag(penalty), cross).float().T
-    for linear, rows in ((branch.linear, slice(0, branch.linear.out_features)), (learner.points, slice(-956, None))):
-        linear.weight.copy_(solved[rows, :-1])
-        linear.bias.copy_(solved[rows, -1])
+    return torch.linalg.solve(gram + torch.diag(penalty), cross).float().T
 
 
 def rate(options: Options, step: int) -> float:
@@ -297,11 +323,15 @@ def rate(options: Options, step: int) -> float:
 
 
 def train(learner: Learner, teacher: Teacher, options: Options) -> None:
-    """Train from the regression to the last step."""
+    """Train from what the layers are to the last step."""
     linear = [*learner.branch.linear.parameters(), *learner.points.parameters()]
     rest = [parameter for parameter in learner.parameters() if all(parameter is not each for each in linear)]
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": linear}], options.lr, weight_decay=0.02)
     learner.train()
+    backbone = learner.branch.encoder
+    held = [backbone.conv_stem, backbone.bn1, *backbone.blocks[: options.held_stages]] if options.held_stages else []
+    for module in held:
+        module.train(False).requires_grad_(False)
     for step in range(options.steps):
         for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_RATE)):
             group["lr"] = rate(options, step) * factor
@@ -343,7 +373,10 @@ def main(options: Options) -> None:
     head = load_head()
     learner = Learner(options.branch, head)
     teacher = Teacher(options, head)
-    start_with_regression(learner, teacher, options.regression_steps)
+    if options.init is None:
+        start_with_regression(learner, teacher, options.regression_steps)
+    else:
+        go_on_from(options.init, learner, teacher, options.regression_steps)
     train(learner, teacher, options)
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out / f"{options.branch}.pt") as temporary:
