@@ -116,7 +116,9 @@ class Encoder(nn.Module):
         """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
         if self.config.zoom is None or self.training:
             return self._both_sides(views)
-        said = self._both_sides(torch.cat([views, _enlarged(views, self.config.zoom)]))
+        assert self.config.window is not None
+        enlarged = _enlarged(views, self.config.zoom, self.config.window.size_px)
+        said = self._both_sides(torch.cat([views, enlarged]))
         return {name: torch.stack(values.chunk(2)).mean(0) for name, values in said.items()}
 
     def _both_sides(self, views: Tensor) -> dict[str, Tensor]:
@@ -189,9 +191,8 @@ class Encoder(nn.Module):
         return encoder
 
 
-def _enlarged(views: Tensor, part: float) -> Tensor:
-    """Return the middle of views (B, 3, P, P), a part of the side to whole pixels, at their size."""
-    size_px = views.shape[-1]
+def _enlarged(views: Tensor, part: float, size_px: int) -> Tensor:
+    """Return the middle of views (B, 3, P, P), a part of the side P = `size_px` to whole pixels, at their size."""
     margin = round(size_px * (1 - part) / 2)
     middle = views[:, :, margin : size_px - margin, margin : size_px - margin]
     return functional.interpolate(middle, size=(size_px, size_px), mode="bilinear", align_corners=False)

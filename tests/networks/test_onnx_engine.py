@@ -23,7 +23,9 @@ SIZE_PX = 64
 def make(spec: ParamSpec, *, window: bool = False) -> Encoder:
     torch.manual_seed(0)
     view = Window(size_px=32) if window else None
-    encoder = Encoder(spec, EncoderConfig(SMALL, SMALL, SMALL, view, mirrored=window), SIZE_PX)
+    encoder = Encoder(
+        spec, EncoderConfig(SMALL, SMALL, SMALL, view, mirrored=window, zoom=0.9 if window else None), SIZE_PX
+    )
     for branch in (encoder.pose_encoder, encoder.shape_encoder, encoder.expression_encoder):
         nn.init.normal_(branch.linear.weight, 0.0, 0.05)
     with torch.no_grad():
