@@ -29,7 +29,7 @@ from smirk3d.types import FaceParams
 
 CROP_SCALE = 1.4
 """Side of the crop over that of the face's landmarks."""
-ENCODED_AT_ONCE = 8
+ENCODED_AT_ONCE = 4
 """Crops that go through the encoder together; on a CPU more of them take longer each, because they leave its cache."""
 
 
