@@ -77,7 +77,7 @@ class Options:
     init: Path | None = None
     """A branch that this script wrote, to go on from with a new learning rate."""
     held_stages: int = 0
-    """First stages of the backbone that are left as they are; a step takes half the time with 3 of the 5."""
+    """First stages of the backbone, of 5, that are left as they are, which saves their part of the backward pass."""
     regression_steps: int = 80
     """Batches for the first linear layer."""
     seed: int = 11
