@@ -66,7 +66,10 @@ class Options:
     """Pseudo-targets of the photos."""
     out: Path
     """Folder for the result."""
-    renders: int = 22_000
+    renders: int = 20_480
+    """Pictures of the open head."""
+    unlike: int = 40_960
+    """Pictures of heads, skins and actions unlike it."""
     steps: int = 4000
     batch_size: int = 32
     photo_share: float = 0.25
@@ -155,8 +158,14 @@ class Teacher:
 
     def __init__(self, options: Options, head: HeadModel) -> None:
         self.options, self.head, self.window = options, head, Window()
+        share = (1 - options.photo_share) / max(options.renders + options.unlike, 1)
+        rendered = ((options.renders, options.seed + 1, 0.0), (options.unlike, options.seed, 1.0))
         sources = (
-            SourceConfig(kind="rendered", count=options.renders, seed=options.seed, weight=1 - options.photo_share),
+            *(
+                SourceConfig(kind="rendered", count=count, seed=seed, unlike=unlike, weight=share * count)
+                for count, seed, unlike in rendered
+                if count
+            ),
             SourceConfig(options.photos, "shards", weight=options.photo_share, targets=options.targets),
         )
         data = DataConfig(sources, size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)

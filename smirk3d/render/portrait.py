@@ -32,7 +32,8 @@ class Appearance:
 
     `brow_strength`, `lip_strength`: opacity. `brow_width`: multiple of the usual one. `mottle`: (3, 4) random
     frequencies and phases of a soft variation of the skin, `mottle_strength` its size. `hair_strength`: opacity
-    of the hair on the scalp.
+    of the hair on the scalp. `brow_lift_m`, `brow_tilt`: how much higher brows are, and by how much per metre away
+    from the middle of the face. `iris_scale`: multiple of the usual size. `lip_edge`: where the lips' mark ends.
     """
 
     skin: Color = (0.80, 0.62, 0.52)
@@ -44,6 +45,10 @@ class Appearance:
     teeth: Color = (0.90, 0.87, 0.80)
     brow_strength: float = 0.85
     brow_width: float = 1.0
+    brow_lift_m: float = 0.0
+    brow_tilt: float = 0.0
+    iris_scale: float = 1.0
+    lip_edge: float = 0.5
     lip_strength: float = 0.8
     hair_strength: float = 1.0
     mottle_strength: float = 0.0
@@ -145,8 +150,9 @@ class PortraitPainter:
         wave = (rest @ look.mottle[:, :3].T * 60 + look.mottle[:, 3]).sin().sum(1, keepdim=True)
         color = rest.new_tensor(look.skin) * (1 + look.mottle_strength * wave)
         color = blend(color, look.hair, look.hair_strength * _step(mark["scalp"], 0.5, 0.25))
-        color = blend(color, look.lips, look.lip_strength * _step(mark["lips"], 0.5, 0.25))
-        for line in self.brows:
+        color = blend(color, look.lips, look.lip_strength * _step(mark["lips"], look.lip_edge, 0.25))
+        for brow in self.brows:
+            line = _moved_brow(brow, look)
             near = torch.nonzero((rest - line[2, :3]).norm(dim=1) < BROW_REACH_M)[:, 0]
             inside = _brow_mask(rest[near], line, look.brow_width)
             color[near] = blend(color[near], look.brows, look.brow_strength * inside)
@@ -158,7 +164,7 @@ class PortraitPainter:
         on_eye = torch.nonzero(mark["eyeballs"] > 0.5)[:, 0]
         for pole in self.eyes:
             distance = (rest[on_eye] - pole).norm(dim=1)
-            ring = blend(color[on_eye], look.iris, _step(-distance, -IRIS_RADIUS_M, 0.0004))
+            ring = blend(color[on_eye], look.iris, _step(-distance, -IRIS_RADIUS_M * look.iris_scale, 0.0004))
             color[on_eye] = blend(ring, (0.03, 0.03, 0.03), _step(-distance, -PUPIL_RADIUS_M, 0.0003))
         return color
 
@@ -276,6 +282,12 @@ def _brow_line(head: HeadModel, ring: tuple[int, ...]) -> Tensor:
     lower, upper = points[:5], points[5:].flip(0)
     width = (upper - lower).norm(dim=1, keepdim=True) / 2
     return torch.cat([(lower + upper) / 2, width], dim=1)
+
+
+def _moved_brow(line: Tensor, look: Appearance) -> Tensor:
+    """Return the line (5, 4) of a brow where this look has it."""
+    lift = look.brow_lift_m + look.brow_tilt * (line[:, 0].abs() - line[:, 0].abs().mean())
+    return torch.cat([line[:, :1], line[:, 1:2] + lift[:, None], line[:, 2:]], dim=1)
 
 
 def _brow_mask(rest: Tensor, line: Tensor, width: float) -> Tensor:

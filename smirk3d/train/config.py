@@ -38,11 +38,14 @@ class SourceConfig:
     """Of rendered faces: how many there are."""
     seed: int = 0
     """Of rendered faces: decides what they show."""
+    unlike: float = 0.0
+    """Of rendered faces: how far heads, skins and actions stray from the open head's, at most; 1 is much."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "weight")
         _check_within(self, 1, math.inf, "count")
         _check_within(self, 0, 2**32 - 1, "seed")
+        _check_within(self, 0, 1, "unlike")
         if self.kind == "rendered":
             _check(self, "targets", self.targets is None, "null for rendered faces, whose parameters are known")
         else:

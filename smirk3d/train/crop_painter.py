@@ -5,6 +5,7 @@ A triangle's squares lie in its barycentric coordinates; a pixel then needs a fe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -28,20 +29,26 @@ class CropPainter:
 
     Args:
         head: The head; its landmarks say where brows and lips are.
+        cuts: Looks whose brows, lips and irises are baked too.
     """
 
-    def __init__(self, head: HeadModel) -> None:
+    def __init__(self, head: HeadModel, cuts: Sequence[Appearance] = ()) -> None:
         self.head = head
         self._faces = head.faces.to(torch.int32)
         painter = PortraitPainter(head)
-        self._atlases = [_bake(painter, width) for width in BROW_WIDTHS]
+        usual = [Appearance(brow_width=width) for width in BROW_WIDTHS]
+        self._cuts = torch.stack([_cut(look) for look in (*usual, *cuts)])
+        self._atlases = [_bake(painter, look) for look in (*usual, *cuts)]
 
-    def paint(self, ndc: Tensor, turned: Tensor, size: int, look: Appearance, light: Light) -> tuple[Tensor, Tensor]:
+    def paint(
+        self, ndc: Tensor, turned: Tensor, size: int, look: Appearance, light: Light, tint: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Paint one head.
 
         Args:
             ndc: (V, 3) image space with the depth in metres as third. turned: (V, 3) metres, the posed head.
-            size: S, pixels a side. look: Its colours. light: What falls on it.
+            size: S, pixels a side. look: Its colours; of the baked cuts the nearest is taken. light: What falls on it.
+            tint: (V, 3) what colours are multiplied by.
 
         Returns:
             Colour times cover (3, S, S) and cover (1, S, S), both in [0, 1].
@@ -49,21 +56,31 @@ class CropPainter:
         fragments = rasterize(ndc[None], self._faces, size, w=ndc[None, :, 2])
         wave = (self.head.v_template @ look.mottle[:, :3].T * 60 + look.mottle[:, 3]).sin().sum(1, keepdim=True)
         normals = vertex_normals(turned, self.head.faces)
-        pixel, values = interpolate_covered(fragments, torch.cat([normals, wave], dim=1)[None], self._faces)
+        attributes = [normals, wave] if tint is None else [normals, wave, tint]
+        pixel, values = interpolate_covered(fragments, torch.cat(attributes, dim=1)[None], self._faces)
         cell = (fragments.barycentric.view(-1, 3).index_select(0, pixel) * TEXELS).long().clamp_(0, TEXELS - 1)
         face = fragments.face_index.view(-1).index_select(0, pixel)
         texel = face * TEXELS**2 + cell[:, 0] * TEXELS + cell[:, 1]
-        width = min(range(len(BROW_WIDTHS)), key=lambda k: abs(BROW_WIDTHS[k] - look.brow_width))
-        layers = self._atlases[width].index_select(0, texel)
+        cut = int((self._cuts - _cut(look)).square().sum(1).argmin())
+        layers = self._atlases[cut].index_select(0, texel)
         palette = _palette(look)
-        mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:]) * palette[0]
+        mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:4]) * palette[0]
         color = layers[:, : len(palette)] @ palette + mottle
+        if tint is not None:
+            color = color * values[:, 4:]
         lit = portrait.lit(color, values[:, :3], light, layers[:, len(palette) :]).clamp_(0, 1)
         image = to_image(fragments, pixel, torch.cat([lit, torch.ones_like(lit[:, :1])], dim=1))
         return image[0].permute(2, 0, 1).split([3, 1])  # type: ignore[return-value]
 
 
-def _bake(painter: PortraitPainter, brow_width: float) -> Tensor:
+def _cut(look: Appearance) -> Tensor:
+    """Return what is baked of a look, (5,), in about the same units."""
+    return torch.tensor(
+        [look.brow_width, 200 * look.brow_lift_m, 5 * look.brow_tilt, 3 * look.iris_scale, 2 * look.lip_edge]
+    )
+
+
+def _bake(painter: PortraitPainter, cut: Appearance) -> Tensor:
     """Return (F·TEXELS², 17): opacities of the seven paints, the colours that never change, and the marks.
 
     A painter's colours are linear in its paints, so each paint's opacity is what it alone adds.
@@ -77,7 +94,7 @@ def _bake(painter: PortraitPainter, brow_width: float) -> Tensor:
     rest = values[:, :3]
     marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
 
-    plain = Appearance(brow_strength=1.0, lip_strength=1.0, brow_width=brow_width)
+    plain = replace(cut, brow_strength=1.0, lip_strength=1.0)
 
     def albedo(**paints: tuple[float, float, float]) -> Tensor:
         look = replace(plain, **{name: paints.get(name, (0.0, 0.0, 0.0)) for name in _PAINTS})

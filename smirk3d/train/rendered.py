@@ -27,11 +27,12 @@ from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.pipeline.crop import Crop
 from smirk3d.render import portrait, samples
-from smirk3d.render.portrait import Light, random_background
+from smirk3d.render.portrait import Appearance, Light, random_background
 from smirk3d.render.samples import KIND_SHARES, Kind, SampleRanges, chance, uniform
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.crop_painter import CropPainter
+from smirk3d.train.unlike_heads import random_cuts, unlike_appearance, unlike_meshes, unlike_tint
 from smirk3d.types import FaceParams
 
 SHARD = 256
@@ -39,6 +40,8 @@ SHARD = 256
 PHOTO_PX = 512
 """Side of the photo from which the crop is thought to be taken."""
 N_LANDMARKS = 478
+CUTS = 24
+"""Cuts of brows, lips and irises that heads unlike the open one share."""
 _VERSION = 3
 
 
@@ -49,13 +52,15 @@ class Variation:
     `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
     `weak`: expressions scaled down by a random factor. `strength`: standard deviation of the logarithm of how much
     more or less than usual an action moves this face for its weight, since heads differ in that.
-    `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box, and standard deviation of its
-    centre over that size. `cut`: the crop reaches beyond the photo.
+    `unlike`: how far heads, skins and actions stray from the open head's, at random from 0 to this (see
+    `smirk3d.train.unlike_heads`). `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box,
+    and standard deviation of its centre over that size. `cut`: the crop reaches beyond the photo.
     """
 
     kinds: tuple[tuple[Kind, int], ...] = KIND_SHARES
     weak: float = 0.3
     strength: float = 0.15
+    unlike: float = 0.0
     hard_light: float = 0.35
     grey: float = 0.35
     coarse: float = 0.35
@@ -108,6 +113,7 @@ class RenderedFaces:
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
         self._painter: CropPainter | None = None  # baked when the first picture is made
+        self._cuts = random_cuts(CUTS) if self.variation.unlike else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
         about = (_VERSION, seed, size, self.ranges, self.variation, names)
@@ -183,25 +189,37 @@ class RenderedFaces:
     @torch.no_grad()
     def _make(self, number: int) -> _Shard:
         """Draw and paint one shard."""
+        unlike = self.variation.unlike
         if self._painter is None:
-            self._painter = CropPainter(self.head)
+            self._painter = CropPainter(self.head, self._cuts)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         params = _random_heads(self.head, self.ranges, self.variation, generator)
-        mesh = self.head(_varied(params, self.variation.strength, generator))
+        varied = _varied(params, self.variation.strength, generator)
+        share = unlike * torch.rand(SHARD, generator=generator) if unlike else torch.zeros(SHARD)
+        mesh = unlike_meshes(self.head, varied, share, generator) if unlike else self.head(varied)
         vertices_px, points_px, depth = _photograph(mesh, self.ranges, generator)
         crops = _detected(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
         points_ndc = _in_crops(points_px, crops)
         pixels = np.empty((SHARD, 3, self.size, self.size), np.uint8)
         for k in range(SHARD):
-            look = portrait.random_appearance(generator)
+            look, tint = self._look(float(share[k]), generator)
             light = _random_light(self.variation.hard_light, generator)
-            color, alpha = self._painter.paint(ndc[k], mesh.vertices[k], self.size, look, light)
+            color, alpha = self._painter.paint(ndc[k], mesh.vertices[k], self.size, look, light, tint)
             image = color + (1 - alpha) * self._background(generator)
             pixels[k] = _photographed(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
         truth = torch.cat([*(values for _, values in params.items()), camera, points_ndc.flatten(1)], dim=1)
         return _Shard(pixels, truth.numpy())
+
+    def _look(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
+        """Random colours, and what skin is multiplied by."""
+        look = portrait.random_appearance(generator)
+        if not share:
+            return look, None
+        cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
+        look = unlike_appearance(look, cut, generator) if chance(0.8, generator) else look
+        return look, unlike_tint(self.head, look.hair, share, generator)
 
     def _background(self, generator: torch.Generator) -> Tensor:
         """A photo's piece or soft colours, (3, S, S) in [0, 1]."""

@@ -18,10 +18,16 @@ import torch
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.train.targets import TargetTable
 
-TOLD_BY_SCORES = ("browInnerUp", "browDown", "browOuterUp", "mouthPucker", "mouthStretch", "mouthFrown")
-"""Without the side."""
-USUAL_QUANTILE = 0.7
-"""Scores up to this quantile of the photos count as nothing: faces differ at rest, and most photos are calm."""
+TOLD_BY_SCORES = {
+    "browInnerUp": 0.7,
+    "browDown": 0.85,
+    "browOuterUp": 0.7,
+    "mouthPucker": 0.7,
+    "mouthStretch": 0.7,
+    "mouthFrown": 0.7,
+}
+"""Actions without the side. Scores up to this quantile of the photos count as nothing: faces differ at rest, and most
+photos are calm. Low brows at rest are common, and what is beyond them is told from them by few photos."""
 STRENGTH = 1.2
 """Weight of the open head per score beyond that."""
 FACING_RAD, TURNED_RAD = 0.3, 0.7
@@ -43,10 +49,10 @@ def strengthened(table: TargetTable, scores_of: Mapping[str, np.ndarray]) -> Tar
     scores = torch.from_numpy(np.stack([scores_of[key] for key in table.keys]))
     turned = ((pose[:, :2].abs().amax(1) - FACING_RAD) / (TURNED_RAD - FACING_RAD)).clamp(0, 1)[:, None]
     expression = expression.clone()
-    for action in TOLD_BY_SCORES:
+    for action, usual in TOLD_BY_SCORES.items():
         sides = [k for k, name in enumerate(ARKIT_NAMES) if name in (action, f"{action}Left", f"{action}Right")]
         fitted, score = expression[:, sides], scores[:, sides].mean(1, keepdim=True)
-        said = (STRENGTH * (score - score.quantile(USUAL_QUANTILE))).clamp(0, 1)
+        said = (STRENGTH * (score - score.quantile(usual))).clamp(0, 1)
         both = fitted.mean(1, keepdim=True)
         expression[:, sides] = (said.lerp(both, turned) + fitted - both).clamp(0, 1)
     return replace(table, params=replace(table.params, expression=expression))

@@ -172,7 +172,7 @@ def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> Render
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
     folder = cache_dir() / "rendered" if source.path is None else source.path
-    variation = Variation(crop_scale=data.crop_scale)
+    variation = Variation(crop_scale=data.crop_scale, unlike=source.unlike)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
     with locked(folder):
         for count in faces.prepare():

@@ -124,6 +124,31 @@ def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: Cro
     assert difference.mean() < 0.004 and (difference > 0.1).float().mean() < 0.01
 
 
+def test_baked_cuts_agree_with_the_painter(open_head: HeadModel) -> None:
+    cuts = [Appearance(brow_lift_m=0.004), Appearance(brow_width=1.35, iris_scale=1.2, lip_edge=0.3)]
+    painter, vertices = CropPainter(open_head, cuts), open_head.v_template
+    placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
+    ndc = placed + torch.tensor([0.0, 0.0, 2.0])
+    drawn = []
+    for look in cuts:
+        color, cover = painter.paint(ndc, vertices, 128, look, Light())
+        behind = torch.full((3, 128, 128), 0.5)
+        slow = PortraitPainter(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind)
+        assert (color + (1 - cover) * behind - slow).abs().amax(0).mean() < 0.004
+        drawn.append(color)
+    assert ((drawn[0] - drawn[1]).abs().amax(0) > 0.1).float().mean() > 0.01
+
+
+def test_tint_multiplies_colours(open_head: HeadModel, painter: CropPainter) -> None:
+    vertices = open_head.v_template
+    ndc = (vertices - vertices.mean(0)) * torch.tensor([8.0, -8.0, -1.0]) + torch.tensor([0.0, 0.0, 2.0])
+    bare = Light(direct=0.5, sky=0.0, ambient=0.2, highlight=0.0)
+    plain, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare)
+    tint = torch.tensor([0.5, 1.0, 0.25]).expand(len(vertices), 3)
+    tinted, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare, tint)
+    torch.testing.assert_close(tinted, plain * tint[0][:, None, None], atol=1e-4, rtol=0)
+
+
 def test_camera_of_an_orthographic_picture_is_found(open_head: HeadModel) -> None:
     camera = torch.tensor([[7.0, 0.02, -0.05], [5.0, -0.01, 0.1]])
     points = open_head.v_template[::50].expand(2, -1, 3)
@@ -230,3 +255,15 @@ def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
     target = faces.batch(torch.arange(8)).target
     assert target is not None and target.expression is not None
     assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()
+
+
+def test_unlike_heads_change_the_picture_and_not_the_expression(open_head: HeadModel) -> None:
+    few = torch.arange(12)
+    usual, unlike = (
+        RenderedFaces(open_head, 12, 3, 32, variation=Variation(unlike=share)).batch(few) for share in (0.0, 1.0)
+    )
+    assert usual.target is not None and unlike.target is not None
+    for name in ("shape", "expression", "pose"):
+        assert torch.equal(getattr(unlike.target, name), getattr(usual.target, name))
+    assert (unlike.landmarks_ndc - usual.landmarks_ndc).abs().amax((1, 2)).min() > 0.005
+    assert (unlike.image - usual.image).abs().mean() > 0.02
