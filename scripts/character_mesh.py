@@ -1,0 +1,218 @@
+"""A character from a .glb as arrays: geometry, ARKit's morph targets, textures, eyeballs.
+
+For measuring on heads that are not ours. Compressed files (meshopt, Draco, KTX2) must be unpacked first.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+from PIL import Image
+from torch import Tensor
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.export.character import Character, read_character
+from smirk3d.export.morph_names import drive_matrices
+from smirk3d.head.arkit import ARKIT_NAMES
+
+Json = dict[str, Any]
+EYE_DISTANCE_M = 0.065
+_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+
+
+@dataclass(frozen=True, eq=False)
+class CharacterMesh:
+    """All of a character in metres, front +Z, up +Y, the person's left +X.
+
+    Attributes:
+        vertices: (V, 3). directions: (52, V, 3) at full weight. faces: (F, 3) int64.
+        uv: (V, 2), y down. part: (V,) int64 index into `textures`, each (3, H, W) in [0, 1].
+        eyes: Of the left and of the right eyeball, where they are known: vertices (V,) bool and middle (3,).
+    """
+
+    vertices: Tensor
+    directions: Tensor
+    faces: Tensor
+    uv: Tensor
+    part: Tensor
+    textures: tuple[Tensor, ...]
+    eyes: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def moves(self) -> Tensor:
+        """(52,) whether an action moves anything."""
+        return self.directions.abs().amax((1, 2)) > 1e-5
+
+
+def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
+    """Read a character.
+
+    Args:
+        path: A .glb or .gltf. eyes: The names of the two nodes that hold the eyeballs, which gaze will turn.
+
+    Raises:
+        Smirk3dError: It cannot be read, is compressed, lacks the blinks, or has no such eyes.
+    """
+    character = read_character(path)
+    try:
+        parts = [_Part.read(character, node, primitive) for node, primitive in _primitives(character.document)]
+    except KeyError as error:
+        raise Smirk3dError(
+            f"{printable(path)}: {error} is missing; unpack it first (gltf-transform dequantize)"
+        ) from error
+    sizes = [len(part.vertices) for part in parts]
+    starts = np.cumsum([0, *sizes[:-1]])
+    vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
+    blink = [_middle(vertices, directions[ARKIT_NAMES.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    apart = float(np.linalg.norm(blink[0] - blink[1]))
+    if not apart > 0:
+        raise Smirk3dError(f"{printable(path)}: its blinks move nothing; measure on a character with eyelids")
+    scale = EYE_DISTANCE_M / apart
+    vertices = scale * (vertices - (blink[0] + blink[1]) / 2)
+    owner = np.repeat([part.owner for part in parts], sizes)
+    return CharacterMesh(
+        _tensor(vertices),
+        _tensor(scale * directions),
+        torch.from_numpy(np.concatenate([part.faces + start for part, start in zip(parts, starts)])),
+        _tensor(np.concatenate([part.uv for part in parts])),
+        torch.from_numpy(np.repeat(np.arange(len(parts)), sizes)),
+        tuple(part.texture for part in parts),
+        _eyeballs(path, eyes, owner, vertices),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A primitive where its node has it; `owner` is the nearest name at or above the node."""
+
+    vertices: np.ndarray
+    directions: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    texture: Tensor
+    owner: str
+
+    @staticmethod
+    def read(character: Character, node: int, primitive: Json) -> _Part:
+        document = character.document
+        place = _world(document, node)
+        vertices = _values(character, primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
+        directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
+        mesh = document["nodes"][node]["mesh"]
+        matrices = dict(zip((each.index for each in character.meshes), drive_matrices(character.targets)))
+        for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
+            moved = _values(character, target["POSITION"]) @ place[:3, :3].T
+            directions += row[:, None, None] * moved
+        faces = _values(character, primitive["indices"]).reshape(-1, 3).astype(np.int64)
+        uv, texture = _painted(character, primitive, len(vertices))
+        return _Part(vertices, directions, faces, uv, texture, _named(document, node))
+
+
+def _primitives(document: Json) -> list[tuple[int, Json]]:
+    nodes, meshes = document["nodes"], document["meshes"]
+    return [(n, each) for n, node in enumerate(nodes) if "mesh" in node for each in meshes[node["mesh"]]["primitives"]]
+
+
+def _values(character: Character, index: int) -> np.ndarray:
+    """Return an accessor's values (N, width) as float64; a normalised integer's range is [-1, 1]."""
+    document = character.document
+    accessor = document["accessors"][index]
+    kind, width = np.dtype(_TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
+    values = np.zeros((accessor["count"], width))
+    if "bufferView" in accessor:
+        values[:] = _block(character, accessor, kind, width, accessor["count"])
+    if sparse := accessor.get("sparse"):
+        where = np.dtype(_TYPES[sparse["indices"]["componentType"]])
+        rows = _block(character, sparse["indices"], where, 1, sparse["count"])[:, 0]
+        values[rows] = _block(character, sparse["values"], kind, width, sparse["count"])
+    return values / np.iinfo(kind).max if accessor.get("normalized") else values
+
+
+def _block(character: Character, place: Json, kind: np.dtype, width: int, count: int) -> np.ndarray:
+    view = character.document["bufferViews"][place["bufferView"]]
+    start = view.get("byteOffset", 0) + place.get("byteOffset", 0)
+    strides = (view.get("byteStride", kind.itemsize * width), kind.itemsize)
+    return np.ndarray((count, width), kind, character.blob, start, strides)
+
+
+def _painted(character: Character, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
+    """Return texture coordinates (N, 2) and the base colour's picture, flat grey where there is none."""
+    document = character.document
+    material = document.get("materials", [{}])[primitive.get("material", 0)].get("pbrMetallicRoughness", {})
+    factor = _tensor(np.array(material.get("baseColorFactor", (1, 1, 1, 1))[:3]))[:, None, None]
+    told = material.get("baseColorTexture")
+    if told is None or "TEXCOORD_0" not in primitive["attributes"]:
+        return np.zeros((count, 2)), factor * torch.full((3, 1, 1), 0.7)
+    moved = told.get("extensions", {}).get("KHR_texture_transform", {})
+    uv = _values(character, primitive["attributes"]["TEXCOORD_0"])
+    uv = uv * moved.get("scale", (1, 1)) + moved.get("offset", (0, 0))
+    image = document["images"][document["textures"][told["index"]]["source"]]
+    view = document["bufferViews"][image["bufferView"]]
+    data = character.blob[view.get("byteOffset", 0) :][: view["byteLength"]]
+    with Image.open(io.BytesIO(data)) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def _world(document: Json, node: int) -> np.ndarray:
+    """Return a node's (4, 4) transform to the scene."""
+    nodes = document["nodes"]
+    parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
+    place, at = np.eye(4), node
+    while True:
+        place = _local(nodes[at]) @ place
+        if at not in parents:
+            return place
+        at = parents[at]
+
+
+def _local(node: Json) -> np.ndarray:
+    if "matrix" in node:
+        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
+    place = np.eye(4)
+    turn = roma.unitquat_to_rotmat(torch.tensor(node.get("rotation", (0, 0, 0, 1)), dtype=torch.float64)).numpy()
+    place[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)))
+    place[:3, 3] = node.get("translation", (0, 0, 0))
+    return place
+
+
+def _named(document: Json, node: int) -> str:
+    nodes = document["nodes"]
+    parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
+    at: int | None = node
+    while at is not None and not nodes[at].get("name"):
+        at = parents.get(at)
+    return "" if at is None else nodes[at]["name"]
+
+
+def _middle(vertices: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return the middle (3,) of what an action moves."""
+    far = np.linalg.norm(moved, axis=1)
+    return (vertices * far[:, None]).sum(0) / max(far.sum(), 1e-12)
+
+
+def _eyeballs(
+    path: Path, eyes: Sequence[str], owner: np.ndarray, vertices: np.ndarray
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return the left eye and the right one; names tell which nodes, places tell the sides."""
+    found = []
+    for name in eyes:
+        mask = owner == name
+        if not mask.any():
+            known = ", ".join(sorted({each for each in owner.tolist() if each}))
+            raise Smirk3dError(f"{printable(path)}: no mesh is named {name!r}; it has {known}")
+        found.append((torch.from_numpy(mask), _tensor((vertices[mask].min(0) + vertices[mask].max(0)) / 2)))
+    return tuple(sorted(found, key=lambda eye: -float(eye[1][0])))
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
