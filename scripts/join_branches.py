@@ -41,6 +41,8 @@ class Options:
     count: int = 768
     """Rendered faces that the errors are measured on."""
     photo_error: float = 0.05
+    unlike: float = 1.0
+    """How far those heads and skins stray from the open head's (`smirk3d.train.unlike_heads`)."""
     cache: Path | None = None
     """Folder of the rendered faces between runs."""
 
@@ -103,9 +105,9 @@ def main(options: Options) -> None:
     """Join, measure, save."""
     head = load_head()
     encoder = joined(options.branches, head)
-    plain = Variation(strength=0.0, weak=0.0)
-    faces = RenderedFaces(head, options.count, HELD_OUT_SEED, SIZE_PX, folder=options.cache, variation=plain)
-    sharpen(encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=plain))
+    kind = Variation(strength=0.0, weak=0.0, unlike=options.unlike)
+    faces = RenderedFaces(head, options.count, HELD_OUT_SEED, SIZE_PX, folder=options.cache, variation=kind)
+    sharpen(encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=kind))
     errors = (expression_errors(encoder, faces).square() + options.photo_error**2).sqrt()
     meta = {"trained by": "scripts/train_branches.py", "card": "encoder.md"}
     save_networks(options.out, encoder=encoder, expression_std=errors.tolist(), half=True, meta=meta)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
 from smirk3d.networks.encoder import Encoder
@@ -217,6 +218,11 @@ def _landmark_measure(scene: Scene, batch: TrainingBatch, params: FaceParams, me
     points, trust = seen("mediapipe")
     known, weight = batch.landmarks_ndc, batch.landmark_weight * trust
     if batch.contour_weight.any():
+        if "ibug68" not in scene.head.data.landmarks:
+            raise Smirk3dError(
+                f"head {scene.head.data.name!r} has no outline (landmarks ibug68) for that of the photos; "
+                "take shards that were prepared without --contour"
+            )
         contour, trust = seen("ibug68")
         points, known = torch.cat([points, contour[:, :CONTOUR_COUNT]], 1), torch.cat([known, batch.contour_ndc], 1)
         weight = torch.cat([weight, batch.contour_weight[:, None] * trust[:CONTOUR_COUNT]], 1)

@@ -24,6 +24,9 @@ EYE_CORE_M, EYE_RIM_M = 0.015, 0.030
 """Within the core an eye moves as one piece, lids and ball together; beyond the rim as the skin does."""
 _FIXED = (*GAZE_NAMES, "jawOpen", "mouthClose", "tongueOut")
 """Actions that come to rest at zero, and neither drag others along nor are dragged."""
+_LIDS = ("eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight")
+"""Eyes are open by very different amounts at rest, so lids rest anywhere within `LIDS` times as much as the others."""
+LIDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Unlikeness:
     Attributes:
         bump_m: Of the smooth displacements. uneven: Their share that differs between left and right.
         size: Of width, height and depth, over themselves. eye_size: The same of the eyes.
-        rest: Of the weights at which a calm face rests. dragged: Of how much of each other action an action brings.
+        rest: Of the weights at which a calm face rests. force: Of the logarithm of how far an action goes.
+        dragged: Of how much of each other action an action brings.
         pull: Of the logarithm of how far a place of the face follows. turn_rad: Of the direction in which it does.
         gaze_rad: Of where the eyes look at rest.
     """
@@ -42,7 +46,8 @@ class Unlikeness:
     uneven: float = 0.25
     size: float = 0.07
     eye_size: float = 0.09
-    rest: float = 0.08
+    rest: float = 0.10
+    force: float = 0.15
     dragged: float = 0.02
     pull: float = 0.20
     turn_rad: float = 0.20
@@ -61,9 +66,10 @@ def unlike_meshes(
     assert params.expression is not None
     drawn = _Drawn(len(share), share, generator)
     eyes = torch.cat([unlike.gaze_rad * drawn.normal(1, 2), torch.zeros(len(share), 1)], dim=1).repeat(1, 2)
-    rest = unlike.rest * _even(drawn.normal(1, len(ARKIT_NAMES)), drawn.normal(0.3, len(ARKIT_NAMES))) * _free()
+    rest = unlike.rest * _even(drawn.normal(1, len(ARKIT_NAMES)), drawn.normal(0.3, len(ARKIT_NAMES))) * _rests()
     resting = replace(params, expression=rest, eyes=eyes)
-    acting = replace(params, expression=rest + _with_dragged(params.expression, unlike.dragged, drawn), eyes=eyes)
+    forced = params.expression * _forces(unlike.force, drawn)
+    acting = replace(params, expression=rest + _with_dragged(forced, unlike.dragged, drawn), eyes=eyes)
     calm, mesh = head(resting), head(acting)
     place = _places(head)
     turn = mesh.rotation_rotmat
@@ -125,7 +131,7 @@ def random_cuts(count: int, seed: int = 5) -> list[Appearance]:
             brow_width=uniform(0.5, 1.6, generator),
             brow_lift_m=uniform(-0.004, 0.005, generator),
             brow_tilt=uniform(-0.12, 0.12, generator),
-            iris_scale=uniform(0.8, 1.25, generator),
+            iris_scale=uniform(0.7, 1.3, generator),
             lip_edge=uniform(0.25, 0.8, generator),
         )
         for _ in range(count)
@@ -150,9 +156,22 @@ def _free() -> Tensor:
     return torch.tensor([float(name not in _FIXED) for name in ARKIT_NAMES])
 
 
+def _rests() -> Tensor:
+    """Return (52,) how far actions are from zero at rest, relative to others."""
+    return _free() * torch.tensor([LIDS if name in _LIDS else 1.0 for name in ARKIT_NAMES])
+
+
 def _even(both: Tensor, each: Tensor) -> Tensor:
     """Return weights (B, 52) that are alike on both sides but for `each`."""
     return (both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2) + each
+
+
+def _forces(size: float, drawn: _Drawn) -> Tensor:
+    """Return factors (B, 52) of how far actions go, the same for both sides; lips meet whatever the jaw does."""
+    both = drawn.normal(size, len(ARKIT_NAMES))
+    factor = ((both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2)).exp()
+    factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]
+    return factor
 
 
 def _with_dragged(expression: Tensor, size: float, drawn: _Drawn) -> Tensor:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from training_scene import PAINTED_LOSSES, SIZE, SMALL, seeded, small_batch, small_head, small_networks, small_scene
 
+from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.window import Window
@@ -255,6 +257,16 @@ def test_what_is_missing_is_named(flame):
         cycle_step(networks, only, batch, first, "encoder", seeded())
     with pytest.raises(ValueError, match="do not match"):
         _ = Outcome(LossTerms({}), {}, first.params, {}).loss
+
+
+def test_contours_need_a_head_with_an_outline(flame):
+    networks, batch = small_networks(flame), small_batch(flame, 1)
+    batch = replace(batch, contour_weight=torch.ones(1))
+    assert torch.isfinite(reconstruction_step(networks, small_scene(flame), batch, seeded()).loss)
+    landmarks = {"mediapipe": flame.data.landmarks["mediapipe"]}
+    plain = HeadModel(replace(flame.data, landmarks=landmarks))
+    with pytest.raises(Smirk3dError, match="'small' has no outline .* without --contour"):
+        reconstruction_step(networks, small_scene(plain), batch, seeded())
 
 
 def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
