@@ -90,7 +90,7 @@ class Options:
     guide: float = 5.0
     """Weight of the landmarks that the auxiliary layer tells."""
     judged: int = 0
-    """Rendered faces of other people on which the expression is compared with the truth in the end."""
+    """Rendered faces of other people, of the open head and unlike it, on which expressions are judged in the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,10 +357,10 @@ def train(learner: Learner, teacher: Teacher, options: Options) -> None:
 
 
 @torch.no_grad()
-def judge(learner: Learner, teacher: Teacher, count: int) -> TruthFigures:
+def judge(learner: Learner, teacher: Teacher, count: int, unlike: float) -> TruthFigures:
     """Compare the expressions of rendered faces of other people with the truth, in windows at their places."""
     learner.train(False)
-    variation = Variation(strength=0.0, weak=0.0)
+    variation = Variation(strength=0.0, weak=0.0, unlike=unlike)
     folder = cache_dir() / "rendered"
     faces = RenderedFaces(teacher.head, count, HELD_OUT_SEED, SIZE_PX, folder=folder, variation=variation)
     said, truth = [], []
@@ -391,11 +391,12 @@ def main(options: Options) -> None:
     with atomic_path(options.out / f"{options.branch}.pt") as temporary:
         torch.save(learner.branch.state_dict(), temporary)
     if options.judged and options.branch == "expression":
-        found = judge(learner, teacher, options.judged)
-        print(
-            f"mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.gain:.2f}, calm faces "
-            f"{found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"
-        )
+        for heads, unlike in (("open head", 0.0), ("unlike heads", 1.0)):
+            found = judge(learner, teacher, options.judged, unlike)
+            print(
+                f"{heads}: mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.gain:.2f}, "
+                f"calm faces {found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"
+            )
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ def test_contours_need_a_head_with_an_outline(flame):
     assert torch.isfinite(reconstruction_step(networks, small_scene(flame), batch, seeded()).loss)
     landmarks = {"mediapipe": flame.data.landmarks["mediapipe"]}
     plain = HeadModel(replace(flame.data, landmarks=landmarks))
-    with pytest.raises(Smirk3dError, match="'small' has no outline .* without --contour"):
+    with pytest.raises(Smirk3dError, match=r"'small' has no outline .* without --contour"):
         reconstruction_step(networks, small_scene(plain), batch, seeded())
 
 
