@@ -21,7 +21,7 @@ import tyro
 from torch import Tensor
 from train_branches import CONFIG, HELD_OUT_SEED, SIZE_PX, FacePlace
 
-from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
@@ -41,7 +41,7 @@ class Options:
     count: int = 768
     """Rendered faces that the errors are measured on."""
     photo_error: float = 0.05
-    unlike: float = 1.0
+    unlike: float = 0.5
     """How far those heads and skins stray from the open head's (`smirk3d.train.unlike_heads`)."""
     cache: Path | None = None
     """Folder of the rendered faces between runs."""
@@ -73,8 +73,11 @@ def sharpen(encoder: Encoder, faces: RenderedFaces) -> None:
     said, truth = answers(encoder, faces)
     enlarged = (truth + truth[:, partner]).std(0) / (said + said[:, partner]).std(0).clamp_min(1e-6)
     difference, true_difference = said - said[:, partner], truth - truth[:, partner]
-    slope = (difference * true_difference).sum(0) / true_difference.square().sum(0).clamp_min(1e-6)
-    factors = enlarged.clamp(1, RANGE), (1 / slope.clamp_min(1e-6)).clamp(1, DIFFERENCE)
+    square = true_difference.square().sum(0)
+    slope = (difference * true_difference).sum(0) / square.clamp_min(1e-6)
+    needed = torch.where(square > 0, 1 / slope.clamp_min(1e-6), 1.0)  # both eyes look up alike
+    is_gaze = torch.tensor([name in GAZE_NAMES for name in ARKIT_NAMES])  # turned heads alone need it
+    factors = [torch.where(is_gaze, 1.0, each) for each in (enlarged.clamp(1, RANGE), needed.clamp(1, DIFFERENCE))]
     for values in (linear.weight, linear.bias):
         of_mean, of_difference = (factor.view(-1, *[1] * (values.ndim - 1)) / 2 for factor in factors)
         values.copy_(of_mean * (values + values[partner]) + of_difference * (values - values[partner]))
