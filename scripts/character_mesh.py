@@ -26,6 +26,7 @@ from smirk3d.head.arkit import ARKIT_NAMES
 Json = dict[str, Any]
 EYE_DISTANCE_M = 0.065
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_PACKED = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
@@ -63,12 +64,10 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
         Smirk3dError: It cannot be read, is compressed, lacks the blinks, or has no such eyes.
     """
     character = read_character(path)
-    try:
-        parts = [_Part.read(character, node, primitive) for node, primitive in _primitives(character.document)]
-    except KeyError as error:
-        raise Smirk3dError(
-            f"{printable(path)}: {error} is missing; unpack it first (gltf-transform dequantize)"
-        ) from error
+    packed = _PACKED.intersection(character.document.get("extensionsUsed", []))
+    if packed:
+        raise Smirk3dError(f"{printable(path)}: is packed with {min(packed)}; unpack it with gltf-transform first")
+    parts = [_Part.read(character, node, primitive) for node, primitive in _primitives(character.document)]
     sizes = [len(part.vertices) for part in parts]
     starts = np.cumsum([0, *sizes[:-1]])
     vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
