@@ -10,7 +10,7 @@ from smirk3d.train.targets import TargetTable
 from smirk3d.types import FaceParams
 
 LEFT, RIGHT, JAW = map(ARKIT_NAMES.index, ("browDownLeft", "browDownRight", "jawOpen"))
-COUNT = 10
+COUNT = 20
 USUAL = 0.1
 
 
@@ -53,6 +53,6 @@ def test_only_arkit_weights_are_told(table: TargetTable, scores_of: dict[str, np
 
 
 def test_weights_keep_their_range(table: TargetTable, scores_of: dict[str, np.ndarray]) -> None:
-    scores_of["f9"][:] = 1
+    scores_of[f"f{COUNT - 1}"][:] = 1
     found = strengthened(table, scores_of).params.expression
     assert found is not None and found[-1].max() == 1 and found.min() == 0

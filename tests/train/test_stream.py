@@ -38,7 +38,7 @@ def painter(open_head: HeadModel) -> CropPainter:
 @pytest.fixture(autouse=True)
 def quick_renders(monkeypatch: pytest.MonkeyPatch, painter: CropPainter) -> None:
     monkeypatch.setattr(rendered, "SHARD", 6)
-    monkeypatch.setattr(rendered, "CropPainter", lambda head: painter)  # baked once for all tests
+    monkeypatch.setattr(rendered, "CropPainter", lambda head, cuts: painter)  # baked once for all tests
 
 
 @pytest.fixture(scope="module")
