@@ -162,7 +162,7 @@ def _rests() -> Tensor:
 
 
 def _even(both: Tensor, each: Tensor) -> Tensor:
-    """Return weights (B, 52) that are alike on both sides but for `each`."""
+    """Return weights (B, 52) that are alike on both sides but for `each`; those without sides vary the more."""
     return (both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2) + each
 
 
