@@ -6,9 +6,9 @@ The branches are those of `scripts/train_branches.py`. Least squares answers bet
 face gets a little of everything, a strong action is said to be weaker, and a one-sided one to have too little of its
 side. So the mean of the sides is enlarged until it varies as much as the true one, at most by `RANGE`, their
 difference until it is the true one in the mean, at most by `DIFFERENCE` (gaze is left as it is), and the median answer
-for calm faces is taken off, times `CALM`, all in the linear layer, for rendered faces that the branches have not seen. The errors of
-the expression, by which `--method refine` trusts the encoder, are then measured on others; `--photo-error` is added
-(as variances), because photos differ from renders.
+for calm faces is taken off, times `CALM`, all in the linear layer, for rendered faces that the branches have not seen.
+The errors of the expression, by which `--method refine` trusts the encoder, are then measured on others;
+`--photo-error` is added (as variances), because photos differ from renders.
 """
 
 from __future__ import annotations
