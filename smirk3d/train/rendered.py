@@ -32,7 +32,7 @@ from smirk3d.render.samples import KIND_SHARES, Kind, SampleRanges, chance, unif
 from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.crop_painter import CropPainter
-from smirk3d.train.unlike_heads import random_cuts, unlike_appearance, unlike_meshes, unlike_tint
+from smirk3d.train.unlike_heads import Unlikeness, random_cuts, unlike_appearance, unlike_meshes, unlike_tint
 from smirk3d.types import FaceParams
 
 SHARD = 256
@@ -116,7 +116,7 @@ class RenderedFaces:
         self._cuts = random_cuts(CUTS) if self.variation.unlike else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
-        about = (_VERSION, seed, size, self.ranges, self.variation, names)
+        about = (_VERSION, seed, size, self.ranges, self.variation, Unlikeness(), names)
         content = hashlib.sha256(repr(about).encode())
         for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
             content.update(part.numpy().tobytes())
