@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
+import pygltflib as gl
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,12 +22,11 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.export.character import Character, read_character
 from smirk3d.export.morph_names import drive_matrices
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.viz.gltf_arrays import GltfArrays, node_matrix, uri_bytes
 
 Json = dict[str, Any]
 EYE_DISTANCE_M = 0.065
-_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _PACKED = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,10 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
     packed = _PACKED.intersection(character.document.get("extensionsUsed", []))
     if packed:
         raise Smirk3dError(f"{printable(path)}: is packed with {min(packed)}; unpack it with gltf-transform first")
-    parts = [_Part.read(character, node, primitive) for node, primitive in _primitives(character.document)]
+    document = gl.GLTF2().load(str(path))
+    assert document is not None  # read_character has read it
+    arrays = GltfArrays(document, path.parent)
+    parts = [_Part.read(character, arrays, node, primitive) for node, primitive in _primitives(character.document)]
     sizes = [len(part.vertices) for part in parts]
     starts = np.cumsum([0, *sizes[:-1]])
     vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
@@ -101,18 +103,18 @@ class _Part:
     owner: str
 
     @staticmethod
-    def read(character: Character, node: int, primitive: Json) -> _Part:
+    def read(character: Character, arrays: GltfArrays, node: int, primitive: Json) -> _Part:
         document = character.document
-        place = _world(document, node)
-        vertices = _values(character, primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
+        place = _world(arrays.document, node)
+        vertices = arrays.array(primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
         directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
         mesh = document["nodes"][node]["mesh"]
         matrices = dict(zip((each.index for each in character.meshes), drive_matrices(character.targets)))
         for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
-            moved = _values(character, target["POSITION"]) @ place[:3, :3].T
+            moved = arrays.array(target["POSITION"]) @ place[:3, :3].T
             directions += row[:, None, None] * moved
-        faces = _values(character, primitive["indices"]).reshape(-1, 3).astype(np.int64)
-        uv, texture = _painted(character, primitive, len(vertices))
+        faces = arrays.array(primitive["indices"]).reshape(-1, 3).astype(np.int64)
+        uv, texture = _painted(character, arrays, primitive, len(vertices))
         return _Part(vertices, directions, faces, uv, texture, _named(document, node))
 
 
@@ -121,29 +123,7 @@ def _primitives(document: Json) -> list[tuple[int, Json]]:
     return [(n, each) for n, node in enumerate(nodes) if "mesh" in node for each in meshes[node["mesh"]]["primitives"]]
 
 
-def _values(character: Character, index: int) -> np.ndarray:
-    """Return an accessor's values (N, width) as float64; a normalised integer's range is [-1, 1]."""
-    document = character.document
-    accessor = document["accessors"][index]
-    kind, width = np.dtype(_TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
-    values = np.zeros((accessor["count"], width))
-    if "bufferView" in accessor:
-        values[:] = _block(character, accessor, kind, width, accessor["count"])
-    if sparse := accessor.get("sparse"):
-        where = np.dtype(_TYPES[sparse["indices"]["componentType"]])
-        rows = _block(character, sparse["indices"], where, 1, sparse["count"])[:, 0]
-        values[rows] = _block(character, sparse["values"], kind, width, sparse["count"])
-    return values / np.iinfo(kind).max if accessor.get("normalized") else values
-
-
-def _block(character: Character, place: Json, kind: np.dtype, width: int, count: int) -> np.ndarray:
-    view = character.document["bufferViews"][place["bufferView"]]
-    start = view.get("byteOffset", 0) + place.get("byteOffset", 0)
-    strides = (view.get("byteStride", kind.itemsize * width), kind.itemsize)
-    return np.ndarray((count, width), kind, character.blob, start, strides)
-
-
-def _painted(character: Character, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
+def _painted(character: Character, arrays: GltfArrays, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
     """Return texture coordinates (N, 2) and the base colour's picture, flat grey where there is none."""
     document = character.document
     material = document.get("materials", [{}])[primitive.get("material", 0)].get("pbrMetallicRoughness", {})
@@ -152,35 +132,23 @@ def _painted(character: Character, primitive: Json, count: int) -> tuple[np.ndar
     if told is None or "TEXCOORD_0" not in primitive["attributes"]:
         return np.zeros((count, 2)), factor * torch.full((3, 1, 1), 0.7)
     moved = told.get("extensions", {}).get("KHR_texture_transform", {})
-    uv = _values(character, primitive["attributes"]["TEXCOORD_0"])
+    uv = arrays.array(primitive["attributes"]["TEXCOORD_0"])
     uv = uv * moved.get("scale", (1, 1)) + moved.get("offset", (0, 0))
-    image = document["images"][document["textures"][told["index"]]["source"]]
-    view = document["bufferViews"][image["bufferView"]]
-    data = character.blob[view.get("byteOffset", 0) :][: view["byteLength"]]
+    image = arrays.document.images[document["textures"][told["index"]]["source"]]
+    folder = character.path.parent
+    data = arrays.view(image.bufferView)[0] if image.bufferView is not None else uri_bytes(image.uri or "", folder)
     with Image.open(io.BytesIO(data)) as picture:
         pixels = np.array(picture.convert("RGB"))
     return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
-def _world(document: Json, node: int) -> np.ndarray:
+def _world(document: gl.GLTF2, node: int) -> np.ndarray:
     """Return a node's (4, 4) transform to the scene."""
-    nodes = document["nodes"]
-    parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
-    place, at = np.eye(4), node
-    while True:
-        place = _local(nodes[at]) @ place
-        if at not in parents:
-            return place
-        at = parents[at]
-
-
-def _local(node: Json) -> np.ndarray:
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    place = np.eye(4)
-    turn = roma.unitquat_to_rotmat(torch.tensor(node.get("rotation", (0, 0, 0, 1)), dtype=torch.float64)).numpy()
-    place[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)))
-    place[:3, 3] = node.get("translation", (0, 0, 0))
+    parents = {child: n for n, each in enumerate(document.nodes) for child in each.children or []}
+    place = node_matrix(document.nodes[node])
+    while node in parents:
+        node = parents[node]
+        place = node_matrix(document.nodes[node]) @ place
     return place
 
 

@@ -1,37 +1,25 @@
 """Meshes with morph targets and the animation of a glTF file, as a scene.
 
-Accessors as in the glTF 2.0 specification, sections 3.6 and 3.7 (sparse ones, all component types); animations as
-in section 3.11. Vertices of skinned meshes are shown as the file has them, without their bones.
+Animations as in the glTF 2.0 specification, section 3.11. Vertices of skinned meshes are shown as the file has them,
+without their bones.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import pygltflib as gl
-import roma
-import torch
 
 from smirk3d.assets import printable
 from smirk3d.clip import Status
 from smirk3d.errors import Smirk3dError
+from smirk3d.viz.gltf_arrays import GltfArrays, node_matrix, rotmats, uri_bytes
 from smirk3d.viz.view_patches import Surface, patched_mesh, tessellated, welded
 from smirk3d.viz.view_scene import Curves, ViewScene
 
-_TYPES = {
-    gl.BYTE: "i1",
-    gl.UNSIGNED_BYTE: "u1",
-    gl.SHORT: "i2",
-    gl.UNSIGNED_SHORT: "u2",
-    gl.UNSIGNED_INT: "u4",
-    gl.FLOAT: "f4",
-}
-_WIDTHS = {gl.SCALAR: 1, gl.VEC2: 2, gl.VEC3: 3, gl.VEC4: 4, gl.MAT4: 16}
 _LEVELS = 3
 """How often triangles with a picture are cut into four: what is painted on eyes is finer than their triangles."""
 _MOST_POINTS = 1500
@@ -39,46 +27,6 @@ _MOST_POINTS = 1500
 _PICTURE_SIDE_PX = 192
 """Pictures are made smaller, so that no detail falls between the points."""
 _USUAL_RATE_FPS = 25.0
-
-
-class _File:
-    """The arrays of a document."""
-
-    def __init__(self, document: gl.GLTF2, folder: Path | None):
-        self.document = document
-        self._buffers = [self._bytes(buffer, folder) for buffer in document.buffers]
-
-    def _bytes(self, buffer: gl.Buffer, folder: Path | None) -> bytes:
-        if buffer.uri is None:
-            return self.document.binary_blob() or b""
-        return _uri_bytes(buffer.uri, folder)
-
-    def view(self, index: int) -> tuple[memoryview, int | None]:
-        """Return the bytes of a buffer view and its stride."""
-        view = self.document.bufferViews[index]
-        start = view.byteOffset or 0
-        return memoryview(self._buffers[view.buffer])[start : start + view.byteLength], view.byteStride
-
-    def array(self, index: int) -> np.ndarray:
-        """Return an accessor as (count, width); normalised integers become float32 in [-1, 1]."""
-        accessor = self.document.accessors[index]
-        dtype, width = np.dtype("<" + _TYPES[accessor.componentType]), _WIDTHS[accessor.type]
-        values = np.zeros((accessor.count, width), dtype=dtype)
-        if accessor.bufferView is not None:
-            values = self._dense(accessor.bufferView, accessor.byteOffset or 0, dtype, values.shape).copy()
-        if accessor.sparse is not None:
-            places, given = accessor.sparse.indices, accessor.sparse.values
-            n, place_type = accessor.sparse.count, np.dtype("<" + _TYPES[places.componentType])
-            rows = self._dense(places.bufferView, places.byteOffset or 0, place_type, (n, 1))[:, 0]
-            values[rows] = self._dense(given.bufferView, given.byteOffset or 0, dtype, (n, width))
-        if accessor.normalized:
-            return (values / np.float32(np.iinfo(dtype).max)).clip(-1).astype(np.float32)
-        return values
-
-    def _dense(self, view: int, offset: int, dtype: np.dtype, shape: tuple[int, int]) -> np.ndarray:
-        data, stride = self.view(view)
-        row_bytes = shape[1] * dtype.itemsize
-        return np.ndarray(shape, dtype, data, offset, (stride or row_bytes, dtype.itemsize))
 
 
 def read_gltf(path: Path) -> ViewScene:
@@ -112,7 +60,7 @@ def scene_from_gltf(document: gl.GLTF2, name: str, folder: Path | None = None) -
     """
     if wanted := set(document.extensionsRequired or []) - {"KHR_mesh_quantization", "KHR_texture_transform"}:
         raise Smirk3dError(f"{printable(name)}: needs {', '.join(sorted(wanted))}; export it without")
-    file, tree = _File(document, folder), _Tree(document)
+    file, tree = GltfArrays(document, folder), _Tree(document)
     names = _target_names(document)
     surfaces = []
     for mesh_index, matrix in tree.meshes():
@@ -149,7 +97,7 @@ class _Tree:
         while todo:  # breadth first: those above come first
             node, above = todo.pop(0)
             if node not in self.world:
-                self.world[node] = above @ _matrix(document.nodes[node])
+                self.world[node] = above @ node_matrix(document.nodes[node])
                 todo += [(child, self.world[node]) for child in document.nodes[node].children or []]
         moved = {
             channel.target.node
@@ -170,24 +118,13 @@ class _Tree:
         return self.document.nodes[node].skin is not None and self.head is None
 
 
-def _matrix(node: gl.Node) -> np.ndarray:
-    """Return a node's own transform (4, 4)."""
-    if node.matrix:
-        return np.array(node.matrix, dtype=np.float64).reshape(4, 4).T
-    result = np.eye(4)
-    result[:3, :3] = _rotmats(np.array([node.rotation or (0, 0, 0, 1)]))[0] * np.array(node.scale or (1, 1, 1))
-    result[:3, 3] = node.translation or (0, 0, 0)
-    return result
-
-
-def _rotmats(quaternion_xyzw: np.ndarray) -> np.ndarray:
-    """Return rotations (K, 3, 3) float64 of quaternions (K, 4), x, y, z, w."""
-    given = torch.as_tensor(np.array(quaternion_xyzw, dtype=np.float64))
-    return roma.unitquat_to_rotmat(given / given.norm(dim=1, keepdim=True)).numpy()
-
-
 def _surface(
-    file: _File, mesh: int, primitive: gl.Primitive, matrix: np.ndarray, names: tuple[str, ...], folder: Path | None
+    file: GltfArrays,
+    mesh: int,
+    primitive: gl.Primitive,
+    matrix: np.ndarray,
+    names: tuple[str, ...],
+    folder: Path | None,
 ) -> Surface:
     linear = matrix[:3, :3]
     attributes, n_targets = primitive.attributes, len(names)
@@ -241,7 +178,7 @@ def _material(document: gl.GLTF2, primitive: gl.Primitive) -> gl.Material:
 
 
 def _look(
-    file: _File, primitive: gl.Primitive, n_points: int, folder: Path | None
+    file: GltfArrays, primitive: gl.Primitive, n_points: int, folder: Path | None
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Return sRGB colours (N, 3) of the vertices, texture coordinates (N, 2) and the picture (H, W, 3) for them."""
     pbr = _material(file.document, primitive).pbrMetallicRoughness
@@ -263,21 +200,13 @@ def _srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, low, high).clip(0, 1).astype(np.float32)
 
 
-def _picture(file: _File, image: gl.Image, folder: Path | None) -> np.ndarray:
+def _picture(file: GltfArrays, image: gl.Image, folder: Path | None) -> np.ndarray:
     from PIL import Image
 
-    data = file.view(image.bufferView)[0] if image.bufferView is not None else _uri_bytes(image.uri or "", folder)
+    data = file.view(image.bufferView)[0] if image.bufferView is not None else uri_bytes(image.uri or "", folder)
     with Image.open(io.BytesIO(data)) as opened:
         small = opened.convert("RGB").resize((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32) / 255
-
-
-def _uri_bytes(uri: str, folder: Path | None) -> bytes:
-    if uri.startswith("data:"):
-        return base64.b64decode(uri.partition(",")[2])
-    if folder is None or not uri:
-        raise ValueError("a buffer or picture is missing")
-    return (folder / unquote(uri)).read_bytes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,7 +228,7 @@ class _Channel:
         return self.values[before] * (1 - share) + self.values[after] * share
 
 
-def _curves(file: _File, tree: _Tree, names: tuple[str, ...]) -> Curves:
+def _curves(file: GltfArrays, tree: _Tree, names: tuple[str, ...]) -> Curves:
     """Return the first animation frame by frame, or the still pose; K frames are at the keys of the weights."""
     document = file.document
     weights = {k: _channel(file, "weights", node, k) for node, k in _mesh_of_node(document).items()}
@@ -317,7 +246,7 @@ def _curves(file: _File, tree: _Tree, names: tuple[str, ...]) -> Curves:
     if turning is not None:
         signs = np.sign(np.sum(turning.values[1:] * turning.values[:-1], axis=1))  # the shorter way round
         turning.values[1:] *= np.cumprod(np.where(signs < 0, -1.0, 1.0))[:, None]
-        rotations = _rotmats(turning.at(time_s)) @ _rest_turn(document, tree).T
+        rotations = rotmats(turning.at(time_s)) @ _rest_turn(document, tree).T
     if moving is not None:
         places = moving.at(time_s)
     step_s = np.median(np.diff(time_s)) if len(time_s) > 1 else 1 / _USUAL_RATE_FPS
@@ -331,7 +260,7 @@ def _mesh_of_node(document: gl.GLTF2) -> dict[int, int]:
     return {index: node.mesh for index, node in enumerate(document.nodes) if node.mesh is not None}
 
 
-def _channel(file: _File, path: str, node: int | None, mesh: int | None = None) -> _Channel | None:
+def _channel(file: GltfArrays, path: str, node: int | None, mesh: int | None = None) -> _Channel | None:
     """Return what the first animation does to a node, None where it does nothing."""
     for animation in file.document.animations[:1]:
         for channel in animation.channels:
@@ -360,7 +289,7 @@ def _rest_turn(document: gl.GLTF2, tree: _Tree) -> np.ndarray:
     """Return how the head's node is turned when it is not animated (3, 3); files of ours have it upright then."""
     if tree.head is None or document.asset.generator == "smirk3d":
         return np.eye(3)
-    return _rotmats(np.array([document.nodes[tree.head].rotation or (0, 0, 0, 1)]))[0]
+    return rotmats(np.array([document.nodes[tree.head].rotation or (0, 0, 0, 1)]))[0]
 
 
 def _still(document: gl.GLTF2, names: tuple[str, ...]) -> Curves:
@@ -370,7 +299,7 @@ def _still(document: gl.GLTF2, names: tuple[str, ...]) -> Curves:
     return Curves(
         np.zeros(1),
         _rest_weights(document, names)[None],
-        _rotmats(np.array([quaternion])).astype(np.float32),
+        rotmats(np.array([quaternion])).astype(np.float32),
         np.zeros((1, 3), dtype=np.float32),
         np.full(1, Status.SEEN, dtype=np.uint8),
         _USUAL_RATE_FPS,
