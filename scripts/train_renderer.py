@@ -3,8 +3,9 @@
     python scripts/train_renderer.py --photos shards/ --targets targets.npz --out renderer.safetensors
 
 The meshes are those of `smirk3d data targets`, so that they lie where the faces are from the first step. Every step
-paints the photos anew, and half of them with other expressions, which the encoder, that stays as it is, must find
-again. A stopped run goes on from its last state.
+paints photos anew as they are, some of them with other expressions, which the encoder, that stays as it is, must find
+again, and rendered people with other expressions, of which the true picture is known. A stopped run goes on from its
+last state.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
+from smirk3d.evaluation.cycle import known_expressions
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
@@ -31,13 +34,14 @@ from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceC
 from smirk3d.train.features import lite0_features, perceptual_loss
 from smirk3d.train.losses import photo_loss
 from smirk3d.train.perturb import perturb
+from smirk3d.train.rendered_pairs import RenderedPairs
 from smirk3d.train.stream import Stream
 from smirk3d.train.synthesis import DrawnHeads, draw_heads, mask_photos
 from smirk3d.train.templates import templates_for
 from smirk3d.types import FaceParams
 
 SAVE_EVERY, TELL_EVERY = 100, 25
-PHOTO, PERCEPTUAL, CYCLE = 10.0, 0.5, 30.0
+PHOTO, PERCEPTUAL, CYCLE = 10.0, 0.5, 60.0
 """Weights that make the losses about equally large at the start."""
 
 
@@ -56,7 +60,15 @@ class Options:
     size: int = 128
     """Side of the pictures in pixels."""
     steps: int = 3000
-    batch_size: int = 8
+    batch_size: int = 6
+    changed: int = 4
+    """How many of the photos of a step are painted with another expression too."""
+    pairs: int = 4
+    """Rendered people in a step."""
+    init: Path | None = None
+    """Checkpoint of a neural renderer of this width that learns on."""
+    settled: float = 0.8
+    """Share of the steps after which batch norms stay as they are, as when photos are painted later."""
     lr: float = 1e-3
     seed: int = 5
     threads: int = 1
@@ -76,44 +88,65 @@ class Lesson:
         assert weights is not None
         self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
         self.features = lite0_features()
+        self.pairs = RenderedPairs(head, options.size)
         self.masking = MaskingConfig()
 
     def losses(self, renderer: NeuralRenderer, step: int) -> dict[str, Tensor]:
         """Return the losses of a step by name, each with its weight in it."""
-        batch, random = self.stream.batch(step), torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
-        params = batch.target
-        assert params is not None
-        drawn = self._drawn(params)
-        masked = mask_photos(batch, self.head, drawn, self.masking, random).image
-        painted = renderer(drawn.image, masked)
-        found = {
-            "photo": PHOTO * photo_loss(painted, batch.image).mean(),
-            "perceptual": PERCEPTUAL * perceptual_loss(self.features, painted, batch.image).mean(),
-        }
-        return found | {"cycle": CYCLE * self._cycle(renderer, batch, drawn, random)}
+        random = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
+        photos = self.stream.batch(step)
+        changed, wanted = self._changed(photos, random)
+        pairs = self.pairs.batch(some_expressions(self.options.pairs, random), random)
+        tasks = (self._unchanged(photos, random), changed, self._task(pairs.before, pairs.params, random))
+        # Together, so that batch norms see the same mixture as their running means.
+        inputs = [torch.cat(parts) for parts in zip(*tasks)]
+        painted = renderer(*inputs).split([len(task[0]) for task in tasks])
+        found = {"cycle": CYCLE * self._unlike(painted[1], wanted)}
+        for name, picture, truth in (("", painted[0], photos.image), ("paired ", painted[2], pairs.after)):
+            found[f"{name}photo"] = PHOTO * photo_loss(picture, truth).mean()
+            found[f"{name}perceptual"] = PERCEPTUAL * perceptual_loss(self.features, picture, truth).mean()
+        return found
 
-    def _cycle(
-        self, renderer: NeuralRenderer, batch: TrainingBatch, drawn: DrawnHeads, random: torch.Generator
-    ) -> Tensor:
-        """Return the error of the expressions that the encoder finds in photos painted with others."""
-        half = torch.arange(len(batch) // 2)
-        some = batch.take(half)
-        assert some.target is not None and some.target.pose is not None and some.target.camera is not None
+    def _unchanged(self, photos: TrainingBatch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        assert photos.target is not None
+        drawn = self._drawn(photos.target)
+        return drawn.image, mask_photos(photos, self.head, drawn, self.masking, random).image
+
+    def _changed(self, photos: TrainingBatch, random: torch.Generator) -> tuple[tuple[Tensor, Tensor], FaceParams]:
+        """Return the first photos' task with other expressions, half of them as in stage 2, and these."""
+        some = photos.take(torch.arange(self.options.changed))
+        assert some.target is not None
         wanted, _ = perturb(some.target, self.head.spec, self.templates, random)
-        original, changed = self._drawn(some.target), self._drawn(wanted)
-        masked = mask_photos(some, self.head, original, self.masking, random, changed).image
-        painted = renderer(changed.image, masked)
+        assert wanted.expression is not None
+        other = some_expressions(len(some), random)
+        is_other = torch.rand(len(some), 1, generator=random) < 0.5
+        wanted = wanted.replace(expression=torch.where(is_other, other, wanted.expression))
+        return self._task(some, wanted, random), wanted
+
+    def _task(self, photos: TrainingBatch, wanted: FaceParams, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the mesh with the wanted expression, and the photo that lends its pixels."""
+        assert photos.target is not None
+        original, changed = self._drawn(photos.target), self._drawn(wanted)
+        return changed.image, mask_photos(photos, self.head, original, self.masking, random, changed).image
+
+    def _unlike(self, painted: Tensor, wanted: FaceParams) -> Tensor:
+        """Return the error of the expressions that the encoder finds in photos painted with others."""
         window = self.encoder.config.window
         assert window is not None and wanted.expression is not None
-        views = window.cut(painted, window.place(some.target.pose, some.target.camera))
+        assert wanted.pose is not None and wanted.camera is not None
+        views = window.cut(painted, window.place(wanted.pose, wanted.camera))
         branch = self.encoder.expression_encoder
-        off = branch.linear(branch.features(views)) - wanted.expression
-        return off.square().mean()
+        return (branch.linear(branch.features(views)) - wanted.expression).square().mean()
 
     @torch.no_grad()
     def _drawn(self, params: FaceParams) -> DrawnHeads:
         assert params.camera is not None
         return draw_heads(self.head(params), params.camera, self.options.size)
+
+
+def some_expressions(count: int, random: torch.Generator) -> Tensor:
+    """Return expressions (count, 52) as `smirk3d evaluate --only cycle` draws them."""
+    return known_expressions(len(ARKIT_NAMES), random)[torch.randperm(len(ARKIT_NAMES), generator=random)[:count]]
 
 
 def rate(options: Options, step: int) -> float:
@@ -132,11 +165,11 @@ def train(renderer: NeuralRenderer, lesson: Lesson, options: Options) -> None:
         renderer.load_state_dict(state["renderer"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    renderer.train()
     means: dict[str, float] = {}
     for step in range(first, options.steps):
         for group in optimizer.param_groups:
             group["lr"] = rate(options, step)
+        renderer.train(step < options.settled * options.steps)
         losses = lesson.losses(renderer, step)
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
@@ -156,7 +189,10 @@ def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     os.makedirs(options.out.parent, exist_ok=True)
-    renderer = NeuralRenderer(options.width, options.size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    renderer = NeuralRenderer(options.width, options.size)
+    if options.init is not None:
+        renderer.load_state_dict(NeuralRenderer.from_checkpoint(options.init).state_dict())
+    renderer = renderer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train(renderer, Lesson(options, load_head()), options)
     meta = {"trained by": "scripts/train_renderer.py", "card": "renderer.md"}
     save_networks(options.out, neural_renderer=renderer.eval(), half=True, meta=meta)

@@ -24,6 +24,7 @@ from smirk3d.masking import (
     sampling_weights,
 )
 from smirk3d.pipeline.crop import Crop
+from smirk3d.render.makeup import makeup
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.renderer import shade_fragments
 from smirk3d.render.shading import vertex_normals
@@ -105,8 +106,9 @@ def strip(result: Resynthesis) -> np.ndarray:
 
 
 def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
-    """Draw the region "face" under the face's own camera, lit as by `smirk3d.render.Renderer`."""
-    faces = face.head.region_faces("face").cpu()
+    """Draw the face under its own camera, lit as by `smirk3d.render.Renderer`, see `smirk3d.render.makeup`."""
+    look = makeup(face.head)
+    faces = look.faces.cpu()
     vertices_ndc = _vertices_ndc(face, crop)
     w = None
     if face.camera.focal_px is not None:
@@ -115,7 +117,8 @@ def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
     turned = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
     grey = shade_fragments(fragments, vertex_normals(turned, faces), faces)[:, 3:]
     view = MeshView(vertices_ndc, fragments.depth[:, None])
-    return _CropMesh(grey.expand(-1, 3, -1, -1), fragments.mask[:, None], view)
+    image = look.put_on(fragments, grey.expand(-1, 3, -1, -1))
+    return _CropMesh(image, fragments.mask[:, None], view)
 
 
 def _vertices_ndc(face: Face, crop: Crop) -> Tensor:

@@ -17,9 +17,8 @@ from smirk3d.render.fragments import interpolate_covered, to_image
 from smirk3d.render.portrait import MARKS, Appearance, Light, PortraitPainter
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
+from smirk3d.render.squares import square_middles, squares_seen
 
-TEXELS = 6
-"""Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
 BROW_WIDTHS = (0.65, 1.0, 1.35)
 _PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
 
@@ -58,11 +57,8 @@ class CropPainter:
         normals = vertex_normals(turned, self.head.faces)
         attributes = [normals, wave] if tint is None else [normals, wave, tint]
         pixel, values = interpolate_covered(fragments, torch.cat(attributes, dim=1)[None], self._faces)
-        cell = (fragments.barycentric.view(-1, 3).index_select(0, pixel) * TEXELS).long().clamp_(0, TEXELS - 1)
-        face = fragments.face_index.view(-1).index_select(0, pixel)
-        texel = face * TEXELS**2 + cell[:, 0] * TEXELS + cell[:, 1]
         cut = int((self._cuts - _cut(look)).square().sum(1).argmin())
-        layers = self._atlases[cut].index_select(0, texel)
+        layers = self._atlases[cut].index_select(0, squares_seen(fragments, pixel))
         palette = _palette(look)
         mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:4]) * palette[0]
         color = layers[:, : len(palette)] @ palette + mottle
@@ -81,16 +77,12 @@ def _cut(look: Appearance) -> Tensor:
 
 
 def _bake(painter: PortraitPainter, cut: Appearance) -> Tensor:
-    """Return (F·TEXELS², 17): opacities of the seven paints, the colours that never change, and the marks.
+    """Return (F·SQUARES², 17): opacities of the seven paints, the colours that never change, and the marks.
 
     A painter's colours are linear in its paints, so each paint's opacity is what it alone adds.
     """
-    steps = (torch.arange(TEXELS) + 0.5) / TEXELS
-    first, second = torch.cartesian_prod(steps, steps).unbind(1)
-    weights = torch.stack([first, second, (1 - first - second).clamp_min(0)], dim=1)
-    weights = weights / weights.sum(1, keepdim=True)
     attributes = torch.cat([painter.rest, painter.marks], dim=1)
-    values = torch.einsum("tk,fkc->ftc", weights, attributes[painter.head.faces]).reshape(-1, 3 + len(MARKS))
+    values = torch.einsum("tk,fkc->ftc", square_middles(), attributes[painter.head.faces]).reshape(-1, 3 + len(MARKS))
     rest = values[:, :3]
     marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
 

@@ -6,7 +6,7 @@ template, no expression. Each is one function of the parameters. Shape, pose and
 Two kinds of heads are known. Coefficients without a range are changed as FLAME's are, with METHOD's numbers. 52
 coefficients in [0, 1] are ARKit weights and stay what these are: in their range, mostly zero, without two that undo
 each other, the lips closed only as far as the jaw is open. Gaze and tongue receive no noise: both eyes look the same
-way, and the tongue needs an open mouth.
+way, at random, and the tongue needs an open mouth.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class PerturbConfig:
         arkit_pull: How far half of the ARKit weights go towards new ones. arkit_active: Share of those not zero.
         arkit_little_noise: As `little_noise`, on weights that are not zero and a few more, `arkit_stray` of all.
         arkit_jaw_std: Standard deviation of the change of jawOpen.
+        arkit_look: Share of the faces whose eyes look elsewhere; 0 where the mesh does not show gaze.
         one_sided: Share of the faces that lose all actions of one side.
     """
 
@@ -56,6 +57,7 @@ class PerturbConfig:
     arkit_little_noise: tuple[float, float] = (0.0, 0.1)
     arkit_stray: float = 0.05
     arkit_jaw_std: float = 0.3
+    arkit_look: float = 0.5
     one_sided: float = 0.15
 
 
@@ -226,6 +228,8 @@ def _finished_arkit(weights: Tensor, draw: _Draw, config: PerturbConfig, jaw_mov
     weights[:, _BLINKS] += draw.uniform(config.eyelids, (count, 2))
     moves = draw.chance(config.jaw_probability, (count,)) * float(jaw_moves)
     weights[:, _JAW_OPEN] += moves * config.arkit_jaw_std * draw.normal((count,))
+    looks = draw.chance(config.arkit_look, (count, 1))
+    weights = torch.lerp(weights, _looking(draw.uniform((-1, 1), (count, 2))), looks * weights.new_tensor(_GAZE))
     # Detectors even out faces: without these, no face in the batch would be clearly one-sided.
     sides = weights.new_tensor(_SIDES)[draw.integers(2, count)]
     weights = weights * (1 - sides * draw.chance(config.one_sided, (count, 1)))
@@ -269,6 +273,16 @@ def _noisy_actions(like: Tensor) -> Tensor:
     return like.new_tensor([float(name not in (*GAZE_NAMES, "tongueOut")) for name in ARKIT_NAMES])
 
 
+def _looking(direction: Tensor) -> Tensor:
+    """Return weights (B, 52) with which both eyes look (B, 2) in [-1, 1] to their left and up."""
+    weights = direction.new_zeros(len(direction), len(ARKIT_NAMES))
+    for name in GAZE_NAMES:
+        to_left = name in ("eyeLookOutLeft", "eyeLookInRight")
+        component = direction[:, 1] if "Up" in name or "Down" in name else direction[:, 0]
+        weights[:, ARKIT_NAMES.index(name)] = (component if to_left or "Up" in name else -component).clamp_min(0)
+    return weights
+
+
 def _side(side: str) -> list[float]:
     """Return (52,) 1 for actions of one side of the face; those that move the whole mouth or gaze have no side."""
     whole = (*GAZE_NAMES, "jawLeft", "jawRight", "mouthLeft", "mouthRight")
@@ -276,6 +290,7 @@ def _side(side: str) -> list[float]:
 
 
 _SIDES = (_side("Left"), _side("Right"))
+_GAZE = [float(name in GAZE_NAMES) for name in ARKIT_NAMES]
 _BLINKS = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", mirror_name("eyeBlinkLeft"))]
 _JAW_OPEN = ARKIT_NAMES.index("jawOpen")
 _MOUTH_CLOSE = ARKIT_NAMES.index("mouthClose")

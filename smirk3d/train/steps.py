@@ -10,7 +10,7 @@ Source: METHOD section 7; Retsinas et al., "3D Facial Expressions through Analys
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeVar
 
 import torch
@@ -21,7 +21,9 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
 from smirk3d.networks.encoder import Encoder
+from smirk3d.render.makeup import makeup
 from smirk3d.train.batch import TrainingBatch
+from smirk3d.train.config import CycleConfig
 from smirk3d.train.contour import CONTOUR_COUNT
 from smirk3d.train.features import perceptual_loss
 from smirk3d.train.freeze import frozen
@@ -37,7 +39,7 @@ from smirk3d.train.losses import (
     target_loss,
     total,
 )
-from smirk3d.train.perturb import perturb
+from smirk3d.train.perturb import PerturbConfig, perturb
 from smirk3d.train.scene import ENCODERS, Networks, Scene
 from smirk3d.train.synthesis import DrawnHeads, draw_heads, mask_photos
 from smirk3d.types import FaceParams
@@ -141,7 +143,7 @@ def cycle_step(
         copies = torch.arange(len(batch), device=batch.image.device).repeat(cycle.copies)
         batch = batch.take(copies)
         params = FaceParams(**{name: value.detach()[copies] for name, value in first.params.items()})
-        wanted, _ = perturb(params, head.spec, templates, generator, cycle.perturb)
+        wanted, _ = perturb(params, head.spec, templates, generator, _changes(scene, cycle))
         original, changed = _drawn(scene, params, size), _drawn(scene, wanted, size)
         masked = mask_photos(batch, head, original, scene.masking, generator, changed).image
         painted = paint(changed.image, masked)
@@ -247,6 +249,11 @@ def _learning(scene: Scene, learner: Learner) -> list[str]:
 
 def _drawn(scene: Scene, params: FaceParams, size: int) -> DrawnHeads:
     return draw_heads(scene.head(params), _given(params.camera, "cameras"), size)
+
+
+def _changes(scene: Scene, cycle: CycleConfig) -> PerturbConfig:
+    """Return how expressions change: gaze only where the mesh shows it."""
+    return cycle.perturb if makeup(scene.head).colors is not None else replace(cycle.perturb, arkit_look=0.0)
 
 
 def _off_graph(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,18 +24,19 @@ from smirk3d.masking import (
     sample_surface_points,
     sampling_weights,
 )
+from smirk3d.render.makeup import makeup
 from smirk3d.render.renderer import Renderer
 from smirk3d.train.batch import TrainingBatch
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnHeads:
-    """The region "face" of B heads in their crops.
+    """The faces of B heads in their crops, see `smirk3d.render.makeup`.
 
     Attributes:
-        image: (B, 3, S, S) in [0, 1], shaded grey, differentiable in the mesh and the camera.
-        mask: (B, 1, S, S) bool, the pixels that the region covers.
-        view: The whole meshes in image space, and the depth of the region; without a gradient.
+        image: (B, 3, S, S) in [0, 1], shaded, differentiable in the mesh and the camera.
+        mask: (B, 1, S, S) bool, the pixels that are drawn.
+        view: The whole meshes in image space, and the depth of what is drawn; without a gradient.
     """
 
     image: Tensor
@@ -49,9 +50,12 @@ def draw_heads(mesh: HeadMesh, camera: Tensor, size: int) -> DrawnHeads:
     Args:
         mesh: B posed heads. camera: (B, 3) scale, tx, ty. size: S, pixels a side.
     """
-    drawn = Renderer(mesh.head, size)(mesh.vertices, camera, region="face")
+    look = makeup(mesh.head)
+    drawn = Renderer(look, size)(mesh.vertices, camera)
     vertices_ndc = project_orthographic(mesh.vertices.detach(), camera.detach())
-    return DrawnHeads(drawn.image, drawn.mask, MeshView(vertices_ndc, drawn.depth.detach()))
+    return DrawnHeads(
+        look.put_on(drawn.fragments, drawn.image), drawn.mask, MeshView(vertices_ndc, drawn.depth.detach())
+    )
 
 
 def mask_photos(

@@ -26,7 +26,7 @@ _FIXED = (*GAZE_NAMES, "jawOpen", "mouthClose", "tongueOut")
 """Actions that come to rest at zero, and neither drag others along nor are dragged."""
 _LIDS = ("eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight")
 """Eyes are open by very different amounts at rest, so lids rest anywhere within `LIDS` times as much as the others."""
-LIDS = 2.0
+LIDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Unlikeness:
     dragged: float = 0.02
     pull: float = 0.20
     turn_rad: float = 0.20
-    gaze_rad: float = 0.06
+    gaze_rad: float = 0.09
 
 
 def unlike_meshes(

@@ -14,7 +14,9 @@ from smirk3d.types import FaceParams
 COMMON = (Param("pose", 3), Param("camera", 3))
 FLAME = ParamSpec((Param("shape", 8), Param("expression", 50), Param("eyelids", 2, 0.0, 1.0), Param("jaw", 3), *COMMON))
 OPEN = ParamSpec((Param("shape", 8), Param("expression", 52, 0.0, 1.0), *COMMON))
-STILL = PerturbConfig(little_noise=(0, 0), jaw_probability=0, eyelids=(0, 0), arkit_little_noise=(0, 0), one_sided=0)
+STILL = PerturbConfig(
+    little_noise=(0, 0), jaw_probability=0, eyelids=(0, 0), arkit_little_noise=(0, 0), arkit_look=0, one_sided=0
+)
 BLINKS = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 MANY = 4000
 
@@ -222,6 +224,25 @@ def test_some_arkit_faces_lose_one_side_but_not_their_gaze():
     kept = [ARKIT_NAMES.index(n) for n in (*GAZE_NAMES, "mouthLeft", "mouthRight", "jawLeft", "jawOpen", "cheekPuff")]
     before = (start.expression[:, kept] > 0).float().mean(dim=0)
     torch.testing.assert_close((found.expression[:, kept] > 0).float().mean(dim=0), before)
+
+
+def test_some_eyes_look_elsewhere_both_the_same_way():
+    start = faces(OPEN)
+    found = from_templates(start, OPEN, templates(OPEN), seeded(), replace(STILL, arkit_look=0.4))
+    gaze = [ARKIT_NAMES.index(name) for name in GAZE_NAMES]
+    moved = (found.expression[:, gaze] != start.expression[:, gaze]).any(dim=1)
+    looks = found.expression[(found.expression[:, gaze] > 0).sum(dim=1) == 4]
+    assert len(looks) / MANY == pytest.approx(0.4, abs=0.03) and moved.any()
+    for one, other in (
+        ("OutLeft", "InRight"),
+        ("InLeft", "OutRight"),
+        ("UpLeft", "UpRight"),
+        ("DownLeft", "DownRight"),
+    ):
+        both = [looks[:, ARKIT_NAMES.index(f"eyeLook{side}")] for side in (one, other)]
+        assert (
+            torch.equal(*both) and both[0].max() > 0.9 and (both[0] > 0).float().mean() == pytest.approx(0.5, abs=0.05)
+        )
 
 
 def test_weights_in_a_range_that_are_not_arkits_are_refused():

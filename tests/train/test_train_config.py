@@ -102,6 +102,7 @@ OTHER = {
     "stage.cycle.perturb.arkit_little_noise": "[0, 0]",
     "stage.cycle.perturb.arkit_stray": "0",
     "stage.cycle.perturb.arkit_jaw_std": "0.1",
+    "stage.cycle.perturb.arkit_look": "0",
     "stage.cycle.perturb.one_sided": "0",
     "stage.cycle.losses.expression": "2",
     "stage.cycle.losses.jaw": "2",
