@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 import tyro
+from branch_tasks import CONFIG, SIZE_PX, FacePlace
 from torch import Tensor
-from train_branches import CONFIG, HELD_OUT_SEED, SIZE_PX, FacePlace
+from train_branches import HELD_OUT_SEED
 
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.load import load_head

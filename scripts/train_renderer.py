@@ -17,14 +17,12 @@ from pathlib import Path
 
 import torch
 import tyro
+from painted_photos import PhotoChanger, some_expressions
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
-from smirk3d.evaluation.cycle import known_expressions
-from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
-from smirk3d.masking import MaskingConfig
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -33,11 +31,9 @@ from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 from smirk3d.train.features import lite0_features, perceptual_loss
 from smirk3d.train.losses import photo_loss
-from smirk3d.train.perturb import perturb
 from smirk3d.train.rendered_pairs import RenderedPairs
 from smirk3d.train.stream import Stream
-from smirk3d.train.synthesis import DrawnHeads, draw_heads, mask_photos
-from smirk3d.train.templates import templates_for
+from smirk3d.train.synthesis import draw_heads, mask_photos
 from smirk3d.types import FaceParams
 
 SAVE_EVERY, TELL_EVERY = 100, 25
@@ -83,51 +79,35 @@ class Lesson:
         stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
         augment = AugmentConfig(tint=0.8, blur=0.0, noise=0.0)  # most photos at hand are grey
         self.stream = Stream(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
-        self.options, self.head, self.templates = options, head, templates_for(head)
+        self.options, self.head, self.changer = options, head, PhotoChanger(head)
         weights = options.encoder or shipped_weights()
         assert weights is not None
         self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
         self.features = lite0_features()
         self.pairs = RenderedPairs(head, options.size)
-        self.masking = MaskingConfig()
 
     def losses(self, renderer: NeuralRenderer, step: int) -> dict[str, Tensor]:
         """Return the losses of a step by name, each with its weight in it."""
         random = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
         photos = self.stream.batch(step)
-        changed, wanted = self._changed(photos, random)
+        changed = self.changer(photos.take(torch.arange(self.options.changed)), random)
         pairs = self.pairs.batch(some_expressions(self.options.pairs, random), random)
-        tasks = (self._unchanged(photos, random), changed, self._task(pairs.before, pairs.params, random))
+        paired = self.changer.asked(pairs.before, pairs.params, random)
+        tasks = (self._unchanged(photos, random), *((each.mesh, each.masked) for each in (changed, paired)))
         # Together, so that batch norms see the same mixture as their running means.
         inputs = [torch.cat(parts) for parts in zip(*tasks)]
         painted = renderer(*inputs).split([len(task[0]) for task in tasks])
-        found = {"cycle": CYCLE * self._unlike(painted[1], wanted)}
+        found = {"cycle": CYCLE * self._unlike(painted[1], changed.params)}
         for name, picture, truth in (("", painted[0], photos.image), ("paired ", painted[2], pairs.after)):
             found[f"{name}photo"] = PHOTO * photo_loss(picture, truth).mean()
             found[f"{name}perceptual"] = PERCEPTUAL * perceptual_loss(self.features, picture, truth).mean()
         return found
 
+    @torch.no_grad()
     def _unchanged(self, photos: TrainingBatch, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        assert photos.target is not None
-        drawn = self._drawn(photos.target)
-        return drawn.image, mask_photos(photos, self.head, drawn, self.masking, random).image
-
-    def _changed(self, photos: TrainingBatch, random: torch.Generator) -> tuple[tuple[Tensor, Tensor], FaceParams]:
-        """Return the first photos' task with other expressions, half of them as in stage 2, and these."""
-        some = photos.take(torch.arange(self.options.changed))
-        assert some.target is not None
-        wanted, _ = perturb(some.target, self.head.spec, self.templates, random)
-        assert wanted.expression is not None
-        other = some_expressions(len(some), random)
-        is_other = torch.rand(len(some), 1, generator=random) < 0.5
-        wanted = wanted.replace(expression=torch.where(is_other, other, wanted.expression))
-        return self._task(some, wanted, random), wanted
-
-    def _task(self, photos: TrainingBatch, wanted: FaceParams, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the mesh with the wanted expression, and the photo that lends its pixels."""
-        assert photos.target is not None
-        original, changed = self._drawn(photos.target), self._drawn(wanted)
-        return changed.image, mask_photos(photos, self.head, original, self.masking, random, changed).image
+        assert photos.target is not None and photos.target.camera is not None
+        drawn = draw_heads(self.head(photos.target), photos.target.camera, self.options.size)
+        return drawn.image, mask_photos(photos, self.head, drawn, self.changer.masking, random).image
 
     def _unlike(self, painted: Tensor, wanted: FaceParams) -> Tensor:
         """Return the error of the expressions that the encoder finds in photos painted with others."""
@@ -137,16 +117,6 @@ class Lesson:
         views = window.cut(painted, window.place(wanted.pose, wanted.camera))
         branch = self.encoder.expression_encoder
         return (branch.linear(branch.features(views)) - wanted.expression).square().mean()
-
-    @torch.no_grad()
-    def _drawn(self, params: FaceParams) -> DrawnHeads:
-        assert params.camera is not None
-        return draw_heads(self.head(params), params.camera, self.options.size)
-
-
-def some_expressions(count: int, random: torch.Generator) -> Tensor:
-    """Return expressions (count, 52) as `smirk3d evaluate --only cycle` draws them."""
-    return known_expressions(len(ARKIT_NAMES), random)[torch.randperm(len(ARKIT_NAMES), generator=random)[:count]]
 
 
 def rate(options: Options, step: int) -> float:
