@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import roma
@@ -91,6 +95,28 @@ class LivePerson:
         return Person(np.array(frames), np.array(scores), np.stack(boxes_px), self._shape, motion, self._view)
 
 
+@contextmanager
+def _killed_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP interrupt once; what is written after them is written whole."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may change what signals do
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def interrupt(number: int, frame: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+
+
+@_killed_as_by_ctrl_c()
 def run_live(
     source: FrameSource,
     out_dir: Path,
@@ -101,6 +127,8 @@ def run_live(
     open_progress: Callable[[int], Progress] = frame_progress,
 ) -> Clip:
     """Track a source until it ends or the user interrupts, then write all files but the overlay.
+
+    A terminal that is closed and a polite kill interrupt, too, so that no recording is lost.
 
     Args:
         source: Usually a webcam. out_dir: Exists. stem: Files are named after it. reconstructor, options: As for files.

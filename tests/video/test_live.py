@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +145,23 @@ def test_interruption_ends_the_recording(live, tmp_path: Path) -> None:
     clip, said = live(Source(7, KeyboardInterrupt()))
     assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
     assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+class Killed(Source):
+    def frames(self) -> Iterator[Frame]:
+        for frame in super().frames():
+            if frame.number == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield frame
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no polite kill")
+def test_a_kill_ends_the_recording_too(live, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    clip, said = live(Killed())
+    assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.usefixtures("unwritten")
