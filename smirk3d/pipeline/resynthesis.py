@@ -17,6 +17,7 @@ from smirk3d.masking import (
     MaskingConfig,
     MeshView,
     masked_photo,
+    match_colours,
     moved_pixels,
     pixels_in_place,
     removed_area,
@@ -65,7 +66,13 @@ class _CropMesh:
 
 
 def resynthesise(
-    renderer: PhotoRenderer, face: Face, image: np.ndarray, *, changed: Face | None = None, seed: int = 0
+    renderer: PhotoRenderer,
+    face: Face,
+    image: np.ndarray,
+    *,
+    changed: Face | None = None,
+    seed: int = 0,
+    as_seen: bool = True,
 ) -> Resynthesis:
     """Paint a reconstructed face anew, as it is or with another expression.
 
@@ -78,6 +85,7 @@ def resynthesise(
         image: (H, W, 3) uint8 RGB, the photo of the face.
         changed: The same face with another expression, see `Face.with_arkit`; pixels of the photo move along.
         seed: Of the sampled pixels and their noise.
+        as_seen: Draw the painted colours to those of the seen pixels, see `match_colours`; else they are the network's.
 
     Returns:
         Resynthesis.
@@ -96,7 +104,9 @@ def resynthesise(
     seen = _seen_photo(face, crop, photo, (original, mesh), torch.Generator().manual_seed(seed))
     with torch.no_grad(), _evaluating(renderer):
         device = _device(renderer)
-        painted = renderer(mesh.image.to(device), seen.image.to(device))
+        painted = renderer(mesh.image.to(device), seen.image.to(device)).float().cpu()
+    if as_seen:
+        painted = match_colours(painted, seen)
     return Resynthesis(_pixels(painted), _pixels(photo), _pixels(mesh.image), _pixels(seen.image), crop)
 
 

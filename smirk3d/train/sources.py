@@ -60,11 +60,14 @@ class PhotoSource:
     Args:
         faces: The faces. data: How they are drawn and cut. head: What the targets are parameters of.
         table: The targets; None for none.
+
+    Attributes:
+        keys: Name of each face within its data set.
     """
 
     def __init__(self, faces: FaceSet, data: DataConfig, head: HeadModel, table: TargetTable | None = None) -> None:
         self._faces, self._data, self._head = faces, data, head
-        self.people, self.faults = faces.people, faces.faults
+        self.keys, self.people, self.faults = faces.keys, faces.people, faces.faults
         self.target_names: tuple[str, ...] = ()
         if table is not None:
             self._target, self._weight = table.of(faces.keys)

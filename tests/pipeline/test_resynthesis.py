@@ -110,6 +110,17 @@ def test_the_dilated_hull_of_the_landmarks_is_removed(face, photo):
     assert not result.seen[around & ~near].any()
 
 
+def test_colours_of_the_photo_are_kept_whatever_the_painter_tints_them(face, photo):
+    tint = torch.tensor([0.9, 0.5, 0.2])[:, None, None]
+
+    def tinted(image, masked):
+        return merged(image, masked) * tint
+
+    plain = resynthesise(merged, face, photo).photo.astype(float)
+    assert abs(resynthesise(tinted, face, photo).photo - plain).max() <= 1
+    assert abs(resynthesise(tinted, face, photo, as_seen=False).photo - plain).max() > 100
+
+
 def test_seed_decides(face, photo):
     one, same, other = (resynthesise(merged, face, photo, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one.seen, same.seen) and np.array_equal(one.photo, same.photo)
@@ -117,7 +128,7 @@ def test_seed_decides(face, photo):
 
 
 def test_pictures_and_their_strip(face, photo):
-    result = resynthesise(merged, face, photo)
+    result = resynthesise(merged, face, photo, as_seen=False)
     row = strip(result)
     assert row.shape == (224, 896, 3) and row.dtype == np.uint8
     for number, picture in enumerate((result.crop_pixels, result.mesh_image, result.seen, result.photo)):
