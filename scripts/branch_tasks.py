@@ -71,6 +71,12 @@ class Options:
     too."""
     painted_weight: float = 0.6
     """Weight of what it paints over that of exact truth."""
+    labels: Path | None = None
+    """Folder of shards with emotion labels, and `labels.csv`, that the photos were prepared from; a linear map of the
+    expressions should tell the emotions of labelled photos, too."""
+    labelled: int = 8
+    """How many of them a step shows."""
+    emotion_weight: float = 0.1
     guide: float = 5.0
     """Weight of the landmarks that the auxiliary layer tells."""
     judged: int = 0
@@ -183,6 +189,12 @@ class Teacher:
         if self.painted is None or is_first or not is_photo.any():
             return task
         return task.and_more(self._painted_task(self.painted, batch.take(is_photo), generator))
+
+    def views(self, photos: TrainingBatch, generator: torch.Generator) -> Tensor:
+        """Return the windows (B, 3, P, P) of photos, about where their targets are."""
+        target = photos.target
+        assert target is not None and target.pose is not None and target.camera is not None
+        return self.window.cut(photos.image, _jittered(self.window.place(target.pose, target.camera), 1.0, generator))
 
     def _painted_task(self, painted: PaintedPhotos, photos: TrainingBatch, generator: torch.Generator) -> Task:
         pictures, params = painted(photos, generator)

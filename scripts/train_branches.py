@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import tyro
 from branch_tasks import CONFIG, SIZE_PX, Options, Teacher
+from labelled_photos import EmotionProbe, LabelledPhotos
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, cache_dir
@@ -28,12 +29,15 @@ from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.pretrained import pretrained_efficientnet_lite0
 from smirk3d.train.rendered import N_LANDMARKS, RenderedFaces, Variation
+from smirk3d.train.sources import PhotoSource
 
 HELD_OUT_SEED = 1011
 RIDGE = 0.3
 """Penalty of the first linear layer, times the mean square of a feature."""
 LINEAR_RATE = 0.02
 """Learning rate of the linear layers over that of the rest: each reads thousands of features at once."""
+PROBE_STEPS = 160
+"""Batches of labelled photos that the probe of emotions starts from."""
 
 
 class Learner(nn.Module):
@@ -113,27 +117,63 @@ def rate(options: Options, step: int) -> float:
 
 def train(learner: Learner, teacher: Teacher, options: Options) -> None:
     """Train from what the layers are to the last step."""
+    emotions = None if options.labels is None else EmotionLesson(learner, teacher, options.labels)
     linear = [*learner.branch.linear.parameters(), *learner.points.parameters()]
     rest = [parameter for parameter in learner.parameters() if all(parameter is not each for each in linear)]
+    if emotions is not None:
+        rest += emotions.probe.parameters()
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": linear}], options.lr, weight_decay=0.02)
-    learner.train()
-    backbone = learner.branch.encoder
-    held = [backbone.conv_stem, backbone.bn1, *backbone.blocks[: options.held_stages]] if options.held_stages else []
-    for module in held:
-        module.train(False).requires_grad_(False)
+    _set_training(learner, options.held_stages)
     for step in range(options.steps):
         for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_RATE)):
             group["lr"] = rate(options, step) * factor
         task = teacher.task(step)
-        said, points = learner(task.pictures)
-        error = (teacher.error(said, task.wanted) * task.weight).mean()
-        miss = (points - task.points).square().sum(2).mean()
+        pictures, label = task.pictures, None
+        if emotions is not None:
+            more, label = emotions.draw(step)
+            pictures = torch.cat([pictures, more])
+        said, points = learner(pictures)
+        count = len(task.weight)
+        error = (teacher.error(said[:count], task.wanted) * task.weight).mean()
+        miss = (points[:count] - task.points).square().sum(2).mean()
+        loss = error + options.guide * miss
+        if emotions is not None:
+            loss = loss + options.emotion_weight * emotions.probe(said[count:], label)
         optimizer.zero_grad(set_to_none=True)
-        (error + options.guide * miss).backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 100 == 0:
             print(f"step {step + 1}: error {error.item():.4f}, landmarks {miss.item():.5f}", flush=True)
+
+
+class EmotionLesson:
+    """Labelled photos as the branch sees them, and a probe that starts from what the branch says of them already."""
+
+    def __init__(self, learner: Learner, teacher: Teacher, folder: Path) -> None:
+        source = teacher.stream.sources[-1]
+        assert isinstance(source, PhotoSource)
+        self.photos = LabelledPhotos(folder, source, teacher.head)
+        self.teacher = teacher
+        learner.train(False)
+        with torch.no_grad():
+            views, labels = zip(*(self.draw(step) for step in range(PROBE_STEPS)))
+            said = torch.cat([learner(each)[0] for each in views])
+        self.probe = EmotionProbe(said, torch.cat(labels), self.photos.share)
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return windows (K, 3, P, P) of a step's labelled photos, and their emotions (K,)."""
+        options = self.teacher.options
+        photos, label = self.photos.draw(options.labelled, options.seed * 1_000_003 + step)
+        random = torch.Generator().manual_seed(step)
+        return self.teacher.views(photos, random), label
+
+
+def _set_training(learner: Learner, held_stages: int) -> None:
+    learner.train()
+    backbone = learner.branch.encoder
+    for module in [backbone.conv_stem, backbone.bn1, *backbone.blocks[:held_stages]] if held_stages else []:
+        module.train(False).requires_grad_(False)
 
 
 @torch.no_grad()
