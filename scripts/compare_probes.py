@@ -1,11 +1,12 @@
-"""Compare how well emotions can be read off the expressions that several methods see, over all labelled photos.
+"""Compare how well emotions can be read off the expressions that several methods see, cross-validated.
 
     python scripts/compare_probes.py ../shared/data/faces
 
 The probe of `smirk3d evaluate` learns from one split and is judged by the other, which has few faces of rare emotions.
 Here both splits are cut into `FOLDS` parts with no person in two of them, and each part is judged by a probe that
-learned from the others, `--repeats` times with other parts. Behind each method: its recalls, and the interval of
-95 % of what it gains over the detector's scores if other persons were drawn.
+learned from the others, `--repeats` times with other parts. Only faces of the validation split count in the end,
+because an encoder may have learned from the labels of the other one (`--all-count` lets them all count). Behind each
+method: its recalls, and the interval of 95 % of what it gains over the detector's scores if other persons were drawn.
 Column of `labels.csv` used: group, the person, by key.
 """
 
@@ -38,15 +39,21 @@ class Options:
     most: int = 300
     """Faces of an emotion and split, at most."""
     repeats: int = 4
+    all_count: bool = False
+    """Count the faces of the training split, too."""
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Of N faces: emotion (N,) and person (N,), both as numbers, and what each method says of them, (N, K)."""
+    """Of N faces: emotion (N,) and person (N,), both as numbers, and what each method says of them, (N, K).
+
+    `is_held_out` (N,) bool: of the validation split.
+    """
 
     emotion: np.ndarray
     person: np.ndarray
+    is_held_out: np.ndarray
     features: Mapping[str, np.ndarray]
 
 
@@ -57,7 +64,7 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
     methods: tuple[Method, ...] = ("fit", "encoder", "refine")
     subjects = [Subject(method, head, checkpoint=Checkpoint.read(path, head)) for method in methods]
     said: dict[str, list[np.ndarray]] = {name: [] for name in (DETECTOR, *methods)}
-    keys, emotions = [], []
+    keys, emotions, is_held_out = [], [], []
     with progress(len(faces)) as display:
         for photos, class_of in zip(faces.photos, faces.class_of, strict=True):
             records = iter(photos.records)
@@ -66,6 +73,7 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
                 found = [(look, key) for look, key in looks if look is not None]
                 keys += [key for _, key in found]
                 emotions += [class_of[key] for _, key in found]
+                is_held_out += [photos is faces.photos[1]] * len(found)
                 sightings = [look for look, _ in found]
                 said[DETECTOR].append(np.array([detection.blendshape_scores for _, detection in sightings]))
                 for subject in subjects:
@@ -75,7 +83,8 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
     for subject in subjects:
         subject.close()
     _, person = np.unique([person_of[key] for key in keys], return_inverse=True)
-    return Answers(np.array(emotions), person, {name: np.concatenate(parts) for name, parts in said.items()})
+    features = {name: np.concatenate(parts) for name, parts in said.items()}
+    return Answers(np.array(emotions), person, np.array(is_held_out), features)
 
 
 def told(answers: Answers, features: np.ndarray, repeats: int, seed: int) -> np.ndarray:
@@ -90,17 +99,19 @@ def told(answers: Answers, features: np.ndarray, repeats: int, seed: int) -> np.
     return found
 
 
-def difference_interval(right: np.ndarray, other: np.ndarray, answers: Answers, seed: int) -> np.ndarray:
+def difference_interval(gained: np.ndarray, emotion: np.ndarray, person: np.ndarray, seed: int) -> np.ndarray:
     """Return the 2.5 % and 97.5 % points of the difference of balanced recalls, persons redrawn.
 
     Args:
-        right, other: (N,) how often each face was told right, in [0, 1], by two methods.
+        gained: (N,) how much more often each face was told right by the one method than by the other, in [-1, 1].
+        emotion, person: (N,) as numbers.
     """
     random = np.random.default_rng(seed)
-    persons, classes = answers.person.max() + 1, answers.emotion.max() + 1
+    _, person = np.unique(person, return_inverse=True)
+    persons, classes = person.max() + 1, emotion.max() + 1
     gain, count = np.zeros((persons, classes)), np.zeros((persons, classes))
-    np.add.at(gain, (answers.person, answers.emotion), right - other)
-    np.add.at(count, (answers.person, answers.emotion), 1)
+    np.add.at(gain, (person, emotion), gained)
+    np.add.at(count, (person, emotion), 1)
     drawn = random.multinomial(persons, np.full(persons, 1 / persons), size=REDRAWN).astype(float)
     return np.percentile(((drawn @ gain) / (drawn @ count).clip(1)).mean(axis=1), (2.5, 97.5))
 
@@ -111,12 +122,17 @@ def main(options: Options) -> None:
     with (options.folder / "labels.csv").open(encoding="utf-8") as file:
         person_of = {row["key"]: row["group"] for row in csv.DictReader(file)}
     answers = read_faces(faces, person_of)
-    print(f"{len(answers.emotion)} faces of {answers.person.max() + 1} persons: {', '.join(faces.classes)}")
-    answer_of = {name: told(answers, x, options.repeats, options.seed) for name, x in answers.features.items()}
-    right_of = {name: (answer == answers.emotion).mean(axis=0) for name, answer in answer_of.items()}
+    counts = answers.is_held_out | options.all_count
+    emotion, person = answers.emotion[counts], answers.person[counts]
+    print(f"{len(emotion)} faces of {len(np.unique(person))} persons count: {', '.join(faces.classes)}")
+    answer_of = {
+        name: told(answers, features, options.repeats, options.seed)[:, counts]
+        for name, features in answers.features.items()
+    }
+    right_of = {name: (answer == emotion).mean(axis=0) for name, answer in answer_of.items()}
     for name, answer in answer_of.items():
-        recall = np.mean([recall_of_each(row, answers.emotion, len(faces.classes)) for row in answer], axis=0)
-        low, high = difference_interval(right_of[name], right_of[DETECTOR], answers, options.seed)
+        recall = np.mean([recall_of_each(row, emotion, len(faces.classes)) for row in answer], axis=0)
+        low, high = difference_interval(right_of[name] - right_of[DETECTOR], emotion, person, options.seed)
         each = " ".join(f"{value:.2f}" for value in recall)
         print(f"{name:18} balanced recall {recall.mean():.3f} ({each}), over the scores {low:+.3f} to {high:+.3f}")
 
