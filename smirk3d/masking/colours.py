@@ -14,7 +14,7 @@ _PRIOR = 3e-4
 _LEAST = 1e-6
 
 
-def match_colours(painted: Tensor, seen: MaskedPhoto) -> Tensor:
+def match_colours(painted: Tensor, seen: MaskedPhoto, face: Tensor) -> Tensor:
     """Multiply a painted photo by smooth gains of its channels, so that near seen pixels it has their mean colour.
 
     The face and what is around it, of which far more is seen, are matched apart from each other. Structure that is
@@ -22,12 +22,13 @@ def match_colours(painted: Tensor, seen: MaskedPhoto) -> Tensor:
 
     Args:
         painted: (B, 3, H, W) float in [0, 1]. seen: What the painter saw of the photo, on the same device.
+        face: (B, 1, H, W) bool, where the painted face is.
 
     Returns:
-        (B, 3, H, W) in [0, 1]; where nothing is seen of an area, it is as it was painted.
+        (B, 3, H, W) in [0, 1]; an area of which nothing is seen is as it was painted.
     """
     matched = painted
-    for area in (seen.keep_mask, ~seen.keep_mask):
+    for area in (face, ~face):
         known = area & (seen.keep_mask | seen.sampled_mask)
         pairs = torch.cat([seen.image.to(painted), painted], dim=1) * known
         mean = pairs.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)

@@ -106,7 +106,7 @@ def resynthesise(
         device = _device(renderer)
         painted = renderer(mesh.image.to(device), seen.image.to(device)).float().cpu()
     if as_seen:
-        painted = match_colours(painted, seen)
+        painted = match_colours(painted, seen, mesh.mask)
     return Resynthesis(_pixels(painted), _pixels(photo), _pixels(mesh.image), _pixels(seen.image), crop)
 
 
