@@ -9,16 +9,16 @@ from smirk3d.masking.photo import MaskedPhoto
 
 REACH = 0.1
 """Standard deviation of the Gaussian within which seen pixels count, as a share of the image's side."""
-_PRIOR = 3e-4
-"""Weight of the mean of an area's seen pixels, over that of a place where all pixels are seen; counts far from any."""
+_PRIOR = 0.01
+"""Weight of all the pixels of the image, over that of all that are near; counts where none is."""
 _LEAST = 1e-6
 
 
 def match_colours(painted: Tensor, seen: MaskedPhoto, face: Tensor) -> Tensor:
     """Multiply a painted photo by smooth gains of its channels, so that near seen pixels it has their mean colour.
 
-    The face and what is around it, of which far more is seen, are matched apart from each other. Structure that is
-    finer than `REACH` stays as it was painted.
+    The face and what is around it, of which far more is seen, are matched apart from each other; a pixel of the rim
+    between them follows the one that it was painted like. Structure that is finer than `REACH` stays as painted.
 
     Args:
         painted: (B, 3, H, W) float in [0, 1]. seen: What the painter saw of the photo, on the same device.
@@ -27,20 +27,22 @@ def match_colours(painted: Tensor, seen: MaskedPhoto, face: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W) in [0, 1]; an area of which nothing is seen is as it was painted.
     """
-    matched = painted
-    for area in (face, ~face):
-        known = area & (seen.keep_mask | seen.sampled_mask)
-        pairs = torch.cat([seen.image.to(painted), painted], dim=1) * known
-        mean = pairs.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
-        there, here = (_blurred(pairs) + _PRIOR * mean).split(3, dim=1)
-        matched = torch.where(area, painted * (there + _LEAST) / (here + _LEAST), matched)
-    return matched.clamp(0, 1)
+    around = seen.keep_mask & ~face
+    gains, unlike = [], []
+    for known in (face & (seen.keep_mask | seen.sampled_mask), around):
+        there, here = _near_means(torch.cat([seen.image.to(painted), painted], dim=1), known).split(3, dim=1)
+        gains.append((there + _LEAST) / (here + _LEAST))
+        unlike.append((painted - here).square().sum(1, keepdim=True) + _LEAST)
+    share = torch.where(face, 1.0, torch.where(around, 0.0, unlike[1] / (unlike[0] + unlike[1])))
+    return (painted * (share * gains[0] + (1 - share) * gains[1])).clamp(0, 1)
 
 
-def _blurred(image: Tensor) -> Tensor:
-    """Sum the pixels (B, C, H, W) around each, by a Gaussian whose weights sum to 1; black beyond the borders."""
+def _near_means(image: Tensor, known: Tensor) -> Tensor:
+    """Return the mean (B, C, H, W) of the known pixels (B, 1, H, W) around each, weighted by a Gaussian."""
     row, column = (_gaussian(side, image) for side in image.shape[-2:])
-    return row @ image @ column
+    weighted = torch.cat([image * known, known.to(image)], dim=1)
+    total = row @ weighted @ column + _PRIOR * weighted.mean((2, 3), keepdim=True)
+    return total[:, :-1] / total[:, -1:].clamp(min=_LEAST**2)
 
 
 def _gaussian(side: int, like: Tensor) -> Tensor:

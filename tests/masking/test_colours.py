@@ -62,6 +62,17 @@ def test_far_from_all_seen_pixels_their_mean_counts():
     torch.testing.assert_close(matched, photo, atol=5e-2, rtol=0)
 
 
+def test_the_rim_follows_what_it_is_painted_like():
+    """A grey photo, its face painted red and the rest grey; between them lies a rim of which nothing is seen."""
+    face, removed = torch.zeros(2, 1, 1, 60, 60, dtype=torch.bool)
+    face[..., 20:40, 20:40], removed[..., 14:46, 14:46] = True, True
+    seen = MaskedPhoto(torch.full((1, 3, 60, 60), 0.5) * (~removed | face), ~removed, face)
+    red, grey = torch.tensor([0.8, 0.3, 0.2])[:, None, None], torch.full((3, 1, 1), 0.5)
+    for is_skin in (True, False):
+        painted = torch.where(face | (removed & is_skin), red, grey)
+        torch.testing.assert_close(match_colours(painted, seen, face), grey.expand(1, 3, 60, 60), atol=0.01, rtol=0)
+
+
 def test_a_gradient_reaches_what_was_painted(photo):
     painted = (photo * 0.5).requires_grad_()
     match_colours(painted, seen_of(photo), ~seen_of(photo).keep_mask).mean().backward()
