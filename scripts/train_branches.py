@@ -197,6 +197,8 @@ def judge(learner: Learner, teacher: Teacher, count: int, unlike: float) -> Trut
 
 def main(options: Options) -> None:
     """Train the branch and write its state dict."""
+    if options.branch != "expression" and (options.painter or options.labels):
+        raise SystemExit("--painter and --labels are for the expression branch; leave them out")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     head = load_head()
