@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.photos import LABELS_NAME, emotion_labels
-from smirk3d.evaluation.probe import LEAST_FACES
+from smirk3d.evaluation.probe import LEAST_FACES, fitted_probe
 from smirk3d.head.model import HeadModel
 from smirk3d.train.augment import augment
 from smirk3d.train.batch import TrainingBatch
@@ -22,7 +22,8 @@ EVENNESS = 0.6
 """0: emotions are drawn as often as they occur, 1: all alike, which would show the few of some again and again."""
 SMOOTHING = 0.1
 """Share of the labels that is spread over all emotions, because many are wrong."""
-RIDGE = 0.01
+PENALTY = 0.01
+"""Of the probe that a branch starts with."""
 
 
 class LabelledPhotos:
@@ -74,16 +75,9 @@ class EmotionProbe(nn.Module):
         weight = torch.from_numpy(1 / share).float()
         self.loss = nn.CrossEntropyLoss(weight / weight.mean(), label_smoothing=SMOOTHING)
         self.normal(said)
-        self.normal.requires_grad_(False).eval()
-        optimizer = torch.optim.LBFGS(self.linear.parameters(), max_iter=60, line_search_fn="strong_wolfe")
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = self(said, label) + RIDGE * self.linear.weight.square().sum()
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
+        self.normal.train(False)
+        weight = fitted_probe(self.normal(said).double(), label, PENALTY).float()
+        self.linear.load_state_dict({"bias": weight[0], "weight": weight[1:].T})
 
     def forward(self, said: Tensor, label: Tensor) -> Tensor:
         """Return how badly the emotions are told."""

@@ -37,8 +37,33 @@ class ProbeFaces:
         return sum(map(len, self.photos))
 
 
+def fitted_probe(x: torch.Tensor, label: torch.Tensor, penalty: float = RIDGE) -> torch.Tensor:
+    """Train multinomial logistic regression, all classes weighted alike.
+
+    Args:
+        x: (N, K) float64 standardised features. label: (N,) int64 in [0, C), each class occurs. penalty: Of squares.
+
+    Returns:
+        (K + 1, C) float64: the constants, then the factors of the features.
+    """
+    count = torch.bincount(label)
+    weight = torch.zeros(x.shape[1] + 1, len(count), dtype=torch.float64, requires_grad=True)
+    share = 1 / count.double()
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(x @ weight[1:] + weight[0], label, share / share.sum())
+        loss = loss + penalty * weight[1:].square().sum()
+        loss.backward()
+        return float(loss.detach())
+
+    optimizer.step(closure)
+    return weight.detach()
+
+
 def probe_answers(features: np.ndarray, label: np.ndarray, judged_features: np.ndarray) -> np.ndarray:
-    """Train multinomial logistic regression, all classes weighted alike, and ask it.
+    """Train a probe and ask it; see `fitted_probe`.
 
     Args:
         features: (N, K) to learn from. label: (N,) int in [0, C), each class occurs. judged_features: (M, K).
@@ -48,20 +73,7 @@ def probe_answers(features: np.ndarray, label: np.ndarray, judged_features: np.n
     """
     mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
     x, judged = (torch.from_numpy((part - mean) / std).double() for part in (features, judged_features))
-    y = torch.from_numpy(label)
-    count = torch.bincount(y)
-    weight = torch.zeros(x.shape[1] + 1, len(count), dtype=torch.float64, requires_grad=True)
-    share = 1 / count.double()
-    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(x @ weight[1:] + weight[0], y, share / share.sum())
-        loss = loss + RIDGE * weight[1:].square().sum()
-        loss.backward()
-        return float(loss.detach())
-
-    optimizer.step(closure)
+    weight = fitted_probe(x, torch.from_numpy(label))
     return (judged @ weight[1:] + weight[0]).argmax(dim=1).numpy()
 
 
