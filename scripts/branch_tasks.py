@@ -11,6 +11,7 @@ import roma
 import torch
 import tyro
 from painted_photos import PaintedPhotos
+from seen_again import seen_again
 from torch import Tensor, nn
 
 from smirk3d.geometry.camera import project_orthographic
@@ -77,6 +78,9 @@ class Options:
     labelled: int = 8
     """How many of them a step shows."""
     emotion_weight: float = 0.1
+    steady: float = 0.0
+    """Weight of how much answers differ between a face and the same one in another frame, see `seen_again`; what moves
+    when nothing but the picture does is told less of."""
     guide: float = 5.0
     """Weight of the landmarks that the auxiliary layer tells."""
     judged: int = 0
@@ -117,12 +121,14 @@ class Task:
 
     Attributes:
         pictures: (B, 3, P, P). points: (B, 478, 2) landmarks in them. wanted: (B, N). weight: (B,) trust.
+        again: (K, 3, P, P) the first K of them in another frame; K is 0 where that is not asked for.
     """
 
     pictures: Tensor
     points: Tensor
     wanted: Tensor
     weight: Tensor
+    again: Tensor
 
     def and_more(self, other: Task) -> Task:
         """Return both in one."""
@@ -174,7 +180,7 @@ class Teacher:
             side_px = self.window.size_px
             pictures = nn.functional.interpolate(batch.image, (side_px, side_px), mode="bilinear")
             wanted = torch.cat([target.pose, target.camera], dim=1)
-            return Task(pictures, batch.landmarks_ndc, wanted, self._trust(batch))
+            return Task(pictures, batch.landmarks_ndc, wanted, self._trust(batch), pictures[:0])
         is_first = self.options.branch == "shape"
         exact = self.window.place(target.pose, target.camera)
         place = _jittered(exact, FIRST_LOOK_JITTER if is_first else 1.0, generator)
@@ -184,7 +190,12 @@ class Teacher:
             look = self.window.look(target.pose, target.camera, place, self.face.of(target.shape))
             wanted = torch.cat([target.shape, look], dim=1)
         assert wanted is not None
-        task = Task(self.window.cut(batch.image, place), points, wanted, self._trust(batch))
+        pictures = self.window.cut(batch.image, place)
+        again = pictures[:0]
+        if self.options.steady and not is_first:
+            crops, moved = seen_again(batch.image, exact, generator)
+            again = self.window.cut(crops, _jittered(moved, 1.0, generator))
+        task = Task(pictures, points, wanted, self._trust(batch), again)
         is_photo = batch.target_weight < 1
         if self.painted is None or is_first or not is_photo.any():
             return task
@@ -204,7 +215,8 @@ class Teacher:
             landmarks = project_orthographic(self.head(params).landmarks("mediapipe"), params.camera)[..., :2]
         points = torch.linalg.solve(place[:, :, :2], (landmarks - place[:, None, :, 2]).mT).mT
         weight = torch.full((len(photos),), self.options.painted_weight)
-        return Task(self.window.cut(pictures, place), points, params.expression, weight)
+        windows = self.window.cut(pictures, place)
+        return Task(windows, points, params.expression, weight, windows[:0])
 
     def _trust(self, batch: TrainingBatch) -> Tensor:
         is_photo = batch.target_weight < 1
@@ -222,6 +234,12 @@ class Teacher:
         is_cut = ((said < 0) & (wanted <= 0)) | ((said > 1) & (wanted >= 1))
         off = torch.where(is_cut, 0.0, said - wanted)
         return 20 * ((off @ self.basis.T).square() * self.scale).mean(1)
+
+    @staticmethod
+    def strays(said: Tensor, again: Tensor) -> Tensor:
+        """Return how much raw expressions (B, 52) of the same faces differ, (B,)."""
+        # Each weight alike: on the basis of the sides, the differences between them would be unlearned first.
+        return 20 * (said - again).square().mean(1)
 
     def _look_error(self, said: Tensor, wanted: Tensor) -> Tensor:
         """Return the error (B,) of looks (B, 13), as if the face were the mean one; what it is the shape tells."""

@@ -127,24 +127,36 @@ def train(learner: Learner, teacher: Teacher, options: Options) -> None:
     for step in range(options.steps):
         for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_RATE)):
             group["lr"] = rate(options, step) * factor
-        task = teacher.task(step)
-        pictures, label = task.pictures, None
-        if emotions is not None:
-            more, label = emotions.draw(step)
-            pictures = torch.cat([pictures, more])
-        said, points = learner(pictures)
-        count = len(task.weight)
-        error = (teacher.error(said[:count], task.wanted) * task.weight).mean()
-        miss = (points[:count] - task.points).square().sum(2).mean()
-        loss = error + options.guide * miss
-        if emotions is not None:
-            loss = loss + options.emotion_weight * emotions.probe(said[count:], label)
+        loss, told = _loss(learner, teacher, emotions, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 100 == 0:
-            print(f"step {step + 1}: error {error.item():.4f}, landmarks {miss.item():.5f}", flush=True)
+            print(f"step {step + 1}: {told}", flush=True)
+
+
+def _loss(learner: Learner, teacher: Teacher, emotions: EmotionLesson | None, step: int) -> tuple[Tensor, str]:
+    """Return the loss of a step, and its parts in words."""
+    options, task, label = teacher.options, teacher.task(step), None
+    pictures = task.pictures
+    if emotions is not None:
+        more, label = emotions.draw(step)
+        pictures = torch.cat([pictures, more])
+    shown, count = len(pictures), len(task.weight)
+    said, points = learner(torch.cat([pictures, task.again]))
+    error = (teacher.error(said[:count], task.wanted) * task.weight).mean()
+    miss = (points[:count] - task.points).square().sum(2).mean()
+    loss, told = error + options.guide * miss, f"error {error.item():.4f}, landmarks {miss.item():.5f}"
+    if emotions is not None:
+        loss = loss + options.emotion_weight * emotions.probe(said[count:shown], label)
+    if len(task.again):
+        seen = slice(len(task.again))
+        error_again = (teacher.error(said[shown:], task.wanted[seen]) * task.weight[seen]).mean()
+        strays = teacher.strays(said[seen], said[shown:]).mean()
+        loss = loss + (error_again - error) / 2 + options.steady * strays
+        told += f", strays {strays.item():.4f}"
+    return loss, told
 
 
 class EmotionLesson:
@@ -197,8 +209,8 @@ def judge(learner: Learner, teacher: Teacher, count: int, unlike: float) -> Trut
 
 def main(options: Options) -> None:
     """Train the branch and write its state dict."""
-    if options.branch != "expression" and (options.painter or options.labels):
-        raise SystemExit("--painter and --labels are for the expression branch; leave them out")
+    if options.branch != "expression" and (options.painter or options.labels or options.steady):
+        raise SystemExit("--painter, --labels and --steady are for the expression branch; leave them out")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     head = load_head()

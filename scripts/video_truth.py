@@ -1,11 +1,9 @@
-"""Measure `smirk3d video` on clips whose every frame is known.
+"""Measure `smirk3d video` on rendered clips whose every frame is known: people who talk, blink, smile and turn.
 
-    python scripts/video_truth.py                  # a rendered head that talks, blinks, smiles and turns
-    python scripts/video_truth.py --clip still     # a photo that is panned, zoomed and turned in its plane
+    python scripts/video_truth.py --people 5
 
-Prints, for the rendered clip, the correlation of each active weight with the truth, how many frames it is late, how
-deep blinks are, and errors of the pose; for the still photo how much the weights and the pose move that should not.
-The clips stay in the folder named by `--out`, with all files that `smirk3d video` writes.
+Prints the correlation of each active weight with the truth, how many frames it is late, how deep blinks are, and
+errors of the pose. The clips stay in the folder named by `--out`, with all files that `smirk3d video` writes.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ import numpy as np
 import roma
 import torch
 import tyro
-from PIL import Image
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from smirk3d import Reconstructor
 from smirk3d.clip import Track
@@ -50,7 +49,6 @@ FOCAL_PX, DISTANCE_M = 700.0, 0.8
 class Options:
     """What is measured."""
 
-    clip: Literal["talk", "still"] = "talk"
     out: Path = Path("out/video_truth")
     seconds: float = 10.0
     seed: int = 3
@@ -99,7 +97,7 @@ def render(path: Path, weights: np.ndarray, angles_deg: np.ndarray, seed: int) -
     margin = (SIZE[0] - SIZE[1]) // 2
     center = head.v_template[head.region_mask("face")].mean(0)
     with av.open(str(path), "w") as container:
-        stream = _stream(container)
+        stream = open_stream(container)
         for expression, angles in zip(torch.from_numpy(weights), angles_deg):
             with torch.no_grad():
                 vertices = head(FaceParams(shape=shape, expression=expression)).vertices
@@ -113,28 +111,8 @@ def render(path: Path, weights: np.ndarray, angles_deg: np.ndarray, seed: int) -
         container.mux(stream.encode())
 
 
-def pan(path: Path, n_frames: int) -> np.ndarray:
-    """Write a video of a photo that is moved, and return its roll (T,) in degrees and zoom (T,): (T, 2)."""
-    from skimage.data import astronaut
-
-    photo, motion = Image.fromarray(astronaut()), []
-    with av.open(str(path), "w") as container:
-        stream = _stream(container)
-        for phase in 2 * np.pi * np.arange(n_frames) / n_frames:
-            roll, zoom = 12 * np.sin(phase), 1.25 + 0.35 * np.sin(2 * phase)
-            cosine, sine = np.cos(np.deg2rad(roll)) / zoom, np.sin(np.deg2rad(roll)) / zoom
-            back = np.array([[cosine, sine], [-sine, cosine]])
-            middle = np.array(SIZE) / 2 + (60 * np.sin(phase), 30 * np.cos(phase) - 20)
-            start = (225, 115) - back @ middle
-            numbers = (*back[0], start[0], *back[1], start[1])
-            moved = photo.transform(SIZE, Image.Transform.AFFINE, numbers, Image.Resampling.BICUBIC)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(moved), format="rgb24")))
-            motion.append((roll, zoom))
-        container.mux(stream.encode())
-    return np.array(motion)
-
-
-def _stream(container):
+def open_stream(container: OutputContainer) -> VideoStream:
+    """Return the stream of a new video."""
     stream = container.add_stream("libx264", rate=FPS, options={"crf": "18"})
     stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
     return stream
@@ -172,27 +150,10 @@ def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> tup
     return strong, float(errors.mean())
 
 
-def judge_still(track: Track, motion: np.ndarray) -> None:
-    """Print what moves of a photo that only moves in its plane; the camera must be orthographic for that."""
-    spread = track.arkit.std(axis=0)
-    top = ", ".join(f"{ARKIT_NAMES[k]} {spread[k]:.3f}" for k in np.argsort(-spread)[:5])
-    print(f"weights: mean deviation {spread.mean():.4f}, {np.sum(spread <= 0.01)} of 52 <= .01; largest: {top}")
-    steps = np.diff(track.arkit, axis=0)
-    print(f"weights: root mean square change from frame to frame {np.sqrt((steps**2).mean()):.4f}")
-    plane = torch.from_numpy(np.stack([rotation_from_angles(0, 0, roll) for roll in motion[:, 0]]))
-    off = plane.mT @ torch.from_numpy(track.rotation_rotmat).double()
-    steady = torch.as_tensor(roma.special_procrustes(off.mean(0)))
-    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady.expand_as(off)))
-    print(f"pose: mean error {errors.mean():.2f} deg, median {errors.median():.2f}, largest {errors.max():.2f}")
-    ratio = track.scale_px_per_m / motion[:, 1]
-    print(f"size: deviation {100 * ratio.std() / ratio.mean():.2f} %")
-
-
 def tracked(options: Options, name: str) -> Track:
     """Return the track of the person in a clip, all of whose files are written."""
-    focal = "orthographic" if options.clip == "still" else "auto"
     track_options = TrackOptions(smooth=SmoothConfig(options.smooth))
-    with Reconstructor(method=options.method, focal=focal) as reconstructor:
+    with Reconstructor(method=options.method) as reconstructor:
         source = open_source(str(options.out / f"{name}.mp4"))
         return run_video(source, options.out, name, reconstructor, VideoOptions(track_options)).tracks[0]
 
@@ -201,10 +162,6 @@ def main(options: Options) -> None:
     """Make the clips, track them, and judge."""
     options.out.mkdir(parents=True, exist_ok=True)
     n_frames = round(options.seconds * FPS)
-    if options.clip == "still":
-        motion = pan(options.out / "still.mp4", n_frames)
-        judge_still(tracked(options, "still"), motion)
-        return
     weights, angles_deg = talk(n_frames)
     found: list[tuple[list[float], float]] = []
     for k in range(options.people):

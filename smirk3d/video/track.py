@@ -23,6 +23,8 @@ from smirk3d.video.watch import Watched, record_type, watch
 
 LEAST_TRUST = 0.05
 """Say in the smoothing of a frame of no confidence."""
+MISFIT = 3.0
+"""A sighting so many times farther off than most of a person, by which confidence is halved, too, is no face."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ def track_video(
         people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
         time_s = np.array(watched.time_s)
         people = [_refined(person, time_s, options) for person in people]
-        return assemble(people, time_s, watched.size, solver, options, source.info, losses)
+        clip = assemble(people, time_s, watched.size, solver, options, source.info, losses)
+        misfits = len(rows) - sum(len(person.frame) for person in people)
+        told = (f"{misfits} sightings that are no face left out",) if misfits else ()
+        return replace(clip, notes=(*clip.notes, *told))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +138,14 @@ def assemble(
 
 
 def _solved(rows: np.ndarray, solver: TrackSolver, view: View) -> Person:
+    """Solve a person, without sightings that are none: a detector is easily deceived when a face appears or goes."""
     shape = solver.identity(rows["reading"], view)
     motion = solver.solve(rows["reading"], shape, view)
+    is_face = motion.residual <= max(MISFIT * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL)
+    if not is_face.all():  # the identity, too, came from all of them
+        rows = rows[is_face]
+        shape = solver.identity(rows["reading"], view)
+        motion = solver.solve(rows["reading"], shape, view)
     return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,28 @@ def test_frames_without_a_face(reconstructor: Reconstructor, person: Person, tra
         long.face(12)
     (late,) = tracked(reconstructor, Finder(person, hidden=range(0, 5))).tracks
     assert late.frame[0] == 5 and late.time_s[0] == pytest.approx(0.2) and len(late) == N - 5
+
+
+def test_what_is_no_face_is_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
+    """Where a face appears, detectors may lay one sideways over a part of it."""
+
+    class Deceived(Finder):
+        def glance(self, pixels: np.ndarray) -> list[Detection]:
+            (face,) = super().glance(pixels)
+            if not 0 < int(pixels[0, 0, 0]) < 4:
+                return [face]
+            middle = face.landmarks_px.mean(0)
+            squeezed = (face.landmarks_px - middle) @ np.array([[0.0, 0.3], [-1.0, 0.4]]) + middle
+            return [replace(face, landmarks_px=squeezed)]
+
+        detect = glance
+
+    clip = tracked(reconstructor, Deceived(person))
+    (found,) = clip.tracks
+    assert clip.notes == ("3 sightings that are no face left out",)
+    assert (found.status[1:4] == Status.FILLED).all() and (np.delete(found.status, range(1, 4)) == 0).all()
+    assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
+    np.testing.assert_allclose(found.arkit[:, SMILE], track.arkit[:, SMILE], atol=0.1)
 
 
 def test_several_people_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:
