@@ -30,7 +30,7 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.train.rendered import RenderedFaces, Variation
 
 TUNING_SEED = 2011
-RANGE, DIFFERENCE, CALM = 1.2, 3.6, 3.5
+RANGE, DIFFERENCE, CALM = 1.2, 5.0, 3.0
 
 
 @dataclass(frozen=True)

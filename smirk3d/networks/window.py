@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import roma
@@ -111,6 +112,20 @@ class Window:
         at = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, P, 3)
         grid = (at.view(1, -1, 3) @ place.transpose(1, 2)).view(-1, self.size_px, self.size_px, 2)
         return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def moved_place(place: Tensor, turn_deg: float, shift: float) -> Tensor:
+    """Return places (B, 2, 3) of windows beside others.
+
+    Args:
+        place: (B, 2, 3) from window to crop, both in [-1, 1], y downwards.
+        turn_deg: By which the new windows are turned clockwise.
+        shift: By how many half sides they lie farther to the right, as the old ones see it.
+    """
+    cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    linear = place[:, :, :2]
+    turned = linear @ place.new_tensor([[cosine, -sine], [sine, cosine]])
+    return torch.cat([turned, place[:, :, 2:] + shift * linear[:, :, :1]], dim=2)
 
 
 def _roll_and_half(place: Tensor) -> tuple[Tensor, Tensor]:

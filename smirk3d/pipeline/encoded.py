@@ -22,7 +22,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retarget import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.encoder import Encoder
-from smirk3d.networks.window import Window
+from smirk3d.networks.window import Window, moved_place
 from smirk3d.pipeline.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.pipeline.faces import Sighting, make_faces
 from smirk3d.types import FaceParams
@@ -31,6 +31,12 @@ CROP_SCALE = 1.4
 """Side of the crop over that of the face's landmarks."""
 ENCODED_AT_ONCE = 4
 """Crops that go through the encoder together; on a CPU more of them take longer each, because they leave its cache."""
+LOOKS = ((-3.0, 0.02), (3.0, -0.02))
+"""Turns in degrees and shifts of the windows that one face is read from; the mirror image has the same.
+
+The mean of their answers hardly changes when a picture is only moved, or compressed otherwise: chance, which lets
+pixels fall one way or another, tells each of them something else.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class CropEncoder:
 
 @dataclass(frozen=True)
 class WindowEncoder:
-    """The part of an encoder that says the expression, and the upright windows that it reads.
+    """The part of an encoder that says the expression, and the upright windows that it reads, `LOOKS` for each face.
 
     Attributes:
         run: Windows (B, 3, P, P) in [0, 1] to parameters of batch shape (B,).
@@ -91,9 +97,13 @@ class WindowEncoder:
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
             cuts = [crop.cut(photo.pixels, antialias=True) for crop, (photo, _) in zip(crops[some], sightings[some])]
-            windows = self.window.cut(torch.stack(cuts), places[some])
-            parts.append(dict(self.run(windows.to(self.device)).items()))
+            parts.append(self._mean_of_looks(torch.stack(cuts), places[some]))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+    def _mean_of_looks(self, crops: Tensor, places: Tensor) -> dict[str, Tensor]:
+        windows = (self.window.cut(crops, moved_place(places, *look)) for look in LOOKS)
+        said = [dict(self.run(each.to(self.device)).items()) for each in windows]
+        return {name: torch.stack([each[name] for each in said]).mean(0) for name in said[0]}
 
 
 class EncoderEstimator:

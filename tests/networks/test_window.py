@@ -14,7 +14,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, PlaceOnHead, Window
+from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, PlaceOnHead, Window, moved_place
 from smirk3d.types import FaceParams
 
 SPEC = ParamSpec(
@@ -200,6 +200,20 @@ def test_file_brings_the_window_back(tmp_path: Path) -> None:
 def test_sizes_must_be_positive(fault: dict) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         Window(**fault)
+
+
+def test_places_beside_others() -> None:
+    """A window of half the crop's side, about (0.1, 0.2), is turned until its right is below."""
+    old = torch.tensor([[[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]]])
+    new = moved_place(old, 90.0, 0.2)
+    right = (new @ torch.tensor([1.0, 0.0, 1.0]))[0]
+    torch.testing.assert_close(new[0, :, 2], torch.tensor([0.2, 0.2]))
+    torch.testing.assert_close(right, torch.tensor([0.2, 0.7]))
+    torch.testing.assert_close(moved_place(old, 0.0, 0.0), old)
+    # In the mirror, where right is left, the same face has the opposite window.
+    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+    mirrored = (flip[:2, :2] @ moved_place(old, 20.0, 0.3) @ flip)[0]
+    torch.testing.assert_close(mirrored, moved_place(flip[:2, :2] @ old @ flip, -20.0, -0.3)[0])
 
 
 def test_mirrored_pictures_have_mirrored_expressions() -> None:
