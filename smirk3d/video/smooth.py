@@ -15,6 +15,7 @@ import roma
 import torch
 
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
+from smirk3d.video.blinks import held_through_blinks
 from smirk3d.video.motion import Motion
 
 REACH_S = 0.06
@@ -39,7 +40,9 @@ STILL = 1e-3
 """Sixth differences of less are those of a value that does not change."""
 NOISE_RANGES = {"weight": (0.002, 0.04), "angle": (0.0005, 0.02), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
 """Least and largest noise that is believed: of weights; radians; pixels; logarithm of the scale."""
-_GAZE = [ARKIT_NAMES.index(name) for name in GAZE_NAMES]
+_GAZE = {side: [ARKIT_NAMES.index(name) for name in GAZE_NAMES if name.endswith(side)] for side in ("Left", "Right")}
+_EYES = {"Left": [0, 1, 2], "Right": [3, 4, 5]}
+"""Columns of `Motion.own["eyes"]`."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,17 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     angles = unwrapped(roma.rotmat_to_rotvec(turns).numpy())
     rotmat = roma.rotvec_to_rotmat(torch.from_numpy(smooth(angles, "angle"))).numpy() @ middle
     arkit = smooth(motion.arkit, "weight")
-    arkit[:, _GAZE] = smooth(motion.arkit[:, _GAZE], "weight", GAZE_REACH_S)
+    own = {name: smooth(values, "weight") for name, values in motion.own.items()}
+    for side, columns in _GAZE.items():
+        blink = motion.arkit[:, ARKIT_NAMES.index(f"eyeBlink{side}")]
+        gaze = held_through_blinks(motion.arkit[:, columns], blink, time_s)
+        arkit[:, columns] = smooth(gaze, "weight", GAZE_REACH_S)
+        if "eyes" in own:
+            gaze = held_through_blinks(motion.own["eyes"][:, _EYES[side]], blink, time_s)
+            own["eyes"][:, _EYES[side]] = smooth(gaze, "weight", GAZE_REACH_S)
     return motion.replace(
         arkit=arkit.clip(0, 1),
-        own={
-            name: smooth(values, "weight", GAZE_REACH_S if name == "eyes" else REACH_S)
-            for name, values in motion.own.items()
-        },
+        own=own,
         rotmat=rotmat,
         offset_px=smooth(motion.offset_px, "place"),
         scale_px_per_m=np.exp(smooth(np.log(motion.scale_px_per_m)[:, None], "scale")[:, 0]),
