@@ -78,13 +78,13 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     angles = unwrapped(roma.rotmat_to_rotvec(turns).numpy())
     rotmat = roma.rotvec_to_rotmat(torch.from_numpy(smooth(angles, "angle"))).numpy() @ middle
     arkit = smooth(motion.arkit, "weight")
-    own = {name: smooth(values, "weight") for name, values in motion.own.items()}
+    own = {name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.own.items()}
     for side, columns in _GAZE.items():
         blink = motion.arkit[:, ARKIT_NAMES.index(f"eyeBlink{side}")]
         gaze = held_through_blinks(motion.arkit[:, columns], blink, time_s)
         arkit[:, columns] = smooth(gaze, "weight", GAZE_REACH_S)
         if "eyes" in own:
-            gaze = held_through_blinks(motion.own["eyes"][:, _EYES[side]], blink, time_s)
+            gaze = held_through_blinks(own["eyes"][:, _EYES[side]], blink, time_s)
             own["eyes"][:, _EYES[side]] = smooth(gaze, "weight", GAZE_REACH_S)
     return motion.replace(
         arkit=arkit.clip(0, 1),
