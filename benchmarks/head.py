@@ -19,7 +19,7 @@ from torch import Tensor
 
 from smirk3d.head.data import JOINT_NAMES, JOINT_PARENTS, HeadData
 from smirk3d.head.model import HeadModel
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 VERTICES, SHAPES, EXPRESSIONS, JOINTS = 5023, 300, 100, len(JOINT_NAMES)
 ROUNDS = 100

@@ -23,7 +23,7 @@ from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.onnx_engine import OnnxEncoder
-from smirk3d.networks.shipped import shipped_weights
+from smirk3d.networks.packaged import shipped_weights
 
 SIZE_PX = 224
 FLAME = ParamSpec(

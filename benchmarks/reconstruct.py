@@ -16,8 +16,8 @@ import skimage.data
 from PIL import Image
 
 from smirk3d import Reconstructor
-from smirk3d.pipeline.images import Photo
-from smirk3d.pipeline.reconstruct import Prepared
+from smirk3d.estimation.reconstructor import Prepared
+from smirk3d.media.images import Photo
 
 RUNS = 15
 

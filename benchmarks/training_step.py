@@ -18,17 +18,17 @@ from pathlib import Path
 
 import torch
 
+from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
-from smirk3d.train.batch import TrainingBatch
+from smirk3d.params import FaceParams
 from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
-from smirk3d.train.features import perceptual_loss
-from smirk3d.train.initial import build_networks
-from smirk3d.train.scene import Networks, Scene
-from smirk3d.train.steps import cycle_step, reconstruction_step
-from smirk3d.train.synthesis import draw_heads, mask_photos
-from smirk3d.types import FaceParams
+from smirk3d.train.initialization import build_networks
+from smirk3d.train.loss_context import Networks, Scene
+from smirk3d.train.losses.perceptual import perceptual_loss
+from smirk3d.train.recipes.analysis_by_synthesis import cycle_step, reconstruction_step
+from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
 
 FACES, SIZE_PX = 4, 224
 LOSSES = LossWeights(landmark=100, photo=10, perceptual=10, expression=1e-3)

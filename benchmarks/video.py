@@ -23,11 +23,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 from smirk3d import Reconstructor
-from smirk3d.pipeline.detect import Detector
-from smirk3d.video.decode import open_source
-from smirk3d.video.overlay import write_overlay
-from smirk3d.video.run import write_clip
-from smirk3d.video.track import track_video
+from smirk3d.detection.detector import Detector
+from smirk3d.media.video import open_source
+from smirk3d.tracking.overlay_video import write_overlay
+from smirk3d.tracking.run import write_clip
+from smirk3d.tracking.track_video import track_video
 
 SIZE, FPS = (640, 480), 25
 

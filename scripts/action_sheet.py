@@ -14,9 +14,9 @@ from PIL import Image
 
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.load import load_head
-from smirk3d.types import FaceParams
-from smirk3d.viz.clay import draw_portrait
-from smirk3d.viz.sheet import contact_sheet
+from smirk3d.params import FaceParams
+from smirk3d.viz.contact_sheet import contact_sheet
+from smirk3d.viz.head_image import draw_portrait
 
 HEAD_PX = (300, 240)
 ROWS = slice(75, 265)

@@ -13,14 +13,14 @@ import tyro
 from PIL import Image
 
 from smirk3d import NeuralRenderer, Reconstructor
+from smirk3d.detection.crop import Crop
 from smirk3d.errors import NoFaceError
-from smirk3d.networks.shipped import shipped_renderer
-from smirk3d.pipeline.crop import Crop
-from smirk3d.pipeline.images import read_image
-from smirk3d.pipeline.reconstruct import Method
-from smirk3d.pipeline.resynthesis import resynthesise
+from smirk3d.estimation.reconstructor import Method
+from smirk3d.estimation.resynthesis import resynthesise
+from smirk3d.media.images import read_image
+from smirk3d.networks.packaged import shipped_renderer
+from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.overlay import front_view, over_photo, save_png
-from smirk3d.viz.sheet import contact_sheet
 
 SIDE_PX = 192
 SHOWN_ACTIONS = 3

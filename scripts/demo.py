@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from smirk3d.cli.main import main as smirk3d
-from smirk3d.export.table import read_table
+from smirk3d.export.tables.expressions_csv import read_table
 from smirk3d.head.arkit import ARKIT_NAMES
 
 PHOTO_NAME = "astronaut.png"

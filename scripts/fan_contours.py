@@ -21,11 +21,11 @@ import tyro
 from tyro.conf import Positional
 
 from smirk3d.assets import atomic_path
+from smirk3d.batch.runner import plan_or_refuse
 from smirk3d.cli.console import complain, say
 from smirk3d.errors import Smirk3dError
-from smirk3d.pipeline.batch import plan_or_refuse
-from smirk3d.pipeline.images import read_image
-from smirk3d.pipeline.progress import progress
+from smirk3d.media.images import read_image
+from smirk3d.progress import progress
 
 Finder = Callable[[np.ndarray], list[np.ndarray] | None]
 """A photo (H, W, 3) uint8 RGB to the points (68, 2) of each face, None where there is none."""

@@ -13,11 +13,11 @@ import tyro
 
 from smirk3d import NeuralRenderer, Reconstructor
 from smirk3d.errors import NoFaceError
-from smirk3d.networks.shipped import shipped_renderer
-from smirk3d.pipeline.images import read_image
-from smirk3d.pipeline.resynthesis import resynthesise
+from smirk3d.estimation.resynthesis import resynthesise
+from smirk3d.media.images import read_image
+from smirk3d.networks.packaged import shipped_renderer
+from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.overlay import save_png
-from smirk3d.viz.sheet import contact_sheet
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "neutral": {},

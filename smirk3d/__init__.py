@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.face import Face
     from smirk3d.head.load import load_head
-    from smirk3d.head.retarget import Retargeter
+    from smirk3d.head.retargeting.retargeter import Retargeter
     from smirk3d.networks.encoder import Encoder
     from smirk3d.networks.neural_renderer import NeuralRenderer
-    from smirk3d.pipeline.reconstruct import Reconstructor
+    from smirk3d.params import FaceParams
     from smirk3d.render.renderer import Renderer
-    from smirk3d.types import FaceParams
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,11 +34,11 @@ __all__ = [
 _HOME = {
     "Encoder": "smirk3d.networks.encoder",
     "Face": "smirk3d.face",
-    "FaceParams": "smirk3d.types",
+    "FaceParams": "smirk3d.params",
     "NeuralRenderer": "smirk3d.networks.neural_renderer",
-    "Reconstructor": "smirk3d.pipeline.reconstruct",
+    "Reconstructor": "smirk3d.estimation.reconstructor",
     "Renderer": "smirk3d.render.renderer",
-    "Retargeter": "smirk3d.head.retarget",
+    "Retargeter": "smirk3d.head.retargeting.retargeter",
     "load_head": "smirk3d.head.load",
 }
 

@@ -14,9 +14,9 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retarget import retargeter
-from smirk3d.head.spelled import spelled_out
-from smirk3d.types import FaceParams
+from smirk3d.head.retargeting.explicit_joints import spelled_out
+from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.params import FaceParams
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from flame_layout import write_flame_layout
 from skimage.data import astronaut
 
 from smirk3d import Reconstructor
+from smirk3d.authoring.flame_completion import complete_head
+from smirk3d.detection.detector import Detector
 from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
-from smirk3d.head.flame import read_flame
+from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
-from smirk3d.pipeline.complete import complete_head
-from smirk3d.pipeline.detect import Detector
-from smirk3d.types import FaceParams, LandmarkEmbedding
+from smirk3d.params import FaceParams, LandmarkEmbedding
 
 
 @pytest.fixture(scope="session")

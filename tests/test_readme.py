@@ -13,9 +13,9 @@ import pytest
 import smirk3d
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
-from smirk3d.export.expressions import SPELLINGS
 from smirk3d.export.save import FORMATS
-from smirk3d.export.table import TABLE_COLUMNS
+from smirk3d.export.tables.expression_file import SPELLINGS
+from smirk3d.export.tables.expressions_csv import TABLE_COLUMNS
 from smirk3d.face import Face
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_python_block_reaches_a_mesh_within_ten_lines() -> None:
 
 
 def test_npz_keys_are_those_of_the_archive(make_face: Callable[..., Face]) -> None:
-    from smirk3d.export.npz import face_arrays
+    from smirk3d.export.tables.npz import face_arrays
 
     text = README[README.index("**npz**") : README.index("**Features**")]
     named = set(re.findall(r"`([a-z_0-9]+)`", text)) - {"allow_pickle"}

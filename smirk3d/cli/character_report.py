@@ -13,8 +13,8 @@ from smirk3d.errors import Smirk3dError
 if TYPE_CHECKING:
     import numpy as np
 
-    from smirk3d.export.character import Character
-    from smirk3d.export.motion_file import Motion
+    from smirk3d.export.gltf.character import Character
+    from smirk3d.export.tables.motion_file import Motion
 
 FEW = 26
 """With fewer of the 52 actions driven there is a warning."""
@@ -30,7 +30,7 @@ def undriven(matrices: Sequence[np.ndarray]) -> list[str]:
 
 def warn_of_few(hero: Character, matrices: Sequence[np.ndarray]) -> None:
     """Say where few of the actions are driven, and refuse where none is."""
-    from smirk3d.export.morph_names import guess_targets
+    from smirk3d.export.gltf.morph_names import guess_targets
 
     missing, name = undriven(matrices), printable(hero.path)
     if 52 - len(missing) >= FEW:

@@ -12,7 +12,7 @@ from pathlib import Path
 import smirk3d
 from smirk3d.assets import LANDMARKER, find_landmarker, sha256
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.shipped import shipped_weights
+from smirk3d.networks.packaged import shipped_weights
 
 _FLAME_SUFFIXES = frozenset({".pkl", ".npz", ".npy", ".pack", ".pt"})
 _OPTIONAL = {
@@ -103,15 +103,15 @@ def _landmarker() -> str:
 
 
 def _mediapipe() -> str:
-    from smirk3d.pipeline.detect import Detector
+    from smirk3d.detection.detector import Detector
 
     with Detector():  # loads the model and runs it once
         return f"{importlib.metadata.version('mediapipe')}, face detection runs"
 
 
 def _open_head() -> str:
+    from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
     from smirk3d.head.load import open_head_path
-    from smirk3d.head.open_head import OpenHeadConfig, source_versions
     from smirk3d.head.pack import read_header
 
     wanted, path = source_versions(OpenHeadConfig()), open_head_path()
@@ -129,7 +129,7 @@ def _encoder_weights() -> Check:
     if path is None:
         detail = "none came with this installation: --method auto is fit"
         return Check("encoder weights", False, detail, "name a checkpoint with --weights", required=False)
-    from smirk3d.pipeline.reconstruct import AUTO_METHOD
+    from smirk3d.estimation.reconstructor import AUTO_METHOD
 
     size_mb = path.stat().st_size / 1e6
     detail = f"{path}, {size_mb:.1f} MB, SHA-256 {sha256(path)}: --method auto is {AUTO_METHOD}"

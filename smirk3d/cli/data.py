@@ -15,8 +15,8 @@ from smirk3d.cli.options import Command
 from smirk3d.errors import Smirk3dError, UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.train.prepare import PrepareOptions, PrepareSummary
-    from smirk3d.train.shards import Fault
+    from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary
+    from smirk3d.datasets.shards import Fault
 
 _MOST_FACES = 20
 _FAULTS_SHOWN = 10
@@ -54,9 +54,9 @@ class DataPrepare(Command):
 
     def run(self) -> int:
         """Prepare the photos; 1 when some could not be read."""
-        from smirk3d.pipeline.batch import plan_or_refuse
-        from smirk3d.pipeline.detect import Detector
-        from smirk3d.train.prepare import REPORT_NAME, UNREADABLE, prepare
+        from smirk3d.batch.runner import plan_or_refuse
+        from smirk3d.datasets.prepare import REPORT_NAME, UNREADABLE, prepare
+        from smirk3d.detection.detector import Detector
 
         options, out_dir = self._options(), Path(self.out)
         plan_or_refuse(self.inputs)  # before a model is loaded
@@ -69,8 +69,8 @@ class DataPrepare(Command):
         return 1 if summary.dropped[UNREADABLE] else 0
 
     def _options(self) -> PrepareOptions:
-        from smirk3d.train.prepare import PrepareOptions
-        from smirk3d.train.quality import QualityLimits
+        from smirk3d.datasets.prepare import PrepareOptions
+        from smirk3d.datasets.quality import QualityLimits
 
         if self.min_face < 1:
             raise UsageError(f"--min-face {self.min_face}: must be 1 or more")
@@ -92,7 +92,7 @@ class DataCheck(Command):
 
     def run(self) -> int:
         """Check the shards; 1 when something is damaged."""
-        from smirk3d.train.shards import SPLITS, read_folder
+        from smirk3d.datasets.shards import SPLITS, read_folder
 
         faults: list[Fault] = []
         splits = [split for split in SPLITS if any(Path(self.folder).glob(f"{split}-*.tar"))]

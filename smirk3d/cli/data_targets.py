@@ -30,12 +30,12 @@ class DataTargets(Command):
 
     def run(self) -> int:
         """Fit the faces; 1 when some could not be read."""
+        from smirk3d.datasets.blendshape_pseudo_targets import strengthened
+        from smirk3d.datasets.pseudo_targets import fit_targets, joined, records_of
+        from smirk3d.datasets.shards import Fault
         from smirk3d.head.arkit import ARKIT_NAMES
         from smirk3d.head.load import load_head
-        from smirk3d.pipeline.progress import progress
-        from smirk3d.train.score_targets import strengthened
-        from smirk3d.train.shards import Fault
-        from smirk3d.train.targets import fit_targets, joined, records_of
+        from smirk3d.progress import progress
 
         if not self.folders or not self.out.endswith(".npz"):
             raise UsageError("name one or more folders of shards, and with --out a file that ends in .npz")

@@ -13,7 +13,7 @@ from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.evaluation.run import EvaluationOptions
+    from smirk3d.evaluation.runner import EvaluationOptions
 
 _FAULTS_SHOWN = 5
 
@@ -54,8 +54,8 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Measure and print; 1 when some faces could not be read."""
-        from smirk3d.evaluation.run import evaluate
-        from smirk3d.pipeline.progress import progress
+        from smirk3d.evaluation.runner import evaluate
+        from smirk3d.progress import progress
 
         if self.out is not None and not Path(self.out).parent.is_dir():
             raise UsageError(f"--out {self.out}: its folder does not exist; create it first")
@@ -70,8 +70,8 @@ class Evaluate(Command):
         return 1 if report.faults else 0
 
     def _options(self) -> EvaluationOptions:
-        from smirk3d.evaluation.fresh_renderer import RendererTraining
-        from smirk3d.evaluation.run import EvaluationOptions
+        from smirk3d.evaluation.neural_renderer_probe import RendererTraining
+        from smirk3d.evaluation.runner import EvaluationOptions
 
         if min(self.renderer_steps, self.renderer_width) < 1:
             raise UsageError("--renderer-steps and --renderer-width must be 1 or more")

@@ -16,10 +16,10 @@ from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.export.features import FeatureRow
-    from smirk3d.pipeline.naming import Job
-    from smirk3d.pipeline.progress import Progress
-    from smirk3d.pipeline.reconstruct import Reconstructor
+    from smirk3d.batch.naming import Job
+    from smirk3d.estimation.reconstructor import Reconstructor
+    from smirk3d.export.tables.features import FeatureRow
+    from smirk3d.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,10 @@ class Features(EstimationCommand):
 
     def run(self) -> int:
         """Write the features; 1 when some images failed."""
-        from smirk3d.export.features import FEATURE_FORMATS, write_features
+        from smirk3d.batch.runner import plan_or_refuse
         from smirk3d.export.save import make_folder
-        from smirk3d.pipeline.batch import plan_or_refuse
-        from smirk3d.pipeline.progress import progress
+        from smirk3d.export.tables.features import FEATURE_FORMATS, write_features
+        from smirk3d.progress import progress
 
         path = Path(self.out)
         if path.suffix.lower() not in FEATURE_FORMATS:
@@ -53,8 +53,8 @@ def _rows(
     jobs: Sequence[Job], reconstructor: Reconstructor, display: Progress, failed: list[Job]
 ) -> Iterator[FeatureRow]:
     """Yield a row for each face; note each failure and append it to `failed`."""
-    from smirk3d.export.features import feature_row
-    from smirk3d.pipeline.estimate import estimate
+    from smirk3d.batch.prefetch import estimate
+    from smirk3d.export.tables.features import feature_row
 
     with closing(estimate(jobs, reconstructor)) as batches:
         for item in (item for batch in batches for item in batch):

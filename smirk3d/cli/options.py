@@ -10,11 +10,11 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import complain
 from smirk3d.errors import UsageError
-from smirk3d.networks.shipped import shipped_weights
+from smirk3d.networks.packaged import shipped_weights
 
 if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.head.model import HeadModel
-    from smirk3d.pipeline.reconstruct import Reconstructor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class EstimatorCommand(Command):
             raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
         if self.engine != "torch" and (self.method == "fit" or (self.weights or shipped_weights()) is None):
             raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
-        from smirk3d.pipeline.reconstruct import Reconstructor
+        from smirk3d.estimation.reconstructor import Reconstructor
 
         return Reconstructor(
             self._loaded_head(),

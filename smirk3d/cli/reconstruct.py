@@ -14,11 +14,11 @@ from smirk3d.cli.console import say
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
-from smirk3d.networks.shipped import shipped_renderer
+from smirk3d.networks.packaged import shipped_renderer
 
 if TYPE_CHECKING:
+    from smirk3d.batch.runner import Summary
     from smirk3d.networks.neural_renderer import NeuralRenderer
-    from smirk3d.pipeline.batch import Summary
 
 _NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 _TEXTURED = ("glb", "gltf")
@@ -65,7 +65,7 @@ class Reconstruct(EstimationCommand):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
         if self.neural_render and self._painter is None:
             raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
-        from smirk3d.pipeline.batch import BatchOptions, plan_or_refuse, run
+        from smirk3d.batch.runner import BatchOptions, plan_or_refuse, run
 
         out_dir = Path(self.out)
         plan_or_refuse(self.inputs, out_dir)  # before seconds are spent on loading models
@@ -97,7 +97,7 @@ class Reconstruct(EstimationCommand):
 
 
 def _sentence(summary: Summary, out_dir: Path) -> str:
-    from smirk3d.pipeline.batch import TABLE_NAME
+    from smirk3d.batch.runner import TABLE_NAME
 
     counts = [f"{summary.done} done", f"{summary.failed} failed"]
     counts += [f"{summary.skipped} done before"] if summary.skipped else []

@@ -14,9 +14,9 @@ from smirk3d.cli.retarget_character import CharacterFlags, retarget_character
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.export.expressions import Expressions
+    from smirk3d.export.tables.expression_file import Expressions
     from smirk3d.head.model import HeadModel
-    from smirk3d.head.retarget import ArkitResult, Retargeter
+    from smirk3d.head.retargeting.retargeter import ArkitResult, Retargeter
 
 ARKIT = "arkit"
 SLACK = 0.01
@@ -39,7 +39,7 @@ class Retarget(Command):
 
     def run(self) -> int:
         """Carry all frames over."""
-        from smirk3d.export.expressions import FORMATS, read_expressions
+        from smirk3d.export.tables.expression_file import FORMATS, read_expressions
 
         self.hero.check()
         if self.hero.character is not None:
@@ -67,8 +67,8 @@ class Retarget(Command):
         return source.with_name(source.stem + ending)
 
     def _write_arkit(self, given: Expressions, out: Path) -> None:
-        from smirk3d.export.expressions import write_arkit
         from smirk3d.export.save import make_folder
+        from smirk3d.export.tables.expression_file import write_arkit
 
         if "expression" not in given.arrays:
             raise UsageError(
@@ -85,8 +85,8 @@ class Retarget(Command):
         import numpy as np
         import torch
 
-        from smirk3d.export.expressions import write_arrays
         from smirk3d.export.save import make_folder
+        from smirk3d.export.tables.expression_file import write_arrays
         from smirk3d.head.arkit import ARKIT_NAMES
 
         target = _load(self.to)
@@ -103,7 +103,7 @@ class Retarget(Command):
     def _to_arkit(self, given: Expressions) -> ArkitResult:
         import torch
 
-        from smirk3d.types import FaceParams
+        from smirk3d.params import FaceParams
 
         head = _load(self.head)
         if not _may_be_of(given, head):
@@ -123,7 +123,7 @@ def _load(head: str) -> HeadModel:
 
 
 def _retargeter(head: HeadModel) -> Retargeter:
-    from smirk3d.head.retarget import Retargeter
+    from smirk3d.head.retargeting.retargeter import Retargeter
 
     return Retargeter(head, _load("open"))
 

@@ -17,9 +17,9 @@ from smirk3d.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from smirk3d.export.character import Character
-    from smirk3d.export.expressions import Expressions
-    from smirk3d.export.motion_file import MotionFile
+    from smirk3d.export.gltf.character import Character
+    from smirk3d.export.tables.expression_file import Expressions
+    from smirk3d.export.tables.motion_file import MotionFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,10 @@ def retarget_character(
         Smirk3dError: A file cannot be read, nothing of the character can be driven, or writing failed.
         UsageError: The output is an input, or a flag has nothing to work on.
     """
-    from smirk3d.export.character import find_head_node, read_character, save_animated
-    from smirk3d.export.morph_names import drive_matrices, read_mapping
-    from smirk3d.export.motion_file import read_motion
+    from smirk3d.export.gltf.character import find_head_node, read_character, save_animated
+    from smirk3d.export.gltf.morph_names import drive_matrices, read_mapping
     from smirk3d.export.save import make_folder
+    from smirk3d.export.tables.motion_file import read_motion
 
     target = _target(flags, source, out)
     hero = read_character(str(flags.character))
@@ -113,7 +113,7 @@ def _target(flags: CharacterFlags, source: str, out: str | None) -> Path:
 
 
 def _suggest(hero: Character, matrices: Sequence[np.ndarray], target: Path) -> int:
-    from smirk3d.export.morph_names import suggestion_yaml
+    from smirk3d.export.gltf.morph_names import suggestion_yaml
     from smirk3d.export.save import make_folder
 
     make_folder(target.parent)

@@ -17,8 +17,8 @@ from smirk3d.cli.options import EstimatorCommand
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.clip import Clip
-    from smirk3d.video.track import TrackOptions
+    from smirk3d.track import Clip
+    from smirk3d.tracking.track_video import TrackOptions
 
 MOST_FACES = 16
 """People looked for with --faces all."""
@@ -57,8 +57,8 @@ class Video(EstimatorCommand):
         """Track the video and write the files; 1 when something of it could not be read."""
         options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
-        from smirk3d.video.decode import VideoFile, open_source
-        from smirk3d.video.run import VideoOptions, run_video, write_usd
+        from smirk3d.media.video import VideoFile, open_source
+        from smirk3d.tracking.run import VideoOptions, run_video, write_usd
 
         source = open_source(self.input, self.fps)
         if self.fps is not None and isinstance(source, VideoFile):
@@ -71,7 +71,7 @@ class Video(EstimatorCommand):
         with closing(self.reconstructor(self._detected())) as reconstructor:
             make_folder(out_dir)
             if self.live:
-                from smirk3d.video.live import run_live
+                from smirk3d.tracking.live import run_live
 
                 clip = run_live(source, out_dir, stem, reconstructor, options)
                 if self.usd:
@@ -84,7 +84,7 @@ class Video(EstimatorCommand):
 
     def _stem(self) -> str:
         """Return what the files are named after."""
-        from smirk3d.video.decode import webcam_number
+        from smirk3d.media.video import webcam_number
 
         if webcam_number(self.input) is not None:
             if not self.live:
@@ -112,8 +112,8 @@ class Video(EstimatorCommand):
             raise UsageError(f"--fps {self.fps:g}: must be from 0 to 1000 frames a second")
         if self.live and self.calibrate != "none":
             raise UsageError(f"--calibrate {self.calibrate}: takes the whole video; leave out --live")
-        from smirk3d.video.smooth import SmoothConfig
-        from smirk3d.video.track import TrackOptions
+        from smirk3d.tracking.track_video import TrackOptions
+        from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
         return TrackOptions(
             most_faces=None if self.faces == "all" else self.faces,

@@ -28,8 +28,8 @@ class View(Command):
 
     def run(self) -> int:
         """Serve the page until Ctrl-C."""
-        from smirk3d.viz.view_files import read_scene, results_in
-        from smirk3d.viz.viewer import open_viewer
+        from smirk3d.viewer.app import open_viewer
+        from smirk3d.viewer.discovery import read_scene, results_in
 
         results = results_in(Path(self.path))
         with contextlib.closing(open_viewer(read_scene(results[0]), self.host, self.port)) as viewer:

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from smirk3d.evaluation.painted import Eye, paint
+from smirk3d.datasets.synthetic.expression_templates import template_tensor
+from smirk3d.datasets.synthetic.scene_sampling import REQUIRED, random_expression
+from smirk3d.evaluation.encoder_predictions import Eye, paint
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
-from smirk3d.evaluation.statistics import correlations, mean_of_known
 from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
-from smirk3d.head.retarget import retargeter
-from smirk3d.pipeline.progress import Progress
-from smirk3d.render.samples import REQUIRED, random_expression
-from smirk3d.train.templates import template_tensor
-from smirk3d.types import FaceParams
+from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.metrics.correlation import correlations, mean_of_known
+from smirk3d.params import FaceParams
+from smirk3d.progress import Progress
 
 FORCED = (0.4, 1.0)
 """Range of the weight of the action that each face is sure to have."""

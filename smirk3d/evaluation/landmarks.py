@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from smirk3d.evaluation.method_under_test import Subject
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import CannotMeasureError, Result
-from smirk3d.evaluation.subject import Subject
-from smirk3d.head.mediapipe_points import OUTER_EYE_CORNERS, SKIN_COUNT
-from smirk3d.pipeline.progress import Progress
+from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS, SKIN_COUNT
+from smirk3d.progress import Progress
 
 
 def landmark_error_percent(points_px: np.ndarray, given_px: np.ndarray) -> np.ndarray:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from smirk3d.detection.detector import Detection
+from smirk3d.estimation.estimator import Sighting
+from smirk3d.evaluation.method_under_test import Subject
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import CannotMeasureError, Result
-from smirk3d.evaluation.subject import Subject
 from smirk3d.head.arkit import ARKIT_MIRROR
-from smirk3d.head.mediapipe_points import MIRROR
-from smirk3d.pipeline.detect import Detection
-from smirk3d.pipeline.faces import Sighting
-from smirk3d.pipeline.images import Photo
-from smirk3d.pipeline.progress import Progress
+from smirk3d.head.landmark_indices import MIRROR
+from smirk3d.media.images import Photo
+from smirk3d.progress import Progress
 
 
 def mirror_difference(own: np.ndarray, of_mirrored: np.ndarray) -> np.ndarray:

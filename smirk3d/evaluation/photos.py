@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.datasets.shards import Fault, Record, read_folder
+from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.mediapipe_points import POINT_COUNT
-from smirk3d.pipeline.detect import Detection
-from smirk3d.pipeline.faces import Sighting
-from smirk3d.pipeline.images import Photo, read_image
-from smirk3d.train.shards import Fault, Record, read_folder
+from smirk3d.estimation.estimator import Sighting
+from smirk3d.head.landmark_indices import POINT_COUNT
+from smirk3d.media.images import Photo, read_image
 
 BATCH = 32
 LABELS_NAME = "labels.csv"

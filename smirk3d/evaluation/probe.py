@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from smirk3d.evaluation.method_under_test import Subject
 from smirk3d.evaluation.photos import PhotoSet, emotion_labels
 from smirk3d.evaluation.report import CannotMeasureError, Result
-from smirk3d.evaluation.statistics import mean_of_known
-from smirk3d.evaluation.subject import Subject
-from smirk3d.pipeline.progress import Progress
+from smirk3d.metrics.correlation import mean_of_known
+from smirk3d.progress import Progress
 
 LEAST_FACES = 20
 """Of an emotion, in each of the two splits; of fewer the recall is chance."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smirk3d.evaluation.painted import JUDGED_MASKING, Eye, paint
+from smirk3d.evaluation.encoder_predictions import JUDGED_MASKING, Eye, paint
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
 from smirk3d.masking import removed_area
-from smirk3d.pipeline.progress import Progress
-from smirk3d.train.features import PerceptualFeatures, perceptual_loss
-from smirk3d.train.losses import photo_loss
+from smirk3d.progress import Progress
+from smirk3d.train.losses.losses import photo_loss
+from smirk3d.train.losses.perceptual import PerceptualFeatures, perceptual_loss
 
 
 def painting_errors(painted: Tensor, photo: Tensor, removed: Tensor, features: PerceptualFeatures) -> Tensor:

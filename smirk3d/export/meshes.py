@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import atomic_path
-from smirk3d.export.materials import vertex_colors
 from smirk3d.face import Face
+from smirk3d.head.memoize import per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.head.per_head import per_head
+from smirk3d.render.appearance.materials import vertex_colors
 
 _PLY_HEADER = """ply
 format binary_little_endian 1.0

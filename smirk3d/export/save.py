@@ -39,7 +39,7 @@ def save_face(face: Face, path: str | Path, *, texture: Texture | None = None) -
         raise Smirk3dError(f"{printable(path)}: only .glb and .gltf hold a texture; choose one of them")
     make_folder(path.parent)
     if suffix in (".glb", ".gltf"):
-        from smirk3d.export.gltf import save_gltf
+        from smirk3d.export.gltf.head import save_gltf
 
         save_gltf(face, path, texture)
     else:
@@ -62,7 +62,8 @@ def make_folder(folder: Path) -> None:
 
 
 def _writer(suffix: str) -> Callable[[Face, Path], None]:
-    from smirk3d.export import meshes, npz
+    from smirk3d.export import meshes
+    from smirk3d.export.tables import npz
 
     writers = {
         ".obj": meshes.save_obj,

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from smirk3d.export import materials
-from smirk3d.export.npz import vertices_image
+from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance import materials
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
 

@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.clip import Track
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.animation import CLIP_NAME, EYE_NODES, NEAREST_M, Performance, track_performance
-from smirk3d.export.materials import (
+from smirk3d.export.gltf.animation import CLIP_NAME, EYE_NODES, NEAREST_M, Performance, track_performance
+from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
+from smirk3d.export.gltf.morph_targets import REST_TARGET, morph_targets
+from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
     eye_uv,
@@ -34,9 +36,7 @@ from smirk3d.export.materials import (
     srgb_to_linear,
     vertex_colors,
 )
-from smirk3d.export.morph_pattern import morph_pattern, normal_offsets
-from smirk3d.export.morphs import REST_TARGET, morph_targets
-from smirk3d.head.model import HeadModel
+from smirk3d.track import Track
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture

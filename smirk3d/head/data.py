@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from smirk3d.head.spec import Param, ParamSpec
-from smirk3d.types import ContourTable, LandmarkEmbedding
+from smirk3d.params import ContourTable, LandmarkEmbedding
 
 JOINT_NAMES: tuple[str, ...] = ("root", "neck", "jaw", "left_eye", "right_eye")
 """The five joints that every head has, in FLAME's order."""

@@ -67,12 +67,11 @@ def _is_pickle(path: Path) -> bool:
 
 def _flame_data(path: Path, report: Callable[[str], None]) -> HeadData:
     """Return a FLAME model with all that its files do not say, from the cache where it has been completed before."""
-    from smirk3d.head.flame import read_flame
-    from smirk3d.head.flame_files import FlameFiles, read_mediapipe_points
-
     # The look upwards, as for the open head.
-    from smirk3d.pipeline.complete import complete_head
-    from smirk3d.pipeline.detect import Detector
+    from smirk3d.authoring.flame_completion import complete_head
+    from smirk3d.detection.detector import Detector
+    from smirk3d.head.flame.companion_files import FlameFiles, read_mediapipe_points
+    from smirk3d.head.flame.loader import read_flame
 
     files = FlameFiles.beside(path)
     cached = cache_dir() / "heads" / f"{_digest((path, *files.present()))}.pack"
@@ -89,8 +88,8 @@ def _flame_data(path: Path, report: Callable[[str], None]) -> HeadData:
 
 def _digest(paths: tuple[Path, ...]) -> str:
     """Return 16 hexadecimal digits that stand for files, their names, and the versions of what is made of them."""
-    from smirk3d.head.open_head import BUILD_VERSION
-    from smirk3d.pipeline.complete import COMPLETION_VERSION
+    from smirk3d.authoring.flame_completion import COMPLETION_VERSION
+    from smirk3d.authoring.open_head import BUILD_VERSION
 
     # The names count: a model without a jaw joint may be known by its name alone.
     parts = [f"{path.name} {sha256(path)}" for path in paths]
@@ -126,11 +125,11 @@ def open_head_data(report: Callable[[str], None] = lambda message: None) -> Head
 
 def rebuild_open_head(report: Callable[[str], None] = lambda message: None) -> HeadData:
     """Build the open head with its landmarks, cache it and return it."""
-    from smirk3d.head.open_head import build_open_head
+    from smirk3d.authoring.landmark_embedding import embed_landmarks
+    from smirk3d.authoring.open_head import build_open_head
 
     # The one look upwards: landmarks need the renderer and the detector, which need a head.
-    from smirk3d.pipeline.detect import Detector
-    from smirk3d.pipeline.embed import embed_landmarks
+    from smirk3d.detection.detector import Detector
 
     report("building the open head from MakeHuman's data")
     data = build_open_head()
@@ -141,7 +140,7 @@ def rebuild_open_head(report: Callable[[str], None] = lambda message: None) -> H
 
 
 def _is_current(path: Path) -> bool:
-    from smirk3d.head.open_head import OpenHeadConfig, source_versions
+    from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
 
     try:
         meta = read_header(path)["meta"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from smirk3d.head.data import JOINT_PARENTS, HeadData
 from smirk3d.head.skinning import linear_blend_skinning
 from smirk3d.head.spec import ParamSpec
-from smirk3d.types import FaceParams, LandmarkEmbedding
+from smirk3d.params import FaceParams, LandmarkEmbedding
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import JOINT_NAMES, HeadData
-from smirk3d.types import ContourTable, LandmarkEmbedding
+from smirk3d.params import ContourTable, LandmarkEmbedding
 
 FORMAT_VERSION = "2"
 _CONTOUR_FIELDS = tuple(field.name for field in fields(ContourTable))

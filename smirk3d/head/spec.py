@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.bounded import bounded
 from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
+from smirk3d.networks.face_window import MEAN_LOOK, MIRRORED_LOOK, Window
 from smirk3d.networks.inference import folded
-from smirk3d.networks.window import MEAN_LOOK, MIRRORED_LOOK, Window
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
 INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside

@@ -112,8 +112,8 @@ class NeuralRenderer(nn.Module):
     def reconstruct(
         self, face: Face, image: Any, *, changed: Face | None = None, seed: int = 0, as_seen: bool = True
     ) -> Any:
-        """Re-synthesise a photo from its reconstructed face; see `smirk3d.pipeline.resynthesis.resynthesise`."""
-        from smirk3d.pipeline.resynthesis import resynthesise  # the pipeline lies above; this is a shortcut into it
+        """Re-synthesise a photo from its reconstructed face; see `smirk3d.estimation.resynthesis.resynthesise`."""
+        from smirk3d.estimation.resynthesis import resynthesise  # the pipeline lies above; this is a shortcut into it
 
         return resynthesise(self, face, image, changed=changed, seed=seed, as_seen=as_seen)
 

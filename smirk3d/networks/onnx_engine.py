@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.encoder import Encoder
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 _INSTALL = "pip install 'smirk3d[onnx]'"
 _INPUT = "crops"

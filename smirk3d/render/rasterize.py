@@ -53,13 +53,13 @@ def rasterize(
     check_scene(vertices_ndc, faces, (height, width), w)
     check_faces(faces, vertices_ndc.shape[1])
     if backend == "warp":
-        from smirk3d.render.warp_backend import rasterize_warp
+        from smirk3d.render.backends.warp import rasterize_warp
 
         return rasterize_warp(vertices_ndc, faces, (height, width), w)
     if backend == "reference":
-        from smirk3d.render.reference import rasterize_reference as implementation
+        from smirk3d.render.backends.reference import rasterize_reference as implementation
     elif backend == "pytorch3d":
-        from smirk3d.render.pytorch3d_backend import rasterize_pytorch3d as implementation
+        from smirk3d.render.backends.pytorch3d import rasterize_pytorch3d as implementation
     else:
         raise ValueError(f"unknown backend {backend!r}: choose 'warp', 'reference' or 'pytorch3d'")
     fragments = implementation(vertices_ndc, faces, (height, width), w)

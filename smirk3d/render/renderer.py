@@ -109,7 +109,7 @@ class Renderer:
 
     def _shade_fused(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
         """The same by one kernel."""
-        from smirk3d.render.warp_backend import shade_warp
+        from smirk3d.render.backends.warp import shade_warp
 
         lights = METHOD_LIGHTS
         radiance = ALBEDO / len(lights.intensity) * lights.intensity[:, None] * lights.directions

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from smirk3d.masking.photo import MaskingConfig
 from smirk3d.networks.encoder import EncoderConfig
-from smirk3d.train.losses import TargetWeights
-from smirk3d.train.perturb import PerturbConfig
+from smirk3d.train.expression_augmentation import PerturbConfig
+from smirk3d.train.losses.losses import TargetWeights
 
 Range = tuple[float, float]
 """Lowest and highest value, both included."""

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from smirk3d.datasets.sampler import Stream
+from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.load import load_head
-from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.checkpoint import TrainingState, resume_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_values, launch, place
-from smirk3d.train.initial import build_networks, head_fingerprint, load_initial
+from smirk3d.train.initialization import build_networks, head_fingerprint, load_initial
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
+from smirk3d.train.progress_line import StatusLine
+from smirk3d.train.recipes.analysis_by_synthesis import Networks, Outcome, Scene, cycle_step, reconstruction_step
 from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
 from smirk3d.train.schedule import cycle_learner, step_generator
-from smirk3d.train.status import StatusLine
-from smirk3d.train.steps import Networks, Outcome, Scene, cycle_step, reconstruction_step
-from smirk3d.train.stopping import StopRequest, stop_on_signals
-from smirk3d.train.stream import Stream
+from smirk3d.train.signals import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_gradients, average_statistics
+from smirk3d.train.recipes.analysis_by_synthesis import Networks, Outcome
 from smirk3d.train.schedule import rate_factor
-from smirk3d.train.steps import Networks, Outcome
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -25,8 +25,8 @@ def save_preview(path: Path, pictures: Mapping[str, Tensor]) -> None:
         ValueError: There are no pictures.
         Smirk3dError: The file cannot be written.
     """
+    from smirk3d.viz.contact_sheet import contact_sheet
     from smirk3d.viz.overlay import save_png
-    from smirk3d.viz.sheet import contact_sheet
 
     rows = min((len(each) for each in pictures.values()), default=0)
     shown = [(name, each[row]) for row in range(min(rows, MOST_FACES)) for name, each in pictures.items()]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from smirk3d.train.config import StageConfig, TrainConfig
-from smirk3d.train.steps import Learner
+from smirk3d.train.recipes.analysis_by_synthesis import Learner
 
 
 def rate_factor(config: TrainConfig, step: int) -> float:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smirk3d.assets import atomic_path
-from smirk3d.clip import Status, Track
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.track import Status, Track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from PIL import Image
 from smirk3d.assets import atomic_path
 from smirk3d.face import Face
 from smirk3d.viz.bars import bar_plot
-from smirk3d.viz.clay import draw_in_photo, draw_portrait
+from smirk3d.viz.head_image import draw_in_photo, draw_portrait
 
 PANEL_HEIGHT_PX = 512
 PANEL_RATIO = (0.6, 1.6)

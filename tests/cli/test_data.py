@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from smirk3d.cli.main import main
-from smirk3d.train.report import read_report
+from smirk3d.datasets.prepare_report import read_report
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from flame_layout import make_flame_layout
 
+from smirk3d.authoring import flame_completion
 from smirk3d.cli.head import describe
 from smirk3d.cli.main import main
-from smirk3d.head.flame import read_flame
+from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack, save_pack
-from smirk3d.pipeline import complete
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def path(content, tmp_path, monkeypatch) -> Path:
         return data
 
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(complete, "complete_head", complete_head)
-    monkeypatch.setattr("smirk3d.pipeline.detect.Detector.__init__", lambda self, **options: None)
-    monkeypatch.setattr("smirk3d.pipeline.detect.Detector.close", lambda self: None)
+    monkeypatch.setattr(flame_completion, "complete_head", complete_head)
+    monkeypatch.setattr("smirk3d.detection.detector.Detector.__init__", lambda self, **options: None)
+    monkeypatch.setattr("smirk3d.detection.detector.Detector.close", lambda self: None)
     (tmp_path / "generic_model.pkl").write_bytes(content)
     return tmp_path / "generic_model.pkl"
 

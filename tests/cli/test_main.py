@@ -25,14 +25,14 @@ import smirk3d
 from smirk3d.cli import checks, options
 from smirk3d.cli.main import main
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.export.table import read_table
+from smirk3d.export.tables.expressions_csv import read_table
 from smirk3d.face import Face
 from smirk3d.head.data import HeadData
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import save_pack
+from smirk3d.media.images import read_image
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.pipeline.images import read_image
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face], open_h
         def close(self) -> None:
             self.closed = True
 
-    module = ModuleType("smirk3d.pipeline.reconstruct")
+    module = ModuleType("smirk3d.estimation.reconstructor")
     module.Reconstructor = Reconstructor  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return instances

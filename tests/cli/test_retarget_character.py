@@ -15,12 +15,12 @@ import yaml
 from cli_runs import runner
 from synthetic_track import synthetic_track
 
-from smirk3d.clip import Track
-from smirk3d.export.clip_table import write_track_table
-from smirk3d.export.expressions import write_arkit
+from smirk3d.export.tables.expression_file import write_arkit
+from smirk3d.export.tables.track_table import write_track_table
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.track import Track
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smirk3d.cli.main import main
-from smirk3d.export.gltf import save_gltf
+from smirk3d.export.gltf.head import save_gltf
 from smirk3d.face import Face
 
 
@@ -43,7 +43,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[_Viewer]:
         viewers[-1].port += port == 9001  # taken
         return viewers[-1]
 
-    monkeypatch.setattr("smirk3d.viz.viewer.open_viewer", open_viewer)
+    monkeypatch.setattr("smirk3d.viewer.app.open_viewer", open_viewer)
     return viewers
 
 

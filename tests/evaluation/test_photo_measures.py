@@ -5,13 +5,13 @@ import pytest
 import torch
 from evaluation_faces import SIZE, FakeSubject, Silent, face_points, photo_set
 
-from smirk3d.evaluation.jitter import Tremble, frame, jitter_std, measure_jitter
 from smirk3d.evaluation.landmarks import landmark_error_percent, measure_landmarks
 from smirk3d.evaluation.mirror import measure_mirror, mirror_difference, mirrored
 from smirk3d.evaluation.photos import sighting
 from smirk3d.evaluation.report import CannotMeasureError
+from smirk3d.evaluation.temporal_stability import Tremble, frame, jitter_std, measure_jitter
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
-from smirk3d.head.mediapipe_points import IRIS_LEFT
+from smirk3d.head.landmark_indices import IRIS_LEFT
 
 LEFT = [k for k, name in enumerate(ARKIT_NAMES) if name.endswith("Left")]
 RIGHT = [ARKIT_MIRROR[k] for k in LEFT]

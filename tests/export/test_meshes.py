@@ -9,8 +9,8 @@ import trimesh
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export import FORMATS, save_face
-from smirk3d.export.materials import eye_texture, eye_uv, material_parts, srgb_to_linear, vertex_colors
 from smirk3d.export.meshes import save_ply
+from smirk3d.render.appearance.materials import eye_texture, eye_uv, material_parts, srgb_to_linear, vertex_colors
 
 
 @pytest.fixture(scope="module")

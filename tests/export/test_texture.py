@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from smirk3d.export.materials import material_parts
-from smirk3d.export.materials import vertex_colors as plain_colors
-from smirk3d.export.npz import vertices_image
+from smirk3d.export.tables.npz import vertices_image
 from smirk3d.export.texture import sample_texture, vertex_colors
+from smirk3d.render.appearance.materials import material_parts
+from smirk3d.render.appearance.materials import vertex_colors as plain_colors
 from smirk3d.render.draw import draw
 
 SIZE = 256

@@ -14,18 +14,18 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from synthetic_track import synthetic_track, with_other_head
 
-from smirk3d.clip import Track
 from smirk3d.errors import Smirk3dError
 from smirk3d.export import usd
-from smirk3d.export.animation import clip_lens
-from smirk3d.export.materials import eye_uv, material_parts
-from smirk3d.export.morphs import REST_TARGET, morph_targets
+from smirk3d.export.gltf.animation import clip_lens
+from smirk3d.export.gltf.morph_targets import REST_TARGET, morph_targets
 from smirk3d.export.texture import Texture
 from smirk3d.export.usd import save_usd
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.render.appearance.materials import eye_uv, material_parts
 from smirk3d.render.shading import vertex_normals
-from smirk3d.types import FaceParams
+from smirk3d.track import Track
 
 pxr: Any = pytest.importorskip("pxr", reason="needs usd-core")
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdSkel, UsdUtils  # noqa: E402, F401 # pyright: ignore

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
+from smirk3d.authoring.makehuman import load_makehuman
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES, mirror_name
-from smirk3d.head.makehuman import load_makehuman
 
 
 def test_there_are_52_different_names_in_apples_groups():

@@ -10,15 +10,15 @@ import pytest
 import torch
 from flame_layout import make_flame_layout
 from flame_layout_files import write_companions, write_model
-from test_model import at, oracle, random_params
-from test_pack import assert_same
+from head_oracle import at, oracle, random_params
+from same import assert_same
 
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.data import HeadData
-from smirk3d.head.flame import read_flame
+from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack, save_pack
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 MIRROR_X = torch.tensor([-1.0, 1.0, 1.0])
 KINDS = ("open", "chumpy", "arrays", "no jaw", "pack of open", "pack of chumpy")

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
 from smirk3d.errors import Smirk3dError
 from smirk3d.head import load
 from smirk3d.head.data import HeadData
 from smirk3d.head.load import load_head, open_head_data, open_head_path
-from smirk3d.head.open_head import OpenHeadConfig, source_versions
 from smirk3d.head.pack import save_pack
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 
 def test_a_pack_by_path(tmp_path, tiny_data):

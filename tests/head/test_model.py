@@ -5,63 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from head_oracle import at, oracle, random_params
 from scipy.spatial.transform import Rotation
 
-from smirk3d.head.data import JOINT_PARENTS
 from smirk3d.head.model import Expressed, HeadModel
-from smirk3d.types import FaceParams
-
-
-def random_params(head: HeadModel, *batch: int, seed: int = 0) -> FaceParams:
-    random = torch.Generator().manual_seed(seed)
-
-    def normal(size: int, scale: float) -> torch.Tensor:
-        return scale * torch.randn(*batch, size, generator=random, dtype=head.v_template.dtype)
-
-    return FaceParams(
-        shape=normal(head.n_shape, 1.0),
-        expression=normal(head.n_expression, 0.5).clamp(0, 1),
-        eyelids=normal(2, 0.5),
-        jaw=normal(3, 0.2),
-        pose=normal(3, 0.7),
-        neck=normal(3, 0.3),
-        eyes=normal(6, 0.3),
-    )
-
-
-def at(params: FaceParams, index: tuple[int, ...]) -> FaceParams:
-    return FaceParams(**{name: value[index] for name, value in params.items()})
-
-
-def oracle(head: HeadModel, params: FaceParams) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and joints from METHOD section 2 and SMPL's equations, with 4x4 matrices in float64."""
-    data = head.data
-    value = {name: tensor.double().numpy() for name, tensor in params.items()}
-    rest = data.v_template.double().numpy()
-    rest = rest + data.shapedirs.double().numpy() @ value["shape"]
-    rest = rest + data.expressiondirs.double().numpy() @ value["expression"]
-    assert data.eyelid_dirs is not None
-    lids = data.eyelid_dirs.double().numpy() @ value["eyelids"]
-    if not data.eyelids_after_skinning:
-        rest = rest + lids
-    joints = data.J_regressor.double().numpy() @ rest
-    rotvec = np.stack([value["pose"], value["neck"], value["jaw"], value["eyes"][:3], value["eyes"][3:]])
-    for weight, turn in zip(value["expression"], data.expression_rotvec.double().numpy(), strict=True):
-        rotvec = rotvec + weight * turn
-    rotmat = Rotation.from_rotvec(rotvec).as_matrix()
-    if data.posedirs is not None:
-        features = np.concatenate([(rotmat[joint] - np.eye(3)).ravel() for joint in (1, 2, 3, 4)])
-        rest = rest + data.posedirs.double().numpy() @ features
-    posed = np.zeros_like(rest)
-    world: list[np.ndarray] = []
-    for joint, parent in enumerate(JOINT_PARENTS):
-        local = np.eye(4)
-        local[:3, :3] = rotmat[joint]
-        local[:3, 3] = joints[joint] - (joints[parent] if parent >= 0 else 0)
-        world.append(world[parent] @ local if parent >= 0 else local)
-        relative = (rest - joints[joint]) @ world[joint][:3, :3].T + world[joint][:3, 3]
-        posed += data.lbs_weights[:, joint : joint + 1].double().numpy() * relative
-    return posed + (lids if data.eyelids_after_skinning else 0), joints
+from smirk3d.params import FaceParams
 
 
 def test_zero_coefficients_give_the_template(any_head):

@@ -1,31 +1,15 @@
 """A head survives its file bit by bit, and other files are refused."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from same import assert_same
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.data import HeadData
 from smirk3d.head.pack import load_pack, read_header, save_pack
-from smirk3d.types import LandmarkEmbedding
-
-
-def assert_same(a: object, b: object) -> None:
-    assert type(a) is type(b)
-    if isinstance(a, torch.Tensor):
-        assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
-    elif isinstance(a, LandmarkEmbedding | HeadData):
-        for field in fields(a):
-            assert_same(getattr(a, field.name), getattr(b, field.name))
-    elif isinstance(a, dict):
-        assert isinstance(b, dict) and a.keys() == b.keys()
-        for key in a:
-            assert_same(a[key], b[key])
-    else:
-        assert a == b
 
 
 def test_round_trip_of_the_open_head(tmp_path, open_head):

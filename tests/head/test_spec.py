@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from smirk3d.head.spec import Param, ParamSpec
-from smirk3d.types import FaceParams
+from smirk3d.params import FaceParams
 
 SPEC = ParamSpec((Param("shape", 4), Param("expression", 3, 0.0, 1.0), Param("pose", 3)))
 

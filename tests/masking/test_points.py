@@ -7,8 +7,8 @@ from scipy.stats import chi2
 
 from smirk3d.masking import facing_area, point_pixels, sample_surface_points, sampling_weights
 from smirk3d.masking.points import SurfacePoints
+from smirk3d.params import FaceParams
 from smirk3d.render import Renderer, project_orthographic
-from smirk3d.types import FaceParams
 
 CAMERA = torch.tensor([[7.0, 0.0, 0.0]])
 

@@ -131,9 +131,9 @@ def test_copy_for_inference_computes_the_same_numbers() -> None:
 
 
 def test_reconstruct_hands_over_to_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = ModuleType("smirk3d.pipeline.resynthesis")
+    stand_in = ModuleType("smirk3d.estimation.resynthesis")
     stand_in.resynthesise = lambda *args, **kwargs: (args, kwargs)  # pyright: ignore
-    monkeypatch.setitem(sys.modules, "smirk3d.pipeline.resynthesis", stand_in)
+    monkeypatch.setitem(sys.modules, "smirk3d.estimation.resynthesis", stand_in)
     network = make()
     expected = ((network, "face", "image"), {"changed": "smile", "seed": 5, "as_seen": False})
     assert network.reconstruct("face", "image", changed="smile", seed=5, as_seen=False) == expected  # pyright: ignore

@@ -10,8 +10,8 @@ from torch import nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.face_window import Window
 from smirk3d.networks.onnx_engine import OnnxEncoder, export_onnx
-from smirk3d.networks.window import Window
 
 POSE = (Param("pose", 3), Param("camera", 3))
 FLAME = ParamSpec((Param("shape", 30), Param("expression", 10), Param("eyelids", 2, 0.0, 1.0), Param("jaw", 3), *POSE))

@@ -17,8 +17,8 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train import engine, loop
 from smirk3d.train.config import EngineConfig, LossWeights, StageConfig
 from smirk3d.train.config_file import to_yaml
+from smirk3d.train.loss_context import Networks
 from smirk3d.train.metrics import read_metrics
-from smirk3d.train.scene import Networks
 
 SCRIPT = Path(__file__).with_name("training_run.py")
 

@@ -17,10 +17,10 @@ from PIL import Image
 from training_run import CORE, PRETRAIN, SmallFaces, stand_in, tiny_run
 from training_scene import SIZE, small_head, small_networks
 
+from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks, save_networks
 from smirk3d.train import loop
-from smirk3d.train.batch import TrainingBatch
 from smirk3d.train.config import EngineConfig, LossWeights
 from smirk3d.train.config_file import load_config
 from smirk3d.train.loop import Finished, train

@@ -11,13 +11,13 @@ from torch import Tensor
 from training_run import CORE, tiny_run
 from training_scene import small_head, small_networks
 
+from smirk3d.params import FaceParams
 from smirk3d.train.config import OptimizerConfig, StageConfig
 from smirk3d.train.engine import launch
-from smirk3d.train.losses import LossTerms
+from smirk3d.train.loss_context import Networks
+from smirk3d.train.losses.losses import LossTerms
 from smirk3d.train.optimization import Optimization
-from smirk3d.train.scene import Networks
-from smirk3d.train.steps import Outcome
-from smirk3d.types import FaceParams
+from smirk3d.train.recipes.analysis_by_synthesis import Outcome
 
 OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, generator_betas=(0.4, 0.9), cosine_samples=16)
 

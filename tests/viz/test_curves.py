@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from synthetic_track import synthetic_track
 
-from smirk3d.clip import Status
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.track import Status
 from smirk3d.viz.curves import draw_curves, most_active, save_curves
 
 LOST = np.array([0xD6, 0xDA, 0xE1])

@@ -1,0 +1,97 @@
+"""Names of output files: short where they can be, never the same for two inputs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smirk3d.media.images import iter_inputs
+
+OVERLAY_ENDING, PAINTED_ENDING = "_overlay.png", "_neural.png"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input image.
+
+    Attributes:
+        path: As it was given, or found below a folder that was given.
+        stem: Outputs are named `<stem>_<face>.<suffix>` below the output folder; may contain folders.
+    """
+
+    path: Path
+    stem: str
+
+
+def plan(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+    """List the images that the inputs stand for, each once, and name their outputs.
+
+    The stem is the file's name without its suffix, with the folders between it and the folder that was given.
+    All inputs that would share a stem get a longer one: first with the suffix, then with the folders below
+    the common folder of all inputs. So a stem never depends on the order of the inputs.
+
+    Args:
+        inputs: Files, folders and glob patterns; see `iter_inputs`.
+        out_dir: Where results go; pictures that lie there from an earlier run are not taken for inputs.
+    """
+    roots: dict[str, tuple[Path, str]] = {}
+    for item in inputs:
+        is_folder = os.path.isdir(item)
+        for path in iter_inputs([item]):
+            named = os.path.abspath(item) == os.path.abspath(path)
+            if not named and out_dir is not None and _is_own_picture(path, out_dir):
+                continue
+            root = os.fspath(item) if is_folder else os.path.dirname(path)
+            roots.setdefault(_identity(path), (path, root))
+    paths = [path for path, _ in roots.values()]
+    return [Job(path, stem) for path, stem in zip(paths, _stems(list(roots.values())), strict=True)]
+
+
+def _stems(rooted: Sequence[tuple[Path, str]]) -> list[str]:
+    """Choose for each (path, root) the first of its candidates that no other path has chosen."""
+    common = _common_folder([path for path, _ in rooted])
+    candidates = [_candidates(path, root, common) for path, root in rooted]
+    level = [0] * len(candidates)
+    while True:
+        chosen = [names[i] for names, i in zip(candidates, level, strict=True)]
+        counts = Counter(os.path.normcase(name) for name in chosen)
+        clashing = [
+            k
+            for k, name in enumerate(chosen)
+            if counts[os.path.normcase(name)] > 1 and level[k] + 1 < len(candidates[k])
+        ]
+        if not clashing:
+            return chosen
+        for k in clashing:
+            level[k] += 1
+
+
+def _candidates(path: Path, root: str, common: str) -> list[str]:
+    """List ever longer names; the last one differs for different files."""
+    names = [os.path.relpath(path, root or os.curdir), os.path.relpath(os.path.abspath(path), common)]
+    return [candidate for name in names for candidate in (_without_suffix(name), name)]
+
+
+def _without_suffix(name: str) -> str:
+    return os.path.splitext(name)[0]
+
+
+def _common_folder(paths: Sequence[Path]) -> str:
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    try:
+        return os.path.commonpath(folders) if folders else os.curdir
+    except ValueError:  # Windows: several drives
+        return os.path.splitdrive(folders[0])[0] + os.sep
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(os.path.abspath(path))
+
+
+def _is_own_picture(path: Path, out_dir: Path) -> bool:
+    return path.name.endswith((OVERLAY_ENDING, PAINTED_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
+        os.path.abspath(out_dir)
+    )

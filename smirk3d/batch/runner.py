@@ -1,0 +1,225 @@
+"""The run over many photos: files for each face, one table for all, and nothing that stops half-way."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smirk3d.assets import printable
+from smirk3d.batch.naming import OVERLAY_ENDING, PAINTED_ENDING, Job, plan
+from smirk3d.batch.prefetch import Estimate, estimate, estimate_shared, failure_reason
+from smirk3d.errors import UsageError
+from smirk3d.progress import Progress, progress
+
+if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
+    from smirk3d.export.tables.expressions_csv import TableWriter
+    from smirk3d.face import Face
+    from smirk3d.networks.neural_renderer import NeuralRenderer
+
+TABLE_NAME = "expressions.csv"
+_TEXTURED_FORMATS = ("glb", "gltf")
+_FAILURES_SHOWN = 10
+_NOTES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What a run writes.
+
+    Attributes:
+        formats: Suffixes without the dot, see `smirk3d.export.FORMATS`.
+        overlay: Write a picture to judge the result by.
+        texture: Put the photo on the skin of .glb and .gltf files.
+        resume: Pass over the images that are in the table already.
+        shared_identity: All photos show the same person.
+        neural_renderer: Paints a picture of each face anew, or None.
+    """
+
+    formats: tuple[str, ...] = ("glb", "npz")
+    overlay: bool = True
+    texture: bool = False
+    resume: bool = False
+    shared_identity: bool = False
+    neural_renderer: NeuralRenderer | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of a run.
+
+    Attributes:
+        done: Images whose files and rows are all written.
+        failed: Images with a row that says why.
+        faces: Faces written.
+        skipped: Images that an earlier run had done.
+    """
+
+    done: int = 0
+    failed: int = 0
+    faces: int = 0
+    skipped: int = 0
+
+
+def run(
+    inputs: Sequence[str | os.PathLike[str]],
+    out_dir: Path,
+    reconstructor: Reconstructor,
+    options: BatchOptions | None = None,
+    open_progress: Callable[[int], Progress] = progress,
+) -> Summary:
+    """Reconstruct all inputs into a folder.
+
+    For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan` for
+    the names), and rows in `expressions.csv`: one a face, or one with the reason for an image that failed, also
+    where only one of its files could not be written.
+
+    Args:
+        inputs: Files, folders and glob patterns.
+        out_dir: Created where missing.
+        reconstructor: Finds and fits the faces.
+        options: What to write.
+        open_progress: Makes the display of the progress from the number of images.
+
+    Raises:
+        UsageError: No inputs, or only folders without images.
+        Smirk3dError: The folder or the table cannot be written.
+    """
+    from smirk3d.export.save import make_folder
+    from smirk3d.export.tables.expressions_csv import TableWriter
+
+    options = options or BatchOptions()
+    jobs = plan_or_refuse(inputs, out_dir)
+    make_folder(out_dir)
+    with TableWriter(out_dir / TABLE_NAME, resume=options.resume) as table:
+        todo = [job for job in jobs if not table.is_done(job.path)]
+        with open_progress(len(todo)) as display:
+            sink = _Sink(out_dir, options, table, display)
+            _pump(todo, reconstructor, options, sink)
+    return Summary(sink.done, sink.failed, sink.faces, len(jobs) - len(todo))
+
+
+def plan_or_refuse(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+    """List the jobs as `plan` does.
+
+    Raises:
+        UsageError: There is nothing to do: no inputs, or only folders without images.
+    """
+    names = list(inputs)
+    jobs = plan(names, out_dir)
+    if all(os.path.isdir(job.path) for job in jobs):
+        where = ", ".join(printable(name) for name in names) or "the command line"
+        raise UsageError(f"no images in {where}; name image files or folders that hold some")
+    return jobs
+
+
+def _pump(todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, sink: _Sink) -> None:
+    """Solve one batch while the one before it is written."""
+    batches = (estimate_shared if options.shared_identity else estimate)(todo, reconstructor)
+    pending: Future[None] | None = None
+    with ThreadPoolExecutor(1, "smirk3d-write") as thread, closing(batches):
+        try:
+            for batch in batches:
+                if pending is not None:
+                    pending.result()
+                pending = thread.submit(sink.write_batch, batch)
+            if pending is not None:
+                pending.result()
+        except BaseException:
+            sink.stop.set()  # interrupted: the thread ends after the image it is at
+            raise
+
+
+class _Sink:
+    """Writes files and rows, and counts them."""
+
+    def __init__(self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress):
+        self._out_dir, self._options, self._table, self._display = out_dir, options, table, display
+        self.stop = threading.Event()
+        self.done = self.failed = self.faces = self._noted = 0
+
+    def write_batch(self, batch: Iterable[Estimate]) -> None:
+        """Write estimates until told to stop."""
+        for item in batch:
+            if self.stop.is_set():
+                return
+            self._write(item)
+            self._display.advance()
+
+    def _write(self, item: Estimate) -> None:
+        image = os.fspath(item.job.path)
+        reason = item.reason or _attempt(lambda: self._save_all(item))
+        if reason is None:
+            self.done += 1
+            self.faces += len(item.faces)
+            self._pass_on(image, item.notes)
+        else:
+            self._table.add_failure(image, reason)
+            self._report(image, reason)
+
+    def _save_all(self, item: Estimate) -> None:
+        """Write the files, then the rows: what has rows is complete, and resuming need not look at files."""
+        for k, face in enumerate(item.faces):
+            self._save(item, k, face)
+            if self._options.neural_renderer is not None:
+                self._save_painted(item, k, face, self._options.neural_renderer)
+        if self._options.overlay:
+            self._save_overlay(item)
+        self._table.add_faces(item.job.path, item.faces)
+
+    def _save(self, item: Estimate, k: int, face: Face) -> None:
+        from smirk3d.export import save_face
+        from smirk3d.export.texture import sample_texture
+
+        texture = None
+        if self._options.texture:
+            texture = sample_texture(face, item.pixels)
+        for name in self._options.formats:
+            path = self._out_dir / f"{item.job.stem}_{k}.{name}"
+            save_face(face, path, texture=texture if name in _TEXTURED_FORMATS else None)
+
+    def _save_painted(self, item: Estimate, k: int, face: Face, renderer: NeuralRenderer) -> None:
+        from smirk3d.estimation.resynthesis import strip
+        from smirk3d.export.save import make_folder
+        from smirk3d.viz.overlay import save_png
+
+        path = self._out_dir / f"{item.job.stem}_{k}{PAINTED_ENDING}"
+        make_folder(path.parent)
+        save_png(path, strip(renderer.reconstruct(face, item.pixels)))
+
+    def _save_overlay(self, item: Estimate) -> None:
+        from smirk3d.export.save import make_folder
+        from smirk3d.viz.overlay import overlay, save_png
+
+        path = self._out_dir / f"{item.job.stem}{OVERLAY_ENDING}"
+        make_folder(path.parent)
+        save_png(path, overlay(list(item.faces), item.pixels))
+
+    def _pass_on(self, image: str, notes: tuple[str, ...]) -> None:
+        """Say what reading a photo changed, for the first few photos."""
+        if notes and self._noted < _NOTES_SHOWN:
+            self._noted += 1
+            self._display.note(f"smirk3d: {printable(image)}: {'; '.join(notes)}")
+
+    def _report(self, image: str, reason: str) -> None:
+        self.failed += 1
+        if self.failed <= _FAILURES_SHOWN:
+            named = reason if printable(image) in reason else f"{image}: {reason}"
+            self._display.note(f"smirk3d: {named}")
+        elif self.failed == _FAILURES_SHOWN + 1:
+            self._display.note(f"smirk3d: more failures; all of them are in {TABLE_NAME}")
+
+
+def _attempt(action: Callable[[], object]) -> str | None:
+    """Return why an action failed, or None."""
+    try:
+        action()
+    except Exception as error:  # one file never stops the run
+        return failure_reason(error)
+    return None

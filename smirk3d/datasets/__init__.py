@@ -1,0 +1,1 @@
+"""Training data: shards, preparation, sampling, augmentation and pseudo-targets."""

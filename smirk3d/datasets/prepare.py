@@ -1,0 +1,352 @@
+"""Photos in, shards of training faces out: detected, judged, cut, split by person, and reported photo by photo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.batch.naming import Job
+from smirk3d.batch.prefetch import failure_reason
+from smirk3d.batch.runner import plan_or_refuse
+from smirk3d.datasets.fan_contour import FanFaces, read_fan
+from smirk3d.datasets.padded_crop import cut_out
+from smirk3d.datasets.prepare_report import KEPT, Report, ReportRow, dropped
+from smirk3d.datasets.quality import QualityLimits, measure
+from smirk3d.datasets.shards import SPLITS, Record, write_shard
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import UsageError
+from smirk3d.export.save import make_folder
+from smirk3d.export.tables.expressions_csv import table_name
+from smirk3d.media.images import read_image
+from smirk3d.progress import Progress, progress
+
+REPORT_NAME, OPTIONS_NAME = "report.csv", "prepare.json"
+UNREADABLE, NO_FACE = "unreadable", "no face found"
+_READ_AHEAD = 2
+
+
+class FaceFinder(Protocol):
+    """Finds faces, as `smirk3d.detection.detector.Detector` does."""
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Return the faces of a photo (H, W, 3) uint8 RGB, largest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How photos become shards.
+
+    Attributes:
+        shard_size: Faces in a shard; so many of each split are held in memory.
+        limits: Which faces are kept.
+        person: "folder" takes the name of a photo's folder for the person; "none" knows nobody.
+        val_share: Share of the persons (photos where nobody is known) that go into the split "val".
+        max_side_px: Longest side of a stored picture.
+    """
+
+    shard_size: int = 1000
+    limits: QualityLimits = field(default_factory=QualityLimits)
+    person: Literal["folder", "none"] = "none"
+    val_share: float = 0.1
+    max_side_px: int = 512
+
+    def __post_init__(self) -> None:
+        if self.shard_size < 1 or self.max_side_px < 1 or not 0.0 <= self.val_share < 1.0:
+            raise UsageError("shard size and picture side must be 1 or more, the validation share in [0, 1)")
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """Numbers of a run.
+
+    Attributes:
+        photos: Photos looked at. skipped: Photos that an earlier run had done.
+        kept: Faces by split. dropped: Faces and photos by the kind of reason. shards: Shards written.
+        contours: Kept faces by what is known of their contour, see `smirk3d.datasets.fan_contour`; empty where nobody asked.
+    """
+
+    photos: int
+    skipped: int
+    kept: Counter[str]
+    dropped: Counter[str]
+    shards: int
+    contours: Counter[str]
+
+
+def prepare(
+    inputs: Iterable[str | os.PathLike[str]],
+    out_dir: Path,
+    detector: FaceFinder,
+    options: PrepareOptions | None = None,
+    *,
+    resume: bool = False,
+    contours: Path | None = None,
+    open_progress: Callable[[int], Progress] = progress,
+) -> PrepareSummary:
+    """Make shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
+
+    Faces go into a split by a hash of their person, so that no person is in both, whatever the order and number of the
+    photos. Shards are written whole or not at all and never again; when the run is interrupted, what is ready becomes
+    a smaller shard. A photo that cannot be read is a row of the report.
+
+    Args:
+        inputs: Files, folders and glob patterns. out_dir: Created where missing.
+        detector: Finds the faces; it decides how many of a photo.
+        options: How. resume: Pass over the photos in the report of an earlier run.
+        contours: Folder with FAN's points of the photos, see `smirk3d.datasets.fan_contour`; None for none.
+        open_progress: Makes the display of the progress from the number of photos.
+
+    Raises:
+        UsageError: No inputs; or the folder holds shards and `resume` is not set; or they were made with other options.
+        Smirk3dError: A file cannot be written.
+    """
+    options = options or PrepareOptions()
+    jobs = plan_or_refuse(inputs)
+    with Preparation(out_dir, detector, options, resume=resume) as preparation:
+        todo = [job for job in jobs if table_name(job.path) not in preparation.done]
+        with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:
+            for job, pixels in photos:
+                fan = None if contours is None else read_fan(contours, job.stem, display.note)
+                preparation.take(Picture(table_name(job.path), job.stem, _person(job, options), pixels, fan))
+                display.advance()
+    return preparation.summary(skipped=len(jobs) - len(todo))
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo or a frame.
+
+    Attributes:
+        name: What it is called in the report, and the same in every run. stem: What its keys begin with.
+        person: Name of the person, "" where unknown. pixels: (H, W, 3) uint8 RGB, or why it cannot be read.
+        fan: FAN's points in it; None where nobody asked for contours.
+    """
+
+    name: str
+    stem: str
+    person: str
+    pixels: np.ndarray | str
+    fan: FanFaces | None = None
+
+
+class Preparation:
+    """Pictures into one folder; a context manager that in the end writes what waits for a shard to be full.
+
+    Args:
+        out_dir: Created where missing. detector, options, resume: See `prepare`.
+
+    Raises:
+        UsageError, Smirk3dError: See `prepare`.
+    """
+
+    def __init__(self, out_dir: Path, detector: FaceFinder, options: PrepareOptions, *, resume: bool) -> None:
+        make_folder(out_dir)
+        _claim(out_dir, options, resume)
+        self._detector, self._options = detector, options
+        self._report = Report(out_dir / REPORT_NAME, resume)
+        self._sink = _Sink(out_dir, options.shard_size)
+
+    def __enter__(self) -> Preparation:
+        self._report.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            self._sink.close()
+        finally:
+            self._report.__exit__(*exc_info)
+
+    @property
+    def done(self) -> set[str]:
+        """Names in the report of earlier runs."""
+        return self._report.done
+
+    def take(self, picture: Picture) -> None:
+        """Find, judge and keep the faces of a picture."""
+        self._sink.take(_faces(picture, self._detector, self._options), self._report)
+
+    def close_shards(self) -> None:
+        """Write what waits."""
+        self._sink.close()
+
+    def note(self, rows: list[ReportRow]) -> None:
+        """Add rows about something other than a picture to the report."""
+        self._report.add(rows)
+
+    def summary(self, skipped: int) -> PrepareSummary:
+        """Return the numbers of this run."""
+        sink = self._sink
+        return PrepareSummary(sink.photos, skipped, sink.kept, sink.dropped, sink.shards, sink.contours)
+
+
+def split_of(name: str, val_share: float) -> str:
+    """Return "train" or "val" for a person or photo, by a hash of the name alone."""
+    digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).digest()
+    return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A row of the report and, where the face is kept, what goes into which split; `contour` is its state."""
+
+    row: ReportRow
+    split: str = ""
+    record: Record | None = None
+    contour: str = ""
+
+
+class _Sink:
+    """Collects faces and writes them as shards."""
+
+    def __init__(self, out_dir: Path, shard_size: int) -> None:
+        self._out_dir, self._shard_size = out_dir, shard_size
+        self._waiting: dict[str, list[Record]] = {split: [] for split in SPLITS}
+        self._next = {split: _first_free(out_dir, split) for split in SPLITS}
+        self.photos = self.shards = 0
+        self.kept: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.contours: Counter[str] = Counter()
+
+    def take(self, faces: Sequence[_Face], report: Report) -> None:
+        """Take the faces of a photo; all go into the same shard, so that a photo is done or not."""
+        rows = []
+        for face in faces:
+            shard = "" if face.record is None else self._shard_name(face.split)
+            rows.append(ReportRow(**{**asdict(face.row), "shard": shard}))
+            (self.dropped if face.record is None else self.kept)[face.split or face.row.kind] += 1
+            self.contours.update([face.contour] if face.contour else [])
+        report.add(rows)
+        self.photos += 1
+        for face in faces:
+            if face.record is not None:
+                self._waiting[face.split].append(face.record)
+        for split, records in self._waiting.items():
+            if len(records) >= self._shard_size:
+                self._write(split)
+
+    def close(self) -> None:
+        """Write what waits."""
+        for split, records in self._waiting.items():
+            if records:
+                self._write(split)
+
+    def _shard_name(self, split: str) -> str:
+        return f"{split}-{self._next[split]:06d}.tar"
+
+    def _write(self, split: str) -> None:
+        # First out of the list: a shard that cannot be written is not tried again when the run ends.
+        records, self._waiting[split] = self._waiting[split], []
+        write_shard(self._out_dir / self._shard_name(split), records)
+        self._next[split] += 1
+        self.shards += 1
+
+
+def _first_free(out_dir: Path, split: str) -> int:
+    return max(
+        (int(path.stem.rpartition("-")[2]) + 1 for path in out_dir.glob(f"{split}-{'[0-9]' * 6}.tar")), default=0
+    )
+
+
+def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
+    """Refuse to mix runs that do not belong together; note the options for the next one."""
+    path, own = out_dir / OPTIONS_NAME, json.dumps(asdict(options), indent=1, sort_keys=True) + "\n"
+    occupied = any(out_dir.glob("*.tar"))
+    if occupied and not resume:
+        raise UsageError(f"{printable(out_dir)}: holds shards already; add --resume or choose another folder")
+    if occupied and (not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != own):
+        raise UsageError(
+            f"{printable(path)}: the shards there were made with other options; use the same or another folder"
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_text(own, encoding="utf-8")
+
+
+def _read_ahead(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | str], None, None]:
+    """Yield each photo's pixels, or why it cannot be read, while a thread reads the next ones."""
+    waiting: deque[tuple[Job, Future[np.ndarray | str]]] = deque()
+    with ThreadPoolExecutor(1, "smirk3d-read") as thread:
+        for job in jobs:
+            waiting.append((job, thread.submit(_read, job)))
+            if len(waiting) > _READ_AHEAD:
+                first, pixels = waiting.popleft()
+                yield first, pixels.result()
+        for first, pixels in waiting:
+            yield first, pixels.result()
+
+
+def _read(job: Job) -> np.ndarray | str:
+    try:
+        return read_image(job.path).pixels
+    except Exception as error:  # one photo never stops the run
+        return failure_reason(error)
+
+
+def _faces(picture: Picture, detector: FaceFinder, options: PrepareOptions) -> list[_Face]:
+    """Find, judge and cut the faces of a picture; whatever goes wrong becomes a row."""
+    pixels = picture.pixels
+    if isinstance(pixels, str):
+        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({pixels})")))]
+    try:
+        found = detector.detect(pixels)
+        faces = [_face(picture, k, pixels, each, detector, options) for k, each in enumerate(found)]
+    except Exception as error:
+        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
+    return faces or [_Face(ReportRow(picture.name, "", dropped(NO_FACE)))]
+
+
+def _face(
+    picture: Picture,
+    index: int,
+    pixels: np.ndarray,
+    found: Detection,
+    detector: FaceFinder,
+    options: PrepareOptions,
+) -> _Face:
+    looks_twice = options.limits.max_mirror_error is not None
+    quality = measure(pixels, found, detector.detect if looks_twice else None)
+    image, person = picture.name, picture.person
+    facts = {name: f"{value:.5g}" for name, value in asdict(quality).items() if not np.isnan(value)}
+    if defect := quality.defect(options.limits):
+        return _Face(ReportRow(image, str(index), dropped(defect), person=person, **facts))
+    cut = cut_out(pixels, found.landmarks_px, options.max_side_px)
+    contour_px, contour = (None, "") if picture.fan is None else picture.fan.contour(found.landmarks_px)
+    key = f"{_slug(picture.stem)}-{_digest(image)}-{index}"
+    record = Record(
+        key=key,
+        jpeg=cut.jpeg,
+        landmarks_px=cut.landmarks_px,
+        size_px=cut.size_px,
+        scores=found.blendshape_scores,
+        person=person,
+        source=image,
+        depth_px=found.depth * cut.scale,
+        contour_px=None if contour_px is None else cut.from_photo(contour_px),
+    )
+    row = ReportRow(image, str(index), KEPT, key=key, person=person, **facts)
+    return _Face(row, split_of(person or image, options.val_share), record, contour)
+
+
+def _person(job: Job, options: PrepareOptions) -> str:
+    return table_name(Path(os.path.abspath(job.path)).parent.name) if options.person == "folder" else ""
+
+
+def _slug(stem: str) -> str:
+    """Return what of a name can stand in a tar archive's short names, without dots."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-")[-48:]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:10]

@@ -1,0 +1,133 @@
+"""The table of a preparation, `report.csv`: one row for each face, and one for every photo that gave none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import BinaryIO
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.errors import Smirk3dError
+
+KEPT = "kept"
+_DROPPED = "dropped: "
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """What became of a face, all as text.
+
+    Attributes:
+        image: The photo. face: Its number in the photo from 0, "" where none was found.
+        status: "kept" or "dropped: <kind> (<numbers>)".
+        key: Its name in the shard. shard: File name of the shard. person: Name of the person.
+        face_px, sharpness, inside, roll_deg, mirror_error: See `smirk3d.datasets.quality.Quality`.
+    """
+
+    image: str
+    face: str
+    status: str
+    key: str = ""
+    shard: str = ""
+    person: str = ""
+    face_px: str = ""
+    sharpness: str = ""
+    inside: str = ""
+    roll_deg: str = ""
+    mirror_error: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Why it was dropped, without the numbers; "kept" where it was not."""
+        return self.status.removeprefix(_DROPPED).split(" (")[0]
+
+
+REPORT_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
+
+
+def dropped(reason: str) -> str:
+    """Return the status of a face that is not used."""
+    return _DROPPED + reason
+
+
+class Report:
+    """Appends to the table; a context manager.
+
+    A row names the shard that a face goes into before that shard is written, so nothing that is in a shard is missing
+    from the table. Rows whose shard was never written are removed when the work is resumed.
+
+    Args:
+        path: The table. resume: Go on with an old one; else it is replaced.
+
+    Attributes:
+        done: Photos, as the table names them, that the old table already has.
+
+    Raises:
+        Smirk3dError: The old file is no such table, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, resume: bool = False) -> None:
+        self.path = path
+        old = _good_rows(path) if resume and path.exists() else []
+        self.done = {row.image for row in old}
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(_values, old)]))
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Report:
+        try:
+            self._file = open(self.path, "ab", buffering=0)
+        except OSError as error:
+            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}; check it") from error
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, rows: list[ReportRow]) -> None:
+        """Append the rows of a photo in one write, so that an interruption cannot part them."""
+        if self._file is None:
+            raise ValueError("the report is not open")
+        try:
+            self._file.write(_encoded(list(map(_values, rows))))
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}; check space") from error
+
+
+def read_report(path: Path) -> list[ReportRow]:
+    """Read the whole rows of a table; a torn last line is left out.
+
+    Raises:
+        Smirk3dError: It is no such table.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise Smirk3dError(f"{printable(path)}: unreadable ({error.strerror}); check it") from error
+    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    if not rows or tuple(rows[0]) != REPORT_COLUMNS:
+        raise Smirk3dError(f"{printable(path)}: not a report of smirk3d data prepare; choose another folder")
+    return [ReportRow(*row) for row in rows[1:] if len(row) == len(REPORT_COLUMNS)]
+
+
+def _good_rows(path: Path) -> list[ReportRow]:
+    """Return the rows of photos all of whose faces are where the table says."""
+    rows = read_report(path)
+    lost = {row.image for row in rows if row.shard and not (path.parent / row.shard).is_file()}
+    return [row for row in rows if row.image not in lost]
+
+
+def _values(row: ReportRow) -> list[str]:
+    return [getattr(row, name) for name in REPORT_COLUMNS]
+
+
+def _encoded(rows: list) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")

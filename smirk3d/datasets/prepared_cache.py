@@ -1,0 +1,144 @@
+"""Photos and videos of the user as shards in the user's cache: made once, completed when there are new ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from smirk3d.assets import cache_dir, printable
+from smirk3d.batch.runner import plan_or_refuse
+from smirk3d.datasets.prepare import REPORT_NAME, PrepareOptions, PrepareSummary, prepare
+from smirk3d.datasets.shards import Record
+from smirk3d.datasets.video_frames import prepare_videos, video_files
+from smirk3d.detection.detector import Detection, Detector
+from smirk3d.errors import Smirk3dError
+from smirk3d.export.tables.expressions_csv import table_name
+from smirk3d.progress import LINE_EVERY_IMAGES
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Shards in the cache. folder: Where. names: The photos or videos that are still there, as records name them."""
+
+    folder: Path
+    names: frozenset[str]
+
+    def is_current(self, record: Record) -> bool:
+        """Say whether the photo or video of a face is still there."""
+        return record.source in self.names or record.source.rpartition("#")[0] in self.names
+
+
+def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Prepared:
+    """Make shards of a folder of photos, or of videos; only what is new is looked at.
+
+    Why photos were dropped is logged in sum, and photo by photo in the `report.csv` beside the shards.
+
+    Args:
+        path: Folder of photos; or a video or a folder of videos. kind: "folder" or "videos".
+        options: How; other options have other shards.
+
+    Raises:
+        Smirk3dError: There are no photos or videos, or a file cannot be written.
+    """
+    options, root = options or PrepareOptions(), path.resolve()
+    if kind == "folder" and not root.is_dir():
+        raise Smirk3dError(f"{printable(path)}: no such folder; name one with photos")
+    about = json.dumps([kind, table_name(root), asdict(options)], sort_keys=True)
+    folder = cache_dir() / "prepared" / hashlib.sha256(about.encode()).hexdigest()[:16]
+    with locked(folder), _LateDetector() as detector:
+        if kind == "videos":
+            videos = video_files(root)
+            names = frozenset(map(table_name, videos))
+            summary = prepare_videos(videos, folder, detector, options, open_progress=_LoggedProgress)
+        else:
+            names = frozenset(table_name(job.path) for job in plan_or_refuse([root]))
+            summary = prepare([root], folder, detector, options, resume=True, open_progress=_LoggedProgress)
+    _report(path, folder, summary)
+    return Prepared(folder, names)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder in the cache, which is made where missing.
+
+    Raises:
+        Smirk3dError: The folder cannot be written to.
+    """
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire()
+    except OSError as error:
+        reason = printable(error.strerror or str(error))
+        raise Smirk3dError(f"{printable(folder)}: {reason}; set SMIRK3D_CACHE to a folder that can be used") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _LateDetector:
+    """The detector, loaded when the first photo asks for it: mostly none does."""
+
+    def __init__(self) -> None:
+        self._stack, self._detector = ExitStack(), None
+
+    def __enter__(self) -> _LateDetector:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Return the largest face of a photo; see `Detector`."""
+        if self._detector is None:
+            self._detector = self._stack.enter_context(Detector(max_faces=1))
+        return self._detector.detect(pixels)
+
+
+class _LoggedProgress:
+    """Progress as lines of the log."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._count = total, 0
+
+    def __enter__(self) -> _LoggedProgress:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def advance(self) -> None:
+        """Count one photo or video."""
+        self._count += 1
+        if self._count % LINE_EVERY_IMAGES == 0 or self._count == self._total:
+            self.note(f"prepared {self._count} of {self._total}")
+
+    def note(self, text: str) -> None:
+        """Log a line."""
+        _log.info("%s", printable(text))
+
+
+def _report(path: Path, folder: Path, summary: PrepareSummary) -> None:
+    kept = ", ".join(f"{count} {split}" for split, count in sorted(summary.kept.items())) or "none"
+    _log.info(
+        "%s: %d pictures looked at now, %d photos or videos before; kept now: %s",
+        printable(path),
+        summary.photos,
+        summary.skipped,
+        kept,
+    )
+    if summary.dropped:
+        reasons = ", ".join(f"{count} {kind}" for kind, count in summary.dropped.most_common())
+        _log.warning("%s: dropped: %s; see %s", printable(path), reasons, printable(folder / REPORT_NAME))

@@ -1,0 +1,214 @@
+"""Pseudo-targets: parameters of real faces, estimated by landmark fitting before the training and trusted in part.
+
+A table of them is a .npz file of plain arrays, float32: `keys` (N,) the faces' names in their shards, `shape` (N, S),
+`expression` (N, E), `pose` (N, 3) and whatever else the head has, `weight` (N,) the trust in (0, 1], and
+`expression_names` (E,).
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.datasets.shards import SPLITS, Fault, Record, read_folder, refuse
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import Smirk3dError
+from smirk3d.estimation.estimator import Sighting
+from smirk3d.estimation.landmark_fit import LandmarkFitter
+from smirk3d.face import Face
+from smirk3d.head.model import HeadModel
+from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.media.images import Photo
+from smirk3d.params import FaceParams
+
+BATCH_FACES = 64
+MOST_OF_A_PERSON = 20
+"""Faces of a person that are fitted with one shape; of more, several such groups."""
+
+
+@dataclass(frozen=True, eq=False)
+class TargetTable:
+    """Parameters of N faces.
+
+    Attributes:
+        keys: N names. params: Fields (N, ...) float32, the pose a rotation vector; without a camera, which depends
+            on the crop. weight: (N,) float32 in (0, 1]. expression_names: E names.
+    """
+
+    keys: tuple[str, ...]
+    params: FaceParams
+    weight: Tensor
+    expression_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def save(self, path: str | Path) -> None:
+        """Write the table.
+
+        Raises:
+            Smirk3dError: The file cannot be written.
+        """
+        arrays: dict[str, Any] = {
+            name: value.numpy() for name, value in (*self.params.items(), ("weight", self.weight))
+        }
+        arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
+        arrays |= {name: np.array(getattr(self, name), np.str_) for name in ("keys", "expression_names")}
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+    @staticmethod
+    def load(path: str | Path, head: HeadModel) -> TargetTable:
+        """Read a table.
+
+        Args:
+            path: As written by `save`. head: What the parameters must be of.
+
+        Raises:
+            Smirk3dError: The file is missing, damaged, or about another head.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return _checked(arrays, head)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            reason = printable(" ".join(str(getattr(error, "strerror", None) or error).split()))
+            raise Smirk3dError(
+                f"{printable(path)}: no targets for this head ({reason}); make them with smirk3d data targets"
+            ) from error
+
+    def of(self, keys: Sequence[str]) -> tuple[FaceParams, Tensor]:
+        """Return parameters (K, ...) and weights (K,) of faces; zeros for those that are not in the table."""
+        row_of = {key: row for row, key in enumerate(self.keys)}
+        rows = torch.tensor([row_of.get(key, -1) for key in keys], dtype=torch.int64)
+        known = (rows >= 0).float()
+        params = {name: value[rows] * known[:, None] for name, value in self.params.items()}
+        return FaceParams(**params), self.weight[rows] * known
+
+
+def _checked(arrays: dict[str, np.ndarray], head: HeadModel) -> TargetTable:
+    """Build a table out of a file's arrays; raises `KeyError` or `ValueError`."""
+    keys, names = tuple(map(str, arrays["keys"])), tuple(map(str, arrays["expression_names"]))
+    if names != tuple(head.expression_names):
+        raise ValueError("its expressions are not the head's")
+    wanted = {name: (len(keys), head.spec[name].size) for name in head.spec.names if name in arrays}
+    for name, shape in {**wanted, "weight": (len(keys),)}.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} is no finite array of {shape}")
+    if not {"shape", "expression", "pose"} <= set(wanted):
+        raise ValueError("shape, expression or pose is missing")
+    weight = torch.from_numpy(arrays["weight"]).float()
+    if len(set(keys)) != len(keys) or not ((weight > 0) & (weight <= 1)).all():
+        raise ValueError("a key is there twice, or a weight is not in (0, 1]")
+    params = FaceParams(**{name: torch.from_numpy(arrays[name]).float() for name in wanted})
+    return TargetTable(keys, params, weight, names)
+
+
+def records_of(
+    folder: str | Path, split: Literal["train", "val", "all"], on_fault: Callable[[Fault], None] = refuse
+) -> Iterator[Record]:
+    """Read the faces of one split, or of those that there are; see `smirk3d.datasets.shards.read_folder`."""
+    there = [name for name in SPLITS if any(Path(folder).glob(f"{name}-*.tar"))]
+    for name in (there or SPLITS) if split == "all" else (split,):
+        yield from read_folder(folder, name, on_fault)
+
+
+def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = BATCH_FACES) -> Iterator[TargetTable]:
+    """Fit faces to their landmarks and scores, those of a person with one shape.
+
+    Args:
+        head: What the parameters are of. records: The faces. batch_faces: How many are fitted at once, about.
+
+    Yields:
+        Tables of the faces of a batch, in no particular order; see `joined`.
+
+    Raises:
+        Smirk3dError: A face's landmarks have no depth, or two faces have one key.
+    """
+    given = list(records)
+    key, count = max(Counter(record.key for record in given).items(), key=lambda item: item[1], default=("", 0))
+    if count > 1:
+        raise Smirk3dError(f"face {printable(key)}: is there {count} times; name every folder once")
+    # The camera of the crops; with an assumed perspective the fit misses the landmarks by a third more there.
+    fitter = LandmarkFitter(head, retargeter(head), focal="orthographic")
+    for groups in _batches(_groups(given), batch_faces):
+        members = [record for group in groups for record in group]
+        person = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(group) for group in groups]))
+        faces = fitter([_sighting(record) for record in members], person)
+        yield TargetTable(
+            keys=tuple(record.key for record in members),
+            params=_params(head, faces),
+            weight=torch.tensor([face.confidence for face in faces]),
+            expression_names=tuple(head.expression_names),
+        )
+
+
+def joined(tables: Iterable[TargetTable]) -> TargetTable:
+    """Return one table of several of one head, sorted by key.
+
+    Raises:
+        ValueError: There are none.
+    """
+    parts = list(tables)
+    keys = [key for part in parts for key in part.keys]
+    if not keys:
+        raise ValueError("no faces")
+    order = torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+    params = {
+        name: torch.cat([getattr(part.params, name) for part in parts])[order] for name, _ in parts[0].params.items()
+    }
+    weight = torch.cat([part.weight for part in parts])[order]
+    return TargetTable(tuple(sorted(keys)), FaceParams(**params), weight, parts[0].expression_names)
+
+
+def _groups(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the faces of each person, of those with many in several groups of about one size."""
+    by_person: dict[str, list[Record]] = defaultdict(list)
+    for number, record in enumerate(records):
+        by_person[record.person or f"\0{number}"].append(record)
+    groups = []
+    for faces in by_person.values():
+        count = math.ceil(len(faces) / MOST_OF_A_PERSON)
+        groups += [faces[start::count] for start in range(count)]
+    return groups
+
+
+def _batches(groups: Iterable[list[Record]], batch_faces: int) -> Iterator[list[list[Record]]]:
+    batch: list[list[Record]] = []
+    for group in groups:
+        if batch and sum(map(len, batch)) + len(group) > batch_faces:
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch
+
+
+def _sighting(record: Record) -> Sighting:
+    """Return what the fit asks for; it looks at the size of the picture, not at its pixels."""
+    if record.depth_px is None:
+        raise Smirk3dError(f"face {printable(record.key)}: its landmarks have no depth; prepare the shard again")
+    width, height = record.size_px
+    blank = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return Photo(blank), Detection(record.landmarks_px, record.depth_px, record.scores, record.box_px, 1.0)
+
+
+def _params(head: HeadModel, faces: Sequence[Face]) -> FaceParams:
+    rotmat = torch.from_numpy(np.stack([face.rotation for face in faces])).float()
+    known = {"pose": roma.rotmat_to_rotvec(rotmat)}
+    own = {each.name for each in fields(Face)}
+    for name in head.spec.names:
+        if name in own and name not in ("camera", "pose"):
+            known[name] = torch.from_numpy(np.stack([getattr(face, name) for face in faces])).float()
+    return FaceParams(**known)

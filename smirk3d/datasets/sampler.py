@@ -1,0 +1,202 @@
+"""The batches of a run: every step's is decided by the configuration and the number of the step alone.
+
+So a run that goes on at a step sees what an uninterrupted one would have seen, and processes that share a step need
+not speak to each other. The faces of a step are made in `PARTS` independent parts: a process makes its own ones only.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from smirk3d.datasets.augment import augment
+from smirk3d.datasets.shards import Fault
+from smirk3d.datasets.sources import FaceSource, open_source
+from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.model import HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.train.config import DataConfig, TrainConfig
+
+PARTS = 8
+"""Row k of a batch belongs to part k mod 8, whose random numbers are its own."""
+_MIX, _ORDER, _CROPS = range(3)
+"""Uses of random numbers, kept apart by a word in their seeds."""
+
+
+class Stream:
+    """The batches of a run.
+
+    Args:
+        config: What the run was told; `data`, `augment` and `seed` count.
+        head: What targets are parameters of; not changed, on any device.
+
+    Raises:
+        Smirk3dError: As `smirk3d.datasets.sources.open_source`.
+    """
+
+    def __init__(self, config: TrainConfig, head: HeadModel) -> None:
+        self.config = config
+        is_elsewhere = head.v_template.device.type != "cpu"
+        self._head = copy.deepcopy(head).cpu() if is_elsewhere else head
+        self.sources: tuple[FaceSource, ...] = tuple(
+            open_source(source, config.data, self._head) for source in config.data.all_sources
+        )
+        names = {name for source in self.sources for name in source.target_names}
+        self._target_sizes = {name: self._head.spec[name].size for name in self._head.spec.names if name in names}
+        self._first_person = np.cumsum([0, *(source.people for source in self.sources)])
+        self._draws = [
+            _Draw(source, share, config.data, number)
+            for number, (source, share) in enumerate(zip(self.sources, self._shares))
+        ]
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self.sources)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What could not be read."""
+        return tuple(fault for source in self.sources for fault in source.faults)
+
+    def batch(self, step: int) -> TrainingBatch:
+        """Return the whole batch of a step, augmented, on the CPU.
+
+        The rows of a source follow each other. The targets of faces without one are zeros; where no source has any,
+        there is no target. Person numbers are apart between sources.
+
+        Raises:
+            Smirk3dError: A picture cannot be decoded, or kornia is not installed.
+        """
+        return self.share(step)
+
+    def share(self, step: int, rank: int = 0, world: int = 1) -> TrainingBatch:
+        """Return the rows `rank`, `rank + world`, ... of a step's batch; see `batch`.
+
+        Raises:
+            ValueError: The processes do not divide the batch size.
+        """
+        size = self.config.data.batch_size
+        if size % world or not 0 <= rank < world:
+            raise ValueError(f"process {rank} of {world} has no equal share of {size} faces")
+        wanted = np.arange(rank, size, world)
+        parts = np.unique(wanted % PARTS)
+        plan = self.plan(step)
+        made = _joined([self._part(step, part, plan) for part in parts.tolist()])
+        rows = np.concatenate([np.arange(part, size, PARTS) for part in parts])
+        place = np.argsort(rows)
+        return made.take(torch.from_numpy(place[np.searchsorted(rows[place], wanted)]))
+
+    def batches(self, start: int, stop: int, rank: int = 0, world: int = 1) -> Iterator[TrainingBatch]:
+        """Yield a process's share of the steps from `start` to before `stop`, made ahead by `workers` processes."""
+        loader = DataLoader(
+            _Shares(self, rank, world),
+            batch_size=None,
+            sampler=range(start, stop),
+            num_workers=self.config.data.workers,
+            generator=torch.Generator().manual_seed(0),  # else it would draw from the global one
+        )
+        for made in loader:
+            if isinstance(made, Smirk3dError):
+                raise made
+            yield made
+
+    def plan(self, step: int) -> Plan:
+        """Decide which faces a step shows: of every source its share, to within one face."""
+        data = self.config.data
+        bounds = np.cumsum([0.0, *self._shares]) * data.batch_size
+        bounds[-1] = data.batch_size
+        counts = np.diff(np.floor(bounds + np.random.default_rng([data.seed, _MIX, step]).random()).astype(int))
+        faces = [draw.faces(step, count) for draw, count in zip(self._draws, counts.tolist())]
+        return Plan(np.repeat(np.arange(len(counts)), counts), np.concatenate(faces))
+
+    @property
+    def _shares(self) -> list[float]:
+        weights = [source.weight for source in self.config.data.all_sources]
+        return [weight / sum(weights) for weight in weights]
+
+    def _part(self, step: int, part: int, plan: Plan) -> TrainingBatch:
+        rng = np.random.default_rng([self.config.seed, _CROPS, step, part])
+        source, face = plan.source[part::PARTS], plan.face[part::PARTS]
+        made = [self._completed(number, face[source == number], rng) for number in np.unique(source).tolist()]
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        head = self._head if self._target_sizes else None
+        return _without_strangers(augment(_joined(made), self.config.augment, generator, head))
+
+    def _completed(self, number: int, face: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
+        """Return faces of a source with the fields and the person numbers that all sources have."""
+        batch = self.sources[number].batch(face, rng)
+        known = {} if batch.target is None else dict(batch.target.items())
+        target = {name: known.get(name, torch.zeros(len(face), size)) for name, size in self._target_sizes.items()}
+        person = batch.person + int(self._first_person[number])
+        return replace(batch, person=person, target=FaceParams(**target) if target else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a step shows: (B,) int64, the number of the source and that of the face in it."""
+
+    source: np.ndarray
+    face: np.ndarray
+
+
+class _Draw:
+    """Draws the faces of one source, epoch after epoch; a step has its own stretch of that endless list."""
+
+    def __init__(self, source: FaceSource, share: float, data: DataConfig, number: int) -> None:
+        self._source, self._seed = source, [data.seed, _ORDER, number]
+        self._stretch = math.ceil(share * data.batch_size)
+        self._recent: dict[int, np.ndarray] = {}
+        self._per_epoch = len(self._order(0))
+
+    def faces(self, step: int, count: int) -> np.ndarray:
+        """Return the faces (count,) of a step; what its stretch has more than that comes in another epoch."""
+        places = step * self._stretch + np.arange(count)
+        found = [self._order(place // self._per_epoch)[place % self._per_epoch] for place in places.tolist()]
+        return np.array(found, dtype=np.int64)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._recent:
+            made = self._source.order(np.random.default_rng([*self._seed, epoch]))
+            self._recent = {**dict(list(self._recent.items())[-1:]), epoch: made}
+        return self._recent[epoch]
+
+
+class _Shares(Dataset):
+    """A process's share of each step; an error is an item, because it would lose its form between processes."""
+
+    def __init__(self, stream: Stream, rank: int, world: int) -> None:
+        self._stream, self._rank, self._world = stream, rank, world
+
+    def __getitem__(self, step: int) -> TrainingBatch | Smirk3dError:
+        try:
+            return self._stream.share(step, self._rank, self._world)
+        except Smirk3dError as error:
+            return error
+
+
+def _joined(batches: Sequence[TrainingBatch]) -> TrainingBatch:
+    """Put batches with the same fields behind each other."""
+
+    def cat(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    names = [each.name for each in fields(TrainingBatch) if each.name != "target"]
+    targets = [dict(batch.target.items()) for batch in batches if batch.target is not None]
+    target = FaceParams(**cat(targets)) if targets else None
+    return TrainingBatch(target=target, **cat([{name: getattr(batch, name) for name in names} for batch in batches]))
+
+
+def _without_strangers(batch: TrainingBatch) -> TrainingBatch:
+    """Return a batch whose targets without trust are zeros, whatever augmentation made of them."""
+    if batch.target is None:
+        return batch
+    trusted = batch.target_weight[:, None] > 0
+    target = {name: torch.where(trusted, value, 0.0) for name, value in batch.target.items()}
+    return replace(batch, target=FaceParams(**target))

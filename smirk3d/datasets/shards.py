@@ -1,0 +1,308 @@
+"""Shards of training faces: plain tar files in the WebDataset layout, grouped by the name before the first dot.
+
+A face is `KEY.jpg` (an upright RGB or grey picture of one face and what is around it), `KEY.npy` ((478, 2 or 3)
+float32, MediaPipe's points in pixels of that picture, origin at the top-left corner of the top-left pixel, and where
+it is known their depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's
+scores in Apple's order). Where FAN's outline of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's
+points in pixels of the picture).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.datasets.fan_contour import CONTOUR_COUNT
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.landmark_indices import POINT_COUNT
+
+SPLITS: tuple[str, ...] = ("train", "val")
+LANDMARKS_NAME = "landmarks.npz"
+_JPEG_SUFFIXES = ("jpg", "jpeg")
+_CONTOUR_SUFFIX = "contour.npy"
+_TAR_BLOCK_BYTES = 512
+# What other software may raise on bytes that are not what their name says.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SyntaxError)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One face of a shard.
+
+    Attributes:
+        key: Name within its data set, without a dot.
+        jpeg: The encoded picture.
+        landmarks_px: (478, 2) float32, pixels of the picture; points may lie outside of it.
+        size_px: Width and height of the picture.
+        scores: (52,) float32 in [0, 1], MediaPipe's blendshape scores in Apple's order of names.
+        person: Name of the person, "" where unknown.
+        source: The photo it was cut from.
+        depth_px: (478,) float32, MediaPipe's z on the scale of x, smaller is nearer; None where it is not known.
+        contour_px: (17, 2) float32, iBUG's outline of the face from the subject's right ear over the chin to the left
+            one, pixels of the picture; None where it is not known.
+    """
+
+    key: str
+    jpeg: bytes
+    landmarks_px: np.ndarray
+    size_px: tuple[int, int]
+    scores: np.ndarray
+    person: str = ""
+    source: str = ""
+    depth_px: np.ndarray | None = None
+    contour_px: np.ndarray | None = None
+
+    @property
+    def box_px(self) -> np.ndarray:
+        """(4,) x0, y0, x1, y1 of the landmarks."""
+        return np.concatenate((self.landmarks_px.min(axis=0), self.landmarks_px.max(axis=0)))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a member of a shard. `key` is "" where the archive itself is damaged."""
+
+    shard: Path
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"{printable(self.shard)}{': ' if self.key else ''}{printable(self.key)}"
+        return f"{place}: {self.reason}; prepare the shard again"
+
+
+def refuse(fault: Fault) -> None:
+    """Treat a fault as an error.
+
+    Raises:
+        Smirk3dError: always.
+    """
+    raise Smirk3dError(str(fault))
+
+
+def write_shard(path: str | Path, records: Iterable[Record]) -> int:
+    """Write faces to a shard, whole or not at all; equal records give equal bytes.
+
+    Returns:
+        The number of faces.
+
+    Raises:
+        Smirk3dError: The file cannot be written.
+    """
+    count = 0
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for count, record in enumerate(records, start=1):  # noqa: B007 (the count is the result)
+            for suffix, content in _members(record):
+                info = tarfile.TarInfo(f"{record.key}.{suffix}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return count
+
+
+def _members(record: Record) -> Iterator[tuple[str, bytes]]:
+    columns = [record.landmarks_px] + ([] if record.depth_px is None else [record.depth_px])
+    facts = {
+        "person": record.person,
+        "source": record.source,
+        "width": record.size_px[0],
+        "height": record.size_px[1],
+        "box_px": [round(float(value), 3) for value in record.box_px],
+        "blendshapes": [round(float(value), 6) for value in record.scores],
+    }
+    yield "jpg", record.jpeg
+    yield "json", json.dumps(facts).encode("ascii")
+    yield "npy", _npy(np.column_stack(columns))
+    if record.contour_px is not None:
+        yield _CONTOUR_SUFFIX, _npy(record.contour_px)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array.astype("<f4"), allow_pickle=False)
+    return file.getvalue()
+
+
+def read_shard(path: str | Path, on_fault: Callable[[Fault], None] = refuse) -> Iterator[Record]:
+    """Read the faces of a shard as `write_shard` writes them, in order.
+
+    Args:
+        path: A tar file; members with other suffixes are passed over.
+        on_fault: Told of each face that cannot be used, which is then left out, and of a damaged archive, whose
+            intact beginning is still read. The default raises.
+
+    Raises:
+        Smirk3dError: The file cannot be opened, or as `on_fault` does.
+    """
+    for key, members in _groups(Path(path), on_fault):
+        try:
+            record = _record(key, members)
+        except _DAMAGE as error:
+            on_fault(Fault(Path(path), key, _reason(error)))
+            continue
+        yield record
+
+
+def read_folder(root: str | Path, split: str, on_fault: Callable[[Fault], None] = refuse) -> Iterator[Record]:
+    """Read the faces of a split, `split-*.tar`, of a folder of shards.
+
+    Where the folder has a `landmarks.npz`, landmarks and scores come from there: `keys` (N,), `lm` (N, 478, 2 or
+    3) pixels of the pictures, `blendshapes` (N, K) and `blendshape_names` (K,); shards then need only `KEY.jpg`, and
+    `KEY.json` for the person.
+
+    Args:
+        root: The folder. split: "train" or "val". on_fault: see `read_shard`.
+
+    Raises:
+        Smirk3dError: There is no such shard, or a file cannot be read, or as `on_fault` does.
+    """
+    root = Path(root)
+    shards = sorted(root.glob(f"{split}-*.tar"))
+    if not shards:
+        raise Smirk3dError(f"{printable(root)}: no {split}-*.tar there; make them with smirk3d data prepare")
+    if not (root / LANDMARKS_NAME).is_file():
+        for path in shards:
+            yield from read_shard(path, on_fault)
+        return
+    table = _LandmarkTable(root / LANDMARKS_NAME)
+    for path in shards:
+        for key, members in _groups(path, on_fault):
+            try:
+                record = _record(key, members, table)
+            except _DAMAGE as error:
+                on_fault(Fault(path, key, _reason(error)))
+                continue
+            yield record
+
+
+class _LandmarkTable:
+    """Landmarks and scores of all faces of a folder, by key."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"], arrays["blendshapes"]
+                column = {str(name): k for k, name in enumerate(arrays["blendshape_names"])}
+        except (OSError, KeyError, ValueError, EOFError) as error:
+            raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); replace it") from error
+        self._row = {str(key): row for row, key in enumerate(keys)}
+        self.scores = np.zeros((len(keys), len(ARKIT_NAMES)), dtype=np.float32)
+        for k, name in enumerate(ARKIT_NAMES):
+            if name in column:  # MediaPipe has no tongueOut
+                self.scores[:, k] = scores[:, column[name]]
+
+    def of(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the landmarks (478, 2 or 3) and the scores of a face."""
+        if key not in self._row:
+            raise ValueError(f"no landmarks in {LANDMARKS_NAME}")
+        row = self._row[key]
+        return self.landmarks_px[row], self.scores[row]
+
+
+def _groups(path: Path, on_fault: Callable[[Fault], None]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the members of each face by suffix."""
+    for key, group in itertools.groupby(_files(path, on_fault), key=lambda item: _split_name(item[0])[0]):
+        yield key, {_split_name(name)[1]: content for name, content in group}
+
+
+def _files(path: Path, on_fault: Callable[[Fault], None]) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents; a damaged archive is a fault after its last whole member."""
+    last = ""
+    try:
+        with open(path, "rb") as file:
+            try:
+                with tarfile.open(fileobj=file, mode="r:") as archive:
+                    for info in archive:
+                        if info.isreg() and (member := archive.extractfile(info)) is not None:
+                            content = member.read()
+                            last = info.name
+                            yield info.name, content
+                    # tarfile takes a damaged header, or the file's end, for the end of the archive.
+                    file.seek(archive.offset)
+                    intact = file.read(_TAR_BLOCK_BYTES) == bytes(_TAR_BLOCK_BYTES)
+            except (tarfile.TarError, EOFError) as error:
+                on_fault(Fault(path, "", f"damaged after {last or 'nothing'} ({_reason(error)})"))
+                return
+    except OSError as error:
+        raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); prepare the shard again") from error
+    if not intact:
+        on_fault(Fault(path, "", f"damaged after {last or 'nothing'}"))
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Return the key and the suffix: `a/b.c.jpg` is `a/b` and `c.jpg`."""
+    folder, base = os.path.split(name)
+    key, _, suffix = base.partition(".")
+    return os.path.join(folder, key), suffix.lower()
+
+
+def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = None) -> Record:
+    """Build and check a face; whatever is wrong with it is one of `_DAMAGE`."""
+    jpeg = next((members[suffix] for suffix in _JPEG_SUFFIXES if suffix in members), None)
+    if jpeg is None:
+        raise ValueError("no .jpg")
+    facts = _facts(members, needed=table is None)
+    if table is not None:
+        landmarks_px, scores = table.of(key)
+    elif "npy" not in members:
+        raise ValueError("no .npy with landmarks")
+    else:
+        landmarks_px = np.load(io.BytesIO(members["npy"]), allow_pickle=False)
+        scores = np.array(facts["blendshapes"], dtype=np.float32)
+    landmarks_px = np.array(landmarks_px, dtype=np.float32)
+    if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
+        raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
+    if scores.shape != (len(ARKIT_NAMES),):
+        raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
+    person, source = facts.get("person") or "", facts.get("source") or ""
+    depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
+    contour_px = _contour(members)
+    return Record(
+        key, jpeg, landmarks_px[:, :2], _jpeg_size(jpeg), scores, str(person), str(source), depth_px, contour_px
+    )
+
+
+def _contour(members: dict[str, bytes]) -> np.ndarray | None:
+    if _CONTOUR_SUFFIX not in members:
+        return None
+    contour_px = np.load(io.BytesIO(members[_CONTOUR_SUFFIX]), allow_pickle=False).astype(np.float32)
+    if contour_px.shape != (CONTOUR_COUNT, 2) or not np.isfinite(contour_px).all():
+        raise ValueError(f"its contour is not {CONTOUR_COUNT} finite points")
+    return contour_px
+
+
+def _facts(members: dict[str, bytes], *, needed: bool) -> dict:
+    if "json" not in members:
+        if needed:
+            raise ValueError("no .json")
+        return {}
+    facts = json.loads(members["json"])
+    if not isinstance(facts, dict):
+        raise ValueError("its .json is not an object")
+    return facts
+
+
+def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Return width and height of a JPEG whose header is sound and whose end is there; decoding comes later."""
+    from PIL import Image
+
+    if not jpeg.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ValueError("its .jpg ends early")
+    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as picture:
+        return picture.size
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return printable(" ".join(text.split()))[:200]

@@ -1,0 +1,183 @@
+"""Where training faces come from: photos, videos, shards and rendered heads, all behind one small interface."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from smirk3d.assets import cache_dir, printable
+from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
+from smirk3d.datasets.prepare import REPORT_NAME
+from smirk3d.datasets.prepared_cache import locked, prepared
+from smirk3d.datasets.pseudo_targets import TargetTable
+from smirk3d.datasets.shards import Fault
+from smirk3d.datasets.synthetic.rendered_faces import RenderedFaces, Variation, fit_camera
+from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.media.images import IMAGE_SUFFIXES
+from smirk3d.media.video import VIDEO_SUFFIXES
+from smirk3d.params import FaceParams
+from smirk3d.train.config import DataConfig, SourceConfig
+
+_log = logging.getLogger(__name__)
+
+
+class FaceSource(Protocol):
+    """Faces that can be drawn.
+
+    Attributes:
+        people: Persons are numbered below this. target_names: Parameters that the targets have; empty without.
+        faults: What could not be read.
+    """
+
+    people: int
+    target_names: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        ...
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the faces (K,) int64 of an epoch, at least one; K is the same for every epoch."""
+        ...
+
+    def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
+        """Return the faces of an index (B,) int64, cut at random."""
+        ...
+
+
+class PhotoSource:
+    """Faces in photos, with pseudo-targets where there are any.
+
+    Args:
+        faces: The faces. data: How they are drawn and cut. head: What the targets are parameters of.
+        table: The targets; None for none.
+
+    Attributes:
+        keys: Name of each face within its data set.
+    """
+
+    def __init__(self, faces: FaceSet, data: DataConfig, head: HeadModel, table: TargetTable | None = None) -> None:
+        self._faces, self._data, self._head = faces, data, head
+        self.keys, self.people, self.faults = faces.keys, faces.people, faces.faults
+        self.target_names: tuple[str, ...] = ()
+        if table is not None:
+            self._target, self._weight = table.of(faces.keys)
+            self.target_names = (*(name for name, _ in table.params.items()), "camera")
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the faces of an epoch; see `FaceSource`."""
+        return epoch_order(self._faces.person, self._data.most_per_person, rng)
+
+    def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
+        """Return crops of random scales; see `FaceSource`."""
+        scale = rng.uniform(*self._data.crop_scale, len(index))
+        batch = collate(self._faces, index, scale, self._data.size)
+        if not self.target_names:
+            return batch
+        rows = torch.from_numpy(index)
+        target = FaceParams(**{name: value[rows] for name, value in self._target.items()})
+        with torch.no_grad():
+            points = self._head(target).landmarks("mediapipe")
+        target = target.replace(camera=fit_camera(points, batch.landmarks_ndc))
+        return replace(batch, target=target, target_weight=self._weight[rows])
+
+
+class RenderedSource:
+    """Rendered heads, whose parameters are known.
+
+    Args:
+        faces: The pictures, all of them made.
+    """
+
+    target_names: tuple[str, ...] = ("shape", "expression", "pose", "camera")
+    faults: tuple[Fault, ...] = ()
+
+    def __init__(self, faces: RenderedFaces) -> None:
+        self._faces = faces
+        self.people = len(faces)
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the pictures in random order; see `FaceSource`."""
+        return rng.permutation(len(self))
+
+    def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
+        """Return the pictures as they are; see `FaceSource`."""
+        return self._faces.batch(torch.from_numpy(index))
+
+
+def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: str = "train") -> FaceSource:
+    """Open a source; photos and videos are prepared and heads are rendered first where that was not done before.
+
+    Args:
+        source: What to open. data: How faces are drawn and cut. head: On the CPU.
+        split: Which of the faces, "train" or "val"; rendered ones are all of one split.
+
+    Raises:
+        Smirk3dError: Nothing that can be used is there, a file is damaged, or its targets are of another head.
+    """
+    if source.kind == "rendered":
+        return _rendered(source, data, head)
+    assert source.path is not None  # SourceConfig sees to it
+    kind = found_kind(source.path) if source.kind == "auto" else source.kind
+    if kind == "shards":
+        faces = FaceSet.from_folder(source.path, split)
+    else:
+        place = prepared(source.path, kind)
+        if not any(place.folder.glob(f"{split}-*.tar")):
+            report = printable(place.folder / REPORT_NAME)
+            raise Smirk3dError(f"{printable(source.path)}: no faces for {split} in it; {report} says why")
+        faces = FaceSet.from_folder(place.folder, split, place.is_current)
+    for fault in faces.faults:
+        _log.warning("%s", fault)
+    table = None if source.targets is None else TargetTable.load(source.targets, head)
+    opened = PhotoSource(faces, data, head, table)
+    _log.info("%s: %d faces of %d people", printable(source.path), len(opened), opened.people)
+    return opened
+
+
+def found_kind(path: Path) -> str:
+    """Find out what lies at a path: "shards", "folder" (photos) or "videos".
+
+    Raises:
+        Smirk3dError: Nothing that faces can be read from is there, or both photos and videos are.
+    """
+    if path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return "videos"
+        raise Smirk3dError(f"{printable(path)}: no folder and no video; name one or the other")
+    if any(path.glob("*.tar")):
+        return "shards"
+    suffixes = {each.suffix.lower() for each in path.rglob("*") if not each.name.startswith(".")}
+    has_photos, has_videos = bool(suffixes & set(IMAGE_SUFFIXES)), bool(suffixes & set(VIDEO_SUFFIXES))
+    if has_photos and has_videos:
+        raise Smirk3dError(f"{printable(path)}: holds photos and videos; say which with kind: folder or kind: videos")
+    if not has_photos and not has_videos:
+        raise Smirk3dError(f"{printable(path)}: no shards, photos or videos there; name a folder that holds some")
+    return "folder" if has_photos else "videos"
+
+
+def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> RenderedSource:
+    if tuple(head.expression_names) != ARKIT_NAMES:
+        raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
+    folder = cache_dir() / "rendered" if source.path is None else source.path
+    variation = Variation(crop_scale=data.crop_scale, unlike=source.unlike)
+    faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
+    with locked(folder):
+        for count in faces.prepare():
+            _log.info("rendered faces: %d of %d", count, len(faces))
+    return RenderedSource(faces)

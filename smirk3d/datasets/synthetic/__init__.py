@@ -1,0 +1,1 @@
+"""Rendered training faces with exact ground truth."""

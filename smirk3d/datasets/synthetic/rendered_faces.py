@@ -1,0 +1,382 @@
+"""Rendered heads as exact supervision: pictures whose parameters are known, made once and kept on disk.
+
+Several times as fast as `smirk3d.datasets.synthetic.scene_sampling`: one sample a pixel, straight into the crop, and the opacities of
+lips, brows, irises and so on baked once into an atlas of small squares, one a triangle. Then come the faults that
+photos have and renders lack: hard light, grey, blur, few pixels, JPEG, things before the face, the photo's edge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smirk3d.assets import printable
+from smirk3d.datasets.fan_contour import CONTOUR_COUNT
+from smirk3d.datasets.synthetic import scene_sampling
+from smirk3d.datasets.synthetic.domain_randomization import (
+    Unlikeness,
+    random_cuts,
+    unlike_appearance,
+    unlike_meshes,
+    unlike_tint,
+)
+from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, SampleRanges, chance, uniform
+from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.detection.crop import Crop
+from smirk3d.errors import Smirk3dError
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
+from smirk3d.head.model import HeadMesh, HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.render.appearance import procedural_face
+from smirk3d.render.appearance.baked_face import CropPainter
+from smirk3d.render.appearance.procedural_face import Appearance, Light, random_background
+
+SHARD = 256
+"""Pictures in a file; each shard has its own random numbers, so that more can be made later."""
+PHOTO_PX = 512
+"""Side of the photo from which the crop is thought to be taken."""
+N_LANDMARKS = 478
+CUTS = 24
+"""Cuts of brows, lips and irises that heads unlike the open one share."""
+_VERSION = 3
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What makes renders look like photos: shares of the pictures in [0, 1], and ranges.
+
+    `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
+    `weak`: expressions scaled down by a random factor. `strength`: standard deviation of the logarithm of how much
+    more or less than usual an action moves this face for its weight, since heads differ in that.
+    `unlike`: how far heads, skins and actions stray from the open head's, at random from 0 to this (see
+    `smirk3d.datasets.synthetic.domain_randomization`). `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box,
+    and standard deviation of its centre over that size. `cut`: the crop reaches beyond the photo.
+    """
+
+    kinds: tuple[tuple[Kind, int], ...] = KIND_SHARES
+    weak: float = 0.3
+    strength: float = 0.15
+    unlike: float = 0.0
+    hard_light: float = 0.35
+    grey: float = 0.35
+    coarse: float = 0.35
+    jpeg: float = 0.5
+    occluded: float = 0.2
+    cut: float = 0.1
+    crop_scale: tuple[float, float] = (1.25, 1.6)
+    crop_shift: float = 0.03
+
+
+class RenderedFaces:
+    """Crops of random heads with their parameters.
+
+    The same arguments give the same pictures on the same machine; a longer set starts with the shorter one.
+
+    Args:
+        head: The open head, or one with ARKit's 52 actions and MediaPipe's landmarks.
+        count: Number of pictures.
+        seed: Seed of everything that is random.
+        size: Pixels a side.
+        folder: Where the pictures are kept between runs; None keeps them in memory.
+        ranges: How far poses, cameras and identities go.
+        variation: How far pictures stray from clean renders.
+        backgrounds: Folder of photos (.jpg, .png) to stand behind half of the heads; None for soft colours only.
+
+    Raises:
+        Smirk3dError: `backgrounds` has no photos, or a file in `folder` is not what was written there.
+        ValueError: `count` is not positive.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that is optional is by keyword
+        self,
+        head: HeadModel,
+        count: int,
+        seed: int,
+        size: int = 128,
+        *,
+        folder: Path | None = None,
+        ranges: SampleRanges | None = None,
+        variation: Variation | None = None,
+        backgrounds: Path | None = None,
+    ) -> None:
+        if count < 1:
+            raise ValueError(f"count must be positive, not {count}")
+        self.head, self.count, self.seed, self.size = head, count, seed, size
+        self.ranges = SampleRanges() if ranges is None else ranges
+        self.variation = Variation() if variation is None else variation
+        self._folder = folder
+        self._photos = [] if backgrounds is None else sorted(backgrounds.glob("*.[jp][pn]g"))
+        if backgrounds is not None and not self._photos:
+            raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
+        self._painter: CropPainter | None = None  # baked when the first picture is made
+        self._cuts = random_cuts(CUTS) if self.variation.unlike else []
+        self._shards: dict[int, _Shard] = {}
+        names = [path.name for path in self._photos]
+        about = (_VERSION, seed, size, self.ranges, self.variation, Unlikeness(), names)
+        content = hashlib.sha256(repr(about).encode())
+        for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
+            content.update(part.numpy().tobytes())
+        self._key = content.hexdigest()[:12]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the expression of each picture was drawn from."""
+        turn = _turn(self.variation)
+        return tuple(turn[index % SHARD % len(turn)] for index in range(self.count))
+
+    def prepare(self) -> Iterator[int]:
+        """Make the pictures that are missing; yields how many there are after each shard."""
+        for number in range(math.ceil(self.count / SHARD)):
+            self._shard(number)
+            yield min((number + 1) * SHARD, self.count)
+
+    def batch(self, index: Tensor) -> TrainingBatch:
+        """Return the pictures `index` (K,) int64, made or read as needed.
+
+        The target has shape, expression, pose (rotation vector about the root joint, from the head's frame to the
+        camera's) and camera: the scaled orthographic one that fits the landmarks best, though the picture is in
+        perspective. `person` is the index: no two pictures show the same head.
+
+        Raises:
+            IndexError: An index is outside the set.
+        """
+        if ((index < 0) | (index >= self.count)).any():
+            raise IndexError(f"pictures 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}")
+        places = [(self._shard(k // SHARD), k % SHARD) for k in index.tolist()]
+        image = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in places])).float() / 255
+        truth = torch.from_numpy(np.stack([shard.truth[row] for shard, row in places]))
+        sizes = [self.head.n_shape, self.head.n_expression, 3, 3, N_LANDMARKS * 2]
+        shape, expression, pose, camera, points = truth.split(sizes, dim=1)
+        return TrainingBatch(
+            image=image,
+            landmarks_ndc=points.unflatten(1, (N_LANDMARKS, 2)),
+            landmark_weight=torch.ones(len(index), N_LANDMARKS),
+            person=index.clone(),
+            target=FaceParams(shape=shape, expression=expression, pose=pose, camera=camera),
+            target_weight=torch.ones(len(index)),
+            contour_ndc=torch.zeros(len(index), CONTOUR_COUNT, 2),  # FAN's outline is not that of the embedding
+            contour_weight=torch.zeros(len(index)),
+        )
+
+    def _shard(self, number: int) -> _Shard:
+        if number not in self._shards:
+            self._shards[number] = self._stored(number, self._folder) if self._folder else self._make(number)
+        return self._shards[number]
+
+    def _stored(self, number: int, folder: Path) -> _Shard:
+        """Open a shard; make it first where it is missing."""
+        paths = [folder / f"faces_{self._key}_{number:05d}_{what}.npy" for what in ("pixels", "truth")]
+        if not all(path.is_file() for path in paths):
+            folder.mkdir(parents=True, exist_ok=True)
+            shard = self._make(number)
+            for path, values in zip(paths, (shard.pixels, shard.truth)):
+                # Under its name only when complete: a run may be stopped at any time.
+                partial = path.with_name(f"partial_{path.name}")
+                np.save(partial, values)
+                partial.replace(path)
+        try:
+            return _Shard(*(np.load(path, mmap_mode="r") for path in paths))
+        except (ValueError, EOFError) as error:
+            raise Smirk3dError(f"{printable(paths[0])}: broken ({error}); delete it and its truth") from error
+
+    @torch.no_grad()
+    def _make(self, number: int) -> _Shard:
+        """Draw and paint one shard."""
+        unlike = self.variation.unlike
+        if self._painter is None:
+            self._painter = CropPainter(self.head, self._cuts)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        params = _random_heads(self.head, self.ranges, self.variation, generator)
+        varied = _varied(params, self.variation.strength, generator)
+        share = unlike * torch.rand(SHARD, generator=generator) if unlike else torch.zeros(SHARD)
+        mesh = unlike_meshes(self.head, varied, share, generator) if unlike else self.head(varied)
+        vertices_px, points_px, depth = _photograph(mesh, self.ranges, generator)
+        crops = _detected(points_px, self.size, self.variation, generator)
+        ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
+        points_ndc = _in_crops(points_px, crops)
+        pixels = np.empty((SHARD, 3, self.size, self.size), np.uint8)
+        for k in range(SHARD):
+            look, tint = self._look(float(share[k]), generator)
+            light = _random_light(self.variation.hard_light, generator)
+            color, alpha = self._painter.paint(ndc[k], mesh.vertices[k], self.size, look, light, tint)
+            image = color + (1 - alpha) * self._background(generator)
+            pixels[k] = _photographed(image, self.variation, generator)
+        camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
+        truth = torch.cat([*(values for _, values in params.items()), camera, points_ndc.flatten(1)], dim=1)
+        return _Shard(pixels, truth.numpy())
+
+    def _look(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
+        """Random colours, and what skin is multiplied by."""
+        look = procedural_face.random_appearance(generator)
+        if not share:
+            return look, None
+        cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
+        look = unlike_appearance(look, cut, generator) if chance(0.8, generator) else look
+        return look, unlike_tint(self.head, look.hair, share, generator)
+
+    def _background(self, generator: torch.Generator) -> Tensor:
+        """A photo's piece or soft colours, (3, S, S) in [0, 1]."""
+        if not self._photos or chance(0.5, generator):
+            return random_background(self.size, generator)
+        from PIL import Image
+
+        path = self._photos[int(torch.randint(len(self._photos), (), generator=generator))]
+        with Image.open(path) as photo:
+            side = max(int(min(photo.size) * uniform(0.3, 1.0, generator)), 1)
+            x, y = (int(uniform(0, length - side, generator)) for length in photo.size)
+            piece = photo.convert("RGB").resize((self.size, self.size), box=(x, y, x + side, y + side))
+        return torch.from_numpy(np.array(piece)).permute(2, 0, 1).float() / 255
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """`pixels`: (SHARD, 3, S, S) uint8. `truth`: (SHARD, D) float32, the parameters and landmarks side by side."""
+
+    pixels: np.ndarray
+    truth: np.ndarray
+
+
+def _random_heads(
+    head: HeadModel, ranges: SampleRanges, variation: Variation, generator: torch.Generator
+) -> FaceParams:
+    """Draw a shard's people, expressions and poses, the kinds of expressions in turns."""
+    turn = _turn(variation)
+    shape = ranges.shape_std * torch.randn(SHARD, head.n_shape, generator=generator)
+    expression = torch.stack([scene_sampling.random_expression(turn[k % len(turn)], generator) for k in range(SHARD)])
+    factor = 0.2 + 0.8 * torch.rand(SHARD, 1, generator=generator)
+    is_weak = torch.rand(SHARD, 1, generator=generator) < variation.weak
+    limits = torch.tensor([ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg])
+    angles = (2 * torch.rand(SHARD, 3, generator=generator) - 1) * limits
+    rotmat = torch.from_numpy(np.stack([rotation_from_angles(*row) for row in angles.tolist()])).float()
+    expression = torch.where(is_weak, factor * expression, expression)
+    return FaceParams(shape=shape, expression=expression, pose=roma.rotmat_to_rotvec(rotmat))
+
+
+def _turn(variation: Variation) -> tuple[Kind, ...]:
+    return tuple(kind for kind, share in variation.kinds for _ in range(share))
+
+
+def _varied(params: FaceParams, spread: float, generator: torch.Generator) -> FaceParams:
+    """Change how strongly each action moves each face; gaze is an angle and keeps its own strength."""
+    assert params.expression is not None
+    factor = (spread * torch.randn(params.expression.shape, generator=generator)).exp()
+    factor[:, [ARKIT_NAMES.index(name) for name in GAZE_NAMES]] = 1.0
+    factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]  # the lips just meet
+    return replace(params, expression=params.expression * factor)
+
+
+def _photograph(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where vertices (B, V, 2) and landmarks (B, 478, 2) are in photos, pixels, and depths (B, V) in metres."""
+    count = len(mesh.vertices)
+    distance = torch.empty(count, 1).uniform_(*ranges.distance_m, generator=generator)
+    zoom = torch.empty(count, 1).uniform_(0.8, 1.15, generator=generator)
+    focal_px = scene_sampling.FACE_SHARE * zoom * distance / scene_sampling.FACE_HEIGHT_M * PHOTO_PX
+    middle = mesh.vertices[:, mesh.head.region_mask("face")].mean(1, keepdim=True)
+    shift = 0.015 * torch.randn(count, 1, 3, generator=generator)
+    placed = [points - middle + shift for points in (mesh.vertices, mesh.landmarks("mediapipe"))]
+    depths = [distance - points[..., 2] for points in placed]
+    per_m = [(focal_px / depth)[..., None] * torch.tensor([1.0, -1.0]) for depth in depths]
+    vertices_px, points_px = (PHOTO_PX / 2 + points[..., :2] * factor for points, factor in zip(placed, per_m))
+    return vertices_px, points_px, depths[0]
+
+
+def _detected(points_px: Tensor, size: int, variation: Variation, generator: torch.Generator) -> list[Crop]:
+    """Return the crops about landmarks (B, 478, 2), a little off, as detectors are."""
+    crops = []
+    for points in points_px.numpy():
+        crop = Crop.from_landmarks(points, uniform(*variation.crop_scale, generator), size)
+        x, y = (variation.crop_shift * crop.side_px * torch.randn(2, generator=generator)).tolist()
+        crops.append(replace(crop, x0=crop.x0 + x, y0=crop.y0 + y))
+    return crops
+
+
+def _in_crops(photo_px: Tensor, crops: list[Crop]) -> Tensor:
+    """Return points (B, N, 2), pixels of the photo, in the renderer's coordinates in B crops."""
+    inside = [crop.to_ndc(crop.to_crop(points)) for crop, points in zip(crops, photo_px.numpy())]
+    return torch.from_numpy(np.stack(inside)).float()
+
+
+def fit_camera(points: Tensor, points_ndc: Tensor) -> Tensor:
+    """Return the scaled orthographic camera that best sees points where they are seen.
+
+    Args:
+        points: (B, L, 3) metres, camera axes (+Y up). points_ndc: (B, L, 2), x right and y down in [-1, 1].
+
+    Returns:
+        (B, 3) scale, tx, ty of `x' = s (x + tx)`, `y' = -s (y + ty)`.
+
+    Source: linear least squares; the centroids map to each other.
+    """
+    flipped = points_ndc * points_ndc.new_tensor([1.0, -1.0])
+    mean, mean_seen = points[..., :2].mean(1, keepdim=True), flipped.mean(1, keepdim=True)
+    spread = points[..., :2] - mean
+    scale = (spread * (flipped - mean_seen)).sum((1, 2)) / (spread**2).sum((1, 2))
+    return torch.cat([scale[:, None], (mean_seen / scale[:, None, None] - mean)[:, 0]], dim=1)
+
+
+def _random_light(hard_share: float, generator: torch.Generator) -> Light:
+    """A soft light, or at times a strong one with little around it."""
+    light = procedural_face.random_light(generator)
+    if not chance(hard_share, generator):
+        return light
+    direct, ambient = uniform(0.8, 1.3, generator), uniform(0.02, 0.2, generator)
+    return replace(light, direction=light.direction * torch.tensor([1.6, 1.3, 1.0]), direct=direct, ambient=ambient)
+
+
+def _photographed(image: Tensor, variation: Variation, generator: torch.Generator) -> np.ndarray:
+    """Return the picture (3, S, S) in [0, 1] as a bad photo shows it, uint8."""
+    size = image.shape[-1]
+    if chance(variation.occluded, generator):
+        image = _occluded(image, generator)
+    image = image.clamp(0, 1) ** uniform(0.7, 1.4, generator)
+    if chance(variation.coarse, generator):
+        few = int(uniform(0.3, 0.9, generator) * size)
+        image = F.interpolate(image[None], (few, few), mode="bilinear", antialias=True)
+        image = F.interpolate(image, (size, size), mode="bilinear")[0]
+    image = procedural_face.with_sensor(image, generator)
+    if chance(variation.grey, generator):
+        image = image.mean(0, keepdim=True).expand(3, -1, -1)
+    if chance(variation.cut, generator):
+        turns, beyond = int(torch.randint(4, (), generator=generator)), int(uniform(0.02, 0.2, generator) * size)
+        image = image.rot90(turns, (1, 2)).clone()
+        image[:, :beyond] = 0
+        image = image.rot90(-turns, (1, 2))
+    pixels = (image * 255).round().to(torch.uint8)
+    return _jpeg(pixels, int(uniform(35, 95, generator))) if chance(variation.jpeg, generator) else pixels.numpy()
+
+
+def _occluded(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Lay an ellipse or a bar of a random colour and grain over the picture."""
+    size = image.shape[-1]
+    x0, y0, turn = (uniform(-1, 1, generator) for _ in range(3))
+    width = uniform(0.1, 0.4, generator)
+    height = 3.0 if chance(0.3, generator) else width * uniform(0.5, 1.5, generator)
+    x, y = torch.linspace(-1, 1, size) - x0, torch.linspace(-1, 1, size)[:, None] - y0
+    c, s = math.cos(math.pi * turn), math.sin(math.pi * turn)
+    radius = ((x * c + y * s) / width) ** 2 + ((y * c - x * s) / height) ** 2
+    cover = ((1 - radius) * width * size / 4 + 0.5).clamp(0, 1)
+    paint = random_background(size, generator) * uniform(0.4, 1, generator)
+    return image + (paint - image) * cover
+
+
+def _jpeg(pixels: Tensor, quality: int) -> np.ndarray:
+    """Write and read (3, S, S) uint8 as JPEG."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file)).transpose(2, 0, 1)

@@ -1,0 +1,304 @@
+"""Faces in a photo: MediaPipe's 478 landmarks and 52 blendshape scores, with a search for the hard cases.
+
+Landmarks are pixels with the origin at the top-left corner of the top-left pixel, x right, y down. Left and
+right in names of blendshapes are the subject's.
+"""
+
+import os
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from smirk3d.assets import find_landmarker
+from smirk3d.detection.landmarker import LandmarkerOptions, create_landmarker, release_landmarker
+from smirk3d.detection.retries import Attempt, close_up, photo_itself, reframed, rotated, tile_levels
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+
+N_LANDMARKS = 478
+_RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
+DUPLICATE_IOU = 0.5
+_SAME_IOU = 0.2  # of a face in two frames that follow each other
+# The landmarker keeps this many candidates at least, so that the largest face is found among several.
+_MIN_CANDIDATES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One face.
+
+    Attributes:
+        landmarks_px: (478, 2) float32, pixels of the photo; points may lie outside of it.
+        depth: (478,) float32, MediaPipe's z in pixels on the scale of x; smaller is nearer, 0 in mid-head.
+        blendshape_scores: (52,) float32 in [0, 1] in Apple's order of names; `tongueOut` is always 0, because
+            the model does not know it.
+        box_px: (4,) float32, x0, y0, x1, y1 of the landmarks.
+        score: In [0, 1]. The landmarker reports no score of its own; this one says how easily the face was
+            found: 1.0 in the photo as it is or where it had just been seen, less after a border (0.9), an
+            enlargement or a tile (0.8), or a rotation by a multiple of 90° (0.6).
+        transform: (4, 4) float32, MediaPipe's canonical face (centimetres) to its camera, which it assumes to
+            see the photo at 63° of vertical angle; None unless the face was found in the photo as it is.
+    """
+
+    landmarks_px: np.ndarray
+    depth: np.ndarray
+    blendshape_scores: np.ndarray
+    box_px: np.ndarray
+    score: float
+    transform: np.ndarray | None = None
+
+
+class Detector:
+    """MediaPipe's face landmarker for single photos; a context manager.
+
+    Args:
+        model_path: The landmarker bundle; None finds it (see `smirk3d.assets.find_landmarker`).
+        max_faces: At most this many faces are returned, the largest.
+        search_tiles: Search large photos in tiles until `max_faces` are found; otherwise only where no face is
+            found at first sight.
+        min_confidence: In [0, 1], for MediaPipe's face detection and for its presence test.
+
+    Raises:
+        Smirk3dError: MediaPipe or its bundle is missing or does not work.
+        ValueError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        model_path: str | os.PathLike[str] | None = None,
+        max_faces: int = 1,
+        min_confidence: float = 0.5,
+        search_tiles: bool = True,
+    ):
+        if max_faces < 1 or not 0.0 <= min_confidence <= 1.0:
+            raise ValueError(f"max_faces {max_faces} must be ≥ 1, min_confidence {min_confidence} in [0, 1]")
+        self._max_faces = max_faces
+        self._wanted = max_faces if search_tiles else 1
+        self._options = LandmarkerOptions(find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence)
+        self._landmarker, self._to_mp_image = create_landmarker(self._options)
+        # Runs before the interpreter takes modules apart, so that MediaPipe's own __del__ finds it closed.
+        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+
+    def __enter__(self) -> "Detector":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graph; closing twice is fine."""
+        self._close()
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Find faces, searching further only where the photo as it is shows too few.
+
+        A photo without any face found is searched with a grey border (faces that fill the frame) and enlarged
+        (small photos). Then, until `max_faces` (or one) are found, large photos are searched in ever finer tiles
+        (small faces), which takes up to a second. The last attempts, only where nothing was found at
+        all, are the photo turned by 180°, 90° and 270°. Where all faces lie sideways or upside down, the
+        photo turned upright is preferred, because landmarks are better there.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Up to `max_faces` faces, largest box first; empty where none is found.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        self._check(pixels)
+        found = self._search(photo_itself(pixels))
+        if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
+            found = self._search(rotated(pixels, turns.pop())) or found
+        found = found or self._first(reframed(pixels))
+        for tiles in tile_levels(pixels):
+            if len(found) >= self._wanted:
+                break
+            found = distinct(found + [face for tile in tiles for face in self._search(tile)])
+        found = found or self._first(rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
+        return sorted(distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
+
+    def glance(self, pixels: np.ndarray) -> list[Detection]:
+        """Find faces in (H, W, 3) uint8 RGB pixels as they are, without a search for hard ones; otherwise as `detect`.
+
+        It takes the same short time for every frame of a video.
+        """
+        self._check(pixels)
+        found = distinct(self._search(photo_itself(pixels)))
+        return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        """Find a face again where it has just been seen, upright and in the middle of a small picture.
+
+        MediaPipe places what it reads landmarks from by a coarse look at the whole picture; in such a one that place is
+        surer, and hardly jitters from frame to frame.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB. face: There, or in the frame before.
+
+        Returns:
+            The face, or None where it is no longer there.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        self._check(pixels)
+        points_px = face.landmarks_px
+        found = self._search(close_up(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
+        nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
+        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _SAME_IOU else None
+
+    def for_video(self) -> "VideoDetector":
+        """Return a detector of the same kind for the frames of a video.
+
+        Raises:
+            Smirk3dError: As for `Detector`.
+        """
+        return VideoDetector(replace(self._options, num_faces=1))
+
+    def _check(self, pixels: np.ndarray) -> None:
+        _check_pixels(pixels)
+        if not self._close.alive:
+            raise ValueError("the detector is closed; make a new one")
+
+    def _first(self, attempts: Iterable[Attempt]) -> list[Detection]:
+        """Return the faces of the first attempt that shows any."""
+        return next(filter(None, map(self._search, attempts)), [])
+
+    def _search(self, attempt: Attempt) -> list[Detection]:
+        """Run the landmarker on one image and map what it finds back to the photo."""
+        return _detections(self._landmarker.detect(self._to_mp_image(attempt.pixels)), attempt)
+
+
+class VideoDetector:
+    """MediaPipe's face landmarker for the frames of one video in their order; a context manager.
+
+    It follows one face, where it was in the frame before, and evens its landmarks over time. With more faces MediaPipe
+    would do neither, but what it does for single photos.
+
+    Args:
+        options: What the landmarker is made of, for one face.
+
+    Raises:
+        Smirk3dError: MediaPipe or its bundle is missing or does not work.
+    """
+
+    def __init__(self, options: LandmarkerOptions) -> None:
+        self._options = options
+        self._begin()
+
+    def _begin(self) -> None:
+        self._landmarker, self._to_mp_image = create_landmarker(self._options, "video")
+        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+        self._last_ms = 0
+
+    def __enter__(self) -> "VideoDetector":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free MediaPipe's graph; closing twice is fine."""
+        self._close()
+
+    def restart(self) -> None:
+        """Forget the frames so far, as at a cut, behind which another face may be where one was."""
+        if self._last_ms > 0:
+            self.close()
+            self._begin()
+
+    def glance(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
+        """Return the face that is followed, or none.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB of the frame after the one before. time_s: When it is shown.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
+        """
+        _check_pixels(pixels)
+        if not self._close.alive:
+            raise ValueError("the detector is closed; make a new one")
+        # Whole milliseconds that rise, whatever the times.
+        self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
+        result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
+        return _detections(result, photo_itself(pixels))
+
+
+def _check_pixels(pixels: np.ndarray) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+        raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
+
+
+def _detections(result: Any, attempt: Attempt) -> list[Detection]:
+    """Map what the landmarker found in one image back to the photo."""
+    transforms = result.facial_transformation_matrixes
+    return [
+        _detection(points, scores_by_name(result.face_blendshapes[k], ARKIT_NAMES), transforms[k], attempt)
+        for k, points in enumerate(result.face_landmarks)
+    ]
+
+
+def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """Order MediaPipe's blendshape scores by name.
+
+    Args:
+        categories: Objects with `category_name` and `score`; names that are not asked for are left out.
+        names: The wanted order.
+
+    Returns:
+        (len(names),) float32 in [0, 1]; 0 for `tongueOut`, which the model does not have.
+
+    Raises:
+        Smirk3dError: Another name is missing: the bundle is not the expected one.
+    """
+    scores = {category.category_name: category.score for category in categories} | {"tongueOut": 0.0}
+    missing = [name for name in names if name not in scores]
+    if missing:
+        raise Smirk3dError(f"the landmarker does not report {', '.join(missing)}; use the expected bundle")
+    return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
+
+
+def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: Attempt) -> Detection:
+    height, width = attempt.pixels.shape[:2]
+    xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
+    linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
+    landmarks_px = (xyz[:, :2] * (width, height)) @ linear.T + offset
+    return Detection(
+        landmarks_px=landmarks_px.astype(np.float32),
+        depth=(xyz[:, 2] * width * np.sqrt(abs(np.linalg.det(linear)))).astype(np.float32),
+        blendshape_scores=scores,
+        box_px=np.concatenate((landmarks_px.min(axis=0), landmarks_px.max(axis=0))).astype(np.float32),
+        score=attempt.score,
+        transform=np.asarray(transform, dtype=np.float32) if attempt.is_photo else None,
+    )
+
+
+def _turns_to_upright(face: Detection) -> int:
+    """Return by how many quarter turns, counter-clockwise, the photo shows the face nearest to upright."""
+    dx, dy = face.landmarks_px[_LEFT_EYE] - face.landmarks_px[_RIGHT_EYE]
+    return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
+
+
+def distinct(faces: Sequence[Detection]) -> list[Detection]:
+    """Of detections that are the same face keep the one with the highest score, else the largest."""
+    kept: list[Detection] = []
+    for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):
+        if all(iou(face.box_px, other.box_px) <= DUPLICATE_IOU for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _area(box_px: np.ndarray) -> float:
+    return float(np.prod(np.maximum(box_px[2:] - box_px[:2], 0.0)))
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Return intersection over union of two boxes x0, y0, x1, y1."""
+    common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
+    return common / max(_area(a) + _area(b) - common, 1e-12)

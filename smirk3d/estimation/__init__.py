@@ -1,0 +1,1 @@
+"""From observed faces to heads: optimisation, regression, and their fusion."""

@@ -1,0 +1,95 @@
+"""From estimated parameters to the faces that users get, whatever estimated them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import roma
+from torch import Tensor
+
+from smirk3d.detection.detector import Detection
+from smirk3d.face import Face
+from smirk3d.geometry.camera import Camera
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.head.retargeting.explicit_joints import spelled_out
+from smirk3d.media.images import Photo
+from smirk3d.params import FaceParams
+
+HALF_CONFIDENCE_RESIDUAL = 0.04
+"""Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
+
+Sighting = tuple[Photo, Detection]
+"""A photo and one face found in it."""
+
+
+class Estimator(Protocol):
+    """Estimates the heads of B faces.
+
+    `person` (B,) int64 is the same number for faces that share their shape; 0, 1, 2, ... without gaps.
+    """
+
+    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
+        """Return one face for each sighting."""
+        ...
+
+
+def make_faces(
+    head: HeadModel,
+    sightings: Sequence[Sighting],
+    params: FaceParams,
+    arkit: Tensor,
+    cameras: Sequence[Camera],
+    residual: Tensor,
+    method: str,
+) -> list[Face]:
+    """Return the faces of B sightings.
+
+    Args:
+        head: the model. sightings: photos and detections. params: fields (B, ...); the faces are without its pose.
+        arkit: (B, 52) weights in [0, 1]. cameras: of each face.
+        residual: (B,) mean distance of fitted and detected landmarks over that of the outer eye corners.
+        method: what estimated them.
+    """
+    neutral = head.shaped(params.shape).vertices.expand(len(sightings), -1, -1).cpu().numpy()
+    vertices = unposed_vertices(head, params).expand(len(sightings), -1, -1).cpu().numpy()
+    fields = {
+        name: value.cpu().numpy() for name, value in (dict(params.items()) | spelled_out(head, params, arkit)).items()
+    }
+    weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
+    return [
+        Face(
+            vertices=vertices[k],
+            neutral_vertices=neutral[k],
+            triangles=head.data.faces.cpu().numpy(),
+            shape=fields["shape"][k],
+            expression=fields["expression"][k],
+            expression_names=head.expression_names,
+            arkit=dict(zip(ARKIT_NAMES, weights[k].tolist())),
+            jaw=fields["jaw"][k],
+            eyelids=fields["eyelids"][k],
+            eyes=fields["eyes"][k],
+            camera=cameras[k],
+            confidence=float(detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
+            method=method,
+            image_size=photo.size,
+            box_px=detection.box_px,
+            residual_percent=100 * residuals[k],
+            head=head,
+        )
+        for k, (photo, detection) in enumerate(sightings)
+    ]
+
+
+def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:
+    """Return the posed mesh (B, V, 3) turned back about the root joint.
+
+    That is the mesh without pose, but for eyelids which a head adds in world axes: as part of the head they depend
+    on the pose with which they were estimated.
+    """
+    mesh = head(params)
+    if params.pose is None:
+        return mesh.vertices
+    root = mesh.joints[..., :1, :]
+    return (mesh.vertices - root) @ roma.rotvec_to_rotmat(params.pose) + root

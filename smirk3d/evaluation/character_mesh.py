@@ -1,0 +1,185 @@
+"""A character from a .glb as arrays: geometry, ARKit's morph targets, textures, eyeballs.
+
+For measuring on heads that are not ours. Compressed files (meshopt, Draco, KTX2) must be unpacked first.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pygltflib as gl
+import torch
+from PIL import Image
+from torch import Tensor
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.export.gltf.character import Character, read_character
+from smirk3d.export.gltf.morph_names import drive_matrices
+from smirk3d.export.gltf.reader import GltfArrays, node_matrix, uri_bytes
+from smirk3d.head.arkit import ARKIT_NAMES
+
+Json = dict[str, Any]
+EYE_DISTANCE_M = 0.065
+_PACKED = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
+
+
+@dataclass(frozen=True, eq=False)
+class CharacterMesh:
+    """All of a character in metres, front +Z, up +Y, the person's left +X.
+
+    Attributes:
+        vertices: (V, 3). directions: (52, V, 3) at full weight. faces: (F, 3) int64.
+        uv: (V, 2), y down. part: (V,) int64 index into `textures`, each (3, H, W) in [0, 1].
+        eyes: Of the left and of the right eyeball, where they are known: vertices (V,) bool and middle (3,).
+    """
+
+    vertices: Tensor
+    directions: Tensor
+    faces: Tensor
+    uv: Tensor
+    part: Tensor
+    textures: tuple[Tensor, ...]
+    eyes: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def moves(self) -> Tensor:
+        """(52,) whether an action moves anything."""
+        return self.directions.abs().amax((1, 2)) > 1e-5
+
+
+def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
+    """Read a character.
+
+    Args:
+        path: A .glb or .gltf. eyes: The names of the two nodes that hold the eyeballs, which gaze will turn.
+
+    Raises:
+        Smirk3dError: It cannot be read, is compressed, lacks the blinks, or has no such eyes.
+    """
+    character = read_character(path)
+    packed = _PACKED.intersection(character.document.get("extensionsUsed", []))
+    if packed:
+        raise Smirk3dError(f"{printable(path)}: is packed with {min(packed)}; unpack it with gltf-transform first")
+    document = gl.GLTF2().load(str(path))
+    assert document is not None  # read_character has read it
+    arrays = GltfArrays(document, path.parent)
+    parts = [_Part.read(character, arrays, node, primitive) for node, primitive in _primitives(character.document)]
+    sizes = [len(part.vertices) for part in parts]
+    starts = np.cumsum([0, *sizes[:-1]])
+    vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
+    blink = [_middle(vertices, directions[ARKIT_NAMES.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    apart = float(np.linalg.norm(blink[0] - blink[1]))
+    if not apart > 0:
+        raise Smirk3dError(f"{printable(path)}: its blinks move nothing; measure on a character with eyelids")
+    scale = EYE_DISTANCE_M / apart
+    vertices = scale * (vertices - (blink[0] + blink[1]) / 2)
+    owner = np.repeat([part.owner for part in parts], sizes)
+    return CharacterMesh(
+        _tensor(vertices),
+        _tensor(scale * directions),
+        torch.from_numpy(np.concatenate([part.faces + start for part, start in zip(parts, starts)])),
+        _tensor(np.concatenate([part.uv for part in parts])),
+        torch.from_numpy(np.repeat(np.arange(len(parts)), sizes)),
+        tuple(part.texture for part in parts),
+        _eyeballs(path, eyes, owner, vertices),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A primitive where its node has it; `owner` is the nearest name at or above the node."""
+
+    vertices: np.ndarray
+    directions: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    texture: Tensor
+    owner: str
+
+    @staticmethod
+    def read(character: Character, arrays: GltfArrays, node: int, primitive: Json) -> _Part:
+        document = character.document
+        place = _world(arrays.document, node)
+        vertices = arrays.array(primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
+        directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
+        mesh = document["nodes"][node]["mesh"]
+        matrices = dict(zip((each.index for each in character.meshes), drive_matrices(character.targets)))
+        for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
+            moved = arrays.array(target["POSITION"]) @ place[:3, :3].T
+            directions += row[:, None, None] * moved
+        faces = arrays.array(primitive["indices"]).reshape(-1, 3).astype(np.int64)
+        uv, texture = _painted(character, arrays, primitive, len(vertices))
+        return _Part(vertices, directions, faces, uv, texture, _named(document, node))
+
+
+def _primitives(document: Json) -> list[tuple[int, Json]]:
+    nodes, meshes = document["nodes"], document["meshes"]
+    return [(n, each) for n, node in enumerate(nodes) if "mesh" in node for each in meshes[node["mesh"]]["primitives"]]
+
+
+def _painted(character: Character, arrays: GltfArrays, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
+    """Return texture coordinates (N, 2) and the base colour's picture, flat grey where there is none."""
+    document = character.document
+    material = document.get("materials", [{}])[primitive.get("material", 0)].get("pbrMetallicRoughness", {})
+    factor = _tensor(np.array(material.get("baseColorFactor", (1, 1, 1, 1))[:3]))[:, None, None]
+    told = material.get("baseColorTexture")
+    if told is None or "TEXCOORD_0" not in primitive["attributes"]:
+        return np.zeros((count, 2)), factor * torch.full((3, 1, 1), 0.7)
+    moved = told.get("extensions", {}).get("KHR_texture_transform", {})
+    uv = arrays.array(primitive["attributes"]["TEXCOORD_0"])
+    uv = uv * moved.get("scale", (1, 1)) + moved.get("offset", (0, 0))
+    image = arrays.document.images[document["textures"][told["index"]]["source"]]
+    folder = character.path.parent
+    data = arrays.view(image.bufferView)[0] if image.bufferView is not None else uri_bytes(image.uri or "", folder)
+    with Image.open(io.BytesIO(data)) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def _world(document: gl.GLTF2, node: int) -> np.ndarray:
+    """Return a node's (4, 4) transform to the scene."""
+    parents = {child: n for n, each in enumerate(document.nodes) for child in each.children or []}
+    place = node_matrix(document.nodes[node])
+    while node in parents:
+        node = parents[node]
+        place = node_matrix(document.nodes[node]) @ place
+    return place
+
+
+def _named(document: Json, node: int) -> str:
+    nodes = document["nodes"]
+    parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
+    at: int | None = node
+    while at is not None and not nodes[at].get("name"):
+        at = parents.get(at)
+    return "" if at is None else nodes[at]["name"]
+
+
+def _middle(vertices: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return the middle (3,) of what an action moves."""
+    far = np.linalg.norm(moved, axis=1)
+    return (vertices * far[:, None]).sum(0) / max(far.sum(), 1e-12)
+
+
+def _eyeballs(
+    path: Path, eyes: Sequence[str], owner: np.ndarray, vertices: np.ndarray
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return the left eye and the right one; names tell which nodes, places tell the sides."""
+    found = []
+    for name in eyes:
+        mask = owner == name
+        if not mask.any():
+            known = ", ".join(sorted({each for each in owner.tolist() if each}))
+            raise Smirk3dError(f"{printable(path)}: no mesh is named {name!r}; it has {known}")
+        found.append((torch.from_numpy(mask), _tensor((vertices[mask].min(0) + vertices[mask].max(0)) / 2)))
+    return tuple(sorted(found, key=lambda eye: -float(eye[1][0])))
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

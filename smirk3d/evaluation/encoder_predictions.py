@@ -1,0 +1,92 @@
+"""Crops of known faces, what an encoder sees in them, and what a neural renderer makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from smirk3d.datasets.face_dataset import FaceSet, collate
+from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.estimation.regression import CROP_SCALE
+from smirk3d.evaluation.method_under_test import Checkpoint
+from smirk3d.evaluation.photos import PhotoSet
+from smirk3d.head.model import HeadModel
+from smirk3d.masking import MaskingConfig
+from smirk3d.networks.encoder import Encoder
+from smirk3d.params import FaceParams
+from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
+
+JUDGED_MASKING = MaskingConfig(drop_probability=0.0, cycle_drop_probability=0.0)
+"""Patches are dropped as augmentation only."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFaces:
+    """B faces and what the encoder says of them.
+
+    Attributes:
+        batch: Crops and landmarks. params: Fields (B, ...). drawn: The heads in their crops.
+    """
+
+    batch: TrainingBatch
+    params: FaceParams
+    drawn: DrawnHeads
+
+
+@dataclass(frozen=True, eq=False)
+class Eye:
+    """An encoder that looks at photos and does not learn.
+
+    Attributes:
+        encoder: For inference only. head: It was trained for. size_px: Side of its crops. device: Where it computes.
+    """
+
+    encoder: Encoder
+    head: HeadModel
+    size_px: int
+    device: torch.device
+
+    @staticmethod
+    def of(checkpoint: Checkpoint, device: torch.device) -> Eye:
+        """Return the encoder of a checkpoint."""
+        encoder = checkpoint.encoder.for_inference().to(device)
+        return Eye(encoder, checkpoint.head.to(device), checkpoint.encoder.size_px, device)
+
+    @torch.no_grad()
+    def see(self, faces: FaceSet, index: np.ndarray) -> SeenFaces:
+        """Cut, encode and draw the faces `index` (B,)."""
+        batch = collate(faces, index, CROP_SCALE, self.size_px).to(self.device)
+        params = self.encoder(batch.image)
+        return SeenFaces(batch, params, self.draw(params))
+
+    @torch.no_grad()
+    def draw(self, params: FaceParams) -> DrawnHeads:
+        """Draw the heads of parameters, fields (B, ...)."""
+        assert params.camera is not None
+        return draw_heads(self.head(params), params.camera, self.size_px)
+
+    def see_all(self, photos: PhotoSet, batch_size: int) -> Iterator[SeenFaces]:
+        """Yield all faces of a set in order."""
+        faces = FaceSet.from_records(photos.records)
+        for start in range(0, len(faces), batch_size):
+            yield self.see(faces, np.arange(start, min(start + batch_size, len(faces))))
+
+    def masked(
+        self,
+        seen: SeenFaces,
+        generator: torch.Generator,
+        config: MaskingConfig = JUDGED_MASKING,
+        changed: DrawnHeads | None = None,
+    ) -> Tensor:
+        """Return the photos (B, 3, S, S) without their faces but for sparse pixels; see `mask_photos`."""
+        return mask_photos(seen.batch, self.head, seen.drawn, config, generator, changed).image
+
+
+@torch.no_grad()
+def paint(renderer: nn.Module, drawn: DrawnHeads, masked: Tensor) -> Tensor:
+    """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode paints."""
+    return renderer(drawn.image, masked)

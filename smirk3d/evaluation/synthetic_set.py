@@ -1,0 +1,142 @@
+"""Pictures of random heads with their parameters and what the detector finds in them; made once and cached.
+
+People are drawn from a continuum, so that nobody in these pictures is part of any training set with another seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smirk3d.assets import atomic_path, cache_dir, printable
+from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, Sample, random_sample
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import Smirk3dError
+from smirk3d.estimation.estimator import Sighting
+from smirk3d.head.model import HeadModel
+from smirk3d.media.images import Photo
+from smirk3d.progress import Progress
+from smirk3d.render.appearance.procedural_face import PortraitPainter
+
+SIZE_PX = 384
+_VERSION = 1
+_TURN: tuple[Kind, ...] = tuple(kind for kind, share in KIND_SHARES for _ in range(share))
+Detect = Callable[[np.ndarray], list[Detection]]
+"""Pixels (H, W, 3) uint8 to the faces in them, largest first."""
+
+
+@dataclass(frozen=True, eq=False)
+class TruthSet:
+    """N pictures in which a face was found.
+
+    Attributes:
+        pixels: (N, S, S, 3) uint8; may lie on disk. expression: (N, 52) ARKit weights. kind: (N,) their kinds.
+        rotmat: (N, 3, 3) head to camera. missed: (), pictures without a face found, which are not part of the set.
+        landmarks_px: (N, 478, 2). depth: (N, 478). scores: (N, 52). score: (N,); fields of `Detection`.
+    """
+
+    pixels: np.ndarray
+    expression: np.ndarray
+    kind: np.ndarray
+    rotmat: np.ndarray
+    landmarks_px: np.ndarray
+    depth: np.ndarray
+    scores: np.ndarray
+    score: np.ndarray
+    missed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    def sightings(self, start: int, stop: int) -> list[Sighting]:
+        """Return the pictures from `start` to before `stop`, and the faces found in them."""
+        return [(Photo(np.array(self.pixels[k])), self._detection(k)) for k in range(start, stop)]
+
+    def _detection(self, k: int) -> Detection:
+        points = self.landmarks_px[k]
+        box_px = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        return Detection(points, self.depth[k], self.scores[k], box_px, float(self.score[k]))
+
+
+def truth_set(
+    head: HeadModel, detect: Detect, display: Progress, *, count: int, seed: int, size: int = SIZE_PX
+) -> TruthSet:
+    """Return the pictures of a seed, from the user's cache where they have been made before.
+
+    Args:
+        head: The open head. detect: Finds faces. display: Is told of each picture, made or read.
+        count: Pictures that are drawn. seed: Of everything random. size: Pixels a side.
+
+    Raises:
+        Smirk3dError: A cached file is broken, or the detector finds a face in none of the pictures.
+    """
+    folder = cache_dir() / "evaluation"
+    name = f"truth_{_key(head, size)}_{seed}_{count}"
+    pixels_path, facts_path = folder / f"{name}_pixels.npy", folder / f"{name}_facts.npz"
+    if not (facts_path.is_file() and pixels_path.is_file()):
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(_make(head, detect, display, count, seed, size), pixels_path, facts_path)
+    else:
+        for _ in range(count):
+            display.advance()
+    return _load(pixels_path, facts_path)
+
+
+def _key(head: HeadModel, size: int) -> str:
+    content = hashlib.sha256(repr((_VERSION, size, KIND_SHARES)).encode())
+    for part in (head.v_template, head.shapedirs):  # the same seed draws other people from another basis
+        content.update(part.cpu().numpy().tobytes())
+    return content.hexdigest()[:12]
+
+
+def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: int, size: int) -> TruthSet:
+    generator = torch.Generator().manual_seed(seed)
+    painter = PortraitPainter(head)
+    pictures: list[np.ndarray] = []
+    samples: list[Sample] = []
+    detections: list[Detection] = []
+    for index in range(count):
+        sample = random_sample(painter, _TURN[index % len(_TURN)], size, generator)
+        pixels = (sample.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        if found := detect(pixels):
+            pictures.append(np.ascontiguousarray(pixels))
+            samples.append(replace(sample, image=sample.image[:, :1, :1]))  # the pixels are kept once
+            detections.append(found[0])
+        display.advance()
+    if not samples:
+        raise Smirk3dError(f"no face was found in any of {count} rendered heads; check the installation with doctor")
+    return TruthSet(
+        pixels=np.stack(pictures),
+        expression=np.stack([sample.expression.numpy() for sample in samples]),
+        kind=np.array([sample.kind for sample in samples]),
+        rotmat=np.stack([sample.rotmat.numpy() for sample in samples]),
+        landmarks_px=np.stack([found.landmarks_px for found in detections]),
+        depth=np.stack([found.depth for found in detections]),
+        scores=np.stack([found.blendshape_scores for found in detections]),
+        score=np.array([found.score for found in detections], dtype=np.float32),
+        missed=count - len(samples),
+    )
+
+
+def _save(made: TruthSet, pixels_path: Path, facts_path: Path) -> None:
+    with atomic_path(pixels_path) as temporary:
+        np.save(temporary, made.pixels)
+    facts = {field.name: np.asarray(getattr(made, field.name)) for field in fields(TruthSet) if field.name != "pixels"}
+    with atomic_path(facts_path) as temporary:  # last: it says that all is there
+        np.savez(temporary, **facts)  # type: ignore[arg-type]
+
+
+def _load(pixels_path: Path, facts_path: Path) -> TruthSet:
+    try:
+        with np.load(facts_path, allow_pickle=False) as stored:
+            facts = {name: stored[name] for name in stored.files}
+        pixels = np.load(pixels_path, mmap_mode="r", allow_pickle=False)
+        missed = int(facts.pop("missed"))
+        return TruthSet(pixels=pixels, **facts, missed=missed)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise Smirk3dError(f"{printable(facts_path)}: broken ({type(error).__name__}); delete it") from error

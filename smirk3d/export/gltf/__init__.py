@@ -1,0 +1,1 @@
+"""glTF and GLB: heads, animations, and characters of others."""

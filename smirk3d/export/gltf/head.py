@@ -1,0 +1,259 @@
+"""glTF 2.0: the head as a character with named morph targets.
+
+glTF's frame is the head frame (right-handed, metres, +Y up, +Z out of the face), so the node has no
+transform: the character stands upright, and how the head was turned in the photo is written in the node's
+    `extras`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pygltflib as gl
+import roma
+import torch
+
+from smirk3d.assets import atomic_path
+from smirk3d.export.gltf.buffer import BufferBuilder, SparseRows, sparse_rows
+from smirk3d.export.gltf.document import glb_bytes, gltf_bytes
+from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
+from smirk3d.export.gltf.morph_targets import morph_targets
+from smirk3d.face import Face
+from smirk3d.head.memoize import per_head
+from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.materials import (
+    MaterialPart,
+    eye_texture,
+    eye_uv,
+    material_parts,
+    srgb_to_linear,
+    vertex_colors,
+)
+
+if TYPE_CHECKING:
+    from smirk3d.export.texture import Texture
+
+_PNG_LEVEL = 3
+"""zlib's effort for pictures; the default takes thrice as long for files that are 2 % smaller."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One primitive: a mesh vertex once for each texture coordinate that it has.
+
+    Attributes:
+        material: What it is made of.
+        vertex: (N,) int64 in the mesh. uv_row: (N,) int64 rows of the texture coordinates.
+        triangles: (K, 3) rows of `vertex`.
+        moved: Rows of the targets' positions, and `moved_from` (L,) where they are in (T * V).
+        turned: The same for normals, with `turned_from`.
+    """
+
+    material: MaterialPart
+    vertex: np.ndarray
+    uv_row: np.ndarray
+    triangles: np.ndarray
+    moved: SparseRows
+    moved_from: np.ndarray
+    turned: SparseRows
+    turned_from: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Per-vertex arrays of the whole mesh that the primitives take their rows from; T targets."""
+
+    positions: np.ndarray
+    normals: np.ndarray
+    colors_linear: np.ndarray
+    target_offsets: np.ndarray
+    target_normals: np.ndarray
+
+
+def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
+    """Write a face as `.glb`, or as `.gltf` with the buffer embedded.
+
+    Raises:
+        Smirk3dError: Writing failed.
+    """
+    document = build_gltf(face, texture)
+    content = (glb_bytes if path.suffix.lower() == ".glb" else gltf_bytes)(document)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
+    """Build a document with one mesh: a primitive for each material, and the same morph targets in each.
+
+    The base mesh is the neutral face; `mesh.weights` are this face's own, so viewers open it with its
+    expression. Offsets are those of `morph_targets`; colours, materials and the painted eyes those of
+    `export.materials`.
+
+    Args:
+        face: The face.
+        texture: Skin texture; without it the skin has plain vertex colours.
+    """
+    builder = BufferBuilder()
+    document = build_character(builder, face, texture)
+    builder.attach_to(document)
+    return document
+
+
+def build_character(builder: BufferBuilder, face: Face, texture: Texture | None = None) -> gl.GLTF2:
+    """Build what `build_gltf` does, all but the buffer, which may take more; node 0 and mesh 0 are the head."""
+    targets = morph_targets(face)
+    surface = _surface(face, targets.offsets)
+    parts = material_parts(face.head)
+    pictures = _pictures(parts, texture)
+    primitives = []
+    for index, part in enumerate(_split(face.head)):
+        primitive = _primitive(builder, part, surface, _uv(face.head, part, texture))
+        primitive.material = index
+        if part.material.name not in pictures:
+            primitive.attributes.COLOR_0 = builder.add_attribute(surface.colors_linear[part.vertex])
+        primitives.append(primitive)
+    mesh = gl.Mesh(name="head", primitives=primitives, weights=[float(weight) for weight in targets.weights])
+    mesh.extras = {"targetNames": list(targets.names)}
+    document = gl.GLTF2(
+        asset=_asset(face),
+        scene=0,
+        scenes=[gl.Scene(nodes=[0])],
+        nodes=[gl.Node(name="head", mesh=0, extras=_node_extras(face))],
+        meshes=[mesh],
+    )
+    _add_materials(document, builder, parts, pictures)
+    return document
+
+
+def _surface(face: Face, offsets: np.ndarray) -> _Surface:
+    pattern = morph_pattern(face.head)
+    normals, turns = normal_offsets(face.neutral_vertices, face.triangles, offsets, pattern)
+    return _Surface(face.neutral_vertices, normals, _colors_linear(face.head), offsets, turns)
+
+
+@per_head
+def _colors_linear(head: HeadModel) -> np.ndarray:
+    return srgb_to_linear(vertex_colors(head)).astype(np.float32)
+
+
+@per_head
+def _split(head: HeadModel) -> tuple[_Part, ...]:
+    """Return the primitives of a head, one a material."""
+    pattern, parts = morph_pattern(head), []
+    for material in material_parts(head):
+        vertices = head.faces.cpu().numpy()[material.face_index]
+        uv_rows = vertices if _has_own_uv(head, material) else head.faces_uv.cpu().numpy()[material.face_index]
+        pairs = np.stack([vertices.ravel(), uv_rows.ravel()], axis=1)
+        (vertex, uv_row), inverse = _unique_pairs(pairs)
+        layout = []
+        for given in (pattern.moved, pattern.turned):
+            target, row = np.nonzero(given[:, vertex])
+            layout += [sparse_rows(given[:, vertex]), target * given.shape[1] + vertex[row]]
+        parts.append(_Part(material, vertex, uv_row, inverse.reshape(-1, 3), *layout))
+    return tuple(parts)
+
+
+def _unique_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows of (N, 2) as (2, K), and (N,) which of them each row is."""
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return unique.T, inverse
+
+
+def _has_own_uv(head: HeadModel, material: MaterialPart) -> bool:
+    return material.name == "eyes" or len(head.uv) == 0
+
+
+def _uv(head: HeadModel, part: _Part, texture: Texture | None) -> np.ndarray:
+    """Return a primitive's texture coordinates (N, 2), v upwards."""
+    if _has_own_uv(head, part.material):
+        return eye_uv(head)[part.uv_row]
+    if texture is not None and part.material.name == "skin":
+        return texture.uv[part.uv_row]
+    return head.uv.cpu().numpy()[part.uv_row]
+
+
+def _primitive(builder: BufferBuilder, part: _Part, surface: _Surface, uv: np.ndarray) -> gl.Primitive:
+    attributes = gl.Attributes(
+        POSITION=builder.add_attribute(surface.positions[part.vertex], bounds=True),
+        NORMAL=builder.add_attribute(surface.normals[part.vertex]),
+        # glTF counts v downwards from the top of the image.
+        TEXCOORD_0=builder.add_attribute(uv * (1, -1) + (0, 1)),
+    )
+    offsets, turns = (array.reshape(-1, 3) for array in (surface.target_offsets, surface.target_normals))
+    positions = builder.add_sparse(part.moved, offsets[part.moved_from])
+    normals = builder.add_sparse(part.turned, turns[part.turned_from])
+    return gl.Primitive(
+        attributes=attributes,
+        indices=builder.add_indices(part.triangles),
+        targets=[gl.Attributes(POSITION=p, NORMAL=n) for p, n in zip(positions, normals, strict=True)],
+    )
+
+
+def _pictures(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
+    """Return the texture image, as a PNG file, of each material that has one."""
+    pictures = {"eyes": _eye_png()} if any(part.name == "eyes" for part in parts) else {}
+    return pictures | ({} if texture is None else {"skin": _png(texture.image)})
+
+
+@functools.cache
+def _eye_png() -> bytes:
+    return _png(eye_texture())
+
+
+def _add_materials(
+    document: gl.GLTF2,
+    builder: BufferBuilder,
+    parts: tuple[MaterialPart, ...],
+    pictures: dict[str, bytes],
+) -> None:
+    for name, picture in pictures.items():
+        view = builder.add_bytes(picture)
+        document.images.append(gl.Image(name=name, mimeType="image/png", bufferView=view))
+        document.textures.append(gl.Texture(sampler=0, source=len(document.images) - 1))
+    if pictures:
+        clamp = gl.CLAMP_TO_EDGE
+        document.samplers = [
+            gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=clamp, wrapT=clamp)
+        ]
+    names = list(pictures)
+    for part in parts:
+        look = gl.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=part.roughness)
+        if part.name in pictures:
+            look.baseColorTexture = gl.TextureInfo(index=names.index(part.name))
+        # The neck is open below: a camera there shall see the inside and not through the head.
+        document.materials.append(
+            gl.Material(name=part.name, pbrMetallicRoughness=look, doubleSided=True, alphaCutoff=None)
+        )
+
+
+def _asset(face: Face) -> gl.Asset:
+    asset = gl.Asset(generator="smirk3d", version="2.0")
+    asset.extras = {"head": face.head.data.name, "licence": face.head.data.meta.get("licence", "unknown")}
+    return asset
+
+
+def _node_extras(face: Face) -> dict[str, object]:
+    quaternion = roma.rotmat_to_unitquat(torch.as_tensor(face.rotation, dtype=torch.float64))
+    yaw, pitch, roll = face.angles_deg
+    return {
+        "rotation_quaternion": [round(float(value), 7) for value in quaternion],  # x, y, z, w as in glTF
+        "yaw_deg": round(yaw, 3),
+        "pitch_deg": round(pitch, 3),
+        "roll_deg": round(roll, 3),
+        "camera_matrix": face.camera.matrix.tolist(),
+        "confidence": round(float(face.confidence), 4),
+        "method": face.method,
+    }
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG", compress_level=_PNG_LEVEL)
+    return file.getvalue()

@@ -1,0 +1,315 @@
+"""What a face does over time, read from files: clips, photos, tables of ARKit weights, recordings of Live Link Face.
+
+A table may tell how the head is turned, too: in columns `r00` to `r22`, the rotation from head to camera frame row by
+row, or in the app's `HeadYaw`, `HeadPitch` and `HeadRoll`, which are taken as `smirk3d.export.tables.livelink` describes
+them. The app writes zeros where it records no rotation, so that zeros throughout stand for none.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError, UsageError
+from smirk3d.export.tables.expression_file import Expressions, read_expressions
+from smirk3d.export.tables.timecode import check_codes, coded_times, has_codes
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.track import Status
+
+DEFAULT_FPS = 30.0
+TABLES: tuple[str, ...] = (".csv", ".parquet")
+_WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
+_MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
+_ANGLES = ("headyaw", "headpitch", "headroll")
+_CODE_COLUMNS = ("timecode", "frame")
+"""Of time codes: those of the app, and those of tables that were made of its recordings."""
+_MOST_RAD = 2 * np.pi
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Key frames, with even change between one and the next.
+
+    Attributes:
+        time_s: (T,) float64, increasing. arkit: (T, 52) weights in Apple's order.
+        rotation_rotmat: (T, 3, 3) float64 head frame to camera frame; None where that is not known.
+    """
+
+    time_s: np.ndarray
+    arkit: np.ndarray
+    rotation_rotmat: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class MotionFile:
+    """What `read_motion` finds.
+
+    Attributes:
+        keys: The motion. n_frames: Frames that it stands for. n_lost: Those without a face.
+        note: What a person should know of the times; "" for nothing.
+    """
+
+    keys: Motion = field(repr=False)
+    n_frames: int
+    n_lost: int
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """T frames as a file has them; what lost frames hold has no meaning.
+
+    Attributes:
+        time_s: (T,) float64, or None. known: (T,) bool, False where the face was lost.
+        arkit: (T, 52). rotation_rotmat: (T, 3, 3), or None.
+        codes: T names, which may be time codes.
+    """
+
+    time_s: np.ndarray | None
+    known: np.ndarray
+    arkit: np.ndarray
+    rotation_rotmat: np.ndarray | None = None
+    codes: Sequence[str] = ()
+
+
+def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Expressions], np.ndarray]) -> MotionFile:
+    """Read what drives a character.
+
+    Each known frame becomes a key, and so does the last frame of each gap after them, with the values before the gap:
+    so linear interpolation holds these, and nothing is made up.
+
+    Args:
+        path: A .npz of a clip or a photo, whatever `read_expressions` takes, or the .parquet of a clip.
+        fps: Frames a second of a file without time stamps. Where it is None, time codes are asked, and `DEFAULT_FPS`
+            is taken where they do not tell.
+        to_arkit: Makes ARKit weights (T, 52) of what holds coefficients alone.
+
+    Raises:
+        Smirk3dError: The file cannot be read, holds nothing of use, or more than one person.
+        UsageError: `fps` is given for a file with time stamps, or contradicts time codes.
+    """
+    path = Path(path)
+    given = _read_frames(path, to_arkit)
+    if fps is not None and given.time_s is not None:
+        raise UsageError(f"--fps {fps:g}: {path} has its own time stamps; leave the flag out")
+    if not given.known.any():
+        raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
+    time_s, note = _times(path, given, fps)
+    times = time_s.astype(np.float32)  # as they will be written
+    if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
+        raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
+    return MotionFile(_held(given, time_s), len(times), int((~given.known).sum()), note)
+
+
+def _times(path: Path, given: _Frames, fps: float | None) -> tuple[np.ndarray, str]:
+    """Return when each frame is shown, and what to say of that."""
+    if given.time_s is not None:
+        return given.time_s, ""
+    told = coded_times(given.codes) if fps is None else None
+    if told is not None:
+        return told, ""
+    check_codes(str(path), given.codes, fps or DEFAULT_FPS)
+    note = f"{path}: its time codes do not tell how many frames a second has; taking {DEFAULT_FPS:g}, --fps changes it"
+    even = np.arange(len(given.known)) / (fps or DEFAULT_FPS)
+    return even, note if fps is None and has_codes(given.codes) else ""
+
+
+def _held(given: _Frames, time_s: np.ndarray) -> Motion:
+    frames = np.arange(len(given.known))
+    last_known = np.maximum.accumulate(np.where(given.known, frames, -1))
+    ends = np.append(given.known[1:], True)
+    keys = np.flatnonzero((given.known | ends) & (last_known >= 0))
+    source = last_known[keys]
+    turned = None if given.rotation_rotmat is None else given.rotation_rotmat[source].astype(np.float64)
+    return Motion(time_s[keys], given.arkit[source].clip(0, 1), turned)
+
+
+def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _Frames:
+    if path.suffix.lower() in TABLES:
+        return _table_frames(path)
+    arrays = _arrays(path)
+    if {"time_s", "arkit"} <= arrays.keys():
+        return _clip_frames(path, arrays)
+    given = read_expressions(path)
+    weights = given.arrays["arkit"] if "arkit" in given.arrays else to_arkit(given)
+    photo = arrays.get("rotation", np.zeros(()))
+    turned = photo[None] if len(weights) == 1 and photo.shape == (3, 3) and _are_rotations(photo) else None
+    return _Frames(None, np.ones(len(weights), dtype=bool), weights, turned, given.frames)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return what the archive of a clip or a photo has of use; nothing where it cannot be read."""
+    wanted = ("time_s", "status", "arkit", "arkit_names", "rotation_rotmat", "rotation")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in wanted if name in archive.files}
+    except Exception:  # `read_expressions` says what is wrong with it
+        return {}
+
+
+def _clip_frames(path: Path, arrays: dict[str, np.ndarray]) -> _Frames:
+    arkit, time_s, count = arrays["arkit"], arrays["time_s"], len(np.atleast_1d(arrays["time_s"]))
+    names = [str(name) for name in arrays.get("arkit_names", np.array(ARKIT_NAMES)).ravel()]
+    status = arrays.get("status", np.zeros(count, dtype=np.uint8))
+    rotation = arrays.get("rotation_rotmat")
+    shapes = (time_s.shape, status.shape, arkit.shape, (count, 3, 3) if rotation is None else rotation.shape)
+    if shapes != ((count,), (count,), (count, 52), (count, 3, 3)) or {*names} != {*ARKIT_NAMES} or not count:
+        raise Smirk3dError(f"{printable(path)}: is no clip of 52 ARKit weights; name the .npz that `video` wrote")
+    known = status != Status.LOST
+    if not np.isfinite(arkit[known]).all() or (rotation is not None and not _are_rotations(rotation[known])):
+        raise Smirk3dError(
+            f"{printable(path)}: has weights that are no numbers, or rotations that are none; write it anew"
+        )
+    return _Frames(time_s.astype(np.float64), known, arkit[:, [names.index(name) for name in ARKIT_NAMES]], rotation)
+
+
+def _are_rotations(rotmat: np.ndarray) -> bool:
+    if not np.isfinite(rotmat).all():
+        return False
+    product = rotmat.astype(np.float64) @ np.swapaxes(rotmat, -1, -2)
+    return bool(np.allclose(product, np.eye(3), atol=1e-3) and (np.linalg.det(rotmat) > 0).all())
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A table of N rows.
+
+    Attributes:
+        path: Where it was read. cells: Columns, named in small letters -> N texts.
+        known: (N,) bool, which rows have weights; the face was lost in the others.
+    """
+
+    path: Path
+    cells: Mapping[str, Sequence[str]]
+    known: np.ndarray
+
+    def has(self, *names: str) -> bool:
+        return set(names) <= self.cells.keys()
+
+    def numbers(self, *names: str) -> np.ndarray:
+        """Return columns (N, len(names)) float64; empty cells are no numbers (NaN).
+
+        Raises:
+            Smirk3dError: Another cell is no number.
+        """
+        try:
+            return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
+        except ValueError as error:
+            raise Smirk3dError(
+                f"{printable(self.path)}: {_listed(names)}: {printable(str(error))}; correct it, or leave the column "
+                "out"
+            ) from error
+
+
+def _read_table(path: Path) -> _Table:
+    cells = _csv_cells(path) if path.suffix.lower() == ".csv" else _parquet_cells(path)
+    weights = [cells[name] for name in _WEIGHTS if name in cells]
+    return _Table(path, cells, np.array([any(row) for row in zip(*weights)], dtype=bool))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]}...{names[-1]}"
+
+
+def _csv_cells(path: Path) -> Mapping[str, Sequence[str]]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header = [column.strip().lower() for column in next(reader)]
+        rows = [[cell.strip() for cell in row] for row in reader if row]
+    return {name: [row[k] if k < len(row) else "" for row in rows] for k, name in enumerate(header)}
+
+
+def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise Smirk3dError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or name the .csv") from error
+    wanted = {"track", "time_s", *_WEIGHTS, *_MATRIX}
+    try:
+        with open(path, "rb") as file:
+            table = parquet.ParquetFile(file)
+            columns = [name for name in table.schema_arrow.names if name.lower() in wanted]
+            cells = table.read(columns=columns).to_pydict()
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Smirk3dError(
+            f"{printable(path)}: cannot be read as a table ({printable(' '.join(reason.split()))}); name the .parquet "
+            "of a clip"
+        ) from error
+    return {name.lower(): ["" if cell is None else str(cell) for cell in cells[name]] for name in columns}
+
+
+def _table_frames(path: Path) -> _Frames:
+    if path.suffix.lower() == ".csv":
+        weights = read_expressions(path).arrays["arkit"]  # first, since it says what is wrong with a file
+        table = _read_table(path)
+    else:
+        table = _read_table(path)
+        weights = _parquet_weights(table)
+    if table.has("track") and len(people := {*table.cells["track"]}) > 1:
+        raise Smirk3dError(f"{printable(path)}: holds {len(people)} people; name the .npz of one of them")
+    arkit = np.zeros((len(table.known), len(ARKIT_NAMES)))
+    arkit[table.known] = weights
+    codes = next((table.cells[name] for name in _CODE_COLUMNS if table.has(name)), ())
+    return _Frames(_table_times(table), table.known, arkit, _table_rotations(table), codes)
+
+
+def _parquet_weights(table: _Table) -> np.ndarray:
+    """Return the weights (K, 52) of the K known rows."""
+    if not table.has(*_WEIGHTS):
+        raise Smirk3dError(f"{printable(table.path)}: has not all of the 52 ARKit weights; name the .parquet of a clip")
+    weights = table.numbers(*_WEIGHTS)[table.known]
+    if not ((weights >= 0) & (weights <= 1)).all():  # also where one is not a number
+        raise Smirk3dError(f"{printable(table.path)}: has ARKit weights that are not in [0, 1]; write it anew")
+    return weights
+
+
+def _table_times(table: _Table) -> np.ndarray | None:
+    if not table.has("time_s"):
+        return None
+    time_s = table.numbers("time_s")[:, 0]
+    if np.isnan(time_s).any():
+        raise Smirk3dError(
+            f"{printable(table.path)}: 'time_s' is not a number in all rows; correct it, or leave the column out"
+        )
+    return time_s
+
+
+def _table_rotations(table: _Table) -> np.ndarray | None:
+    """Return the head's rotations (N, 3, 3) of all rows, 0 in those without weights; None where it has none."""
+    for columns, to_rotmat in ((_MATRIX, _from_entries), (_ANGLES, _from_livelink)):
+        given = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
+        if np.isnan(given).all() or not given.any():
+            continue
+        known = to_rotmat(given)
+        if not _are_rotations(known):
+            raise Smirk3dError(
+                f"{printable(table.path)}: {_listed(columns)} tell no rotation in some row with weights; correct them, "
+                "or leave the columns out"
+            )
+        rotmat = np.zeros((len(table.known), 3, 3))
+        rotmat[table.known] = known
+        return rotmat
+    return None
+
+
+def _from_entries(entries: np.ndarray) -> np.ndarray:
+    return entries.reshape(-1, 3, 3)
+
+
+def _from_livelink(angles_rad: np.ndarray) -> np.ndarray:
+    """Return rotations (K, 3, 3) `Rx(pitch) Ry(-yaw) Rz(roll)` of yaw, pitch and roll (K, 3) as the app has them.
+
+    What no angle in radians can be becomes no rotation.
+    """
+    angles = np.where(np.abs(angles_rad) <= _MOST_RAD, angles_rad, np.nan)
+    pitch_yaw_roll = torch.from_numpy(angles[:, [1, 0, 2]] * (1, -1, 1))
+    return roma.euler_to_rotmat("XYZ", pitch_yaw_roll).numpy()

@@ -1,0 +1,1 @@
+"""FLAME's files, read without executing anything in them."""

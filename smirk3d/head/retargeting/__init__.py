@@ -1,0 +1,1 @@
+"""Expressions carried from one head to another."""

@@ -1,0 +1,190 @@
+"""What the parts of a head are made of: colours, the split into materials and the picture of an eye.
+
+Colours are sRGB in [0, 1] unless the name says linear. What depends on the head alone is made once for each
+head: these arrays are shared and cannot be written to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smirk3d.head.memoize import per_head
+from smirk3d.head.model import HeadModel
+
+SKIN = (0.87, 0.69, 0.60)
+LIPS = (0.76, 0.47, 0.44)
+EYE_SOCKETS = (0.70, 0.47, 0.42)
+MOUTH = (0.42, 0.15, 0.15)
+TONGUE = (0.80, 0.43, 0.43)
+TEETH = (0.96, 0.93, 0.85)
+SCLERA = (0.95, 0.94, 0.92)
+IRIS_INNER = (0.55, 0.40, 0.24)
+IRIS_OUTER = (0.30, 0.20, 0.12)
+LIMBUS = (0.13, 0.09, 0.07)
+PUPIL = (0.02, 0.02, 0.02)
+
+EYEBALL_RADIUS_M = 0.0157
+"""Of the open head, a little larger than life."""
+IRIS_RADIUS_M = 0.0060
+PUPIL_RADIUS_M = 0.0021
+
+
+@dataclass(frozen=True)
+class MaterialPart:
+    """The triangles of one material.
+
+    Attributes:
+        name: "skin", "eyes", "mouth" or "teeth".
+        face_index: (K,) int64 rows of the head's triangles.
+        roughness: of the glTF metallic-roughness model, in [0, 1].
+    """
+
+    name: str
+    face_index: np.ndarray
+    roughness: float
+
+
+@per_head
+def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
+    """Split a head's triangles by material; every triangle is in exactly one part, empty parts are left out.
+
+    Eyeballs, mouth and teeth exist on heads that have such regions; everything else, eye sockets included,
+    is skin.
+    """
+    label = np.zeros(len(head.faces), dtype=np.int64)
+    label[_triangles_in(head, "eyeballs")] = 1
+    label[_triangles_in(head, "mouth_interior")] = 2
+    label[_triangles_in(head, "lower_teeth") | _triangles_in(head, "upper_teeth")] = 3
+    kinds = (("skin", 0.65), ("eyes", 0.15), ("mouth", 0.45), ("teeth", 0.25))
+    index = [_frozen(np.flatnonzero(label == k)) for k in range(len(kinds))]
+    parts = (MaterialPart(name, rows, rough) for rows, (name, rough) in zip(index, kinds, strict=True))
+    return tuple(part for part in parts if len(part.face_index))
+
+
+@per_head
+def vertex_colors(head: HeadModel) -> np.ndarray:
+    """Return a plain colour for every vertex: (V, 3) float32 sRGB in [0, 1].
+
+    Lips, mouth, tongue and teeth have their own; eyeballs have sclera, iris and pupil as finely as their
+    vertices allow.
+    """
+    colors = np.tile(np.array(SKIN, dtype=np.float32), (len(head.v_template), 1))
+    skin_edge = region(head, "face")
+    colors[region(head, "eye_sockets") & ~skin_edge] = EYE_SOCKETS
+    colors[region(head, "mouth_interior")] = MOUTH
+    colors[region(head, "tongue")] = TONGUE
+    colors[region(head, "lower_teeth") | region(head, "upper_teeth")] = TEETH
+    lips = _softened(region(head, "lips"), head.faces.cpu().numpy())
+    colors = _mix(colors, LIPS, lips).astype(np.float32)
+    for mask, directions, radius_m in _eyeballs(head):
+        angle = np.arctan2(np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2])
+        colors[mask] = eye_color(angle * radius_m, np.zeros_like(angle))
+    return _frozen(colors)
+
+
+@per_head
+def eye_uv(head: HeadModel) -> np.ndarray:
+    """Return texture coordinates (V, 2) float32, v upwards, that put `eye_texture` on the eyeballs.
+
+    Equal-area projection around the gaze axis (+Z of the neutral head) through the eye joint: the pupil is
+    at the middle, the back of the eyeball at the rim of the inscribed circle. Vertices elsewhere get the
+    white corner (0, 0).
+    """
+    uv = np.zeros((len(head.v_template), 2), dtype=np.float32)
+    for mask, directions, _ in _eyeballs(head):
+        # Lambert: radius = sqrt((1 - cos) / 2), 1 at the back; the joint lies inside, so lengths are not 0.
+        unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        radius = np.sqrt((1 - unit[:, 2]).clip(0) / 2)
+        planar = np.hypot(unit[:, 0], unit[:, 1]).clip(1e-9)
+        uv[mask] = 0.5 + 0.5 * (radius / planar)[:, None] * unit[:, :2]
+    return _frozen(uv)
+
+
+def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
+    """Paint an eyeball for `eye_uv`: (size, size, 3) uint8 sRGB; white outside the inscribed circle.
+
+    Args:
+        size: Pixels a side.
+        radius_m: Radius of the eyeball; iris and pupil have their natural size on it.
+    """
+    u, v = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2)
+    colors = eye_color_at(np.stack([u, v], axis=-1), radius_m)
+    return (colors * 255).round().astype(np.uint8)
+
+
+def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
+    """Return the sRGB colour (..., 3) in [0, 1] of an eyeball at the coordinates (..., 2) of `eye_uv`."""
+    x, y = np.moveaxis(np.asarray(uv, dtype=np.float64) * 2 - 1, -1, 0)
+    radius = np.hypot(x, y)
+    colors = eye_color(2 * np.arcsin(radius.clip(0, 1)) * radius_m, np.arctan2(y, x))
+    colors[radius > 1] = 1.0
+    return colors
+
+
+def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:
+    """Return the sRGB colour (..., 3) of an eyeball at a distance along its surface from the pupil's centre.
+
+    Args:
+        arc_m: (...) metres. azimuth_rad: (...) direction around the gaze axis, for the fibres of the iris.
+    """
+    streaks = 0.5 + 0.25 * np.sin(23 * azimuth_rad + 2) + 0.25 * np.sin(57 * azimuth_rad)
+    depth = ((arc_m - PUPIL_RADIUS_M) / (IRIS_RADIUS_M - PUPIL_RADIUS_M)).clip(0, 1)
+    iris = _mix(IRIS_INNER, IRIS_OUTER, 0.75 * depth + 0.25 * streaks * (1 - depth))
+    iris = _mix(iris, LIMBUS, _step(arc_m, 0.90 * IRIS_RADIUS_M, 0.0008))
+    color = _mix(PUPIL, iris, _step(arc_m, PUPIL_RADIUS_M, 0.0002))
+    return _mix(color, SCLERA, _step(arc_m, IRIS_RADIUS_M, 0.0004)).astype(np.float32)
+
+
+def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
+    """Return linear light for sRGB values in [0, 1]. Source: IEC 61966-2-1."""
+    return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+
+
+def region(head: HeadModel, name: str) -> np.ndarray:
+    """Return the (V,) bool mask of a region, all False where the head does not have it."""
+    if name not in head.data.regions:
+        return np.zeros(len(head.v_template), dtype=bool)
+    return head.region_mask(name).cpu().numpy()
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array, from now on read-only."""
+    array.setflags(write=False)
+    return array
+
+
+def _triangles_in(head: HeadModel, name: str) -> np.ndarray:
+    return np.all(region(head, name)[head.faces.cpu().numpy()], axis=1)
+
+
+def _softened(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return the mask (V,) averaged with its neighbours: its outline shall not follow single triangles."""
+    corners = np.concatenate([triangles, np.roll(triangles, 1, axis=1)], axis=1)
+    edges = corners.reshape(-1, 2, 3).transpose(0, 2, 1).reshape(-1, 2)
+    total = np.bincount(edges[:, 0], mask[edges[:, 1]], len(mask)) + mask
+    return total / (np.bincount(edges[:, 0], minlength=len(mask)) + 1)
+
+
+def _eyeballs(head: HeadModel) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Return vertex mask, directions (K, 3) from the joint and radius in metres of each eyeball at rest."""
+    template = head.v_template.detach().cpu().numpy().astype(np.float64)
+    joints = head.J_regressor.detach().cpu().numpy().astype(np.float64) @ template
+    found = []
+    for side, joint in (("left", joints[3]), ("right", joints[4])):
+        mask = region(head, f"{side}_eyeball")
+        if mask.any():
+            directions = template[mask] - joint
+            found.append((mask, directions, float(np.linalg.norm(directions, axis=1).mean())))
+    return found
+
+
+def _mix(first: np.ndarray | tuple, second: np.ndarray | tuple, amount: np.ndarray) -> np.ndarray:
+    return np.asarray(first) * (1 - amount[..., None]) + np.asarray(second) * amount[..., None]
+
+
+def _step(value: np.ndarray, edge: float, width: float) -> np.ndarray:
+    """Return a smooth step from 0 to 1 around `edge`."""
+    t = ((value - edge) / width + 0.5).clip(0, 1)
+    return t * t * (3 - 2 * t)

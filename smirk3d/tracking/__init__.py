@@ -1,0 +1,1 @@
+"""Video: faces followed through the frames, smoothed and completed."""

@@ -1,0 +1,134 @@
+"""One video from the input to all files about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smirk3d.media.video import FrameSource
+from smirk3d.progress import Progress, frame_progress
+from smirk3d.track import Clip, Track
+from smirk3d.tracking.track_video import TrackOptions, track_video
+
+if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What a run writes.
+
+    Attributes:
+        track: How the video becomes tracks.
+        overlay: The second pass with the overlay video.
+        usd: The animations also as USD.
+    """
+
+    track: TrackOptions = field(default_factory=TrackOptions)
+    overlay: bool = True
+    usd: bool = False
+
+
+def run_video(
+    source: FrameSource,
+    out_dir: Path,
+    stem: str,
+    reconstructor: Reconstructor,
+    options: VideoOptions,
+    *,
+    open_progress: Callable[[int], Progress] = frame_progress,
+) -> Clip:
+    """Reconstruct a video and write all files about it.
+
+    The tables and animations are written before the overlay, so that an interruption of that loses nothing else.
+
+    Args:
+        source: The video. out_dir: Exists. stem: Files are named after it.
+        reconstructor: Its detector and method are used. options: See there.
+        open_progress: Makes the display of each pass, for a number of frames (0 where nobody knows).
+
+    Returns:
+        What was found; its losses are those of both passes.
+
+    Raises:
+        NoFaceError: Nobody is in the video. Smirk3dError: It cannot be read, or a file cannot be written.
+    """
+    with open_progress(source.info.n_frames or 0) as display:
+        clip = track_video(source, reconstructor, options.track, advance=display.advance)
+        tell([*clip.losses, *clip.notes], display)
+    write_clip(clip, out_dir, stem)
+    if options.usd:
+        write_usd(clip, out_dir, stem)
+    if not options.overlay:
+        return clip
+    from smirk3d.tracking.overlay_video import write_overlay
+
+    missing: list[str] = []
+    with open_progress(clip.n_frames) as display:
+
+        def note(text: str) -> None:
+            missing.append(text)
+            tell([text], display)
+
+        write_overlay(clip, source, out_dir / f"{stem}_overlay.mp4", advance=display.advance, note=note)
+    return replace(clip, losses=(*clip.losses, *missing))
+
+
+def tell(notes: Iterable[str], display: Progress) -> None:
+    """Write what a person should know, a line each."""
+    for note in notes:
+        display.note(f"smirk3d: {note}")
+
+
+def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
+    """Write tables, arrays, animations and curves; returns their paths.
+
+    One table holds all tracks. Of the other files the first track's are `<stem>...`, that of track k `<stem>_k...`.
+    """
+    from smirk3d.export.tables.track_table import save_track_npz, write_track_table
+
+    tables = [out_dir / f"{stem}.csv"] + ([out_dir / f"{stem}.parquet"] if _has_pyarrow() else [])
+    for path in tables:
+        write_track_table(clip.tracks, path)
+    written = list(tables)
+    for track in clip.tracks:
+        named = _named(stem, track)
+        save_track_npz(track, out_dir / f"{named}.npz")
+        written += [out_dir / f"{named}.npz", *_animations(track, out_dir, named)]
+    return written
+
+
+def write_usd(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
+    """Write the animations of all tracks as USD, beside the files of `write_clip`; returns their paths.
+
+    Raises:
+        Smirk3dError: usd-core is not installed, or a file cannot be written.
+    """
+    from smirk3d.export.usd import save_usd
+
+    return [path for track in clip.tracks for path in save_usd(track, out_dir / f"{_named(stem, track)}.usdc")]
+
+
+def _named(stem: str, track: Track) -> str:
+    return stem if track.number == 0 else f"{stem}_{track.number}"
+
+
+def _animations(track: Track, out_dir: Path, named: str) -> list[Path]:
+    from smirk3d.export.gltf.animation import save_animation
+    from smirk3d.export.tables.livelink import save_livelink
+    from smirk3d.viz.curves import save_curves
+
+    animation, livelink = out_dir / f"{named}.glb", out_dir / f"{named}_livelink.csv"
+    curves = out_dir / f"{named}_curves.png"
+    save_animation(track, animation)
+    save_livelink(track, livelink)
+    save_curves(track, curves)
+    return [animation, livelink, curves]
+
+
+def _has_pyarrow() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pyarrow") is not None

@@ -1,0 +1,210 @@
+"""Video in, tracks out: watch it once, then solve each person as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL
+from smirk3d.estimation.reconstructor import Reconstructor
+from smirk3d.media.video import FrameSource, VideoInfo
+from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
+from smirk3d.tracking.detection_loop import DetectorMode
+from smirk3d.tracking.detection_pass import Watched, record_type, watch
+from smirk3d.tracking.gap_filling import bridged, statuses
+from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.neutral_calibration import Calibration, calibrated
+from smirk3d.tracking.record_buffer import Spool
+from smirk3d.tracking.track_solver import TrackSolver, View, coefficients, track_solver
+from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
+
+LEAST_TRUST = 0.05
+"""Say in the smoothing of a frame of no confidence."""
+MISFIT = 3.0
+"""A sighting so many times farther off than most of a person, by which confidence is halved, too, is no face."""
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """How a video becomes tracks."""
+
+    most_faces: int | None = 1
+    """People followed at a time; None for all."""
+    smooth: SmoothConfig = field(default_factory=SmoothConfig)
+    max_gap_s: float = 0.5
+    """Longest time between two sightings of a face that is bridged."""
+    least_s: float = 0.2
+    """Tracks shorter than this are taken for false alarms, unless there is no other."""
+    calibrate: Calibration = "none"
+    detector: DetectorMode = "follow"
+    """How faces are found in the frames, see `Looker`."""
+
+    def __post_init__(self) -> None:
+        if self.detector == "video" and self.most_faces != 1:
+            raise ValueError(f"the detector's video mode follows one person, not {self.most_faces or 'all'}")
+
+
+def track_video(
+    source: FrameSource,
+    reconstructor: Reconstructor,
+    options: TrackOptions | None = None,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> Clip:
+    """Find the people in a video and what their heads do.
+
+    Args:
+        source: The video. reconstructor: Its detector and its method are used. options: See there.
+        advance: Called after each frame of the first pass.
+
+    Raises:
+        NoFaceError: Nobody is in it. Smirk3dError: It has no frames that can be read.
+    """
+    options = options or TrackOptions()
+    solver = track_solver(reconstructor.estimator)
+    with Spool(record_type(solver)) as spool:
+        watched = Watched(spool)
+        watch(
+            source,
+            reconstructor.detector,
+            solver,
+            watched,
+            options.most_faces,
+            mode=options.detector,
+            advance=advance,
+        )
+        if not watched.time_s:
+            raise Smirk3dError(watched.damage or f"{source.info.name}: has no frames; name another video")
+        rows, losses = spool.read(), [watched.damage] if watched.damage else []
+        if not len(rows):
+            found = f"{source.info.name}: no face found in {len(watched.time_s)} frames"
+            raise NoFaceError("; ".join([found, *losses]))
+        view = solver.view(rows["reading"], watched.size)
+        people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
+        time_s = np.array(watched.time_s)
+        people = [_refined(person, time_s, options) for person in people]
+        clip = assemble(people, time_s, watched.size, solver, options, source.info, losses)
+        misfits = len(rows) - sum(len(person.frame) for person in people)
+        told = (f"{misfits} sightings that are no face left out",) if misfits else ()
+        return replace(clip, notes=(*clip.notes, *told))
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What was found of one person in K sightings, in the order of their frames.
+
+    Attributes:
+        frame: (K,) int64. score: (K,) in [0, 1], the detector's. box_px: (K, 4).
+        shape: (S,) identity. motion: Of the K sightings. view: The camera.
+    """
+
+    frame: np.ndarray
+    score: np.ndarray
+    box_px: np.ndarray
+    shape: np.ndarray
+    motion: Motion
+    view: View
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Of each sighting (K,), in [0, 1]."""
+        return self.score / (1 + (self.motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
+
+
+def assemble(
+    people: Sequence[Person],
+    time_s: np.ndarray,
+    size: tuple[int, int],
+    solver: TrackSolver,
+    options: TrackOptions,
+    info: VideoInfo,
+    losses: Sequence[str],
+) -> Clip:
+    """Return the clip of people, those seen most first, those seen for a moment only left out.
+
+    Args:
+        people: At least one. time_s: When each frame of the clip is shown. size: (width, height) of the frames.
+        solver: What solved them. options: See there. info: Of the source. losses: What could not be read.
+    """
+    ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
+    kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.least_s] or ordered[:1]
+    short = len(ordered) - len(kept)
+    notes = (f"{short} faces seen for less than {options.least_s:g} s left out",) if short else ()
+    tracks = tuple(_track(k, person, time_s, solver, options, info.rate_fps) for k, person in enumerate(kept))
+    return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
+
+
+def _solved(rows: np.ndarray, solver: TrackSolver, view: View) -> Person:
+    """Solve a person, without sightings that are none: a detector is easily deceived when a face appears or goes."""
+    shape = solver.identity(rows["reading"], view)
+    motion = solver.solve(rows["reading"], shape, view)
+    is_face = motion.residual <= max(MISFIT * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL)
+    if not is_face.all():  # the identity, too, came from all of them
+        rows = rows[is_face]
+        shape = solver.identity(rows["reading"], view)
+        motion = solver.solve(rows["reading"], shape, view)
+    return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
+
+
+def _refined(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
+    """Smooth each stretch without long gaps, and calibrate them together."""
+    first, seen = _seen(person)
+    times_s = time_s[first : first + len(seen)]
+    lost = statuses(seen, times_s, options.max_gap_s) == Status.LOST
+    trust = person.confidence.clip(LEAST_TRUST, 1)
+    # Rows of sightings that follow each other without a gap that stays one.
+    stretch = np.cumsum(lost)[seen]
+    parts = [
+        smooth_motion(person.motion[rows], time_s[person.frame[rows]], trust[rows], options.smooth)
+        for rows in (np.flatnonzero(stretch == number) for number in np.unique(stretch))
+    ]
+    motion = Motion.joined(parts)
+    return replace(person, motion=motion.replace(arkit=calibrated(motion.arkit, options.calibrate)))
+
+
+def _seen(person: Person) -> tuple[int, np.ndarray]:
+    """Return the first frame of a person, and in which (T,) from there to the last there is a sighting."""
+    first, last = int(person.frame[0]), int(person.frame[-1])
+    return first, np.isin(np.arange(first, last + 1), person.frame)
+
+
+def _track(
+    number: int, person: Person, time_s: np.ndarray, solver: TrackSolver, options: TrackOptions, rate_fps: float
+) -> Track:
+    """Return a person's sightings with the frames between them."""
+    first, seen = _seen(person)
+    frames = np.arange(first, first + len(seen))
+    times_s = time_s[frames]
+    status = statuses(seen, times_s, options.max_gap_s)
+    motion, view = bridged(person.motion, seen, times_s), person.view
+    confidence = np.zeros(len(frames))
+    confidence[seen] = person.confidence
+    values = coefficients(solver, motion, person.shape) | {
+        "arkit": motion.arkit,
+        "rotation_rotmat": motion.rotmat,
+        "translation_m": motion.translation_m(view.focal_px),
+        "scale_px_per_m": motion.scale_px_per_m,
+        "confidence": confidence,
+        "residual_percent": 100 * motion.residual,
+        "box_px": np.stack([np.interp(frames, person.frame, column) for column in person.box_px.T], axis=1),
+    }
+    values = {name: np.array(values[name], dtype=np.float32) for name in FRAME_FIELDS}
+    for value in values.values():
+        value[status == Status.LOST] = np.nan
+    return Track(
+        number=number,
+        frame=frames,
+        time_s=times_s,
+        status=status,
+        shape=person.shape,
+        center_px=np.array(view.size, dtype=np.float32) / 2,
+        focal_px=view.focal_px,
+        image_size=view.size,
+        rate_fps=rate_fps,
+        method=solver.method,
+        head=solver.head,
+        **values,
+    )

@@ -1,1 +1,0 @@
-"""Video in, tracks of heads out."""

@@ -1,0 +1,158 @@
+"""Files that can be viewed: heads as glTF, archives of faces and of clips, and folders of results."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
+from smirk3d.face import Face
+from smirk3d.geometry.camera import Camera
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.load import OPEN_HEAD, load_head
+from smirk3d.track import Status
+from smirk3d.viewer.gltf_scene import read_gltf, scene_from_gltf
+from smirk3d.viewer.scene import Curves, ViewScene, held
+from smirk3d.viewer.side_pictures import picture_beside
+
+SUFFIXES = (".glb", ".gltf", ".npz")
+_FACE_KEYS = {"neutral_vertices", "triangles", "shape", "arkit"}
+_CLIP_KEYS = {"time_s", "status", "rotation_rotmat", "translation_m", "rate_fps"}
+
+
+def results_in(path: Path) -> list[Path]:
+    """Return what to offer: the file itself, or the results below a folder, newest first.
+
+    Of a result in several formats only the first of `SUFFIXES` is offered.
+
+    Raises:
+        Smirk3dError: There is nothing, or nothing that can be viewed.
+    """
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise Smirk3dError(f"{printable(path)}: is nothing to view; name a {_LIST} file or a folder of results")
+        return [path]
+    if not path.is_dir():
+        raise Smirk3dError(f"{printable(path)}: no such file or folder; name a result of reconstruct or video")
+    found: dict[Path, Path] = {}
+    for suffix in SUFFIXES:
+        for each in sorted(path.rglob(f"*{suffix}")):
+            if suffix != ".npz" or _is_face(each):
+                found.setdefault(each.with_suffix(""), each)
+    if not found:
+        raise Smirk3dError(f"{printable(path)}: holds nothing to view ({_LIST}); name a folder of results")
+    return sorted(found.values(), key=lambda each: (-each.stat().st_mtime_ns // 10**9, str(each)))
+
+
+_LIST = ", ".join(SUFFIXES)
+
+
+def _is_face(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {f"{key}.npy" for key in _FACE_KEYS} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_scene(path: Path) -> ViewScene:
+    """Read a file that can be viewed, with the picture beside it where there is one.
+
+    Raises:
+        Smirk3dError: It cannot be read, or shows nothing.
+    """
+    scene = _read_npz(path) if path.suffix.lower() == ".npz" else read_gltf(path)
+    return replace(scene, picture=picture_beside(path))
+
+
+def _read_npz(path: Path) -> ViewScene:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read as a NumPy archive; make it again") from error
+    if missing := _FACE_KEYS - set(arrays):
+        raise Smirk3dError(
+            f"{printable(path)}: holds no face (no {', '.join(sorted(missing))}); view a result of reconstruct or video"
+        )
+    head = str(arrays.get("head", OPEN_HEAD))
+    if head != OPEN_HEAD:
+        raise Smirk3dError(f"{printable(path)}: is of the head {head!r}, which it does not contain; view its .glb")
+    try:
+        return _scene_of_arrays(arrays, path.name)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise Smirk3dError(f"{printable(path)}: is no whole archive of a face ({reason}); make it again") from error
+
+
+def _scene_of_arrays(arrays: Mapping[str, np.ndarray], name: str) -> ViewScene:
+    """Build the scene by way of the glTF file that the face would be exported as."""
+    from smirk3d.export.gltf.head import build_gltf
+
+    is_clip = np.ndim(arrays["arkit"]) == 2
+    if is_clip and (missing := _CLIP_KEYS - set(arrays)):
+        raise ValueError(f"no {', '.join(sorted(missing))}")
+    scene = scene_from_gltf(build_gltf(_neutral_face(arrays)), name)
+    return replace(scene, curves=_clip_curves(arrays) if is_clip else _still_curves(arrays))
+
+
+def _neutral_face(arrays: Mapping[str, np.ndarray]) -> Face:
+    head = load_head(OPEN_HEAD)
+    vertices = np.asarray(arrays["neutral_vertices"], dtype=np.float32)
+    if vertices.shape != tuple(head.v_template.shape):
+        raise ValueError(f"{len(vertices)} vertices instead of {len(head.v_template)}")
+    none = np.zeros(0, dtype=np.float32)
+    return Face(
+        vertices=vertices,
+        neutral_vertices=vertices,
+        triangles=head.faces.cpu().numpy(),
+        shape=np.asarray(arrays["shape"], dtype=np.float32),
+        expression=np.zeros(head.n_expression, dtype=np.float32),
+        expression_names=head.expression_names,
+        arkit=dict.fromkeys(ARKIT_NAMES, 0.0),
+        jaw=none,
+        eyelids=none,
+        camera=Camera(np.eye(3), np.zeros(3), np.zeros(2), 1.0, None),
+        confidence=1.0,
+        method="",
+        image_size=(1, 1),
+        box_px=np.zeros(4),
+        residual_percent=0.0,
+        head=head,
+    )
+
+
+def _still_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
+    return Curves(
+        np.zeros(1),
+        np.asarray(arrays["arkit"], dtype=np.float32).reshape(1, len(ARKIT_NAMES)),
+        np.asarray(arrays.get("rotation", np.eye(3)), dtype=np.float32).reshape(1, 3, 3),
+        np.zeros((1, 3), dtype=np.float32),
+        np.full(1, Status.SEEN, dtype=np.uint8),
+        1.0,
+    )
+
+
+def _clip_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
+    status = np.asarray(arrays["status"], dtype=np.uint8).reshape(-1)
+    known, count = status != Status.LOST, len(status)
+
+    def values(name: str, *shape: int) -> np.ndarray:
+        return held(np.asarray(arrays[name], dtype=np.float32).reshape(count, *shape), known)
+
+    return Curves(
+        np.asarray(arrays["time_s"], dtype=np.float64).reshape(count),
+        values("arkit", len(ARKIT_NAMES)),
+        values("rotation_rotmat", 3, 3),
+        values("translation_m", 3),
+        status,
+        float(arrays["rate_fps"]),
+    )

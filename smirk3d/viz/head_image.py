@@ -1,0 +1,192 @@
+"""A head as a clay figure: skin tone, lips, teeth and painted eyes under soft studio light.
+
+The eyes are painted at every pixel from where it lies on the eyeball, so that the pupil is round on a coarse
+mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from smirk3d.export.tables.npz import vertices_image
+from smirk3d.face import Face
+from smirk3d.head.memoize import per_head
+from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.materials import MOUTH, eye_color_at, eye_uv, material_parts, region, vertex_colors
+from smirk3d.render.draw import Drawing
+from smirk3d.render.rasterize import rasterize
+from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
+from smirk3d.viz.supersampling import (
+    BACKGROUND,
+    DETAILED,
+    SUPERSAMPLE,
+    Samples,
+    average,
+    choose_samples,
+    window_around,
+)
+
+_STEP = 0.01
+"""Steps in depth larger than this share of the head's are edges."""
+_MOUTH_LIGHT = 0.75
+"""Share of the light that gets into the mouth."""
+_TEETH_LIGHT = 0.97
+_TEETH_EVEN = 0.75
+"""Teeth are moist and let light through: they show little shade; this share of theirs is `_TEETH_LIGHT`."""
+_EYE_GLOSS = 4.0
+"""Highlights of the eyes relative to those of the skin."""
+_SPECULAR = Specular(strength=0.12, shininess=24.0)
+
+
+def studio_lights() -> Lights:
+    """Return a key light from the upper left, a fill light from the right and a low one from the front."""
+    directions = torch.tensor([[-0.55, 0.65, 0.75], [0.8, 0.1, 0.6], [0.0, -0.25, 1.0]])
+    return Lights(functional.normalize(directions, dim=-1), torch.tensor([1.35, 0.45, 0.45]), ambient=0.36)
+
+
+def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: tuple[int, int]) -> Drawing:
+    """Draw a face where it is in its photo.
+
+    Args:
+        face: The face.
+        box_px: x0, y0, x1, y1 of the part of the photo that the picture shows.
+        size: Height and width of the picture in pixels.
+
+    Returns:
+        A batch of one drawing.
+    """
+    x0, y0, x1, y1 = box_px
+    points = torch.from_numpy(vertices_image(face)).float()
+    ndc = (points - points.new_tensor([x0, y0, 0])) / points.new_tensor([(x1 - x0) / 2, (y1 - y0) / 2, 1])
+    ndc = ndc - ndc.new_tensor([1, 1, 0])
+    w = None
+    if face.camera.focal_px is not None:
+        w = torch.from_numpy(face.camera.depth(face.vertices)).float()
+    return draw_clay(face.head, ndc, torch.from_numpy(face.vertices @ face.rotation.T).float(), size, w)
+
+
+def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]) -> Drawing:
+    """Draw a head that fills the picture, orthographic.
+
+    Args:
+        head: The model. vertices: (V, 3) metres, head frame.
+        rotation_rotmat: (3, 3) head frame to camera frame.
+        size: Height and width of the picture in pixels.
+
+    Returns:
+        A batch of one drawing.
+    """
+    turned = torch.from_numpy(vertices @ rotation_rotmat.T).float()
+    low, high = turned.min(dim=0).values, turned.max(dim=0).values
+    height, width = size
+    scale = 0.94 * min(height / float(high[1] - low[1]), width / float(high[0] - low[0]))
+    center = (low + high) / 2
+    ndc = (turned - center) * turned.new_tensor([2 * scale / width, -2 * scale / height, -1.0])
+    return draw_clay(head, ndc, turned, size)
+
+
+def draw_clay(
+    head: HeadModel,
+    ndc: Tensor,
+    turned: Tensor,
+    size: tuple[int, int],
+    w: Tensor | None = None,
+) -> Drawing:
+    """Draw a head in image space.
+
+    Args:
+        head: The model.
+        ndc: (V, 3) image space as in `rasterize`. turned: (V, 3) in the camera frame, for the light.
+        size: Height and width in pixels.
+        w: (V,) depth of a perspective camera, or None.
+
+    Returns:
+        A batch of one drawing.
+    """
+    image, alpha = ndc.new_zeros(1, 3, *size), ndc.new_zeros(1, 1, *size)
+    window = window_around(ndc, size)
+    if window is None:
+        return Drawing(image, alpha)
+    faces, look = head.faces.cpu(), _look(head)
+    depth = float(ndc[:, 2].max() - ndc[:, 2].min())
+    fine = (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
+    fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
+    samples = choose_samples(fragments, look.part, _STEP * depth)
+    attributes = torch.cat([vertex_normals(turned, faces), look.attributes], dim=1)
+    backs = _turned_away(ndc, faces) if look.hollow else torch.zeros(len(faces), dtype=torch.bool)
+    painted = _paint(samples, attributes[faces].flatten(1), look, backs)
+    pixels = average(samples, painted).movedim(-1, 0)
+    place = (0, slice(None), window.rows, window.columns)
+    image[place], alpha[place] = pixels[:3], pixels[3:]
+    return Drawing(image, alpha)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What painting needs of a head.
+
+    Attributes:
+        attributes: (V, 7) colour, texture coordinates of the eyes, 1 in the mouth, 1 at the teeth.
+        part: (F + 1,) uint8 for `choose_samples`.
+        hollow: The head has no inside of the mouth: behind its lips the back of the skull would be seen.
+    """
+
+    attributes: Tensor
+    part: Tensor
+    hollow: bool
+
+
+@per_head
+def _look(head: HeadModel) -> _Look:
+    inside = np.stack([region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")])
+    attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)
+    part = torch.full((len(head.faces) + 1,), BACKGROUND, dtype=torch.uint8)
+    for number, material in enumerate(material_parts(head), start=DETAILED + 1):
+        label = DETAILED if material.name == "eyes" else number
+        part[torch.tensor(material.face_index)] = label
+    return _Look(torch.from_numpy(attributes.astype(np.float32)), part, not bool(inside[0].any()))
+
+
+def _turned_away(ndc: Tensor, faces: Tensor) -> Tensor:
+    """Return the (F,) bool mask of triangles whose back is seen; `ndc` has y downwards."""
+    a, b, c = ndc[faces][..., :2].unbind(1)
+    u, v = b - a, c - a
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0
+
+
+def _paint(samples: Samples, corners: Tensor, look: _Look, backs: Tensor) -> Tensor:
+    """Return the colours (N, 3) of surface points.
+
+    `corners` (F, 3 C) holds the triangles' corners; `backs` (F,) bool says which are seen from inside the head.
+    """
+    face, barycentric = samples.face, samples.barycentric
+    first, second, third = corners.index_select(0, face).chunk(3, dim=1)
+    values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
+    values.addcmul_(third, barycentric[:, 2:])
+    normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
+    # Between nearly closed lips teeth are at edges only: no light gets through such a slit.
+    inside[len(samples.single) :, 1] = 0
+    eye = look.part.index_select(0, face) == DETAILED
+    painted = eye.nonzero()[:, 0]
+    color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
+    dark = backs.index_select(0, face)
+    color[dark] = color.new_tensor(MOUTH)
+    inside[dark, 0] = 1.0
+    return _lit(color, normal, inside, eye[:, None])
+
+
+def _lit(color: Tensor, normal: Tensor, inside: Tensor, eye: Tensor) -> Tensor:
+    """Return the colours (N, 3) under the studio lights; normals turned away are the back of a patch."""
+    normal = functional.normalize(normal, dim=1)
+    normal = torch.where(normal[:, 2:] < 0, -normal, normal)
+    mouth, teeth = inside.split(1, dim=1)
+    lights = studio_lights()
+    light = shade(normal, lights)[:, None] * (1 - (1 - _MOUTH_LIGHT) * mouth)
+    light = torch.lerp(light, torch.full_like(light, _TEETH_LIGHT), _TEETH_EVEN * teeth)
+    gloss = highlight(normal, lights, _SPECULAR)[:, None] * (1 + (_EYE_GLOSS - 1) * eye)
+    return (color * light + gloss * (1 - 0.7 * mouth)).clamp(0, 1)

@@ -1,0 +1,285 @@
+"""The run over many photos, with a reconstructor that needs no models."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from smirk3d.batch import prefetch, runner
+from smirk3d.batch.runner import TABLE_NAME, BatchOptions, Summary, run
+from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
+from smirk3d.export import save
+from smirk3d.export.tables.expressions_csv import read_table
+from smirk3d.face import Face
+from smirk3d.head.model import HeadModel
+from smirk3d.media.images import Photo, read_image
+from smirk3d.networks.neural_renderer import NeuralRenderer
+
+FAST = BatchOptions(formats=("npz",), overlay=False)
+
+
+@dataclass(frozen=True)
+class FakePrepared:
+    photo: Photo
+    detections: tuple[int, ...]
+
+
+class FakeReconstructor:
+    """Finds as many faces as the photo's name says: `2_of_them.png`; `bug…` breaks the solver."""
+
+    def __init__(self, face: Face):
+        self.face = face
+        self.batches: list[int] = []
+        self.read: list[str] = []
+        self.threads: set[str] = set()
+        self.on_solve: Callable[[], None] = lambda: None
+
+    def read_and_detect(self, path: Path) -> FakePrepared:
+        self.threads.add(threading.current_thread().name)
+        self.read.append(path.name)
+        photo = read_image(path)
+        if path.name.startswith("0"):
+            raise NoFaceError(f"{path}: no face found")
+        if path.name.startswith("crash"):
+            raise ZeroDivisionError("in the\ndetector")
+        return FakePrepared(photo, tuple(range(int(path.name[0]) if path.name[0].isdigit() else 1)))
+
+    def solve(self, prepared: Sequence[FakePrepared]) -> list[list[Face]]:
+        self.on_solve()
+        if any(item.photo.path is not None and item.photo.path.name.startswith("bug") for item in prepared):
+            raise IndexError("in the solver")
+        self.batches.append(len(prepared))
+        return [[self.face] * len(item.detections) for item in prepared]
+
+    def fit_identity(self, photos: Sequence[Path]) -> list[Face]:
+        self.batches.append(len(photos))
+        return [self.face for _ in photos]
+
+
+@pytest.fixture
+def fake(make_face: Callable[..., Face]) -> FakeReconstructor:
+    return FakeReconstructor(make_face())
+
+
+def _photos(folder: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (90, 60, 50)).save(folder / name)
+    return folder
+
+
+def _status(out: Path) -> dict[str, list[str]]:
+    """Map each image's file name to the states of its rows."""
+    states: dict[str, list[str]] = {}
+    for row in read_table(out / TABLE_NAME):
+        states.setdefault(Path(row["image"]).name, []).append(row["status"])
+    return states
+
+
+def test_files_and_rows(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", "2b.png", "x/c.png")
+    summary = run([str(photos)], tmp_path / "out", fake, FAST)
+    assert summary == Summary(done=3, failed=0, faces=4)
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert found == {TABLE_NAME, "a_0.npz", "2b_0.npz", "2b_1.npz", "x/c_0.npz"}
+    rows = read_table(tmp_path / "out" / TABLE_NAME)
+    assert [row["image"] for row in rows] == [str(photos / name) for name in ("2b.png", "2b.png", "a.png", "x/c.png")]
+    assert [row["face"] for row in rows] == ["0", "1", "0", "0"]
+
+
+def test_failures_are_rows(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
+    photos = _photos(tmp_path / "in", "0none.png", "a.png", "bug.png", "crash.png", "z.png")
+    (photos / "broken.png").write_bytes(b"no picture")
+    summary = run([str(photos), str(tmp_path / "missing.jpg")], tmp_path / "out", fake, FAST)
+    assert summary == Summary(done=2, failed=5, faces=2)
+    states = _status(tmp_path / "out")
+    assert states["a.png"] == states["z.png"] == ["ok"]
+    assert states["crash.png"] == ["failed: internal error: ZeroDivisionError: in the detector"]
+    assert states["bug.png"] == ["failed: internal error: IndexError: in the solver"]
+    assert "no face" in states["0none.png"][0]
+    assert "not an image" in states["broken.png"][0]
+    assert "no such file" in states["missing.jpg"][0]
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith("smirk3d: ")]) == 5
+
+
+def test_export_that_fails_fails_the_image_alone(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "2a.png", "b.png")
+    (tmp_path / "out" / "2a_1.npz").mkdir(parents=True)
+    assert run([str(photos)], tmp_path / "out", fake, FAST) == Summary(done=1, failed=1, faces=1)
+    states = _status(tmp_path / "out")
+    assert states["b.png"] == ["ok"]
+    assert len(states["2a.png"]) == 1
+    assert "2a_1.npz" in states["2a.png"][0]
+
+
+def test_resume_does_what_is_left(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", "b.png")
+    (photos / "c.png").write_bytes(b"no picture")
+    run([str(photos)], tmp_path / "out", fake, FAST)
+    _photos(photos, "c.png", "d.png")
+    fake.read.clear()
+    summary = run([str(photos)], tmp_path / "out", fake, BatchOptions(("npz",), overlay=False, resume=True))
+    assert summary == Summary(done=2, failed=0, faces=2, skipped=2)
+    assert fake.read == ["c.png", "d.png"]
+    assert _status(tmp_path / "out") == {name: ["ok"] for name in ("a.png", "b.png", "c.png", "d.png")}
+    again = run([str(photos)], tmp_path / "out", fake, BatchOptions(("npz",), overlay=False, resume=True))
+    assert again == Summary(skipped=4)
+
+
+def test_name_that_is_not_utf8(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png")
+    try:
+        (photos / "a.png").rename(photos / "\udcff.png")
+    except OSError:
+        pytest.skip("the file system takes only UTF-8")
+    resumed = BatchOptions(("npz",), overlay=False, resume=True)
+    assert run([str(photos)], tmp_path / "out", fake, FAST).done == 1
+    assert run([str(photos)], tmp_path / "out", fake, resumed) == Summary(skipped=1)
+
+
+def test_batches_are_bounded_and_read_ahead(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(40)))
+    ahead: list[int] = []
+
+    def look() -> None:
+        time.sleep(0.1)
+        ahead.append(len(fake.read))
+
+    fake.on_solve = look
+    assert run([str(photos)], tmp_path / "out", fake, FAST).done == 40
+    assert fake.batches == [16, 16, 8]
+    assert ahead == [32, 40, 40], "one batch ahead, no more"
+    assert threading.current_thread().name not in fake.threads
+
+
+def test_large_photos_make_small_batches(
+    tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "BATCH_PIXELS", 3 * 16 * 12)
+    photos = _photos(tmp_path / "in", *(f"a{k}.png" for k in range(7)))
+    run([str(photos)], tmp_path / "out", fake, FAST)
+    assert fake.batches == [3, 3, 1]
+
+
+def test_interruption_leaves_a_table_to_resume_from(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(40)))
+
+    def interrupt() -> None:
+        if len(fake.batches) == 1:
+            raise KeyboardInterrupt
+
+    fake.on_solve = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run([str(photos)], tmp_path / "out", fake, FAST)
+    n_done = len(read_table(tmp_path / "out" / TABLE_NAME))
+    assert n_done <= 16
+    assert len(list((tmp_path / "out").glob("*.npz"))) == n_done
+    assert not list((tmp_path / "out").glob(".*"))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("smirk3d")]
+    fake.on_solve = lambda: None
+    summary = run([str(photos)], tmp_path / "out", fake, BatchOptions(("npz",), overlay=False, resume=True))
+    assert (summary.skipped, summary.done) == (n_done, 40 - n_done)
+
+
+def test_full_disk_ends_the_run_with_its_reason(
+    tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Smirk3dError("cannot write expressions.csv: No space left on device")
+
+    monkeypatch.setattr("smirk3d.export.tables.expressions_csv.TableWriter._append", refuse)
+    with pytest.raises(Smirk3dError, match="No space left"):
+        run([str(_photos(tmp_path / "in", "a.png"))], tmp_path / "out", fake, FAST)
+
+
+@pytest.mark.parametrize("inputs", [[], ["empty"], ["empty", "empty2"]])
+def test_nothing_to_do_is_wrong_usage(tmp_path: Path, fake: FakeReconstructor, inputs: list[str]) -> None:
+    for name in inputs:
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="no images"):
+        run([str(tmp_path / name) for name in inputs], tmp_path / "out", fake, FAST)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shared_identity(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", "0none.png", "c.png")
+    options = BatchOptions(("npz",), overlay=False, shared_identity=True)
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=2, failed=1, faces=2)
+    assert fake.batches == [2]
+
+
+def test_shared_identity_that_fails_is_rows(
+    tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> list[Face]:
+        raise Smirk3dError("too few photos")
+
+    monkeypatch.setattr(fake, "fit_identity", refuse)
+    options = BatchOptions(("npz",), overlay=False, shared_identity=True)
+    photos = _photos(tmp_path / "in", "a.png", "b.png")
+    assert run([str(photos)], tmp_path / "out", fake, options).failed == 2
+    assert _status(tmp_path / "out")["a.png"] == ["failed: too few photos"]
+
+
+def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "2a.png", size=fake.face.image_size)
+    options = BatchOptions(("glb", "obj"), texture=True)
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=1, faces=2)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"2a_0.glb", "2a_1.glb", "2a_0.obj", "2a_1.obj", "2a_overlay.png"} <= names
+    with Image.open(tmp_path / "out" / "2a_overlay.png") as image:
+        assert image.size[0] > image.size[1] > 1
+
+
+def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel) -> None:
+    fake.face = replace(fake.face, head=open_head)
+    photos = _photos(tmp_path / "in", "2a.png", "x/b.png", size=fake.face.image_size)
+    options = BatchOptions((), neural_renderer=NeuralRenderer(4))
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=2, faces=3)
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert names == {"2a_0_neural.png", "2a_1_neural.png", "2a_overlay.png", "x/b_0_neural.png", "x/b_overlay.png"}
+    with Image.open(tmp_path / "out" / "2a_0_neural.png") as image:
+        assert image.size == (4 * 224, 224)
+
+
+def test_a_face_that_cannot_be_painted_fails_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", size=(20, 30))
+    options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
+    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(failed=1)
+    assert "size" in _status(tmp_path / "out")["a.png"][0]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_own_pictures_of_an_earlier_run_are_no_inputs(
+    tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel, resume: bool
+) -> None:
+    fake.face = replace(fake.face, head=open_head)
+    photos = _photos(tmp_path / "album", "a.png", "b_neural.png", size=fake.face.image_size)
+    out = photos / "out"
+    options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
+    run([str(photos / "a.png")], out, fake, options)
+    assert (out / "a_0_neural.png").is_file() and (out / "a_overlay.png").is_file()
+    fake.read.clear()
+    run([str(photos / "a.png"), str(photos)], out, fake, replace(options, resume=resume))
+    assert fake.read == (["b_neural.png"] if resume else ["a.png", "b_neural.png"]), "elsewhere a name says nothing"
+
+
+def test_every_known_texture_format_can_be_saved() -> None:
+    assert {f".{name}" for name in runner._TEXTURED_FORMATS} <= set(save.FORMATS)
+
+
+def test_what_reading_changed_is_said(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
+    photos = tmp_path / "in"
+    photos.mkdir()
+    frames = [Image.new("RGB", (16, 12), color) for color in ((200, 0, 0), (0, 0, 200))]
+    frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
+    assert run([str(photos)], tmp_path / "out", fake, FAST).done == 1
+    assert "moving.gif: first of several frames" in capsys.readouterr().err

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roma
+import torch
+from PIL import Image
+
+from smirk3d.datasets.synthetic import rendered_faces
+from smirk3d.datasets.synthetic.rendered_faces import RenderedFaces, Variation, fit_camera
+from smirk3d.datasets.synthetic.scene_sampling import SampleRanges
+from smirk3d.errors import Smirk3dError
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.model import HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.render.appearance import procedural_face
+from smirk3d.render.appearance.baked_face import CropPainter
+from smirk3d.render.appearance.procedural_face import Appearance, Light, PortraitPainter, View
+
+SIZE = 64
+CLEAN = Variation(weak=0, hard_light=0, grey=0, coarse=0, jpeg=0, occluded=0, cut=0)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendered_faces, "SHARD", 12)
+
+
+@pytest.fixture(scope="module")
+def painter(open_head: HeadModel) -> CropPainter:
+    return CropPainter(open_head)
+
+
+@pytest.fixture
+def make(open_head: HeadModel, painter: CropPainter):
+    def build(count: int = 12, seed: int = 3, **options) -> RenderedFaces:
+        faces = RenderedFaces(open_head, count, seed, SIZE, **options)
+        faces._painter = painter  # baked once for all tests
+        return faces
+
+    return build
+
+
+def test_same_arguments_give_the_same_pictures_in_any_order(make) -> None:
+    forwards, backwards = make(24), make(24)
+    late = backwards.batch(torch.tensor([20]))
+    early = backwards.batch(torch.tensor([2]))
+    both = forwards.batch(torch.tensor([2, 20]))
+    assert torch.equal(both.image, torch.cat([early.image, late.image]))
+    assert torch.equal(both.landmarks_ndc, torch.cat([early.landmarks_ndc, late.landmarks_ndc]))
+    assert not torch.equal(both.image[0], make(seed=4).batch(torch.tensor([2])).image[0])
+    assert not torch.equal(make(24).batch(torch.tensor([14])).image[0], both.image[0])
+
+
+def test_longer_set_starts_with_the_shorter_one(make) -> None:
+    index = torch.arange(5)
+    assert torch.equal(make(5).batch(index).image, make(24).batch(index).image)
+
+
+def test_batch_has_its_shapes_and_ranges(make, open_head: HeadModel) -> None:
+    batch = make().batch(torch.tensor([7, 1, 1]))
+    assert batch.image.shape == (3, 3, SIZE, SIZE) and 0 <= batch.image.min() < batch.image.max() <= 1
+    assert batch.landmarks_ndc.shape == (3, 478, 2) and batch.landmark_weight.shape == (3, 478)
+    assert batch.person.tolist() == [7, 1, 1] and batch.target_weight.tolist() == [1, 1, 1]
+    sizes = {name: tuple(value.shape) for name, value in batch.target.items()}
+    assert sizes == {"shape": (3, open_head.n_shape), "expression": (3, 52), "pose": (3, 3), "camera": (3, 3)}
+    assert all(value.dtype == torch.float32 for _, value in batch.target.items())
+    assert torch.equal(batch.image[1], batch.image[2])
+
+
+def test_target_projects_to_the_landmarks(make, open_head: HeadModel) -> None:
+    """Independent of how the picture was drawn: the encoder's own way from parameters to points of the crop."""
+    far = make(ranges=SampleRanges(distance_m=(5.0, 8.0))).batch(torch.arange(12))
+    near = make(ranges=SampleRanges(distance_m=(0.4, 0.5))).batch(torch.arange(12))
+    for batch, tolerance in ((far, 0.02), (near, 0.12)):
+        points = open_head(batch.target).landmarks("mediapipe")
+        seen = project_orthographic(points, batch.target.camera)[..., :2]
+        assert (seen - batch.landmarks_ndc).norm(dim=-1).mean() < tolerance
+
+
+def test_crop_holds_the_face(make) -> None:
+    points = make(variation=replace(CLEAN, crop_scale=(1.5, 1.5), crop_shift=0.0)).batch(torch.arange(12)).landmarks_ndc
+    low, high = points.amin(1), points.amax(1)
+    torch.testing.assert_close(low + high, torch.zeros(12, 2), atol=1e-3, rtol=0)
+    # Half a pixel more is seen at each side, and sides are whole pixels of the photo.
+    torch.testing.assert_close((high - low).mean(1), torch.full((12,), 2 / 1.5 * (SIZE - 1) / SIZE), atol=0.02, rtol=0)
+
+
+def test_picture_shows_the_head_where_the_landmarks_are(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a green background, landmarks of the face lie on skin and the crop's corners do not."""
+    green = torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, SIZE, SIZE)
+    monkeypatch.setattr(rendered_faces, "random_background", lambda size, generator: green)
+    monkeypatch.setattr(procedural_face, "with_sensor", lambda image, generator: image)
+    batch = make(variation=replace(CLEAN, crop_scale=(2.0, 2.0))).batch(torch.arange(12))
+    is_green = (batch.image[:, 1] - batch.image[:, 0]) > 0.6
+    cell = ((batch.landmarks_ndc + 1) / 2 * SIZE).long()
+    on_green = is_green[torch.arange(12)[:, None], cell[..., 1], cell[..., 0]]
+    assert on_green.float().mean() < 0.03
+    assert is_green[:, 0, [0, -1]].float().mean() > 0.9
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: CropPainter, strength: float) -> None:
+    mottle = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    look = Appearance(
+        lip_strength=strength,
+        brow_strength=strength,
+        hair_strength=strength,
+        mottle_strength=0.05 * strength,  # skin below thin paint is baked without it
+        mottle=mottle,
+    )
+    vertices = open_head(FaceParams(expression=0.5 * torch.eye(52)[17])).vertices  # jawOpen
+    placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
+    ndc = placed + torch.tensor([0.0, 0.0, 2.0])
+    color, cover = painter.paint(ndc, vertices, 128, look, Light())
+    background = torch.full((3, 128, 128), 0.5)
+    slow = PortraitPainter(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), background)
+    difference = (color + (1 - cover) * background - slow).abs().amax(0)
+    assert 0.3 < cover.mean() < 0.9
+    assert difference.mean() < 0.004 and (difference > 0.1).float().mean() < 0.01
+
+
+def test_baked_cuts_agree_with_the_painter(open_head: HeadModel) -> None:
+    cuts = [Appearance(brow_lift_m=0.004), Appearance(brow_width=1.35, iris_scale=1.2, lip_edge=0.3)]
+    painter, vertices = CropPainter(open_head, cuts), open_head.v_template
+    placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
+    ndc = placed + torch.tensor([0.0, 0.0, 2.0])
+    drawn = []
+    for look in cuts:
+        color, cover = painter.paint(ndc, vertices, 128, look, Light())
+        behind = torch.full((3, 128, 128), 0.5)
+        slow = PortraitPainter(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind)
+        assert (color + (1 - cover) * behind - slow).abs().amax(0).mean() < 0.004
+        drawn.append(color)
+    assert ((drawn[0] - drawn[1]).abs().amax(0) > 0.1).float().mean() > 0.01
+
+
+def test_tint_multiplies_colours(open_head: HeadModel, painter: CropPainter) -> None:
+    vertices = open_head.v_template
+    ndc = (vertices - vertices.mean(0)) * torch.tensor([8.0, -8.0, -1.0]) + torch.tensor([0.0, 0.0, 2.0])
+    bare = Light(direct=0.5, sky=0.0, ambient=0.2, highlight=0.0)
+    plain, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare)
+    tint = torch.tensor([0.5, 1.0, 0.25]).expand(len(vertices), 3)
+    tinted, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare, tint)
+    torch.testing.assert_close(tinted, plain * tint[0][:, None, None], atol=1e-4, rtol=0)
+
+
+def test_camera_of_an_orthographic_picture_is_found(open_head: HeadModel) -> None:
+    camera = torch.tensor([[7.0, 0.02, -0.05], [5.0, -0.01, 0.1]])
+    points = open_head.v_template[::50].expand(2, -1, 3)
+    torch.testing.assert_close(fit_camera(points, project_orthographic(points, camera)[..., :2]), camera)
+
+
+def test_poses_stay_in_their_ranges(make) -> None:
+    pose = make(ranges=SampleRanges(yaw_deg=10, pitch_deg=0, roll_deg=0)).batch(torch.arange(12)).target.pose
+    turned = roma.rotvec_to_rotmat(pose) @ torch.tensor([0.0, 0.0, 1.0])
+    assert turned[:, 1].abs().max() < 1e-6
+    assert 0.02 < torch.rad2deg(turned[:, 0].asin()).abs().max() / 10 <= 1
+
+
+def test_kinds_tell_the_expressions(make) -> None:
+    faces = make()
+    weights = faces.batch(torch.arange(12)).target.expression
+    mirrored = weights[:, list(ARKIT_MIRROR)]
+    for kind, row, other in zip(faces.kinds, weights, mirrored):
+        assert (kind == "neutral") == (not row.any())
+        assert kind != "one_sided" or not torch.equal(row, other)
+    assert set(faces.kinds) == {"neutral", "single", "one_sided", "combination"}
+    assert weights.min() >= 0 and weights.max() <= 1
+
+
+def test_weak_expressions_are_weaker(make) -> None:
+    strong, weak = (
+        make(variation=replace(CLEAN, weak=share)).batch(torch.arange(12)).target.expression for share in (0.0, 1.0)
+    )
+    active = strong > 0
+    assert torch.equal(active, weak > 0) and (weak[active] < strong[active]).all()
+
+
+@pytest.mark.parametrize("fault", ["grey", "coarse", "jpeg", "occluded", "cut"])
+def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedural_face, "with_sensor", lambda image, generator: image)
+    image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+    def photographed(variation: Variation) -> np.ndarray:
+        return rendered_faces._photographed(image, variation, torch.Generator().manual_seed(1)).astype(int)
+
+    changed = photographed(replace(CLEAN, **{fault: 1.0}))
+    assert (changed != photographed(CLEAN)).any(), fault
+    if fault == "grey":
+        assert (changed == changed[:1]).all()
+    if fault == "cut":
+        sides = (changed[:, 0], changed[:, -1], changed[:, :, 0], changed[:, :, -1])
+        assert sum((side == 0).all() for side in sides) == 1
+
+
+def test_pictures_are_kept(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make(folder=tmp_path)
+    assert list(first.prepare()) == [12]
+    monkeypatch.setattr(RenderedFaces, "_make", lambda self, number: pytest.fail("made again"))
+    again = make(folder=tmp_path).batch(torch.arange(12))
+    assert torch.equal(again.image, first.batch(torch.arange(12)).image)
+    assert again.target.camera is not None and not list(tmp_path.glob("partial_*"))
+
+
+def test_other_arguments_do_not_share_files(make, tmp_path: Path) -> None:
+    for options in ({}, {"seed": 9}, {"variation": CLEAN}, {"ranges": SampleRanges(yaw_deg=1)}):
+        list(make(folder=tmp_path, **options).prepare())
+    assert len(list(tmp_path.glob("*_pixels.npy"))) == 4
+
+
+def test_broken_file_is_named(make, tmp_path: Path) -> None:
+    list(make(folder=tmp_path).prepare())
+    next(tmp_path.glob("*_pixels.npy")).write_bytes(b"\x93NUMPY broken")
+    with pytest.raises(Smirk3dError, match=r"_pixels\.npy: broken .* delete it"):
+        make(folder=tmp_path).batch(torch.tensor([0]))
+
+
+def test_photos_stand_behind_heads(make, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), (0, 255, 0)).save(tmp_path / "green.png")
+    batch = make(backgrounds=tmp_path, variation=replace(CLEAN, crop_scale=(2.0, 2.0))).batch(torch.arange(12))
+    corner = batch.image[:, :, 0, 0]
+    is_green = (corner[:, 1] - corner[:, [0, 2]].amax(1)) > 0.5
+    assert 1 <= is_green.sum() < 12
+
+
+def test_wrong_arguments_are_refused(make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="count"):
+        make(0)
+    with pytest.raises(Smirk3dError, match="no photos with"):
+        make(backgrounds=tmp_path)
+    for index in (-1, 12):
+        with pytest.raises(IndexError, match="0 to 11"):
+            make().batch(torch.tensor([0, index]))
+
+
+def test_strength_moves_the_face_and_not_the_truth(open_head: HeadModel) -> None:
+    few = torch.arange(12)
+    usual, varied = (
+        RenderedFaces(open_head, 12, 3, 32, variation=Variation(strength=strength)).batch(few)
+        for strength in (0.0, 0.5)
+    )
+    assert usual.target is not None and varied.target is not None
+    assert usual.target.expression is not None and varied.target.expression is not None
+    torch.testing.assert_close(varied.target.expression, usual.target.expression)
+    assert (varied.landmarks_ndc - usual.landmarks_ndc).abs().max() > 0.01
+
+
+def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
+    faces = RenderedFaces(open_head, 8, 3, 32, variation=Variation(kinds=(("neutral", 1),)))
+    target = faces.batch(torch.arange(8)).target
+    assert target is not None and target.expression is not None
+    assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()
+
+
+def test_unlike_heads_change_the_picture_and_not_the_expression(open_head: HeadModel) -> None:
+    few = torch.arange(12)
+    usual, unlike = (
+        RenderedFaces(open_head, 12, 3, 32, variation=Variation(unlike=share)).batch(few) for share in (0.0, 1.0)
+    )
+    assert usual.target is not None and unlike.target is not None
+    for name in ("shape", "expression", "pose"):
+        assert torch.equal(getattr(unlike.target, name), getattr(usual.target, name))
+    assert (unlike.landmarks_ndc - usual.landmarks_ndc).abs().amax((1, 2)).min() > 0.005
+    assert (unlike.image - usual.image).abs().mean() > 0.02

@@ -1,0 +1,159 @@
+"""What lies at a path is found out, and photos are prepared once, in the cache."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from training_faces import detection, face_points, record
+
+from smirk3d.datasets import prepared_cache
+from smirk3d.datasets.prepare import PrepareOptions
+from smirk3d.datasets.shards import write_shard
+from smirk3d.datasets.sources import FaceSource, found_kind, open_source
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import Smirk3dError
+from smirk3d.head.model import HeadModel
+from smirk3d.train.config import DataConfig, SourceConfig
+
+SIDE = 160
+
+
+class Finder:
+    """Finds a face in the middle of every photo that is not grey."""
+
+    seen = 0
+
+    def __init__(self, max_faces: int) -> None:
+        assert max_faces == 1
+
+    def __enter__(self) -> Finder:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        Finder.seen += 1
+        return [detection(face_points((SIDE / 2, SIDE / 2), 80))] if pixels.std() > 1 else []
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, and a quick detector."""
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepared_cache, "Detector", Finder)
+    # Else a tenth of the photos would be for validation, by a hash of names that are never the same here.
+    monkeypatch.setattr(prepared_cache, "PrepareOptions", partial(PrepareOptions, val_share=0.0))
+    monkeypatch.setattr(Finder, "seen", 0)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for name in ("a.png", "more/b.png"):
+        _photo(tmp_path / "photos" / name)
+    Image.fromarray(np.full((SIDE, SIDE, 3), 90, np.uint8)).save(tmp_path / "photos" / "grey.png")
+    return tmp_path / "photos"
+
+
+def _photo(path: Path) -> None:
+    pixels = np.random.default_rng(len(path.name)).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def _open(path: Path, head: HeadModel, **changes) -> FaceSource:
+    source = SourceConfig(path, **changes)
+    return open_source(source, DataConfig((source,), size=32), head)
+
+
+def test_photos_are_prepared_once_and_new_ones_added(
+    photos: Path, cache: Path, open_head: HeadModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "smirk3d")
+    source = _open(photos, open_head)
+    assert len(source) == source.people == 2 and Finder.seen == 3
+    assert "dropped: 1 no face found; see " in caplog.text and "report.csv" in caplog.text
+    assert "photos: 2 faces of 2 people" in caplog.text
+    monkeypatch.chdir(photos.parent)
+    assert len(_open(Path("photos"), open_head, kind="folder")) == 2 and Finder.seen == 3
+    _photo(photos / "new.png")
+    assert len(_open(photos, open_head)) == 3 and Finder.seen == 4
+    (photos / "a.png").unlink()
+    assert len(_open(photos, open_head)) == 2 and Finder.seen == 4  # who takes a photo away wants it unseen
+    assert len(list((cache / "prepared").iterdir())) == 1
+    batch = source.batch(np.array([1, 0, 1]), np.random.default_rng(0))
+    assert batch.image.shape == (3, 3, 32, 32) and batch.person.tolist() == [1, 0, 1]
+
+
+def test_other_folders_and_options_have_other_shards(photos: Path, tmp_path: Path) -> None:
+    one = prepared_cache.prepared(photos, "folder")
+    assert prepared_cache.prepared(photos, "folder", PrepareOptions(max_side_px=100)).folder != one.folder
+    assert prepared_cache.prepared(photos / "more", "folder").folder != one.folder
+    assert prepared_cache.prepared(photos, "folder").folder == one.folder
+
+
+def test_an_interrupted_preparation_goes_on(
+    photos: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Finder.detect
+
+    def stopped(finder: Finder, pixels: np.ndarray) -> list[Detection]:
+        if Finder.seen == 1:
+            raise KeyboardInterrupt
+        return find(finder, pixels)
+
+    monkeypatch.setattr(Finder, "detect", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _open(photos, open_head)
+    monkeypatch.setattr(Finder, "detect", find)
+    assert len(_open(photos, open_head)) == 2 and Finder.seen == 3
+
+
+def test_what_lies_at_a_path(photos: Path, tmp_path: Path) -> None:
+    assert found_kind(photos) == "folder"
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.MP4").write_bytes(b"")
+    assert found_kind(tmp_path / "films") == found_kind(tmp_path / "films" / "a.MP4") == "videos"
+    write_shard(photos / "train-000000.tar", [record("a")])
+    assert found_kind(photos) == "shards"
+    with pytest.raises(Smirk3dError, match="holds photos and videos; say which with kind"):
+        found_kind(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "none"):
+        with pytest.raises(Smirk3dError, match="no shards, photos or videos there"):
+            found_kind(tmp_path / name)
+    with pytest.raises(Smirk3dError, match="no folder and no video"):
+        found_kind(photos / "a.png")
+
+
+def test_kinds_that_do_not_fit_are_refused(photos: Path, tmp_path: Path, open_head: HeadModel) -> None:
+    with pytest.raises(Smirk3dError, match=r"no train-\*\.tar there"):
+        _open(photos, open_head, kind="shards")
+    with pytest.raises(Smirk3dError, match="no such folder"):
+        _open(tmp_path / "none", open_head, kind="folder")
+    with pytest.raises(Smirk3dError, match="no videos there"):
+        _open(photos, open_head, kind="videos")
+    with pytest.raises(Smirk3dError, match="no targets for this head"):
+        _open(photos, open_head, targets=tmp_path / "none.npz")
+
+
+def test_photos_without_faces_are_told(photos: Path, open_head: HeadModel) -> None:
+    for name in ("a.png", "more/b.png"):
+        (photos / name).unlink()
+    with pytest.raises(Smirk3dError, match=r"photos: no faces for train in it; .*report\.csv says why"):
+        _open(photos, open_head)
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    photos: Path, tmp_path: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "file"))
+    with pytest.raises(Smirk3dError, match="set SMIRK3D_CACHE to a folder that can be used"):
+        _open(photos, open_head)

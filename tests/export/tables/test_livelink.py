@@ -1,0 +1,130 @@
+"""Tables of Live Link Face, read back with pandas and compared with numbers from recordings of the app."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import roma
+import torch
+from synthetic_track import synthetic_track
+
+from smirk3d.export.tables.expression_file import read_expressions
+from smirk3d.export.tables.livelink import LIVELINK_COLUMNS, livelink_angles, save_livelink, timecode
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES
+
+# The header of a recording.
+HEADER = (
+    "Timecode,BlendshapeCount,EyeBlinkLeft,EyeLookDownLeft,EyeLookInLeft,EyeLookOutLeft,EyeLookUpLeft,EyeSquintLeft,"
+    "EyeWideLeft,EyeBlinkRight,EyeLookDownRight,EyeLookInRight,EyeLookOutRight,EyeLookUpRight,EyeSquintRight,"
+    "EyeWideRight,JawForward,JawRight,JawLeft,JawOpen,MouthClose,MouthFunnel,MouthPucker,MouthRight,MouthLeft,"
+    "MouthSmileLeft,MouthSmileRight,MouthFrownLeft,MouthFrownRight,MouthDimpleLeft,MouthDimpleRight,MouthStretchLeft,"
+    "MouthStretchRight,MouthRollLower,MouthRollUpper,MouthShrugLower,MouthShrugUpper,MouthPressLeft,MouthPressRight,"
+    "MouthLowerDownLeft,MouthLowerDownRight,MouthUpperUpLeft,MouthUpperUpRight,BrowDownLeft,BrowDownRight,BrowInnerUp,"
+    "BrowOuterUpLeft,BrowOuterUpRight,CheekPuff,CheekSquintLeft,CheekSquintRight,NoseSneerLeft,NoseSneerRight,"
+    "TongueOut,HeadYaw,HeadPitch,HeadRoll,LeftEyeYaw,LeftEyePitch,LeftEyeRoll,RightEyeYaw,RightEyePitch,RightEyeRoll"
+)
+# Yaw, pitch and roll of a left eye that looks to the subject's left and up (EyeLookOutLeft 0.50, EyeLookUpLeft 0.38),
+# and of one that looks down (EyeLookDownLeft 0.21), as recorded.
+RECORDED_EYES = [(-0.3596782684, -0.1741501987, 0.0618444942), (-0.1109636500, 0.1285928488, -0.0143178990)]
+
+
+@pytest.fixture(scope="module")
+def track(open_head):
+    return synthetic_track(open_head, 40, lost=slice(10, 15))
+
+
+@pytest.fixture(scope="module")
+def path(track, tmp_path_factory):
+    path = tmp_path_factory.mktemp("livelink") / "clip.csv"
+    save_livelink(track, path, start_s=3661)
+    return path
+
+
+def test_columns_are_those_of_the_app(path):
+    assert path.read_text().splitlines()[0] == HEADER
+    assert len(LIVELINK_COLUMNS) == 2 + 61
+
+
+def test_pandas_reads_the_weights_under_their_names(path, track):
+    table = pd.read_csv(path)
+    assert len(table) == len(track)
+    for name in ARKIT_NAMES:
+        np.testing.assert_allclose(
+            table[name[0].upper() + name[1:]], track.arkit[:, ARKIT_NAMES.index(name)], atol=1e-9
+        )
+
+
+def test_left_and_right_of_jaw_and_mouth_are_not_mixed_up(open_head, tmp_path):
+    track = synthetic_track(open_head, 2)
+    track.arkit[:, ARKIT_NAMES.index("jawLeft")], track.arkit[:, ARKIT_NAMES.index("mouthRight")] = 0.25, 0.75
+    save_livelink(track, tmp_path / "clip.csv")
+    row = pd.read_csv(tmp_path / "clip.csv").iloc[0]
+    assert [row[name] for name in ("JawLeft", "JawRight", "MouthLeft", "MouthRight")] == [0.25, 0, 0, 0.75]
+
+
+def test_lost_frames_have_a_count_of_zero_and_no_numbers(path):
+    table = pd.read_csv(path)
+    lost = table["BlendshapeCount"] == 0
+    np.testing.assert_array_equal(np.flatnonzero(lost), range(10, 15))
+    assert table[lost].iloc[:, 2:].isna().to_numpy().all() and table[~lost].notna().to_numpy().all()
+    assert (table[~lost]["BlendshapeCount"] == 61).all()
+
+
+def test_our_own_reader_takes_it(path, track):
+    read = read_expressions(path)
+    np.testing.assert_allclose(read.arrays["arkit"], track.arkit[track.known], atol=1e-6)
+    assert read.frames[0] == "01:01:01:03.000"
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "roll"), RECORDED_EYES)
+def test_a_gaze_has_the_angles_that_the_app_records(open_head, yaw, pitch, roll):
+    # Where it looks follows from the recorded yaw and pitch; the eye gets there by turning about the vertical and
+    # then about its own axis, and the roll is left to be found.
+    left, up = -np.sin(yaw), -np.tan(pitch)  # components of the gaze, the second over the forward one
+    forward = np.sqrt((1 - left**2) / (1 + up**2))
+    vertical, own = np.arctan2(left, forward), -np.arcsin(up * forward)
+    turn = roma.euler_to_rotvec("YX", [torch.tensor(vertical), torch.tensor(own)]).numpy()
+    track = synthetic_track(open_head, 1)
+    found = livelink_angles(track.replace(eyes=np.concatenate([turn, turn])[None]))
+    np.testing.assert_allclose(found[0, 3:], [yaw, pitch, roll] * 2, atol=1e-6)
+
+
+def test_eyes_look_where_their_weights_say(open_head):
+    """The recordings' signs, on the head's own gaze: yaw < 0 is to the subject's left, pitch < 0 is up."""
+    arkit = torch.zeros(4, 52)
+    for row, name in enumerate(("eyeLookOutLeft", "eyeLookInRight", "eyeLookUpLeft", "eyeLookDownRight")):
+        arkit[row, ARKIT_NAMES.index(name)] = 1
+    turns = torch.einsum("be,ejk->bjk", arkit, open_head.expression_rotvec)[:, 3:].flatten(1).numpy()
+    found = livelink_angles(synthetic_track(open_head, 4).replace(eyes=turns))
+    yaw_left, pitch_left, _, yaw_right, pitch_right, _ = found[:, 3:].T
+    assert yaw_left[0] < -0.3 and yaw_right[1] < -0.3
+    assert pitch_left[2] < -0.1 and pitch_right[3] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("angles_deg", "expected_deg"), [((30, 0, 0), (-30, 0, 0)), ((0, 20, 0), (0, -20, 0)), ((0, 0, 10), (0, 0, -10))]
+)
+def test_the_head_has_the_signs_of_the_eyes(open_head, angles_deg, expected_deg):
+    rotmat = rotation_from_angles(*angles_deg).astype(np.float32)[None]
+    found = livelink_angles(synthetic_track(open_head, 1).replace(rotation_rotmat=rotmat))[0, :3]
+    np.testing.assert_allclose(np.rad2deg(found), expected_deg, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "rate_fps", "start_s", "expected"),
+    [
+        (0, 25, 0, "00:00:00:00.000"),
+        (0.04 * 24, 25, 0, "00:00:00:24.000"),
+        (1, 25, 0, "00:00:01:00.000"),
+        (0.05, 25, 0, "00:00:00:01.250"),
+        (3661.5, 60, 0, "01:01:01:30.000"),
+        (30 * 1001 / 30000, 30000 / 1001, 0, "00:00:01:00.000"),
+        (30 * 1001 / 30000, 30000 / 1001, 3600, "01:00:01:00.000"),
+        (0.0399999, 25, 0, "00:00:00:01.000"),
+        (1, 25, 24 * 3600 - 1, "00:00:00:00.000"),
+    ],
+)
+def test_timecodes(time_s, rate_fps, start_s, expected):
+    assert timecode(time_s, rate_fps, start_s) == expected

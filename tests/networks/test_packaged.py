@@ -1,0 +1,36 @@
+"""The weights that come with the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import smirk3d
+from smirk3d.networks import packaged
+from smirk3d.networks.packaged import FILE_NAME, shipped_weights
+
+PACKAGE = Path(smirk3d.__file__).parent
+
+
+def test_they_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packaged.resources, "files", lambda package: tmp_path)
+    assert shipped_weights() is None
+    (tmp_path / "zoo" / "files").mkdir(parents=True)
+    (tmp_path / "zoo" / "files" / FILE_NAME).write_bytes(b"")
+    assert shipped_weights() == tmp_path / "zoo" / "files" / FILE_NAME
+
+
+def test_an_installation_has_them_or_not() -> None:
+    path = PACKAGE / "zoo" / "files" / FILE_NAME
+    assert shipped_weights() == (path if path.is_file() else None)
+
+
+def test_a_wheel_would_take_them_along() -> None:
+    settings = PACKAGE.parent / "pyproject.toml"
+    listed = re.search(r"package-data\]\nsmirk3d = \[(.*)\]", settings.read_text(encoding="utf-8"))
+    assert listed is not None
+    patterns = re.findall(r'"([^"]+)"', listed[1])
+    for name in (f"zoo/files/{FILE_NAME}", "zoo/files/encoder.md"):
+        assert any(Path(name).match(pattern) for pattern in patterns), name

@@ -1,0 +1,181 @@
+"""Painted pictures: colours where they belong, the same for the same seed, and robust to bare heads."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.landmark_indices import BROW_LEFT, IRIS_LEFT, IRIS_RIGHT, LIPS_OUTER
+from smirk3d.head.model import HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.render.appearance.procedural_face import (
+    Appearance,
+    Light,
+    PortraitPainter,
+    orthographic_view,
+    perspective_view,
+    random_appearance,
+    random_background,
+    random_light,
+    with_sensor,
+)
+
+SIZE = 128
+SCALE = 6.0
+FLAT = Light(direct=0.0, sky=0.0, ambient=1.0, highlight=0.0)
+GREEN = (0.0, 1.0, 0.0)
+UPRIGHT = torch.eye(3)
+
+
+@pytest.fixture(scope="module")
+def painter(open_head) -> PortraitPainter:
+    return PortraitPainter(open_head)
+
+
+def frontal(head: HeadModel):
+    middle = head.v_template[head.region_mask("face")].mean(0)
+    return orthographic_view(head.v_template, UPRIGHT, SCALE, (-SCALE * float(middle[0]), SCALE * float(middle[1])))
+
+
+def pixels_of(head: HeadModel, index: tuple[int, ...]) -> torch.Tensor:
+    """Rows and columns (L, 2) of landmarks in the frontal picture."""
+    view = frontal(head)
+    points = head.landmark_embedding("mediapipe").points(view.ndc[:, :2], head.faces)[list(index)]
+    return ((points + 1) * SIZE / 2).floor().long().flip(1)
+
+
+def test_pictures_are_colours_and_repeatable(painter):
+    view = frontal(painter.head)
+    image = painter.paint(view, SIZE, Appearance(), Light())
+    assert image.shape == (3, SIZE, SIZE) and image.dtype == torch.float32
+    assert image.min() >= 0 and image.max() <= 1 and image.std() > 0.05
+    assert image.equal(painter.paint(view, SIZE, Appearance(), Light()))
+    assert (image[:, 0, 0] == 0.5).all()  # mid grey behind
+
+
+def test_the_background_shows_where_the_head_is_not(painter):
+    background = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    image = painter.paint(frontal(painter.head), SIZE, Appearance(), FLAT, background)
+    assert image[:, 0].equal(background[:, 0])
+    middle = slice(SIZE // 2 - 9, SIZE // 2 + 9)
+    assert (image[:, middle, middle] != background[:, middle, middle]).all()
+
+
+@pytest.mark.parametrize(
+    ("look", "points"),
+    [
+        ({"iris": GREEN}, (*IRIS_LEFT[1:], *IRIS_RIGHT[1:])),
+        ({"lips": GREEN, "lip_strength": 1.0}, (0, 17, 37, 267)),
+        ({"brows": GREEN, "brow_strength": 1.0}, (282, 295, 52, 65)),
+        ({"skin": GREEN}, (4, 151, 50, 280, 152)),
+    ],
+)
+def test_each_colour_is_where_it_belongs_and_nowhere_else(painter, look, points):
+    plain = Appearance(hair_strength=0.0)
+    view = frontal(painter.head)
+    before = painter.paint(view, SIZE, plain, FLAT)
+    image = painter.paint(view, SIZE, replace(plain, **look), FLAT)
+    changed = (image - before).abs().sum(0) > 0.15
+    rows, columns = pixels_of(painter.head, points).unbind(1)
+    near = torch.nn.functional.max_pool2d(changed[None].float(), 5, stride=1, padding=2)[0] > 0
+    assert near[rows, columns].float().mean() > 0.7
+    if "skin" not in look:
+        assert changed.float().mean() < 0.06
+        assert not changed[:20].any() and not changed[-20:].any()
+
+
+def test_brows_take_their_strength_and_width(painter):
+    view = frontal(painter.head)
+
+    def inked(**look: float) -> float:
+        bare = painter.paint(view, SIZE, Appearance(brow_strength=0.0), FLAT)
+        return float((painter.paint(view, SIZE, replace(Appearance(), **look), FLAT) - bare).abs().sum())
+
+    assert inked(brow_strength=0.0) == 0 < inked(brow_strength=0.4) < inked(brow_strength=0.9)
+    assert inked(brow_width=0.6) < inked(brow_width=1.4)
+
+
+def test_light_comes_from_its_side(painter):
+    view = frontal(painter.head)
+    look = Appearance(hair_strength=0.0)
+    from_left = painter.paint(view, SIZE, look, Light(torch.tensor([1.0, 0.0, 0.3])))
+    from_right = painter.paint(view, SIZE, look, Light(torch.tensor([-1.0, 0.0, 0.3])))
+    half = SIZE // 2
+    for image, sign in ((from_left, 1), (from_right, -1)):
+        assert sign * (image[..., half:].mean() - image[..., :half].mean()) > 0.02
+    # The head, its colours and these two lights are mirror images.
+    torch.testing.assert_close(from_left.flip(2), from_right, atol=0.3, rtol=0)
+    assert (from_left.flip(2) - from_right).abs().mean() < 0.005
+
+
+def test_views_agree_far_away(open_head):
+    rotmat = torch.from_numpy(rotation_from_angles(20, 10, 5)).float()
+    near = orthographic_view(open_head.v_template, rotmat, SCALE)
+    far = perspective_view(open_head.v_template, rotmat, torch.tensor([0.0, 0.0, -1e4]), SCALE * 1e4)
+    torch.testing.assert_close(near.ndc[:, :2], far.ndc[:, :2], atol=1e-3, rtol=0)
+    torch.testing.assert_close(near.camera_frame, far.camera_frame, atol=2e-3, rtol=0)
+    assert far.w is not None and (far.w > 0).all() and near.w is None
+    nose, back = open_head.v_template[:, 2].argmax(), open_head.v_template[:, 2].argmin()
+    straight = orthographic_view(open_head.v_template, UPRIGHT, SCALE).ndc
+    assert straight[nose, 2] < straight[back, 2]  # smaller is nearer
+
+
+def test_a_head_without_landmarks_or_regions_is_painted_too(open_head):
+    bare = HeadModel(replace(open_head.data, landmarks={}, regions={"face": open_head.data.regions["face"]}))
+    image = PortraitPainter(bare).paint(frontal(open_head), SIZE, Appearance(brows=GREEN, lips=GREEN), FLAT)
+    assert image.isfinite().all() and (image[:, SIZE // 2, SIZE // 2] != 0.5).all()
+    green = (image[1] > 0.8) & (image[0] < 0.3)
+    assert not green.any()  # nobody has said where brows and lips are
+
+
+def test_lips_follow_the_landmarks_where_there_is_no_region(open_head):
+    regions = {name: mask for name, mask in open_head.data.regions.items() if name != "lips"}
+    painter = PortraitPainter(HeadModel(replace(open_head.data, regions=regions)))
+    marked = painter.marks[:, 0] > 0
+    assert marked.sum() > 20
+    assert open_head.region_mask("lips")[marked].float().mean() > 0.5
+    lips = open_head(FaceParams()).landmarks("mediapipe")[list(LIPS_OUTER)]
+    assert torch.cdist(open_head.v_template[marked], lips).min(1).values.max() < 0.015
+
+
+def test_brow_lines_lie_between_their_rings(painter):
+    left = painter.brows[1]
+    ring = painter.head(FaceParams()).landmarks("mediapipe")[list(BROW_LEFT)]
+    assert (left[:, 0] > 0).all() and (left[:, 3] > 0).all() and (left[:, 3] < 0.01).all()
+    assert ring[:, 1].min() < left[:, 1].min() and left[:, 1].max() < ring[:, 1].max()
+
+
+@pytest.mark.parametrize("make", [random_appearance, random_light, lambda g: random_background(32, g)])
+def test_random_parts_depend_on_the_seed_alone(make):
+    def values(seed: int) -> list:
+        made = make(torch.Generator().manual_seed(seed))
+        parts = [made] if isinstance(made, torch.Tensor) else vars(made).values()
+        return [part.tolist() if isinstance(part, torch.Tensor) else part for part in parts]
+
+    assert values(0) == values(0) != values(1)
+
+
+def test_random_parts_stay_in_range():
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        look, light = random_appearance(generator), random_light(generator)
+        for color in (look.skin, look.lips, look.brows, look.iris, look.sclera, look.hair, look.teeth):
+            assert len(color) == 3 and all(0 <= c <= 1 for c in color)
+        assert 0 <= light.direct <= 1 and light.sky >= 0 and light.ambient >= 0 and light.highlight >= 0
+        background = random_background(24, generator)
+        assert background.shape == (3, 24, 24) and background.min() >= 0 and background.max() <= 1
+
+
+def test_the_sensor_blurs_and_adds_noise_and_keeps_the_mean():
+    image = torch.zeros(3, 64, 64)
+    image[:, :, 32:] = 0.8
+    greys = 0
+    for seed in range(20):
+        seen = with_sensor(image, torch.Generator().manual_seed(seed))
+        assert seen.shape == image.shape and seen.min() >= 0 and seen.max() <= 1
+        assert abs(float(seen[:, :, 40:].mean()) - 0.8) < 0.01
+        assert seen.equal(with_sensor(image, torch.Generator().manual_seed(seed)))
+        assert float((seen[0, :, 32] - seen[0, :, 31]).mean()) < 0.81
+        greys += seen[0].equal(seen[1])
+    assert 0 < greys < 15

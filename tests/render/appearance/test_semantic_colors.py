@@ -1,0 +1,104 @@
+"""What the neural renderer is shown of a head: gaze, lips and teeth of the open head, plain grey of others."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.landmark_indices import IRIS_LEFT, IRIS_RIGHT
+from smirk3d.head.model import HeadModel
+from smirk3d.params import FaceParams
+from smirk3d.render import Renderer, rasterize
+from smirk3d.render.appearance.semantic_colors import LOOK, makeup
+from smirk3d.render.appearance.texel_grid import SQUARES, square_middles, squares_seen
+
+SIZE = 192
+CAMERA = torch.tensor([[8.0, 0.0, 0.03]])
+
+
+def drawn(head, **weights):
+    """(3, S, S), and the mesh."""
+    expression = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
+    mesh, look = head(FaceParams(expression=expression)), makeup(head)
+    output = Renderer(look, SIZE)(mesh.vertices, CAMERA)
+    return look.put_on(output.fragments, output.image)[0], mesh
+
+
+def near(color, wanted):
+    """Where a shaded colour has the hue of a wanted one."""
+    length = color.norm(dim=0).clamp_min(1e-6)
+    unit = torch.nn.functional.normalize(torch.tensor(wanted), dim=0)
+    return ((color / length * unit[:, None, None]).sum(0) > 0.995) & (length > 0.1)
+
+
+def middle_px(mask):
+    return mask.nonzero().float().mean(0).flip(0)
+
+
+def test_irises_are_painted_where_the_landmarks_of_the_irises_are(open_head):
+    for side in (1.0, -1.0):
+        weights = (
+            {"eyeLookOutLeft": 0.6, "eyeLookInRight": 0.6}
+            if side > 0
+            else {"eyeLookInLeft": 0.6, "eyeLookOutRight": 0.6}
+        )
+        picture, mesh = drawn(open_head, **weights)
+        iris = near(picture, LOOK.iris) | near(picture, (0.03, 0.03, 0.03)) & (picture.amax(0) < 0.1)
+        points = project_orthographic(mesh.landmarks("mediapipe"), CAMERA)[0, :, :2]
+        for ring in (IRIS_LEFT, IRIS_RIGHT):
+            center = (points[ring[0]] + 1) / 2 * SIZE
+            x, y = center.long().tolist()
+            around = torch.zeros_like(iris)
+            around[y - 8 : y + 9, x - 14 : x + 15] = True
+            assert (iris & around).sum() > 8
+            assert (middle_px(iris & around) - center).abs().max() < 3, (side, ring)
+
+
+def test_a_closed_eye_hides_its_iris_and_no_other(open_head):
+    open_eyes, shut = drawn(open_head)[0], drawn(open_head, eyeBlinkLeft=1.0)[0]
+    counts = [near(picture, LOOK.iris).view(SIZE, 2, SIZE // 2).sum((0, 2)) for picture in (open_eyes, shut)]
+    assert counts[1][1] == 0 and counts[0][1] > 8  # the subject's left eye is on the right of the picture
+    assert counts[1][0] == counts[0][0]
+
+
+def test_skin_stays_as_grey_as_without_makeup(open_head):
+    picture, mesh = drawn(open_head)
+    plain = Renderer(open_head, SIZE)(mesh.vertices, CAMERA, region="face").image[0]
+    is_grey = (picture.amax(0) - picture.amin(0) < 1e-6) & (picture[0] > 0.4) & (plain[0] > 0.4)
+    assert is_grey.float().mean() > 0.2
+    # Smooth normals at the border of the face differ, where it goes on behind lids and lips.
+    assert ((picture - plain).abs().amax(0)[is_grey] < 1e-4).float().mean() > 0.97
+
+
+@pytest.mark.parametrize("bare", ["regions", "landmarks"])
+def test_heads_without_eyes_or_landmarks_stay_grey(open_head, bare):
+    kept = {"regions": {"face": open_head.data.regions["face"]}, "landmarks": {}}
+    head = HeadModel(replace(open_head.data, **{bare: kept[bare]}))
+    look, mesh = makeup(head), head(FaceParams(pose=torch.zeros(1, 3)))
+    output = Renderer(head, SIZE)(mesh.vertices, CAMERA)
+    assert look.colors is None and torch.equal(look.faces, head.region_faces("face"))
+    assert look.put_on(output.fragments, output.image) is output.image
+
+
+def test_the_gradient_goes_through_the_grey(open_head):
+    look, mesh = makeup(open_head), open_head(FaceParams(pose=torch.zeros(1, 3)))
+    vertices = mesh.vertices.detach().requires_grad_()
+    output = Renderer(look, 64)(vertices, CAMERA)
+    look.put_on(output.fragments, output.image).square().sum().backward()
+    assert vertices.grad is not None and vertices.grad.abs().sum() > 0
+
+
+def test_squares_tile_a_triangle():
+    triangle = torch.tensor([[[-0.9, -0.9, 1.0], [-0.9, 0.9, 1.0], [0.9, -0.9, 1.0]]])
+    fragments = rasterize(triangle, torch.tensor([[0, 1, 2]]), 120)
+    pixel = fragments.mask.reshape(-1).nonzero()[:, 0]
+    square = squares_seen(fragments, pixel)
+    assert square.min() >= 0 and square.max() < SQUARES**2
+    seen = fragments.barycentric.reshape(-1, 3)[pixel]
+    assert (seen - square_middles()[square]).abs().max() < 1 / SQUARES
+    count = torch.bincount(square, minlength=SQUARES**2).view(SQUARES, SQUARES)
+    first, second = torch.meshgrid(torch.arange(SQUARES), torch.arange(SQUARES), indexing="ij")
+    whole, beyond = count[first + second < SQUARES - 1], count[first + second >= SQUARES]
+    assert whole.max() < 1.3 * whole.min() and not beyond.any()

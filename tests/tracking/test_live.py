@@ -1,0 +1,228 @@
+"""Tracking as frames arrive, and what is left when it is interrupted."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_track import nearest, synthetic_track
+
+from smirk3d import Reconstructor
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.media.video import Frame, VideoInfo
+from smirk3d.progress import LineProgress
+from smirk3d.track import Clip, Status, Track
+from smirk3d.tracking.detection_loop import LOOK_ROUND_EVERY
+from smirk3d.tracking.live import LivePerson, run_live
+from smirk3d.tracking.track_solver import LandmarkTrackSolver
+from smirk3d.tracking.track_video import TrackOptions
+from smirk3d.tracking.whittaker_smoother import SmoothConfig
+
+N, FPS = 10, 25.0
+FILES = {"a.csv", "a.parquet", "a.npz", "a.glb", "a_livelink.csv", "a_curves.png"}
+SMILE = ARKIT_NAMES.index("mouthSmileLeft")
+
+
+class Source:
+    """Frames that carry their number in the first pixel, and an end."""
+
+    def __init__(self, count: int = N, end: BaseException | None = None) -> None:
+        self.info, self._count, self._end = VideoInfo("webcam 0", FPS, None), count, end
+
+    def frames(self, every: int = 1) -> Iterator[Frame]:
+        for k in range(self._count):
+            pixels = np.full((480, 640, 3), 128, dtype=np.uint8)
+            pixels[0, 0] = k
+            yield Frame(k, k / FPS, pixels)
+        if self._end is not None:
+            raise self._end
+
+
+class Finder:
+    """Finds the head of a track; from a frame on, another one beside it."""
+
+    def __init__(self, track: Track, second_from: int = N) -> None:
+        self._second_from = second_from
+        self._found = [self._detection(track, row) for row in range(len(track))]
+
+    @staticmethod
+    def _detection(track: Track, row: int) -> Detection:
+        face = track.face(row)
+        points = face.landmarks("mediapipe", space="head")
+        camera = track.camera(row)
+        seen = face.project(points).astype(np.float32)
+        depth = (camera.depth(points) - camera.depth(np.zeros((1, 3)))) * camera.scale_px_per_m
+        box_px = np.concatenate([seen.min(axis=0), seen.max(axis=0)])
+        return Detection(seen, depth.astype(np.float32), np.zeros(52, np.float32), box_px, 1.0)
+
+    def glance(self, pixels: np.ndarray) -> list[Detection]:
+        number = int(pixels[0, 0, 0])
+        found = self._found[number]
+        aside = np.array([200, 0], dtype=np.float32)
+        other = replace(found, landmarks_px=found.landmarks_px + aside, box_px=found.box_px + np.tile(aside, 2))
+        return [found, other] if number >= self._second_from else [found]
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.glance(pixels))
+
+
+@pytest.fixture(scope="module")
+def track(open_head: HeadModel) -> Track:
+    return synthetic_track(open_head, N, FPS, first_frame=0)
+
+
+@pytest.fixture(scope="module")
+def reconstructor(open_head: HeadModel, track: Track) -> Iterator[Reconstructor]:
+    with Reconstructor(open_head, "fit", focal=600.0, use_scores=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def live(reconstructor: Reconstructor, track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run on a source; returns the clip and what was said."""
+
+    def start(source: Source, finder: Any = None, options: TrackOptions | None = None) -> tuple[Clip, list[str]]:
+        stream, asked = io.StringIO(), []
+        monkeypatch.setattr(reconstructor, "_detector", finder or Finder(track))
+
+        def opened(total: int) -> LineProgress:
+            asked.append(total)
+            return LineProgress(total, stream, "frames")
+
+        clip = run_live(source, tmp_path, "a", reconstructor, options or TrackOptions(), open_progress=opened)
+        assert asked == [0]
+        return clip, stream.getvalue().splitlines()
+
+    return start
+
+
+def test_each_frame_is_found_and_all_files_are_written(live, track: Track, tmp_path: Path) -> None:
+    clip, said = live(Source())
+    (found,) = clip.tracks
+    assert clip.n_frames == len(found) == N and not said and (found.status == Status.SEEN).all()
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert np.corrcoef(found.arkit[:, SMILE], track.arkit[:, SMILE])[0, 1] > 0.9
+    np.testing.assert_allclose(found.angles_deg[:, 0], track.angles_deg[:, 0], atol=10)
+    np.testing.assert_allclose(found.box_px, [Finder(track).glance(f.pixels)[0].box_px for f in Source().frames()])
+
+
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smirk3d.tracking.live.write_clip", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_a_frame_knows_nothing_of_those_after_it(live) -> None:
+    (whole,) = live(Source())[0].tracks
+    (part,) = live(Source(6))[0].tracks
+    # All but the identity, which the track has in common, and with it the head's own parameters.
+    for name in ("arkit", "rotation_rotmat", "scale_px_per_m"):
+        np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[:6], atol=1e-6)
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_smoothing_can_be_left_out(live) -> None:
+    (smooth,) = live(Source())[0].tracks
+    (raw,) = live(Source(), options=TrackOptions(smooth=SmoothConfig(0)))[0].tracks
+
+    def jitter(track: Track) -> float:
+        return float(np.abs(np.diff(track.arkit, n=2, axis=0)).mean())
+
+    assert jitter(smooth) < 0.9 * jitter(raw)
+
+
+def test_interruption_ends_the_recording(live, tmp_path: Path) -> None:
+    clip, said = live(Source(7, KeyboardInterrupt()))
+    assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+class Killed(Source):
+    def frames(self) -> Iterator[Frame]:
+        for frame in super().frames():
+            if frame.number == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield frame
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no polite kill")
+def test_a_kill_ends_the_recording_too(live, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    clip, said = live(Killed())
+    assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.usefixtures("unwritten")
+@pytest.mark.parametrize("place", ["read", "identity", "solve"])
+def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Track, monkeypatch) -> None:
+    started, real = [], getattr(LandmarkTrackSolver, place)
+    added: list[LivePerson] = []
+    monkeypatch.setattr(LivePerson, "__init__", _noting(LivePerson.__init__, added))
+
+    def interrupted(self: LandmarkTrackSolver, *words: Any) -> Any:
+        if len(added) == 2:
+            started.append(place)
+            raise KeyboardInterrupt
+        return real(self, *words)
+
+    monkeypatch.setattr(LandmarkTrackSolver, place, interrupted)
+    finder, last = Finder(track, second_from=LOOK_ROUND_EVERY), LOOK_ROUND_EVERY + 1
+    clip, said = live(Source(), finder, TrackOptions(most_faces=2))
+    assert started == [place] and said == ["smirk3d: stopped; writing the files"]
+    assert [len(found) for found in clip.tracks] == [last] and clip.n_frames == last
+
+
+def _noting(start: Any, added: list[LivePerson]) -> Any:
+    def noted(self: LivePerson, *words: Any) -> None:
+        added.append(self)
+        start(self, *words)
+
+    return noted
+
+
+def test_damage_is_told_and_the_rest_kept(live, tmp_path: Path) -> None:
+    clip, said = live(Source(5, Smirk3dError("webcam 0: No such device")))
+    assert (
+        clip.losses == ("webcam 0: No such device",)
+        and not clip.notes
+        and said == ["smirk3d: webcam 0: No such device"]
+    )
+    assert clip.n_frames == 5 and {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> np.ndarray:
+        raise Smirk3dError("no room on the device")
+
+    monkeypatch.setattr(LandmarkTrackSolver, "solve", failing)
+    with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
+        live(Source())
+
+
+class Blind:
+    def glance(self, pixels: np.ndarray) -> list[Detection]:
+        return []
+
+    detect = glance
+
+
+def test_nothing_to_track(live, tmp_path: Path) -> None:
+    with pytest.raises(NoFaceError, match=r"^webcam 0: no face found in 3 frames$"):
+        live(Source(3), Blind())
+    with pytest.raises(NoFaceError, match=r"^webcam 0: no face found in 3 frames; gone$"):
+        live(Source(3, Smirk3dError("gone")), Blind())
+    with pytest.raises(Smirk3dError, match=r"^gone$") as caught:
+        live(Source(0, Smirk3dError("gone")), Blind())
+    assert not isinstance(caught.value, NoFaceError) and list(tmp_path.iterdir()) == []

@@ -1,0 +1,243 @@
+"""From sightings to tracks: one identity, poses and expressions as they are, whatever the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from synthetic_track import nearest
+
+from smirk3d import Reconstructor
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.geometry.camera import Camera
+from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.media.video import Frame, VideoInfo
+from smirk3d.params import FaceParams
+from smirk3d.track import Status, Track
+from smirk3d.tracking.track_solver import LandmarkTrackSolver, calmest_of_views
+from smirk3d.tracking.track_video import TrackOptions, track_video
+from smirk3d.tracking.whittaker_smoother import SmoothConfig
+
+N, SIZE, FPS, FOCAL_PX = 30, (320, 240), 25.0, 350.0
+SMILE, BLINK = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("eyeBlinkRight")
+
+
+class Person:
+    """A head with known curves, as a perfect detector sees it."""
+
+    def __init__(self, head: HeadModel, x_m: float = 0.0) -> None:
+        phase = torch.linspace(0, 1, N)
+        self.head, self.shape = head, 0.7 * torch.randn(head.n_shape, generator=torch.Generator().manual_seed(1))
+        self.weights = torch.zeros(N, 52)
+        self.weights[:, SMILE] = 0.8 * phase
+        self.weights[N // 2, BLINK] = 0.9
+        self.rotmat = np.stack([rotation_from_angles(-15 + 30 * float(p), 4, 3) for p in phase])
+        self.translation = np.array([x_m, 0.0, -0.9])
+        with torch.no_grad():
+            self.points = head(FaceParams(shape=self.shape, expression=self.weights)).landmarks("mediapipe").numpy()
+
+    def camera(self, k: int) -> Camera:
+        scale = FOCAL_PX / -self.translation[2]
+        return Camera(self.rotmat[k], self.translation, np.array(SIZE) / 2, scale, FOCAL_PX)
+
+    def detection(self, k: int) -> Detection:
+        camera = self.camera(k)
+        found = camera.project(self.points[k]).astype(np.float32)
+        depth = (camera.depth(self.points[k]) - camera.depth(np.zeros((1, 3)))) * camera.scale_px_per_m
+        box = np.concatenate([found.min(0), found.max(0)])
+        return Detection(found, depth.astype(np.float32), np.zeros(52, np.float32), box, 1.0)
+
+
+class Video:
+    """Grey frames whose number is in the first pixel; may break off."""
+
+    def __init__(self, n_frames: int = N, broken: bool = False) -> None:
+        self.info, self._count, self._broken = VideoInfo("clip.mp4", FPS, n_frames), n_frames, broken
+
+    def frames(self, every: int = 1) -> Iterator[Frame]:
+        for k in range(0, self._count, every):
+            pixels = np.full((SIZE[1], SIZE[0], 3), 128, dtype=np.uint8)
+            pixels[0, 0] = k
+            yield Frame(k, k / FPS, pixels)
+        if self._broken:
+            raise Smirk3dError("clip.mp4: ends early")
+
+
+class Finder:
+    """Finds the people, but in the frames in which they are hidden."""
+
+    def __init__(self, *people: Person, hidden: range = range(0)) -> None:
+        self.people, self.hidden = people, hidden
+
+    def glance(self, pixels: np.ndarray) -> list[Detection]:
+        k = int(pixels[0, 0, 0])
+        return [] if k in self.hidden else [person.detection(k) for person in self.people]
+
+    detect = glance
+
+    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.glance(pixels))
+
+
+@pytest.fixture(scope="module")
+def person(open_head: HeadModel) -> Person:
+    return Person(open_head)
+
+
+@pytest.fixture(scope="module")
+def reconstructor(open_head: HeadModel) -> Iterator[Reconstructor]:
+    with Reconstructor(open_head, "fit", focal=FOCAL_PX, use_scores=False) as opened:
+        yield opened
+
+
+def tracked(reconstructor: Reconstructor, finder: Finder, options: TrackOptions | None = None, **video: bool):
+    given = reconstructor._detector
+    reconstructor._detector = finder  # type: ignore[assignment]
+    try:
+        return track_video(Video(**video), reconstructor, options)
+    finally:
+        reconstructor._detector = given
+
+
+@pytest.fixture(scope="module")
+def track(reconstructor: Reconstructor, person: Person) -> Track:
+    (found,) = tracked(reconstructor, Finder(person)).tracks
+    return found
+
+
+def turn_deg(rotmat: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotmat) - 1) / 2, -1, 1))))
+
+
+def test_pose_and_place_are_those_of_the_head(track: Track, person: Person) -> None:
+    # The calibration expects the faults of the real detector, which costs a perfect one a constant few degrees.
+    off = np.stack([found @ true.T for found, true in zip(track.rotation_rotmat, person.rotmat)])
+    for k in range(N):
+        assert turn_deg(off[k]) < 5.0 and turn_deg(off[k] @ off[N // 2].T) < 2.5
+        seen = track.face(k).landmarks("mediapipe")
+        assert np.linalg.norm(seen - person.detection(k).landmarks_px, axis=1).mean() < 1.0
+    np.testing.assert_allclose(track.translation_m[:, 2], -0.9, atol=0.06)
+    assert track.focal_px == FOCAL_PX and (track.confidence > 0.7).all()
+
+
+def test_one_identity_and_living_expressions(track: Track, person: Person) -> None:
+    assert track.shape.shape == (person.head.n_shape,)
+    neutral = [track.face(k).neutral_vertices for k in (0, N - 1)]
+    np.testing.assert_array_equal(*neutral)
+    assert np.abs(neutral[0] - person.head.v_template.numpy()).max() > 1e-3
+    smile = track.arkit[:, SMILE]
+    assert np.corrcoef(smile, person.weights[:, SMILE])[0, 1] > 0.95
+    assert smile[-3:].mean() - smile[:3].mean() > 0.3
+    blink = track.arkit[:, BLINK]
+    assert np.argmax(blink) == N // 2 and blink.max() > np.median(blink) + 0.4
+    np.testing.assert_array_equal(track.expression, track.arkit)
+
+
+def test_frames_without_a_face(reconstructor: Reconstructor, person: Person, track: Track) -> None:
+    (short,) = tracked(reconstructor, Finder(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.5)).tracks
+    assert (short.status[10:14] == Status.FILLED).all() and (np.delete(short.status, range(10, 14)) == 0).all()
+    assert np.abs(short.arkit[12, SMILE] - track.arkit[12, SMILE]) < 0.1 and (short.confidence[10:14] == 0).all()
+    (long,) = tracked(reconstructor, Finder(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.1)).tracks
+    assert (long.status[10:14] == Status.LOST).all() and np.isnan(long.arkit[10:14]).all()
+    assert np.isfinite(long.arkit[long.known]).all() and np.isnan(long.angles_deg[10:14]).all()
+    with pytest.raises(ValueError, match="lost"):
+        long.face(12)
+    (late,) = tracked(reconstructor, Finder(person, hidden=range(0, 5))).tracks
+    assert late.frame[0] == 5 and late.time_s[0] == pytest.approx(0.2) and len(late) == N - 5
+
+
+def test_what_is_no_face_is_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
+    """Where a face appears, detectors may lay one sideways over a part of it."""
+
+    class Deceived(Finder):
+        def glance(self, pixels: np.ndarray) -> list[Detection]:
+            (face,) = super().glance(pixels)
+            if not 0 < int(pixels[0, 0, 0]) < 4:
+                return [face]
+            middle = face.landmarks_px.mean(0)
+            squeezed = (face.landmarks_px - middle) @ np.array([[0.0, 0.3], [-1.0, 0.4]]) + middle
+            return [replace(face, landmarks_px=squeezed)]
+
+        detect = glance
+
+    clip = tracked(reconstructor, Deceived(person))
+    (found,) = clip.tracks
+    assert clip.notes == ("3 sightings that are no face left out",)
+    assert (found.status[1:4] == Status.FILLED).all() and (np.delete(found.status, range(1, 4)) == 0).all()
+    assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
+    np.testing.assert_allclose(found.arkit[:, SMILE], track.arkit[:, SMILE], atol=0.1)
+
+
+def test_several_people_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:
+    pair = [Person(open_head, x_m=-0.2), Person(open_head, x_m=0.2)]
+    both = tracked(reconstructor, Finder(*pair), TrackOptions(most_faces=None)).tracks
+    assert [t.number for t in both] == [0, 1]
+    sides = sorted(float(t.translation_m[:, 0].mean()) for t in both)
+    np.testing.assert_allclose(sides, [-0.2, 0.2], atol=0.03)
+    assert len(tracked(reconstructor, Finder(*pair), TrackOptions(most_faces=1)).tracks) == 1
+
+
+def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: Person) -> None:
+    clip = tracked(reconstructor, Finder(person), broken=True)
+    assert (
+        clip.losses == ("clip.mp4: ends early",) and not clip.notes and clip.n_frames == N and len(clip.tracks[0]) == N
+    )
+    with pytest.raises(NoFaceError, match=r"clip\.mp4: no face found in 30 frames"):
+        tracked(reconstructor, Finder())
+    with pytest.raises(Smirk3dError, match=r"clip\.mp4: has no frames"):
+        tracked(reconstructor, Finder(person), n_frames=0)
+
+
+def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Person, monkeypatch) -> None:
+    """What goes wrong elsewhere is an error, not the end of the video."""
+
+    for place, name in ((Finder, "glance"), (LandmarkTrackSolver, "read")):
+        real, calls = getattr(place, name), []
+
+        def failing(self: Any, *words: Any, real: Any = real, calls: list[int] = calls) -> Any:
+            calls.append(1)
+            if len(calls) == 3:
+                raise Smirk3dError("no room on the device")
+            return real(self, *words)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, failing)
+            with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
+                tracked(reconstructor, Finder(person))
+
+
+def test_video_mode_is_for_one_person() -> None:
+    for most_faces in (2, None):
+        with pytest.raises(ValueError, match="follows one person"):
+            TrackOptions(most_faces, detector="video")
+
+
+def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
+    (raw,) = tracked(reconstructor, Finder(person), TrackOptions(smooth=SmoothConfig(0))).tracks
+    assert not np.array_equal(raw.arkit, track.arkit)
+    np.testing.assert_allclose(raw.arkit, track.arkit, atol=0.25)
+
+
+def test_the_calmest_frames_of_every_view() -> None:
+    angles = np.zeros((60, 3))
+    angles[:, 0] = np.repeat([-30, 0, 30], 20)
+    activity = np.tile(np.arange(20)[::-1], 3).astype(float)
+    chosen = calmest_of_views(angles, activity)
+    assert sorted(chosen) == [*range(16, 20), *range(36, 40), *range(56, 60)]
+
+
+@pytest.mark.parametrize("method", ["encoder", "refine"])
+def test_methods_with_an_encoder(open_head: HeadModel, person: Person, method: str, tmp_path: Path) -> None:
+    with Reconstructor(open_head, method) as opened:  # type: ignore[arg-type]
+        (track,) = tracked(opened, Finder(person)).tracks
+    assert track.method == method and np.isfinite(track.arkit).all()
+    assert (track.focal_px is None) == (method == "encoder")
+    assert track.face(3).vertices.shape == open_head.v_template.shape

@@ -1,0 +1,288 @@
+"""Who learns in a training step and who stands still, from what, and that the two paths agree."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training_scene import PAINTED_LOSSES, SIZE, SMALL, seeded, small_batch, small_head, small_networks, small_scene
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.model import HeadModel
+from smirk3d.masking import MaskingConfig
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.face_window import Window
+from smirk3d.train.config import CycleConfig, CycleWeights, LossWeights
+from smirk3d.train.loss_context import Networks
+from smirk3d.train.losses.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
+from smirk3d.train.recipes.analysis_by_synthesis import Outcome, as_constant, cycle_step, reconstruction_step
+
+FREE = ("pose", "shape", "expression", "generator")
+SEES_NOTHING = MaskingConfig(sample_share=0.0, drop_probability=0.0)
+
+
+@pytest.fixture(scope="module", params=["flame", "arkit"])
+def head(request):
+    return small_head(request.param)
+
+
+@pytest.fixture(scope="module")
+def flame():
+    return small_head()
+
+
+def state(networks):
+    return {
+        f"{part}.{name}": value.clone()
+        for part, network in networks.parts().items()
+        for name, value in network.state_dict().items()
+    }
+
+
+def learners(networks):
+    """Names of the networks to whose parameters a gradient came, and that it came to all of them."""
+    found = set()
+    for name, network in networks.parts().items():
+        gradients = [parameter.grad for parameter in network.parameters()]
+        if any(gradient is not None for gradient in gradients):
+            assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients), name
+            assert any(gradient.any() for gradient in gradients), name
+            found.add(name)
+    return found
+
+
+def moved(networks, before):
+    return {name.split(".")[0] for name, value in state(networks).items() if not torch.equal(value, before[name])}
+
+
+def gradient(networks, loss):
+    parameters = [p for network in networks.parts().values() for p in network.parameters()]
+    return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+def evaluating(networks):
+    networks.encoder.eval()
+    networks.generator.eval()
+    return networks
+
+
+@pytest.mark.parametrize("name", PAINTED_LOSSES.in_use())
+def test_a_loss_is_present_iff_its_weight_is_above_0(flame, name):
+    scene = small_scene(flame, losses=LossWeights(**{name: 2.0}))
+    outcome = reconstruction_step(small_networks(flame), scene, small_batch(flame, 2), seeded())
+    assert outcome.terms.names == (name,) and dict(outcome.weights) == {name: 2.0}
+    torch.testing.assert_close(outcome.loss, 2 * outcome.terms[name].mean())
+
+
+def test_losses_are_those_of_the_photo_and_the_head(flame):
+    networks, batch = evaluating(small_networks(flame)), small_batch(flame)
+    batch = replace(batch, landmark_weight=torch.rand(4, 478, generator=seeded()))
+    found = reconstruction_step(networks, small_scene(flame), batch, seeded())
+    params, pictures = found.params, found.pictures
+    points = flame(params).landmarks("mediapipe")[..., :2] + params.camera[:, None, 1:]
+    points = points * params.camera[:, None, :1] * torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(
+        found.terms["landmark"], landmark_loss(points, batch.landmarks_ndc, batch.landmark_weight)
+    )
+    torch.testing.assert_close(found.terms["photo"], photo_loss(pictures["painted"], batch.image))
+    torch.testing.assert_close(found.terms["expression"], params.expression.square().sum(dim=1))
+    assert (found.terms["target"] > 0).tolist() == [True, False, False, False]
+    assert set(pictures) == {"photo", "mesh", "masked", "painted"}
+    for picture in pictures.values():
+        assert picture.shape == (4, 3, SIZE, SIZE) and not picture.requires_grad
+        assert picture.min() >= 0 and picture.max() <= 1
+    torch.testing.assert_close(networks.generator(pictures["mesh"], pictures["masked"]), pictures["painted"])
+
+
+@pytest.mark.parametrize(
+    "trainable", [("expression", "generator"), ("pose", "shape", "expression"), ("shape",), ("generator",), FREE]
+)
+def test_only_the_trainable_networks_learn_from_photos(head, trainable):
+    networks, scene = small_networks(head), small_scene(head, trainable=trainable)
+    before = state(networks)
+    reconstruction_step(networks, scene, small_batch(head), seeded()).loss.backward()
+    assert learners(networks) == set(trainable)
+    assert moved(networks, before) == set(trainable)  # running statistics of batch norms
+    assert all(parameter.requires_grad for network in networks.parts().values() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("learner", ["encoder", "generator"])
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("count", [1, 3])
+def test_only_the_learner_learns_in_the_cycle_path(head, learner, copies, count):
+    networks = evaluating(small_networks(head))
+    scene, batch = small_scene(head, cycle=CycleConfig(copies=copies)), small_batch(head, count)
+    first = reconstruction_step(networks, scene, batch, seeded())
+    (networks.encoder if learner == "encoder" else networks.generator).train()
+    before = state(networks)
+    outcome = cycle_step(networks, scene, batch, first, learner, seeded(1))
+    wanted = {"expression", "jaw", "eyelids"} | ({"shape"} if learner == "generator" else set())
+    assert set(outcome.terms.names) == set(outcome.weights) == wanted
+    assert {len(value) for _, value in outcome.params.items()} == {copies * count}
+    assert {picture.shape for picture in outcome.pictures.values()} == {(copies * count, 3, SIZE, SIZE)}
+    outcome.loss.backward()
+    name = "expression" if learner == "encoder" else "generator"
+    assert learners(networks) == {name} == moved(networks, before)
+
+
+def test_no_gradient_reaches_the_first_path_from_the_cycle_path(flame):
+    networks, scene, batch = small_networks(flame), small_scene(flame, trainable=FREE), small_batch(flame)
+    first = reconstruction_step(networks, scene, batch, seeded())
+    for _, value in first.params.items():
+        value.retain_grad()
+    for learner in ("encoder", "generator"):
+        cycle_step(networks, scene, batch, first, learner, seeded()).loss.backward()
+    assert all(value.grad is None for _, value in first.params.items())
+
+
+def test_a_weight_of_0_removes_a_term_of_the_cycle(flame):
+    networks, batch = small_networks(flame), small_batch(flame, 2)
+    scene = small_scene(flame, cycle=CycleConfig(losses=CycleWeights(expression=2.0, jaw=0.0, eyelids=3.0)))
+    first = reconstruction_step(networks, scene, batch, seeded())
+    outcome = cycle_step(networks, scene, batch, first, "generator", seeded())
+    assert dict(outcome.weights) == {"expression": 2.0, "eyelids": 3.0, "shape": 1.0}
+    assert outcome.terms.names == ("expression", "eyelids", "shape")
+
+
+def test_the_gradient_of_emotion_goes_through_the_generator_but_not_into_it(flame):
+    networks, batch = small_networks(flame), small_batch(flame)
+    scene = small_scene(flame, losses=LossWeights(emotion=1.0))
+    before = state(networks)
+    outcome = reconstruction_step(networks, scene, batch, seeded())
+    outcome.loss.backward()
+    assert learners(networks) == {"expression"}
+    # The statistics moved once, as with any other loss: they are what they would be after one picture.
+    again = small_networks(flame)
+    reconstruction_step(again, small_scene(flame, losses=LossWeights(photo=1.0)), batch, seeded())
+    assert moved(networks, before) == {"expression", "generator"} and not moved(networks, state(again))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_as_constant_paints_the_same_and_passes_the_same_gradient(flame, training):
+    network, batch = small_networks(flame).generator.train(training), small_batch(flame)
+    scene, photo = small_scene(flame), batch.image
+    mesh, masked = torch.rand(4, 3, SIZE, SIZE, generator=seeded()).requires_grad_(), photo.clone()
+    constant, before = as_constant(network), {k: v.clone() for k, v in network.state_dict().items()}
+    value = emotion_loss(scene.emotion, constant(mesh, masked), photo).mean()
+    (found,) = torch.autograd.grad(value, mesh)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    painted = network(mesh, masked)
+    oracle = emotion_loss(scene.emotion, painted, photo).mean()
+    torch.testing.assert_close(value, oracle)
+    torch.testing.assert_close(found, torch.autograd.grad(oracle, mesh)[0])
+
+
+def test_emotion_adds_nothing_to_the_gradient_of_the_generator(flame):
+    networks, batch = small_networks(flame), small_batch(flame)
+
+    def found(**losses):
+        outcome = reconstruction_step(networks, small_scene(flame, losses=LossWeights(**losses)), batch, seeded())
+        learning = [networks.parts()[name].parameters() for name in ("generator", "expression")]
+        return torch.autograd.grad(outcome.loss, [*learning[0], *learning[1]])
+
+    count = len(list(networks.generator.parameters()))
+    both, photo = found(photo=1.0, emotion=5.0), found(photo=1.0)
+    for joint, alone in zip(both[:count], photo[:count]):
+        torch.testing.assert_close(joint, alone, rtol=1e-4, atol=1e-7)
+    assert not any(torch.allclose(joint, alone, rtol=0.01) for joint, alone in zip(both[-2:], photo[-2:]))
+
+
+def test_halves_of_a_batch_teach_what_the_whole_teaches(flame):
+    networks, batch = evaluating(small_networks(flame)), small_batch(flame)
+    scene = small_scene(flame, trainable=FREE, masking=SEES_NOTHING)
+
+    def taught(some):
+        return gradient(networks, reconstruction_step(networks, scene, some, seeded()).loss)
+
+    whole, *halves = taught(batch), *(taught(batch.take(torch.tensor(rows))) for rows in ([0, 1], [2, 3]))
+    for all_of_it, first, second in zip(whole, *halves):
+        torch.testing.assert_close(all_of_it, (first + second) / 2, rtol=1e-3, atol=1e-4)
+
+
+def test_a_seed_decides_everything(head):
+    batch = small_batch(head)
+
+    def found(seed):
+        networks, scene = small_networks(head), small_scene(head)
+        first = reconstruction_step(networks, scene, batch, random := seeded(seed))
+        return first, cycle_step(networks, scene, batch, first, "generator", random)
+
+    for first, same, other in zip(found(3), found(3), found(4)):
+        assert torch.equal(first.loss, same.loss) and not torch.equal(first.loss, other.loss)
+        assert all(torch.equal(first.pictures[name], same.pictures[name]) for name in first.pictures)
+        assert not torch.equal(first.pictures["masked"], other.pictures["masked"])
+
+
+def test_a_face_out_of_the_picture_gives_finite_numbers(head):
+    networks, batch = small_networks(head), small_batch(head)
+    with torch.no_grad():
+        networks.encoder.pose_encoder.linear.bias[4] += 50.0
+    scene = small_scene(head, trainable=FREE)
+    first = reconstruction_step(networks, scene, batch, seeded())
+    assert not first.pictures["mesh"].any()
+    outcomes = [first, *(cycle_step(networks, scene, batch, first, who, seeded()) for who in ("encoder", "generator"))]
+    for outcome in outcomes:
+        assert outcome.loss.dtype == torch.float32 and outcome.loss.isfinite()
+        outcome.loss.backward()
+    gradients = [p.grad for network in networks.parts().values() for p in network.parameters()]
+    assert all(each is None or each.isfinite().all() for each in gradients)
+
+
+def test_twenty_steps_on_one_batch_lower_the_landmark_loss(head):
+    networks, batch = small_networks(head), small_batch(head)
+    scene = small_scene(head, name="pretrain", trainable=FREE[:3], losses=LossWeights(landmark=100.0), cycle=None)
+    optimizer = torch.optim.Adam(networks.encoder.parameters(), 3e-4)
+    history = []
+    for step in range(20):
+        outcome = reconstruction_step(Networks(networks.encoder), scene, batch, seeded(step))
+        optimizer.zero_grad()
+        outcome.loss.backward()
+        optimizer.step()
+        history.append(outcome.loss.item())
+    assert sum(history[-3:]) / 3 < 0.5 * history[0]
+    assert set(outcome.pictures) == {"photo", "mesh"}
+
+
+def test_what_is_missing_is_named(flame):
+    networks, scene, batch = small_networks(flame), small_scene(flame), small_batch(flame, 1)
+    first = reconstruction_step(networks, scene, batch, seeded())
+    with pytest.raises(ValueError, match="needs a generator"):
+        reconstruction_step(Networks(networks.encoder), scene, batch, seeded())
+    with pytest.raises(ValueError, match="perceptual features"):
+        reconstruction_step(networks, replace(scene, perceptual=None), batch, seeded())
+    with pytest.raises(ValueError, match="needs a cycle path"):
+        cycle_step(networks, small_scene(flame, cycle=None), batch, first, "encoder", seeded())
+    only = small_scene(flame, trainable=("generator",))
+    with pytest.raises(ValueError, match="the encoder cannot learn"):
+        cycle_step(networks, only, batch, first, "encoder", seeded())
+    with pytest.raises(ValueError, match="do not match"):
+        _ = Outcome(LossTerms({}), {}, first.params, {}).loss
+
+
+def test_contours_need_a_head_with_an_outline(flame):
+    networks, batch = small_networks(flame), small_batch(flame, 1)
+    batch = replace(batch, contour_weight=torch.ones(1))
+    assert torch.isfinite(reconstruction_step(networks, small_scene(flame), batch, seeded()).loss)
+    landmarks = {"mediapipe": flame.data.landmarks["mediapipe"]}
+    plain = HeadModel(replace(flame.data, landmarks=landmarks))
+    with pytest.raises(Smirk3dError, match=r"'small' has no outline .* without --contour"):
+        reconstruction_step(networks, small_scene(plain), batch, seeded())
+
+
+def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
+    config = EncoderConfig(SMALL, SMALL, SMALL, Window(size_px=48), second_look=True)
+    networks, batch = Networks(Encoder(flame.spec, config, SIZE)), small_batch(flame)
+    losses = LossWeights(landmark=1, target=1)
+    scene = small_scene(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)
+    found = reconstruction_step(networks, scene, batch, seeded())
+    found.loss.backward()
+    assert learners(networks) == {"pose", "shape"}
+    # Where the pose does not learn, nothing is asked of the first look: the loss is that of the second alone.
+    settled = small_scene(flame, name="pretrain", trainable=("shape",), losses=losses, cycle=None)
+    networks.encoder.eval()
+    both = reconstruction_step(networks, scene, batch, seeded()).terms["landmark"]
+    second = reconstruction_step(networks, settled, batch, seeded()).terms["landmark"]
+    pose, camera = networks.encoder.first_look(batch.image)
+    seen = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
+    first = landmark_loss(project_orthographic(seen, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
+    torch.testing.assert_close(both, first + second)

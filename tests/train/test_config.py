@@ -1,0 +1,483 @@
+"""Configuration: what the shipped files say, every key, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.networks.backbones import ARCHITECTURES
+from smirk3d.train.config import (
+    CycleConfig,
+    DataConfig,
+    EngineConfig,
+    LossWeights,
+    OptimizerConfig,
+    SourceConfig,
+    StageConfig,
+    TrainConfig,
+)
+from smirk3d.train.config_file import load_config, to_yaml
+from smirk3d.train.expression_augmentation import PerturbConfig
+from smirk3d.train.losses.losses import TargetWeights
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+LEAST = (
+    "data: {sources: [{path: faces, targets: faces.npz}]}\nemotion: net.safetensors\n"
+    "stage: {name: core, trainable: [expression], losses: {landmark: 1}, steps: 5, cycle: {copies: 3}}\n"
+)
+# Every key, with a value that is not the one of LEAST.
+OTHER = {
+    "head": "flame.pkl",
+    "backbones.pose_backbone": "tf_efficientnet_lite0",
+    "backbones.shape_backbone": "tf_efficientnet_lite0",
+    "backbones.expression_backbone": "tf_efficientnet_lite0",
+    "backbones.mirrored": "true",
+    "backbones.second_look": "true",
+    "backbones.zoom": "0.9",
+    "backbones.window.size_px": "96",
+    "backbones.window.half_m": "0.1",
+    "backbones.window.center_m": "[0, 0, 0.1]",
+    "backbones.window.root_m": "[0, -0.1, 0]",
+    "init": "weights.safetensors",
+    "backbone_start": "imagenet",
+    "generator_width": "16",
+    "perceptual": "vgg16.pth",
+    "emotion": "other.safetensors",
+    "mica": "mica.tar",
+    "out_dir": "elsewhere",
+    "data.sources": "[{path: other, weight: 2, kind: shards}]",
+    "data.root": "photos",
+    "data.size": "112",
+    "data.crop_scale": "[1.1, 1.6]",
+    "data.batch_size": "8",
+    "data.workers": "2",
+    "data.seed": "7",
+    "data.most_per_person": "null",
+    "augment.shift": "0.1",
+    "augment.scale": "0",
+    "augment.rotation_deg": "20",
+    "augment.mirror": "0",
+    "augment.colour": "0.1",
+    "augment.tint": "0.5",
+    "augment.blur": "0.1",
+    "augment.noise": "0.1",
+    "masking.sample_share": "0.02",
+    "masking.noise_std": "0",
+    "masking.patch_px": "13",
+    "masking.drop_probability": "0",
+    "masking.cycle_drop_probability": "0",
+    "masking.dilation_px": "5",
+    "optimizer.lr": "1e-4",
+    "optimizer.encoder_lr_scale": "1",
+    "optimizer.generator_betas": "[0.9, 0.99]",
+    "optimizer.cosine_floor": "0.1",
+    "optimizer.cosine_samples": "1000",
+    "optimizer.clip_norm": "1",
+    "stage.name": "pretrain",
+    "stage.trainable": "[generator, pose]",
+    **{f"stage.losses.{name}": "3" for name in LossWeights.__dataclass_fields__},
+    "stage.steps": "6",
+    **{f"stage.target_fields.{name}": "3" for name in TargetWeights.__dataclass_fields__},
+    "stage.templates": "templates.json",
+    "stage.cycle": "null",
+    "stage.cycle.copies": "2",
+    "stage.cycle.perturb.noise": "[1, 2]",
+    "stage.cycle.perturb.limit": "3",
+    "stage.cycle.perturb.scale": "[1, 2]",
+    "stage.cycle.perturb.little_noise": "[0, 0]",
+    "stage.cycle.perturb.jaw_probability": "0.4",
+    "stage.cycle.perturb.jaw_std_rad": "[0.1, 0, 0]",
+    "stage.cycle.perturb.jaw_open_rad": "[0, 0.4]",
+    "stage.cycle.perturb.jaw_side_rad": "[-0.1, 0.1]",
+    "stage.cycle.perturb.eyelids": "[-0.1, 0.1]",
+    "stage.cycle.perturb.arkit_pull": "[0.5, 1]",
+    "stage.cycle.perturb.arkit_active": "0.5",
+    "stage.cycle.perturb.arkit_little_noise": "[0, 0]",
+    "stage.cycle.perturb.arkit_stray": "0",
+    "stage.cycle.perturb.arkit_jaw_std": "0.1",
+    "stage.cycle.perturb.arkit_look": "0",
+    "stage.cycle.perturb.one_sided": "0",
+    "stage.cycle.losses.expression": "2",
+    "stage.cycle.losses.jaw": "2",
+    "stage.cycle.losses.eyelids": "2",
+    "stage.cycle.losses.shape": "2",
+    "engine.accelerator": "cuda",
+    "engine.devices": "2",
+    "engine.nodes": "2",
+    "engine.precision": "bf16-mixed",
+    "engine.save_every": "10",
+    "engine.keep_last": "1",
+    "engine.preview_every": "0",
+    "seed": "3",
+}
+
+
+@pytest.fixture
+def least(tmp_path: Path) -> Path:
+    path = tmp_path / "least.yaml"
+    path.write_text(LEAST, encoding="utf-8")
+    return path
+
+
+def leaf_keys(record: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, hint in get_type_hints(record).items():
+        group = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
+        keys += [prefix + name] if group in (None, SourceConfig) else leaf_keys(group, f"{prefix}{name}.")
+    return keys
+
+
+def override(key: str) -> list[str]:
+    """Set a key to its other value, and empty what that excludes."""
+    emptied = {"data.root": ["data.sources=[]"], "stage.name": ["stage.cycle="]}
+    for name in ("second_look", "zoom"):
+        emptied[f"backbones.{name}"] = ["backbones.window.size_px=112"]  # which they need
+    return [*emptied.get(key, []), f"{key}={OTHER[key]}"]
+
+
+def value_at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = getattr(config, name, None)
+    return config
+
+
+def message(path: Path, *overrides: str) -> str:
+    with pytest.raises(Smirk3dError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_key_is_in_the_table() -> None:
+    assert {*leaf_keys(TrainConfig), "stage.cycle"} == set(OTHER)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_can_be_set(key: str, least: Path) -> None:
+    before, after = load_config(least), load_config(least, override(key))
+    assert value_at(after, key) != value_at(before, key)
+    text = yaml.safe_load(to_yaml(after))
+    for name in key.split("."):
+        text = text[name]
+    assert text != value_at(before, key)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_complete_yaml_loads_back_equal(key: str, least: Path, tmp_path: Path) -> None:
+    config = load_config(least, override(key))
+    (tmp_path / "complete.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(tmp_path / "complete.yaml") == config
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    head=st.text(min_size=1),
+    lr=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_value_survives_yaml(head: str, lr: float, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("any") / "config.yaml"
+    path.write_text(LEAST, encoding="utf-8")
+    least = load_config(path)
+    config = replace(least, head=head, seed=seed, optimizer=OptimizerConfig(lr=lr))
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1e5", "12", "yes", "null", "a: b", "2001-01-01", " x", "#"])
+def test_texts_that_look_like_something_else_survive_yaml(text: str, least: Path) -> None:
+    config = replace(load_config(least), head=text)
+    least.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(least) == config
+
+
+def test_values_have_the_types_of_the_records(least: Path) -> None:
+    config = load_config(least, ["optimizer.lr=1", "data.crop_scale=[1, 2]", "init=a/b.pt", "augment.shift=1e-2"])
+    assert type(config.optimizer.lr) is float and config.augment.shift == 0.01
+    assert config.data.crop_scale == (1.0, 2.0) and type(config.data.crop_scale[0]) is float
+    assert config.init == Path("a/b.pt") and load_config(least, ["init="]).init is None
+    assert config.data.sources == (SourceConfig(Path("faces"), targets=Path("faces.npz")),)
+    assert hash(config) == hash(replace(config))  # frozen through and through
+
+
+def test_the_later_override_counts_and_lies_over_the_file(least: Path) -> None:
+    assert load_config(least, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
+    assert load_config(least, ["stage.steps=9"]).stage == replace(load_config(least).stage, steps=9)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_files_load_and_hold_only_differences(path: Path, least: Path) -> None:
+    config = load_config(path)
+    defaults = load_config(least)
+    for key, value in dict(_scalars(yaml.safe_load(path.read_text(encoding="utf-8")))).items():
+        if not key.startswith(("data.root", "stage.")):
+            assert value_at(defaults, key) != value, f"{key} is the default"
+    names = [each.name for each in fields(config.backbones) if each.name.endswith("_backbone")]
+    assert {value_at(config.backbones, name).removesuffix("_stride16") for name in names} <= set(ARCHITECTURES)
+
+
+def _scalars(tree: Any, key: str = ""):
+    for name, item in tree.items():
+        yield from _scalars(item, f"{key}{name}.") if isinstance(item, dict) else [(f"{key}{name}", item)]
+
+
+def test_the_shipped_files_are_known() -> None:
+    names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
+    assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
+
+
+def test_pretraining_is_stage_1_of_the_method() -> None:
+    config = load_config(CONFIGS / "pretrain.yaml")
+    assert config.stage.name == "pretrain" and config.stage.cycle is None
+    assert config.stage.trainable == ("pose", "shape", "expression")
+    assert config.stage.losses == LossWeights(landmark=100, identity=10, expression=1e-2)
+    assert config.optimizer == OptimizerConfig(lr=2e-4)
+    assert load_config(CONFIGS / "core.yaml").data == config.data
+
+
+def test_core_is_stage_2_of_the_method() -> None:
+    config = load_config(CONFIGS / "core.yaml")
+    assert config.stage.name == "core" and config.stage.trainable == ("expression", "generator")
+    assert config.stage.losses == LossWeights(
+        landmark=100, photo=10, perceptual=10, expression=1e-3, jaw=1e-2
+    )  # emotion needs a network, which does not come with the package
+    optimizer, data, augment = config.optimizer, config.data, config.augment
+    assert (optimizer.lr, optimizer.encoder_lr_scale, optimizer.generator_betas) == (1e-3, 0.25, (0.5, 0.999))
+    assert (optimizer.cosine_floor, optimizer.cosine_samples, optimizer.clip_norm) == (0.01, 50_000, 0.1)
+    assert (data.size, data.batch_size, data.crop_scale) == (224, 32, (1.2, 1.8))
+    assert (augment.shift, augment.scale, augment.rotation_deg) == (0.05, 0.1, 10)
+    assert config.masking.sample_count(data.size) == 501
+
+
+def test_the_cycle_path_has_the_numbers_of_the_method() -> None:
+    cycle = load_config(CONFIGS / "core.yaml").stage.cycle
+    assert cycle is not None
+    assert cycle.perturb == PerturbConfig() and cycle.copies == 1
+    perturb = cycle.perturb
+    assert (perturb.noise, perturb.limit, perturb.scale, perturb.little_noise) == ((1, 3), 4, (0.25, 1.5), (0, 0.2))
+    assert (perturb.jaw_probability, perturb.jaw_open_rad, perturb.eyelids) == (0.5, (0, 0.5), (-0.25, 0.25))
+    assert (cycle.losses.expression, cycle.losses.jaw, cycle.losses.eyelids, cycle.losses.shape) == (1, 10, 10, 1)
+
+
+def test_smoke_is_tiny_and_walks_through_everything() -> None:
+    config = load_config(CONFIGS / "smoke.yaml")
+    assert config.stage.steps * config.data.batch_size * config.data.size**2 < 4 * 224**2
+    assert config.stage.cycle is not None and config.engine.accelerator == "cpu"
+    assert config.engine.save_every * config.engine.keep_last < config.stage.steps
+    assert 0 < config.engine.preview_every <= config.stage.steps
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("optimizer.learning_rate", "optimizer.lr"),
+        ("lr", "optimizer.lr"),
+        ("stage.lr", "optimizer.lr"),
+        ("stage.losses.landmarks", "stage.losses.landmark"),
+        ("optimiser.lr", "optimizer"),
+        ("data.sise", "data.size"),
+    ],
+)
+def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, least: Path) -> None:
+    found = message(least, f"{key}=1")
+    assert found.startswith(f"override {key}=1: {key.partition('.')[0]}") and found.endswith(
+        f"nearest one is {nearest}"
+    )
+    tree: dict[str, Any] = yaml.safe_load(LEAST)
+    *groups, last = key.split(".")
+    inner = tree
+    for name in groups:
+        inner = inner.setdefault(name, {})
+    inner[last] = 1
+    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    found = message(least)
+    assert found.startswith(f"{least}: ") and found.endswith(f"nearest one is {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.batch_size=true", "data.batch_size must be a whole number, not True"),
+        ("data.batch_size=2.0", "data.batch_size must be a whole number, not 2.0"),
+        ("optimizer.lr=fast", "optimizer.lr must be a finite number, not 'fast'"),
+        ("optimizer.lr=false", "optimizer.lr must be a finite number, not False"),
+        ("optimizer.lr=.nan", "optimizer.lr must be a finite number, not nan"),
+        ("optimizer.lr=1" + "0" * 400, "optimizer.lr must be a finite number"),
+        ("head=3", "head must be text, not 3"),
+        ("out_dir=", "out_dir must be a path, not None"),
+        ("out_dir=''", "out_dir must be a path, not ''"),
+        ("data=3", "data must be a mapping of keys to values, not 3"),
+        ("data.crop_scale=1.5", "data.crop_scale must be a list of 2, not 1.5"),
+        ("data.crop_scale=[1, 2, 3]", "data.crop_scale must be a list of 2, not [1, 2, 3]"),
+        ("data.crop_scale=[1, x]", "data.crop_scale.1 must be a finite number, not 'x'"),
+        ("data.sources=faces", "data.sources must be a list, not 'faces'"),
+        ("data.sources=[{path: a, kind: tar}]", "data.sources.0.kind must be one of auto, folder, shards, videos, "),
+        ("data.sources.0.path=a", "data.sources has no keys below it; give it as a whole"),
+        ("stage.trainable=[nose]", "stage.trainable.0 must be one of pose, shape, expression, generator, not 'nose'"),
+        ("stage.cycle=true", "stage.cycle must be a mapping"),
+    ],
+)
+def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None:
+    found = message(least, override)
+    assert found.startswith("override ") and fault in found
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("data.sources=[]", "data.sources must be a list, or root be given for one source, not []"),
+        ("data.root=a", "data.root must be null where sources are given, not "),
+        ("data.sources=[{kind: folder}]", "data.sources.0.path must be given for every kind but rendered, not None"),
+        ("data.sources=[{kind: rendered, targets: a.npz}]", "data.sources.0.targets must be null for rendered faces"),
+        ("data.sources=[{kind: rendered, count: 0}]", "data.sources.0.count must be at least 1"),
+        ("data.sources=[{kind: rendered, seed: -1}]", "data.sources.0.seed must be in"),
+        ("data.sources=[{path: a, weight: 0}]", "data.sources.0.weight must be above 0, not 0.0"),
+        ("data.size=100", "data.size must be a positive multiple of 16, not 100"),
+        ("data.crop_scale=[2, 1]", "data.crop_scale must be two rising numbers in [0.1, 10], not [2.0, 1.0]"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, not 0"),
+        ("data.most_per_person=0", "data.most_per_person must be at least 1, not 0"),
+        ("engine.devices=3", "engine.devices must, times nodes, divide data.batch_size, 32"),
+        ("generator_width=0", "generator_width must be at least 1"),
+        ("perceptual=''", "perceptual must be lite0 or a path"),
+        ("data.workers=-1", "data.workers must be at least 0, not -1"),
+        ("data.seed=-1", "data.seed must be in"),
+        ("augment.mirror=1.5", "augment.mirror must be in [0, 1], not 1.5"),
+        ("augment.scale=1", "augment.scale must be in [0, 0.9], not 1.0"),
+        ("augment.rotation_deg=181", "augment.rotation_deg must be in"),
+        ("masking.patch_px=2", "masking.patch_px must be odd"),
+        ("optimizer.lr=0", "optimizer.lr must be above 0"),
+        ("optimizer.generator_betas=[0, 1]", "optimizer.generator_betas must be in [0, 1)"),
+        ("optimizer.cosine_floor=2", "optimizer.cosine_floor must be in"),
+        ("optimizer.cosine_samples=0", "optimizer.cosine_samples must be at least 1"),
+        ("stage.losses.photo=-1", "stage.losses.photo must be at least 0, not -1.0"),
+        ("stage.losses.landmark=0", "stage.losses must be weights of which one is above 0"),
+        ("stage.trainable=[]", "stage.trainable must be a list of different networks"),
+        ("stage.trainable=[pose, pose]", "stage.trainable must be a list of different networks"),
+        ("stage.steps=0", "stage.steps must be at least 1"),
+        ("stage.cycle.copies=0", "stage.cycle.copies must be at least 1"),
+        ("stage.cycle.perturb.one_sided=2", "stage.cycle.perturb.one_sided must be in [0, 1], not 2.0"),
+        ("stage.cycle.perturb.limit=0", "stage.cycle.perturb.limit must be above 0"),
+        ("stage.cycle.perturb.noise=[3, 1]", "stage.cycle.perturb.noise must be two rising numbers"),
+        ("stage.cycle.perturb.arkit_pull=[0, 2]", "stage.cycle.perturb.arkit_pull must be two rising numbers"),
+        ("stage.cycle.perturb.eyelids=[-2, 0]", "stage.cycle.perturb.eyelids must be two rising numbers"),
+        ("stage.cycle.perturb.arkit_jaw_std=-1", "stage.cycle.perturb.arkit_jaw_std must be in"),
+        ("stage.cycle.perturb.jaw_std_rad=[-1, 0, 0]", "stage.cycle.perturb.jaw_std_rad must be in"),
+        ("stage.cycle.perturb.jaw_open_rad=[0, 4]", "stage.cycle.perturb.jaw_open_rad must be two rising"),
+        ("stage.target_fields.shape=-1", "stage.target_fields.shape must be at least 0"),
+        ("stage.cycle.losses.jaw=-1", "stage.cycle.losses.jaw must be at least 0"),
+        ("engine.save_every=0", "engine.save_every must be at least 1"),
+        ("engine.preview_every=-1", "engine.preview_every must be at least 0"),
+        ("head=''", "head must be open or a path"),
+        ("seed=4294967296", "seed must be in"),
+    ],
+)
+def test_values_out_of_range_are_refused(override: str, fault: str, least: Path) -> None:
+    found = message(least, override)
+    assert found.startswith("override ") and fault in found
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stage.trainable=[generator]"],
+        ["stage.losses.photo=1"],
+        ["stage.losses.perceptual=1"],
+        ["stage.losses.emotion=1"],
+        ["stage.cycle={}"],
+    ],
+)
+def test_pretraining_draws_no_photos(overrides: list[str], least: Path) -> None:
+    overrides = ["stage.cycle=null", *overrides]
+    assert load_config(least, overrides).stage.name == "core"
+    assert "in the stage pretrain" in message(least, *overrides, "stage.name=pretrain")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (["emotion=", "stage.losses.emotion=1"], "stage.losses.emotion must be 0 where the key emotion names no"),
+        (["data.sources=[{path: a}]", "stage.losses.target=1"], "stage.losses.target must be 0 where no source"),
+        (["stage.cycle=", "stage.templates=a"], "stage.templates must be null without the cycle path, not "),
+    ],
+)
+def test_what_a_key_needs_is_asked_for(overrides: list[str], fault: str, least: Path) -> None:
+    assert message(least, *overrides).startswith(f"override {overrides[1]}: {fault}")
+    assert load_config(least, ["data.sources=[{kind: rendered}]", "stage.losses.target=1"]).stage.losses.target == 1
+
+
+def test_root_stands_for_one_source_of_an_unknown_kind(least: Path) -> None:
+    shipped = load_config(CONFIGS / "core.yaml", ["data.root=photos/"]).data
+    assert shipped.all_sources == (SourceConfig(Path("photos"), "auto"),)
+    listed = load_config(CONFIGS / "core.yaml", ["data.root=", "data.sources=[{path: a}, {kind: rendered}]"]).data
+    assert listed.all_sources == listed.sources == (SourceConfig(Path("a")), SourceConfig(kind="rendered"))
+
+
+@pytest.mark.parametrize("key", ["data", "stage", "stage.name", "stage.losses", "stage.steps"])
+def test_missing_keys_are_named(key: str, least: Path) -> None:
+    tree = yaml.safe_load(LEAST)
+    *groups, last = key.split(".")
+    del (tree[groups[0]] if groups else tree)[last]
+    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    assert message(least) == f"{least}: {key} is missing; give it in the file or as an override"
+
+
+def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("# nothing\n", encoding="utf-8")
+    assert f"{path}: data is missing" in message(path)
+    stage = "stage={name: core, trainable: [pose], losses: {landmark: 1}, steps: 5}"
+    config = load_config(path, ["data.sources=[{path: a}]", stage])
+    assert config.data == DataConfig((SourceConfig(Path("a")),))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (LEAST + "seed: 1\nhead: open\nseed: 2\n", "key seed is given twice in line 6"),
+        ("data: {size: 224, size: 224}\n", "key size is given twice in line 1"),
+        ("- 1\n", "it is no mapping"),
+        ("a: [\n", "in line 2"),
+        ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        ("a: \x07\n", "special characters"),
+        ("[" * 700, "recursion"),
+    ],
+)
+def test_files_that_are_no_clean_yaml_are_refused(text: str, fault: str, least: Path) -> None:
+    least.write_text(text, encoding="utf-8")
+    found = message(least)
+    assert found.startswith(f"{least}: cannot be read as YAML: ") and fault in found
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in message(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as YAML" in message(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "data..size=1", ".seed=1"])
+def test_overrides_of_another_form_are_refused(override: str, least: Path) -> None:
+    assert "is no override; write it as a.b.c=value" in message(least, override)
+
+
+def test_override_of_broken_yaml_is_refused(least: Path) -> None:
+    assert message(least, "seed=[").startswith("override seed=[: seed is no YAML: ")
+    assert "key a is given twice" in message(least, "data={a: 1, a: 2}")
+
+
+def test_records_check_themselves_without_a_file() -> None:
+    with pytest.raises(ValueError, match="size must be"):
+        DataConfig((SourceConfig(Path("a")),), size=float("nan"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="copies must be"):
+        CycleConfig(copies=0)
+    with pytest.raises(ValueError, match="devices must be"):
+        EngineConfig(devices=0)
+    with pytest.raises(ValueError, match=r"losses\.photo must be 0"):
+        StageConfig("pretrain", ("pose",), LossWeights(photo=1), steps=1)
+    assert LossWeights(jaw=2, photo=1).in_use() == {"photo": 1, "jaw": 2}

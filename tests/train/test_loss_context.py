@@ -1,0 +1,70 @@
+"""What a run loads beside its networks: what its losses need, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from training_scene import SMALL, seeded, small_head, small_networks
+
+from smirk3d.errors import Smirk3dError
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.loss_context import Networks, Scene, emotion_features
+
+
+def config(losses: LossWeights, cycle: CycleConfig | None = None, **changes) -> TrainConfig:
+    stage = StageConfig("core", ("expression", "generator"), losses, steps=1, cycle=cycle)
+    return TrainConfig(data=DataConfig(root=Path("faces")), stage=stage, **changes)
+
+
+@pytest.fixture(scope="module")
+def networks_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("networks") / "networks.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = Encoder(small_head("arkit").spec, EncoderConfig(SMALL, SMALL, SMALL))
+    save_networks(path, encoder=encoder, meta={})
+    return path
+
+
+def test_parts_have_the_names_of_the_configuration():
+    networks = small_networks(small_head())
+    assert set(networks.parts()) == {"pose", "shape", "expression", "generator"}
+    assert set(Networks(networks.encoder).parts()) == {"pose", "shape", "expression"}
+    assert networks.parts()["shape"] is networks.encoder.get_submodule("shape_encoder")
+
+
+def test_only_what_is_needed_is_loaded():
+    scene = Scene.from_config(config(LossWeights(photo=1.0), emotion=Path("missing")), small_head("arkit"), "cpu")
+    assert (scene.perceptual, scene.emotion, scene.templates) == (None, None, None)
+    scene = Scene.from_config(config(LossWeights(photo=1.0), CycleConfig()), small_head("arkit"), "cpu")
+    assert scene.templates is not None and scene.templates.batch_shape[0] > 30
+
+
+def test_features_are_loaded_and_stand_still(networks_file):
+    given = config(LossWeights(perceptual=1.0, emotion=1.0), emotion=networks_file)
+    scene = Scene.from_config(given, small_head("arkit"), "cpu")
+    image = torch.rand(2, 3, 64, 64, generator=seeded()).requires_grad_()
+    assert scene.perceptual is not None and len(scene.perceptual(image)) == 4
+    assert scene.emotion is not None
+    features = scene.emotion(image)
+    (gradient,) = torch.autograd.grad(features.square().sum(), image)
+    assert features.shape[0] == 2 and features.ndim == 2 and gradient.any()
+    assert torch.equal(scene.emotion(image), features)
+
+
+def test_emotion_is_what_the_expression_encoder_sees(networks_file):
+    branch = Encoder.from_checkpoint(networks_file).expression_encoder
+    image = torch.rand(2, 3, 64, 64, generator=seeded())
+    features = emotion_features(networks_file)(image)
+    torch.testing.assert_close(features, branch.encoder(image).mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+    assert not features.requires_grad
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path):
+    missing = tmp_path / "missing.pt"
+    with pytest.raises(Smirk3dError, match=r"missing\.pt"):
+        Scene.from_config(config(LossWeights(emotion=1.0), emotion=missing), small_head("arkit"), "cpu")
+    with pytest.raises(Smirk3dError, match=r"missing\.pt"):
+        Scene.from_config(config(LossWeights(perceptual=1.0), perceptual=str(missing)), small_head("arkit"), "cpu")
