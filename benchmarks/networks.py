@@ -23,7 +23,7 @@ from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.onnx_engine import OnnxEncoder
-from smirk3d.networks.packaged import shipped_weights
+from smirk3d.networks.packaged import packaged_encoder
 
 SIZE_PX = 224
 FLAME = ParamSpec(
@@ -106,7 +106,7 @@ def main() -> None:
     """Measure the encoders, then the neural renderer."""
     crops, photo = torch.rand(1, 3, SIZE_PX, SIZE_PX), torch.rand(1, 3, SIZE_PX, SIZE_PX)
     report("encoder", encoder_engines(Encoder(FLAME).eval()), 40)
-    packaged = shipped_weights()
+    packaged = packaged_encoder()
     if packaged is not None:
         report("packaged encoder", encoder_engines(Encoder.from_checkpoint(packaged)), 40)
     renderer = NeuralRenderer().eval()

@@ -16,7 +16,7 @@ import skimage.data
 from PIL import Image
 
 from smirk3d import Reconstructor
-from smirk3d.estimation.reconstructor import Prepared
+from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.media.images import Photo
 
 RUNS = 15
@@ -38,7 +38,7 @@ def main() -> None:
     pixels = np.asarray(astronaut)
     with Reconstructor() as reconstructor:
         detections = tuple(reconstructor.detect(pixels))
-        one = Prepared(Photo(pixels, None, 1.0, ()), detections[:1])
+        one = DetectedPhoto(Photo(pixels, None, 1.0, ()), detections[:1])
         print(f"detection, 640x480:     {median_ms(lambda: reconstructor.detect(pixels)):7.1f} ms")
         print(f"fit, 1 face:            {median_ms(lambda: reconstructor.solve([one])):7.1f} ms")
         print(f"whole path, 640x480:    {median_ms(lambda: reconstructor(pixels)):7.1f} ms")

@@ -25,7 +25,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks
-from smirk3d.train.loss_context import Networks, Scene
+from smirk3d.train.loss_context import LossContext, Networks
 from smirk3d.train.losses.perceptual import perceptual_loss
 from smirk3d.train.recipes.analysis_by_synthesis import cycle_step, reconstruction_step
 from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
@@ -51,7 +51,7 @@ def random_batch(head: HeadModel) -> TrainingBatch:
     )
 
 
-def parts(networks: Networks, scene: Scene, batch: TrainingBatch) -> Parts:
+def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts:
     """The steps, and what they are made of; work on the generator and the features counts with its gradient."""
     random, generator = torch.Generator().manual_seed(0), networks.generator
     assert generator is not None and scene.perceptual is not None
@@ -84,7 +84,7 @@ def main(rounds: int = 3) -> None:
     for network in (networks.encoder, networks.generator):
         assert network is not None
         network.train()
-    work = parts(networks, Scene.from_config(config, head, "cpu"), random_batch(head))
+    work = parts(networks, LossContext.from_config(config, head, "cpu"), random_batch(head))
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, part in work.items():

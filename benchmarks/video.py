@@ -85,7 +85,7 @@ def seconds(work: Callable[[], object]) -> float:
 def run(out: Path, detector: Detector, reconstructor: Reconstructor, meter: Meter) -> dict[str, float]:
     """Return the seconds of each part of one run on the clip in a folder."""
     source, found = open_source(str(out / "clip.mp4")), []
-    alone = seconds(lambda: [detector.glance(frame.pixels) for frame in source.frames()])
+    alone = seconds(lambda: [detector.detect_fast(frame.pixels) for frame in source.frames()])
     track = seconds(lambda: found.append(track_video(source, reconstructor, advance=meter)))
     files = seconds(lambda: write_clip(found[0], out, "clip"))
     overlay = seconds(lambda: write_overlay(found[0], source, out / "clip_overlay.mp4"))

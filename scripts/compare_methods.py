@@ -18,7 +18,7 @@ from smirk3d.errors import NoFaceError
 from smirk3d.estimation.reconstructor import Method
 from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.media.images import read_image
-from smirk3d.networks.packaged import shipped_renderer
+from smirk3d.networks.packaged import packaged_neural_renderer
 from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.overlay import front_view, over_photo, save_png
 
@@ -84,7 +84,7 @@ def main(options: Options) -> None:
 
 def load_painter(options: Options) -> NeuralRenderer | None:
     """Return the neural renderer where one is wanted."""
-    path = options.renderer or shipped_renderer()
+    path = options.renderer or packaged_neural_renderer()
     assert path is not None or not options.neural, "name a checkpoint with --renderer"
     return NeuralRenderer.from_checkpoint(path).for_inference() if options.neural and path else None
 

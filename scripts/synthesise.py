@@ -15,7 +15,7 @@ from smirk3d import NeuralRenderer, Reconstructor
 from smirk3d.errors import NoFaceError
 from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.media.images import read_image
-from smirk3d.networks.packaged import shipped_renderer
+from smirk3d.networks.packaged import packaged_neural_renderer
 from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.overlay import save_png
 
@@ -47,7 +47,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Paint all expressions of all photos and write the sheet."""
-    weights = options.renderer or shipped_renderer()
+    weights = options.renderer or packaged_neural_renderer()
     assert weights is not None, "name a checkpoint with --renderer"
     renderer = NeuralRenderer.from_checkpoint(weights).for_inference()
     pictures: list[np.ndarray] = []

@@ -14,7 +14,7 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.explicit_joints import spelled_out
+from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.params import FaceParams
 
@@ -106,7 +106,7 @@ class Face:
         shape, actions = torch.from_numpy(self.shape)[None], retargeter(self.head)
         params = FaceParams(expression=wanted) if actions is None else actions.from_arkit(wanted)
         params = params.to(self.head.v_template.device)
-        said = {"expression": params.expression} | spelled_out(self.head, params, wanted)
+        said = {"expression": params.expression} | resolve_explicit_joints(self.head, params, wanted)
         fields = {name: value[0].cpu().numpy() for name, value in said.items() if value is not None}
         mesh = self.head(params.replace(shape=shape.to(self.head.v_template.device)))
         names = dict(zip(ARKIT_NAMES, wanted[0].tolist()))

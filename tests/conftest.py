@@ -13,7 +13,7 @@ from flame_layout import write_flame_layout
 from skimage.data import astronaut
 
 from smirk3d import Reconstructor
-from smirk3d.authoring.flame_completion import complete_head
+from smirk3d.authoring.flame_completion import transfer_annotations
 from smirk3d.detection.detector import Detector
 from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
@@ -43,7 +43,7 @@ def flame_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flame_head(flame_file: Path) -> HeadModel:
     """The head of `flame_file` with everything that it lacks."""
     with Detector(max_faces=1) as detector:
-        return HeadModel(complete_head(read_flame(flame_file), detector))
+        return HeadModel(transfer_annotations(read_flame(flame_file), detector))
 
 
 @pytest.fixture(scope="session")

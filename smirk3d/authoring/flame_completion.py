@@ -13,10 +13,10 @@ from smirk3d.detection.detector import Detector
 from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.head.flame.companion_files import MediapipePoints
 from smirk3d.head.load import open_head_data
-from smirk3d.head.retargeting.correspondence import Correspondence, correspond
+from smirk3d.head.retargeting.correspondence import Correspondence, register_surfaces
 from smirk3d.params import LandmarkEmbedding
 
-COMPLETION_VERSION = "1"
+TRANSFER_VERSION = "1"
 """Raise this whenever the same files give another complete head."""
 NEAR_REGIONS = ("face", "lips", "nose", "forehead", "eye_regions", "left_eye_region", "right_eye_region")
 """Regions of the skin between landmarks, where the two heads are brought close together."""
@@ -32,7 +32,7 @@ FRAME_ABOVE_EYES, FRAME_BELOW_EYES, FRAME_BEHIND_EYES = 1.0, 2.0, 0.5
 """Extent of a face, in distances between the eyes."""
 
 
-def complete_head(
+def transfer_annotations(
     data: HeadData,
     detector: Detector,
     report: Callable[[str], None] = lambda message: None,
@@ -93,7 +93,7 @@ def _overridden(embedding: LandmarkEmbedding, points: MediapipePoints) -> Landma
 
 
 def _with_carried(source: HeadData, data: HeadData) -> HeadData:
-    found = correspond(source, data)
+    found = register_surfaces(source, data)
     meta = dict(data.meta)
     regions = _carried_regions(source, data, found)
     lacking = {name: mask for name, mask in regions.items() if name not in data.regions}

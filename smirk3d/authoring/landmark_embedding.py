@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.detection.detector import Detector
-from smirk3d.detection.landmark_bias import load_photo_marks
+from smirk3d.detection.landmark_bias import load_landmark_bias
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.closest import closest_on_mesh
 from smirk3d.geometry.euler import rotation_from_angles
@@ -35,7 +35,7 @@ from smirk3d.head.retargeting.open_mouth import open_mouth
 from smirk3d.params import FaceParams, LandmarkEmbedding
 from smirk3d.render.appearance.procedural_face import (
     Light,
-    PortraitPainter,
+    ProceduralFaceRenderer,
     orthographic_view,
     random_appearance,
     random_background,
@@ -112,7 +112,7 @@ def embed_landmarks(
 def _one_pass(
     head: HeadModel, detector: Detector, config: EmbedConfig, identities: int, generator: torch.Generator
 ) -> LandmarkEmbedding:
-    painter = PortraitPainter(head)
+    painter = ProceduralFaceRenderer(head)
     skin, eyeballs = _target_faces(head)
     marks, trusted, shown_count = [], [], 0
     for params, is_open in _people(head, identities, generator):
@@ -135,7 +135,7 @@ def _one_pass(
     middle, spread = _robust_middle(places, torch.stack(trusted))
     if config.photo_marks:
         right, left = (middle[index] for index in OUTER_EYE_CORNERS)
-        middle = middle + load_photo_marks() * (left - right).norm()
+        middle = middle + load_landmark_bias() * (left - right).norm()
     return _fix_to_surface(head, middle, spread, skin, eyeballs)
 
 
@@ -169,7 +169,7 @@ def _parted(head: HeadModel, shape: Tensor | None) -> Tensor:
 
 
 def _show(
-    painter: PortraitPainter,
+    painter: ProceduralFaceRenderer,
     params: FaceParams,
     is_open: bool,
     angles_deg: tuple[float, float],

@@ -26,7 +26,7 @@ class Job:
     stem: str
 
 
-def plan(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
     """List the images that the inputs stand for, each once, and name their outputs.
 
     The stem is the file's name without its suffix, with the folders between it and the folder that was given.

@@ -17,7 +17,7 @@ from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.media.images import read_image
 
 if TYPE_CHECKING:
-    from smirk3d.estimation.reconstructor import Prepared, Reconstructor
+    from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
     from smirk3d.face import Face
 
 BATCH_IMAGES = 16
@@ -104,9 +104,9 @@ def failure_reason(error: Exception) -> str:
 
 def _read_batch(
     source: Iterator[Job], reconstructor: Reconstructor, batch_images: int, stop: threading.Event
-) -> list[tuple[Job, Prepared | str]]:
+) -> list[tuple[Job, DetectedPhoto | str]]:
     """Read and detect the next photos; an empty list is the end. A string is the reason of a failure."""
-    batch: list[tuple[Job, Prepared | str]] = []
+    batch: list[tuple[Job, DetectedPhoto | str]] = []
     n_pixels = 0
     while len(batch) < batch_images and n_pixels < BATCH_PIXELS and not stop.is_set():
         job = next(source, None)
@@ -118,7 +118,7 @@ def _read_batch(
     return batch
 
 
-def _read(job: Job, reconstructor: Reconstructor) -> Prepared | str:
+def _read(job: Job, reconstructor: Reconstructor) -> DetectedPhoto | str:
     try:
         prepared = reconstructor.read_and_detect(job.path)
         if not prepared.detections:
@@ -133,7 +133,7 @@ def _unusable(job: Job, reconstructor: Reconstructor) -> str | None:
     return prepared if isinstance(prepared, str) else None
 
 
-def _solve_batch(batch: Sequence[tuple[Job, Prepared | str]], reconstructor: Reconstructor) -> list[Estimate]:
+def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor: Reconstructor) -> list[Estimate]:
     prepared = [item for _, item in batch if not isinstance(item, str)]
     solved = iter(_solve(prepared, reconstructor))
     estimates = []
@@ -146,7 +146,7 @@ def _solve_batch(batch: Sequence[tuple[Job, Prepared | str]], reconstructor: Rec
     return estimates
 
 
-def _solve(prepared: Sequence[Prepared], reconstructor: Reconstructor) -> list[list[Face] | str]:
+def _solve(prepared: Sequence[DetectedPhoto], reconstructor: Reconstructor) -> list[list[Face] | str]:
     """Return the faces of each photo, or why it failed; one that fails does not harm the others."""
     if not prepared:
         return []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smirk3d.assets import printable
-from smirk3d.batch.naming import OVERLAY_ENDING, PAINTED_ENDING, Job, plan
+from smirk3d.batch.naming import OVERLAY_ENDING, PAINTED_ENDING, Job, plan_outputs
 from smirk3d.batch.prefetch import Estimate, estimate, estimate_shared, failure_reason
 from smirk3d.errors import UsageError
 from smirk3d.progress import Progress, progress
@@ -76,7 +76,7 @@ def run(
 ) -> Summary:
     """Reconstruct all inputs into a folder.
 
-    For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan` for
+    For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan_outputs` for
     the names), and rows in `expressions.csv`: one a face, or one with the reason for an image that failed, also
     where only one of its files could not be written.
 
@@ -106,13 +106,13 @@ def run(
 
 
 def plan_or_refuse(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
-    """List the jobs as `plan` does.
+    """List the jobs as `plan_outputs` does.
 
     Raises:
         UsageError: There is nothing to do: no inputs, or only folders without images.
     """
     names = list(inputs)
-    jobs = plan(names, out_dir)
+    jobs = plan_outputs(names, out_dir)
     if all(os.path.isdir(job.path) for job in jobs):
         where = ", ".join(printable(name) for name in names) or "the command line"
         raise UsageError(f"no images in {where}; name image files or folders that hold some")

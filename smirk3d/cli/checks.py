@@ -12,7 +12,7 @@ from pathlib import Path
 import smirk3d
 from smirk3d.assets import LANDMARKER, find_landmarker, sha256
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.packaged import shipped_weights
+from smirk3d.networks.packaged import packaged_encoder
 
 _FLAME_SUFFIXES = frozenset({".pkl", ".npz", ".npy", ".pack", ".pt"})
 _OPTIONAL = {
@@ -125,7 +125,7 @@ def _open_head() -> str:
 
 def _encoder_weights() -> Check:
     """Tell which trained weights came with the package, and so what the method "auto" does."""
-    path = shipped_weights()
+    path = packaged_encoder()
     if path is None:
         detail = "none came with this installation: --method auto is fit"
         return Check("encoder weights", False, detail, "name a checkpoint with --weights", required=False)

@@ -16,7 +16,7 @@ from smirk3d.errors import Smirk3dError, UsageError
 
 if TYPE_CHECKING:
     from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary
-    from smirk3d.datasets.shards import Fault
+    from smirk3d.datasets.shards import DataError
 
 _MOST_FACES = 20
 _FAULTS_SHOWN = 10
@@ -94,7 +94,7 @@ class DataCheck(Command):
         """Check the shards; 1 when something is damaged."""
         from smirk3d.datasets.shards import SPLITS, read_folder
 
-        faults: list[Fault] = []
+        faults: list[DataError] = []
         splits = [split for split in SPLITS if any(Path(self.folder).glob(f"{split}-*.tar"))]
         if not splits:
             raise Smirk3dError(f"{self.folder}: no shards there; make them with smirk3d data prepare")
@@ -106,7 +106,7 @@ class DataCheck(Command):
         return 1 if faults else 0
 
 
-def complain_of(faults: list[Fault]) -> None:
+def complain_of(faults: list[DataError]) -> None:
     """Say what is damaged, but not without end."""
     for fault in faults[:_FAULTS_SHOWN]:
         complain(str(fault))

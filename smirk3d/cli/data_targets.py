@@ -30,16 +30,16 @@ class DataTargets(Command):
 
     def run(self) -> int:
         """Fit the faces; 1 when some could not be read."""
-        from smirk3d.datasets.blendshape_pseudo_targets import strengthened
-        from smirk3d.datasets.pseudo_targets import fit_targets, joined, records_of
-        from smirk3d.datasets.shards import Fault
+        from smirk3d.datasets.blendshape_pseudo_targets import blend_blendshape_scores
+        from smirk3d.datasets.pseudo_targets import fit_targets, join_targets, records_of
+        from smirk3d.datasets.shards import DataError
         from smirk3d.head.arkit import ARKIT_NAMES
         from smirk3d.head.load import load_head
         from smirk3d.progress import progress
 
         if not self.folders or not self.out.endswith(".npz"):
             raise UsageError("name one or more folders of shards, and with --out a file that ends in .npz")
-        faults: list[Fault] = []
+        faults: list[DataError] = []
         records = [record for folder in self.folders for record in records_of(folder, self.split, faults.append)]
         tables = []
         with progress(len(records)) as display:
@@ -47,9 +47,9 @@ class DataTargets(Command):
                 tables.append(table)
                 for _ in table.keys:
                     display.advance()
-        table = joined(tables)
+        table = join_targets(tables)
         if self.scores and table.expression_names == ARKIT_NAMES:
-            table = strengthened(table, {record.key: record.scores for record in records})
+            table = blend_blendshape_scores(table, {record.key: record.scores for record in records})
         table.save(self.out)
         complain_of(faults)
         say(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import complain
 from smirk3d.errors import UsageError
-from smirk3d.networks.packaged import shipped_weights
+from smirk3d.networks.packaged import packaged_encoder
 
 if TYPE_CHECKING:
     from smirk3d.estimation.reconstructor import Reconstructor
@@ -61,7 +61,7 @@ class EstimatorCommand(Command):
         """
         if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
             raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
-        if self.engine != "torch" and (self.method == "fit" or (self.weights or shipped_weights()) is None):
+        if self.engine != "torch" and (self.method == "fit" or (self.weights or packaged_encoder()) is None):
             raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
         from smirk3d.estimation.reconstructor import Reconstructor
 

@@ -14,7 +14,7 @@ from smirk3d.cli.console import say
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
-from smirk3d.networks.packaged import shipped_renderer
+from smirk3d.networks.packaged import packaged_neural_renderer
 
 if TYPE_CHECKING:
     from smirk3d.batch.runner import Summary
@@ -85,7 +85,7 @@ class Reconstruct(EstimationCommand):
     @property
     def _painter(self) -> str | Path | None:
         """The file of the neural renderer; that of the package is for the open head."""
-        own = shipped_renderer() if self.head == "open" else None
+        own = packaged_neural_renderer() if self.head == "open" else None
         return own if self.weights is None else self.weights
 
     def _neural_renderer(self) -> NeuralRenderer | None:

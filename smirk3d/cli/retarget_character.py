@@ -68,13 +68,13 @@ def retarget_character(
         UsageError: The output is an input, or a flag has nothing to work on.
     """
     from smirk3d.export.gltf.character import find_head_node, read_character, save_animated
-    from smirk3d.export.gltf.morph_names import drive_matrices, read_mapping
+    from smirk3d.export.gltf.morph_names import read_mapping, retarget_matrices
     from smirk3d.export.save import make_folder
     from smirk3d.export.tables.motion_file import read_motion
 
     target = _target(flags, source, out)
     hero = read_character(str(flags.character))
-    matrices = drive_matrices(hero.targets, read_mapping(flags.mapping) if flags.mapping else None)
+    matrices = retarget_matrices(hero.targets, read_mapping(flags.mapping) if flags.mapping else None)
     if flags.suggest is not None:
         return _suggest(hero, matrices, target)
     warn_of_few(hero, matrices)

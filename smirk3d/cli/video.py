@@ -116,7 +116,7 @@ class Video(EstimatorCommand):
         from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
         return TrackOptions(
-            most_faces=None if self.faces == "all" else self.faces,
+            max_faces=None if self.faces == "all" else self.faces,
             smooth=SmoothConfig(self.smooth),
             max_gap_s=self.max_gap,
             calibrate=self.calibrate,

@@ -34,7 +34,7 @@ FACING_RAD, TURNED_RAD = 0.3, 0.7
 """Scores of faces that are turned further count less, those beyond the latter not at all."""
 
 
-def strengthened(table: TargetTable, scores_of: Mapping[str, np.ndarray]) -> TargetTable:
+def blend_blendshape_scores(table: TargetTable, scores_of: Mapping[str, np.ndarray]) -> TargetTable:
     """Return targets in which the actions of `TOLD_BY_SCORES` are as strong as scores say.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 
 from smirk3d.assets import printable
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
-from smirk3d.datasets.shards import Fault, Record, read_folder
+from smirk3d.datasets.shards import DataError, Record, read_folder
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
@@ -40,7 +40,7 @@ class FaceSet:
     size_px: np.ndarray
     person: np.ndarray
     contour_px: np.ndarray
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DataError, ...] = ()
 
     def __len__(self) -> int:
         return len(self.jpegs)
@@ -51,7 +51,7 @@ class FaceSet:
         return int(self.person.max()) + 1
 
     @staticmethod
-    def from_records(records: Iterable[Record], faults: Sequence[Fault] = ()) -> FaceSet:
+    def from_records(records: Iterable[Record], faults: Sequence[DataError] = ()) -> FaceSet:
         """Gather faces.
 
         Args:
@@ -88,7 +88,7 @@ class FaceSet:
         Raises:
             Smirk3dError: The folder has no such shards, or they hold no face that can be used.
         """
-        faults: list[Fault] = []
+        faults: list[DataError] = []
         records = list(filter(is_wanted, read_folder(folder, split, faults.append)))
         if not records:
             reason = faults[0] if faults else "its shards are empty; prepare them again"

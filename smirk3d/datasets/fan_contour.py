@@ -26,7 +26,7 @@ MOST_APART = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class FanFaces:
+class FanLandmarks:
     """What is known of one photo.
 
     Attributes:
@@ -51,7 +51,7 @@ class FanFaces:
         return self.points_px[apart.argmin(), :CONTOUR_COUNT], KNOWN
 
 
-def read_fan(folder: Path, stem: str, complain: Callable[[str], None]) -> FanFaces:
+def read_fan(folder: Path, stem: str, complain: Callable[[str], None]) -> FanLandmarks:
     """Read FAN's points of a photo.
 
     Args:
@@ -59,13 +59,13 @@ def read_fan(folder: Path, stem: str, complain: Callable[[str], None]) -> FanFac
     """
     path, nothing = folder / f"{stem}.npy", np.zeros((0, 68, 2), np.float32)
     if not path.is_file():
-        return FanFaces(nothing, NO_FILE)
+        return FanLandmarks(nothing, NO_FILE)
     try:
-        return FanFaces(_points(path))
+        return FanLandmarks(_points(path))
     except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:  # np.load's, on bytes of any kind
         reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]
         complain(f"{printable(path)}: no contour ({printable(reason)}); give a .npy of (68, 2) or (N, 68, 2) pixels")
-        return FanFaces(nothing, UNUSABLE)
+        return FanLandmarks(nothing, UNUSABLE)
 
 
 def _points(path: Path) -> np.ndarray:

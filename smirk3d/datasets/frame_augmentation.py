@@ -18,7 +18,7 @@ COMPRESSED, QUALITY = 0.6, (55, 95)
 """Share of the frames that went through JPEG, and its quality."""
 
 
-def seen_again(crops: Tensor, place: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def frame_augmentation(crops: Tensor, place: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return crops of other frames with the same faces, and where windows are in them.
 
     Args:

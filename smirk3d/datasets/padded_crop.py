@@ -39,7 +39,7 @@ class Cutout:
         return _shown(points_px, self.corner_px, self.scale_xy)
 
 
-def cut_out(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> Cutout:
+def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> Cutout:
     """Cut a photo generously about a face.
 
     The cut ends where the photo ends: what nobody saw is not made up here.

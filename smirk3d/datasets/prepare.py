@@ -20,8 +20,8 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.batch.naming import Job
 from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_or_refuse
-from smirk3d.datasets.fan_contour import FanFaces, read_fan
-from smirk3d.datasets.padded_crop import cut_out
+from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
+from smirk3d.datasets.padded_crop import crop_padded
 from smirk3d.datasets.prepare_report import KEPT, Report, ReportRow, dropped
 from smirk3d.datasets.quality import QualityLimits, measure
 from smirk3d.datasets.shards import SPLITS, Record, write_shard
@@ -139,7 +139,7 @@ class Picture:
     stem: str
     person: str
     pixels: np.ndarray | str
-    fan: FanFaces | None = None
+    fan: FanLandmarks | None = None
 
 
 class Preparation:
@@ -321,7 +321,7 @@ def _face(
     facts = {name: f"{value:.5g}" for name, value in asdict(quality).items() if not np.isnan(value)}
     if defect := quality.defect(options.limits):
         return _Face(ReportRow(image, str(index), dropped(defect), person=person, **facts))
-    cut = cut_out(pixels, found.landmarks_px, options.max_side_px)
+    cut = crop_padded(pixels, found.landmarks_px, options.max_side_px)
     contour_px, contour = (None, "") if picture.fan is None else picture.fan.contour(found.landmarks_px)
     key = f"{_slug(picture.stem)}-{_digest(image)}-{index}"
     record = Record(

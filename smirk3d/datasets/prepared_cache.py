@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedFolder:
     """Shards in the cache. folder: Where. names: The photos or videos that are still there, as records name them."""
 
     folder: Path
@@ -37,7 +37,7 @@ class Prepared:
         return record.source in self.names or record.source.rpartition("#")[0] in self.names
 
 
-def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Prepared:
+def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> PreparedFolder:
     """Make shards of a folder of photos, or of videos; only what is new is looked at.
 
     Why photos were dropped is logged in sum, and photo by photo in the `report.csv` beside the shards.
@@ -63,7 +63,7 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
             names = frozenset(table_name(job.path) for job in plan_or_refuse([root]))
             summary = prepare([root], folder, detector, options, resume=True, open_progress=_LoggedProgress)
     _report(path, folder, summary)
-    return Prepared(folder, names)
+    return PreparedFolder(folder, names)
 
 
 @contextmanager

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.datasets.shards import SPLITS, Fault, Record, read_folder, refuse
+from smirk3d.datasets.shards import SPLITS, DataError, Record, read_folder, refuse
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.estimation.landmark_fit import LandmarkFitter
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import retargeter
@@ -116,7 +116,7 @@ def _checked(arrays: dict[str, np.ndarray], head: HeadModel) -> TargetTable:
 
 
 def records_of(
-    folder: str | Path, split: Literal["train", "val", "all"], on_fault: Callable[[Fault], None] = refuse
+    folder: str | Path, split: Literal["train", "val", "all"], on_fault: Callable[[DataError], None] = refuse
 ) -> Iterator[Record]:
     """Read the faces of one split, or of those that there are; see `smirk3d.datasets.shards.read_folder`."""
     there = [name for name in SPLITS if any(Path(folder).glob(f"{name}-*.tar"))]
@@ -131,7 +131,7 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
         head: What the parameters are of. records: The faces. batch_faces: How many are fitted at once, about.
 
     Yields:
-        Tables of the faces of a batch, in no particular order; see `joined`.
+        Tables of the faces of a batch, in no particular order; see `fuse_with_symmetry_prior`.
 
     Raises:
         Smirk3dError: A face's landmarks have no depth, or two faces have one key.
@@ -141,7 +141,7 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
     if count > 1:
         raise Smirk3dError(f"face {printable(key)}: is there {count} times; name every folder once")
     # The camera of the crops; with an assumed perspective the fit misses the landmarks by a third more there.
-    fitter = LandmarkFitter(head, retargeter(head), focal="orthographic")
+    fitter = LandmarkFitEstimator(head, retargeter(head), focal="orthographic")
     for groups in _batches(_groups(given), batch_faces):
         members = [record for group in groups for record in group]
         person = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(group) for group in groups]))
@@ -154,7 +154,7 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
         )
 
 
-def joined(tables: Iterable[TargetTable]) -> TargetTable:
+def join_targets(tables: Iterable[TargetTable]) -> TargetTable:
     """Return one table of several of one head, sorted by key.
 
     Raises:
@@ -195,7 +195,7 @@ def _batches(groups: Iterable[list[Record]], batch_faces: int) -> Iterator[list[
         yield batch
 
 
-def _sighting(record: Record) -> Sighting:
+def _sighting(record: Record) -> FaceObservation:
     """Return what the fit asks for; it looks at the size of the picture, not at its pixels."""
     if record.depth_px is None:
         raise Smirk3dError(f"face {printable(record.key)}: its landmarks have no depth; prepare the shard again")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from smirk3d.datasets.augment import augment
-from smirk3d.datasets.shards import Fault
+from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.sources import FaceSource, open_source
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
@@ -31,7 +31,7 @@ _MIX, _ORDER, _CROPS = range(3)
 """Uses of random numbers, kept apart by a word in their seeds."""
 
 
-class Stream:
+class BatchSampler:
     """The batches of a run.
 
     Args:
@@ -61,7 +61,7 @@ class Stream:
         return sum(len(source) for source in self.sources)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[DataError, ...]:
         """What could not be read."""
         return tuple(fault for source in self.sources for fault in source.faults)
 
@@ -171,7 +171,7 @@ class _Draw:
 class _Shares(Dataset):
     """A process's share of each step; an error is an item, because it would lose its form between processes."""
 
-    def __init__(self, stream: Stream, rank: int, world: int) -> None:
+    def __init__(self, stream: BatchSampler, rank: int, world: int) -> None:
         self._stream, self._rank, self._world = stream, rank, world
 
     def __getitem__(self, step: int) -> TrainingBatch | Smirk3dError:

@@ -69,7 +69,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Fault:
+class DataError:
     """What is wrong with a member of a shard. `key` is "" where the archive itself is damaged."""
 
     shard: Path
@@ -81,7 +81,7 @@ class Fault:
         return f"{place}: {self.reason}; prepare the shard again"
 
 
-def refuse(fault: Fault) -> None:
+def refuse(fault: DataError) -> None:
     """Treat a fault as an error.
 
     Raises:
@@ -132,7 +132,7 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def read_shard(path: str | Path, on_fault: Callable[[Fault], None] = refuse) -> Iterator[Record]:
+def read_shard(path: str | Path, on_fault: Callable[[DataError], None] = refuse) -> Iterator[Record]:
     """Read the faces of a shard as `write_shard` writes them, in order.
 
     Args:
@@ -147,12 +147,12 @@ def read_shard(path: str | Path, on_fault: Callable[[Fault], None] = refuse) -> 
         try:
             record = _record(key, members)
         except _DAMAGE as error:
-            on_fault(Fault(Path(path), key, _reason(error)))
+            on_fault(DataError(Path(path), key, _reason(error)))
             continue
         yield record
 
 
-def read_folder(root: str | Path, split: str, on_fault: Callable[[Fault], None] = refuse) -> Iterator[Record]:
+def read_folder(root: str | Path, split: str, on_fault: Callable[[DataError], None] = refuse) -> Iterator[Record]:
     """Read the faces of a split, `split-*.tar`, of a folder of shards.
 
     Where the folder has a `landmarks.npz`, landmarks and scores come from there: `keys` (N,), `lm` (N, 478, 2 or
@@ -179,7 +179,7 @@ def read_folder(root: str | Path, split: str, on_fault: Callable[[Fault], None] 
             try:
                 record = _record(key, members, table)
             except _DAMAGE as error:
-                on_fault(Fault(path, key, _reason(error)))
+                on_fault(DataError(path, key, _reason(error)))
                 continue
             yield record
 
@@ -208,13 +208,13 @@ class _LandmarkTable:
         return self.landmarks_px[row], self.scores[row]
 
 
-def _groups(path: Path, on_fault: Callable[[Fault], None]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _groups(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the members of each face by suffix."""
     for key, group in itertools.groupby(_files(path, on_fault), key=lambda item: _split_name(item[0])[0]):
         yield key, {_split_name(name)[1]: content for name, content in group}
 
 
-def _files(path: Path, on_fault: Callable[[Fault], None]) -> Iterator[tuple[str, bytes]]:
+def _files(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents; a damaged archive is a fault after its last whole member."""
     last = ""
     try:
@@ -230,12 +230,12 @@ def _files(path: Path, on_fault: Callable[[Fault], None]) -> Iterator[tuple[str,
                     file.seek(archive.offset)
                     intact = file.read(_TAR_BLOCK_BYTES) == bytes(_TAR_BLOCK_BYTES)
             except (tarfile.TarError, EOFError) as error:
-                on_fault(Fault(path, "", f"damaged after {last or 'nothing'} ({_reason(error)})"))
+                on_fault(DataError(path, "", f"damaged after {last or 'nothing'} ({_reason(error)})"))
                 return
     except OSError as error:
         raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); prepare the shard again") from error
     if not intact:
-        on_fault(Fault(path, "", f"damaged after {last or 'nothing'}"))
+        on_fault(DataError(path, "", f"damaged after {last or 'nothing'}"))
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
 from smirk3d.datasets.prepare import REPORT_NAME
 from smirk3d.datasets.prepared_cache import locked, prepared
 from smirk3d.datasets.pseudo_targets import TargetTable
-from smirk3d.datasets.shards import Fault
-from smirk3d.datasets.synthetic.rendered_faces import RenderedFaces, Variation, fit_camera
+from smirk3d.datasets.shards import DataError
+from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -39,7 +39,7 @@ class FaceSource(Protocol):
 
     people: int
     target_names: tuple[str, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[DataError, ...]
 
     def __len__(self) -> int:
         """Return the number of faces."""
@@ -102,7 +102,7 @@ class RenderedSource:
     """
 
     target_names: tuple[str, ...] = ("shape", "expression", "pose", "camera")
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DataError, ...] = ()
 
     def __init__(self, faces: RenderedFaces) -> None:
         self._faces = faces
@@ -175,7 +175,7 @@ def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> Render
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
     folder = cache_dir() / "rendered" if source.path is None else source.path
-    variation = Variation(crop_scale=data.crop_scale, unlike=source.unlike)
+    variation = RenderAugmentation(crop_scale=data.crop_scale, unlike=source.unlike)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
     with locked(folder):
         for count in faces.prepare():

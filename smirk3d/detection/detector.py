@@ -14,7 +14,7 @@ import numpy as np
 
 from smirk3d.assets import find_landmarker
 from smirk3d.detection.landmarker import LandmarkerOptions, create_landmarker, release_landmarker
-from smirk3d.detection.retries import Attempt, close_up, photo_itself, reframed, rotated, tile_levels
+from smirk3d.detection.retries import SearchView, face_crop_view, identity_view, reframed, rotated, tile_levels
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -111,27 +111,27 @@ class Detector:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
         self._check(pixels)
-        found = self._search(photo_itself(pixels))
+        found = self._search(identity_view(pixels))
         if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
             found = self._search(rotated(pixels, turns.pop())) or found
         found = found or self._first(reframed(pixels))
         for tiles in tile_levels(pixels):
             if len(found) >= self._wanted:
                 break
-            found = distinct(found + [face for tile in tiles for face in self._search(tile)])
+            found = non_max_suppression(found + [face for tile in tiles for face in self._search(tile)])
         found = found or self._first(rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
-        return sorted(distinct(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
+        return sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
-    def glance(self, pixels: np.ndarray) -> list[Detection]:
+    def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         """Find faces in (H, W, 3) uint8 RGB pixels as they are, without a search for hard ones; otherwise as `detect`.
 
         It takes the same short time for every frame of a video.
         """
         self._check(pixels)
-        found = distinct(self._search(photo_itself(pixels)))
+        found = non_max_suppression(self._search(identity_view(pixels)))
         return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
 
-    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+    def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
         """Find a face again where it has just been seen, upright and in the middle of a small picture.
 
         MediaPipe places what it reads landmarks from by a coarse look at the whole picture; in such a one that place is
@@ -148,7 +148,7 @@ class Detector:
         """
         self._check(pixels)
         points_px = face.landmarks_px
-        found = self._search(close_up(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
+        found = self._search(face_crop_view(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
         nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
         return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _SAME_IOU else None
 
@@ -165,11 +165,11 @@ class Detector:
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
 
-    def _first(self, attempts: Iterable[Attempt]) -> list[Detection]:
+    def _first(self, attempts: Iterable[SearchView]) -> list[Detection]:
         """Return the faces of the first attempt that shows any."""
         return next(filter(None, map(self._search, attempts)), [])
 
-    def _search(self, attempt: Attempt) -> list[Detection]:
+    def _search(self, attempt: SearchView) -> list[Detection]:
         """Run the landmarker on one image and map what it finds back to the photo."""
         return _detections(self._landmarker.detect(self._to_mp_image(attempt.pixels)), attempt)
 
@@ -212,7 +212,7 @@ class VideoDetector:
             self.close()
             self._begin()
 
-    def glance(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
+    def detect_fast(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
         """Return the face that is followed, or none.
 
         Args:
@@ -227,7 +227,7 @@ class VideoDetector:
         # Whole milliseconds that rise, whatever the times.
         self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
         result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
-        return _detections(result, photo_itself(pixels))
+        return _detections(result, identity_view(pixels))
 
 
 def _check_pixels(pixels: np.ndarray) -> None:
@@ -235,7 +235,7 @@ def _check_pixels(pixels: np.ndarray) -> None:
         raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
 
 
-def _detections(result: Any, attempt: Attempt) -> list[Detection]:
+def _detections(result: Any, attempt: SearchView) -> list[Detection]:
     """Map what the landmarker found in one image back to the photo."""
     transforms = result.facial_transformation_matrixes
     return [
@@ -264,7 +264,7 @@ def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarra
     return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
 
 
-def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: Attempt) -> Detection:
+def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: SearchView) -> Detection:
     height, width = attempt.pixels.shape[:2]
     xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
     linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
@@ -285,7 +285,7 @@ def _turns_to_upright(face: Detection) -> int:
     return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
 
 
-def distinct(faces: Sequence[Detection]) -> list[Detection]:
+def non_max_suppression(faces: Sequence[Detection]) -> list[Detection]:
     """Of detections that are the same face keep the one with the highest score, else the largest."""
     kept: list[Detection] = []
     for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):

@@ -22,14 +22,14 @@ FILE_NAME = "photo_marks.safetensors"
 _TENSOR = "offset"
 
 
-def save_photo_marks(offset: Tensor, path: Path, meta: dict[str, str]) -> None:
-    """Write offsets, see `load_photo_marks`, with a description in the header."""
+def save_landmark_bias(offset: Tensor, path: Path, meta: dict[str, str]) -> None:
+    """Write offsets, see `load_landmark_bias`, with a description in the header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_bytes(save({_TENSOR: offset.contiguous()}, metadata={"about": json.dumps(meta)}))
 
 
-def load_photo_marks(path: Path | None = None) -> Tensor:
+def load_landmark_bias(path: Path | None = None) -> Tensor:
     """Read how far points lie from where pictures of a mesh put them; without a path the package's own file.
 
     Returns:

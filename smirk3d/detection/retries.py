@@ -18,7 +18,7 @@ _CLOSE_UP_SCALE = 2.2  # times the face; the detector wants to see some of what 
 
 
 @dataclass(frozen=True, eq=False)
-class Attempt:
+class SearchView:
     """A derived image to search, the affine map (2×3, pixels) from it back to the photo, and what finding there says.
 
     Pixels have the origin at the top-left corner of the top-left pixel, x right, y down.
@@ -30,12 +30,12 @@ class Attempt:
     is_photo: bool = False
 
 
-def photo_itself(pixels: np.ndarray) -> Attempt:
+def identity_view(pixels: np.ndarray) -> SearchView:
     """Return the photo (H, W, 3) as it is."""
-    return Attempt(pixels, np.eye(2, 3), 1.0, is_photo=True)
+    return SearchView(pixels, np.eye(2, 3), 1.0, is_photo=True)
 
 
-def close_up(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> Attempt:
+def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> SearchView:
     """Return a square about a face.
 
     Args:
@@ -61,7 +61,7 @@ def close_up(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -
         Image.Resampling.BILINEAR,
         fillcolor=(_BORDER_GREY,) * 3,
     )
-    return Attempt(np.array(square), to_photo, 1.0)
+    return SearchView(np.array(square), to_photo, 1.0)
 
 
 def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray,
     return reduced, np.array([[factor, 0.0, left], [0.0, factor, top]])
 
 
-def reframed(pixels: np.ndarray) -> Iterator[Attempt]:
+def reframed(pixels: np.ndarray) -> Iterator[SearchView]:
     """Yield the photo with more around it, and enlarged if it is small."""
     for fraction in (0.25, 0.6):
         yield _bordered(pixels, fraction)
@@ -86,31 +86,31 @@ def reframed(pixels: np.ndarray) -> Iterator[Attempt]:
         yield _resized(pixels, 2.0)
 
 
-def _resized(pixels: np.ndarray, factor: float) -> Attempt:
+def _resized(pixels: np.ndarray, factor: float) -> SearchView:
     from PIL import Image
 
     height, width = pixels.shape[:2]
     new_width, new_height = max(1, round(factor * width)), max(1, round(factor * height))
     resized = Image.fromarray(pixels).resize((new_width, new_height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     to_photo = np.diag((width / new_width, height / new_height)) @ np.eye(2, 3)
-    return Attempt(np.array(resized), to_photo, 0.8)
+    return SearchView(np.array(resized), to_photo, 0.8)
 
 
-def _moderate(pixels: np.ndarray) -> Attempt:
+def _moderate(pixels: np.ndarray) -> SearchView:
     """Limit the size where the whole photo is derived from: copying many pixels costs more than searching."""
     factor = min(1.0, _MODERATE_SIDE_PX / max(pixels.shape[:2]))
-    return _resized(pixels, factor) if factor < 1.0 else Attempt(pixels, np.eye(2, 3), 1.0)
+    return _resized(pixels, factor) if factor < 1.0 else SearchView(pixels, np.eye(2, 3), 1.0)
 
 
-def _bordered(pixels: np.ndarray, fraction: float) -> Attempt:
+def _bordered(pixels: np.ndarray, fraction: float) -> SearchView:
     """Surround the photo with grey: faces that fill the frame are too large for the detector."""
     inner = _moderate(pixels)
     margin = round(fraction * max(inner.pixels.shape[:2]))
     bordered = np.pad(inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY)
-    return Attempt(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
+    return SearchView(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
 
 
-def rotated(pixels: np.ndarray, quarter_turns: int) -> Attempt:
+def rotated(pixels: np.ndarray, quarter_turns: int) -> SearchView:
     """Turn the photo counter-clockwise by quarter turns: pictures whose orientation was lost."""
     inner = _moderate(pixels)
     height, width = inner.pixels.shape[:2]
@@ -120,7 +120,7 @@ def rotated(pixels: np.ndarray, quarter_turns: int) -> Attempt:
         3: [[0, 1, 0], [-1, 0, height]],
     }[quarter_turns]
     turned = np.ascontiguousarray(np.rot90(inner.pixels, quarter_turns))
-    return Attempt(turned, _compose(inner.to_photo, back), 0.6)
+    return SearchView(turned, _compose(inner.to_photo, back), 0.6)
 
 
 def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
@@ -128,7 +128,7 @@ def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
     return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
 
 
-def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[Attempt]]:
+def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[SearchView]]:
     """Yield ever finer grids of overlapping tiles of a large photo: the detector sees 128×128 pixels."""
     longest = max(pixels.shape[:2])
     if longest <= _TILED_SIDE_PX:
@@ -138,12 +138,12 @@ def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[Attempt]]:
             yield _tiles(pixels, per_side)
 
 
-def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[Attempt]:
+def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[SearchView]:
     height, width = pixels.shape[:2]
     for y0, y1 in _spans(height, per_side):
         for x0, x1 in _spans(width, per_side):
             tile = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-            yield Attempt(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
+            yield SearchView(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
 
 
 def _spans(length: int, count: int) -> list[tuple[int, int]]:

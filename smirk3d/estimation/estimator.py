@@ -13,14 +13,14 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.explicit_joints import spelled_out
+from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
 HALF_CONFIDENCE_RESIDUAL = 0.04
 """Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
 
-Sighting = tuple[Photo, Detection]
+FaceObservation = tuple[Photo, Detection]
 """A photo and one face found in it."""
 
 
@@ -30,32 +30,33 @@ class Estimator(Protocol):
     `person` (B,) int64 is the same number for faces that share their shape; 0, 1, 2, ... without gaps.
     """
 
-    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
-        """Return one face for each sighting."""
+    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
+        """Return one face for each observation."""
         ...
 
 
 def make_faces(
     head: HeadModel,
-    sightings: Sequence[Sighting],
+    face_observations: Sequence[FaceObservation],
     params: FaceParams,
     arkit: Tensor,
     cameras: Sequence[Camera],
     residual: Tensor,
     method: str,
 ) -> list[Face]:
-    """Return the faces of B sightings.
+    """Return the faces of B observations.
 
     Args:
-        head: the model. sightings: photos and detections. params: fields (B, ...); the faces are without its pose.
+        head: the model. face_observations: photos and detections. params: fields (B, ...); the faces are without its pose.
         arkit: (B, 52) weights in [0, 1]. cameras: of each face.
         residual: (B,) mean distance of fitted and detected landmarks over that of the outer eye corners.
         method: what estimated them.
     """
-    neutral = head.shaped(params.shape).vertices.expand(len(sightings), -1, -1).cpu().numpy()
-    vertices = unposed_vertices(head, params).expand(len(sightings), -1, -1).cpu().numpy()
+    neutral = head.shaped(params.shape).vertices.expand(len(face_observations), -1, -1).cpu().numpy()
+    vertices = unposed_vertices(head, params).expand(len(face_observations), -1, -1).cpu().numpy()
     fields = {
-        name: value.cpu().numpy() for name, value in (dict(params.items()) | spelled_out(head, params, arkit)).items()
+        name: value.cpu().numpy()
+        for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, arkit)).items()
     }
     weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
     return [
@@ -78,7 +79,7 @@ def make_faces(
             residual_percent=100 * residuals[k],
             head=head,
         )
-        for k, (photo, detection) in enumerate(sightings)
+        for k, (photo, detection) in enumerate(face_observations)
     ]
 
 

@@ -22,24 +22,24 @@ from torch import Tensor
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
-LEAST_LEEWAY = 0.1
+MIN_PRIOR_RELAXATION = 0.1
 """Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
-LEAST_EXPLAINED = 0.15
+MIN_EXPLAINED_VARIANCE = 0.15
 """Actions of which less than this share of the variance is explained are not stretched."""
-EVERYDAY_QUANTILE = 0.5
+NEUTRAL_QUANTILE = 0.5
 """Share of calm photos that are to read nothing."""
-MOST_STRETCH = 1.8
+MAX_GAIN = 1.8
 OVERSHOOT = 1.3
 """Makes good the strength that the floor takes away."""
 FILE_NAME = "detector_calibration.safetensors"
 
 
 @dataclass(frozen=True)
-class Reading:
+class BlendshapeRegressor:
     """A linear reading of E = 52 weights from D features.
 
     Attributes:
@@ -64,15 +64,15 @@ class Reading:
     @property
     def give(self) -> Tensor:
         """Share (E,) of the error of a reading by which the fit may move each weight from it."""
-        return LEAST_LEEWAY + (1 - LEAST_LEEWAY) * self.explained
+        return MIN_PRIOR_RELAXATION + (1 - MIN_PRIOR_RELAXATION) * self.explained
 
     @property
-    def leeway(self) -> Tensor:
+    def prior_std(self) -> Tensor:
         """Standard deviation (E,) that the fit leaves each weight around its reading."""
         return self.std * self.give
 
     @property
-    def evidence_std(self) -> Tensor:
+    def likelihood_std(self) -> Tensor:
         """Error (E,) of each reading as one voice among several; infinite where the features say nothing.
 
         Regression leans on what is common: where nothing is explained it names the usual value, whose error is
@@ -82,7 +82,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class DetectorCalibration:
     """The readings, with and without the detector's scores.
 
     Attributes:
@@ -93,10 +93,10 @@ class Calibration:
 
     reference: Tensor
     weight: Tensor
-    with_scores: Reading
-    points_only: Reading
+    with_scores: BlendshapeRegressor
+    points_only: BlendshapeRegressor
 
-    def reading(self, with_scores: bool) -> Reading:
+    def reading(self, with_scores: bool) -> BlendshapeRegressor:
         """Return the reading that knows the detector's scores, or that of the points alone."""
         return self.with_scores if with_scores else self.points_only
 
@@ -112,15 +112,15 @@ class Calibration:
         features = detector_features(self.reference, self.weight, points_px, depth_px)
         reading = self.reading(scores is not None)
         seen = features if scores is None else torch.cat([features, scores], dim=1)
-        return without_opposites(reading(seen)), reading.leeway
+        return resolve_antagonists(reading(seen)), reading.prior_std
 
-    def to(self, device: torch.device) -> Calibration:
+    def to(self, device: torch.device) -> DetectorCalibration:
         """Return a copy on another device."""
 
-        def move(reading: Reading) -> Reading:
-            return Reading(*(getattr(reading, f.name).to(device) for f in fields(Reading)))
+        def move(reading: BlendshapeRegressor) -> BlendshapeRegressor:
+            return BlendshapeRegressor(*(getattr(reading, f.name).to(device) for f in fields(BlendshapeRegressor)))
 
-        return Calibration(
+        return DetectorCalibration(
             self.reference.to(device), self.weight.to(device), move(self.with_scores), move(self.points_only)
         )
 
@@ -132,7 +132,9 @@ def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, dept
     return (placed - reference).flatten(1) * METRES_TO_FEATURE
 
 
-def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tensor | None = None) -> Reading:
+def fit_blendshape_regressor(
+    features: Tensor, weights: Tensor, ridge: float, everyday: Tensor | None = None
+) -> BlendshapeRegressor:
     """Return a reading of weights (N, E) from features (N, D): ridge regression, then sharpened.
 
     Regression alone calls a weak expression where it is in doubt, and half of a strong one. So what calm faces
@@ -153,11 +155,13 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tenso
     calm = trial.linear(features[half:][(rest == 0).all(1)])
     floor = calm.mean(0) + calm.std(0)
     if everyday is not None:
-        floor = torch.maximum(floor, trial.linear(everyday).quantile(EVERYDAY_QUANTILE, dim=0))
+        floor = torch.maximum(floor, trial.linear(everyday).quantile(NEUTRAL_QUANTILE, dim=0))
     # Photos are not mirrored, and left and right must be read alike.
     mirror = list(ARKIT_MIRROR)
     floor, explained = torch.maximum(floor, floor[mirror]), (explained + explained[mirror]) / 2
-    stretch = torch.where(explained > LEAST_EXPLAINED, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MOST_STRETCH)
+    stretch = torch.where(explained > MIN_EXPLAINED_VARIANCE, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(
+        MAX_GAIN
+    )
     # No landmark lies on the tongue; what follows it in the pictures is only the open mouth that it needs.
     stretch[ARKIT_NAMES.index("tongueOut")] = 0.0
     sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
@@ -166,32 +170,32 @@ def fit_reading(features: Tensor, weights: Tensor, ridge: float, everyday: Tenso
     return replace(sharpened[1], std=error, explained=explained)
 
 
-def _sharpen(reading: Reading, floor: Tensor, gain: Tensor) -> Reading:
+def _sharpen(reading: BlendshapeRegressor, floor: Tensor, gain: Tensor) -> BlendshapeRegressor:
     return replace(reading, matrix=reading.matrix * gain, offset=(reading.offset - floor) * gain)
 
 
-def _ridge(features: Tensor, weights: Tensor, ridge: float) -> Reading:
+def _ridge(features: Tensor, weights: Tensor, ridge: float) -> BlendshapeRegressor:
     x, y = features.double(), weights.double()
     mean, scale = x.mean(0), x.std(0) + 1e-3
     x = (x - mean) / scale
     gram = x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype)
     matrix = torch.linalg.solve(gram, x.T @ (y - y.mean(0))) / scale[:, None]
-    return Reading(mean.float(), matrix.float(), y.mean(0).float(), *torch.zeros(2, y.shape[1]))
+    return BlendshapeRegressor(mean.float(), matrix.float(), y.mean(0).float(), *torch.zeros(2, y.shape[1]))
 
 
-def save_calibration(calibration: Calibration, path: Path, meta: dict[str, str]) -> None:
+def save_calibration(calibration: DetectorCalibration, path: Path, meta: dict[str, str]) -> None:
     """Write a calibration in float16 with a description in the header."""
     tensors = {"reference": calibration.reference, "weight": calibration.weight}
     for name in ("with_scores", "points_only"):
         reading = getattr(calibration, name)
-        tensors |= {f"{name}/{f.name}": getattr(reading, f.name).half() for f in fields(Reading)}
+        tensors |= {f"{name}/{f.name}": getattr(reading, f.name).half() for f in fields(BlendshapeRegressor)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
         temporary.write_bytes(save(plain, metadata={"about": json.dumps(meta)}))
 
 
-def load_calibration(path: Path | None = None) -> Calibration:
+def load_calibration(path: Path | None = None) -> DetectorCalibration:
     """Read a calibration; without a path the one that comes with the package.
 
     Raises:
@@ -202,10 +206,10 @@ def load_calibration(path: Path | None = None) -> Calibration:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         readings = [
-            Reading(**{f.name: tensors[f"{name}/{f.name}"] for f in fields(Reading)})
+            BlendshapeRegressor(**{f.name: tensors[f"{name}/{f.name}"] for f in fields(BlendshapeRegressor)})
             for name in ("with_scores", "points_only")
         ]
-        return Calibration(tensors["reference"], tensors["weight"], *readings)
+        return DetectorCalibration(tensors["reference"], tensors["weight"], *readings)
     # A KeyError is what another kind of safetensors file ends in.
     except (OSError, KeyError, SafetensorError) as error:
         raise Smirk3dError(f"{path}: cannot be read as a calibration ({error}); reinstall smirk3d") from error

@@ -14,23 +14,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.estimation.landmark_fit import LandmarkFitter
-from smirk3d.estimation.lm_solver import FitConfig, Observations
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
+from smirk3d.estimation.lm_solver import FitConfig, LandmarkTargets
 from smirk3d.estimation.regression import CropEncoder, WindowEncoder
 from smirk3d.face import Face
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import Retargeter
 from smirk3d.networks.checkpoint import read_layout
 
-USUAL_STD = 0.15
+DEFAULT_EXPRESSION_STD = 0.15
 """Error of an encoder's ARKit weights where its file does not say."""
-EVENED = 4.0
+ASYMMETRY_NOISE_RATIO = 4.0
 """Error of the detector's left-right differences over that of its weights."""
 
 
 @dataclass(frozen=True)
-class RefineConfig:
+class FusionConfig:
     """How readings become an expression."""
 
     give: float = 0.25
@@ -41,7 +41,7 @@ class RefineConfig:
 
 
 @dataclass(frozen=True)
-class ArkitReading:
+class ExpressionEstimate:
     """What one voice says of B expressions.
 
     Attributes:
@@ -52,7 +52,7 @@ class ArkitReading:
     std: Tensor
 
 
-def fuse(*readings: ArkitReading) -> ArkitReading:
+def fuse(*readings: ExpressionEstimate) -> ExpressionEstimate:
     """Return the mean of readings, each weighted by its precision 1 / std^2; their errors count as independent.
 
     At least one of the readings of each weight must have a finite error.
@@ -60,33 +60,33 @@ def fuse(*readings: ArkitReading) -> ArkitReading:
     precision = torch.stack([reading.std for reading in readings]) ** -2
     total = precision.sum(0)
     weights = sum((reading.weights * share for reading, share in zip(readings, precision / total)), torch.zeros(()))
-    return ArkitReading(without_opposites(weights), total.rsqrt())
+    return ExpressionEstimate(resolve_antagonists(weights), total.rsqrt())
 
 
-def joined(encoder: ArkitReading, detector: ArkitReading) -> ArkitReading:
+def fuse_with_symmetry_prior(encoder: ExpressionEstimate, detector: ExpressionEstimate) -> ExpressionEstimate:
     """Return the fusion of both voices; about how the sides of a face differ the detector counts for less.
 
-    The detector evens faces out: its error of a difference is taken for `EVENED` times that of the weights.
+    The detector evens faces out: its error of a difference is taken for `ASYMMETRY_NOISE_RATIO` times that of the weights.
     """
     both = fuse(encoder, detector)
-    differing = fuse(encoder, ArkitReading(detector.weights, EVENED * detector.std)).weights
+    differing = fuse(encoder, ExpressionEstimate(detector.weights, ASYMMETRY_NOISE_RATIO * detector.std)).weights
     partner = list(ARKIT_MIRROR)
     weights = (both.weights + both.weights[:, partner] + differing - differing[:, partner]) / 2
-    return ArkitReading(without_opposites(weights.clamp(0, 1)), both.std)
+    return ExpressionEstimate(resolve_antagonists(weights.clamp(0, 1)), both.std)
 
 
 def expression_std(weights: str | Path) -> Tensor:
-    """Return the errors (52,) of the ARKit weights of the encoder in a file, `USUAL_STD` where it does not say.
+    """Return the errors (52,) of the ARKit weights of the encoder in a file, `DEFAULT_EXPRESSION_STD` where it does not say.
 
     Raises:
         Smirk3dError: The file cannot be read.
     """
     layout = read_layout(weights)
     known = None if layout is None else layout.expression_std
-    return torch.full((len(ARKIT_NAMES),), USUAL_STD) if known is None else torch.tensor(known)
+    return torch.full((len(ARKIT_NAMES),), DEFAULT_EXPRESSION_STD) if known is None else torch.tensor(known)
 
 
-class RefinedEstimator:
+class FusionEstimator:
     """Estimates heads from landmarks, with an encoder's answer as a further reading of the expression.
 
     Args:
@@ -100,40 +100,42 @@ class RefinedEstimator:
 
     def __init__(
         self,
-        fitter: LandmarkFitter,
+        fitter: LandmarkFitEstimator,
         encoder: CropEncoder | WindowEncoder,
         std: Tensor,
         actions: Retargeter | None = None,
-        config: RefineConfig = RefineConfig(),
+        config: FusionConfig = FusionConfig(),
     ) -> None:
         self.fitter, self.encoder, self.std, self.actions, self.config = fitter, encoder, std, actions, config
 
     @torch.no_grad()
-    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
-        """Return one face for each sighting; see `Estimator`."""
-        seen = self.informed(self.fitter.observe(sightings, person), self.read(sightings))
-        return self.fitter.solve(sightings, seen, self.fit_config, "refine")
+    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
+        """Return one face for each observation; see `Estimator`."""
+        seen = self.informed(self.fitter.observe(face_observations, person), self.read(face_observations))
+        return self.fitter.solve(face_observations, seen, self.fit_config, "refine")
 
     @property
     def fit_config(self) -> FitConfig:
         """How landmarks are fitted once the readings have been fused."""
         return FitConfig(guess_std=self.config.give)
 
-    def informed(self, seen: Observations, said: Tensor) -> Observations:
+    def informed(self, seen: LandmarkTargets, said: Tensor) -> LandmarkTargets:
         """Return the observations of B faces with their guess and what the encoder said (B, 52) fused."""
         assert seen.guess is not None
         detector = self.fitter.reading
         read = said.to(seen.guess)
-        fused = joined(ArkitReading(read, self.std.to(read)), ArkitReading(seen.guess, detector.evidence_std))
+        fused = fuse_with_symmetry_prior(
+            ExpressionEstimate(read, self.std.to(read)), ExpressionEstimate(seen.guess, detector.likelihood_std)
+        )
         return replace(seen, guess=fused.weights, guess_std=fused.std * detector.give)
 
     @torch.no_grad()
-    def read(self, sightings: Sequence[Sighting]) -> Tensor:
+    def read(self, face_observations: Sequence[FaceObservation]) -> Tensor:
         """Return the ARKit weights (B, 52) that the encoder sees."""
         if isinstance(self.encoder, WindowEncoder):
-            said = self.encoder(sightings, self.fitter.laid(*self.fitter.landmarks(sightings)))
+            said = self.encoder(face_observations, self.fitter.laid(*self.fitter.landmarks(face_observations)))
         else:
-            said, _ = self.encoder(sightings)
+            said, _ = self.encoder(face_observations)
         if self.actions is not None:
             return self.actions.to_arkit(said).weights
         assert said.expression is not None

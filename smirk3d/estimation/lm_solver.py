@@ -16,9 +16,9 @@ from smirk3d.estimation.projection import Pose, project
 from smirk3d.geometry.align import Similarity, align
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 
-LEAST_VISIBLE = 0.2
+MIN_VISIBILITY_WEIGHT = 0.2
 """Say of points on the far side of the head, which the detector places by guess."""
-BOUND_PASSES = 2
+ACTIVE_SET_ITERATIONS = 2
 """Solves a step: the second takes account of the weights that the first drove into their bounds."""
 
 
@@ -51,7 +51,7 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class Observations:
+class LandmarkTargets:
     """What is known of B faces.
 
     Attributes:
@@ -85,7 +85,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _State:
+class _Linearization:
     """One guess at B faces and how it stands up.
 
     by_pose: (B, L, 2, 6) and by_point: (B, L, 2, 3) derivatives of the image; residual: (B, L, 2); all in eye
@@ -99,7 +99,7 @@ class _State:
     residual: Tensor
 
 
-def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | None = None) -> Fit:
+def fit_landmarks(model: LandmarkModel, seen: LandmarkTargets, config: FitConfig | None = None) -> Fit:
     """Fit pose, camera, shape and expression to landmarks (Levenberg-Marquardt, all faces side by side).
 
     Raises:
@@ -112,12 +112,12 @@ def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | 
     seen = replace(seen, points_px=seen.points_px[:, model.index], depth_px=seen.depth_px[:, model.index])
     prior = _prior(model, seen, config)
     if seen.guess is not None and config.guess_std == 0:
-        model = _held(model, seen.guess)
+        model = _with_fixed_expression(model, seen.guess)
     start = prior.mean.clamp(model.low, model.high)
-    state = _look(model, seen, unit_px, initial_pose(model, seen), start)
+    state = _linearize(model, seen, unit_px, procrustes_pose(model, seen), start)
     for _ in range(config.pose_steps):
         weight = _weights(model, state, config)
-        state = _look(model, seen, unit_px, state.pose.moved(_pose_step(state, weight)), state.coefficients)
+        state = _linearize(model, seen, unit_px, state.pose.moved(_pose_step(state, weight)), state.coefficients)
     damping = torch.full_like(unit_px, config.damping)
     for _ in range(config.steps):
         weight = _weights(model, state, config)
@@ -125,19 +125,21 @@ def fit_landmarks(model: LandmarkModel, seen: Observations, config: FitConfig | 
         pose_step, coefficients = _bounded_step(
             hessian, gradient, state.coefficients, model, prior, damping, seen.person
         )
-        tried = _look(model, seen, unit_px, state.pose.moved(pose_step), coefficients)
+        tried = _linearize(model, seen, unit_px, state.pose.moved(pose_step), coefficients)
         better = _energy(model, tried, state, prior, config, seen.person) < _energy(
             model, state, state, prior, config, seen.person
         )
-        state = _choose(better, tried, state)
+        state = _accept_where(better, tried, state)
         damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(1e-4, 1e4)
     return Fit(state.coefficients, state.pose, state.residual.norm(dim=-1))
 
 
-def _look(model: LandmarkModel, seen: Observations, unit_px: Tensor, pose: Pose, coefficients: Tensor) -> _State:
+def _linearize(
+    model: LandmarkModel, seen: LandmarkTargets, unit_px: Tensor, pose: Pose, coefficients: Tensor
+) -> _Linearization:
     image, by_pose, by_point = project(model.points(coefficients), pose)
     unit = unit_px[:, None, None]
-    return _State(
+    return _Linearization(
         pose,
         coefficients,
         by_pose / unit[..., None],
@@ -146,43 +148,50 @@ def _look(model: LandmarkModel, seen: Observations, unit_px: Tensor, pose: Pose,
     )
 
 
-def _choose(better: Tensor, tried: _State, old: _State) -> _State:
+def _accept_where(better: Tensor, tried: _Linearization, old: _Linearization) -> _Linearization:
     """Return the tried state where it is better (B,), else the old one."""
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b)
 
     pose = Pose(*(pick(getattr(tried.pose, f.name), getattr(old.pose, f.name)) for f in fields(Pose)))
-    rest = (pick(getattr(tried, f.name), getattr(old, f.name)) for f in fields(_State)[1:])
-    return _State(pose, *rest)
+    rest = (pick(getattr(tried, f.name), getattr(old, f.name)) for f in fields(_Linearization)[1:])
+    return _Linearization(pose, *rest)
 
 
 def _energy(
-    model: LandmarkModel, state: _State, seen_from: _State, prior: _Prior, config: FitConfig, person: Tensor
+    model: LandmarkModel,
+    state: _Linearization,
+    seen_from: _Linearization,
+    prior: _Prior,
+    config: FitConfig,
+    person: Tensor,
 ) -> Tensor:
     """Return (B,) what is minimised, summed over the faces of a person; visibility as seen from another state."""
     square = state.residual.square().sum(-1)
     trust = model.weight * _visible(model, seen_from.pose) / config.noise**2
     data = (trust * square / (1 + square / config.outlier**2)).sum(1)
     away = state.coefficients - prior.mean
-    share = _share(prior.precision * away.square() + 2 * prior.price * state.coefficients, model.n_shape, person)
+    share = _divide_shared_prior(
+        prior.precision * away.square() + 2 * prior.price * state.coefficients, model.n_shape, person
+    )
     total = torch.zeros_like(data).index_add(0, person, data + share.sum(1))
     return total[person]
 
 
-def _share(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
+def _divide_shared_prior(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
     """Return (B, K) values with the shape's divided by the number of faces that share it: it counts once a person."""
     count = torch.bincount(person).to(values.dtype)[person, None]
     return torch.cat([values[:, :n_shape] / count, values[:, n_shape:]], dim=1)
 
 
-def initial_pose(model: LandmarkModel, seen: Observations) -> Pose:
+def procrustes_pose(model: LandmarkModel, seen: LandmarkTargets) -> Pose:
     """Return the pose that best lays the mean head on the landmarks."""
-    similarity = place(model, seen.points_px - seen.center_px[:, None], seen.depth_px)
+    similarity = align_mean_head(model, seen.points_px - seen.center_px[:, None], seen.depth_px)
     return Pose.from_similarity(similarity, seen.center_px, seen.focal_px)
 
 
-def place(model: LandmarkModel, points_px: Tensor, depth_px: Tensor) -> Similarity:
+def align_mean_head(model: LandmarkModel, points_px: Tensor, depth_px: Tensor) -> Similarity:
     """Return the maps from metres to pixels (y up) that lay the mean head on B faces.
 
     The detector's depth (B, L) is taken at its word; `points_px` are (B, L, 2), y down.
@@ -201,7 +210,7 @@ class _Prior:
     price: Tensor
 
 
-def _prior(model: LandmarkModel, seen: Observations, config: FitConfig) -> _Prior:
+def _prior(model: LandmarkModel, seen: LandmarkTargets, config: FitConfig) -> _Prior:
     k, n = model.directions.shape[-1], model.n_shape
     mean = model.mean.new_zeros(len(seen.points_px), k)
     precision = model.mean.new_full((k,), config.expression_std**-2)
@@ -215,7 +224,7 @@ def _prior(model: LandmarkModel, seen: Observations, config: FitConfig) -> _Prio
     return _Prior(mean, precision, price)
 
 
-def _held(model: LandmarkModel, weights: Tensor) -> LandmarkModel:
+def _with_fixed_expression(model: LandmarkModel, weights: Tensor) -> LandmarkModel:
     """Return the model of B faces whose expression can be nothing but these weights (B, E)."""
     low, high = (bound.expand(len(weights), -1).clone() for bound in (model.low, model.high))
     low[:, model.n_shape :] = high[:, model.n_shape :] = weights
@@ -232,23 +241,23 @@ def _eye_distance(points_px: Tensor) -> Tensor:
 def _visible(model: LandmarkModel, pose: Pose) -> Tensor:
     """Return (B, L) in [LEAST_VISIBLE, 1], small for points whose surface faces away from the viewer."""
     facing = (pose.rotmat[:, None, 2] @ model.normals.T).squeeze(1)
-    return ((facing + 0.15) / 0.45).clamp(LEAST_VISIBLE, 1.0)
+    return ((facing + 0.15) / 0.45).clamp(MIN_VISIBILITY_WEIGHT, 1.0)
 
 
-def _weights(model: LandmarkModel, state: _State, config: FitConfig) -> Tensor:
+def _weights(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:
     """Return (B, L) weights: trust, less for points turned away from the viewer, less for wrong ones."""
     robust = 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
     return model.weight * _visible(model, state.pose) * robust / config.noise**2
 
 
-def _pose_step(state: _State, weight: Tensor) -> Tensor:
+def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
     root = weight.sqrt()[..., None, None]
     rows = (state.by_pose * root).flatten(1, 2)
     return _damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
 
 
-def _normal_equations(model: LandmarkModel, state: _State, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _normal_equations(model: LandmarkModel, state: _Linearization, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the normal matrix (B, 6 + K, 6 + K) and right-hand side (B, 6 + K)."""
     root = weight.sqrt()[..., None, None]
     by_coefficient = torch.einsum("blij,ljk->blik", state.by_point * root, model.directions)
@@ -280,15 +289,15 @@ def _bounded_step(
     The shared shape of a person's faces is found by eliminating all that is a face's own (Schur complement).
     """
     p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
-    slope = _share(prior.precision * (prior.mean - coefficients) - prior.price, n, person)
-    stiffness = _share(prior.precision.expand_as(slope), n, person)
+    slope = _divide_shared_prior(prior.precision * (prior.mean - coefficients) - prior.price, n, person)
+    stiffness = _divide_shared_prior(prior.precision.expand_as(slope), n, person)
     gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
     hessian = hessian.clone()
     hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(stiffness, (p, 0))).mul_(1 + damping[:, None])
     outward = gradient[:, p:]
     held = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
     known = torch.zeros_like(coefficients)
-    for _ in range(BOUND_PASSES):
+    for _ in range(ACTIVE_SET_ITERATIONS):
         free = (~torch.nn.functional.pad(held, (p, 0))).to(gradient.dtype)
         moved = torch.nn.functional.pad(known, (p, 0))
         # What is held moves by `known`; the rest answers to that.

@@ -15,17 +15,17 @@ from PIL import Image
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.estimation.estimator import Estimator
-from smirk3d.estimation.fusion import RefinedEstimator, expression_std
-from smirk3d.estimation.landmark_fit import Focal, LandmarkFitter
-from smirk3d.estimation.regression import EncoderEstimator, head_for, running, running_windows
+from smirk3d.estimation.fusion import FusionEstimator, expression_std
+from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
+from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.media.images import Photo, read_image
-from smirk3d.networks.encoder import Encoder, emits_arkit
-from smirk3d.networks.packaged import shipped_weights
+from smirk3d.networks.encoder import Encoder, predicts_arkit
+from smirk3d.networks.packaged import packaged_encoder
 
 Method = Literal["auto", "fit", "encoder", "refine"]
 Engine = Literal["torch", "onnx"]
@@ -33,12 +33,12 @@ PhotoSource = str | Path | Image.Image | np.ndarray
 
 AUTO_METHOD: Literal["encoder", "refine"] = "refine"
 """What "auto" means where there are weights, given or shipped; without any it is "fit"."""
-USUAL_FACES = 4
+DEFAULT_FACES = 4
 """Faces to look for when the caller names no number."""
 
 
 @dataclass(frozen=True)
-class Prepared:
+class DetectedPhoto:
     """A photo and the faces found in it, largest first; ready to be fitted in a batch with others."""
 
     photo: Photo
@@ -54,7 +54,7 @@ class Reconstructor:
             landmarks everything else); "auto" is `AUTO_METHOD` where there are weights, else "fit".
         device: "auto", "cpu" or "cuda"; where the numbers are computed.
         max_faces: faces a photo at most, searched for in large photos down to small sizes; None takes up to
-            `USUAL_FACES` that are found at first sight.
+            `DEFAULT_FACES` that are found at first sight.
         focal: camera of "fit" and "refine": focal length in pixels of the photo, "auto" to assume the usual field
             of view, or "orthographic" for the scaled orthographic camera, which that of "encoder" always is.
         use_scores: let the detector's own 52 scores guide the expression of "fit" and "refine".
@@ -84,12 +84,12 @@ class Reconstructor:
         on = _device(device)
         if chosen.weights is None:
             self.head = _loaded(head).to(on)
-            self._estimator: Estimator = LandmarkFitter(self.head, retargeter(self.head), focal, use_scores)
+            self._estimator: Estimator = LandmarkFitEstimator(self.head, retargeter(self.head), focal, use_scores)
         elif chosen.method == "encoder":
             self.head, self._estimator = _encoded(head, chosen.weights, engine, on)
         else:
             self.head, self._estimator = _refined(head, chosen.weights, engine, on, focal, use_scores)
-        self._detector = Detector(max_faces=max_faces or USUAL_FACES, search_tiles=(max_faces or 1) > 1)
+        self._detector = Detector(max_faces=max_faces or DEFAULT_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:
         """Reconstruct every face of a photo, largest first.
@@ -102,14 +102,14 @@ class Reconstructor:
         """
         return self.solve([self.read_and_detect(photo)])[0]
 
-    def read_and_detect(self, photo: PhotoSource) -> Prepared:
+    def read_and_detect(self, photo: PhotoSource) -> DetectedPhoto:
         """Read one photo and find its faces; raises as `__call__`."""
         read = read_image(photo)
         detections = self.detect(read.pixels)
         if not detections:
             name = str(photo) if isinstance(photo, (str, Path)) else "the picture"
             raise NoFaceError(f"{name}: no face found; is a face in the picture, upright and at least 40 pixels high?")
-        return Prepared(read, tuple(detections))
+        return DetectedPhoto(read, tuple(detections))
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
         """Return the faces found in (H, W, 3) uint8 RGB pixels, largest first."""
@@ -125,7 +125,7 @@ class Reconstructor:
         """What finds faces."""
         return self._detector
 
-    def solve(self, prepared: Sequence[Prepared]) -> list[list[Face]]:
+    def solve(self, prepared: Sequence[DetectedPhoto]) -> list[list[Face]]:
         """Fit all faces of several photos together; one list of faces a photo."""
         pairs = [(item.photo, detection) for item in prepared for detection in item.detections]
         if not pairs:
@@ -164,7 +164,7 @@ def _chosen(method: Method, named: str | Path | None) -> _Choice:
     """Return what "auto" stands for and the weights to use, and refuse what cannot be done."""
     if method == "fit" and named is not None:
         raise UsageError(f"{named}: method 'fit' uses no weights; leave --weights out, or use --method refine")
-    weights = shipped_weights() if named is None else named
+    weights = packaged_encoder() if named is None else named
     if method == "fit" or (method == "auto" and weights is None):
         return _Choice("fit", None)
     if weights is None:
@@ -180,14 +180,14 @@ def _encoded(
 ) -> tuple[HeadModel, Estimator]:
     """Return the head in the encoder's sizes, and what estimates all of it with the encoder."""
     model = _loaded(head)
-    if weights == shipped_weights() and model.expression_names != ARKIT_NAMES:
+    if weights == packaged_encoder() and model.expression_names != ARKIT_NAMES:
         raise UsageError(
             f"method 'encoder' needs weights for the head {model.data.name!r}, the package's own are for the open "
             "head; name yours with --weights, or use --method refine"
         )
     encoder = Encoder.from_checkpoint(weights)
     model = head_for(encoder.spec, model, weights).to(device)
-    return model, EncoderEstimator(model, running(encoder, engine, device), retargeter(model))
+    return model, RegressionEstimator(model, crop_encoder(encoder, engine, device), retargeter(model))
 
 
 def _refined(
@@ -200,14 +200,14 @@ def _refined(
 ) -> tuple[HeadModel, Estimator]:
     """Return the head, and what fits it to landmarks with the encoder's word on the expression."""
     encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
-    own = not emits_arkit(encoder.spec)  # its expression means something on its own head only
+    own = not predicts_arkit(encoder.spec)  # its expression means something on its own head only
     model = (head_for(encoder.spec, model, weights) if own else model).to(device)
-    fitter = LandmarkFitter(model, retargeter(model), focal, use_scores)
+    fitter = LandmarkFitEstimator(model, retargeter(model), focal, use_scores)
     if encoder.config.window is None:
-        reader = running(encoder, engine, device, expression_only=True)
+        reader = crop_encoder(encoder, engine, device, expression_only=True)
     else:
-        reader = running_windows(encoder, engine, device)
-    return model, RefinedEstimator(fitter, reader, expression_std(weights), fitter.actions if own else None)
+        reader = window_encoder(encoder, engine, device)
+    return model, FusionEstimator(fitter, reader, expression_std(weights), fitter.actions if own else None)
 
 
 def _loaded(head: str | Path | HeadModel) -> HeadModel:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smirk3d.detection.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting, make_faces
+from smirk3d.estimation.estimator import FaceObservation, make_faces
 from smirk3d.face import Face
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
@@ -24,14 +24,14 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import Retargeter
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.encoder import Encoder
-from smirk3d.networks.face_window import Window, moved_place
+from smirk3d.networks.face_window import FaceWindow, perturb_roi
 from smirk3d.params import FaceParams
 
 CROP_SCALE = 1.4
 """Side of the crop over that of the face's landmarks."""
 ENCODED_AT_ONCE = 4
 """Crops that go through the encoder together; on a CPU more of them take longer each, because they leave its cache."""
-LOOKS = ((-3.0, 0.02), (3.0, -0.02))
+TTA_OFFSETS = ((-3.0, 0.02), (3.0, -0.02))
 """Turns in degrees and shifts of the windows that one face is read from; the mirror image has the same.
 
 The mean of their answers hardly changes when a picture is only moved, or compressed otherwise: chance, which lets
@@ -55,15 +55,15 @@ class CropEncoder:
     device: torch.device
     antialias: bool = False
 
-    def __call__(self, sightings: Sequence[Sighting]) -> tuple[FaceParams, list[Crop]]:
+    def __call__(self, face_observations: Sequence[FaceObservation]) -> tuple[FaceParams, list[Crop]]:
         """Return the parameters (B, ...) of B faces on the encoder's device, and the crops that show them."""
-        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in sightings]
+        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in face_observations]
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
             cuts = [
                 crop.cut(photo.pixels, antialias=self.antialias)
-                for crop, (photo, _) in zip(crops[some], sightings[some])
+                for crop, (photo, _) in zip(crops[some], face_observations[some])
             ]
             parts.append(dict(self.run(torch.stack(cuts).to(self.device)).items()))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}), crops
@@ -71,7 +71,7 @@ class CropEncoder:
 
 @dataclass(frozen=True)
 class WindowEncoder:
-    """The part of an encoder that says the expression, and the upright windows that it reads, `LOOKS` for each face.
+    """The part of an encoder that says the expression, and the upright windows that it reads, `TTA_OFFSETS` for each face.
 
     Attributes:
         run: Windows (B, 3, P, P) in [0, 1] to parameters of batch shape (B,).
@@ -80,33 +80,35 @@ class WindowEncoder:
     """
 
     run: Callable[[Tensor], FaceParams]
-    window: Window
+    window: FaceWindow
     size_px: int
     device: torch.device
 
-    def __call__(self, sightings: Sequence[Sighting], placed: Similarity) -> FaceParams:
+    def __call__(self, face_observations: Sequence[FaceObservation], placed: Similarity) -> FaceParams:
         """Return the expressions (B, ...) of B faces on the encoder's device.
 
         Args:
-            sightings: The faces. placed: From metres of their head frames to pixels of their photos, y upwards.
+            face_observations: The faces. placed: From metres of their head frames to pixels of their photos, y upwards.
         """
-        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in sightings]
+        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in face_observations]
         root = placed.scale.new_tensor(self.window.root_m)
         places = self.window.place(*camera_to_crop(placed, root, crops)).cpu()
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
-            cuts = [crop.cut(photo.pixels, antialias=True) for crop, (photo, _) in zip(crops[some], sightings[some])]
-            parts.append(self._mean_of_looks(torch.stack(cuts), places[some]))
+            cuts = [
+                crop.cut(photo.pixels, antialias=True) for crop, (photo, _) in zip(crops[some], face_observations[some])
+            ]
+            parts.append(self._test_time_average(torch.stack(cuts), places[some]))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
-    def _mean_of_looks(self, crops: Tensor, places: Tensor) -> dict[str, Tensor]:
-        windows = (self.window.cut(crops, moved_place(places, *look)) for look in LOOKS)
+    def _test_time_average(self, crops: Tensor, places: Tensor) -> dict[str, Tensor]:
+        windows = (self.window.cut(crops, perturb_roi(places, *look)) for look in TTA_OFFSETS)
         said = [dict(self.run(each.to(self.device)).items()) for each in windows]
         return {name: torch.stack([each[name] for each in said]).mean(0) for name in said[0]}
 
 
-class EncoderEstimator:
+class RegressionEstimator:
     """Estimates heads with an encoder.
 
     The camera is the scaled orthographic one that the encoder emits, moved from the crop into the photo.
@@ -121,10 +123,10 @@ class EncoderEstimator:
         self.head, self.encoder, self.actions = head, encoder, actions
 
     @torch.no_grad()
-    def __call__(self, sightings: Sequence[Sighting], person: Tensor) -> list[Face]:
-        """Return one face for each sighting; see `Estimator`. Faces of one person get the mean of their shapes."""
+    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
+        """Return one face for each observation; see `Estimator`. Faces of one person get the mean of their shapes."""
         device = self.head.v_template.device
-        said, crops = self.encoder(sightings)
+        said, crops = self.encoder(face_observations)
         seen = dict(said.to(device).items())
         camera = seen.pop("camera")
         seen["shape"] = _mean_of_person(seen["shape"], person.to(device))
@@ -134,15 +136,15 @@ class EncoderEstimator:
         views = (each.double().cpu().numpy() for each in (rotmat, root, camera))
         cameras = [camera_from_crop(turn, at, seen_by, crop) for turn, at, seen_by, crop in zip(*views, crops)]
         unturned = (mesh.landmarks("mediapipe") - root[:, None]) @ rotmat + root[:, None]
-        residual = _residual(unturned.cpu().numpy(), cameras, sightings)
+        residual = _residual(unturned.cpu().numpy(), cameras, face_observations)
         arkit = seen["expression"] if self.actions is None else self.actions.to_arkit(params).weights
-        return make_faces(self.head, sightings, params, arkit, cameras, residual, "encoder")
+        return make_faces(self.head, face_observations, params, arkit, cameras, residual, "encoder")
 
 
-def _residual(points: np.ndarray, cameras: Sequence[Camera], sightings: Sequence[Sighting]) -> Tensor:
+def _residual(points: np.ndarray, cameras: Sequence[Camera], face_observations: Sequence[FaceObservation]) -> Tensor:
     """Return (B,) how far landmarks (B, L, 3) are from the detected ones, in outer eye corners' distances."""
     found = []
-    for each, camera, (_, detection) in zip(points, cameras, sightings):
+    for each, camera, (_, detection) in zip(points, cameras, face_observations):
         right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]
         miss = np.linalg.norm(camera.project(each) - detection.landmarks_px, axis=1).mean()
         found.append(miss / max(float(np.linalg.norm(left - right)), 1.0))
@@ -155,7 +157,7 @@ def _mean_of_person(shape: Tensor, person: Tensor) -> Tensor:
     return (total / count[:, None])[person]
 
 
-def running(
+def crop_encoder(
     encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device, *, expression_only: bool = False
 ) -> CropEncoder:
     """Return the encoder, or no more of it than the expression needs, as an engine runs it.
@@ -175,7 +177,7 @@ def running(
     return CropEncoder(onnx, encoder.size_px, device, antialias)
 
 
-def running_windows(encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device) -> WindowEncoder:
+def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: torch.device) -> WindowEncoder:
     """Return the part of an encoder with windows that says the expression, as an engine runs it.
 
     Raises:

@@ -25,7 +25,7 @@ from smirk3d.masking import (
     sample_surface_points,
     sampling_weights,
 )
-from smirk3d.render.appearance.semantic_colors import makeup
+from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.renderer import shade_fragments
 from smirk3d.render.shading import vertex_normals
@@ -117,7 +117,7 @@ def strip(result: Resynthesis) -> np.ndarray:
 
 def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
     """Draw the face under its own camera, lit as by `smirk3d.render.Renderer`, see `smirk3d.render.appearance.semantic_colors`."""
-    look = makeup(face.head)
+    look = semantic_colors(face.head)
     faces = look.faces.cpu()
     vertices_ndc = _vertices_ndc(face, crop)
     w = None

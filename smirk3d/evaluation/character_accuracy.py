@@ -32,15 +32,15 @@ from smirk3d.datasets.synthetic.scene_sampling import (
 )
 from smirk3d.detection.detector import Detection
 from smirk3d.evaluation.character_mesh import CharacterMesh, load_character_mesh
-from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, Subject, checkpoint_path
-from smirk3d.evaluation.synthetic_accuracy import answers, compare_with_truth
-from smirk3d.evaluation.synthetic_set import TruthSet
+from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, MethodUnderTest, checkpoint_path
+from smirk3d.evaluation.synthetic_accuracy import expression_metrics, predict_all
+from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.progress import progress
 from smirk3d.render.appearance.procedural_face import (
-    MARKS,
+    REGION_CHANNELS,
     lit,
     perspective_view,
     random_background,
@@ -105,7 +105,7 @@ class CharacterPainter:
         uv, normal, part = seen.split([2, 3, 1], dim=1)
         colour = self._texture(uv, part[:, 0].round().long()) * _tint(generator)
         image = torch.zeros(side, side, 4)
-        no_marks = torch.zeros(len(colour), len(MARKS))
+        no_marks = torch.zeros(len(colour), len(REGION_CHANNELS))
         shaded = lit(colour, normal, random_light(generator), no_marks)
         image[fragments.mask[0]] = torch.cat([shaded, torch.ones_like(colour[:, :1])], dim=1)
         image = F.avg_pool2d(image.permute(2, 0, 1)[None], SUPERSAMPLE)[0]
@@ -142,7 +142,7 @@ def _tint(generator: torch.Generator) -> Tensor:
     return light + torch.rand((), generator=generator) * (dark - light) + 0.05 * torch.randn(3, generator=generator)
 
 
-def draw(painter: CharacterPainter, detector: Subject, count: int, seed: int) -> TruthSet:
+def draw(painter: CharacterPainter, detector: MethodUnderTest, count: int, seed: int) -> SyntheticTestSet:
     """Return the pictures in which a face was found."""
     generator = torch.Generator().manual_seed(seed)
     turn: list[Kind] = [kind for kind, share in KIND_SHARES for _ in range(share)]
@@ -154,7 +154,7 @@ def draw(painter: CharacterPainter, detector: Subject, count: int, seed: int) ->
         if found := detector.detect(pixels):
             rows.append((pixels, weights.numpy(), kind, rotmat.numpy(), found[0]))
     pixels, weights, kinds, rotmats, detections = zip(*rows)
-    return TruthSet(
+    return SyntheticTestSet(
         pixels=np.stack(pixels),
         expression=np.stack(weights),
         kind=np.array(kinds),
@@ -167,9 +167,9 @@ def draw(painter: CharacterPainter, detector: Subject, count: int, seed: int) ->
     )
 
 
-def report(title: str, guess: np.ndarray, pictures: TruthSet, options: Options) -> None:
+def report(title: str, guess: np.ndarray, pictures: SyntheticTestSet, options: Options) -> None:
     """Print the figures of one method."""
-    found = compare_with_truth(guess, pictures.expression, pictures.kind)
+    found = expression_metrics(guess, pictures.expression, pictures.kind)
     print(
         f"{title:8s} mean correlation {np.nanmean(found.correlation):.3f}, mean error {found.error.mean():.4f}, "
         f"asymmetry gain {found.gain:.2f} (smile {found.smile_gain:.2f}), calm faces {found.neutral_mean:.4f}",
@@ -186,7 +186,7 @@ def main(options: Options) -> None:
     painter = CharacterPainter(load_character_mesh(options.character, options.eyes))
     path = checkpoint_path(options.weights)
     assert path is not None
-    pictures = draw(painter, Subject("fit", head, "cpu"), options.count, options.seed)
+    pictures = draw(painter, MethodUnderTest("fit", head, "cpu"), options.count, options.seed)
     still = [name for name, known in zip(ARKIT_NAMES, painter.known.tolist()) if not known]
     print(
         f"{len(pictures)} pictures, {pictures.missed} without a face found; left out: {', '.join(still) or 'nothing'}"
@@ -200,9 +200,9 @@ def main(options: Options) -> None:
         save_png(options.out / "character_truth.png", sheet)
     report("scores", pictures.scores, pictures, options)
     for method in options.methods:
-        subject = Subject(method, head, "cpu", None if method == "fit" else Checkpoint.read(path, head))
+        subject = MethodUnderTest(method, head, "cpu", None if method == "fit" else Checkpoint.read(path, head))
         with progress(len(pictures)) as display:
-            weights = answers(subject, pictures, display)
+            weights = predict_all(subject, pictures, display)
         report(method, weights, pictures, options)
 
 

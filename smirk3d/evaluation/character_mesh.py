@@ -20,7 +20,7 @@ from torch import Tensor
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.character import Character, read_character
-from smirk3d.export.gltf.morph_names import drive_matrices
+from smirk3d.export.gltf.morph_names import retarget_matrices
 from smirk3d.export.gltf.reader import GltfArrays, node_matrix, uri_bytes
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -109,7 +109,7 @@ class _Part:
         vertices = arrays.array(primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
         directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
         mesh = document["nodes"][node]["mesh"]
-        matrices = dict(zip((each.index for each in character.meshes), drive_matrices(character.targets)))
+        matrices = dict(zip((each.index for each in character.meshes), retarget_matrices(character.targets)))
         for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
             moved = arrays.array(target["POSITION"]) @ place[:3, :3].T
             directions += row[:, None, None] * moved

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from smirk3d.datasets.synthetic.expression_templates import template_tensor
 from smirk3d.datasets.synthetic.scene_sampling import REQUIRED, random_expression
-from smirk3d.evaluation.encoder_predictions import Eye, paint
+from smirk3d.evaluation.encoder_predictions import FrozenEncoder, neural_render
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
-from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.metrics.correlation import correlations, mean_of_known
 from smirk3d.params import FaceParams
@@ -38,7 +38,7 @@ def known_expressions(count: int, generator: torch.Generator) -> Tensor:
     strength = FORCED[0] + (FORCED[1] - FORCED[0]) * torch.rand(count, generator=generator)
     forced = torch.zeros_like(weights)
     forced[torch.arange(count), torch.arange(count) % len(ARKIT_NAMES)] = strength
-    weights = without_opposites(weights.maximum(forced))
+    weights = resolve_antagonists(weights.maximum(forced))
     for name, (needed, share) in REQUIRED.items():
         least = share * weights[:, ARKIT_NAMES.index(name)]
         weights[:, ARKIT_NAMES.index(needed)] = weights[:, ARKIT_NAMES.index(needed)].maximum(least)
@@ -47,7 +47,12 @@ def known_expressions(count: int, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def measure_cycle(
-    eye: Eye, renderer: nn.Module, photos: PhotoSet, display: Progress, generator: torch.Generator, batch_size: int = 8
+    eye: FrozenEncoder,
+    renderer: nn.Module,
+    photos: PhotoSet,
+    display: Progress,
+    generator: torch.Generator,
+    batch_size: int = 8,
 ) -> Result:
     """Put known expressions onto photos and compare with what the encoder sees then.
 
@@ -60,7 +65,7 @@ def measure_cycle(
     for seen in eye.see_all(photos, batch_size):
         changed = with_expression(eye, seen.params, wanted[done : done + len(seen.batch)])
         drawn = eye.draw(changed)
-        painted = paint(renderer, drawn, eye.masked(seen, generator, changed=drawn))
+        painted = neural_render(renderer, drawn, eye.masked(seen, generator, changed=drawn))
         recovered.append(arkit_of(eye, eye.encoder(painted)))
         done += len(seen.batch)
         for _ in range(len(seen.batch)):
@@ -76,7 +81,7 @@ def cycle_result(recovered: np.ndarray, wanted: np.ndarray) -> Result:
     return Result("cycle", "encoder", len(wanted), figures, actions, worst_is_low="correlation")
 
 
-def with_expression(eye: Eye, params: FaceParams, weights: Tensor) -> FaceParams:
+def with_expression(eye: FrozenEncoder, params: FaceParams, weights: Tensor) -> FaceParams:
     """Return parameters (B, ...) with the expression of ARKit weights (B, 52), on any head."""
     actions = retargeter(eye.head)
     if actions is None:
@@ -86,7 +91,7 @@ def with_expression(eye: Eye, params: FaceParams, weights: Tensor) -> FaceParams
     return params.replace(**{name: value for name, value in changes.items() if name in eye.head.spec.names})
 
 
-def arkit_of(eye: Eye, params: FaceParams) -> Tensor:
+def arkit_of(eye: FrozenEncoder, params: FaceParams) -> Tensor:
     """Return the ARKit weights (B, 52), on the CPU, of parameters (B, ...) of any head."""
     actions = retargeter(eye.head)
     if actions is None:

@@ -20,12 +20,12 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.params import FaceParams
 from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
 
-JUDGED_MASKING = MaskingConfig(drop_probability=0.0, cycle_drop_probability=0.0)
+EVALUATION_MASKING = MaskingConfig(drop_probability=0.0, cycle_drop_probability=0.0)
 """Patches are dropped as augmentation only."""
 
 
 @dataclass(frozen=True, eq=False)
-class SeenFaces:
+class EncoderPredictions:
     """B faces and what the encoder says of them.
 
     Attributes:
@@ -38,7 +38,7 @@ class SeenFaces:
 
 
 @dataclass(frozen=True, eq=False)
-class Eye:
+class FrozenEncoder:
     """An encoder that looks at photos and does not learn.
 
     Attributes:
@@ -51,17 +51,17 @@ class Eye:
     device: torch.device
 
     @staticmethod
-    def of(checkpoint: Checkpoint, device: torch.device) -> Eye:
+    def of(checkpoint: Checkpoint, device: torch.device) -> FrozenEncoder:
         """Return the encoder of a checkpoint."""
         encoder = checkpoint.encoder.for_inference().to(device)
-        return Eye(encoder, checkpoint.head.to(device), checkpoint.encoder.size_px, device)
+        return FrozenEncoder(encoder, checkpoint.head.to(device), checkpoint.encoder.size_px, device)
 
     @torch.no_grad()
-    def see(self, faces: FaceSet, index: np.ndarray) -> SeenFaces:
+    def see(self, faces: FaceSet, index: np.ndarray) -> EncoderPredictions:
         """Cut, encode and draw the faces `index` (B,)."""
         batch = collate(faces, index, CROP_SCALE, self.size_px).to(self.device)
         params = self.encoder(batch.image)
-        return SeenFaces(batch, params, self.draw(params))
+        return EncoderPredictions(batch, params, self.draw(params))
 
     @torch.no_grad()
     def draw(self, params: FaceParams) -> DrawnHeads:
@@ -69,7 +69,7 @@ class Eye:
         assert params.camera is not None
         return draw_heads(self.head(params), params.camera, self.size_px)
 
-    def see_all(self, photos: PhotoSet, batch_size: int) -> Iterator[SeenFaces]:
+    def see_all(self, photos: PhotoSet, batch_size: int) -> Iterator[EncoderPredictions]:
         """Yield all faces of a set in order."""
         faces = FaceSet.from_records(photos.records)
         for start in range(0, len(faces), batch_size):
@@ -77,9 +77,9 @@ class Eye:
 
     def masked(
         self,
-        seen: SeenFaces,
+        seen: EncoderPredictions,
         generator: torch.Generator,
-        config: MaskingConfig = JUDGED_MASKING,
+        config: MaskingConfig = EVALUATION_MASKING,
         changed: DrawnHeads | None = None,
     ) -> Tensor:
         """Return the photos (B, 3, S, S) without their faces but for sparse pixels; see `mask_photos`."""
@@ -87,6 +87,6 @@ class Eye:
 
 
 @torch.no_grad()
-def paint(renderer: nn.Module, drawn: DrawnHeads, masked: Tensor) -> Tensor:
+def neural_render(renderer: nn.Module, drawn: DrawnHeads, masked: Tensor) -> Tensor:
     """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode paints."""
     return renderer(drawn.image, masked)

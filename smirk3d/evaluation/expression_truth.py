@@ -17,9 +17,9 @@ import numpy as np
 import tyro
 
 from smirk3d import Reconstructor
-from smirk3d.estimation.reconstructor import Prepared
-from smirk3d.evaluation.synthetic_accuracy import compare_with_truth
-from smirk3d.evaluation.synthetic_set import TruthSet, truth_set
+from smirk3d.estimation.reconstructor import DetectedPhoto
+from smirk3d.evaluation.synthetic_accuracy import expression_metrics
+from smirk3d.evaluation.synthetic_set import SyntheticTestSet, synthetic_test_set
 from smirk3d.face import Face
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -43,9 +43,9 @@ class Options:
     out: Path | None = None
 
 
-def report(title: str, guess: np.ndarray, pictures: TruthSet, actions: bool) -> None:
+def report(title: str, guess: np.ndarray, pictures: SyntheticTestSet, actions: bool) -> None:
     """Print the figures of one method."""
-    found = compare_with_truth(guess, pictures.expression, pictures.kind)
+    found = expression_metrics(guess, pictures.expression, pictures.kind)
     print(
         f"{title}: mean correlation {np.nanmean(found.correlation):.3f}, mean error {found.error.mean():.4f}, "
         f"asymmetry gain {found.gain:.2f} (smile {found.smile_gain:.2f}), neutral faces mean "
@@ -56,12 +56,15 @@ def report(title: str, guess: np.ndarray, pictures: TruthSet, actions: bool) -> 
             print(f"    {name:20s} correlation {correlation:5.2f}  error {error:.3f}")
 
 
-def solve(reconstructor: Reconstructor, pictures: TruthSet) -> list[Face]:
+def solve(reconstructor: Reconstructor, pictures: SyntheticTestSet) -> list[Face]:
     """Fit a head to each picture."""
     faces = []
     for start in range(0, len(pictures), BATCH):
-        sightings = pictures.sightings(start, min(start + BATCH, len(pictures)))
-        faces += [found[0] for found in reconstructor.solve([Prepared(photo, (seen,)) for photo, seen in sightings])]
+        face_observations = pictures.face_observations(start, min(start + BATCH, len(pictures)))
+        faces += [
+            found[0]
+            for found in reconstructor.solve([DetectedPhoto(photo, (seen,)) for photo, seen in face_observations])
+        ]
     return faces
 
 
@@ -70,7 +73,7 @@ def main(options: Options) -> None:
     with Reconstructor(method="fit", focal=options.focal, max_faces=1) as with_scores:  # type: ignore[arg-type]
         with progress(options.count) as display:
             chosen = {"count": options.count, "seed": options.seed, "size": options.size}
-            pictures = truth_set(load_head(), with_scores.detect, display, **chosen)
+            pictures = synthetic_test_set(load_head(), with_scores.detect, display, **chosen)
         faces = solve(with_scores, pictures)
     plain_fit = {"focal": options.focal, "max_faces": 1, "use_scores": False}
     with Reconstructor(method="fit", **plain_fit) as without:  # type: ignore[arg-type]
@@ -91,7 +94,7 @@ def main(options: Options) -> None:
         save_sheet(options.out, pictures)
 
 
-def save_sheet(folder: Path, pictures: TruthSet) -> None:
+def save_sheet(folder: Path, pictures: SyntheticTestSet) -> None:
     """Write the first 36 pictures as one."""
     from smirk3d.viz.contact_sheet import contact_sheet
     from smirk3d.viz.overlay import save_png

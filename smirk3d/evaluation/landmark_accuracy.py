@@ -19,7 +19,7 @@ import tyro
 
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
-from smirk3d.estimation.reconstructor import Prepared
+from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.evaluation.landmarks import error_figures, landmark_error_percent
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.images import Photo
@@ -42,7 +42,7 @@ class Options:
     worst: int = 10
 
 
-def read(folder: Path, split: str) -> tuple[list[str], list[str], list[Prepared]]:
+def read(folder: Path, split: str) -> tuple[list[str], list[str], list[DetectedPhoto]]:
     """Return keys, emotions and the given landmarks of a split, as if they had just been detected."""
     table = list(csv.DictReader((folder / "labels.csv").open(encoding="utf-8")))
     with np.load(folder / "landmarks.npz") as data:
@@ -57,7 +57,7 @@ def read(folder: Path, split: str) -> tuple[list[str], list[str], list[Prepared]
             known = np.array([0.0 if c is None else score[c] for c in column], dtype=np.float32)
             blank = np.broadcast_to(np.uint8(0), (int(row["height"]), int(row["width"]), 3))
             found = Detection(np.ascontiguousarray(xy), np.ascontiguousarray(point[:, 2]), known, box, 1.0)
-            prepared.append(Prepared(Photo(blank, None, 1.0, ()), (found,)))
+            prepared.append(DetectedPhoto(Photo(blank, None, 1.0, ()), (found,)))
             keys.append(row["key"])
             emotions.append(row["emotion"])
     return keys, emotions, prepared

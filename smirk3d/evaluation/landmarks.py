@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from smirk3d.evaluation.method_under_test import Subject
+from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.photos import PhotoSet
-from smirk3d.evaluation.report import CannotMeasureError, Result
+from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS, SKIN_COUNT
 from smirk3d.progress import Progress
 
@@ -34,7 +34,7 @@ def error_figures(error_percent: np.ndarray) -> dict[str, float]:
     }
 
 
-def measure_landmarks(subject: Subject, photos: PhotoSet, display: Progress) -> Result:
+def measure_landmarks(subject: MethodUnderTest, photos: PhotoSet, display: Progress) -> Result:
     """Compare with the landmarks that come with the photos.
 
     Raises:
@@ -49,6 +49,6 @@ def measure_landmarks(subject: Subject, photos: PhotoSet, display: Progress) -> 
         for _ in batch:
             display.advance()
     if not errors:
-        raise CannotMeasureError("no face was found in any of the photos")
+        raise MeasureNotApplicableError("no face was found in any of the photos")
     error = np.concatenate(errors)
     return Result("landmarks", subject.method, len(error), error_figures(error), left_out=len(photos) - len(error))

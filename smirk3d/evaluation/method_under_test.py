@@ -12,9 +12,9 @@ import torch
 
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.estimation.reconstructor import Prepared, Reconstructor
-from smirk3d.estimation.regression import CropEncoder, head_for, running
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
+from smirk3d.estimation.regression import CropEncoder, crop_encoder, head_for
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
@@ -23,7 +23,7 @@ from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.networks.packaged import shipped_renderer, shipped_weights
+from smirk3d.networks.packaged import packaged_encoder, packaged_neural_renderer
 
 SHIPPED, FIT = "shipped", "fit"
 """Words in place of a checkpoint's path."""
@@ -55,7 +55,7 @@ class Checkpoint:
         sized = head_for(encoder.spec, head, path)
         has_generator = any(name.startswith(NEURAL_RENDERER) for name in read_networks(path).tensors)
         # The package has its two networks in a file each.
-        painter = path if has_generator else shipped_renderer() if path == shipped_weights() else None
+        painter = path if has_generator else packaged_neural_renderer() if path == packaged_encoder() else None
         generator = None if painter is None else NeuralRenderer.from_checkpoint(painter)
         return Checkpoint(path, sized, encoder, generator)
 
@@ -70,13 +70,13 @@ def checkpoint_path(word: str) -> Path | None:
         return None
     if word != SHIPPED:
         return Path(word)
-    path = shipped_weights()
+    path = packaged_encoder()
     if path is None:
         raise Smirk3dError("this installation has no shipped weights; name a checkpoint, or evaluate 'fit'")
     return path
 
 
-class Subject:
+class MethodUnderTest:
     """A method of reconstruction under test.
 
     Args:
@@ -98,7 +98,7 @@ class Subject:
         self._expression: CropEncoder | None = None
         if method == "encoder" and checkpoint is not None and self._actions is None:
             # The one branch that tells the expression takes a third of the time.
-            self._expression = running(checkpoint.encoder, "torch", self.device, expression_only=True)
+            self._expression = crop_encoder(checkpoint.encoder, "torch", self.device, expression_only=True)
 
     @property
     def device(self) -> torch.device:
@@ -114,7 +114,7 @@ class Subject:
         """Return the faces in (H, W, 3) uint8 RGB pixels, largest first."""
         return self._reconstructor.detect(pixels)
 
-    def look(self, photo: Photo, known: Detection) -> Sighting | None:
+    def look(self, photo: Photo, known: Detection) -> FaceObservation | None:
         """Return the face of a photo as the method gets to see it, or None where it would not be found.
 
         What reads landmarks sees those of the detector, with their depth, in exactly this picture. What reads a
@@ -125,28 +125,30 @@ class Subject:
         found = self.detect(photo.pixels)
         return (photo, found[0]) if found else None
 
-    def landmarks_px(self, sightings: Sequence[Sighting]) -> np.ndarray:
+    def landmarks_px(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """Return where MediaPipe's points of the heads are in the photos, (B, 478, 2) pixels."""
-        return np.stack([face.landmarks("mediapipe") for face in self._faces(sightings)])
+        return np.stack([face.landmarks("mediapipe") for face in self._faces(face_observations)])
 
-    def weights(self, sightings: Sequence[Sighting]) -> np.ndarray:
+    def weights(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """Return the ARKit weights (B, 52), float32 in [0, 1]."""
         if self._expression is None:
-            return np.array([[face.arkit[name] for name in ARKIT_NAMES] for face in self._faces(sightings)], np.float32)
+            return np.array(
+                [[face.arkit[name] for name in ARKIT_NAMES] for face in self._faces(face_observations)], np.float32
+            )
         with torch.no_grad():
-            params, _ = self._expression(sightings)
+            params, _ = self._expression(face_observations)
         assert params.expression is not None
         return params.expression.cpu().numpy()
 
-    def features(self, sightings: Sequence[Sighting]) -> np.ndarray:
+    def features(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """Return what the method says of expressions, (B, K): coefficients, and jaw and eyelids beside them."""
         if self._actions is None:
-            return self.weights(sightings)
-        parts = [np.concatenate([face.expression, face.jaw, face.eyelids]) for face in self._faces(sightings)]
+            return self.weights(face_observations)
+        parts = [np.concatenate([face.expression, face.jaw, face.eyelids]) for face in self._faces(face_observations)]
         return np.stack(parts)
 
-    def _faces(self, sightings: Sequence[Sighting]) -> list[Face]:
-        prepared = [Prepared(photo, (detection,)) for photo, detection in sightings]
+    def _faces(self, face_observations: Sequence[FaceObservation]) -> list[Face]:
+        prepared = [DetectedPhoto(photo, (detection,)) for photo, detection in face_observations]
         return [found[0] for found in self._reconstructor.solve(prepared)]
 
     def close(self) -> None:

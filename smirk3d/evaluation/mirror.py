@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from smirk3d.detection.detector import Detection
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.evaluation.method_under_test import Subject
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.photos import PhotoSet
-from smirk3d.evaluation.report import CannotMeasureError, Result
+from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.media.images import Photo
@@ -27,7 +27,7 @@ def mirror_difference(own: np.ndarray, of_mirrored: np.ndarray) -> np.ndarray:
     return np.abs(own - of_mirrored[:, list(ARKIT_MIRROR)]).mean(axis=0)
 
 
-def mirrored(photo: Photo, detection: Detection) -> Sighting:
+def mirrored(photo: Photo, detection: Detection) -> FaceObservation:
     """Return the mirror image of a photo, and what a perfectly symmetric detector would find in it."""
     width, _ = photo.size
     points = detection.landmarks_px[list(MIRROR)] * np.array([-1, 1], np.float32) + np.array([width, 0], np.float32)
@@ -48,7 +48,7 @@ def mirror_result(method: str, own: np.ndarray, of_mirrored: np.ndarray, left_ou
     return Result("mirror", method, len(own), figures, {"difference": each}, left_out)
 
 
-def measure_mirror(subject: Subject, photos: PhotoSet, display: Progress) -> Result:
+def measure_mirror(subject: MethodUnderTest, photos: PhotoSet, display: Progress) -> Result:
     """Compare the weights of photos with those of their mirror images.
 
     Raises:
@@ -64,6 +64,6 @@ def measure_mirror(subject: Subject, photos: PhotoSet, display: Progress) -> Res
         for _ in batch:
             display.advance()
     if not own:
-        raise CannotMeasureError("no face was found in any of the photos")
+        raise MeasureNotApplicableError("no face was found in any of the photos")
     first, second = np.concatenate(own), np.concatenate(other)
     return mirror_result(subject.method, first, second, len(photos) - len(first))

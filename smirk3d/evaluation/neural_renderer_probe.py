@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.datasets.face_dataset import FaceSet
-from smirk3d.evaluation.encoder_predictions import Eye
+from smirk3d.evaluation.encoder_predictions import FrozenEncoder
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.masking import MaskingConfig
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -58,7 +58,7 @@ class RendererTraining:
 
 
 def train_renderer(
-    eye: Eye,
+    eye: FrozenEncoder,
     photos: PhotoSet,
     features: PerceptualFeatures,
     display: Progress,
@@ -99,7 +99,7 @@ def train_renderer(
 
 
 def _painted(
-    eye: Eye, renderer: NeuralRenderer, faces: FaceSet, index: np.ndarray, generator: torch.Generator
+    eye: FrozenEncoder, renderer: NeuralRenderer, faces: FaceSet, index: np.ndarray, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return what the renderer makes of faces and what it should, (B, 3, S, S) each."""
     seen = eye.see(faces, index)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.datasets.shards import Fault, Record, read_folder
+from smirk3d.datasets.shards import DataError, Record, read_folder
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting
+from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.head.landmark_indices import POINT_COUNT
 from smirk3d.media.images import Photo, read_image
 
@@ -30,7 +30,7 @@ class PhotoSet:
     """Encoded faces, and what could not be read of them."""
 
     records: tuple[Record, ...]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DataError, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -42,7 +42,7 @@ class PhotoSet:
         Raises:
             Smirk3dError: The folder has no such split, or no usable face in it.
         """
-        faults: list[Fault] = []
+        faults: list[DataError] = []
         records = (record for record in read_folder(folder, split, faults.append) if keys is None or record.key in keys)
         chosen = tuple(islice(records, count))
         if not chosen:
@@ -54,17 +54,17 @@ class PhotoSet:
         """Return the first faces, at most `count`."""
         return PhotoSet(self.records[:count], self.faults)
 
-    def batches(self) -> Iterator[list[Sighting]]:
+    def batches(self) -> Iterator[list[FaceObservation]]:
         """Yield all faces, decoded, some at a time.
 
         Raises:
             Smirk3dError: A picture cannot be decoded.
         """
         for start in range(0, len(self), BATCH):
-            yield [sighting(record) for record in self.records[start : start + BATCH]]
+            yield [face_observation(record) for record in self.records[start : start + BATCH]]
 
 
-def sighting(record: Record) -> Sighting:
+def face_observation(record: Record) -> FaceObservation:
     """Decode a face; where the depth of its landmarks is not known it is zero.
 
     Raises:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smirk3d.evaluation.method_under_test import Subject
+from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.photos import PhotoSet, emotion_labels
-from smirk3d.evaluation.report import CannotMeasureError, Result
+from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.progress import Progress
 
@@ -110,13 +110,13 @@ def probe_faces(folder: str | Path, splits: tuple[str, str], most: int) -> Probe
     labels = [emotion_labels(folder, split) for split in splits]
     classes = usual_emotions(*labels)
     if len(classes) < 2:
-        raise CannotMeasureError(f"fewer than two emotions have {LEAST_FACES} faces in both splits")
+        raise MeasureNotApplicableError(f"fewer than two emotions have {LEAST_FACES} faces in both splits")
     chosen = [choose_faces(of_split, classes, most) for of_split in labels]
     photos = [PhotoSet.read(folder, split, len(keys), keys) for split, keys in zip(splits, chosen, strict=True)]
     return ProbeFaces(tuple(classes), (photos[0], photos[1]), (chosen[0], chosen[1]))
 
 
-def measure_probe(subject: Subject, faces: ProbeFaces, display: Progress) -> Result:
+def measure_probe(subject: MethodUnderTest, faces: ProbeFaces, display: Progress) -> Result:
     """Train a probe on the features of one split and judge it on the other.
 
     Raises:
@@ -124,7 +124,7 @@ def measure_probe(subject: Subject, faces: ProbeFaces, display: Progress) -> Res
     """
     learned, judged = (_features(subject, *side, display) for side in zip(faces.photos, faces.class_of, strict=True))
     if set(learned[1]) != set(range(len(faces.classes))):
-        raise CannotMeasureError("of some emotion no face was found in any photo")
+        raise MeasureNotApplicableError("of some emotion no face was found in any photo")
     (features, label), (judged_features, judged_label) = learned, judged
     answer = probe_answers(features, label, judged_features)
     recall = recall_of_each(answer, judged_label, len(faces.classes))
@@ -135,7 +135,7 @@ def measure_probe(subject: Subject, faces: ProbeFaces, display: Progress) -> Res
 
 
 def _features(
-    subject: Subject, photos: PhotoSet, class_of: Mapping[str, int], display: Progress
+    subject: MethodUnderTest, photos: PhotoSet, class_of: Mapping[str, int], display: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return features (N, K) and classes (N,) of the faces that are found."""
     features, classes = [], []
@@ -148,5 +148,5 @@ def _features(
         for _ in batch:
             display.advance()
     if not features:
-        raise CannotMeasureError("no face was found in any of the photos")
+        raise MeasureNotApplicableError("no face was found in any of the photos")
     return np.concatenate(features), np.array(classes, dtype=np.int64)

@@ -21,7 +21,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, Method, Subject, checkpoint_path
+from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, Method, MethodUnderTest, checkpoint_path
 from smirk3d.evaluation.probe import ProbeFaces, probe_answers, probe_faces, recall_of_each
 from smirk3d.head.load import load_head
 from smirk3d.progress import progress
@@ -62,7 +62,7 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
     head, path = load_head(), checkpoint_path(SHIPPED)
     assert path is not None
     methods: tuple[Method, ...] = ("fit", "encoder", "refine")
-    subjects = [Subject(method, head, checkpoint=Checkpoint.read(path, head)) for method in methods]
+    subjects = [MethodUnderTest(method, head, checkpoint=Checkpoint.read(path, head)) for method in methods]
     said: dict[str, list[np.ndarray]] = {name: [] for name in (DETECTOR, *methods)}
     keys, emotions, is_held_out = [], [], []
     with progress(len(faces)) as display:
@@ -74,10 +74,10 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
                 keys += [key for _, key in found]
                 emotions += [class_of[key] for _, key in found]
                 is_held_out += [photos is faces.photos[1]] * len(found)
-                sightings = [look for look, _ in found]
-                said[DETECTOR].append(np.array([detection.blendshape_scores for _, detection in sightings]))
+                face_observations = [look for look, _ in found]
+                said[DETECTOR].append(np.array([detection.blendshape_scores for _, detection in face_observations]))
                 for subject in subjects:
-                    said[subject.method].append(subject.features(sightings))
+                    said[subject.method].append(subject.features(face_observations))
                 for _ in batch:
                     display.advance()
     for subject in subjects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smirk3d.evaluation.encoder_predictions import JUDGED_MASKING, Eye, paint
+from smirk3d.evaluation.encoder_predictions import EVALUATION_MASKING, FrozenEncoder, neural_render
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
 from smirk3d.masking import removed_area
@@ -31,7 +31,7 @@ def painting_errors(painted: Tensor, photo: Tensor, removed: Tensor, features: P
 
 @torch.no_grad()
 def measure_reconstruction(
-    eye: Eye,
+    eye: FrozenEncoder,
     renderer: nn.Module,
     photos: PhotoSet,
     features: PerceptualFeatures,
@@ -43,8 +43,8 @@ def measure_reconstruction(
     errors = []
     for seen in eye.see_all(photos, batch_size):
         masked = eye.masked(seen, generator)
-        removed = removed_area(seen.batch.landmarks_ndc, seen.drawn.mask, JUDGED_MASKING.dilation_px)
-        painted = paint(renderer, seen.drawn, masked)
+        removed = removed_area(seen.batch.landmarks_ndc, seen.drawn.mask, EVALUATION_MASKING.dilation_px)
+        painted = neural_render(renderer, seen.drawn, masked)
         errors.append(painting_errors(painted, seen.batch.image, removed, features))
         for _ in range(len(seen.batch)):
             display.advance()

@@ -19,7 +19,7 @@ WORST_SHOWN = 5
 _NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-class CannotMeasureError(Smirk3dError):
+class MeasureNotApplicableError(Smirk3dError):
     """A measure that does not apply to what is given; an error only where the measure was asked for by name."""
 
 

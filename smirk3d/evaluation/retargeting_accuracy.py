@@ -21,13 +21,13 @@ import tyro
 from flame_layout import FlameLayout, write_flame_layout
 
 from smirk3d import FaceParams, load_head
-from smirk3d.authoring.flame_completion import complete_head
+from smirk3d.authoring.flame_completion import transfer_annotations
 from smirk3d.detection.detector import Detector
-from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.coefficient_solver import CoefficientSolver
-from smirk3d.head.retargeting.deformation import Deformation
+from smirk3d.head.retargeting.deformation import DeformationFeatures
 from smirk3d.head.retargeting.retargeter import ArkitResult, Retargeter
 
 
@@ -50,7 +50,7 @@ def random_weights(count: int, activity: float, seed: int) -> torch.Tensor:
     """Return weights (count, 52), sparse, without opposites and without the tongue, which FLAME lacks."""
     generator = torch.Generator().manual_seed(seed)
     active = torch.rand(count, len(ARKIT_NAMES), generator=generator) < activity
-    weights = without_opposites(torch.rand(active.shape, generator=generator) * active)
+    weights = resolve_antagonists(torch.rand(active.shape, generator=generator) * active)
     weights[:, ARKIT_NAMES.index("tongueOut")] = 0.0
     return weights
 
@@ -64,7 +64,7 @@ def tracked(layout: FlameLayout, head: HeadModel, reference: HeadModel, weights:
     )
     offsets = torch.einsum("vcke,vc->evk", reference.data.expressiondirs[corners], share) * float(scale)
     skin = torch.nonzero(head.region_mask("face") & ~head.region_mask("eyeballs"))[:, 0]
-    deformation, gaze = Deformation(head, skin), reference.data.expression_rotvec[:, 3:]
+    deformation, gaze = DeformationFeatures(head, skin), reference.data.expression_rotvec[:, 3:]
     solver = CoefficientSolver(deformation, deformation.rows(offsets[:, skin], gaze))
     eyes = torch.einsum("be,ejk->bjk", weights, gaze).flatten(1)
     return FaceParams(**solver(weights), eyes=eyes)
@@ -94,7 +94,7 @@ def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as folder, Detector(max_faces=1) as detector:
         path = Path(folder) / "model.pkl"
         layout = write_flame_layout(path, chumpy=False, jaw=options.jaw)
-        data = complete_head(read_flame(path), detector)
+        data = transfer_annotations(read_flame(path), detector)
     head = HeadModel(replace(data, meta={}))
     retargeter = Retargeter(head, reference)
     weights = random_weights(options.count, options.activity, options.seed)

@@ -14,18 +14,18 @@ import torch
 from smirk3d.assets import printable
 from smirk3d.errors import UsageError
 from smirk3d.evaluation.cycle import measure_cycle
-from smirk3d.evaluation.encoder_predictions import Eye
+from smirk3d.evaluation.encoder_predictions import FrozenEncoder
 from smirk3d.evaluation.landmarks import measure_landmarks
-from smirk3d.evaluation.method_under_test import Checkpoint, Method, Subject, checkpoint_path
+from smirk3d.evaluation.method_under_test import Checkpoint, Method, MethodUnderTest, checkpoint_path
 from smirk3d.evaluation.mirror import measure_mirror
 from smirk3d.evaluation.neural_renderer_probe import RendererTraining, train_renderer
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.probe import measure_probe, probe_faces
 from smirk3d.evaluation.reconstruction import measure_reconstruction
-from smirk3d.evaluation.report import CannotMeasureError, Report, Result
+from smirk3d.evaluation.report import MeasureNotApplicableError, Report, Result
 from smirk3d.evaluation.synthetic_accuracy import measure_truth
-from smirk3d.evaluation.synthetic_set import truth_set
-from smirk3d.evaluation.temporal_stability import Tremble, measure_jitter
+from smirk3d.evaluation.synthetic_set import synthetic_test_set
+from smirk3d.evaluation.temporal_stability import JitterPerturbation, measure_jitter
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -89,7 +89,7 @@ def evaluate(options: EvaluationOptions, show: ShowProgress) -> Report:
         for name in [name for name in MEASURES if not options.only or name in options.only]:
             try:
                 results += getattr(work, f"measure_{name}")()
-            except CannotMeasureError as error:
+            except MeasureNotApplicableError as error:
                 if options.only:
                     raise UsageError(f"{name}: {error}") from error
                 skipped[name] = str(error)
@@ -147,7 +147,7 @@ class _Work:
     def measure_jitter(self) -> Iterator[Result]:
         photos = self._photos.first(MOST_IN_CLIPS)
         with self._progress("jitter", len(photos)) as display:
-            yield measure_jitter(self.subject, photos, display, self._generator(), Tremble())
+            yield measure_jitter(self.subject, photos, display, self._generator(), JitterPerturbation())
 
     def measure_probe(self) -> Iterator[Result]:
         most, splits = min(self.options.count, MOST_OF_AN_EMOTION), (TRAIN_SPLIT, self.options.split)
@@ -158,7 +158,9 @@ class _Work:
     def measure_truth(self) -> Iterator[Result]:
         count = min(self.options.count, MOST_RENDERED)
         with self._progress("truth: pictures", count) as display:
-            pictures = truth_set(load_head(), self.subject.detect, display, count=count, seed=self.options.seed)
+            pictures = synthetic_test_set(
+                load_head(), self.subject.detect, display, count=count, seed=self.options.seed
+            )
         methods: tuple[Method, ...] = ("fit",) if self.path is None else ("encoder", "refine", "fit")
         for method in methods:
             subject = self.subject if method == self.subject.method else self._subject(method)
@@ -182,7 +184,7 @@ class _Work:
     @property
     def _folder(self) -> Path:
         if self.options.data is None:
-            raise CannotMeasureError("needs photos; name a folder of shards with --data")
+            raise MeasureNotApplicableError("needs photos; name a folder of shards with --data")
         return self.options.data
 
     @cached_property
@@ -196,12 +198,12 @@ class _Work:
     @property
     def _networks(self) -> Checkpoint:
         if self.checkpoint is None:
-            raise CannotMeasureError("needs an encoder; the landmark fit has none")
+            raise MeasureNotApplicableError("needs an encoder; the landmark fit has none")
         return self.checkpoint
 
     @cached_property
-    def _eye(self) -> Eye:
-        return Eye.of(self._networks, self.subject.device)
+    def _eye(self) -> FrozenEncoder:
+        return FrozenEncoder.of(self._networks, self.subject.device)
 
     @cached_property
     def _features(self) -> PerceptualFeatures:
@@ -218,8 +220,8 @@ class _Work:
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.options.seed)
 
-    def _subject(self, method: Method) -> Subject:
-        subject = Subject(method, self.head, self.options.device, self.checkpoint)
+    def _subject(self, method: Method) -> MethodUnderTest:
+        subject = MethodUnderTest(method, self.head, self.options.device, self.checkpoint)
         self.stack.callback(subject.close)
         return subject
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smirk3d.evaluation.method_under_test import Subject
+from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.report import Result
-from smirk3d.evaluation.synthetic_set import TruthSet
+from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.metrics.correlation import correlations, mean_of_known
 from smirk3d.progress import Progress
@@ -17,7 +17,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class TruthFigures:
+class ExpressionMetrics:
     """How well weights were recovered.
 
     Attributes:
@@ -50,7 +50,7 @@ class TruthFigures:
         return Result("truth", method, faces, figures, actions, left_out, worst_is_low="correlation")
 
 
-def sided_pairs() -> tuple[list[int], list[int]]:
+def bilateral_pairs() -> tuple[list[int], list[int]]:
     """Return the left and the right indices of the actions that have two sides, gaze aside."""
     left = [
         k
@@ -60,13 +60,13 @@ def sided_pairs() -> tuple[list[int], list[int]]:
     return left, [ARKIT_MIRROR[k] for k in left]
 
 
-def compare_with_truth(guess: np.ndarray, truth: np.ndarray, kinds: np.ndarray) -> TruthFigures:
+def expression_metrics(guess: np.ndarray, truth: np.ndarray, kinds: np.ndarray) -> ExpressionMetrics:
     """Compare weights (N, 52) with the true ones (N, 52) of pictures of these kinds (N,)."""
-    left, right = sided_pairs()
+    left, right = bilateral_pairs()
     true_difference, difference = truth[:, left] - truth[:, right], guess[:, left] - guess[:, right]
     smile = left.index(ARKIT_NAMES.index("mouthSmileLeft"))
     calm = guess[kinds == "neutral"]
-    return TruthFigures(
+    return ExpressionMetrics(
         correlation=correlations(guess, truth),
         error=np.abs(guess - truth).mean(axis=0),
         rms=np.sqrt(np.square(guess - truth).mean(axis=0)),
@@ -83,18 +83,18 @@ def _slope(answer: np.ndarray, truth: np.ndarray) -> float:
     return float((answer * truth).sum()) / square if square > 0 else float("nan")
 
 
-def answers(subject: Subject, pictures: TruthSet, display: Progress) -> np.ndarray:
+def predict_all(subject: MethodUnderTest, pictures: SyntheticTestSet, display: Progress) -> np.ndarray:
     """Return the weights (N, 52) that a method reads off all pictures, with the detections that come with them."""
     found = []
     for start in range(0, len(pictures), BATCH):
-        batch = pictures.sightings(start, min(start + BATCH, len(pictures)))
+        batch = pictures.face_observations(start, min(start + BATCH, len(pictures)))
         found.append(subject.weights(batch))
         for _ in batch:
             display.advance()
     return np.concatenate(found)
 
 
-def measure_truth(subject: Subject, pictures: TruthSet, display: Progress) -> Result:
+def measure_truth(subject: MethodUnderTest, pictures: SyntheticTestSet, display: Progress) -> Result:
     """Compare what a method says of rendered heads with what they are."""
-    figures = compare_with_truth(answers(subject, pictures, display), pictures.expression, pictures.kind)
+    figures = expression_metrics(predict_all(subject, pictures, display), pictures.expression, pictures.kind)
     return figures.result(subject.method, len(pictures), pictures.missed)

@@ -17,11 +17,11 @@ from smirk3d.assets import atomic_path, cache_dir, printable
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, Sample, random_sample
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting
+from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.head.model import HeadModel
 from smirk3d.media.images import Photo
 from smirk3d.progress import Progress
-from smirk3d.render.appearance.procedural_face import PortraitPainter
+from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
 
 SIZE_PX = 384
 _VERSION = 1
@@ -31,7 +31,7 @@ Detect = Callable[[np.ndarray], list[Detection]]
 
 
 @dataclass(frozen=True, eq=False)
-class TruthSet:
+class SyntheticTestSet:
     """N pictures in which a face was found.
 
     Attributes:
@@ -53,7 +53,7 @@ class TruthSet:
     def __len__(self) -> int:
         return len(self.expression)
 
-    def sightings(self, start: int, stop: int) -> list[Sighting]:
+    def face_observations(self, start: int, stop: int) -> list[FaceObservation]:
         """Return the pictures from `start` to before `stop`, and the faces found in them."""
         return [(Photo(np.array(self.pixels[k])), self._detection(k)) for k in range(start, stop)]
 
@@ -63,9 +63,9 @@ class TruthSet:
         return Detection(points, self.depth[k], self.scores[k], box_px, float(self.score[k]))
 
 
-def truth_set(
+def synthetic_test_set(
     head: HeadModel, detect: Detect, display: Progress, *, count: int, seed: int, size: int = SIZE_PX
-) -> TruthSet:
+) -> SyntheticTestSet:
     """Return the pictures of a seed, from the user's cache where they have been made before.
 
     Args:
@@ -94,9 +94,9 @@ def _key(head: HeadModel, size: int) -> str:
     return content.hexdigest()[:12]
 
 
-def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: int, size: int) -> TruthSet:
+def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: int, size: int) -> SyntheticTestSet:
     generator = torch.Generator().manual_seed(seed)
-    painter = PortraitPainter(head)
+    painter = ProceduralFaceRenderer(head)
     pictures: list[np.ndarray] = []
     samples: list[Sample] = []
     detections: list[Detection] = []
@@ -110,7 +110,7 @@ def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: 
         display.advance()
     if not samples:
         raise Smirk3dError(f"no face was found in any of {count} rendered heads; check the installation with doctor")
-    return TruthSet(
+    return SyntheticTestSet(
         pixels=np.stack(pictures),
         expression=np.stack([sample.expression.numpy() for sample in samples]),
         kind=np.array([sample.kind for sample in samples]),
@@ -123,20 +123,24 @@ def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: 
     )
 
 
-def _save(made: TruthSet, pixels_path: Path, facts_path: Path) -> None:
+def _save(made: SyntheticTestSet, pixels_path: Path, facts_path: Path) -> None:
     with atomic_path(pixels_path) as temporary:
         np.save(temporary, made.pixels)
-    facts = {field.name: np.asarray(getattr(made, field.name)) for field in fields(TruthSet) if field.name != "pixels"}
+    facts = {
+        field.name: np.asarray(getattr(made, field.name))
+        for field in fields(SyntheticTestSet)
+        if field.name != "pixels"
+    }
     with atomic_path(facts_path) as temporary:  # last: it says that all is there
         np.savez(temporary, **facts)  # type: ignore[arg-type]
 
 
-def _load(pixels_path: Path, facts_path: Path) -> TruthSet:
+def _load(pixels_path: Path, facts_path: Path) -> SyntheticTestSet:
     try:
         with np.load(facts_path, allow_pickle=False) as stored:
             facts = {name: stored[name] for name in stored.files}
         pixels = np.load(pixels_path, mmap_mode="r", allow_pickle=False)
         missed = int(facts.pop("missed"))
-        return TruthSet(pixels=pixels, **facts, missed=missed)
+        return SyntheticTestSet(pixels=pixels, **facts, missed=missed)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise Smirk3dError(f"{printable(facts_path)}: broken ({type(error).__name__}); delete it") from error

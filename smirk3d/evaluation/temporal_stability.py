@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.evaluation.method_under_test import Subject
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.photos import PhotoSet
-from smirk3d.evaluation.report import CannotMeasureError, Result
+from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.media.images import Photo
 from smirk3d.progress import Progress
 
 
 @dataclass(frozen=True)
-class Tremble:
+class JitterPerturbation:
     """How far frames go.
 
     Attributes:
@@ -49,7 +49,9 @@ def jitter_std(weights: np.ndarray) -> np.ndarray:
     return weights.std(axis=1).mean(axis=0)
 
 
-def frame(pixels: np.ndarray, center_px: np.ndarray, tremble: Tremble, generator: torch.Generator) -> np.ndarray:
+def frame(
+    pixels: np.ndarray, center_px: np.ndarray, tremble: JitterPerturbation, generator: torch.Generator
+) -> np.ndarray:
     """Return one frame of the clip of a photo.
 
     Args:
@@ -76,7 +78,11 @@ def frame(pixels: np.ndarray, center_px: np.ndarray, tremble: Tremble, generator
 
 
 def measure_jitter(
-    subject: Subject, photos: PhotoSet, display: Progress, generator: torch.Generator, tremble: Tremble = Tremble()
+    subject: MethodUnderTest,
+    photos: PhotoSet,
+    display: Progress,
+    generator: torch.Generator,
+    tremble: JitterPerturbation = JitterPerturbation(),
 ) -> Result:
     """Measure how much the weights vary over clips of photos.
 
@@ -90,7 +96,7 @@ def measure_jitter(
                 clips.append(subject.weights(found))
             display.advance()
     if not clips:
-        raise CannotMeasureError("no face was found in any of the photos")
+        raise MeasureNotApplicableError("no face was found in any of the photos")
     weights = np.stack(clips)
     each = jitter_std(weights)
     figures = {
@@ -101,7 +107,9 @@ def measure_jitter(
     return Result("jitter", subject.method, len(clips), figures, {"std": each}, len(photos) - len(clips))
 
 
-def _clip(subject: Subject, seen: Sighting, generator: torch.Generator, tremble: Tremble) -> list[Sighting]:
+def _clip(
+    subject: MethodUnderTest, seen: FaceObservation, generator: torch.Generator, tremble: JitterPerturbation
+) -> list[FaceObservation]:
     """Return the frames as the method sees them; none where a face is lost in one."""
     photo, known = seen
     center_px = known.landmarks_px.mean(axis=0)

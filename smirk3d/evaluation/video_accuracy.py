@@ -27,7 +27,7 @@ from smirk3d.head.load import load_head
 from smirk3d.media.video import open_source
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import (
-    PortraitPainter,
+    ProceduralFaceRenderer,
     perspective_view,
     random_appearance,
     random_background,
@@ -91,7 +91,7 @@ def talk(n_frames: int) -> tuple[np.ndarray, np.ndarray]:
 def render(path: Path, weights: np.ndarray, angles_deg: np.ndarray, seed: int) -> None:
     """Write a video of a random person with these expressions and poses."""
     head, random = load_head(), torch.Generator().manual_seed(seed)
-    painter = PortraitPainter(head)
+    painter = ProceduralFaceRenderer(head)
     shape = 0.8 * torch.randn(head.n_shape, generator=random)
     look, light, background = random_appearance(random), random_light(random), random_background(SIZE[0], random)
     margin = (SIZE[0] - SIZE[1]) // 2

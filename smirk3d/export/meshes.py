@@ -8,7 +8,7 @@ import numpy as np
 
 from smirk3d.assets import atomic_path
 from smirk3d.face import Face
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import vertex_colors
 
@@ -64,7 +64,7 @@ def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
         temporary.write_bytes(header + vertices.tobytes() + triangles.tobytes())
 
 
-@per_head
+@cache_per_head
 def _obj_triangles(head: HeadModel) -> str:
     """Return the lines of a head's triangles; OBJ counts vertices from 1."""
     return "".join(map("f {} {} {}\n".format, *(head.faces.cpu() + 1).T.tolist()))

@@ -26,7 +26,7 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.animation import CLIP_NAME, EYE_NODES, NEAREST_M, Performance, track_performance
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
-from smirk3d.export.gltf.morph_targets import REST_TARGET, morph_targets
+from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import (
     MaterialPart,
@@ -53,7 +53,7 @@ _CODE_DECIMALS = 6
 def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[Path]:
     """Write a track as animated USD, and beside it the pictures on its materials, `<stem>_eyes.png` and the like.
 
-    Neutral head, blend shapes, keys and gaps are those of `save_animation`; `REST_TARGET`, which does nothing in
+    Neutral head, blend shapes, keys and gaps are those of `save_animation`; `RESIDUAL_TARGET`, which does nothing in
     animations, is left out. Each file is written whole or not at all, the pictures first.
 
     Args:
@@ -192,7 +192,7 @@ class _Stage:
         normals, turns = normal_offsets(face.neutral_vertices, face.triangles, targets.offsets, pattern)
         mesh.CreateNormalsAttr(self._vectors(normals))
         mesh.SetNormalsInterpolation(pxr.UsdGeom.Tokens.vertex)
-        names = [name for name in targets.names if name != REST_TARGET]
+        names = [name for name in targets.names if name != RESIDUAL_TARGET]
         paths = [mesh.GetPath().AppendChild(pxr.Tf.MakeValidIdentifier(name)) for name in names]
         for k, path in enumerate(paths):
             rows = np.flatnonzero(pattern.moved[k] | pattern.turned[k])

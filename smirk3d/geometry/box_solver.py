@@ -12,7 +12,7 @@ POLISH_ROWS = 1024
 """Rows that are polished at a time, which bounds the memory."""
 
 
-def solve_in_box(gram: Tensor, right: Tensor, low: float = 0.0, high: float = 1.0, *, polish: bool = True) -> Tensor:
+def bounded_lstsq(gram: Tensor, right: Tensor, low: float = 0.0, high: float = 1.0, *, polish: bool = True) -> Tensor:
     """Return x (B, K) with entries in [low, high] that minimises ½ xᵀ G x - bᵀ x for each row b.
 
     Args:

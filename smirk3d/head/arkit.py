@@ -98,7 +98,7 @@ OPPOSITES = tuple(
 """Pairs of actions that undo each other."""
 
 
-def without_opposites(weights: Tensor) -> Tensor:
+def resolve_antagonists(weights: Tensor) -> Tensor:
     """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
     first, second = (list(side) for side in zip(*OPPOSITES))
     common = weights[:, first].minimum(weights[:, second])

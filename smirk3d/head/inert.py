@@ -24,7 +24,7 @@ _MOST_ENTRIES = 1 << 28
 """A sparse matrix with more entries than this is not made dense."""
 
 
-class Inert:
+class SafeStub:
     """A name that a file may use, and that does nothing.
 
     Unpickling can set attributes of whatever a name stands for, classes and functions included. A class with
@@ -37,7 +37,7 @@ class Inert:
         raise ValueError(f"{type(self).__name__} with a state")
 
 
-class Chumpy(Inert):
+class Chumpy(SafeStub):
     """Any object of chumpy. `state`: its attributes; the numbers are in the attribute `x`."""
 
     __slots__ = ("state",)
@@ -54,7 +54,7 @@ class Chumpy(Inert):
             self.state.update(part or {})
 
 
-class Sparse(Inert, ABC):
+class Sparse(SafeStub, ABC):
     """A matrix of scipy.sparse. `state`: its attributes."""
 
     __slots__ = ("state",)
@@ -128,7 +128,7 @@ def _expanded(pointers: object) -> np.ndarray:
     return np.repeat(np.arange(len(count)), count)
 
 
-class DType(Inert):
+class DType(SafeStub):
     """`numpy.dtype`. `value`: the real one: numbers, text or objects, no records."""
 
     __slots__ = ("value",)
@@ -167,13 +167,13 @@ class Array(np.ndarray):
         super().__setstate__((1, shape, dtype.value, bool(fortran), content))  # type: ignore[arg-type]
 
 
-class ArrayClass(Inert):
+class ArrayClass(SafeStub):
     """`numpy.ndarray`, which arrays name and which is not called."""
 
     __slots__ = ()
 
 
-class Reconstruct(Inert):
+class Reconstruct(SafeStub):
     """`_reconstruct` of numpy: an empty array that waits for its state."""
 
     __slots__ = ()
@@ -185,7 +185,7 @@ class Reconstruct(Inert):
         return np.zeros(0, np.int8).view(Array)
 
 
-class FromBuffer(Inert):
+class FromBuffer(SafeStub):
     """`_frombuffer` of numpy: an array of pickle protocol 5."""
 
     __slots__ = ()
@@ -196,7 +196,7 @@ class FromBuffer(Inert):
         return flat.reshape(_checked_shape(shape), order="F" if order == "F" else "C")
 
 
-class Scalar(Inert):
+class Scalar(SafeStub):
     """`scalar` of numpy: one number."""
 
     __slots__ = ()
@@ -206,7 +206,7 @@ class Scalar(Inert):
         return np.frombuffer(_as_bytes(content), _plain_dtype(dtype), count=1)[0]
 
 
-class Encode(Inert):
+class Encode(SafeStub):
     """`_codecs.encode`, by which protocol 2 of Python 3 writes bytes."""
 
     __slots__ = ()
@@ -218,7 +218,7 @@ class Encode(Inert):
         return text.encode("latin1")
 
 
-class NoBytes(Inert):
+class NoBytes(SafeStub):
     """`bytes`, by which protocol 2 of Python 3 writes empty bytes."""
 
     __slots__ = ()
@@ -228,25 +228,25 @@ class NoBytes(Inert):
         return b""
 
 
-class ObjectClass(Inert):
+class ObjectClass(SafeStub):
     """`object`, which protocol 0 names and which is not called."""
 
     __slots__ = ()
 
 
-class Reconstructor(Inert):
+class Reconstructor(SafeStub):
     """`copyreg._reconstructor`, by which protocols 0 and 1 make objects."""
 
     __slots__ = ()
 
     def __new__(cls, kind: type, *ignored: object) -> object:
         """Make one of the stand-ins."""
-        if not (isinstance(kind, type) and issubclass(kind, Inert)):
+        if not (isinstance(kind, type) and issubclass(kind, SafeStub)):
             raise ValueError(f"object of class {kind!r}")
         return kind()
 
 
-class TorchStorage(Inert):
+class TorchStorage(SafeStub):
     """`_load_from_bytes` of torch. `value`: the numbers of a storage, a flat tensor."""
 
     __slots__ = ("value",)
@@ -262,7 +262,7 @@ class TorchStorage(Inert):
         return self
 
 
-class TorchTensor(Inert):
+class TorchTensor(SafeStub):
     """`_rebuild_tensor_v2` of torch: a tensor, as an array."""
 
     __slots__ = ()

@@ -68,7 +68,7 @@ def _is_pickle(path: Path) -> bool:
 def _flame_data(path: Path, report: Callable[[str], None]) -> HeadData:
     """Return a FLAME model with all that its files do not say, from the cache where it has been completed before."""
     # The look upwards, as for the open head.
-    from smirk3d.authoring.flame_completion import complete_head
+    from smirk3d.authoring.flame_completion import transfer_annotations
     from smirk3d.detection.detector import Detector
     from smirk3d.head.flame.companion_files import FlameFiles, read_mediapipe_points
     from smirk3d.head.flame.loader import read_flame
@@ -81,20 +81,20 @@ def _flame_data(path: Path, report: Callable[[str], None]) -> HeadData:
     points = None if files.mediapipe is None else read_mediapipe_points(files.mediapipe, len(data.faces))
     report(f"completing {printable(path.name)} for its first use")
     with Detector(max_faces=1) as detector:
-        data = complete_head(data, detector, report, points)
+        data = transfer_annotations(data, detector, report, points)
     save_pack(data, cached)
     return data
 
 
 def _digest(paths: tuple[Path, ...]) -> str:
     """Return 16 hexadecimal digits that stand for files, their names, and the versions of what is made of them."""
-    from smirk3d.authoring.flame_completion import COMPLETION_VERSION
+    from smirk3d.authoring.flame_completion import TRANSFER_VERSION
     from smirk3d.authoring.open_head import BUILD_VERSION
 
     # The names count: a model without a jaw joint may be known by its name alone.
     parts = [f"{path.name} {sha256(path)}" for path in paths]
     return hashlib.sha256(
-        "\n".join([COMPLETION_VERSION, BUILD_VERSION, *parts]).encode("utf-8", "surrogateescape")
+        "\n".join([TRANSFER_VERSION, BUILD_VERSION, *parts]).encode("utf-8", "surrogateescape")
     ).hexdigest()[:16]
 
 

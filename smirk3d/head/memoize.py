@@ -13,7 +13,7 @@ from smirk3d.head.model import HeadModel
 T = TypeVar("T")
 
 
-def per_head(make: Callable[[HeadModel], T]) -> Callable[[HeadModel], T]:
+def cache_per_head(make: Callable[[HeadModel], T]) -> Callable[[HeadModel], T]:
     """Decorate a function of a head so that each head instance is worked on once; safe with threads.
 
     Heads are told apart by identity and held weakly: a head that nobody uses any more takes its results with

@@ -1,7 +1,7 @@
 """One differentiable module for every linear head: the open head, FLAME, or any other pack.
 
 A head goes through named stages, each a new frozen object:
-neutral -> `Shaped` (identity) -> `Expressed` (expression) -> `HeadMesh` (posed).
+neutral -> `ShapedHead` (identity) -> `ExpressedHead` (expression) -> `HeadMesh` (posed).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from smirk3d.params import FaceParams, LandmarkEmbedding
 
 
 @dataclass(frozen=True)
-class Shaped:
+class ShapedHead:
     """A person's neutral head. `vertices`: (..., V, 3) metres, head frame."""
 
     vertices: Tensor
 
 
 @dataclass(frozen=True)
-class Expressed:
+class ExpressedHead:
     """A person's head with an expression, before joints turn. `vertices`: (..., V, 3) metres, head frame.
 
     `expression` (..., E) is kept because it may turn joints (gaze).
@@ -151,12 +151,12 @@ class HeadModel(nn.Module):
             raise KeyError(f"head {self.data.name!r} has no landmarks {name!r}; it has {known}")
         return self.data.landmarks[key].to(self.faces.device)
 
-    def shaped(self, shape: Tensor | None) -> Shaped:
+    def shaped(self, shape: Tensor | None) -> ShapedHead:
         """Apply identity coefficients (..., <= S); a shorter vector stands for trailing zeros."""
         neutral = self.v_template.clone() if shape is None else self.v_template
-        return Shaped(_blend(neutral, self.shapedirs, shape))
+        return ShapedHead(_blend(neutral, self.shapedirs, shape))
 
-    def expressed(self, shaped: Shaped, params: FaceParams) -> Expressed:
+    def expressed(self, shaped: ShapedHead, params: FaceParams) -> ExpressedHead:
         """Apply `params.expression` (..., <= E) and, where they come before skinning, `params.eyelids`."""
         vertices = _blend(shaped.vertices, self.expressiondirs, params.expression)
         if not self.data.eyelids_after_skinning:
@@ -164,9 +164,9 @@ class HeadModel(nn.Module):
         expression = params.expression
         if expression is None:
             expression = vertices.new_zeros(self.n_expression)
-        return Expressed(vertices, expression)
+        return ExpressedHead(vertices, expression)
 
-    def posed(self, expressed: Expressed, params: FaceParams) -> HeadMesh:
+    def posed(self, expressed: ExpressedHead, params: FaceParams) -> HeadMesh:
         """Turn the joints: `pose`, `neck`, `jaw`, `eyes` and what the expression adds to them (gaze)."""
         vertices = expressed.vertices
         joints = self._joint_weights @ vertices.index_select(-2, self._joint_support)

@@ -19,7 +19,7 @@ from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.bounded import bounded
 from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
-from smirk3d.networks.face_window import MEAN_LOOK, MIRRORED_LOOK, Window
+from smirk3d.networks.face_window import MEAN_POSE_CODE, POSE_CODE_FLIP_SIGNS, FaceWindow
 from smirk3d.networks.inference import folded
 from smirk3d.params import FaceParams
 
@@ -37,7 +37,7 @@ class EncoderConfig:
     pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
     shape_backbone: str = "tf_mobilenetv3_large_minimal_100"
     expression_backbone: str = "tf_mobilenetv3_large_minimal_100"
-    window: Window | None = None
+    window: FaceWindow | None = None
     """Where the whole crop is searched for pose and camera only, and expression and shape are read from a window
     that these place in it; every branch then keeps where in its picture a feature is. None: as released."""
     mirrored: bool = False
@@ -79,12 +79,12 @@ class Encoder(nn.Module):
         self.spec = spec
         self.size_px = size_px
         self.config = config
-        if config.mirrored and not emits_arkit(spec):
+        if config.mirrored and not predicts_arkit(spec):
             raise ValueError("only ARKit weights can be read from mirror images")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
         self.shape_encoder = ShapeEncoder(
-            config.shape_backbone, spec["shape"].size, side_px, len(MEAN_LOOK) * config.second_look
+            config.shape_backbone, spec["shape"].size, side_px, len(MEAN_POSE_CODE) * config.second_look
         )
         self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
 
@@ -115,13 +115,13 @@ class Encoder(nn.Module):
     def expression_of(self, views: Tensor) -> dict[str, Tensor]:
         """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
         if self.config.zoom is None or self.training:
-            return self._both_sides(views)
+            return self._flip_average(views)
         assert self.config.window is not None
         enlarged = _enlarged(views, self.config.zoom, self.config.window.size_px)
-        said = self._both_sides(torch.cat([views, enlarged]))
+        said = self._flip_average(torch.cat([views, enlarged]))
         return {name: torch.stack(values.chunk(2)).mean(0) for name, values in said.items()}
 
-    def _both_sides(self, views: Tensor) -> dict[str, Tensor]:
+    def _flip_average(self, views: Tensor) -> dict[str, Tensor]:
         """Return what is said of views, and of their mirror images where these are read as well."""
         if not self.config.mirrored:
             return self.expression_encoder(views)
@@ -141,14 +141,14 @@ class Encoder(nn.Module):
         return pose, camera, shape, views
 
     def _shape_and_look(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return shapes (B, S) and, where there is a second look, what it says, see `Window.look`."""
+        """Return shapes (B, S) and, where there is a second look, what it says, see `FaceWindow.look`."""
         if not self.config.second_look:
             return self.shape_encoder(views), None
         both = torch.cat([views, views.flip(3)]) if self.config.mirrored else views
-        shape, look = self.shape_encoder(both).split([self.spec["shape"].size, len(MEAN_LOOK)], dim=1)
+        shape, look = self.shape_encoder(both).split([self.spec["shape"].size, len(MEAN_POSE_CODE)], dim=1)
         if self.config.mirrored:
             look, mirrored = look.chunk(2)
-            look = (look + mirrored * look.new_tensor(MIRRORED_LOOK)) / 2
+            look = (look + mirrored * look.new_tensor(POSE_CODE_FLIP_SIGNS)) / 2
         return shape[: len(views)], look
 
     def _overview(self, crops: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ def _enlarged(views: Tensor, part: float, size_px: int) -> Tensor:
     return functional.interpolate(middle, size=(size_px, size_px), mode="bilinear", align_corners=False)
 
 
-def emits_arkit(spec: ParamSpec) -> bool:
+def predicts_arkit(spec: ParamSpec) -> bool:
     """Tell whether the expression that an encoder emits is the 52 ARKit weights: so many, all in [0, 1]."""
     expression = spec["expression"]
     return (expression.size, expression.low, expression.high) == (len(ARKIT_MIRROR), 0.0, 1.0)
@@ -264,10 +264,10 @@ class ShapeEncoder(_Branch):
         nn.init.zeros_(self.linear.bias)
         if n_look:
             with torch.no_grad():
-                self.linear.bias[n_shape:] = torch.tensor(MEAN_LOOK)
+                self.linear.bias[n_shape:] = torch.tensor(MEAN_POSE_CODE)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return shape coefficients and, where asked for, the look of `Window.look`, (B, S + 13), of (B, 3, H, W)."""
+        """Return shape coefficients and, where asked for, the look of `FaceWindow.look`, (B, S + 13), of (B, 3, H, W)."""
         return self._emit(crops)
 
 
@@ -324,7 +324,7 @@ def _config(stored: Mapping[str, Any]) -> EncoderConfig:
     if window is None:
         return EncoderConfig(**stored)
     lists = {name: tuple(value) for name, value in window.items() if isinstance(value, list)}
-    return EncoderConfig(**{**stored, "window": Window(**{**window, **lists})})
+    return EncoderConfig(**{**stored, "window": FaceWindow(**{**window, **lists})})
 
 
 def _released_spec(state: dict[str, Tensor]) -> ParamSpec:

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 Point = tuple[float, float, float]
-MEAN_LOOK = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 0.0, -0.1558, 0.0073, 1.0)
+MEAN_POSE_CODE = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 0.0, -0.1558, 0.0073, 1.0)
 """What a window of the usual size shows of the open head's mean face that looks straight ahead."""
-MIRRORED_LOOK = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
+POSE_CODE_FLIP_SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
 """Signs of a look at the mirror image."""
 
 
 @dataclass(frozen=True, eq=False)
-class PlaceOnHead:
+class FaceFrame:
     """Where the faces of B people are on their heads, unposed.
 
     Attributes:
@@ -36,7 +36,7 @@ class PlaceOnHead:
 
 
 @dataclass(frozen=True)
-class Window:
+class FaceWindow:
     """A square about a point of the head, as large and as upright as pose and camera say.
 
     Attributes:
@@ -73,7 +73,7 @@ class Window:
         linear = torch.stack([torch.stack([up[:, 1], -up[:, 0]], 1), torch.stack([up[:, 0], up[:, 1]], 1)], dim=1)
         return torch.cat([linear * (scale * self.half_m)[..., None], at[..., None]], dim=2)
 
-    def look(self, pose: Tensor, camera: Tensor, place: Tensor, person: PlaceOnHead) -> Tensor:
+    def look(self, pose: Tensor, camera: Tensor, place: Tensor, person: FaceFrame) -> Tensor:
         """Return what windows show of pose and camera, (B, 13), the inverse of `told`.
 
         Camera and identity explain each other: a large head far away looks like a small one that is near. What a
@@ -102,7 +102,7 @@ class Window:
         scale = 10 * apparent * half[:, None] / size
         up = said.new_tensor([1.0, -1.0])
         at = (place[:, :, :2] @ (within * up)[..., None])[..., 0] + place[:, :, 2]
-        shift = at * up / scale - PlaceOnHead(middle_m, root_m, size).posed_middle_m(pose)[:, :2]
+        shift = at * up / scale - FaceFrame(middle_m, root_m, size).posed_middle_m(pose)[:, :2]
         return pose, torch.cat([scale, shift], dim=1)
 
     def cut(self, crops: Tensor, place: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Window:
         return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def moved_place(place: Tensor, turn_deg: float, shift: float) -> Tensor:
+def perturb_roi(place: Tensor, turn_deg: float, shift: float) -> Tensor:
     """Return places (B, 2, 3) of windows beside others.
 
     Args:

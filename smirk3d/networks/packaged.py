@@ -8,12 +8,12 @@ from pathlib import Path
 FILE_NAME, RENDERER_NAME = "encoder.safetensors", "renderer.safetensors"
 
 
-def shipped_weights() -> Path | None:
+def packaged_encoder() -> Path | None:
     """Return the file of the encoder for the open head; None where this installation is without."""
     return _shipped(FILE_NAME)
 
 
-def shipped_renderer() -> Path | None:
+def packaged_neural_renderer() -> Path | None:
     """Return the file of the neural renderer for the open head; None where this installation is without."""
     return _shipped(RENDERER_NAME)
 

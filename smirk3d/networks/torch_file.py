@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.inert import Inert
+from smirk3d.head.inert import SafeStub
 
 _ARCHIVE, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_HEADERS = 3
@@ -223,7 +223,7 @@ class _Reader(pickle.Unpickler):
         return self.storages.setdefault(storage.key, storage)
 
 
-class _Nothing(Inert):
+class _Nothing(SafeStub):
     """Whatever else a file names, and what it makes of that."""
 
     __slots__ = ()
@@ -248,7 +248,7 @@ class _Nothing(Inert):
     extend = add = append
 
 
-class _RebuildTensor(Inert):
+class _RebuildTensor(SafeStub):
     """`_rebuild_tensor_v2` of torch."""
 
     __slots__ = ()
@@ -262,7 +262,7 @@ class _RebuildTensor(Inert):
         return _Stored(storage, int(offset), tuple(size), tuple(stride))
 
 
-class _RebuildParameter(Inert):
+class _RebuildParameter(SafeStub):
     """`_rebuild_parameter` of torch."""
 
     __slots__ = ()

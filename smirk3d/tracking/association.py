@@ -15,7 +15,7 @@ REACH_PER_S = 2.0
 """How much farther for each second in which it was not found."""
 MOST_REACH = 2.5
 LARGEST_RATIO = 1.7
-"""Largest ratio of the sizes of one face in two sightings."""
+"""Largest ratio of the sizes of one face in two observations."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class _Path:
     time_s: float
 
 
-class Follower:
+class FaceAssociator:
     """Gives the faces of successive frames the numbers of persons; a cut begins new ones."""
 
     def __init__(self) -> None:

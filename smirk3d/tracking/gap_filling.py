@@ -19,7 +19,7 @@ def statuses(seen: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarr
     Args:
         seen: (T,) bool, whether the face was found; true at both ends.
         time_s: (T,) when the frames are shown.
-        max_gap_s: Longest time between two sightings that is bridged.
+        max_gap_s: Longest time between two observations that is bridged.
     """
     result = np.where(seen, Status.SEEN, Status.FILLED).astype(np.uint8)
     sighted = np.flatnonzero(seen)
@@ -29,11 +29,11 @@ def statuses(seen: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarr
     return result
 
 
-def bridged(motion: Motion, seen: np.ndarray, time_s: np.ndarray) -> Motion:
-    """Return the motion (T frames) that goes evenly from one sighting to the next.
+def interpolate_gaps(motion: Motion, seen: np.ndarray, time_s: np.ndarray) -> Motion:
+    """Return the motion (T frames) that goes evenly from one observation to the next.
 
     Args:
-        motion: K sightings. seen: (T,) bool with K true. time_s: (T,).
+        motion: K observations. seen: (T,) bool with K true. time_s: (T,).
     """
     known_s = time_s[seen]
 

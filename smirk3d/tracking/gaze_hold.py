@@ -10,7 +10,7 @@ BLINK_S = 0.4
 """Longest closure that is bridged: in a longer one eyes may have been lowered to read."""
 
 
-def held_through_blinks(gaze: np.ndarray, blink: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+def interpolate_gaze_through_blinks(gaze: np.ndarray, blink: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """Return an eye's gaze with blinks bridged in straight lines; at the ends of a clip it is held.
 
     Args:

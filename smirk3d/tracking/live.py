@@ -23,8 +23,8 @@ from smirk3d.tracking.detection_pass import scenes, undamaged
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.one_euro import OneEuro, OneEuroConfig
 from smirk3d.tracking.run import tell, write_clip
-from smirk3d.tracking.track_solver import TrackSolver, View, track_solver
-from smirk3d.tracking.track_video import Person, TrackOptions, assemble
+from smirk3d.tracking.track_solver import ClipCamera, TrackSolver, track_solver
+from smirk3d.tracking.track_video import Person, TrackOptions, build_clip
 
 LEARNED_AT = (1, 5, 15, 45, 120)
 """Sightings after which the identity is found anew; after the last it is settled."""
@@ -37,14 +37,14 @@ class LivePerson:
     """One person as the frames arrive.
 
     Args:
-        solver: Solves the sightings. size: (width, height) of the frames. options: How strongly to smooth.
+        solver: Solves the observations. size: (width, height) of the frames. options: How strongly to smooth.
     """
 
     def __init__(self, solver: TrackSolver, size: tuple[int, int], options: TrackOptions) -> None:
         self._solver, self._size, self._strength = solver, size, options.smooth.strength
         self._known: list[np.ndarray] = []
         self._shape: np.ndarray | None = None
-        self._view: View | None = None
+        self._view: ClipCamera | None = None
         self._weights = OneEuro(_scaled(WEIGHT_FILTER, self._strength))
         self._pose = OneEuro(_scaled(POSE_FILTER, self._strength))
         self._anchor: np.ndarray | None = None
@@ -54,7 +54,7 @@ class LivePerson:
         return len(self._seen)
 
     def add(self, frame: Frame, reading: np.ndarray, score: float, box_px: np.ndarray) -> Motion:
-        """Take one sighting, a record (1,) of the solver's; return the motion of that frame."""
+        """Take one observation, a record (1,) of the solver's; return the motion of that frame."""
         count = len(self) + 1
         if self._view is None:
             self._view = self._solver.view(reading, self._size)
@@ -88,7 +88,7 @@ class LivePerson:
         )
 
     def finished(self) -> Person:
-        """Return all that was found; there is at least one sighting."""
+        """Return all that was found; there is at least one observation."""
         assert self._shape is not None and self._view is not None
         frames, scores, boxes_px, motions = zip(*self._seen)
         motion = Motion.joined(list(motions))
@@ -144,7 +144,7 @@ def run_live(
     with open_progress(source.info.n_frames or 0) as display:
         try:
             frames = undamaged(source.frames(), damage.append)
-            for scene in scenes(frames, reconstructor.detector, options.most_faces, options.detector):
+            for scene in scenes(frames, reconstructor.detector, options.max_faces, options.detector):
                 frame = scene.frame
                 size = (frame.pixels.shape[1], frame.pixels.shape[0])
                 times_s.append(frame.time_s)
@@ -161,7 +161,7 @@ def run_live(
             raise Smirk3dError(damage[0])
         if not finished:
             raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(times_s)} frames", *damage]))
-        clip = assemble(finished, np.array(times_s), size, solver, options, source.info, damage)
+        clip = build_clip(finished, np.array(times_s), size, solver, options, source.info, damage)
         tell([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
     return clip

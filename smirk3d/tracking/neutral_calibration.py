@@ -8,7 +8,7 @@ import numpy as np
 
 from smirk3d.head.arkit import ARKIT_NAMES
 
-Calibration = Literal["none", "neutral", "range"]
+NeutralCalibration = Literal["none", "neutral", "range"]
 
 NEUTRAL_QUANTILE = 0.1
 """Of the time that a person shows less than this of an action, it is the person's neutral."""
@@ -19,7 +19,7 @@ LEAST_BLINK = 0.35
 BLINKS = tuple(ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 
-def calibrated(weights: np.ndarray, kind: Calibration) -> np.ndarray:
+def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndarray:
     """Return ARKit weights (T, 52) on the person's own range.
 
     Args:

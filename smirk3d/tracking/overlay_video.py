@@ -17,7 +17,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.media.audio import TAIL_S, Sound
 from smirk3d.media.video import Frame, FrameSource, VideoFile, failure_reason, pyav
 from smirk3d.track import Clip, Track
-from smirk3d.tracking.prefetch import ahead
+from smirk3d.tracking.prefetch import prefetch
 from smirk3d.viz.overlay import over_photo
 
 MOST_HEIGHT_PX, MOST_WIDTH_PX = 720, 1280
@@ -64,7 +64,7 @@ def write_overlay(
 def _write(clip: Clip, source: FrameSource, container: Any, advance: Callable[[], None], note: Note) -> None:
     av = pyav()
     with ExitStack() as stack:
-        drawn = stack.enter_context(closing(ahead(_drawn(clip, source, note))))
+        drawn = stack.enter_context(closing(prefetch(_drawn(clip, source, note))))
         stream, sound, time_s = None, None, 0.0
         for time_s, pixels in drawn:
             if stream is None:
@@ -94,7 +94,7 @@ def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
 
 def _drawn(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the time and the picture of each frame of the clip."""
-    with closing(ahead(_until(source, clip.n_frames, note))) as frames:
+    with closing(prefetch(_until(source, clip.n_frames, note))) as frames:
         for frame in frames:
             yield frame.time_s, side_by_side(frame, clip.tracks)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Yield what a source yields, which is asked in a thread of its own for up to `depth` items in advance.
 
     An error of the source is raised here, after what it had yielded before. Closing this generator closes the source.

@@ -9,7 +9,7 @@ import numpy as np
 BUFFERED_ROWS = 64
 
 
-class Spool:
+class RecordBuffer:
     """A growing table of records in a temporary file that is gone when it is closed; a context manager.
 
     Args:
@@ -25,7 +25,7 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> RecordBuffer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

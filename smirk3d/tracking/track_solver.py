@@ -1,4 +1,4 @@
-"""From sightings of one person to its identity and its motion, whatever method estimates them.
+"""From observations of one person to its identity and its motion, whatever method estimates them.
 
 Sightings are reduced to records of numbers at once, so that no frame of the video is kept. When all are known, the
 identity comes from the calmest of each view; then every frame is solved with it.
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from smirk3d.detection.detector import N_LANDMARKS
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Estimator, Sighting
-from smirk3d.estimation.fusion import RefinedEstimator
-from smirk3d.estimation.landmark_fit import LandmarkFitter
-from smirk3d.estimation.lm_solver import FitConfig, Observations, fit_landmarks, initial_pose
-from smirk3d.estimation.regression import EncoderEstimator
+from smirk3d.estimation.estimator import Estimator, FaceObservation
+from smirk3d.estimation.fusion import FusionEstimator
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
+from smirk3d.estimation.lm_solver import FitConfig, LandmarkTargets, fit_landmarks, procrustes_pose
+from smirk3d.estimation.regression import RegressionEstimator
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.explicit_joints import spelled_out
+from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.params import FaceParams
 from smirk3d.tracking.motion import Motion
 
@@ -41,7 +41,7 @@ N_ARKIT = len(ARKIT_NAMES)
 
 
 @dataclass(frozen=True)
-class View:
+class ClipCamera:
     """Frames of one size. size: (width, height) in pixels. focal_px: None for a scaled orthographic camera."""
 
     size: tuple[int, int]
@@ -52,26 +52,26 @@ class TrackSolver(Protocol):
     """Solves tracks of one head.
 
     Attributes:
-        method: "fit", "encoder" or "refine". head: The model. dtype: Of the records of sightings.
+        method: "fit", "encoder" or "refine". head: The model. dtype: Of the records of observations.
     """
 
     method: str
     head: HeadModel
     dtype: np.dtype
 
-    def read(self, sightings: Sequence[Sighting]) -> np.ndarray:
-        """Return one record (N,) for each sighting."""
+    def read(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
+        """Return one record (N,) for each observation."""
         ...
 
-    def view(self, rows: np.ndarray, size: tuple[int, int]) -> View:
+    def view(self, rows: np.ndarray, size: tuple[int, int]) -> ClipCamera:
         """Return the camera for the records of a clip whose frames have this size."""
         ...
 
-    def identity(self, rows: np.ndarray, view: View) -> np.ndarray:
+    def identity(self, rows: np.ndarray, view: ClipCamera) -> np.ndarray:
         """Return the shape (S,) float32 of the person in records (N,)."""
         ...
 
-    def solve(self, rows: np.ndarray, shape: np.ndarray, view: View) -> Motion:
+    def solve(self, rows: np.ndarray, shape: np.ndarray, view: ClipCamera) -> Motion:
         """Return the motion of a person of this shape in records (N,)."""
         ...
 
@@ -82,11 +82,11 @@ def track_solver(estimator: Estimator) -> TrackSolver:
     Raises:
         Smirk3dError: The estimator is of no known kind.
     """
-    if isinstance(estimator, RefinedEstimator):
+    if isinstance(estimator, FusionEstimator):
         return LandmarkTrackSolver(estimator.fitter, estimator)
-    if isinstance(estimator, LandmarkFitter):
+    if isinstance(estimator, LandmarkFitEstimator):
         return LandmarkTrackSolver(estimator)
-    if isinstance(estimator, EncoderEstimator):
+    if isinstance(estimator, RegressionEstimator):
         return EncoderTrackSolver(estimator)
     raise Smirk3dError(f"{type(estimator).__name__}: cannot solve videos; use method fit, encoder or refine")
 
@@ -94,46 +94,46 @@ def track_solver(estimator: Estimator) -> TrackSolver:
 class LandmarkTrackSolver:
     """The methods "fit" and "refine": landmarks, and what an encoder says of the expression where there is one."""
 
-    def __init__(self, fitter: LandmarkFitter, refined: RefinedEstimator | None = None) -> None:
+    def __init__(self, fitter: LandmarkFitEstimator, refined: FusionEstimator | None = None) -> None:
         self.fitter, self.refined, self.head = fitter, refined, fitter.head
         self.method = "fit" if refined is None else "refine"
         points = [("landmarks_px", "f4", (N_LANDMARKS, 2)), ("depth_px", "f4", N_LANDMARKS)]
         self.dtype = np.dtype([*points, ("scores", "f4", N_ARKIT), ("said", "f4", N_ARKIT)])
 
-    def read(self, sightings: Sequence[Sighting]) -> np.ndarray:
+    def read(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """See `TrackSolver`."""
-        rows = np.zeros(len(sightings), dtype=self.dtype)
-        for row, (_, detection) in zip(rows, sightings):
+        rows = np.zeros(len(face_observations), dtype=self.dtype)
+        for row, (_, detection) in zip(rows, face_observations):
             row["landmarks_px"], row["depth_px"] = detection.landmarks_px, detection.depth
             row["scores"] = detection.blendshape_scores
         if self.refined is not None:
-            rows["said"] = self.refined.read(sightings).cpu().numpy()
+            rows["said"] = self.refined.read(face_observations).cpu().numpy()
         return rows
 
-    def view(self, rows: np.ndarray, size: tuple[int, int]) -> View:
+    def view(self, rows: np.ndarray, size: tuple[int, int]) -> ClipCamera:
         """See `TrackSolver`; one focal length for the clip, even where the face comes near."""
         focal = self.fitter.focal
         if focal == "orthographic":
-            return View(size, None)
+            return ClipCamera(size, None)
         if focal != "auto":
-            return View(size, float(focal))
+            return ClipCamera(size, float(focal))
         some = rows[:: max(1, len(rows) // AT_ONCE)]
         scale = self.fitter.laid(self._tensor(some["landmarks_px"]), self._tensor(some["depth_px"])).scale
-        return View(size, default_focal_px(*size, float(scale.quantile(0.9))))
+        return ClipCamera(size, default_focal_px(*size, float(scale.quantile(0.9))))
 
     @torch.no_grad()
-    def identity(self, rows: np.ndarray, view: View) -> np.ndarray:
+    def identity(self, rows: np.ndarray, view: ClipCamera) -> np.ndarray:
         """See `TrackSolver`; fitted to all of the chosen frames together."""
         seen = self._observe(_thinned(rows), view)
         assert seen.guess is not None
-        chosen = calmest_of_views(initial_pose_deg(self.fitter, seen), seen.guess.sum(1).cpu().numpy())
+        chosen = select_neutral_keyframes(initial_pose_deg(self.fitter, seen), seen.guess.sum(1).cpu().numpy())
         rows = _thinned(rows)[chosen]
         seen = self._observe(rows, view, torch.zeros(len(rows), dtype=torch.int64))
         fit = fit_landmarks(self.fitter.model, seen, self._config)
         return self.fitter.whole_shape(fit.coefficients[0, : self.fitter.model.n_shape]).cpu().numpy()
 
     @torch.no_grad()
-    def solve(self, rows: np.ndarray, shape: np.ndarray, view: View) -> Motion:
+    def solve(self, rows: np.ndarray, shape: np.ndarray, view: ClipCamera) -> Motion:
         """See `TrackSolver`."""
         model = self.fitter.model.of_person(self._tensor(shape)[: self.fitter.model.n_shape])
         parts = []
@@ -149,7 +149,7 @@ class LandmarkTrackSolver:
     def _config(self) -> FitConfig:
         return FitConfig() if self.refined is None else self.refined.fit_config
 
-    def _observe(self, rows: np.ndarray, view: View, person: Tensor | None = None) -> Observations:
+    def _observe(self, rows: np.ndarray, view: ClipCamera, person: Tensor | None = None) -> LandmarkTargets:
         count = len(rows)
         center_px = self._tensor(np.tile(np.array(view.size) / 2, (count, 1)))
         focal_px = torch.full((count,), view.focal_px or float("inf")).to(center_px)
@@ -165,7 +165,7 @@ class LandmarkTrackSolver:
 class EncoderTrackSolver:
     """The method "encoder": what the encoder says of each frame, with the mean of its shapes."""
 
-    def __init__(self, estimator: EncoderEstimator) -> None:
+    def __init__(self, estimator: RegressionEstimator) -> None:
         self.estimator, self.head, self.method = estimator, estimator.head, "encoder"
         sizes = {"shape": self.head.n_shape, "arkit": N_ARKIT, "rotmat": (3, 3), "offset_px": 2}
         self._own = (
@@ -178,10 +178,10 @@ class EncoderTrackSolver:
         singles = [(name, "f4") for name in ("scale_px_per_m", "residual")]
         self.dtype = np.dtype([*((name, "f4", size) for name, size in sizes.items()), *singles])
 
-    def read(self, sightings: Sequence[Sighting]) -> np.ndarray:
+    def read(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """See `TrackSolver`."""
-        rows = np.zeros(len(sightings), dtype=self.dtype)
-        for row, face in zip(rows, self.estimator(sightings, torch.arange(len(sightings)))):
+        rows = np.zeros(len(face_observations), dtype=self.dtype)
+        for row, face in zip(rows, self.estimator(face_observations, torch.arange(len(face_observations)))):
             self._fill(row, face)
         return rows
 
@@ -194,17 +194,17 @@ class EncoderTrackSolver:
         for name in self._own:
             row[name] = getattr(face, name)
 
-    def view(self, rows: np.ndarray, size: tuple[int, int]) -> View:
+    def view(self, rows: np.ndarray, size: tuple[int, int]) -> ClipCamera:
         """See `TrackSolver`."""
-        return View(size, None)
+        return ClipCamera(size, None)
 
-    def identity(self, rows: np.ndarray, view: View) -> np.ndarray:
+    def identity(self, rows: np.ndarray, view: ClipCamera) -> np.ndarray:
         """See `TrackSolver`."""
         rows = _thinned(rows)
         angles = np.array([angles_from_rotation(rotmat) for rotmat in rows["rotmat"]])
-        return rows["shape"][calmest_of_views(angles, rows["arkit"].sum(1))].mean(0)
+        return rows["shape"][select_neutral_keyframes(angles, rows["arkit"].sum(1))].mean(0)
 
-    def solve(self, rows: np.ndarray, shape: np.ndarray, view: View) -> Motion:
+    def solve(self, rows: np.ndarray, shape: np.ndarray, view: ClipCamera) -> Motion:
         """See `TrackSolver`."""
         names = ("arkit", "rotmat", "offset_px", "scale_px_per_m", "residual")
         own = {name: rows[name].astype(np.float64) for name in self._own}
@@ -212,15 +212,15 @@ class EncoderTrackSolver:
 
 
 @torch.no_grad()
-def initial_pose_deg(fitter: LandmarkFitter, seen: Observations) -> np.ndarray:
+def initial_pose_deg(fitter: LandmarkFitEstimator, seen: LandmarkTargets) -> np.ndarray:
     """Return rough yaw, pitch and roll (B, 3) in degrees of observations."""
     index = fitter.model.index
     thin = replace(seen, points_px=seen.points_px[:, index], depth_px=seen.depth_px[:, index])
-    rotmats = initial_pose(fitter.model, thin).rotmat.double().cpu().numpy()
+    rotmats = procrustes_pose(fitter.model, thin).rotmat.double().cpu().numpy()
     return np.array([angles_from_rotation(rotmat) for rotmat in rotmats])
 
 
-def calmest_of_views(angles_deg: np.ndarray, activity: np.ndarray) -> np.ndarray:
+def select_neutral_keyframes(angles_deg: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """Return the indices of frames that tell most about the person: of each view those with least expression.
 
     Args:
@@ -248,7 +248,7 @@ def coefficients(solver: TrackSolver, motion: Motion, shape: np.ndarray) -> dict
     else:
         params = FaceParams(expression=weights)
     assert params.expression is not None
-    found = {"expression": params.expression} | spelled_out(head, params.replace(shape=None), weights)
+    found = {"expression": params.expression} | resolve_explicit_joints(head, params.replace(shape=None), weights)
     return {name: value.float().cpu().numpy() for name, value in found.items()}
 
 

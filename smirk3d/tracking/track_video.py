@@ -13,38 +13,38 @@ from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
-from smirk3d.tracking.detection_pass import Watched, record_type, watch
-from smirk3d.tracking.gap_filling import bridged, statuses
+from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
+from smirk3d.tracking.gap_filling import interpolate_gaps, statuses
 from smirk3d.tracking.motion import Motion
-from smirk3d.tracking.neutral_calibration import Calibration, calibrated
-from smirk3d.tracking.record_buffer import Spool
-from smirk3d.tracking.track_solver import TrackSolver, View, coefficients, track_solver
+from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
+from smirk3d.tracking.record_buffer import RecordBuffer
+from smirk3d.tracking.track_solver import ClipCamera, TrackSolver, coefficients, track_solver
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
-LEAST_TRUST = 0.05
+MIN_FRAME_WEIGHT = 0.05
 """Say in the smoothing of a frame of no confidence."""
-MISFIT = 3.0
-"""A sighting so many times farther off than most of a person, by which confidence is halved, too, is no face."""
+OUTLIER_RESIDUAL_RATIO = 3.0
+"""A observation so many times farther off than most of a person, by which confidence is halved, too, is no face."""
 
 
 @dataclass(frozen=True)
 class TrackOptions:
     """How a video becomes tracks."""
 
-    most_faces: int | None = 1
+    max_faces: int | None = 1
     """People followed at a time; None for all."""
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     max_gap_s: float = 0.5
-    """Longest time between two sightings of a face that is bridged."""
-    least_s: float = 0.2
+    """Longest time between two observations of a face that is bridged."""
+    min_duration_s: float = 0.2
     """Tracks shorter than this are taken for false alarms, unless there is no other."""
-    calibrate: Calibration = "none"
+    calibrate: NeutralCalibration = "none"
     detector: DetectorMode = "follow"
     """How faces are found in the frames, see `Looker`."""
 
     def __post_init__(self) -> None:
-        if self.detector == "video" and self.most_faces != 1:
-            raise ValueError(f"the detector's video mode follows one person, not {self.most_faces or 'all'}")
+        if self.detector == "video" and self.max_faces != 1:
+            raise ValueError(f"the detector's video mode follows one person, not {self.max_faces or 'all'}")
 
 
 def track_video(
@@ -65,14 +65,14 @@ def track_video(
     """
     options = options or TrackOptions()
     solver = track_solver(reconstructor.estimator)
-    with Spool(record_type(solver)) as spool:
-        watched = Watched(spool)
-        watch(
+    with RecordBuffer(record_type(solver)) as spool:
+        watched = DetectionLog(spool)
+        run_detection_pass(
             source,
             reconstructor.detector,
             solver,
             watched,
-            options.most_faces,
+            options.max_faces,
             mode=options.detector,
             advance=advance,
         )
@@ -86,19 +86,19 @@ def track_video(
         people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
         time_s = np.array(watched.time_s)
         people = [_refined(person, time_s, options) for person in people]
-        clip = assemble(people, time_s, watched.size, solver, options, source.info, losses)
+        clip = build_clip(people, time_s, watched.size, solver, options, source.info, losses)
         misfits = len(rows) - sum(len(person.frame) for person in people)
-        told = (f"{misfits} sightings that are no face left out",) if misfits else ()
+        told = (f"{misfits} face_observations that are no face left out",) if misfits else ()
         return replace(clip, notes=(*clip.notes, *told))
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """What was found of one person in K sightings, in the order of their frames.
+    """What was found of one person in K observations, in the order of their frames.
 
     Attributes:
         frame: (K,) int64. score: (K,) in [0, 1], the detector's. box_px: (K, 4).
-        shape: (S,) identity. motion: Of the K sightings. view: The camera.
+        shape: (S,) identity. motion: Of the K observations. view: The camera.
     """
 
     frame: np.ndarray
@@ -106,15 +106,15 @@ class Person:
     box_px: np.ndarray
     shape: np.ndarray
     motion: Motion
-    view: View
+    view: ClipCamera
 
     @property
     def confidence(self) -> np.ndarray:
-        """Of each sighting (K,), in [0, 1]."""
+        """Of each observation (K,), in [0, 1]."""
         return self.score / (1 + (self.motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
 
 
-def assemble(
+def build_clip(
     people: Sequence[Person],
     time_s: np.ndarray,
     size: tuple[int, int],
@@ -130,18 +130,20 @@ def assemble(
         solver: What solved them. options: See there. info: Of the source. losses: What could not be read.
     """
     ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
-    kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.least_s] or ordered[:1]
+    kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.min_duration_s] or ordered[:1]
     short = len(ordered) - len(kept)
-    notes = (f"{short} faces seen for less than {options.least_s:g} s left out",) if short else ()
+    notes = (f"{short} faces seen for less than {options.min_duration_s:g} s left out",) if short else ()
     tracks = tuple(_track(k, person, time_s, solver, options, info.rate_fps) for k, person in enumerate(kept))
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
-def _solved(rows: np.ndarray, solver: TrackSolver, view: View) -> Person:
-    """Solve a person, without sightings that are none: a detector is easily deceived when a face appears or goes."""
+def _solved(rows: np.ndarray, solver: TrackSolver, view: ClipCamera) -> Person:
+    """Solve a person, without observations that are none: a detector is easily deceived when a face appears or goes."""
     shape = solver.identity(rows["reading"], view)
     motion = solver.solve(rows["reading"], shape, view)
-    is_face = motion.residual <= max(MISFIT * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL)
+    is_face = motion.residual <= max(
+        OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL
+    )
     if not is_face.all():  # the identity, too, came from all of them
         rows = rows[is_face]
         shape = solver.identity(rows["reading"], view)
@@ -154,19 +156,19 @@ def _refined(person: Person, time_s: np.ndarray, options: TrackOptions) -> Perso
     first, seen = _seen(person)
     times_s = time_s[first : first + len(seen)]
     lost = statuses(seen, times_s, options.max_gap_s) == Status.LOST
-    trust = person.confidence.clip(LEAST_TRUST, 1)
-    # Rows of sightings that follow each other without a gap that stays one.
+    trust = person.confidence.clip(MIN_FRAME_WEIGHT, 1)
+    # Rows of observations that follow each other without a gap that stays one.
     stretch = np.cumsum(lost)[seen]
     parts = [
         smooth_motion(person.motion[rows], time_s[person.frame[rows]], trust[rows], options.smooth)
         for rows in (np.flatnonzero(stretch == number) for number in np.unique(stretch))
     ]
     motion = Motion.joined(parts)
-    return replace(person, motion=motion.replace(arkit=calibrated(motion.arkit, options.calibrate)))
+    return replace(person, motion=motion.replace(arkit=neutral_calibrated(motion.arkit, options.calibrate)))
 
 
 def _seen(person: Person) -> tuple[int, np.ndarray]:
-    """Return the first frame of a person, and in which (T,) from there to the last there is a sighting."""
+    """Return the first frame of a person, and in which (T,) from there to the last there is a observation."""
     first, last = int(person.frame[0]), int(person.frame[-1])
     return first, np.isin(np.arange(first, last + 1), person.frame)
 
@@ -174,12 +176,12 @@ def _seen(person: Person) -> tuple[int, np.ndarray]:
 def _track(
     number: int, person: Person, time_s: np.ndarray, solver: TrackSolver, options: TrackOptions, rate_fps: float
 ) -> Track:
-    """Return a person's sightings with the frames between them."""
+    """Return a person's observations with the frames between them."""
     first, seen = _seen(person)
     frames = np.arange(first, first + len(seen))
     times_s = time_s[frames]
     status = statuses(seen, times_s, options.max_gap_s)
-    motion, view = bridged(person.motion, seen, times_s), person.view
+    motion, view = interpolate_gaps(person.motion, seen, times_s), person.view
     confidence = np.zeros(len(frames))
     confidence[seen] = person.confidence
     values = coefficients(solver, motion, person.shape) | {

@@ -15,7 +15,7 @@ import roma
 import torch
 
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
-from smirk3d.tracking.gaze_hold import held_through_blinks
+from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
 from smirk3d.tracking.motion import Motion
 
 REACH_S = 0.06
@@ -70,7 +70,7 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
 
     def smooth(values: np.ndarray, kind: str, reach_s: float = REACH_S) -> np.ndarray:
         # Heads have mass: one that is off for a frame or two is the detector's error. Lids and lips do move that fast.
-        values = values if kind == "weight" else despiked(values, NOISE_RANGES[kind])
+        values = values if kind == "weight" else remove_outliers(values, NOISE_RANGES[kind])
         return smoothed(values, time_s, trust, reach_s * config.strength, NOISE_RANGES[kind])
 
     middle = motion.rotmat[len(motion) // 2]
@@ -81,10 +81,10 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     own = {name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.own.items()}
     for side, columns in _GAZE.items():
         blink = motion.arkit[:, ARKIT_NAMES.index(f"eyeBlink{side}")]
-        gaze = held_through_blinks(motion.arkit[:, columns], blink, time_s)
+        gaze = interpolate_gaze_through_blinks(motion.arkit[:, columns], blink, time_s)
         arkit[:, columns] = smooth(gaze, "weight", GAZE_REACH_S)
         if "eyes" in own:
-            gaze = held_through_blinks(own["eyes"][:, _EYES[side]], blink, time_s)
+            gaze = interpolate_gaze_through_blinks(own["eyes"][:, _EYES[side]], blink, time_s)
             own["eyes"][:, _EYES[side]] = smooth(gaze, "weight", GAZE_REACH_S)
     return motion.replace(
         arkit=arkit.clip(0, 1),
@@ -123,7 +123,7 @@ def smoothed(
     return result
 
 
-def despiked(values: np.ndarray, noise_range: tuple[float, float]) -> np.ndarray:
+def remove_outliers(values: np.ndarray, noise_range: tuple[float, float]) -> np.ndarray:
     """Return values (T, C) without spikes: one or two that are far from the cubic through their four neighbours.
 
     Args:

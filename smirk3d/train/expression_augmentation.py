@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES, mirror_name, without_opposites
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES, mirror_name, resolve_antagonists
 from smirk3d.head.spec import ParamSpec
 from smirk3d.params import FaceParams
 
@@ -92,7 +92,7 @@ def perturb(
     group = ((first + order) % len(GROUPS)).to(start.items()[0][1].device)
     changes: tuple[Callable[[FaceParams], FaceParams], ...] = (
         lambda some: with_noise(some, spec, generator, config),
-        lambda some: exchanged(some, spec, generator, config),
+        lambda some: permute_expressions(some, spec, generator, config),
         lambda some: from_templates(some, spec, templates, generator, config),
         lambda some: neutral(some, spec, generator, config),
     )
@@ -124,7 +124,7 @@ def with_noise(
     return _finished(params.replace(expression=changed), spec, draw, config)
 
 
-def exchanged(
+def permute_expressions(
     params: FaceParams, spec: ParamSpec, generator: torch.Generator, config: PerturbConfig = PerturbConfig()
 ) -> FaceParams:
     """Give each face the expression of another one of the batch, times U(scale).
@@ -233,7 +233,7 @@ def _finished_arkit(weights: Tensor, draw: _Draw, config: PerturbConfig, jaw_mov
     # Detectors even out faces: without these, no face in the batch would be clearly one-sided.
     sides = weights.new_tensor(_SIDES)[draw.integers(2, count)]
     weights = weights * (1 - sides * draw.chance(config.one_sided, (count, 1)))
-    weights = without_opposites(weights.clamp(0, 1))
+    weights = resolve_antagonists(weights.clamp(0, 1))
     weights[:, _MOUTH_CLOSE] = weights[:, _MOUTH_CLOSE].minimum(weights[:, _JAW_OPEN])
     return weights
 

@@ -9,7 +9,7 @@ from torch import nn
 
 
 @contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
+def freeze(*modules: nn.Module) -> Iterator[None]:
     """Keep modules as they are: no gradient reaches their parameters, and their statistics stand still.
 
     They are in eval mode, since batch norms change their running statistics in train mode whether or not anything

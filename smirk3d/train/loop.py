@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from smirk3d.datasets.sampler import Stream
+from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.load import load_head
@@ -19,11 +19,12 @@ from smirk3d.train.checkpoint import TrainingState, resume_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_values, launch, place
 from smirk3d.train.initialization import build_networks, head_fingerprint, load_initial
+from smirk3d.train.loss_context import LossContext
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
 from smirk3d.train.progress_line import StatusLine
-from smirk3d.train.recipes.analysis_by_synthesis import Networks, Outcome, Scene, cycle_step, reconstruction_step
+from smirk3d.train.recipes.analysis_by_synthesis import Networks, StepOutput, cycle_step, reconstruction_step
 from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
 from smirk3d.train.schedule import cycle_learner, step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
@@ -35,7 +36,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Finished:
+class TrainResult:
     """How a run ended.
 
     Attributes:
@@ -53,8 +54,8 @@ class Run:
 
     config: TrainConfig
     fabric: Fabric
-    stream: Stream
-    scene: Scene
+    stream: BatchSampler
+    scene: LossContext
     networks: Networks
     optimization: Optimization
     head_hash: str
@@ -70,7 +71,7 @@ class Run:
         )
 
 
-def train(config: TrainConfig, *, resume: bool = False, report: Report | None = None) -> Finished:
+def train(config: TrainConfig, *, resume: bool = False, report: Report | None = None) -> TrainResult:
     """Train networks as a configuration says; everything that comes out lies in `config.out_dir`.
 
     The signals SIGINT and SIGTERM end the run after the step they come in, with a checkpoint.
@@ -107,15 +108,15 @@ def _prepare(config: TrainConfig, fabric: Fabric, checkpoint: Path | None, repor
         load_initial(networks, config, report)
     place(networks, fabric)
     optimization = Optimization(networks, config, fabric)
-    scene = Scene.from_config(config, head, fabric.device)  # moves the head
+    scene = LossContext.from_config(config, head, fabric.device)  # moves the head
     with fabric.rank_zero_first(local=True):
-        stream = Stream(config, head)
+        stream = BatchSampler(config, head)
     for fault in stream.faults:
         report(str(fault))
     return Run(config, fabric, stream, scene, networks, optimization, head_fingerprint(head))
 
 
-def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, status: StatusLine) -> Finished:
+def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, status: StatusLine) -> TrainResult:
     config, fabric = run.config, run.fabric
     steps, rank, world = config.stage.steps, fabric.global_rank, fabric.world_size
     done, is_stopped = start, False
@@ -138,7 +139,7 @@ def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, st
         if is_stopped:
             break
         began_s = time.perf_counter()
-    return Finished(done, is_stopped and done < steps, rank)
+    return TrainResult(done, is_stopped and done < steps, rank)
 
 
 def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], dict[str, Tensor]]:
@@ -148,12 +149,12 @@ def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], 
     run.optimization.start_step(step)
     try:
         first = reconstruction_step(networks, run.scene, batch, generator)
-        norms = run.optimization.descend(first)
+        norms = run.optimization.optimizer_step(first)
         values, pictures = _numbers("reconstruction", first, norms), dict(first.pictures)
         learner = cycle_learner(config.stage, step)
         if learner is not None:
             second = cycle_step(networks, run.scene, batch, first, learner, generator)
-            norms = run.optimization.descend(second, config.optimizer.clip_norm)
+            norms = run.optimization.optimizer_step(second, config.optimizer.clip_norm)
             values |= _numbers(f"cycle_{learner}", second, norms)
             pictures |= {f"cycle {name}": picture for name, picture in second.pictures.items()}
     except DivergedError as error:
@@ -162,7 +163,7 @@ def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], 
     return values | rates, pictures
 
 
-def _numbers(path: str, outcome: Outcome, norms: Mapping[str, float]) -> dict[str, float]:
+def _numbers(path: str, outcome: StepOutput, norms: Mapping[str, float]) -> dict[str, float]:
     numbers = {"total": float(outcome.loss.detach())}
     numbers |= {name: float(mean) for name, mean in outcome.terms.means().items()}
     numbers |= {f"gradient_{name}": norm for name, norm in norms.items()}

@@ -43,7 +43,7 @@ class Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class LossContext:
     """What does not learn.
 
     Attributes:
@@ -64,7 +64,7 @@ class Scene:
     identity: Identity | None = None
 
     @staticmethod
-    def from_config(config: TrainConfig, head: HeadModel, device: torch.device | str) -> Scene:
+    def from_config(config: TrainConfig, head: HeadModel, device: torch.device | str) -> LossContext:
         """Load what a run needs, and nothing whose loss is off.
 
         Args:
@@ -85,4 +85,4 @@ class Scene:
                 raise Smirk3dError(f"{printable(config.mica)}: MICA's shapes are FLAME's, {which}; set mica=null")
             identity = mica_identity(config.mica, device)
         templates = None if stage.cycle is None else templates_for(head, stage.templates).to(device)
-        return Scene(head.to(device), stage, config.masking, perceptual, emotion, templates, identity)
+        return LossContext(head.to(device), stage, config.masking, perceptual, emotion, templates, identity)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_gradients, average_statistics
-from smirk3d.train.recipes.analysis_by_synthesis import Networks, Outcome
+from smirk3d.train.recipes.analysis_by_synthesis import Networks, StepOutput
 from smirk3d.train.schedule import rate_factor
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Optimization:
         for group, rate in zip(self.adam.param_groups, self._full_rates):
             group["lr"] = rate * factor
 
-    def descend(self, outcome: Outcome, clip_norm: float = math.inf) -> dict[str, float]:
+    def optimizer_step(self, outcome: StepOutput, clip_norm: float = math.inf) -> dict[str, float]:
         """Change the weights by the gradient of a loss.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from smirk3d.train.config import StageConfig, TrainConfig
-from smirk3d.train.recipes.analysis_by_synthesis import Learner
+from smirk3d.train.recipes.analysis_by_synthesis import UpdateTarget
 
 
 def rate_factor(config: TrainConfig, step: int) -> float:
@@ -39,14 +39,14 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed))
 
 
-def cycle_learner(stage: StageConfig, step: int) -> Learner | None:
+def cycle_learner(stage: StageConfig, step: int) -> UpdateTarget | None:
     """Say which network learns in the cycle path: both alternate where both learn; None where there is no such path.
 
     Source: METHOD section 7, "encoder and generator alternate batch by batch".
     """
     if stage.cycle is None:
         return None
-    learners: list[Learner] = []
+    learners: list[UpdateTarget] = []
     if set(stage.trainable) - {"generator"}:
         learners.append("encoder")
     if "generator" in stage.trainable:

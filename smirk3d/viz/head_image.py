@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import MOUTH, eye_color_at, eye_uv, material_parts, region, vertex_colors
 from smirk3d.render.draw import Drawing
@@ -67,7 +67,7 @@ def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: t
     w = None
     if face.camera.focal_px is not None:
         w = torch.from_numpy(face.camera.depth(face.vertices)).float()
-    return draw_clay(face.head, ndc, torch.from_numpy(face.vertices @ face.rotation.T).float(), size, w)
+    return render_head(face.head, ndc, torch.from_numpy(face.vertices @ face.rotation.T).float(), size, w)
 
 
 def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]) -> Drawing:
@@ -87,10 +87,10 @@ def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.nda
     scale = 0.94 * min(height / float(high[1] - low[1]), width / float(high[0] - low[0]))
     center = (low + high) / 2
     ndc = (turned - center) * turned.new_tensor([2 * scale / width, -2 * scale / height, -1.0])
-    return draw_clay(head, ndc, turned, size)
+    return render_head(head, ndc, turned, size)
 
 
-def draw_clay(
+def render_head(
     head: HeadModel,
     ndc: Tensor,
     turned: Tensor,
@@ -141,7 +141,7 @@ class _Look:
     hollow: bool
 
 
-@per_head
+@cache_per_head
 def _look(head: HeadModel) -> _Look:
     inside = np.stack([region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")])
     attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)

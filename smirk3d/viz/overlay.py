@@ -1,4 +1,4 @@
-"""What was found, at a glance: photo, mesh over photo, frontal mesh, strongest weights."""
+"""What was found, at a detect_fast: photo, mesh over photo, frontal mesh, strongest weights."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from flame_layout import FlameLayout, make_flame_layout, write_flame_layout
 from flame_layout_files import MEDIAPIPE_105, write_companions
 
 import smirk3d.authoring.flame_completion as complete
-from smirk3d.authoring.flame_completion import CARRIED_REGIONS, complete_head
+from smirk3d.authoring.flame_completion import CARRIED_REGIONS, transfer_annotations
 from smirk3d.errors import Smirk3dError
 from smirk3d.head import load
 from smirk3d.head.data import HeadData
@@ -64,7 +64,7 @@ def no_pictures(landmarks) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def head(small, no_pictures, open_head) -> HeadModel:
-    return HeadModel(complete_head(read_flame(small), None))  # type: ignore[arg-type]
+    return HeadModel(transfer_annotations(read_flame(small), None))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def automatic(tmp_path_factory, open_head, said) -> tuple[HeadModel, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMIRK3D_CACHE", str(heads.parent))
         whole = load_head(path, report=said.append)
-        patch.setattr(complete, "complete_head", lambda *args: pytest.fail("made again"))
+        patch.setattr(complete, "transfer_annotations", lambda *args: pytest.fail("made again"))
         again = load_head(path, n_shape=20, n_expression=10)
         assert again.data.v_template.equal(whole.data.v_template) and again.data.meta == whole.data.meta
         assert (again.n_shape, again.n_expression) == (20, 10)
@@ -149,7 +149,7 @@ def test_eyelids_are_carried_over(head, layout):
 def test_eyelids_of_one_side_fade_out_before_the_middle(small, no_pictures, open_head, monkeypatch):
     everywhere = torch.full_like(open_head.data.eyelid_dirs, 0.01)
     monkeypatch.setattr(complete, "open_head_data", lambda report: replace(open_head.data, eyelid_dirs=everywhere))
-    data = complete_head(read_flame(small), None)  # type: ignore[arg-type]
+    data = transfer_annotations(read_flame(small), None)  # type: ignore[arg-type]
     carried, x = data.eyelid_dirs, data.v_template[:, 0] - (data.J_regressor @ data.v_template)[3:, 0].mean()
     assert carried is not None and carried[data.regions["left_eye_region"] & (x > 0.012)].any()
     assert not carried[x < 0, :, 0].any() and not carried[x > 0, :, 1].any()
@@ -173,7 +173,7 @@ def quick(monkeypatch, tmp_path, small) -> tuple[Path, list[str]]:
         return data
 
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(complete, "complete_head", counted)
+    monkeypatch.setattr(complete, "transfer_annotations", counted)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.__init__", lambda self, **options: None)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.close", lambda self: None)
     path = tmp_path / "flame" / "generic_model.pkl"
@@ -227,13 +227,13 @@ def test_pickles_and_packs_are_told_apart_by_content(quick, tmp_path, tiny_data)
 
 
 def test_what_the_files_have_stays(small, layout, tmp_path, no_pictures, landmarks, monkeypatch):
-    monkeypatch.setattr(complete, "correspond", lambda *heads: pytest.fail("nothing is lacking"))
+    monkeypatch.setattr(complete, "register_surfaces", lambda *heads: pytest.fail("nothing is lacking"))
     write_companions(tmp_path, layout)
     companions = FlameFiles.beside(tmp_path / "x.pkl")
     assert companions.mediapipe is not None
     data = read_flame(small, companions)
     points = read_mediapipe_points(companions.mediapipe, len(data.faces))
-    whole = complete_head(data, None, points=points)  # type: ignore[arg-type]
+    whole = transfer_annotations(data, None, points=points)  # type: ignore[arg-type]
     assert whole.regions is data.regions and whole.eyelid_dirs is data.eyelid_dirs and whole.contour is data.contour
     assert whole.landmarks["ibug68"] is data.landmarks["ibug68"]
     mediapipe, automatic = whole.landmarks["mediapipe"], landmarks["mediapipe"]
@@ -252,7 +252,7 @@ def test_what_the_files_have_stays(small, layout, tmp_path, no_pictures, landmar
 def test_only_what_is_lacking_is_carried_over(small, no_pictures, head):
     own, mask = replace(read_flame(small), eyelid_dirs=torch.ones(5023, 3, 2)), torch.arange(5023) < 10
     own = replace(own, regions=own.regions | {"lips": mask}, meta={"regions": "from FLAME_masks.pkl"})
-    whole = complete_head(own, None)  # type: ignore[arg-type]
+    whole = transfer_annotations(own, None)  # type: ignore[arg-type]
     assert whole.regions["lips"].equal(mask) and whole.eyelid_dirs is own.eyelid_dirs
     assert whole.regions["face"].equal(head.region_mask("face"))
     assert whole.meta["regions"].startswith("from FLAME_masks.pkl; carried over from the open head (face, ")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smirk3d.batch.naming import plan
+from smirk3d.batch.naming import plan_outputs
 
 
 def _touch(root: Path, *names: str) -> list[str]:
@@ -19,7 +19,7 @@ def _touch(root: Path, *names: str) -> list[str]:
 
 
 def _stems(inputs: list[str], out: Path | None = None) -> dict[str, str]:
-    return {job.path.name: job.stem for job in plan(inputs, out)}
+    return {job.path.name: job.stem for job in plan_outputs(inputs, out)}
 
 
 def test_file_is_named_by_its_stem(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_file_is_named_by_its_stem(tmp_path: Path) -> None:
 
 def test_folder_keeps_its_structure(tmp_path: Path) -> None:
     _touch(tmp_path, "in/b.jpg", "in/x/b.jpg", "in/x/y/c.d.png")
-    jobs = plan([str(tmp_path / "in")])
+    jobs = plan_outputs([str(tmp_path / "in")])
     assert [job.stem for job in jobs] == ["b", os.path.join("x", "b"), os.path.join("x", "y", "c.d")]
 
 
@@ -39,28 +39,28 @@ def test_equal_stems_keep_their_suffixes(tmp_path: Path) -> None:
 
 def test_equal_names_in_different_folders(tmp_path: Path) -> None:
     files = _touch(tmp_path, "s1/neutral.jpg", "s2/neutral.jpg")
-    assert [job.stem for job in plan(files)] == [os.path.join(s, "neutral") for s in ("s1", "s2")]
+    assert [job.stem for job in plan_outputs(files)] == [os.path.join(s, "neutral") for s in ("s1", "s2")]
 
 
 def test_names_do_not_depend_on_the_order(tmp_path: Path) -> None:
     files = _touch(tmp_path, "b.jpg", "b.png", "x/b.jpg", "x/b.jpg.png", "y/b")
-    plans = [{job.path: job.stem for job in plan(order)} for order in itertools.permutations(files)]
+    plans = [{job.path: job.stem for job in plan_outputs(order)} for order in itertools.permutations(files)]
     assert all(names == plans[0] for names in plans)
     assert len(set(plans[0].values())) == len(files)
 
 
 def test_input_given_twice_counts_once(tmp_path: Path) -> None:
     (file,) = _touch(tmp_path, "b.jpg")
-    assert len(plan([file, str(tmp_path), file])) == 1
+    assert len(plan_outputs([file, str(tmp_path), file])) == 1
 
 
 def test_own_overlays_are_no_inputs(tmp_path: Path) -> None:
     _touch(tmp_path, "b.jpg", "b_overlay.png")
     assert _stems([str(tmp_path)], tmp_path) == {"b.jpg": "b"}
-    assert len(plan([str(tmp_path)], tmp_path / "out")) == 2
-    assert len(plan([str(tmp_path / "b_overlay.png")], tmp_path)) == 1, "named explicitly"
+    assert len(plan_outputs([str(tmp_path)], tmp_path / "out")) == 2
+    assert len(plan_outputs([str(tmp_path / "b_overlay.png")], tmp_path)) == 1, "named explicitly"
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "nothing/*.jpg"])
 def test_missing_input_is_a_job(tmp_path: Path, name: str) -> None:
-    assert len(plan([str(tmp_path / name)])) == 1
+    assert len(plan_outputs([str(tmp_path / name)])) == 1

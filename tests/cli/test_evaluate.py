@@ -85,9 +85,9 @@ def test_damaged_faces_are_told(checkpoint, folder, tmp_path, capsys):
 
 
 def test_shipped_weights(checkpoint, folder, monkeypatch, capsys):
-    monkeypatch.setattr("smirk3d.evaluation.method_under_test.shipped_weights", lambda: None)
+    monkeypatch.setattr("smirk3d.evaluation.method_under_test.packaged_encoder", lambda: None)
     assert run("shipped", "--data", folder) == 1
     assert "no shipped weights" in capsys.readouterr().err
-    monkeypatch.setattr("smirk3d.evaluation.method_under_test.shipped_weights", lambda: checkpoint)
+    monkeypatch.setattr("smirk3d.evaluation.method_under_test.packaged_encoder", lambda: checkpoint)
     assert run("shipped", "--data", folder, "--only", "landmarks", "--count", 1) == 0
     assert "landmarks" in capsys.readouterr().out

@@ -32,7 +32,7 @@ def path(content, tmp_path, monkeypatch) -> Path:
         return data
 
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(flame_completion, "complete_head", complete_head)
+    monkeypatch.setattr(flame_completion, "transfer_annotations", complete_head)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.__init__", lambda self, **options: None)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.close", lambda self: None)
     (tmp_path / "generic_model.pkl").write_bytes(content)

@@ -219,8 +219,8 @@ def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: 
 def test_wrong_usage_is_exit_code_2(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
 ) -> None:
-    monkeypatch.setattr(options, "shipped_weights", lambda: None)
-    monkeypatch.setattr("smirk3d.cli.reconstruct.shipped_renderer", lambda: None)
+    monkeypatch.setattr(options, "packaged_encoder", lambda: None)
+    monkeypatch.setattr("smirk3d.cli.reconstruct.packaged_neural_renderer", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert main(words) == 2
@@ -375,21 +375,21 @@ def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_an_engine_may_run_the_weights_of_the_package(
     tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options, "shipped_weights", lambda: tmp_path / "encoder.safetensors")
+    monkeypatch.setattr(options, "packaged_encoder", lambda: tmp_path / "encoder.safetensors")
     words = ["features", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "f.npz"), "--engine", "onnx"]
     assert main(words) == 0 and made[0].options["engine"] == "onnx" and made[0].options["weights"] is None
     assert main([*words, "--method", "fit"]) == 2
 
 
 def test_doctor_tells_the_weights_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(checks, "shipped_weights", lambda: None)
+    monkeypatch.setattr(checks, "packaged_encoder", lambda: None)
     check = checks._encoder_weights()
     assert (
         not check.ok and not check.required and "--method auto is fit" in check.detail and "--weights" in check.remedy
     )
     path = tmp_path / "encoder.safetensors"
     path.write_bytes(bytes(2_500_000))
-    monkeypatch.setattr(checks, "shipped_weights", lambda: path)
+    monkeypatch.setattr(checks, "packaged_encoder", lambda: path)
     check = checks._encoder_weights()
     assert (
         check.ok

@@ -16,7 +16,7 @@ from smirk3d import Encoder, NeuralRenderer
 from smirk3d.cli.main import main
 from smirk3d.train import loop
 from smirk3d.train.config import TrainConfig
-from smirk3d.train.loop import Finished
+from smirk3d.train.loop import TrainResult
 from smirk3d.train.metrics import read_metrics
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -38,17 +38,17 @@ def test_help(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("finished", "code", "said"),
     [
-        (Finished(6, False, 0), 0, "done: step 6 of 6; weights: o/networks.safetensors"),
-        (Finished(2, True, 0), 130, "stopped at step 2 of 6; weights: o/networks.safetensors"),
-        (Finished(2, True, 1), 0, ""),
+        (TrainResult(6, False, 0), 0, "done: step 6 of 6; weights: o/networks.safetensors"),
+        (TrainResult(2, True, 0), 130, "stopped at step 2 of 6; weights: o/networks.safetensors"),
+        (TrainResult(2, True, 1), 0, ""),
     ],
 )
 def test_exit_codes(
-    finished: Finished, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    finished: TrainResult, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     asked: list[tuple[TrainConfig, bool]] = []
 
-    def train(config: TrainConfig, *, resume: bool, report: object) -> Finished:
+    def train(config: TrainConfig, *, resume: bool, report: object) -> TrainResult:
         asked.append((config, resume))
         return finished
 

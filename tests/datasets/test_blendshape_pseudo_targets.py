@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from smirk3d.datasets.blendshape_pseudo_targets import TURNED_RAD, strengthened
+from smirk3d.datasets.blendshape_pseudo_targets import TURNED_RAD, blend_blendshape_scores
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.params import FaceParams
@@ -35,7 +35,7 @@ def scores_of() -> dict[str, np.ndarray]:
 
 def test_what_stands_out_is_strong(table: TargetTable, scores_of: dict[str, np.ndarray]) -> None:
     given = table.params.expression
-    found = strengthened(table, scores_of).params.expression
+    found = blend_blendshape_scores(table, scores_of).params.expression
     assert found is not None and given is not None
     assert found[-1, [LEFT, RIGHT]].mean().item() == pytest.approx(1.2 * 0.5)
     assert (found[-1, LEFT] - found[-1, RIGHT]).item() == pytest.approx(0.02)  # the fit's
@@ -49,10 +49,10 @@ def test_what_stands_out_is_strong(table: TargetTable, scores_of: dict[str, np.n
 def test_only_arkit_weights_are_told(table: TargetTable, scores_of: dict[str, np.ndarray]) -> None:
     other = TargetTable(table.keys, table.params, table.weight, tuple(f"e{k}" for k in range(52)))
     with pytest.raises(ValueError, match="only ARKit weights"):
-        strengthened(other, scores_of)
+        blend_blendshape_scores(other, scores_of)
 
 
 def test_weights_keep_their_range(table: TargetTable, scores_of: dict[str, np.ndarray]) -> None:
     scores_of[f"f{COUNT - 1}"][:] = 1
-    found = strengthened(table, scores_of).params.expression
+    found = blend_blendshape_scores(table, scores_of).params.expression
     assert found is not None and found[-1].max() == 1 and found.min() == 0

@@ -16,7 +16,7 @@ from training_faces import detection, face_points, record
 from training_scene import learners, seeded, small_batch, small_head, small_networks, small_scene
 
 from smirk3d.datasets.face_dataset import FaceSet, collate
-from smirk3d.datasets.fan_contour import KNOWN, NO_FILE, OTHER_FACE, UNUSABLE, FanFaces, read_fan
+from smirk3d.datasets.fan_contour import KNOWN, NO_FILE, OTHER_FACE, UNUSABLE, FanLandmarks, read_fan
 from smirk3d.datasets.prepare import PrepareOptions, prepare
 from smirk3d.datasets.quality import QualityLimits
 from smirk3d.datasets.shards import read_shard, write_shard
@@ -61,11 +61,11 @@ def _saved(path: Path, array: np.ndarray) -> Path:
 def test_the_face_with_the_nearest_points_is_taken():
     near, far = _fan_points(POINTS), _fan_points(FAR)
     for faces, place in (([far, near], 1), ([near, far], 0), ([near], 0)):
-        contour, state = FanFaces(np.array(faces)).contour(POINTS)
+        contour, state = FanLandmarks(np.array(faces)).contour(POINTS)
         assert contour is not None and state == KNOWN
         np.testing.assert_array_equal(contour, faces[place][:17])
-    assert FanFaces(np.array([far])).contour(POINTS) == (None, OTHER_FACE)
-    assert FanFaces(np.zeros((0, 68, 2))).contour(POINTS) == (None, OTHER_FACE)
+    assert FanLandmarks(np.array([far])).contour(POINTS) == (None, OTHER_FACE)
+    assert FanLandmarks(np.zeros((0, 68, 2))).contour(POINTS) == (None, OTHER_FACE)
 
 
 def test_files_of_other_layouts_are_told_and_not_used(tmp_path):

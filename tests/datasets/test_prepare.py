@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 from training_faces import detection, face_points
 
-from smirk3d.datasets.padded_crop import CUT_SCALE, cut_out
+from smirk3d.datasets.padded_crop import CUT_SCALE, crop_padded
 from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary, prepare, split_of
 from smirk3d.datasets.prepare_report import read_report
 from smirk3d.datasets.quality import QualityLimits, measure, mirror_error, sharpness
@@ -184,7 +184,7 @@ def test_the_cut_is_generous_and_landmarks_point_at_the_same_pixels() -> None:
     ramp = np.stack([x * 255 / 800, y * 255 / 600, np.full_like(x, 128)], axis=2).astype(np.uint8)
     points = face_points((400, 300), 100)
     for most, side in ((512, 250), (100, 100)):
-        cut = cut_out(ramp, points, most)
+        cut = crop_padded(ramp, points, most)
         assert max(cut.size_px) == pytest.approx(side, abs=1) and CUT_SCALE == 2.5
         with Image.open(io.BytesIO(cut.jpeg)) as picture:
             column, row = (np.clip(cut.landmarks_px, 0, side - 1)).astype(int).T
@@ -194,10 +194,10 @@ def test_the_cut_is_generous_and_landmarks_point_at_the_same_pixels() -> None:
         assert (green * 600 - points[:, 1]).mean() == pytest.approx(-1.68, abs=1)
         np.testing.assert_allclose(red * 800, points[:, 0], atol=12)
         np.testing.assert_allclose(green * 600, points[:, 1], atol=12)
-    edge = cut_out(ramp, face_points((20, 300), 100))
+    edge = crop_padded(ramp, face_points((20, 300), 100))
     assert edge.size_px[0] < edge.size_px[1] and edge.landmarks_px[:, 0].min() < 0
     with pytest.raises(ValueError, match="outside"):
-        cut_out(ramp, face_points((-500, 300), 100))
+        crop_padded(ramp, face_points((-500, 300), 100))
 
 
 def test_quality_in_numbers() -> None:

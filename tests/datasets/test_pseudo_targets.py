@@ -11,7 +11,7 @@ import torch
 from training_faces import jpeg
 
 from smirk3d.cli.main import main
-from smirk3d.datasets.pseudo_targets import MOST_OF_A_PERSON, TargetTable, fit_targets, joined
+from smirk3d.datasets.pseudo_targets import MOST_OF_A_PERSON, TargetTable, fit_targets, join_targets
 from smirk3d.datasets.shards import Record, write_shard
 from smirk3d.datasets.synthetic.rendered_faces import fit_camera
 from smirk3d.errors import Smirk3dError
@@ -58,7 +58,7 @@ def records(open_head: HeadModel, params: FaceParams) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def table(open_head: HeadModel, records: list[Record]) -> TargetTable:
-    return joined(fit_targets(open_head, records, batch_faces=3))
+    return join_targets(fit_targets(open_head, records, batch_faces=3))
 
 
 def test_the_fit_lays_the_head_on_the_landmarks(
@@ -79,7 +79,7 @@ def test_people_have_one_shape(table: TargetTable, open_head: HeadModel) -> None
     assert shape is not None and table.keys == tuple(f"Ann{k}" for k in range(6))
     assert shape[:4].eq(shape[0]).all() and not shape[4].equal(shape[0]) and not shape[4].equal(shape[5])
     many = _records(open_head, _params(open_head, MOST_OF_A_PERSON + 2, 1), "Bo")
-    found = joined(fit_targets(open_head, many)).params.shape
+    found = join_targets(fit_targets(open_head, many)).params.shape
     assert found is not None and len(found.unique(dim=0)) == 2
 
 
@@ -140,7 +140,7 @@ def test_faces_without_depth_and_double_keys_are_refused(records: list[Record], 
     with pytest.raises(Smirk3dError, match="face Ann4: is there 2 times; name every folder once"):
         list(fit_targets(open_head, [records[4], records[0], records[4]]))
     with pytest.raises(ValueError, match="no faces"):
-        joined([])
+        join_targets([])
 
 
 def test_the_command(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from training_faces import face_points, jpeg, record
 
-from smirk3d.datasets.shards import Fault, read_folder, read_shard, write_shard
+from smirk3d.datasets.shards import DataError, read_folder, read_shard, write_shard
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -107,7 +107,7 @@ def test_a_bad_face_is_told_and_left_out(reason: str, shard: Path, tmp_path: Pat
     change = {f"a1.{suffix}": content for suffix, content in BAD[reason].items()}
     members = {**_members(shard), **change}
     path = _tar(tmp_path / "bad.tar", {name: content for name, content in members.items() if content is not None})
-    faults: list[Fault] = []
+    faults: list[DataError] = []
     assert [each.key for each in read_shard(path, faults.append)] == ["a0", "a2"]
     assert [(fault.shard, fault.key) for fault in faults] == [(path, "a1")] and reason in faults[0].reason
     with pytest.raises(Smirk3dError, match=rf"bad\.tar: a1: .*{reason}"):
@@ -120,7 +120,7 @@ def test_a_truncated_archive_gives_its_beginning_and_a_fault(end: float, shard: 
     used = max(k for k in range(0, len(content), 512) if any(content[k : k + 512])) + 512
     stop = used if end == -1024 else int(end if end > 1 else end * used)
     (tmp_path / "cut.tar").write_bytes(content[:stop])
-    faults: list[Fault] = []
+    faults: list[DataError] = []
     keys = [each.key for each in read_shard(tmp_path / "cut.tar", faults.append)]
     assert keys == ["a0", "a1", "a2"][: len(keys)] and (len(keys) == 3) == (end == -1024)
     assert any(fault.key == "" and "damaged after" in fault.reason for fault in faults)
@@ -131,7 +131,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(shard: Path) -> None:
     place = content.index(b"a1.jpg")
     content[place : place + 100] = b"\xff" * 100
     shard.write_bytes(content)
-    faults: list[Fault] = []
+    faults: list[DataError] = []
     assert [each.key for each in read_shard(shard, faults.append)] == ["a0"]
     assert len(faults) == 1 and "damaged after a0.npy" in faults[0].reason
 
@@ -150,7 +150,7 @@ def test_a_folder_with_a_table_of_landmarks(tmp_path: Path) -> None:
     facts = json.dumps({"person": "Bo", "emotion": "fear"}).encode()
     _tar(tmp_path / "train-000000.tar", {"y.jpg": jpeg(60, 40), "y.json": facts, "z.jpg": jpeg(60, 40)})
     _tar(tmp_path / "val-000000.tar", {"x.jpg": jpeg(50, 40)})
-    faults: list[Fault] = []
+    faults: list[DataError] = []
     (found,) = read_folder(tmp_path, "train", faults.append)
     assert (found.key, found.person, found.size_px) == ("y", "Bo", (60, 40))
     np.testing.assert_allclose(found.landmarks_px, points[1], atol=0.02)

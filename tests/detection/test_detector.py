@@ -178,7 +178,7 @@ from skimage.data import astronaut
 detector = d.Detector()  # not closed: leaving the interpreter must be quiet, too
 assert detector.detect(astronaut())
 video = detector.for_video()
-assert video.glance(astronaut(), 0.0)
+assert video.detect_fast(astronaut(), 0.0)
 sys.stderr.write("own words\\n")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
@@ -199,10 +199,10 @@ def test_a_closer_look_jitters_less_when_the_face_wanders(detector, photo, face)
     steps = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     places = np.stack([30 * np.sin(steps), 15 * np.cos(steps)], axis=1).round()
     frames = [np.roll(photo, tuple(place[::-1].astype(int)), (0, 1)) for place in places]
-    alone = [detector.glance(frame)[0] for frame in frames]
+    alone = [detector.detect_fast(frame)[0] for frame in frames]
     close = [face]
     for frame in frames:
-        again = detector.look_closer(frame, close[-1])
+        again = detector.detect_in_roi(frame, close[-1])
         assert again is not None and again.score == 1.0 and again.transform is None
         close.append(again)
     assert all(error_px(a, b.landmarks_px) < 4 for a, b in zip(close[1:], alone, strict=True))
@@ -215,22 +215,22 @@ def test_a_closer_look_takes_faces_as_they_lie(detector, photo, face, angle_deg)
     turned = np.array(Image.fromarray(photo).rotate(angle_deg, Image.Resampling.BICUBIC, center=tuple(middle)))
     cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
     known_px = (face.landmarks_px - middle) @ np.array([[cosine, -sine], [sine, cosine]]) + middle
-    found = detector.look_closer(turned, replace(face, landmarks_px=known_px.astype(np.float32)))
+    found = detector.detect_in_roi(turned, replace(face, landmarks_px=known_px.astype(np.float32)))
     assert found is not None and error_px(found, known_px) < 2.5
 
 
 def test_a_closer_look_finds_large_faces_faces_at_the_rim_and_none_where_there_is_none(detector, photo, face):
     large = np.array(Image.fromarray(photo).resize((3072, 3072), Image.Resampling.BICUBIC))
-    found = detector.look_closer(large, scaled(face, 6.0))
+    found = detector.detect_in_roi(large, scaled(face, 6.0))
     assert found is not None and error_px(found, 6 * face.landmarks_px) < 6 * 2
     cut = photo[: int(face.landmarks_px[:, 1].max()) + 1, int(face.landmarks_px[:, 0].min()) :]
     shift = np.array([int(face.landmarks_px[:, 0].min()), 0], dtype=np.float32)
     there = replace(face, landmarks_px=face.landmarks_px - shift, box_px=face.box_px - np.tile(shift, 2))
-    found = detector.look_closer(np.ascontiguousarray(cut), there)
+    found = detector.detect_in_roi(np.ascontiguousarray(cut), there)
     assert found is not None and error_px(found, there.landmarks_px) < 5
-    assert detector.look_closer(chelsea(), face) is None
+    assert detector.detect_in_roi(chelsea(), face) is None
     aside = np.ascontiguousarray(np.roll(photo, 250, axis=1))
-    assert detector.look_closer(aside, face) is None
+    assert detector.detect_in_roi(aside, face) is None
 
 
 def scaled(face: Detection, factor: float) -> Detection:
@@ -240,8 +240,8 @@ def scaled(face: Detection, factor: float) -> Detection:
 def test_a_face_is_followed_through_a_video(detector, photo):
     frames = shaken(photo, 8)
     with detector.for_video() as video:
-        followed = [video.glance(pixels, k / 25) for k, pixels in enumerate(frames)]
-    alone = [detector.glance(pixels) for pixels in frames]
+        followed = [video.detect_fast(pixels, k / 25) for k, pixels in enumerate(frames)]
+    alone = [detector.detect_fast(pixels) for pixels in frames]
     assert all(len(found) == 1 and found[0].score == 1.0 for found in followed)
     assert all(error_px(a[0], b[0].landmarks_px) < 3 for a, b in zip(followed, alone, strict=True))
 
@@ -255,24 +255,24 @@ def test_a_new_scene_begins_anew(detector, photo):
     first, *others = shaken(photo, 4)
     with detector.for_video() as video, detector.for_video() as fresh:
         for k, pixels in enumerate(others):
-            video.glance(pixels, k / 25)
-        (smoothed,) = video.glance(first, 4 / 25)
+            video.detect_fast(pixels, k / 25)
+        (smoothed,) = video.detect_fast(first, 4 / 25)
         video.restart()
-        (found,), (wanted,) = video.glance(first, 5 / 25), fresh.glance(first, 0.0)
+        (found,), (wanted,) = video.detect_fast(first, 5 / 25), fresh.detect_fast(first, 0.0)
         assert np.array_equal(found.landmarks_px, wanted.landmarks_px)
         assert not np.array_equal(smoothed.landmarks_px, wanted.landmarks_px)
 
 
 def test_times_that_do_not_rise_are_taken_as_the_next_ones(detector, photo):
     with detector.for_video() as video:
-        assert all(len(video.glance(photo, time_s)) == 1 for time_s in (0.0, 0.0, 0.0001, 2.0, 1.0))
+        assert all(len(video.detect_fast(photo, time_s)) == 1 for time_s in (0.0, 0.0, 0.0001, 2.0, 1.0))
 
 
 def test_a_detector_for_a_video_refuses_what_it_must(detector, photo):
     video = detector.for_video()
     with pytest.raises(ValueError, match="uint8"):
-        video.glance(photo.astype(float), 0.0)
+        video.detect_fast(photo.astype(float), 0.0)
     video.close()
     video.close()
     with pytest.raises(ValueError, match="closed"):
-        video.glance(photo, 0.0)
+        video.detect_fast(photo, 0.0)

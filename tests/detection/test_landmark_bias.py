@@ -7,7 +7,7 @@ import torch
 
 from smirk3d.authoring.landmark_embedding import EmbedConfig, embed_landmarks
 from smirk3d.detection.detector import Detector
-from smirk3d.detection.landmark_bias import load_photo_marks, save_photo_marks
+from smirk3d.detection.landmark_bias import load_landmark_bias, save_landmark_bias
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.landmark_indices import (
     BROW_LEFT,
@@ -29,7 +29,7 @@ JAW_ANGLES = [132, 58, 361, 288]
 
 
 def test_only_badly_seen_points_of_the_skin_move_and_both_sides_alike():
-    offset = load_photo_marks()
+    offset = load_landmark_bias()
     assert offset.shape == (POINT_COUNT, 3) and offset.isfinite().all()
     moves = offset.any(dim=1)
     assert moves[list(FACE_OVAL)].all() and not moves[SKIN_COUNT:].any() and moves.sum() < SKIN_COUNT / 2
@@ -49,14 +49,14 @@ def test_the_contour_of_an_embedding_moves_to_the_sides_and_back(open_head):
     places, moved = (head(FaceParams()).landmarks("mediapipe") for head in (as_seen, as_on_photos))
     move = (moved - places)[JAW_ANGLES]
     assert (move[:, 0] * places[JAW_ANGLES, 0] > 0).all() and (move[:, 2] < -0.002).all()
-    still = ~load_photo_marks().any(dim=1)
+    still = ~load_landmark_bias().any(dim=1)
     assert (moved - places)[still].norm(dim=1).max() < 1e-6
 
 
 def test_offsets_come_back_from_their_file(tmp_path):
     offset = torch.randn(POINT_COUNT, 3)
-    save_photo_marks(offset, tmp_path / "new" / "marks.safetensors", {"made_by": "a test"})
-    torch.testing.assert_close(load_photo_marks(tmp_path / "new" / "marks.safetensors"), offset, rtol=0, atol=0)
+    save_landmark_bias(offset, tmp_path / "new" / "marks.safetensors", {"made_by": "a test"})
+    torch.testing.assert_close(load_landmark_bias(tmp_path / "new" / "marks.safetensors"), offset, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no tensors at all"])
@@ -65,4 +65,4 @@ def test_a_broken_file_is_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(Smirk3dError, match=r"marks\.safetensors: cannot be read.*reinstall"):
-        load_photo_marks(path)
+        load_landmark_bias(path)

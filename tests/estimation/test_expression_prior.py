@@ -10,11 +10,11 @@ from torch import Tensor
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.expression_prior import (
-    LEAST_EXPLAINED,
-    Calibration,
-    Reading,
+    MIN_EXPLAINED_VARIANCE,
+    BlendshapeRegressor,
+    DetectorCalibration,
     detector_features,
-    fit_reading,
+    fit_blendshape_regressor,
     load_calibration,
     save_calibration,
 )
@@ -32,7 +32,7 @@ MIRROR_X = torch.tensor([-1.0, 1.0, 1.0])
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Calibration:
+def shipped() -> DetectorCalibration:
     return load_calibration()
 
 
@@ -48,11 +48,11 @@ def marks(open_head) -> tuple[Tensor, Tensor, Tensor]:
     return pixels[..., :2], pixels[..., 2], scores
 
 
-def assert_equal(a: Calibration, b: Calibration, rtol: float, atol: float) -> None:
+def assert_equal(a: DetectorCalibration, b: DetectorCalibration, rtol: float, atol: float) -> None:
     torch.testing.assert_close(a.reference, b.reference)
     torch.testing.assert_close(a.weight, b.weight)
     for name in READINGS:
-        for field in fields(Reading):
+        for field in fields(BlendshapeRegressor):
             pair = (getattr(getattr(calibration, name), field.name) for calibration in (a, b))
             torch.testing.assert_close(*pair, rtol=rtol, atol=atol)
 
@@ -74,10 +74,10 @@ def test_shipped_sizes_and_ranges(shipped):
 def test_as_a_voice_among_others_a_reading_is_as_sure_as_it_explains():
     explained, matrix = torch.tensor([1.0, 0.25, 0.0, 0.5]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
     zero = torch.zeros(4)
-    reading = Reading(torch.zeros(1), matrix, zero, torch.full((4,), 0.2), explained)
+    reading = BlendshapeRegressor(torch.zeros(1), matrix, zero, torch.full((4,), 0.2), explained)
     expected = torch.tensor([0.2, 0.4, torch.inf, torch.inf])  # the last is not read off anything
-    torch.testing.assert_close(reading.evidence_std, expected)
-    torch.testing.assert_close(reading.leeway, 0.2 * reading.give)
+    torch.testing.assert_close(reading.likelihood_std, expected)
+    torch.testing.assert_close(reading.prior_std, 0.2 * reading.give)
 
 
 def test_evidence_is_as_wrong_as_the_reading_without_its_lean_on_the_usual():
@@ -88,17 +88,17 @@ def test_evidence_is_as_wrong_as_the_reading_without_its_lean_on_the_usual():
     explained = 1 / (1 + 1.5**2)
     std = (explained * seen - truth).std()
     one = torch.ones(1)
-    reading = Reading(0 * one, one[None], 0 * one, std * one, explained * one)
-    assert float(reading.evidence_std) == pytest.approx(float((seen - truth).std()), rel=0.01)
+    reading = BlendshapeRegressor(0 * one, one[None], 0 * one, std * one, explained * one)
+    assert float(reading.likelihood_std) == pytest.approx(float((seen - truth).std()), rel=0.01)
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
 def test_guesses_are_weights(shipped, marks, with_scores):
     points_px, depth_px, scores = marks
-    guess, leeway = shipped.guess(points_px, depth_px, scores if with_scores else None)
+    guess, prior_std = shipped.guess(points_px, depth_px, scores if with_scores else None)
     assert guess.shape == (FACES, 52) and guess.min() >= 0 and guess.max() <= 1
-    assert leeway.shape == (52,) and (leeway > 0).all()
-    assert leeway.equal((shipped.with_scores if with_scores else shipped.points_only).leeway)
+    assert prior_std.shape == (52,) and (prior_std > 0).all()
+    assert prior_std.equal((shipped.with_scores if with_scores else shipped.points_only).prior_std)
     assert not guess[:, ARKIT_NAMES.index("tongueOut")].any()
     assert (guess > 0.2).any()
 
@@ -201,7 +201,7 @@ def rows(noise: float = 0.02, count: int = 2000) -> tuple[Tensor, Tensor]:
 
 def test_a_linear_relation_is_recovered():
     features, weights = rows()
-    reading = fit_reading(features, weights, ridge=1e-2)
+    reading = fit_blendshape_regressor(features, weights, ridge=1e-2)
     assert reading.explained[SEEN].min() > 0.95
     for action in SEEN:
         read, true = reading.linear(features)[:, action], weights[:, action]
@@ -212,7 +212,7 @@ def test_a_linear_relation_is_recovered():
 
 def test_calm_rows_read_nothing():
     features, weights = rows()
-    reading = fit_reading(features, weights, ridge=1e-2)
+    reading = fit_blendshape_regressor(features, weights, ridge=1e-2)
     calm = (weights == 0).all(1)
     assert reading(features[calm]).mean() < 0.01
     assert reading(features[calm]).max() < 0.1
@@ -220,28 +220,28 @@ def test_calm_rows_read_nothing():
 
 def test_what_leaves_no_trace_is_not_read_and_not_explained():
     features, weights = rows()
-    reading = fit_reading(features, weights, ridge=1e-2)
-    assert reading.explained[TRACELESS] < LEAST_EXPLAINED
-    # So the fit is to hold it: less leeway than for what is seen, relative to the error.
-    share = reading.leeway / reading.std
+    reading = fit_blendshape_regressor(features, weights, ridge=1e-2)
+    assert reading.explained[TRACELESS] < MIN_EXPLAINED_VARIANCE
+    # So the fit is to hold it: less prior_std than for what is seen, relative to the error.
+    share = reading.prior_std / reading.std
     assert share[TRACELESS] < 0.25 and share[SEEN].min() > 0.9
     assert not reading(features)[:, TONGUE].any()
 
 
 def test_actions_that_no_row_shows_are_not_explained():
     features, weights = rows()
-    reading = fit_reading(features, weights, ridge=1e-2)
+    reading = fit_blendshape_regressor(features, weights, ridge=1e-2)
     absent = (weights == 0).all(0)
     assert absent.any() and not reading.explained[absent].any()
-    assert all(getattr(reading, field.name).isfinite().all() for field in fields(Reading))
+    assert all(getattr(reading, field.name).isfinite().all() for field in fields(BlendshapeRegressor))
 
 
 def test_what_calm_photos_read_is_taken_off():
     features, weights = rows()
     calm = features[(weights == 0).all(1)]
     shifted = calm + features[weights[:, SEEN[0]] > 0.5].mean(0) - calm.mean(0)
-    plain = fit_reading(features, weights, ridge=1e-2)
-    taught = fit_reading(features, weights, ridge=1e-2, everyday=shifted)
+    plain = fit_blendshape_regressor(features, weights, ridge=1e-2)
+    taught = fit_blendshape_regressor(features, weights, ridge=1e-2, everyday=shifted)
     assert plain(shifted)[:, SEEN[0]].mean() > 0.3
     assert taught(shifted)[:, SEEN[0]].mean() < 0.05
     assert (taught(features) <= plain(features) + 1e-5).all()

@@ -14,28 +14,28 @@ from torch import Tensor
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Sighting
-from smirk3d.estimation.expression_prior import Reading
+from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.expression_prior import BlendshapeRegressor
 from smirk3d.estimation.fusion import (
-    USUAL_STD,
-    ArkitReading,
-    RefineConfig,
-    RefinedEstimator,
+    DEFAULT_EXPRESSION_STD,
+    ExpressionEstimate,
+    FusionConfig,
+    FusionEstimator,
     expression_std,
     fuse,
-    joined,
+    fuse_with_symmetry_prior,
 )
-from smirk3d.estimation.landmark_fit import LandmarkFitter
-from smirk3d.estimation.lm_solver import Observations
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
+from smirk3d.estimation.lm_solver import LandmarkTargets
 from smirk3d.estimation.regression import CropEncoder
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import save_networks
-from smirk3d.networks.encoder import Encoder, EncoderConfig, emits_arkit
+from smirk3d.networks.encoder import Encoder, EncoderConfig, predicts_arkit
 from smirk3d.params import FaceParams
 
 FACES, SIDE_PX = 12, 256
@@ -50,11 +50,11 @@ def truth() -> Tensor:
     """Weights of faces with a few actions each."""
     random = torch.Generator().manual_seed(0)
     strength = 0.3 + 0.6 * torch.rand(FACES, 52, generator=random)
-    return without_opposites(strength * (torch.rand(FACES, 52, generator=random) < 0.1))
+    return resolve_antagonists(strength * (torch.rand(FACES, 52, generator=random) < 0.1))
 
 
 @pytest.fixture(scope="module")
-def sightings(open_head: HeadModel, truth: Tensor) -> list[Sighting]:
+def face_observations(open_head: HeadModel, truth: Tensor) -> list[FaceObservation]:
     """Blank photos of people with those expressions, as a perfect detector sees them."""
     random = torch.Generator().manual_seed(1)
     shape = 0.7 * torch.randn(FACES, open_head.n_shape, generator=random)
@@ -74,7 +74,7 @@ def sightings(open_head: HeadModel, truth: Tensor) -> list[Sighting]:
 GUESS_STD = 0.12
 
 
-class ToldFitter(LandmarkFitter):
+class ToldFitter(LandmarkFitEstimator):
     """Its guess of the expression is the truth with known errors.
 
     The calibration is for MediaPipe's marks, which lie elsewhere than a perfect detector's.
@@ -83,17 +83,21 @@ class ToldFitter(LandmarkFitter):
     truth = torch.zeros(FACES, 52)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> BlendshapeRegressor:
         one = torch.ones(52)
-        return Reading(torch.zeros(1), one[None], 0 * one, std=GUESS_STD * 0.9**0.5 * one, explained=0.9 * one)
+        return BlendshapeRegressor(
+            torch.zeros(1), one[None], 0 * one, std=GUESS_STD * 0.9**0.5 * one, explained=0.9 * one
+        )
 
-    def observe(self, sightings: Sequence[Sighting], person: Tensor) -> Observations:
+    def observe(self, face_observations: Sequence[FaceObservation], person: Tensor) -> LandmarkTargets:
         noise = GUESS_STD * torch.randn(self.truth.shape, generator=torch.Generator().manual_seed(4))
-        return replace(super().observe(sightings, person), guess=(self.truth + noise).clamp(0, 1)[: len(sightings)])
+        return replace(
+            super().observe(face_observations, person), guess=(self.truth + noise).clamp(0, 1)[: len(face_observations)]
+        )
 
 
 @pytest.fixture(scope="module")
-def fitter(open_head: HeadModel, truth: Tensor) -> LandmarkFitter:
+def fitter(open_head: HeadModel, truth: Tensor) -> LandmarkFitEstimator:
     made = ToldFitter(open_head)
     made.truth = truth
     return made
@@ -116,11 +120,17 @@ def saying(answers: FaceParams) -> CropEncoder:
     return CropEncoder(run, 32, CPU)
 
 
-def refine(fitter: LandmarkFitter, weights: Tensor, std: float, sightings: Sequence[Sighting], give: float = 1.0):
-    estimator = RefinedEstimator(
-        fitter, saying(FaceParams(expression=weights)), torch.full((52,), std), config=RefineConfig(give=give)
+def refine(
+    fitter: LandmarkFitEstimator,
+    weights: Tensor,
+    std: float,
+    face_observations: Sequence[FaceObservation],
+    give: float = 1.0,
+):
+    estimator = FusionEstimator(
+        fitter, saying(FaceParams(expression=weights)), torch.full((52,), std), config=FusionConfig(give=give)
     )
-    return estimator(sightings, PERSON)
+    return estimator(face_observations, PERSON)
 
 
 def arkit(faces: Sequence) -> Tensor:
@@ -140,7 +150,7 @@ def test_fusion_is_better_than_either_reading_and_knows_by_how_much():
     for a, b in ((0.1, 0.1), (0.05, 0.2), (0.3, 0.1)):
         noisy = [truth + std * torch.randn(truth.shape, generator=random) for std in (a, b)]
         neutral = [reading.index_fill(1, torch.arange(52)[:28], 0.0) for reading in noisy]  # no opposites to undo
-        fused = fuse(*(ArkitReading(w, torch.full((52,), std)) for w, std in zip(neutral, (a, b))))
+        fused = fuse(*(ExpressionEstimate(w, torch.full((52,), std)) for w, std in zip(neutral, (a, b))))
         error = rms((fused.weights - truth)[:, 28:])
         assert error < 0.99 * min(a, b)
         assert error == pytest.approx(float(fused.std[0]), rel=0.02)
@@ -148,9 +158,9 @@ def test_fusion_is_better_than_either_reading_and_knows_by_how_much():
 
 def test_a_reading_of_infinite_error_has_no_say():
     weights = torch.rand(5, 52, generator=torch.Generator().manual_seed(0))
-    said, nothing = ArkitReading(weights, torch.full((52,), 0.2)), torch.full((52,), torch.inf)
-    fused = fuse(said, ArkitReading(torch.ones(5, 52), nothing))
-    torch.testing.assert_close(fused.weights, without_opposites(weights))
+    said, nothing = ExpressionEstimate(weights, torch.full((52,), 0.2)), torch.full((52,), torch.inf)
+    fused = fuse(said, ExpressionEstimate(torch.ones(5, 52), nothing))
+    torch.testing.assert_close(fused.weights, resolve_antagonists(weights))
     torch.testing.assert_close(fused.std, said.std)
     assert fuse(said, said).std[0] == pytest.approx(0.2 / 2**0.5)
 
@@ -159,79 +169,81 @@ def test_fused_weights_do_not_oppose_each_other():
     up, down = torch.zeros(1, 52), torch.zeros(1, 52)
     up[0, ARKIT_NAMES.index("eyeLookUpLeft")] = down[0, ARKIT_NAMES.index("eyeLookDownLeft")] = 0.8
     std = torch.full((52,), 0.1)
-    assert not fuse(ArkitReading(up, std), ArkitReading(down, std)).weights.any()
+    assert not fuse(ExpressionEstimate(up, std), ExpressionEstimate(down, std)).weights.any()
 
 
 # The estimator
 
 
-def test_the_expression_is_better_than_both_readings(fitter, sightings, truth, encoded):
-    guess = fitter.observe(sightings, PERSON).guess
+def test_the_expression_is_better_than_both_readings(fitter, face_observations, truth, encoded):
+    guess = fitter.observe(face_observations, PERSON).guess
     assert guess is not None
     std = rms(encoded - truth)
-    refined = arkit(refine(fitter, encoded, std, sightings))
+    refined = arkit(refine(fitter, encoded, std, face_observations))
     assert rms(refined - truth) < 0.95 * min(std, rms(guess - truth))
     assert refined.min() >= 0 and refined.max() <= 1
 
 
-def test_the_mesh_still_lies_on_the_landmarks(fitter, sightings, encoded):
-    fitted = np.mean([face.residual_percent for face in fitter(sightings, PERSON)])
-    refined = refine(fitter, encoded, 0.1, sightings)
+def test_the_mesh_still_lies_on_the_landmarks(fitter, face_observations, encoded):
+    fitted = np.mean([face.residual_percent for face in fitter(face_observations, PERSON)])
+    refined = refine(fitter, encoded, 0.1, face_observations)
     assert np.mean([face.residual_percent for face in refined]) < fitted + 0.15
     assert {face.method for face in refined} == {"refine"}
 
 
-def test_no_give_holds_the_expression_and_fits_the_rest(fitter, sightings, truth, encoded):
-    faces = refine(fitter, encoded, 1e-6, sightings, give=0.0)
-    torch.testing.assert_close(arkit(faces), without_opposites(encoded), atol=1e-5, rtol=0)
-    exact = refine(fitter, truth, 1e-6, sightings, give=0.0)
+def test_no_give_holds_the_expression_and_fits_the_rest(fitter, face_observations, truth, encoded):
+    faces = refine(fitter, encoded, 1e-6, face_observations, give=0.0)
+    torch.testing.assert_close(arkit(faces), resolve_antagonists(encoded), atol=1e-5, rtol=0)
+    exact = refine(fitter, truth, 1e-6, face_observations, give=0.0)
     assert max(face.residual_percent for face in exact) < 1.0
     assert all(np.abs(face.shape).max() > 0.3 for face in exact)
 
 
-def test_more_give_follows_the_landmarks_more_closely(fitter, sightings, truth, encoded):
+def test_more_give_follows_the_landmarks_more_closely(fitter, face_observations, truth, encoded):
     moved, residual = [], []
     for give in (0.0, 1.0, 10.0):
-        faces = refine(fitter, encoded, 0.1, sightings, give)
-        moved.append(float((arkit(faces) - without_opposites(encoded)).abs().mean()))
+        faces = refine(fitter, encoded, 0.1, face_observations, give)
+        moved.append(float((arkit(faces) - resolve_antagonists(encoded)).abs().mean()))
         residual.append(np.mean([face.residual_percent for face in faces]))
     assert moved[0] < moved[1] < moved[2] and residual[0] > residual[1] > residual[2]
 
 
-def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, sightings):
-    fitter = LandmarkFitter(open_head)
-    guess, detector = fitter.observe(sightings, PERSON).guess, fitter.reading
+def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, face_observations):
+    fitter = LandmarkFitEstimator(open_head)
+    guess, detector = fitter.observe(face_observations, PERSON).guess, fitter.reading
     assert guess is not None
-    faces = refine(fitter, torch.rand(FACES, 52, generator=torch.Generator().manual_seed(3)), 1e4, sightings, 0.0)
-    spoken = detector.evidence_std.isfinite()
+    faces = refine(
+        fitter, torch.rand(FACES, 52, generator=torch.Generator().manual_seed(3)), 1e4, face_observations, 0.0
+    )
+    spoken = detector.likelihood_std.isfinite()
     assert spoken.sum() > 40 and not spoken[ARKIT_NAMES.index("tongueOut")]
     torch.testing.assert_close(arkit(faces)[:, spoken], guess[:, spoken], atol=1e-3, rtol=0)
 
 
-def test_other_heads_take_the_same_answer(flame_head, open_head, sightings, truth, fitter):
-    faces = refine(LandmarkFitter(flame_head, retargeter(flame_head)), truth, 0.02, sightings)
-    own = refine(fitter, truth, 0.02, sightings)
+def test_other_heads_take_the_same_answer(flame_head, open_head, face_observations, truth, fitter):
+    faces = refine(LandmarkFitEstimator(flame_head, retargeter(flame_head)), truth, 0.02, face_observations)
+    own = refine(fitter, truth, 0.02, face_observations)
     assert all(face.expression.shape == (flame_head.n_expression,) for face in faces)
     assert float((arkit(faces) - arkit(own)).abs().mean()) < 0.02
     assert np.mean([face.residual_percent for face in faces]) < 3
 
 
-def test_an_encoder_of_another_head_is_read_as_arkit(flame_head, sightings, truth):
+def test_an_encoder_of_another_head_is_read_as_arkit(flame_head, face_observations, truth):
     actions = retargeter(flame_head)
     assert actions is not None
     said = actions.from_arkit(truth)
     said = FaceParams(expression=said.expression, jaw=said.jaw, eyelids=said.eyelids)
-    fitter = LandmarkFitter(flame_head, actions)
-    estimator = RefinedEstimator(fitter, saying(said), torch.full((52,), 1e-6), actions, RefineConfig(give=0.0))
+    fitter = LandmarkFitEstimator(flame_head, actions)
+    estimator = FusionEstimator(fitter, saying(said), torch.full((52,), 1e-6), actions, FusionConfig(give=0.0))
     shown = actions.to_arkit(said).weights
-    torch.testing.assert_close(arkit(estimator(sightings, PERSON)), shown, atol=1e-4, rtol=0)
+    torch.testing.assert_close(arkit(estimator(face_observations, PERSON)), shown, atol=1e-4, rtol=0)
     no_gaze = [k for k, name in enumerate(ARKIT_NAMES) if not name.startswith("eyeLook")]
     assert float((shown - truth)[:, no_gaze].abs().mean()) < 0.02  # FLAME encoders do not see the eyes turn
 
 
-def test_faces_of_one_person_share_their_shape(fitter, sightings, encoded):
-    estimator = RefinedEstimator(fitter, saying(FaceParams(expression=encoded[:3])), torch.full((52,), 0.1))
-    faces = estimator(sightings[:3], torch.tensor([0, 1, 0]))
+def test_faces_of_one_person_share_their_shape(fitter, face_observations, encoded):
+    estimator = FusionEstimator(fitter, saying(FaceParams(expression=encoded[:3])), torch.full((52,), 0.1))
+    faces = estimator(face_observations[:3], torch.tensor([0, 1, 0]))
     np.testing.assert_array_equal(faces[0].shape, faces[2].shape)
     assert np.abs(faces[0].shape - faces[1].shape).max() > 0.1
 
@@ -240,8 +252,8 @@ def test_faces_of_one_person_share_their_shape(fitter, sightings, encoded):
 
 
 def test_whose_expression_is_arkit(open_head, flame_head):
-    assert emits_arkit(open_head.spec) and not emits_arkit(flame_head.spec)
-    assert not emits_arkit(HeadModel(open_head.data, n_expression=50).spec)
+    assert predicts_arkit(open_head.spec) and not predicts_arkit(flame_head.spec)
+    assert not predicts_arkit(HeadModel(open_head.data, n_expression=50).spec)
 
 
 def write_encoder(path: Path, head: HeadModel, std: Sequence[float] | None = None) -> Path:
@@ -256,7 +268,7 @@ def test_errors_come_from_the_file(open_head, tmp_path):
         expression_std(write_encoder(tmp_path / "a.safetensors", open_head, known)), torch.tensor(known)
     )
     silent = expression_std(write_encoder(tmp_path / "b.safetensors", open_head))
-    torch.testing.assert_close(silent, torch.full((52,), USUAL_STD))
+    torch.testing.assert_close(silent, torch.full((52,), DEFAULT_EXPRESSION_STD))
     torch.save({"smirk_encoder.x": torch.zeros(1)}, tmp_path / "SMIRK_em1.pt")
     assert expression_std(tmp_path / "SMIRK_em1.pt").equal(silent)
 
@@ -267,10 +279,10 @@ def test_from_the_photo_to_the_face(open_head, tmp_path):
         (face,) = reconstructor(astronaut())
         prepared = reconstructor.read_and_detect(astronaut())
     assert face.method == "refine" and face.residual_percent < 3
-    encoder, (sighting,) = Encoder.from_checkpoint(sure), [(prepared.photo, prepared.detections[0])]
-    said, _ = CropEncoder(encoder.eval(), encoder.size_px, CPU)([sighting])
+    encoder, (face_observation,) = Encoder.from_checkpoint(sure), [(prepared.photo, prepared.detections[0])]
+    said, _ = CropEncoder(encoder.eval(), encoder.size_px, CPU)([face_observation])
     assert said.expression is not None
-    expected = without_opposites(said.expression.detach())[0]
+    expected = resolve_antagonists(said.expression.detach())[0]
     np.testing.assert_allclose(list(face.arkit.values()), expected, atol=0.05)
 
 
@@ -301,7 +313,9 @@ def test_sides_differ_as_the_encoder_says_where_it_knows() -> None:
 
     def smile(encoder_std: float) -> torch.Tensor:
         std = torch.ones(52)
-        return joined(ArkitReading(one_sided, encoder_std * std), ArkitReading(even, std)).weights[0, [left, right]]
+        return fuse_with_symmetry_prior(
+            ExpressionEstimate(one_sided, encoder_std * std), ExpressionEstimate(even, std)
+        ).weights[0, [left, right]]
 
     torch.testing.assert_close(smile(float("inf")), torch.tensor([0.5, 0.5]))
     torch.testing.assert_close(smile(1e-4), torch.tensor([0.4, 0.0]), atol=1e-4, rtol=0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
-from smirk3d.estimation.lm_solver import Fit, FitConfig, Observations, fit_landmarks, initial_pose
+from smirk3d.estimation.lm_solver import Fit, FitConfig, LandmarkTargets, fit_landmarks, procrustes_pose
 from smirk3d.estimation.projection import Pose, project
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
@@ -25,9 +25,9 @@ def model(open_head) -> LandmarkModel:
     return landmark_model(open_head)
 
 
-def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tensor | None = None) -> Observations:
+def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tensor | None = None) -> LandmarkTargets:
     points = model.points(coefficients)
-    return Observations(
+    return LandmarkTargets(
         points_px=project(points, pose)[0],
         depth_px=-(points @ pose.rotmat.mT)[..., 2] * pose.scale[:, None],
         center_px=pose.center_px,
@@ -38,7 +38,7 @@ def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tens
     )
 
 
-def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) -> tuple[Tensor, Pose, Observations]:
+def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) -> tuple[Tensor, Pose, LandmarkTargets]:
     """Random people with up to four actions, seen from random sides."""
     random = torch.Generator().manual_seed(seed)
     n = model.n_shape
@@ -57,7 +57,7 @@ def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) 
     return coefficients, pose, observe(model, coefficients, pose)
 
 
-def only(seen: Observations, index: Tensor) -> Observations:
+def only(seen: LandmarkTargets, index: Tensor) -> LandmarkTargets:
     """The faces `index`, with persons numbered anew."""
     chosen = {name: getattr(seen, name) for name in PER_FACE}
     chosen = {name: value[index] for name, value in chosen.items() if value is not None}
@@ -116,7 +116,7 @@ def test_the_mean_head_is_recognised(model, focal_px):
 
 def test_initial_pose_of_the_mean_head_is_exact(model):
     _, pose, _ = scene(model, float("inf"))
-    found = initial_pose(model, observe(model, torch.zeros(6, model.n_shape + 52), pose))
+    found = procrustes_pose(model, observe(model, torch.zeros(6, model.n_shape + 52), pose))
     for name in ("rotmat", "scale", "offset_px"):
         torch.testing.assert_close(getattr(found, name), getattr(pose, name), rtol=1e-3, atol=1e-3)
 
@@ -182,7 +182,7 @@ def test_position_and_size_in_the_picture_do_not_matter(model):
 # Mirror
 
 
-def mirrored(seen: Observations) -> Observations:
+def mirrored(seen: LandmarkTargets) -> LandmarkTargets:
     points = seen.points_px * torch.tensor([-1.0, 1.0]) + torch.tensor([WIDTH_PX, 0.0])
     guess = None if seen.guess is None else seen.guess[:, list(ARKIT_MIRROR)]
     return replace(seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], guess=guess)
@@ -253,7 +253,7 @@ def test_a_guess_can_be_held(model, focal_px):
     assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()
 
 
-def shared_scene(model: LandmarkModel, focal_px: float) -> tuple[Tensor, Pose, Observations]:
+def shared_scene(model: LandmarkModel, focal_px: float) -> tuple[Tensor, Pose, LandmarkTargets]:
     """Persons 0 and 1 with three photos each."""
     truth, pose, _ = scene(model, focal_px)
     truth[:, : model.n_shape] = truth[[0, 0, 0, 3, 3, 3], : model.n_shape]

@@ -157,7 +157,7 @@ def test_no_face_is_an_error_that_names_the_file(reconstructor, tmp_path):
 @pytest.fixture
 def ship(monkeypatch) -> Callable[[Path | None], None]:
     """Let the installation come with a file of weights, or with none."""
-    return lambda path: monkeypatch.setattr(reconstructor_module, "shipped_weights", lambda: path)
+    return lambda path: monkeypatch.setattr(reconstructor_module, "packaged_encoder", lambda: path)
 
 
 def test_methods_and_weights_that_do_not_go_together(open_head, ship):

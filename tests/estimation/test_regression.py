@@ -11,7 +11,7 @@ from skimage.data import astronaut
 from smirk3d import Reconstructor
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.regression import CROP_SCALE, ENCODED_AT_ONCE, CropEncoder, EncoderEstimator, head_for
+from smirk3d.estimation.regression import CROP_SCALE, ENCODED_AT_ONCE, CropEncoder, RegressionEstimator, head_for
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
@@ -31,7 +31,7 @@ def sized_head(flame_head) -> HeadModel:
 
 
 @pytest.fixture(scope="module")
-def sighting(open_head):
+def face_observation(open_head):
     with Reconstructor(open_head, "fit") as reconstructor:
         prepared = reconstructor.read_and_detect(astronaut())
     return prepared.photo, prepared.detections[0]
@@ -53,21 +53,21 @@ def known(head: HeadModel, count: int) -> FaceParams:
     )
 
 
-def estimate(head: HeadModel, encoder: Callable, sightings: list, person: list[int]):
+def estimate(head: HeadModel, encoder: Callable, face_observations: list, person: list[int]):
     crops = CropEncoder(encoder, SIZE_PX, torch.device("cpu"))
-    return EncoderEstimator(head, crops, retargeter(head))(sightings, torch.tensor(person))
+    return RegressionEstimator(head, crops, retargeter(head))(face_observations, torch.tensor(person))
 
 
-def test_the_mesh_lies_where_the_method_projects_it(sized_head, sighting):
+def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation):
     said, seen = known(sized_head, 1), []
 
     def encoder(crops: torch.Tensor) -> FaceParams:
         seen.append(crops)
         return said
 
-    (face,) = estimate(sized_head, encoder, [sighting], [0])
-    crop = Crop.from_landmarks(sighting[1].landmarks_px, CROP_SCALE, SIZE_PX)
-    torch.testing.assert_close(seen[0], crop.cut(sighting[0].pixels)[None])
+    (face,) = estimate(sized_head, encoder, [face_observation], [0])
+    crop = Crop.from_landmarks(face_observation[1].landmarks_px, CROP_SCALE, SIZE_PX)
+    torch.testing.assert_close(seen[0], crop.cut(face_observation[0].pixels)[None])
     assert said.camera is not None
     ndc = project_orthographic(sized_head(said).vertices, said.camera)[0, :, :2].numpy()
     np.testing.assert_allclose(face.project(face.vertices), crop.to_photo(crop.from_ndc(ndc)), atol=2e-3)
@@ -75,15 +75,15 @@ def test_the_mesh_lies_where_the_method_projects_it(sized_head, sighting):
     np.testing.assert_allclose(face.jaw, [0.2, 0.02, 0.0], atol=1e-6)
     assert face.arkit["jawOpen"] > 0.2 and set(face.arkit) == set(ARKIT_NAMES)
     assert all(0 <= weight <= 1 for weight in face.arkit.values())
-    distance_px = np.linalg.norm(face.landmarks("mediapipe") - sighting[1].landmarks_px, axis=1).mean()
-    right, left = sighting[1].landmarks_px[list(OUTER_EYE_CORNERS)]
+    distance_px = np.linalg.norm(face.landmarks("mediapipe") - face_observation[1].landmarks_px, axis=1).mean()
+    right, left = face_observation[1].landmarks_px[list(OUTER_EYE_CORNERS)]
     assert face.residual_percent == pytest.approx(100 * distance_px / np.linalg.norm(left - right), rel=1e-3)
     assert face.residual_percent > 1 and 0 < face.confidence < 1
 
 
-def test_faces_of_one_person_share_their_shape(sized_head, sighting):
+def test_faces_of_one_person_share_their_shape(sized_head, face_observation):
     said = known(sized_head, 3)
-    faces = estimate(sized_head, lambda crops: said, [sighting] * 3, [0, 1, 0])
+    faces = estimate(sized_head, lambda crops: said, [face_observation] * 3, [0, 1, 0])
     assert said.shape is not None
     shape = said.shape.numpy()
     np.testing.assert_allclose(faces[0].shape, (shape[0] + shape[2]) / 2, atol=1e-6)
@@ -91,14 +91,14 @@ def test_faces_of_one_person_share_their_shape(sized_head, sighting):
     np.testing.assert_allclose(faces[1].shape, shape[1], atol=1e-6)
 
 
-def test_many_crops_are_encoded_some_at_a_time_and_in_order(sighting):
+def test_many_crops_are_encoded_some_at_a_time_and_in_order(face_observation):
     counts = []
 
     def encoder(crops: torch.Tensor) -> FaceParams:
         counts.append(len(crops))
         return FaceParams(expression=crops.flatten(1).mean(1, keepdim=True))
 
-    photo, found = sighting
+    photo, found = face_observation
     moved = [(photo, replace(found, landmarks_px=found.landmarks_px + shift)) for shift in range(ENCODED_AT_ONCE + 3)]
     said, crops = CropEncoder(encoder, 32, torch.device("cpu"))(moved)
     assert counts == [ENCODED_AT_ONCE, 3] and {crop.size for crop in crops} == {32}
@@ -134,9 +134,9 @@ def test_weights_for_another_head_are_refused(open_head, flame_head, tmp_path):
     with pytest.raises(Smirk3dError, match="eyelids, jaw"):
         head_for(few, flame_head, "w.pt")
     with pytest.raises(Smirk3dError, match="on the CPU"):
-        from smirk3d.estimation.regression import running
+        from smirk3d.estimation.regression import crop_encoder
 
-        running(Encoder(few), "onnx", torch.device("cuda"))
+        crop_encoder(Encoder(few), "onnx", torch.device("cuda"))
 
 
 def test_onnx_gives_the_same(flame_head, tmp_path):

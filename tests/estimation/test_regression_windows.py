@@ -9,11 +9,11 @@ import torch
 
 from smirk3d.detection.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.detection.detector import Detection
-from smirk3d.estimation.regression import LOOKS, running_windows
+from smirk3d.estimation.regression import TTA_OFFSETS, window_encoder
 from smirk3d.geometry.align import Similarity
 from smirk3d.media.images import Photo
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.face_window import Window, moved_place
+from smirk3d.networks.face_window import FaceWindow, perturb_roi
 
 BACKBONE = "tf_mobilenetv3_small_minimal_100"
 CPU = torch.device("cpu")
@@ -42,23 +42,25 @@ def test_camera_to_crop_is_the_inverse_of_camera_from_crop() -> None:
 def test_windows_placed_from_outside(open_head, engine: str) -> None:
     if engine == "onnx":
         pytest.importorskip("onnxruntime")
-    window = Window(size_px=32)
+    window = FaceWindow(size_px=32)
     torch.manual_seed(0)
     encoder = Encoder(open_head.spec, EncoderConfig(BACKBONE, BACKBONE, BACKBONE, window, mirrored=True), 64).eval()
     random = torch.Generator().manual_seed(1)
     pixels = (torch.rand(120, 120, 3, generator=random) * 255).byte().numpy()
     points = np.random.default_rng(0).uniform(30, 90, (478, 2)).astype(np.float32)
     box = np.concatenate([points.min(0), points.max(0)])
-    sighting = (Photo(pixels), Detection(points, np.zeros(478, np.float32), np.zeros(52, np.float32), box, 1.0))
+    face_observation = (Photo(pixels), Detection(points, np.zeros(478, np.float32), np.zeros(52, np.float32), box, 1.0))
     crop = Crop.from_landmarks(points, 1.4, 64)
     placed = Similarity(torch.tensor([350.0]), torch.eye(3)[None], torch.tensor([[60.0, -60.0, 0.0]]))
-    said = running_windows(encoder, engine, CPU)([sighting], placed)  # type: ignore[arg-type]
+    said = window_encoder(encoder, engine, CPU)([face_observation], placed)  # type: ignore[arg-type]
     place = window.place(*camera_to_crop(placed, torch.tensor(window.root_m), [crop]))
     # The window's middle is where the map puts it.
     middle = placed.apply(torch.tensor([window.center_m]))[0, 0, :2].numpy() * (1, -1)
     np.testing.assert_allclose(place[0, :, 2].numpy(), crop.to_ndc(crop.to_crop(middle)), atol=1e-5)
     with torch.no_grad():
         seen = crop.cut(pixels, antialias=True)[None]
-        each = [encoder.expression_of(window.cut(seen, moved_place(place, *look)))["expression"] for look in LOOKS]
+        each = [
+            encoder.expression_of(window.cut(seen, perturb_roi(place, *look)))["expression"] for look in TTA_OFFSETS
+        ]
     assert not torch.allclose(each[0], each[1], atol=1e-4)
     torch.testing.assert_close(said.expression, torch.stack(each).mean(0), atol=1e-4, rtol=1e-3)

@@ -8,7 +8,7 @@ from torch import nn
 
 from smirk3d.evaluation import cycle
 from smirk3d.evaluation.cycle import cycle_result, known_expressions, measure_cycle
-from smirk3d.evaluation.encoder_predictions import Eye
+from smirk3d.evaluation.encoder_predictions import FrozenEncoder
 from smirk3d.evaluation.neural_renderer_probe import RendererTraining, _faces_of, train_renderer
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.reconstruction import measure_reconstruction, painting_errors
@@ -42,8 +42,8 @@ class FirstInput(nn.Module):
 
 
 @pytest.fixture
-def eye(open_head) -> Eye:
-    return Eye(KnownEncoder(open_head.n_shape), open_head, SIZE, CPU)  # type: ignore[arg-type]
+def eye(open_head) -> FrozenEncoder:
+    return FrozenEncoder(KnownEncoder(open_head.n_shape), open_head, SIZE, CPU)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

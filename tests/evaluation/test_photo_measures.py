@@ -7,15 +7,15 @@ from evaluation_faces import SIZE, FakeSubject, Silent, face_points, photo_set
 
 from smirk3d.evaluation.landmarks import landmark_error_percent, measure_landmarks
 from smirk3d.evaluation.mirror import measure_mirror, mirror_difference, mirrored
-from smirk3d.evaluation.photos import sighting
-from smirk3d.evaluation.report import CannotMeasureError
-from smirk3d.evaluation.temporal_stability import Tremble, frame, jitter_std, measure_jitter
+from smirk3d.evaluation.photos import face_observation
+from smirk3d.evaluation.report import MeasureNotApplicableError
+from smirk3d.evaluation.temporal_stability import JitterPerturbation, frame, jitter_std, measure_jitter
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.head.landmark_indices import IRIS_LEFT
 
 LEFT = [k for k, name in enumerate(ARKIT_NAMES) if name.endswith("Left")]
 RIGHT = [ARKIT_MIRROR[k] for k in LEFT]
-STILL = Tremble(shift_px=0, zoom=0, turn_deg=0, noise_std=0)
+STILL = JitterPerturbation(shift_px=0, zoom=0, turn_deg=0, noise_std=0)
 
 
 def seeded() -> torch.Generator:
@@ -46,7 +46,7 @@ def test_landmarks_measured():
 
 
 def test_a_mirrored_sighting_twice_is_the_same():
-    seen = sighting(photo_set(1).records[0])
+    seen = face_observation(photo_set(1).records[0])
     once = mirrored(*seen)
     twice = mirrored(*once)
     assert np.array_equal(once[0].pixels, seen[0].pixels[:, ::-1])
@@ -79,7 +79,7 @@ def test_jitter_is_the_deviation_over_time():
 
 
 def test_a_frame_that_does_not_tremble_is_the_photo():
-    pixels = sighting(photo_set(1).records[0])[0].pixels
+    pixels = face_observation(photo_set(1).records[0])[0].pixels
     assert np.array_equal(frame(pixels, np.array([20.0, 20.0]), STILL, seeded()), pixels)
 
 
@@ -92,7 +92,7 @@ def test_a_frame_stays_within_its_bounds():
     most = np.hypot(1, 1) + 40 * (0.02 + np.radians(2) * 1.02)
     moved = []
     for _ in range(20):
-        seen = frame(pixels, center, Tremble(noise_std=0), generator).astype(float)[..., 0]
+        seen = frame(pixels, center, JitterPerturbation(noise_std=0), generator).astype(float)[..., 0]
         rows, columns = np.indices(seen.shape) + 0.5
         moved.append(np.hypot((rows * seen).sum() / seen.sum() - 50.5, (columns * seen).sum() / seen.sum() - 90.5))
     assert 0.5 < max(moved) < most
@@ -103,14 +103,14 @@ def test_jitter_measured():
     result = measure_jitter(constant, photo_set(4, lost=1), Silent(), seeded())
     assert result.figures["mean_std"] == pytest.approx(0, abs=1e-7) and (result.faces, result.left_out) == (3, 1)
     calm = measure_jitter(FakeSubject(sides), photo_set(4), Silent(), seeded()).figures
-    wild = measure_jitter(FakeSubject(sides), photo_set(4), Silent(), seeded(), Tremble(shift_px=8)).figures
+    wild = measure_jitter(FakeSubject(sides), photo_set(4), Silent(), seeded(), JitterPerturbation(shift_px=8)).figures
     assert 0 < calm["mean_std"] < wild["mean_std"] and calm["mean_std"] < calm["worst_action_std"]
     assert calm["mean_std_between_faces"] > 10 * calm["mean_std"]
 
 
 @pytest.mark.parametrize("measure", [measure_landmarks, measure_mirror])
 def test_without_a_face_there_is_nothing_to_measure(measure):
-    with pytest.raises(CannotMeasureError, match="no face"):
+    with pytest.raises(MeasureNotApplicableError, match="no face"):
         measure(FakeSubject(sides), photo_set(2, lost=2), Silent())
-    with pytest.raises(CannotMeasureError, match="no face"):
+    with pytest.raises(MeasureNotApplicableError, match="no face"):
         measure_jitter(FakeSubject(sides), photo_set(2, lost=2), Silent(), seeded())

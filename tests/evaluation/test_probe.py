@@ -19,7 +19,7 @@ from smirk3d.evaluation.probe import (
     probe_faces,
     recall_of_each,
 )
-from smirk3d.evaluation.report import CannotMeasureError
+from smirk3d.evaluation.report import MeasureNotApplicableError
 
 
 def labelled(path: Path, emotions: list[str]) -> None:
@@ -107,7 +107,7 @@ def test_probe_measured(folder):
 
 def test_too_few_labels(folder):
     labelled(folder / "val-000000.tar", ["anger"] * 40)
-    with pytest.raises(CannotMeasureError, match="fewer than two emotions"):
+    with pytest.raises(MeasureNotApplicableError, match="fewer than two emotions"):
         probe_faces(folder, ("train", "val"), 100)
 
 

@@ -6,8 +6,8 @@ import torch
 from evaluation_faces import Silent
 
 from smirk3d.datasets.synthetic.scene_sampling import random_expression
-from smirk3d.evaluation.synthetic_accuracy import compare_with_truth, measure_truth
-from smirk3d.evaluation.synthetic_set import TruthSet
+from smirk3d.evaluation.synthetic_accuracy import expression_metrics, measure_truth
+from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.metrics.correlation import correlations, mean_of_known
 
@@ -21,7 +21,7 @@ def truth() -> np.ndarray:
 
 
 def test_a_perfect_answer(truth):
-    found = compare_with_truth(truth, truth, KINDS)
+    found = expression_metrics(truth, truth, KINDS)
     assert np.allclose(found.correlation[~np.isnan(found.correlation)], 1) and (~np.isnan(found.correlation)).sum() > 45
     assert found.error.max() == found.rms.max() == 0
     assert found.gain == pytest.approx(1) and found.smile_gain == pytest.approx(1)
@@ -29,19 +29,19 @@ def test_a_perfect_answer(truth):
 
 
 def test_a_mirrored_answer_has_a_negative_gain(truth):
-    found = compare_with_truth(truth[:, list(ARKIT_MIRROR)], truth, KINDS)
+    found = expression_metrics(truth[:, list(ARKIT_MIRROR)], truth, KINDS)
     assert found.gain == pytest.approx(-1) and found.smile_gain == pytest.approx(-1)
 
 
 def test_half_an_answer_correlates_and_has_half_the_gain(truth):
-    found = compare_with_truth(0.5 * truth, truth, KINDS)
+    found = expression_metrics(0.5 * truth, truth, KINDS)
     assert mean_of_known(found.correlation) == pytest.approx(1)
     assert found.gain == pytest.approx(0.5)
     assert found.error == pytest.approx(0.5 * truth.mean(0), abs=1e-6)
 
 
 def test_a_constant_answer_has_no_correlation(truth):
-    found = compare_with_truth(np.full_like(truth, 0.25), truth, KINDS)
+    found = expression_metrics(np.full_like(truth, 0.25), truth, KINDS)
     assert set(found.correlation[~np.isnan(found.correlation)]) == {0.0}
     assert found.gain == 0 and found.neutral_mean == pytest.approx(0.25)
 
@@ -66,14 +66,16 @@ def test_measured_in_batches_in_order(truth):
     class Oracle:
         method = "fit"
 
-        def weights(self, sightings):
-            return np.stack([truth[photo.pixels[0, 0, 0]] for photo, _ in sightings])
+        def weights(self, face_observations):
+            return np.stack([truth[photo.pixels[0, 0, 0]] for photo, _ in face_observations])
 
     points = np.random.default_rng(0).uniform(size=(count, 478, 2)).astype(np.float32)
     empty = np.zeros((count, 478), np.float32)
     rotmat = np.broadcast_to(np.eye(3), (count, 3, 3))
     scores = np.zeros((count, 52), np.float32)
-    pictures = TruthSet(pixels, truth[:count], KINDS[:count], rotmat, points, empty, scores, np.ones(count), missed=2)
+    pictures = SyntheticTestSet(
+        pixels, truth[:count], KINDS[:count], rotmat, points, empty, scores, np.ones(count), missed=2
+    )
     display = Silent()
     result = measure_truth(Oracle(), pictures, display)  # type: ignore[arg-type]
     assert (result.faces, result.left_out, display.count) == (count, 2, count)

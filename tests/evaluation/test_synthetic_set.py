@@ -8,7 +8,7 @@ from evaluation_faces import Silent, face_points
 
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.evaluation.synthetic_set import truth_set
+from smirk3d.evaluation.synthetic_set import synthetic_test_set
 
 
 class FakeDetector:
@@ -34,7 +34,7 @@ def cache(tmp_path, monkeypatch, open_head) -> Iterator[None]:
 
 
 def make(head, detector, seed=3, count=4):
-    return truth_set(head, detector, Silent(), count=count, seed=seed, size=48)
+    return synthetic_test_set(head, detector, Silent(), count=count, seed=seed, size=48)
 
 
 def test_made_once_and_read_again(open_head):
@@ -45,7 +45,7 @@ def test_made_once_and_read_again(open_head):
     assert made.kind.tolist() == ["single", "one_sided"]  # the second and the fourth of a turn
     again = make(open_head, FakeDetector(every=99))
     assert np.array_equal(again.pixels, made.pixels) and np.array_equal(again.expression, made.expression)
-    (photo, found) = again.sightings(1, 2)[0]
+    (photo, found) = again.face_observations(1, 2)[0]
     assert np.array_equal(photo.pixels, detector.seen[3])
     assert np.array_equal(found.landmarks_px, face_points(4)) and np.array_equal(found.depth, face_points(4)[:, 0])
     assert found.box_px.tolist() == [*face_points(4).min(0), *face_points(4).max(0)]

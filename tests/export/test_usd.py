@@ -17,7 +17,7 @@ from synthetic_track import synthetic_track, with_other_head
 from smirk3d.errors import Smirk3dError
 from smirk3d.export import usd
 from smirk3d.export.gltf.animation import clip_lens
-from smirk3d.export.gltf.morph_targets import REST_TARGET, morph_targets
+from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.export.texture import Texture
 from smirk3d.export.usd import save_usd
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -278,7 +278,7 @@ def test_heads_with_parameters_of_their_own(tiny_data, open_head, tmp_path):
     written = save_usd(track, tmp_path / "a.usdc")
     player = Player(tmp_path / "a.usdc")
     assert list(player.animation.GetBlendShapeOrder()) == list(head.expression_names)
-    assert REST_TARGET in morph_targets(track.face(0)).names
+    assert RESIDUAL_TARGET in morph_targets(track.face(0)).names
     assert len(written) == 1 + any(part.name == "eyes" for part in material_parts(head))
     shape, expression = torch.from_numpy(track.shape), torch.from_numpy(track.expression[4])
     moved = head.expressed(head.shaped(shape), FaceParams(shape=shape, expression=expression)).vertices.numpy()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import lsq_linear
 
-from smirk3d.geometry.box_solver import solve_in_box
+from smirk3d.geometry.box_solver import bounded_lstsq
 
 
 def problem(seed: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,7 +19,7 @@ def problem(seed: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("spread", [1.0, 0.1, 0.01])
 def test_as_scipy_finds_it(spread):
     matrix, wanted = problem(0, spread)
-    found = solve_in_box(matrix.T @ matrix, wanted @ matrix, 0.0, 1.0)
+    found = bounded_lstsq(matrix.T @ matrix, wanted @ matrix, 0.0, 1.0)
     expected = [lsq_linear(matrix.numpy(), row, (0, 1), tol=1e-12).x for row in wanted.numpy()]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
@@ -27,7 +27,7 @@ def test_as_scipy_finds_it(spread):
 def test_other_bounds_and_columns_that_look_alike():
     matrix, wanted = problem(1, 1.0)
     matrix[:, 1] = matrix[:, 0] + 0.05 * matrix[:, 1]
-    found = solve_in_box(matrix.T @ matrix, wanted @ matrix, -0.5, 0.25)
+    found = bounded_lstsq(matrix.T @ matrix, wanted @ matrix, -0.5, 0.25)
     assert found.min() >= -0.5 and found.max() <= 0.25
     expected = [lsq_linear(matrix.numpy(), row, (-0.5, 0.25), tol=1e-12).x for row in wanted.numpy()]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
@@ -36,12 +36,12 @@ def test_other_bounds_and_columns_that_look_alike():
 def test_without_polish_it_is_near():
     matrix, wanted = problem(2, 0.3)
     gram, right = matrix.T @ matrix, wanted @ matrix
-    assert (solve_in_box(gram, right, polish=False) - solve_in_box(gram, right)).abs().max() < 0.02
+    assert (bounded_lstsq(gram, right, polish=False) - bounded_lstsq(gram, right)).abs().max() < 0.02
 
 
 def test_rows_do_not_depend_on_each_other():
     matrix, wanted = problem(3, 0.1)
     gram, right = matrix.T @ matrix, wanted @ matrix
-    alone = torch.cat([solve_in_box(gram, row[None]) for row in right[:5]])
-    torch.testing.assert_close(solve_in_box(gram, right)[:5], alone)
-    assert solve_in_box(gram.float(), right.float()).dtype == torch.float32
+    alone = torch.cat([bounded_lstsq(gram, row[None]) for row in right[:5]])
+    torch.testing.assert_close(bounded_lstsq(gram, right)[:5], alone)
+    assert bounded_lstsq(gram.float(), right.float()).dtype == torch.float32

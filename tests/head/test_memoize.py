@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import vertex_colors
 
@@ -15,7 +15,7 @@ from smirk3d.render.appearance.materials import vertex_colors
 def test_each_head_is_worked_on_once_also_by_many_threads(tiny_data):
     seen = []
 
-    @per_head
+    @cache_per_head
     def work(head: HeadModel) -> int:
         seen.append(id(head))
         return len(seen)

@@ -8,7 +8,7 @@ import torch
 from head_oracle import at, oracle, random_params
 from scipy.spatial.transform import Rotation
 
-from smirk3d.head.model import Expressed, HeadModel
+from smirk3d.head.model import ExpressedHead, HeadModel
 from smirk3d.params import FaceParams
 
 
@@ -70,7 +70,7 @@ def test_stages_build_on_one_another(any_head):
 def test_joints_follow_whatever_vertices_are_posed(any_head):
     vertices = torch.randn(2, *any_head.v_template.shape, generator=torch.Generator().manual_seed(0))
     expression = torch.zeros(any_head.n_expression)
-    mesh = any_head.posed(Expressed(vertices, expression), FaceParams(pose=torch.tensor([0.1, 0.2, 0.3])))
+    mesh = any_head.posed(ExpressedHead(vertices, expression), FaceParams(pose=torch.tensor([0.1, 0.2, 0.3])))
     torch.testing.assert_close(mesh.joints, any_head.J_regressor @ vertices, atol=1e-6, rtol=0)
     # The root joint is where its own rotation leaves it.
     rotmat, root = mesh.rotation_rotmat, mesh.joints[:, :1]

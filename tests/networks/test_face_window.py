@@ -14,19 +14,19 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.face_window import MEAN_LOOK, MIRRORED_LOOK, PlaceOnHead, Window, moved_place
+from smirk3d.networks.face_window import MEAN_POSE_CODE, POSE_CODE_FLIP_SIGNS, FaceFrame, FaceWindow, perturb_roi
 from smirk3d.params import FaceParams
 
 SPEC = ParamSpec(
     (Param("shape", 5), Param("expression", 52, 0.0, 1.0), Param("pose", 3), Param("camera", 3)),
 )
 SMALL = "tf_mobilenetv3_small_minimal_100"
-WINDOW = Window(size_px=64)
+WINDOW = FaceWindow(size_px=64)
 POSE = torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.4, 0.2], [0.0, 0.0, -0.5]])
 CAMERA = torch.tensor([[9.0, 0.01, 0.02], [7.0, -0.02, 0.1], [11.0, 0.0, -0.03]])
 MIDDLE = torch.tensor([[0.0, 0.01, 0.12], [0.002, -0.02, 0.14], [-0.001, 0.0, 0.13]])
 ROOT = torch.tensor([[0.0, -0.15, 0.0], [0.001, -0.16, 0.01], [0.0, -0.14, 0.007]])
-PERSON = PlaceOnHead(MIDDLE, ROOT, torch.tensor([[0.9], [1.0], [1.2]]))
+PERSON = FaceFrame(MIDDLE, ROOT, torch.tensor([[0.9], [1.0], [1.2]]))
 
 
 def posed(points_m: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ def turned(points_m: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     return (points_m - ROOT[:, None]) @ roma.rotvec_to_rotmat(pose).mT + ROOT[:, None]
 
 
-def encoder(window: Window | None = WINDOW, *, second_look: bool = False) -> Encoder:
+def encoder(window: FaceWindow | None = WINDOW, *, second_look: bool = False) -> Encoder:
     torch.manual_seed(0)
     return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window, second_look=second_look), 96).eval()
 
@@ -80,20 +80,20 @@ def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
 def test_mean_look_is_that_of_the_mean_face(open_head: HeadModel) -> None:
     points = open_head.landmark_embedding("mediapipe").points(open_head.v_template, open_head.faces)[:SKIN_COUNT]
     root = open_head(FaceParams(shape=torch.zeros(1, open_head.n_shape))).joints[:, 0]
-    pose, camera, window = torch.zeros(1, 3), torch.tensor([[8.0, 0.01, 0.02]]), Window()
+    pose, camera, window = torch.zeros(1, 3), torch.tensor([[8.0, 0.01, 0.02]]), FaceWindow()
     look = window.look(
-        pose, camera, window.place(pose, camera), PlaceOnHead(points.mean(0)[None], root, torch.ones(1, 1))
+        pose, camera, window.place(pose, camera), FaceFrame(points.mean(0)[None], root, torch.ones(1, 1))
     )
-    torch.testing.assert_close(look, torch.tensor([MEAN_LOOK]), atol=0.005, rtol=0)
+    torch.testing.assert_close(look, torch.tensor([MEAN_POSE_CODE]), atol=0.005, rtol=0)
 
 
 def test_a_look_at_the_mirror_image_is_mirrored() -> None:
     place = WINDOW.place(POSE + 0.1, CAMERA)
     sides = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])  # of the place of a window in the mirror image
     pose, camera = POSE * torch.tensor([1.0, -1.0, -1.0]), CAMERA * torch.tensor([1.0, -1.0, 1.0])
-    other = PlaceOnHead(MIDDLE * sides[1], ROOT * sides[1], PERSON.size)
+    other = FaceFrame(MIDDLE * sides[1], ROOT * sides[1], PERSON.size)
     mirrored = WINDOW.look(pose, camera, place * sides, other)
-    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, PERSON) * torch.tensor(MIRRORED_LOOK))
+    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, PERSON) * torch.tensor(POSE_CODE_FLIP_SIGNS))
 
 
 def test_the_second_look_corrects_the_first() -> None:
@@ -101,7 +101,7 @@ def test_the_second_look_corrects_the_first() -> None:
     pose, camera = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[8.0, 0.01, 0.05]])
     crop = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     first = network.first_look(crop)
-    said = WINDOW.look(pose, camera, WINDOW.place(*first), PlaceOnHead(MIDDLE[:1], ROOT[:1], torch.ones(1, 1)))
+    said = WINDOW.look(pose, camera, WINDOW.place(*first), FaceFrame(MIDDLE[:1], ROOT[:1], torch.ones(1, 1)))
     with torch.no_grad():
         network.shape_encoder.linear.bias[5:] = said[0]
     found = network(crop)
@@ -199,21 +199,21 @@ def test_file_brings_the_window_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [{"size_px": 0}, {"half_m": 0.0}])
 def test_sizes_must_be_positive(fault: dict) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        Window(**fault)
+        FaceWindow(**fault)
 
 
 def test_places_beside_others() -> None:
     """A window of half the crop's side, about (0.1, 0.2), is turned until its right is below."""
     old = torch.tensor([[[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]]])
-    new = moved_place(old, 90.0, 0.2)
+    new = perturb_roi(old, 90.0, 0.2)
     right = (new @ torch.tensor([1.0, 0.0, 1.0]))[0]
     torch.testing.assert_close(new[0, :, 2], torch.tensor([0.2, 0.2]))
     torch.testing.assert_close(right, torch.tensor([0.2, 0.7]))
-    torch.testing.assert_close(moved_place(old, 0.0, 0.0), old)
+    torch.testing.assert_close(perturb_roi(old, 0.0, 0.0), old)
     # In the mirror, where right is left, the same face has the opposite window.
     flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
-    mirrored = (flip[:2, :2] @ moved_place(old, 20.0, 0.3) @ flip)[0]
-    torch.testing.assert_close(mirrored, moved_place(flip[:2, :2] @ old @ flip, -20.0, -0.3)[0])
+    mirrored = (flip[:2, :2] @ perturb_roi(old, 20.0, 0.3) @ flip)[0]
+    torch.testing.assert_close(mirrored, perturb_roi(flip[:2, :2] @ old @ flip, -20.0, -0.3)[0])
 
 
 def test_mirrored_pictures_have_mirrored_expressions() -> None:

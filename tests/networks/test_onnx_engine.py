@@ -10,7 +10,7 @@ from torch import nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.face_window import Window
+from smirk3d.networks.face_window import FaceWindow
 from smirk3d.networks.onnx_engine import OnnxEncoder, export_onnx
 
 POSE = (Param("pose", 3), Param("camera", 3))
@@ -22,7 +22,7 @@ SIZE_PX = 64
 
 def make(spec: ParamSpec, *, window: bool = False) -> Encoder:
     torch.manual_seed(0)
-    view = Window(size_px=32) if window else None
+    view = FaceWindow(size_px=32) if window else None
     encoder = Encoder(
         spec, EncoderConfig(SMALL, SMALL, SMALL, view, mirrored=window, zoom=0.9 if window else None), SIZE_PX
     )

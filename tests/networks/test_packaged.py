@@ -9,22 +9,22 @@ import pytest
 
 import smirk3d
 from smirk3d.networks import packaged
-from smirk3d.networks.packaged import FILE_NAME, shipped_weights
+from smirk3d.networks.packaged import FILE_NAME, packaged_encoder
 
 PACKAGE = Path(smirk3d.__file__).parent
 
 
 def test_they_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packaged.resources, "files", lambda package: tmp_path)
-    assert shipped_weights() is None
+    assert packaged_encoder() is None
     (tmp_path / "zoo" / "files").mkdir(parents=True)
     (tmp_path / "zoo" / "files" / FILE_NAME).write_bytes(b"")
-    assert shipped_weights() == tmp_path / "zoo" / "files" / FILE_NAME
+    assert packaged_encoder() == tmp_path / "zoo" / "files" / FILE_NAME
 
 
 def test_an_installation_has_them_or_not() -> None:
     path = PACKAGE / "zoo" / "files" / FILE_NAME
-    assert shipped_weights() == (path if path.is_file() else None)
+    assert packaged_encoder() == (path if path.is_file() else None)
 
 
 def test_a_wheel_would_take_them_along() -> None:

@@ -9,7 +9,7 @@ from synthetic_track import nearest
 
 from smirk3d.detection.detector import Detection
 from smirk3d.media.video import Frame
-from smirk3d.tracking.detection_loop import LOOK_ROUND_EVERY, SEARCH_EVERY, Looker
+from smirk3d.tracking.detection_loop import LOOK_ROUND_EVERY, SEARCH_EVERY, RoiTracker
 
 FACE: Any = object()
 
@@ -24,9 +24,9 @@ class Finder:
     def __init__(self, seen: range = range(0), hard: range = range(0)) -> None:
         self.seen, self.hard, self.asked = seen, hard, []
 
-    def glance(self, pixels: np.ndarray, time_s: float | None = None) -> list[Any]:
+    def detect_fast(self, pixels: np.ndarray, time_s: float | None = None) -> list[Any]:
         k = int(pixels[0, 0, 0])
-        self.asked.append(f"glance {k}" if time_s is None else f"{time_s:.2f}")
+        self.asked.append(f"detect_fast {k}" if time_s is None else f"{time_s:.2f}")
         return [FACE] if k in self.seen else []
 
     def detect(self, pixels: np.ndarray) -> list[Any]:
@@ -46,7 +46,7 @@ class Finder:
 
 
 def look(finder: Any, count: int, mode: Any = "image", cut: int = -1) -> list[int]:
-    with Looker(finder, mode) as looker:
+    with RoiTracker(finder, mode) as looker:
         return [k for k in range(count) if looker(frame(k), k == cut)]
 
 
@@ -89,11 +89,11 @@ class Crowd:
     def _faces(self, k: int) -> list[Detection]:
         return [face(x_px + k) for x_px, frames in self.shown if k in frames]
 
-    def glance(self, pixels: np.ndarray) -> list[Detection]:
-        self.asked.append("glance")
+    def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
+        self.asked.append("detect_fast")
         return self._faces(int(pixels[0, 0, 0]))
 
-    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+    def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
         self.asked.append("closer")
         return nearest(face, self._faces(int(pixels[0, 0, 0])))
 
@@ -105,7 +105,7 @@ def follow(crowd: Any, count: int, most: int | None, cut: int = -1) -> list[list
     """Return where the faces of each frame are when the first `most` of each are followed."""
     followed: list[Detection] = []
     places = []
-    with Looker(crowd, "follow", most) as looker:
+    with RoiTracker(crowd, "follow", most) as looker:
         for k in range(count):
             found = looker(frame(k), k == cut, followed)
             followed = found if most is None else found[:most]
@@ -117,7 +117,7 @@ def test_a_face_that_is_followed_is_all_that_is_looked_at() -> None:
     crowd = Crowd((0.0, range(20)), (300.0, range(2, 20)))
     assert follow(crowd, 20, 1) == [[float(k)] for k in range(20)]
     # At first its whole frame, then the face in it; thereafter the face alone.
-    assert crowd.asked == ["glance", "closer", *["closer"] * 19]
+    assert crowd.asked == ["detect_fast", "closer", *["closer"] * 19]
 
 
 def test_a_face_that_is_lost_is_looked_for_everywhere_at_once() -> None:
@@ -134,11 +134,11 @@ def test_newcomers_are_noticed_while_there_is_room_and_the_missing_missed() -> N
 
 def test_two_that_end_on_one_face_are_one() -> None:
     crowd = Crowd((0.0, range(9)))
-    with Looker(crowd, "follow") as looker:  # type: ignore[arg-type]
+    with RoiTracker(crowd, "follow") as looker:  # type: ignore[arg-type]
         assert len(looker(frame(3), False, [face(0.0), face(6.0)])) == 1
 
 
 def test_what_is_behind_a_cut_is_not_followed() -> None:
     crowd = Crowd((0.0, range(9)))
     follow(crowd, 9, 1, cut=4)
-    assert crowd.asked == ["glance", "closer", *["closer"] * 3, "glance", "closer", *["closer"] * 4]
+    assert crowd.asked == ["detect_fast", "closer", *["closer"] * 3, "detect_fast", "closer", *["closer"] * 4]

@@ -4,7 +4,7 @@ import numpy as np
 
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 from smirk3d.track import Status
-from smirk3d.tracking.gap_filling import bridged, statuses
+from smirk3d.tracking.gap_filling import interpolate_gaps, statuses
 from smirk3d.tracking.motion import Motion
 
 
@@ -27,7 +27,7 @@ def test_the_way_over_a_gap_is_even_in_time() -> None:
         residual=np.array([0.0, 0.04]),
         own={"jaw": np.array([[0.0, 0, 0], [0.4, 0, 0]])},
     )
-    result = bridged(ends, seen, time_s)
+    result = interpolate_gaps(ends, seen, time_s)
     np.testing.assert_allclose(result.arkit[1], 0.25)
     np.testing.assert_allclose(result.offset_px[1], [2, 1])
     np.testing.assert_allclose(angles_from_rotation(result.rotmat[1]), (-10, 0, 0), atol=1e-6)

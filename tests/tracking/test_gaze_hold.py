@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.tracking.gaze_hold import held_through_blinks
+from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
@@ -24,14 +24,14 @@ def test_gaze_goes_on_through_a_blink() -> None:
     truth = np.stack([np.linspace(0, 0.8, N), np.full(N, 0.3)], axis=1)
     seen = truth.copy()
     seen[20:24] = 0.0
-    np.testing.assert_allclose(held_through_blinks(seen, blinking(20, 4), TIME_S), truth, atol=1e-12)
+    np.testing.assert_allclose(interpolate_gaze_through_blinks(seen, blinking(20, 4), TIME_S), truth, atol=1e-12)
 
 
 @pytest.mark.parametrize(("first", "count", "expected"), [(0, 5, 0.5), (N - 5, 5, 0.5), (10, 20, 0.0), (0, N, 0.0)])
 def test_ends_are_held_and_long_closures_left(first: int, count: int, expected: float) -> None:
     seen = np.full((N, 1), 0.5)
     seen[first : first + count] = 0.0
-    found = held_through_blinks(seen, blinking(first, count), TIME_S)
+    found = interpolate_gaze_through_blinks(seen, blinking(first, count), TIME_S)
     np.testing.assert_allclose(found[first : first + count], expected)
 
 

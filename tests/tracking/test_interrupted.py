@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.tracking.neutral_calibration import calibrated
-from smirk3d.tracking.prefetch import ahead
-from smirk3d.tracking.record_buffer import Spool
+from smirk3d.tracking.neutral_calibration import neutral_calibrated
+from smirk3d.tracking.prefetch import prefetch
+from smirk3d.tracking.record_buffer import RecordBuffer
 
 BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
 SMILE = ARKIT_NAMES.index("mouthSmileLeft")
@@ -22,7 +22,7 @@ def test_ahead_keeps_the_order_and_works_in_another_thread() -> None:
             threads.add(threading.get_ident())
             yield k
 
-    assert list(ahead(source(), 3)) == list(range(50))
+    assert list(prefetch(source(), 3)) == list(range(50))
     assert len(threads) == 1 and threading.get_ident() not in threads
 
 
@@ -32,7 +32,7 @@ def test_ahead_gives_what_there_was_before_an_error() -> None:
         yield 2
         raise ValueError("broken")
 
-    taken = ahead(source())
+    taken = prefetch(source())
     assert [next(taken), next(taken)] == [1, 2]
     with pytest.raises(ValueError, match="broken"):
         next(taken)
@@ -49,7 +49,7 @@ def test_ahead_is_never_far_ahead_and_closes_its_source() -> None:
         finally:
             closed.set()
 
-    items = ahead(source(), 4)
+    items = prefetch(source(), 4)
     assert next(items) == 0
     items.close()
     assert closed.is_set() and len(made) <= 6
@@ -59,7 +59,7 @@ def test_a_spool_gives_back_what_it_took() -> None:
     kind = np.dtype([("frame", "i8"), ("points", "f4", (3, 2))])
     rows = np.zeros(200, dtype=kind)
     rows["frame"], rows["points"] = np.arange(200), np.random.default_rng(0).random((200, 3, 2))
-    with Spool(kind) as spool:
+    with RecordBuffer(kind) as spool:
         assert len(spool.read()) == 0
         for part in np.split(rows, 40):
             spool.append(part)
@@ -76,8 +76,8 @@ def test_calibration_puts_weights_on_the_persons_own_range() -> None:
     weights[:, BLINK] = 0.1
     for k in range(20, 200, 40):
         weights[k - 1 : k + 2, BLINK] = (0.4, 0.7, 0.4)
-    assert calibrated(weights, "none") is weights
-    neutral, whole = calibrated(weights, "neutral"), calibrated(weights, "range")
+    assert neutral_calibrated(weights, "none") is weights
+    neutral, whole = neutral_calibrated(weights, "neutral"), neutral_calibrated(weights, "range")
     assert np.allclose(neutral[:100, SMILE], 0) and 0.85 < neutral[160, SMILE] <= 0.9
     assert np.allclose(whole[20::40, BLINK], 1) and whole[10, BLINK] == 0
     np.testing.assert_array_equal(whole[:, SMILE], neutral[:, SMILE])
@@ -87,5 +87,5 @@ def test_calibration_puts_weights_on_the_persons_own_range() -> None:
 def test_eyes_that_never_close_are_not_stretched() -> None:
     weights = np.zeros((100, 52))
     weights[:, BLINK] = 0.1 + 0.1 * np.sin(np.arange(100))
-    assert calibrated(weights, "range")[:, BLINK].max() < 0.25
-    assert len(calibrated(np.zeros((0, 52)), "range")) == 0
+    assert neutral_calibrated(weights, "range")[:, BLINK].max() < 0.25
+    assert len(neutral_calibrated(np.zeros((0, 52)), "range")) == 0

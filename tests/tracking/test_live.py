@@ -65,15 +65,15 @@ class Finder:
         box_px = np.concatenate([seen.min(axis=0), seen.max(axis=0)])
         return Detection(seen, depth.astype(np.float32), np.zeros(52, np.float32), box_px, 1.0)
 
-    def glance(self, pixels: np.ndarray) -> list[Detection]:
+    def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         number = int(pixels[0, 0, 0])
         found = self._found[number]
         aside = np.array([200, 0], dtype=np.float32)
         other = replace(found, landmarks_px=found.landmarks_px + aside, box_px=found.box_px + np.tile(aside, 2))
         return [found, other] if number >= self._second_from else [found]
 
-    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
-        return nearest(face, self.glance(pixels))
+    def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.detect_fast(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_each_frame_is_found_and_all_files_are_written(live, track: Track, tmp_p
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert np.corrcoef(found.arkit[:, SMILE], track.arkit[:, SMILE])[0, 1] > 0.9
     np.testing.assert_allclose(found.angles_deg[:, 0], track.angles_deg[:, 0], atol=10)
-    np.testing.assert_allclose(found.box_px, [Finder(track).glance(f.pixels)[0].box_px for f in Source().frames()])
+    np.testing.assert_allclose(found.box_px, [Finder(track).detect_fast(f.pixels)[0].box_px for f in Source().frames()])
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Tr
 
     monkeypatch.setattr(LandmarkTrackSolver, place, interrupted)
     finder, last = Finder(track, second_from=LOOK_ROUND_EVERY), LOOK_ROUND_EVERY + 1
-    clip, said = live(Source(), finder, TrackOptions(most_faces=2))
+    clip, said = live(Source(), finder, TrackOptions(max_faces=2))
     assert started == [place] and said == ["smirk3d: stopped; writing the files"]
     assert [len(found) for found in clip.tracks] == [last] and clip.n_frames == last
 
@@ -212,10 +212,10 @@ def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -
 
 
 class Blind:
-    def glance(self, pixels: np.ndarray) -> list[Detection]:
+    def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         return []
 
-    detect = glance
+    detect = detect_fast
 
 
 def test_nothing_to_track(live, tmp_path: Path) -> None:

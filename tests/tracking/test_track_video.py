@@ -1,4 +1,4 @@
-"""From sightings to tracks: one identity, poses and expressions as they are, whatever the method."""
+"""From observations to tracks: one identity, poses and expressions as they are, whatever the method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.media.video import Frame, VideoInfo
 from smirk3d.params import FaceParams
 from smirk3d.track import Status, Track
-from smirk3d.tracking.track_solver import LandmarkTrackSolver, calmest_of_views
+from smirk3d.tracking.track_solver import LandmarkTrackSolver, select_neutral_keyframes
 from smirk3d.tracking.track_video import TrackOptions, track_video
 from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
@@ -77,14 +77,14 @@ class Finder:
     def __init__(self, *people: Person, hidden: range = range(0)) -> None:
         self.people, self.hidden = people, hidden
 
-    def glance(self, pixels: np.ndarray) -> list[Detection]:
+    def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         k = int(pixels[0, 0, 0])
         return [] if k in self.hidden else [person.detection(k) for person in self.people]
 
-    detect = glance
+    detect = detect_fast
 
-    def look_closer(self, pixels: np.ndarray, face: Detection) -> Detection | None:
-        return nearest(face, self.glance(pixels))
+    def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        return nearest(face, self.detect_fast(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -158,19 +158,19 @@ def test_what_is_no_face_is_left_out(reconstructor: Reconstructor, person: Perso
     """Where a face appears, detectors may lay one sideways over a part of it."""
 
     class Deceived(Finder):
-        def glance(self, pixels: np.ndarray) -> list[Detection]:
-            (face,) = super().glance(pixels)
+        def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
+            (face,) = super().detect_fast(pixels)
             if not 0 < int(pixels[0, 0, 0]) < 4:
                 return [face]
             middle = face.landmarks_px.mean(0)
             squeezed = (face.landmarks_px - middle) @ np.array([[0.0, 0.3], [-1.0, 0.4]]) + middle
             return [replace(face, landmarks_px=squeezed)]
 
-        detect = glance
+        detect = detect_fast
 
     clip = tracked(reconstructor, Deceived(person))
     (found,) = clip.tracks
-    assert clip.notes == ("3 sightings that are no face left out",)
+    assert clip.notes == ("3 face_observations that are no face left out",)
     assert (found.status[1:4] == Status.FILLED).all() and (np.delete(found.status, range(1, 4)) == 0).all()
     assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
     np.testing.assert_allclose(found.arkit[:, SMILE], track.arkit[:, SMILE], atol=0.1)
@@ -178,11 +178,11 @@ def test_what_is_no_face_is_left_out(reconstructor: Reconstructor, person: Perso
 
 def test_several_people_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:
     pair = [Person(open_head, x_m=-0.2), Person(open_head, x_m=0.2)]
-    both = tracked(reconstructor, Finder(*pair), TrackOptions(most_faces=None)).tracks
+    both = tracked(reconstructor, Finder(*pair), TrackOptions(max_faces=None)).tracks
     assert [t.number for t in both] == [0, 1]
     sides = sorted(float(t.translation_m[:, 0].mean()) for t in both)
     np.testing.assert_allclose(sides, [-0.2, 0.2], atol=0.03)
-    assert len(tracked(reconstructor, Finder(*pair), TrackOptions(most_faces=1)).tracks) == 1
+    assert len(tracked(reconstructor, Finder(*pair), TrackOptions(max_faces=1)).tracks) == 1
 
 
 def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: Person) -> None:
@@ -199,7 +199,7 @@ def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: 
 def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Person, monkeypatch) -> None:
     """What goes wrong elsewhere is an error, not the end of the video."""
 
-    for place, name in ((Finder, "glance"), (LandmarkTrackSolver, "read")):
+    for place, name in ((Finder, "detect_fast"), (LandmarkTrackSolver, "read")):
         real, calls = getattr(place, name), []
 
         def failing(self: Any, *words: Any, real: Any = real, calls: list[int] = calls) -> Any:
@@ -215,9 +215,9 @@ def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Pe
 
 
 def test_video_mode_is_for_one_person() -> None:
-    for most_faces in (2, None):
+    for max_faces in (2, None):
         with pytest.raises(ValueError, match="follows one person"):
-            TrackOptions(most_faces, detector="video")
+            TrackOptions(max_faces, detector="video")
 
 
 def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
@@ -230,7 +230,7 @@ def test_the_calmest_frames_of_every_view() -> None:
     angles = np.zeros((60, 3))
     angles[:, 0] = np.repeat([-30, 0, 30], 20)
     activity = np.tile(np.arange(20)[::-1], 3).astype(float)
-    chosen = calmest_of_views(angles, activity)
+    chosen = select_neutral_keyframes(angles, activity)
     assert sorted(chosen) == [*range(16, 20), *range(36, 40), *range(56, 60)]
 
 

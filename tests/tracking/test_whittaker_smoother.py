@@ -15,7 +15,7 @@ from smirk3d.tracking.whittaker_smoother import (
     NOISE_RANGES,
     REACH_S,
     SmoothConfig,
-    despiked,
+    remove_outliers,
     smooth_motion,
     smoothed,
     unwrapped,
@@ -102,10 +102,10 @@ def test_a_pose_that_is_off_for_a_frame_or_two_goes_and_a_nod_stays(spikes: list
     nod = 0.2 * np.sin(2 * np.pi * 2 * TIME_S)
     values = nod + noise(0.003)
     values[spikes] += 0.1
-    cleaned = despiked(values[:, None], NOISE_RANGES["angle"])[:, 0]
+    cleaned = remove_outliers(values[:, None], NOISE_RANGES["angle"])[:, 0]
     assert np.abs(cleaned - nod).max() < 0.03
     few = np.zeros((4, 1))
-    np.testing.assert_array_equal(despiked(few, NOISE_RANGES["angle"]), few)
+    np.testing.assert_array_equal(remove_outliers(few, NOISE_RANGES["angle"]), few)
 
 
 def test_a_motion_is_smoothed_in_all_its_parts() -> None:

@@ -20,7 +20,7 @@ from smirk3d.train.config_file import to_yaml
 from smirk3d.train.loss_context import Networks
 from smirk3d.train.metrics import read_metrics
 
-SCRIPT = Path(__file__).with_name("training_run.py")
+SCRIPT = Path(__file__).parents[1] / "fixtures" / "training_run.py"
 
 
 class Pair:

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from smirk3d.datasets.synthetic.expression_templates import template_tensor
-from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES, resolve_antagonists
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.params import FaceParams
 from smirk3d.train.expression_augmentation import (
     GROUPS,
     PerturbConfig,
-    exchanged,
     from_templates,
     neutral,
+    permute_expressions,
     perturb,
     with_noise,
 )
@@ -38,7 +38,7 @@ def faces(spec: ParamSpec, count: int = MANY, seed: int = 0) -> FaceParams:
     fields = {p.name: torch.randn(count, p.size, generator=random) for p in spec.params}
     if spec is OPEN:
         active = torch.rand(count, 52, generator=random) < 0.2
-        weights = without_opposites(torch.rand(count, 52, generator=random) * active)
+        weights = resolve_antagonists(torch.rand(count, 52, generator=random) * active)
         weights[:, ARKIT_NAMES.index("mouthClose")] = 0
         fields["expression"] = weights
     else:
@@ -130,7 +130,7 @@ def test_flame_noise_strikes_half_of_the_coefficients_and_stays_below_four():
 
 def test_exchanged_expressions_are_those_of_the_group_scaled():
     start = faces(FLAME, 400)
-    found = exchanged(start, FLAME, seeded(), STILL)
+    found = permute_expressions(start, FLAME, seeded(), STILL)
     unit = torch.nn.functional.normalize
     similarity = unit(found.expression, dim=1) @ unit(start.expression, dim=1).T
     best, source = similarity.max(dim=1)
@@ -162,7 +162,7 @@ def test_little_noise_jaw_and_eyelids_have_methods_numbers():
         expression=torch.zeros(MANY, 50), jaw=torch.full((MANY, 3), 0.25), eyelids=torch.full((MANY, 2), 0.5)
     )
     start = start.replace(jaw=torch.tensor([0.25, 0.0, 0.0]).expand(MANY, 3))
-    found = exchanged(start, FLAME, seeded())
+    found = permute_expressions(start, FLAME, seeded())
     assert found.expression.std(dim=1).min() < 0.01 and 0.19 < found.expression.std(dim=1).max() < 0.27
     moved = found.jaw != start.jaw
     assert moved.any(dim=1).float().mean() == pytest.approx(0.5, abs=0.03)
@@ -176,7 +176,7 @@ def test_little_noise_jaw_and_eyelids_have_methods_numbers():
 def test_arkit_faces_stay_possible():
     found, group = perturb(faces(OPEN), OPEN, templates(OPEN), seeded())
     weights = found.expression
-    torch.testing.assert_close(without_opposites(weights), weights, atol=0, rtol=0)
+    torch.testing.assert_close(resolve_antagonists(weights), weights, atol=0, rtol=0)
     assert (column(found, "mouthClose") <= column(found, "jawOpen")).all()
     active = (weights > 0.02).float().sum(dim=1)
     assert active.mean() < 13 and 10 < active[group == GROUPS.index("noise")].mean() < 17
@@ -215,15 +215,17 @@ def test_arkit_neutral_blinks_at_random():
 def test_arkit_lids_and_jaw_move_a_little_in_all_groups():
     start = FaceParams(expression=torch.zeros(MANY, 52))
     start.expression[:, [*BLINKS, ARKIT_NAMES.index("jawOpen")]] = 0.5
-    found = exchanged(start, OPEN, seeded(), replace(STILL, scale=(1, 1), jaw_probability=0.5, eyelids=(-0.25, 0.25)))
+    found = permute_expressions(
+        start, OPEN, seeded(), replace(STILL, scale=(1, 1), jaw_probability=0.5, eyelids=(-0.25, 0.25))
+    )
     lids = found.expression[:, BLINKS] - 0.5
     assert lids.abs().max() <= 0.25 and lids.std() == pytest.approx(0.5 / 12**0.5, rel=0.05)
     assert (column(found, "jawOpen") != 0.5).float().mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_some_arkit_faces_lose_one_side_but_not_their_gaze():
-    start = FaceParams(expression=without_opposites(torch.rand(MANY, 52, generator=seeded()) * 0.5 + 0.1))
-    found = exchanged(start, OPEN, seeded(), replace(STILL, one_sided=0.3))
+    start = FaceParams(expression=resolve_antagonists(torch.rand(MANY, 52, generator=seeded()) * 0.5 + 0.1))
+    found = permute_expressions(start, OPEN, seeded(), replace(STILL, one_sided=0.3))
     lost_left, lost_right = column(found, "mouthSmileLeft") == 0, column(found, "mouthSmileRight") == 0
     assert (lost_left | lost_right).float().mean() == pytest.approx(0.3, abs=0.03)
     assert not (lost_left & lost_right).any() and 0.4 < lost_left.sum() / (lost_left | lost_right).sum() < 0.6

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from smirk3d.train.freeze import frozen
+from smirk3d.train.freeze import freeze
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def images() -> torch.Tensor:
 
 def test_statistics_and_weights_stand_still_and_the_input_still_gets_its_gradient(network):
     before, given = snapshot(network), images()
-    with frozen(network):
+    with freeze(network):
         loss = network(given).square().sum()
     loss.backward()
     assert given.grad is not None and given.grad.abs().sum() > 0
@@ -35,7 +35,7 @@ def test_statistics_and_weights_stand_still_and_the_input_still_gets_its_gradien
 def test_every_part_is_restored_as_it_was(network):
     network[2].eval()
     network[0].bias.requires_grad_(False)
-    with frozen(network, network[1], network):
+    with freeze(network, network[1], network):
         assert not any(part.training for part in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
     assert [part.training for part in network.modules()] == [True, True, True, False, False, False]
@@ -43,11 +43,11 @@ def test_every_part_is_restored_as_it_was(network):
 
 
 def test_it_is_restored_after_an_exception_and_when_nested(network):
-    with pytest.raises(RuntimeError, match="boom"), frozen(network):
+    with pytest.raises(RuntimeError, match="boom"), freeze(network):
         raise RuntimeError("boom")
     assert network.training and all(parameter.requires_grad for parameter in network.parameters())
-    with frozen(network):
-        with frozen(network):
+    with freeze(network):
+        with freeze(network):
             pass
         assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
     assert network.training

@@ -23,7 +23,7 @@ from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks,
 from smirk3d.train import loop
 from smirk3d.train.config import EngineConfig, LossWeights
 from smirk3d.train.config_file import load_config
-from smirk3d.train.loop import Finished, train
+from smirk3d.train.loop import TrainResult, train
 from smirk3d.train.metrics import read_metrics
 from smirk3d.train.preview import LEAST_SIDE_PX
 from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME
@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
         stand_in(lambda name, value: monkeypatch.setattr(loop, name, value))
-        assert train(tiny_run(folder)) == Finished(4, False, 0)
+        assert train(tiny_run(folder)) == TrainResult(4, False, 0)
     return folder
 
 
@@ -73,7 +73,7 @@ def break_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
                     act()
                 yield batch
 
-    monkeypatch.setattr(loop, "Stream", Faces)
+    monkeypatch.setattr(loop, "BatchSampler", Faces)
 
 
 def crash() -> None:
@@ -140,8 +140,8 @@ def test_a_run_that_broke_goes_on_as_if_it_had_not(
     with pytest.raises(OSError, match="has gone"):
         train(config)
     assert len(numbers(config.out_dir)["reconstruction/total"]) == step
-    monkeypatch.setattr(loop, "Stream", SmallFaces)
-    assert train(config, resume=True, report=said.append) == Finished(4, False, 0)
+    monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
+    assert train(config, resume=True, report=said.append) == TrainResult(4, False, 0)
     assert any("no checkpoint yet" in line for line in said) == (step == 1)
     assert_same_run(config.out_dir, whole)
 
@@ -153,14 +153,14 @@ def test_a_signal_ends_the_run_after_the_step(
     config, said = tiny_run(tmp_path / "run", engine=EngineConfig("cpu", save_every=100, preview_every=0)), []
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     break_at(2, monkeypatch, lambda: os.kill(os.getpid(), number))
-    assert train(config, report=said.append) == Finished(3, True, 0)
+    assert train(config, report=said.append) == TrainResult(3, True, 0)
     assert said[0].startswith("stopping after this step")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not list((config.out_dir / "previews").iterdir())
-    monkeypatch.setattr(loop, "Stream", SmallFaces)
-    assert train(config, resume=True) == Finished(4, False, 0)
+    monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
+    assert train(config, resume=True) == TrainResult(4, False, 0)
     assert_same_run(config.out_dir, whole)
-    assert train(config, resume=True) == Finished(4, False, 0)  # nothing is left to do
+    assert train(config, resume=True) == TrainResult(4, False, 0)  # nothing is left to do
     assert_same_run(config.out_dir, whole)
 
 
@@ -233,7 +233,7 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
             return outcome
 
         monkeypatch.setattr(loop, "reconstruction_step", poisoned)
-    monkeypatch.setattr(loop, "Stream", Faces)
+    monkeypatch.setattr(loop, "BatchSampler", Faces)
     with pytest.raises(Smirk3dError) as caught:
         train(config)
     expected = "step 3: the loss is not finite (landmark" if where == "loss" else "step 2: the gradient is not finite"

@@ -10,7 +10,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
-from smirk3d.train.loss_context import Networks, Scene, emotion_features
+from smirk3d.train.loss_context import LossContext, Networks, emotion_features
 
 
 def config(losses: LossWeights, cycle: CycleConfig | None = None, **changes) -> TrainConfig:
@@ -36,15 +36,15 @@ def test_parts_have_the_names_of_the_configuration():
 
 
 def test_only_what_is_needed_is_loaded():
-    scene = Scene.from_config(config(LossWeights(photo=1.0), emotion=Path("missing")), small_head("arkit"), "cpu")
+    scene = LossContext.from_config(config(LossWeights(photo=1.0), emotion=Path("missing")), small_head("arkit"), "cpu")
     assert (scene.perceptual, scene.emotion, scene.templates) == (None, None, None)
-    scene = Scene.from_config(config(LossWeights(photo=1.0), CycleConfig()), small_head("arkit"), "cpu")
+    scene = LossContext.from_config(config(LossWeights(photo=1.0), CycleConfig()), small_head("arkit"), "cpu")
     assert scene.templates is not None and scene.templates.batch_shape[0] > 30
 
 
 def test_features_are_loaded_and_stand_still(networks_file):
     given = config(LossWeights(perceptual=1.0, emotion=1.0), emotion=networks_file)
-    scene = Scene.from_config(given, small_head("arkit"), "cpu")
+    scene = LossContext.from_config(given, small_head("arkit"), "cpu")
     image = torch.rand(2, 3, 64, 64, generator=seeded()).requires_grad_()
     assert scene.perceptual is not None and len(scene.perceptual(image)) == 4
     assert scene.emotion is not None
@@ -65,6 +65,8 @@ def test_emotion_is_what_the_expression_encoder_sees(networks_file):
 def test_files_that_cannot_be_used_are_named(tmp_path):
     missing = tmp_path / "missing.pt"
     with pytest.raises(Smirk3dError, match=r"missing\.pt"):
-        Scene.from_config(config(LossWeights(emotion=1.0), emotion=missing), small_head("arkit"), "cpu")
+        LossContext.from_config(config(LossWeights(emotion=1.0), emotion=missing), small_head("arkit"), "cpu")
     with pytest.raises(Smirk3dError, match=r"missing\.pt"):
-        Scene.from_config(config(LossWeights(perceptual=1.0), perceptual=str(missing)), small_head("arkit"), "cpu")
+        LossContext.from_config(
+            config(LossWeights(perceptual=1.0), perceptual=str(missing)), small_head("arkit"), "cpu"
+        )

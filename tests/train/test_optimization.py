@@ -17,7 +17,7 @@ from smirk3d.train.engine import launch
 from smirk3d.train.loss_context import Networks
 from smirk3d.train.losses.losses import LossTerms
 from smirk3d.train.optimization import Optimization
-from smirk3d.train.recipes.analysis_by_synthesis import Outcome
+from smirk3d.train.recipes.analysis_by_synthesis import StepOutput
 
 OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, generator_betas=(0.4, 0.9), cosine_samples=16)
 
@@ -28,11 +28,11 @@ def make(stage: StageConfig = CORE) -> tuple[Networks, Optimization]:
     return networks, Optimization(networks, config, launch(config.engine))
 
 
-def outcome(networks: Networks, *names: str) -> Outcome:
+def outcome(networks: Networks, *names: str) -> StepOutput:
     """A loss with the gradient 3 in all weights of some networks."""
     parameters = [parameter for name in names for parameter in networks.parts()[name].parameters()]
     value = torch.stack([parameter.sum() for parameter in parameters]).sum().view(1)
-    return Outcome(LossTerms({"sum": value}), {"sum": 3.0}, FaceParams(), {})
+    return StepOutput(LossTerms({"sum": value}), {"sum": 3.0}, FaceParams(), {})
 
 
 def weights(networks: Networks) -> dict[str, list[Tensor]]:
@@ -45,7 +45,7 @@ def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
     before = weights(networks)
     for step in range(2):
         optimization.start_step(step)
-        norms = optimization.descend(outcome(networks, *names))
+        norms = optimization.optimizer_step(outcome(networks, *names))
     assert set(norms) == {"generator" if name == "generator" else "encoder" for name in names}
     after = weights(networks)
     for name, old in before.items():
@@ -57,7 +57,7 @@ def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
 
 def test_only_the_generator_is_clipped() -> None:
     networks, optimization = make()
-    found = optimization.descend(outcome(networks, "expression", "generator"), 0.1)
+    found = optimization.optimizer_step(outcome(networks, "expression", "generator"), 0.1)
     for name, key in (("expression", "encoder"), ("generator", "generator")):
         parameters = list(networks.parts()[name].parameters())
         norm = 3 * sum(parameter.numel() for parameter in parameters) ** 0.5

@@ -30,7 +30,7 @@ LIDS = 3.0
 
 
 @dataclass(frozen=True)
-class Unlikeness:
+class DomainRandomization:
     """How far faces stray; each face by a random share of these standard deviations.
 
     Attributes:
@@ -54,8 +54,12 @@ class Unlikeness:
     gaze_rad: float = 0.09
 
 
-def unlike_meshes(
-    head: HeadModel, params: FaceParams, share: Tensor, generator: torch.Generator, unlike: Unlikeness = Unlikeness()
+def randomize_geometry(
+    head: HeadModel,
+    params: FaceParams,
+    share: Tensor,
+    generator: torch.Generator,
+    unlike: DomainRandomization = DomainRandomization(),
 ) -> HeadMesh:
     """Return the posed meshes of heads that no identity coefficients give.
 
@@ -84,7 +88,7 @@ def unlike_meshes(
     return replace(mesh, vertices=sized @ turn.mT + middle)
 
 
-def unlike_appearance(look: Appearance, cut: Appearance, generator: torch.Generator) -> Appearance:
+def randomize_appearance(look: Appearance, cut: Appearance, generator: torch.Generator) -> Appearance:
     """Return a look with the brows, lips and irises of another one, and whites of any brightness."""
     white = uniform(0.5, 0.97, generator)
     sclera = tuple(white * uniform(0.93, 1.0, generator) for _ in range(3))
@@ -101,7 +105,9 @@ def unlike_appearance(look: Appearance, cut: Appearance, generator: torch.Genera
     )
 
 
-def unlike_tint(head: HeadModel, hair: tuple[float, float, float], share: float, generator: torch.Generator) -> Tensor:
+def randomize_skin_texture(
+    head: HeadModel, hair: tuple[float, float, float], share: float, generator: torch.Generator
+) -> Tensor:
     """Return what skin colours are multiplied by at each vertex, (V, 3): shades, spots, shadowed eyes, beards."""
     rest = head.v_template
     tint = torch.zeros(len(rest), 3)
@@ -216,7 +222,7 @@ def _smooth(place: Tensor, count: int, channels: int, drawn: _Drawn) -> tuple[Te
     return bells, drawn.normal(1, count, channels)
 
 
-def _bumps(place: Tensor, unlike: Unlikeness, drawn: _Drawn) -> Tensor:
+def _bumps(place: Tensor, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
     """Return smooth displacements (B, V, 3) in metres, nearly the same on both sides."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
     bells, value = _smooth(torch.cat([place, place * flip]), BUMPS, 3, drawn)
@@ -225,7 +231,7 @@ def _bumps(place: Tensor, unlike: Unlikeness, drawn: _Drawn) -> Tensor:
     return unlike.bump_m * (here + there * flip + unlike.uneven * lone_bells @ lone_value)
 
 
-def _pulled(action: Tensor, place: Tensor, unlike: Unlikeness, drawn: _Drawn) -> Tensor:
+def _pulled(action: Tensor, place: Tensor, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
     """Return displacements (B, V, 3) of other lengths and directions, smoothly varying, alike on both sides."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
     bells, value = _smooth(torch.cat([place, place * flip]), BUMPS, 4, drawn)
@@ -235,7 +241,7 @@ def _pulled(action: Tensor, place: Tensor, unlike: Unlikeness, drawn: _Drawn) ->
     return (unlike.pull * both[..., :1]).clamp(-1, 1).exp() * (action + turned)
 
 
-def _eyes_enlarged(head: HeadModel, unlike: Unlikeness, drawn: _Drawn) -> Tensor:
+def _eyes_enlarged(head: HeadModel, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
     """Return displacements (B, V, 3) in metres that enlarge both eyes."""
     away = head.v_template[:, None] - _eye_middles(head)
     moved = (away * (1 - _beyond_eyes(head))[..., None]).sum(1)

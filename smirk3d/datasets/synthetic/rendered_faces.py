@@ -24,11 +24,11 @@ from smirk3d.assets import printable
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
 from smirk3d.datasets.synthetic import scene_sampling
 from smirk3d.datasets.synthetic.domain_randomization import (
-    Unlikeness,
+    DomainRandomization,
     random_cuts,
-    unlike_appearance,
-    unlike_meshes,
-    unlike_tint,
+    randomize_appearance,
+    randomize_geometry,
+    randomize_skin_texture,
 )
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, SampleRanges, chance, uniform
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -39,7 +39,7 @@ from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance import procedural_face
-from smirk3d.render.appearance.baked_face import CropPainter
+from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 from smirk3d.render.appearance.procedural_face import Appearance, Light, random_background
 
 SHARD = 256
@@ -53,7 +53,7 @@ _VERSION = 3
 
 
 @dataclass(frozen=True)
-class Variation:
+class RenderAugmentation:
     """What makes renders look like photos: shares of the pictures in [0, 1], and ranges.
 
     `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
@@ -107,23 +107,23 @@ class RenderedFaces:
         *,
         folder: Path | None = None,
         ranges: SampleRanges | None = None,
-        variation: Variation | None = None,
+        variation: RenderAugmentation | None = None,
         backgrounds: Path | None = None,
     ) -> None:
         if count < 1:
             raise ValueError(f"count must be positive, not {count}")
         self.head, self.count, self.seed, self.size = head, count, seed, size
         self.ranges = SampleRanges() if ranges is None else ranges
-        self.variation = Variation() if variation is None else variation
+        self.variation = RenderAugmentation() if variation is None else variation
         self._folder = folder
         self._photos = [] if backgrounds is None else sorted(backgrounds.glob("*.[jp][pn]g"))
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
-        self._painter: CropPainter | None = None  # baked when the first picture is made
+        self._painter: BakedFaceRenderer | None = None  # baked when the first picture is made
         self._cuts = random_cuts(CUTS) if self.variation.unlike else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
-        about = (_VERSION, seed, size, self.ranges, self.variation, Unlikeness(), names)
+        about = (_VERSION, seed, size, self.ranges, self.variation, DomainRandomization(), names)
         content = hashlib.sha256(repr(about).encode())
         for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
             content.update(part.numpy().tobytes())
@@ -198,12 +198,12 @@ class RenderedFaces:
         """Draw and paint one shard."""
         unlike = self.variation.unlike
         if self._painter is None:
-            self._painter = CropPainter(self.head, self._cuts)
+            self._painter = BakedFaceRenderer(self.head, self._cuts)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         params = _random_heads(self.head, self.ranges, self.variation, generator)
         varied = _varied(params, self.variation.strength, generator)
         share = unlike * torch.rand(SHARD, generator=generator) if unlike else torch.zeros(SHARD)
-        mesh = unlike_meshes(self.head, varied, share, generator) if unlike else self.head(varied)
+        mesh = randomize_geometry(self.head, varied, share, generator) if unlike else self.head(varied)
         vertices_px, points_px, depth = _photograph(mesh, self.ranges, generator)
         crops = _detected(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
@@ -225,8 +225,8 @@ class RenderedFaces:
         if not share:
             return look, None
         cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
-        look = unlike_appearance(look, cut, generator) if chance(0.8, generator) else look
-        return look, unlike_tint(self.head, look.hair, share, generator)
+        look = randomize_appearance(look, cut, generator) if chance(0.8, generator) else look
+        return look, randomize_skin_texture(self.head, look.hair, share, generator)
 
     def _background(self, generator: torch.Generator) -> Tensor:
         """A photo's piece or soft colours, (3, S, S) in [0, 1]."""
@@ -251,7 +251,7 @@ class _Shard:
 
 
 def _random_heads(
-    head: HeadModel, ranges: SampleRanges, variation: Variation, generator: torch.Generator
+    head: HeadModel, ranges: SampleRanges, variation: RenderAugmentation, generator: torch.Generator
 ) -> FaceParams:
     """Draw a shard's people, expressions and poses, the kinds of expressions in turns."""
     turn = _turn(variation)
@@ -266,7 +266,7 @@ def _random_heads(
     return FaceParams(shape=shape, expression=expression, pose=roma.rotmat_to_rotvec(rotmat))
 
 
-def _turn(variation: Variation) -> tuple[Kind, ...]:
+def _turn(variation: RenderAugmentation) -> tuple[Kind, ...]:
     return tuple(kind for kind, share in variation.kinds for _ in range(share))
 
 
@@ -294,7 +294,7 @@ def _photograph(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator
     return vertices_px, points_px, depths[0]
 
 
-def _detected(points_px: Tensor, size: int, variation: Variation, generator: torch.Generator) -> list[Crop]:
+def _detected(points_px: Tensor, size: int, variation: RenderAugmentation, generator: torch.Generator) -> list[Crop]:
     """Return the crops about landmarks (B, 478, 2), a little off, as detectors are."""
     crops = []
     for points in points_px.numpy():
@@ -337,7 +337,7 @@ def _random_light(hard_share: float, generator: torch.Generator) -> Light:
     return replace(light, direction=light.direction * torch.tensor([1.6, 1.3, 1.0]), direct=direct, ambient=ambient)
 
 
-def _photographed(image: Tensor, variation: Variation, generator: torch.Generator) -> np.ndarray:
+def _photographed(image: Tensor, variation: RenderAugmentation, generator: torch.Generator) -> np.ndarray:
     """Return the picture (3, S, S) in [0, 1] as a bad photo shows it, uint8."""
     size = image.shape[-1]
     if chance(variation.occluded, generator):

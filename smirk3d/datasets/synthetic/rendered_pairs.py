@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
-from smirk3d.datasets.synthetic.domain_randomization import random_cuts, unlike_appearance, unlike_tint
+from smirk3d.datasets.synthetic.domain_randomization import random_cuts, randomize_appearance, randomize_skin_texture
 from smirk3d.datasets.synthetic.scene_sampling import SampleRanges, chance, random_expression, uniform
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
@@ -21,7 +21,7 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance import procedural_face
-from smirk3d.render.appearance.baked_face import CropPainter
+from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 from smirk3d.render.appearance.procedural_face import Appearance, Light
 
 CUTS = 12
@@ -54,7 +54,7 @@ class RenderedPairs:
         self.head, self.size, self.crop_scale = head, size, crop_scale
         self.ranges = SampleRanges()
         self._cuts = random_cuts(CUTS)
-        self._painter = CropPainter(head, self._cuts)
+        self._painter = BakedFaceRenderer(head, self._cuts)
 
     @torch.no_grad()
     def batch(self, expression: Tensor, generator: torch.Generator) -> Pairs:
@@ -103,8 +103,8 @@ class RenderedPairs:
         """Return what both pictures share: colours, spots, light and background."""
         look = procedural_face.random_appearance(generator)
         cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
-        look = replace(unlike_appearance(look, cut, generator), brow_strength=uniform(0.5, 0.95, generator))
-        tint = unlike_tint(self.head, look.hair, uniform(0, 1, generator), generator)
+        look = replace(randomize_appearance(look, cut, generator), brow_strength=uniform(0.5, 0.95, generator))
+        tint = randomize_skin_texture(self.head, look.hair, uniform(0, 1, generator), generator)
         return (
             look,
             tint,

@@ -12,7 +12,7 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import (
-    PortraitPainter,
+    ProceduralFaceRenderer,
     perspective_view,
     random_appearance,
     random_background,
@@ -97,7 +97,7 @@ def random_expression(kind: Kind, generator: torch.Generator) -> Tensor:
 
 
 def random_sample(
-    painter: PortraitPainter,
+    painter: ProceduralFaceRenderer,
     kind: Kind,
     size: int,
     generator: torch.Generator,

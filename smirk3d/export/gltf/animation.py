@@ -28,7 +28,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.buffer import BufferBuilder
 from smirk3d.export.gltf.document import glb_bytes, gltf_bytes
 from smirk3d.export.gltf.head import build_character
-from smirk3d.export.gltf.morph_targets import has_rest_target, speaks_arkit
+from smirk3d.export.gltf.morph_targets import has_residual_target, uses_arkit_basis
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -100,7 +100,7 @@ def save_animation(track: Track, path: Path, texture: Texture | None = None) -> 
     """Write a track as an animated `.glb`, or as `.gltf` with the buffer embedded, whole or not at all.
 
     Where the face was lost there are no keys, and the head keeps its last state until the face returns: one more
-    key at the time of the last lost frame keeps importers from inventing a movement. On heads with `REST_TARGET`
+    key at the time of the last lost frame keeps importers from inventing a movement. On heads with `RESIDUAL_TARGET`
     that target does nothing here. The camera is that of `clip_lens`.
 
     Args:
@@ -197,9 +197,9 @@ def clip_lens(track: Track) -> Lens:
 
 
 def target_weights(track: Track) -> np.ndarray:
-    """Return the weights (T, targets) of the morph targets of `morph_targets`; that of `REST_TARGET` is 0."""
-    weights = track.arkit if speaks_arkit(track.head) else track.expression
-    return np.pad(weights, ((0, 0), (0, int(has_rest_target(track.head)))))
+    """Return the weights (T, targets) of the morph targets of `morph_targets`; that of `RESIDUAL_TARGET` is 0."""
+    weights = track.arkit if uses_arkit_basis(track.head) else track.expression
+    return np.pad(weights, ((0, 0), (0, int(has_residual_target(track.head)))))
 
 
 class _Channels:
@@ -223,7 +223,7 @@ class _Channels:
 
 
 def _neutral(face: Face) -> Face:
-    """Return a face at rest, so that `REST_TARGET` is empty."""
+    """Return a face at rest, so that `RESIDUAL_TARGET` is empty."""
     return replace(
         face,
         vertices=face.neutral_vertices,

@@ -24,7 +24,7 @@ from smirk3d.export.gltf.document import glb_bytes, gltf_bytes
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import morph_targets
 from smirk3d.face import Face
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import (
     MaterialPart,
@@ -136,12 +136,12 @@ def _surface(face: Face, offsets: np.ndarray) -> _Surface:
     return _Surface(face.neutral_vertices, normals, _colors_linear(face.head), offsets, turns)
 
 
-@per_head
+@cache_per_head
 def _colors_linear(head: HeadModel) -> np.ndarray:
     return srgb_to_linear(vertex_colors(head)).astype(np.float32)
 
 
-@per_head
+@cache_per_head
 def _split(head: HeadModel) -> tuple[_Part, ...]:
     """Return the primitives of a head, one a material."""
     pattern, parts = morph_pattern(head), []

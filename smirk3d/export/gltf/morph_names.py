@@ -139,7 +139,7 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def drive_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None = None) -> tuple[np.ndarray, ...]:
+def retarget_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None = None) -> tuple[np.ndarray, ...]:
     """Return for each mesh (52, K) float32: ARKit weights (T, 52) times it are the weights (T, K) of its targets.
 
     What the mapping says of an action replaces what its name would match; contributions of several actions to one
@@ -320,7 +320,7 @@ def suggestion_yaml(character: str, meshes: Sequence[TargetNames], matrices: Seq
     """Return a mapping to edit: what is driven, and the best guesses for the rest.
 
     Args:
-        character: What the comment at the top calls it. meshes: Its targets. matrices: As of `drive_matrices`.
+        character: What the comment at the top calls it. meshes: Its targets. matrices: As of `retarget_matrices`.
     """
     driven = _driven(meshes, matrices)
     used = {name for targets in driven.values() for name in targets}

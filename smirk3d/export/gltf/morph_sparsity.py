@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smirk3d.export.gltf.morph_targets import has_rest_target, moved_vertices
-from smirk3d.head.memoize import per_head
+from smirk3d.export.gltf.morph_targets import has_residual_target, moved_vertices
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 
 
@@ -33,11 +33,11 @@ class MorphPattern:
     face: Tensor
 
 
-@per_head
+@cache_per_head
 def morph_pattern(head: HeadModel) -> MorphPattern:
     """Return the pattern of the targets of `morph_targets`."""
     moved, faces = moved_vertices(head), head.faces.cpu()
-    if has_rest_target(head):
+    if has_residual_target(head):
         moved = np.concatenate([moved, np.ones_like(moved[:1])])
     target, face = np.nonzero(moved[:, faces.numpy()].any(axis=2))
     corners = target[:, None] * moved.shape[1] + faces.numpy()[face]

@@ -9,17 +9,17 @@ import torch
 
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.memoize import per_head
-from smirk3d.head.model import HeadModel, Shaped
+from smirk3d.head.memoize import cache_per_head
+from smirk3d.head.model import HeadModel, ShapedHead
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.params import FaceParams
 
-REST_TARGET = "remainder"
+RESIDUAL_TARGET = "remainder"
 """Name of the extra target on heads whose jaw and eyelids are parameters of their own."""
 STILL_M = 1e-6
 """Offsets below a micrometre are left out."""
 FAINT_M = 5e-5
-"""What an action that is carried over to a head moves by less than this is left to `REST_TARGET`."""
+"""What an action that is carried over to a head moves by less than this is left to `RESIDUAL_TARGET`."""
 _EYE_COLUMNS = (3, 4)
 
 
@@ -45,47 +45,47 @@ def morph_targets(face: Face) -> MorphTargets:
     components of its own expression on others. A target is the head at weight 1 minus the neutral head. Gaze turns the
     eyeballs; a morph target can only move a vertex along the straight chord of that turn, so between 0 and 1 an
     eyeball shrinks by at most 1 - cos(angle / 2), about 2 % of its radius. Heads with a jaw joint or separate
-    eyelids get one more target, `REST_TARGET`, with weight 1: whatever the others leave to reach `face.vertices`.
+    eyelids get one more target, `RESIDUAL_TARGET`, with weight 1: whatever the others leave to reach `face.vertices`.
     """
     head = face.head
-    offsets = straight_offsets(head).copy()
+    offsets = linear_blendshape_offsets(head).copy()
     turning = turning_targets(head)
     if len(turning):
         offsets[turning] = _turned_offsets(face, turning) * moved_vertices(head)[turning, :, None]
-    if speaks_arkit(head):
+    if uses_arkit_basis(head):
         names, weights = ARKIT_NAMES, np.array([face.arkit[name] for name in ARKIT_NAMES], dtype=np.float32)
     else:
         names, weights = head.expression_names, np.asarray(face.expression, dtype=np.float32)
-    if has_rest_target(head):
+    if has_residual_target(head):
         rest = face.vertices - face.neutral_vertices - np.tensordot(weights, offsets, axes=1)
         offsets = np.concatenate([offsets, rest[None].astype(np.float32)])
-        names, weights = (*names, REST_TARGET), np.append(weights, np.float32(1))
+        names, weights = (*names, RESIDUAL_TARGET), np.append(weights, np.float32(1))
     return MorphTargets(tuple(names), offsets, weights)
 
 
-def speaks_arkit(head: HeadModel) -> bool:
+def uses_arkit_basis(head: HeadModel) -> bool:
     """Say whether the targets are the ARKit actions: the head's own, or carried over to it."""
     return head.expression_names == ARKIT_NAMES or "mediapipe" in head.data.landmarks
 
 
-def has_rest_target(head: HeadModel) -> bool:
-    """Say whether faces of this head have a last target `REST_TARGET`."""
+def has_residual_target(head: HeadModel) -> bool:
+    """Say whether faces of this head have a last target `RESIDUAL_TARGET`."""
     return bool({"jaw", "eyelids"} & set(head.spec.names)) or head.expression_names != ARKIT_NAMES
 
 
-@per_head
+@cache_per_head
 def target_params(head: HeadModel) -> FaceParams:
     """Return the parameters (T, ...) of each target at weight 1."""
-    carried = retargeter(head) if speaks_arkit(head) else None
+    carried = retargeter(head) if uses_arkit_basis(head) else None
     if carried is None:
         return FaceParams(expression=torch.eye(head.n_expression).to(head.v_template))
     return carried.from_arkit(torch.eye(len(ARKIT_NAMES)).to(head.v_template))
 
 
-@per_head
-def straight_offsets(head: HeadModel) -> np.ndarray:
+@cache_per_head
+def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
     """Return the offsets (T, V, 3) float32 of the targets on the mean person, for all but the eyes that of everyone."""
-    if speaks_arkit(head) and head.expression_names != ARKIT_NAMES:
+    if uses_arkit_basis(head) and head.expression_names != ARKIT_NAMES:
         with torch.no_grad():
             moved = head(target_params(head)).vertices - head.v_template
         offsets = torch.where(moved.abs() < FAINT_M, 0.0, moved)
@@ -96,15 +96,15 @@ def straight_offsets(head: HeadModel) -> np.ndarray:
     return result
 
 
-@per_head
+@cache_per_head
 def moved_vertices(head: HeadModel) -> np.ndarray:
-    """Return (T, V) bool: the vertices that the targets move on whatever person, `REST_TARGET` aside."""
-    moved = np.abs(straight_offsets(head)).max(axis=2) > STILL_M
-    return moved | (turned_joints(head) @ head.lbs_weights.cpu().numpy().T > 0)
+    """Return (T, V) bool: the vertices that the targets move on whatever person, `RESIDUAL_TARGET` aside."""
+    moved = np.abs(linear_blendshape_offsets(head)).max(axis=2) > STILL_M
+    return moved | (rotated_joints(head) @ head.lbs_weights.cpu().numpy().T > 0)
 
 
-@per_head
-def turned_joints(head: HeadModel) -> np.ndarray:
+@cache_per_head
+def rotated_joints(head: HeadModel) -> np.ndarray:
     """Return (T, J) float32: the largest angle in radians about any axis that a target turns each joint by.
 
     On heads with a jaw joint only the eyes count, whose turn depends on the person the most.
@@ -119,7 +119,7 @@ def turned_joints(head: HeadModel) -> np.ndarray:
 
 def turning_targets(head: HeadModel) -> np.ndarray:
     """Return the rows (K,) int64 of the targets that turn the eyes: these depend on the person."""
-    return np.flatnonzero(turned_joints(head).any(axis=1))
+    return np.flatnonzero(rotated_joints(head).any(axis=1))
 
 
 def _turned_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
@@ -128,6 +128,6 @@ def _turned_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
     neutral = torch.as_tensor(face.neutral_vertices).to(head.v_template)
     params = FaceParams(**{name: value[torch.from_numpy(rows)] for name, value in target_params(head).items()})
     with torch.no_grad():
-        shaped = Shaped(neutral)
+        shaped = ShapedHead(neutral)
         moved = head.posed(head.expressed(shaped, params), params).vertices
     return (moved - neutral).cpu().numpy()

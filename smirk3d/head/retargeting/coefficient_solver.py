@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from smirk3d.head.retargeting.deformation import GAZE_ENTRIES, Deformation
+from smirk3d.head.retargeting.deformation import GAZE_ENTRIES, DeformationFeatures
 from smirk3d.params import FaceParams
 
 PATCHES = 40
@@ -26,7 +26,7 @@ class CoefficientSolver:
         deformation: of the head. actions: (52, R) rows that the 52 actions are to have.
     """
 
-    def __init__(self, deformation: Deformation, actions: Tensor) -> None:
+    def __init__(self, deformation: DeformationFeatures, actions: Tensor) -> None:
         self._deformation, self._actions = deformation, actions
         data, n_expression = deformation.part.data, deformation.part.n_expression
         self._sizes, std = {"expression": n_expression}, [torch.ones(n_expression)]

@@ -50,7 +50,7 @@ class Correspondence:
         return (mask[source_faces[self.face_index]] * self.barycentric).sum(1) > 0.5
 
 
-def correspond(source: HeadData, target: HeadData) -> Correspondence:
+def register_surfaces(source: HeadData, target: HeadData) -> Correspondence:
     """Find where the vertices of `target` lie on `source`.
 
     Raises:

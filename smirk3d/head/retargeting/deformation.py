@@ -18,7 +18,7 @@ GAZE_ENTRIES = 6
 """The last entries of a row, three for each eye."""
 
 
-class Deformation:
+class DeformationFeatures:
     """The deformation of N vertices of a head, and its gaze.
 
     Rows have 3 N + 6 entries. Their square sum is the mean square of the vertices' offsets in mm², plus

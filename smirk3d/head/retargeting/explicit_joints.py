@@ -9,7 +9,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
 
-def spelled_out(head: HeadModel, params: FaceParams, arkit: Tensor) -> dict[str, Tensor]:
+def resolve_explicit_joints(head: HeadModel, params: FaceParams, arkit: Tensor) -> dict[str, Tensor]:
     """Return jaw (B, 3), eyelids (B, 2) and eyes (B, 6) also of heads whose expression says them.
 
     Args:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from smirk3d.geometry.box_solver import solve_in_box
-from smirk3d.head.arkit import ARKIT_NAMES, without_opposites
+from smirk3d.geometry.box_solver import bounded_lstsq
+from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.data import HeadData
 from smirk3d.head.load import load_head
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.coefficient_solver import PATCHES, CoefficientSolver
-from smirk3d.head.retargeting.correspondence import Correspondence, correspond
-from smirk3d.head.retargeting.deformation import Deformation
+from smirk3d.head.retargeting.correspondence import Correspondence, register_surfaces
+from smirk3d.head.retargeting.deformation import DeformationFeatures
 from smirk3d.params import FaceParams
 
 MOST_DISTANCE_M = 0.012
@@ -50,7 +50,7 @@ class ArkitResult:
     size_mm: Tensor
 
 
-@per_head
+@cache_per_head
 def retargeter(head: HeadModel) -> Retargeter | None:
     """Return what carries ARKit weights over to a head, made once; None where its expressions are the ARKit actions."""
     return None if head.expression_names == ARKIT_NAMES else Retargeter(head)
@@ -71,14 +71,14 @@ class Retargeter:
         reference = load_head() if reference is None else reference
         if reference.expression_names != ARKIT_NAMES:
             raise ValueError(f"head {reference.data.name!r} is no reference: its expressions are not the ARKit actions")
-        link = correspond(reference.data, head.data)
+        link = register_surfaces(reference.data, head.data)
         index = torch.nonzero(_compared(head.data) & (link.distance_m < MOST_DISTANCE_M))[:, 0]
         self._gaze = _carried_gaze(reference.data, link)
-        self._deformation = Deformation(head, index)
+        self._deformation = DeformationFeatures(head, index)
         self._solver = None
         if head.expression_names != ARKIT_NAMES:
             thinned = index[:: max(1, len(index) // SOLVED_VERTICES)]
-            deformation = Deformation(head, thinned)
+            deformation = DeformationFeatures(head, thinned)
             offsets = link.carry(reference.data.expressiondirs.permute(2, 0, 1), reference.data.faces)[:, thinned]
             self._solver = CoefficientSolver(deformation, deformation.rows(offsets, self._gaze))
         # What a head cannot show of an action must not count against the action: compared is what it can.
@@ -105,9 +105,9 @@ class Retargeter:
     def _explain(self, params: FaceParams) -> ArkitResult:
         rows = self._deformation(params).double()
         right = rows @ self._basis.T
-        rough = solve_in_box(self._gram, right, polish=False)
+        rough = bounded_lstsq(self._gram, right, polish=False)
         noise_mm2 = (rows - rough @ self._basis).square().sum(1, keepdim=True)
-        weights = without_opposites(solve_in_box(self._gram, right - SPARSITY * noise_mm2 / PATCHES))
+        weights = resolve_antagonists(bounded_lstsq(self._gram, right - SPARSITY * noise_mm2 / PATCHES))
         residual_mm = (rows - weights @ self._basis).norm(dim=1)
         return ArkitResult(weights.float(), residual_mm.float(), rows.norm(dim=1).float())
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance import procedural_face
-from smirk3d.render.appearance.procedural_face import MARKS, Appearance, Light, PortraitPainter
-from smirk3d.render.appearance.texel_grid import square_middles, squares_seen
+from smirk3d.render.appearance.procedural_face import REGION_CHANNELS, Appearance, Light, ProceduralFaceRenderer
+from smirk3d.render.appearance.texel_grid import texel_centers, texel_index
 from smirk3d.render.fragments import interpolate_covered, to_image
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
@@ -23,7 +23,7 @@ BROW_WIDTHS = (0.65, 1.0, 1.35)
 _PAINTS = ("skin", "lips", "brows", "iris", "sclera", "hair", "teeth")
 
 
-class CropPainter:
+class BakedFaceRenderer:
     """Paints crops of one head with baked colours.
 
     Args:
@@ -34,7 +34,7 @@ class CropPainter:
     def __init__(self, head: HeadModel, cuts: Sequence[Appearance] = ()) -> None:
         self.head = head
         self._faces = head.faces.to(torch.int32)
-        painter = PortraitPainter(head)
+        painter = ProceduralFaceRenderer(head)
         usual = [Appearance(brow_width=width) for width in BROW_WIDTHS]
         self._cuts = torch.stack([_cut(look) for look in (*usual, *cuts)])
         self._atlases = [_bake(painter, look) for look in (*usual, *cuts)]
@@ -58,7 +58,7 @@ class CropPainter:
         attributes = [normals, wave] if tint is None else [normals, wave, tint]
         pixel, values = interpolate_covered(fragments, torch.cat(attributes, dim=1)[None], self._faces)
         cut = int((self._cuts - _cut(look)).square().sum(1).argmin())
-        layers = self._atlases[cut].index_select(0, squares_seen(fragments, pixel))
+        layers = self._atlases[cut].index_select(0, texel_index(fragments, pixel))
         palette = _palette(look)
         mottle = layers[:, :1] * (look.mottle_strength * values[:, 3:4]) * palette[0]
         color = layers[:, : len(palette)] @ palette + mottle
@@ -76,15 +76,17 @@ def _cut(look: Appearance) -> Tensor:
     )
 
 
-def _bake(painter: PortraitPainter, cut: Appearance) -> Tensor:
+def _bake(painter: ProceduralFaceRenderer, cut: Appearance) -> Tensor:
     """Return (F·SQUARES², 17): opacities of the seven paints, the colours that never change, and the marks.
 
     A painter's colours are linear in its paints, so each paint's opacity is what it alone adds.
     """
     attributes = torch.cat([painter.rest, painter.marks], dim=1)
-    values = torch.einsum("tk,fkc->ftc", square_middles(), attributes[painter.head.faces]).reshape(-1, 3 + len(MARKS))
+    values = torch.einsum("tk,fkc->ftc", texel_centers(), attributes[painter.head.faces]).reshape(
+        -1, 3 + len(REGION_CHANNELS)
+    )
     rest = values[:, :3]
-    marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
+    marks: dict[str, Tensor] = dict(zip(REGION_CHANNELS, values[:, 3:].unbind(1)))
 
     plain = replace(cut, brow_strength=1.0, lip_strength=1.0)
 

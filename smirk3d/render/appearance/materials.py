@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 
 SKIN = (0.87, 0.69, 0.60)
@@ -46,7 +46,7 @@ class MaterialPart:
     roughness: float
 
 
-@per_head
+@cache_per_head
 def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     """Split a head's triangles by material; every triangle is in exactly one part, empty parts are left out.
 
@@ -63,7 +63,7 @@ def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     return tuple(part for part in parts if len(part.face_index))
 
 
-@per_head
+@cache_per_head
 def vertex_colors(head: HeadModel) -> np.ndarray:
     """Return a plain colour for every vertex: (V, 3) float32 sRGB in [0, 1].
 
@@ -84,7 +84,7 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
     return _frozen(colors)
 
 
-@per_head
+@cache_per_head
 def eye_uv(head: HeadModel) -> np.ndarray:
     """Return texture coordinates (V, 2) float32, v upwards, that put `eye_texture` on the eyeballs.
 

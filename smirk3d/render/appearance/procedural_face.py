@@ -23,7 +23,7 @@ IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0025
 BROW_REACH_M = 0.05
 """No part of a brow is farther than this from its middle."""
-MARKS = ("lips", "mouth_interior", "tongue", "teeth", "eyeballs", "eye_sockets", "scalp")
+REGION_CHANNELS = ("lips", "mouth_interior", "tongue", "teeth", "eyeballs", "eye_sockets", "scalp")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class View:
     w: Tensor | None = None
 
 
-class PortraitPainter:
+class ProceduralFaceRenderer:
     """Paints one head model.
 
     Args:
@@ -96,10 +96,10 @@ class PortraitPainter:
         self.head = head
         self.supersample = supersample
         self.rest = head.v_template
-        self.marks = torch.stack([self._mark(name) for name in MARKS], dim=1)
+        self.marks = torch.stack([self._mark(name) for name in REGION_CHANNELS], dim=1)
         self.brows = [_brow_line(head, ring) for ring in (BROW_RIGHT, BROW_LEFT)] if self._has_landmarks else []
-        if self._has_landmarks and not self.marks[:, MARKS.index("lips")].any():
-            self.marks[:, MARKS.index("lips")] = _lip_mark(head)
+        if self._has_landmarks and not self.marks[:, REGION_CHANNELS.index("lips")].any():
+            self.marks[:, REGION_CHANNELS.index("lips")] = _lip_mark(head)
         self.eyes = self._eye_frames()
 
     @property
@@ -133,8 +133,8 @@ class PortraitPainter:
         normals = vertex_normals(view.camera_frame, faces)
         values = interpolate(fragments, torch.cat([self.rest, normals, self.marks], dim=1)[None], faces)[0]
         covered = fragments.mask[0]
-        rest, normal, marks = values[covered].split([3, 3, len(MARKS)], dim=1)
-        color = self.albedo(rest, dict(zip(MARKS, marks.unbind(1))), appearance)
+        rest, normal, marks = values[covered].split([3, 3, len(REGION_CHANNELS)], dim=1)
+        color = self.albedo(rest, dict(zip(REGION_CHANNELS, marks.unbind(1))), appearance)
         image = values.new_zeros(fine, fine, 4)
         image[covered] = torch.cat([lit(color, normal, light, marks), color.new_ones(len(color), 1)], dim=1)
         image = F.avg_pool2d(image.permute(2, 0, 1)[None], self.supersample)[0]
@@ -266,8 +266,8 @@ def lit(color: Tensor, normal: Tensor, light: Light, marks: Tensor) -> Tensor:
     direction = F.normalize(light.direction, dim=0)
     lambert = (normal @ direction * 0.5 + 0.5).clamp_min(0) ** 2
     half = F.normalize(direction + direction.new_tensor([0.0, 0.0, 1.0]), dim=0)
-    shiny = (normal @ half).clamp_min(0) ** 24 * (1 + 2 * marks[:, MARKS.index("eyeballs")])
-    inside = 1 - 0.6 * marks[:, MARKS.index("mouth_interior")]
+    shiny = (normal @ half).clamp_min(0) ** 24 * (1 + 2 * marks[:, REGION_CHANNELS.index("eyeballs")])
+    inside = 1 - 0.6 * marks[:, REGION_CHANNELS.index("mouth_interior")]
     diffuse = light.direct * lambert * 1.3 + light.sky * (normal[:, 1] * 0.5 + 0.5) + light.ambient
     return color * (diffuse * inside)[:, None] + light.highlight * shiny[:, None]
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from smirk3d.head.landmark_indices import POINT_COUNT
-from smirk3d.head.memoize import per_head
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.procedural_face import MARKS, Appearance, PortraitPainter
-from smirk3d.render.appearance.texel_grid import square_middles, squares_seen
+from smirk3d.render.appearance.procedural_face import REGION_CHANNELS, Appearance, ProceduralFaceRenderer
+from smirk3d.render.appearance.texel_grid import texel_centers, texel_index
 from smirk3d.render.fragments import Fragments
 
 BEHIND = ("eyeballs", "eye_sockets", "mouth_interior")
@@ -60,22 +60,24 @@ class Makeup:
         pixel = fragments.mask.reshape(-1).nonzero()[:, 0]
         shape = (*fragments.mask.shape, 3)
         factor = grey.new_zeros(shape).reshape(-1, 3)
-        factor[pixel] = self.colors.to(grey).index_select(0, squares_seen(fragments, pixel))
+        factor[pixel] = self.colors.to(grey).index_select(0, texel_index(fragments, pixel))
         return grey * factor.reshape(shape).movedim(-1, 1)
 
 
-@per_head
-def makeup(head: HeadModel) -> Makeup:
+@cache_per_head
+def semantic_colors(head: HeadModel) -> Makeup:
     """Return what is drawn of a head, made once."""
     if not _is_known(head):
         return Makeup(head.region_faces("face"), None)
     drawn = torch.stack([head.region_mask(name) for name in ("face", *BEHIND)]).any(0)
     faces = head.faces[drawn[head.faces].all(dim=1)]
     device = faces.device
-    painter = PortraitPainter(head)
+    painter = ProceduralFaceRenderer(head)
     attributes = torch.cat([painter.rest, painter.marks.to(device)], dim=1)
-    values = torch.einsum("tk,fkc->ftc", square_middles().to(device), attributes[faces]).reshape(-1, 3 + len(MARKS))
-    marks: dict[str, Tensor] = dict(zip(MARKS, values[:, 3:].unbind(1)))
+    values = torch.einsum("tk,fkc->ftc", texel_centers().to(device), attributes[faces]).reshape(
+        -1, 3 + len(REGION_CHANNELS)
+    )
+    marks: dict[str, Tensor] = dict(zip(REGION_CHANNELS, values[:, 3:].unbind(1)))
     colors = painter.albedo(values[:, :3], marks, LOOK)
     colors[marks["tongue"] > 0.5] = colors.new_tensor(TONGUE)
     return Makeup(faces, colors)

@@ -11,7 +11,7 @@ SQUARES = 6
 """Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
 
 
-def square_middles() -> Tensor:
+def texel_centers() -> Tensor:
     """Return where the middles of a triangle's squares lie, (SQUARES², 3) barycentric."""
     steps = (torch.arange(SQUARES) + 0.5) / SQUARES
     first, second = torch.cartesian_prod(steps, steps).unbind(1)
@@ -19,7 +19,7 @@ def square_middles() -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def squares_seen(fragments: Fragments, pixel: Tensor) -> Tensor:
+def texel_index(fragments: Fragments, pixel: Tensor) -> Tensor:
     """Return the squares that pixels show, (N,) int64, numbered triangle by triangle.
 
     Args:

@@ -24,11 +24,11 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
 from smirk3d.networks.encoder import Encoder
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance.semantic_colors import makeup
+from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.train.config import CycleConfig
 from smirk3d.train.expression_augmentation import PerturbConfig, perturb
-from smirk3d.train.freeze import frozen
-from smirk3d.train.loss_context import ENCODERS, Networks, Scene
+from smirk3d.train.freeze import freeze
+from smirk3d.train.loss_context import ENCODERS, LossContext, Networks
 from smirk3d.train.losses.losses import (
     LossTerms,
     cycle_losses,
@@ -44,14 +44,14 @@ from smirk3d.train.losses.losses import (
 from smirk3d.train.losses.perceptual import perceptual_loss
 from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
 
-Learner = Literal["encoder", "generator"]
+UpdateTarget = Literal["encoder", "generator"]
 Given = TypeVar("Given")
-Measures = dict[str, Callable[[], Tensor]]
+LossFns = dict[str, Callable[[], Tensor]]
 """Losses by name, to be computed where their weights are above 0."""
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class StepOutput:
     """What a step found.
 
     Attributes:
@@ -71,7 +71,9 @@ class Outcome:
         return total(self.terms, self.weights)
 
 
-def reconstruction_step(networks: Networks, scene: Scene, batch: TrainingBatch, generator: torch.Generator) -> Outcome:
+def reconstruction_step(
+    networks: Networks, scene: LossContext, batch: TrainingBatch, generator: torch.Generator
+) -> StepOutput:
     """Find the heads in photos and, in the stage core, paint the photos anew.
 
     Args:
@@ -88,37 +90,37 @@ def reconstruction_step(networks: Networks, scene: Scene, batch: TrainingBatch, 
         ValueError: The scene or the networks lack what a loss or the stage needs.
     """
     learning = scene.stage.trainable
-    with frozen(*(part for name, part in networks.parts().items() if name not in learning)):
+    with freeze(*(part for name, part in networks.parts().items() if name not in learning)):
         params: FaceParams = networks.encoder(batch.image)
         mesh: HeadMesh = scene.head(params)
         measures = _parameter_measures(scene, batch, params, mesh)
         encoder: Encoder = networks.encoder  # type: ignore[assignment]
         if "pose" in learning and encoder.config.second_look:
             measures = measures | _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
-        drawn = draw_heads(mesh, _given(params.camera, "cameras"), batch.image.shape[-1])
+        drawn = draw_heads(mesh, _require(params.camera, "cameras"), batch.image.shape[-1])
         pictures = {"photo": batch.image, "mesh": drawn.image}
         if scene.stage.name == "core":
-            paint = _given(networks.generator, "a generator")
+            paint = _require(networks.generator, "a generator")
             masked = mask_photos(batch, scene.head, drawn, scene.masking, generator).image
             painted = paint(drawn.image, masked)
             measures |= _photo_measures(scene, batch.image, painted)
             measures["emotion"] = lambda: emotion_loss(
-                _given(scene.emotion, "emotion features"), as_constant(paint)(drawn.image, masked), batch.image
+                _require(scene.emotion, "emotion features"), frozen_forward(paint)(drawn.image, masked), batch.image
             )
             pictures |= {"masked": masked, "painted": painted}
         weights = scene.stage.losses.in_use()
         terms = LossTerms({name: measures[name]() for name in weights})
-    return Outcome(terms, weights, params, _off_graph(pictures))
+    return StepOutput(terms, weights, params, _detach_images(pictures))
 
 
 def cycle_step(
     networks: Networks,
-    scene: Scene,
+    scene: LossContext,
     batch: TrainingBatch,
-    first: Outcome,
-    learner: Learner,
+    first: StepOutput,
+    learner: UpdateTarget,
     generator: torch.Generator,
-) -> Outcome:
+) -> StepOutput:
     """Paint the faces with other expressions, and find these.
 
     Args:
@@ -135,16 +137,16 @@ def cycle_step(
     Raises:
         ValueError: The stage has no cycle path, the learner is not to be trained, or there is no generator.
     """
-    cycle, head = _given(scene.stage.cycle, "a cycle path"), scene.head
-    paint, templates = _given(networks.generator, "a generator"), _given(scene.templates, "templates")
+    cycle, head = _require(scene.stage.cycle, "a cycle path"), scene.head
+    paint, templates = _require(networks.generator, "a generator"), _require(scene.templates, "templates")
     size = batch.image.shape[-1]
     learning = _learning(scene, learner)
-    with frozen(*(part for name, part in networks.parts().items() if name not in learning)):
+    with freeze(*(part for name, part in networks.parts().items() if name not in learning)):
         copies = torch.arange(len(batch), device=batch.image.device).repeat(cycle.copies)
         batch = batch.take(copies)
         params = FaceParams(**{name: value.detach()[copies] for name, value in first.params.items()})
         wanted, _ = perturb(params, head.spec, templates, generator, _changes(scene, cycle))
-        original, changed = _drawn(scene, params, size), _drawn(scene, wanted, size)
+        original, changed = _render(scene, params, size), _render(scene, wanted, size)
         masked = mask_photos(batch, head, original, scene.masking, generator, changed).image
         painted = paint(changed.image, masked)
         found: FaceParams = networks.encoder(painted)
@@ -152,12 +154,12 @@ def cycle_step(
     if learner == "encoder":
         weights.pop("shape", None)
     with torch.no_grad():
-        recovered = _drawn(scene, found, size).image
+        recovered = _render(scene, found, size).image
     pictures = {"wanted_mesh": changed.image, "masked": masked, "painted": painted, "recovered_mesh": recovered}
-    return Outcome(cycle_losses(found, wanted, weights), weights, found, _off_graph(pictures))
+    return StepOutput(cycle_losses(found, wanted, weights), weights, found, _detach_images(pictures))
 
 
-def as_constant(network: nn.Module) -> Callable[..., Tensor]:
+def frozen_forward(network: nn.Module) -> Callable[..., Tensor]:
     """Return a network as a function that the gradient passes, but without weights that it could reach.
 
     In train mode its batch norms go by the batch, as the network's own do, but leave its statistics alone.
@@ -171,11 +173,11 @@ def as_constant(network: nn.Module) -> Callable[..., Tensor]:
     return lambda *inputs: functional_call(inner, (weights, statistics), inputs)
 
 
-def _parameter_measures(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Measures:
+def _parameter_measures(scene: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> LossFns:
     """Return the losses that need no painted photo."""
 
     def identity() -> Tensor:
-        shape = _given(params.shape, "shapes")
+        shape = _require(params.shape, "shapes")
         if scene.identity is None:
             return shape_consistency(shape, batch.person)
         return identity_loss(shape, scene.identity(batch.image, batch.landmarks_ndc))
@@ -193,7 +195,7 @@ def _parameter_measures(scene: Scene, batch: TrainingBatch, params: FaceParams, 
     }
 
 
-def _first_look_measures(encoder: Encoder, scene: Scene, batch: TrainingBatch, params: FaceParams) -> Measures:
+def _first_look_measures(encoder: Encoder, scene: LossContext, batch: TrainingBatch, params: FaceParams) -> LossFns:
     """Return the losses of pose and camera at the first look, from which no other loss comes."""
     pose, camera = encoder.first_look(batch.image)
     settled = {name: value.detach() for name, value in params.items()} | {"pose": pose, "camera": camera}
@@ -205,16 +207,16 @@ def _first_look_measures(encoder: Encoder, scene: Scene, batch: TrainingBatch, p
     }
 
 
-def _both_looks(second: Measures, first: Measures) -> Measures:
+def _both_looks(second: LossFns, first: LossFns) -> LossFns:
     """Return the losses of the first look, those of the second added."""
     return {name: lambda name=name: first[name]() + second[name]() for name in first}
 
 
-def _landmark_measure(scene: Scene, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
+def _landmark_measure(scene: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
     """Compare MediaPipe's points and, as soon as one face has them, the 17 of FAN's outline: one mean over all."""
 
     def seen(name: str) -> tuple[Tensor, Tensor]:
-        points = project_orthographic(mesh.landmarks(name), _given(params.camera, "cameras"))[..., :2]
+        points = project_orthographic(mesh.landmarks(name), _require(params.camera, "cameras"))[..., :2]
         return points, scene.head.landmark_embedding(name).weight
 
     points, trust = seen("mediapipe")
@@ -231,14 +233,14 @@ def _landmark_measure(scene: Scene, batch: TrainingBatch, params: FaceParams, me
     return landmark_loss(points, known, weight)
 
 
-def _photo_measures(scene: Scene, photo: Tensor, painted: Tensor) -> Measures:
+def _photo_measures(scene: LossContext, photo: Tensor, painted: Tensor) -> LossFns:
     return {
         "photo": lambda: photo_loss(painted, photo),
-        "perceptual": lambda: perceptual_loss(_given(scene.perceptual, "perceptual features"), painted, photo),
+        "perceptual": lambda: perceptual_loss(_require(scene.perceptual, "perceptual features"), painted, photo),
     }
 
 
-def _learning(scene: Scene, learner: Learner) -> list[str]:
+def _learning(scene: LossContext, learner: UpdateTarget) -> list[str]:
     """Return the names of the networks that learn in the cycle path."""
     side = ("generator",) if learner == "generator" else ENCODERS
     learning = [name for name in side if name in scene.stage.trainable]
@@ -247,20 +249,20 @@ def _learning(scene: Scene, learner: Learner) -> list[str]:
     return learning
 
 
-def _drawn(scene: Scene, params: FaceParams, size: int) -> DrawnHeads:
-    return draw_heads(scene.head(params), _given(params.camera, "cameras"), size)
+def _render(scene: LossContext, params: FaceParams, size: int) -> DrawnHeads:
+    return draw_heads(scene.head(params), _require(params.camera, "cameras"), size)
 
 
-def _changes(scene: Scene, cycle: CycleConfig) -> PerturbConfig:
+def _changes(scene: LossContext, cycle: CycleConfig) -> PerturbConfig:
     """Return how expressions change: gaze only where the mesh shows it."""
-    return cycle.perturb if makeup(scene.head).colors is not None else replace(cycle.perturb, arkit_look=0.0)
+    return cycle.perturb if semantic_colors(scene.head).colors is not None else replace(cycle.perturb, arkit_look=0.0)
 
 
-def _off_graph(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _detach_images(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: picture.detach().clamp(0, 1) for name, picture in pictures.items()}
 
 
-def _given(value: Given | None, what: str) -> Given:
+def _require(value: Given | None, what: str) -> Given:
     if value is None:
         raise ValueError(f"this training step needs {what}")
     return value

@@ -20,14 +20,14 @@ import torch
 import tyro
 from torch import Tensor
 
-from smirk3d.datasets.synthetic.rendered_faces import RenderedFaces, Variation
+from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.branch_regression import HELD_OUT_SEED
-from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, FacePlace
+from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, LinearFaceFrame
 
 TUNING_SEED = 2011
 RANGE, DIFFERENCE, CALM = 1.2, 5.0, 3.0
@@ -48,18 +48,18 @@ class Options:
     """Folder of the rendered faces between runs."""
 
 
-def joined(folder: Path, head: HeadModel) -> Encoder:
+def assemble_encoder(folder: Path, head: HeadModel) -> Encoder:
     """Return the encoder of three branches."""
     encoder = Encoder(head.spec, CONFIG, SIZE_PX)
     for name in ("pose", "shape", "expression"):
         state = torch.load(folder / f"{name}.pt", weights_only=True)
         getattr(encoder, f"{name}_encoder").load_state_dict(state)
-    _tie_face_to_shape(encoder, FacePlace.measured(head))
+    _tie_face_to_shape(encoder, LinearFaceFrame.measured(head))
     return encoder.eval()
 
 
 @torch.no_grad()
-def _tie_face_to_shape(encoder: Encoder, face: FacePlace) -> None:
+def _tie_face_to_shape(encoder: Encoder, face: LinearFaceFrame) -> None:
     """Let what a look says of the face on the head follow from the shape that is told, in the linear layer."""
     linear, n_shape = encoder.shape_encoder.linear, len(face.slopes)
     linear.weight[-7:] = face.slopes.T @ linear.weight[:n_shape]
@@ -67,7 +67,7 @@ def _tie_face_to_shape(encoder: Encoder, face: FacePlace) -> None:
 
 
 @torch.no_grad()
-def sharpen(encoder: Encoder, faces: RenderedFaces) -> None:
+def calibrate_output_layer(encoder: Encoder, faces: RenderedFaces) -> None:
     """Let calm faces be calm, strong ones strong, one-sided ones one-sided, by a change of the expression's layer."""
     partner = torch.tensor(ARKIT_MIRROR)
     linear = encoder.expression_encoder.linear
@@ -108,10 +108,12 @@ def expression_errors(encoder: Encoder, faces: RenderedFaces) -> Tensor:
 def main(options: Options) -> None:
     """Join, measure, save."""
     head = load_head()
-    encoder = joined(options.branches, head)
-    kind = Variation(strength=0.0, weak=0.0, unlike=options.unlike)
+    encoder = assemble_encoder(options.branches, head)
+    kind = RenderAugmentation(strength=0.0, weak=0.0, unlike=options.unlike)
     faces = RenderedFaces(head, options.count, HELD_OUT_SEED, SIZE_PX, folder=options.cache, variation=kind)
-    sharpen(encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=kind))
+    calibrate_output_layer(
+        encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=kind)
+    )
     errors = (expression_errors(encoder, faces).square() + options.photo_error**2).sqrt()
     meta = {"trained by": "smirk3d/train/recipes/branch_regression.py", "card": "encoder.md"}
     save_networks(options.out, encoder=encoder, expression_std=errors.tolist(), half=True, meta=meta)

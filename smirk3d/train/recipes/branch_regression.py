@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, cache_dir
 from smirk3d.datasets.sources import PhotoSource
-from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderedFaces, Variation
-from smirk3d.evaluation.synthetic_accuracy import TruthFigures, compare_with_truth
+from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderAugmentation, RenderedFaces
+from smirk3d.evaluation.synthetic_accuracy import ExpressionMetrics, expression_metrics
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, Options, Teacher
+from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, Options, TargetGenerator
 from smirk3d.train.recipes.labelled_photos import EmotionProbe, LabelledPhotos
 
 HELD_OUT_SEED = 1011
@@ -59,29 +59,29 @@ class Learner(nn.Module):
 
 
 @torch.no_grad()
-def start_with_regression(learner: Learner, teacher: Teacher, steps: int) -> None:
+def ridge_init(learner: Learner, teacher: TargetGenerator, steps: int) -> None:
     """Make the last map's channels its principal components, and the linear layers the ridge regression on them."""
     learner.train(False)
     _squeeze_to_principal(learner, teacher)
     solved, count = _regression(learner, teacher, steps), learner.branch.linear.out_features
-    _put(learner.branch.linear, solved[:count])
-    _put(learner.points, solved[count:])
+    _set_linear(learner.branch.linear, solved[:count])
+    _set_linear(learner.points, solved[count:])
 
 
 @torch.no_grad()
-def go_on_from(path: Path, learner: Learner, teacher: Teacher, steps: int) -> None:
+def warm_start(path: Path, learner: Learner, teacher: TargetGenerator, steps: int) -> None:
     """Take a branch as it was written; the auxiliary layer, which was dropped, is a ridge regression again."""
     learner.branch.load_state_dict(torch.load(path, weights_only=True))
     learner.train(False)
-    _put(learner.points, _regression(learner, teacher, steps)[learner.branch.linear.out_features :])
+    _set_linear(learner.points, _regression(learner, teacher, steps)[learner.branch.linear.out_features :])
 
 
-def _put(linear: nn.Linear, solved: Tensor) -> None:
+def _set_linear(linear: nn.Linear, solved: Tensor) -> None:
     linear.weight.copy_(solved[:, :-1])
     linear.bias.copy_(solved[:, -1])
 
 
-def _squeeze_to_principal(learner: Learner, teacher: Teacher) -> None:
+def _squeeze_to_principal(learner: Learner, teacher: TargetGenerator) -> None:
     branch = learner.branch
     maps = torch.cat([branch.encoder(teacher.task(step).pictures) for step in range(10)])
     values = maps.movedim(1, -1).flatten(0, 2)
@@ -94,7 +94,7 @@ def _squeeze_to_principal(learner: Learner, teacher: Teacher) -> None:
     norm.running_var.fill_(1.0)
 
 
-def _regression(learner: Learner, teacher: Teacher, steps: int) -> Tensor:
+def _regression(learner: Learner, teacher: TargetGenerator, steps: int) -> Tensor:
     """Return the ridge regression (N + 956, D + 1) of the truth and the landmarks on the features and 1."""
     branch = learner.branch
     gram = cross = torch.zeros((), dtype=torch.float64)
@@ -115,9 +115,9 @@ def rate(options: Options, step: int) -> float:
     return options.lr * rise * (0.5 * (1 + math.cos(math.pi * step / options.steps)) * 0.98 + 0.02)
 
 
-def train(learner: Learner, teacher: Teacher, options: Options) -> None:
+def train(learner: Learner, teacher: TargetGenerator, options: Options) -> None:
     """Train from what the layers are to the last step."""
-    emotions = None if options.labels is None else EmotionLesson(learner, teacher, options.labels)
+    emotions = None if options.labels is None else EmotionAuxLoss(learner, teacher, options.labels)
     linear = [*learner.branch.linear.parameters(), *learner.points.parameters()]
     rest = [parameter for parameter in learner.parameters() if all(parameter is not each for each in linear)]
     if emotions is not None:
@@ -136,7 +136,7 @@ def train(learner: Learner, teacher: Teacher, options: Options) -> None:
             print(f"step {step + 1}: {told}", flush=True)
 
 
-def _loss(learner: Learner, teacher: Teacher, emotions: EmotionLesson | None, step: int) -> tuple[Tensor, str]:
+def _loss(learner: Learner, teacher: TargetGenerator, emotions: EmotionAuxLoss | None, step: int) -> tuple[Tensor, str]:
     """Return the loss of a step, and its parts in words."""
     options, task, label = teacher.options, teacher.task(step), None
     pictures = task.pictures
@@ -159,10 +159,10 @@ def _loss(learner: Learner, teacher: Teacher, emotions: EmotionLesson | None, st
     return loss, told
 
 
-class EmotionLesson:
+class EmotionAuxLoss:
     """Labelled photos as the branch sees them, and a probe that starts from what the branch says of them already."""
 
-    def __init__(self, learner: Learner, teacher: Teacher, folder: Path) -> None:
+    def __init__(self, learner: Learner, teacher: TargetGenerator, folder: Path) -> None:
         source = teacher.stream.sources[-1]
         assert isinstance(source, PhotoSource)
         self.photos = LabelledPhotos(folder, source, teacher.head)
@@ -189,10 +189,10 @@ def _set_training(learner: Learner, held_stages: int) -> None:
 
 
 @torch.no_grad()
-def judge(learner: Learner, teacher: Teacher, count: int, unlike: float) -> TruthFigures:
+def validate(learner: Learner, teacher: TargetGenerator, count: int, unlike: float) -> ExpressionMetrics:
     """Compare the expressions of rendered faces of other people with the truth, in windows at their places."""
     learner.train(False)
-    variation = Variation(strength=0.0, weak=0.0, unlike=unlike)
+    variation = RenderAugmentation(strength=0.0, weak=0.0, unlike=unlike)
     folder = cache_dir() / "rendered"
     faces = RenderedFaces(teacher.head, count, HELD_OUT_SEED, SIZE_PX, folder=folder, variation=variation)
     said, truth = [], []
@@ -204,7 +204,7 @@ def judge(learner: Learner, teacher: Teacher, count: int, unlike: float) -> Trut
         views = teacher.window.cut(batch.image, teacher.window.place(target.pose, target.camera))
         said.append(learner(views)[0].clamp(0, 1))
         truth.append(target.expression)
-    return compare_with_truth(torch.cat(said).numpy(), torch.cat(truth).numpy(), np.array(faces.kinds))
+    return expression_metrics(torch.cat(said).numpy(), torch.cat(truth).numpy(), np.array(faces.kinds))
 
 
 def main(options: Options) -> None:
@@ -215,18 +215,18 @@ def main(options: Options) -> None:
     torch.manual_seed(options.seed)
     head = load_head()
     learner = Learner(options.branch, head)
-    teacher = Teacher(options, head)
+    teacher = TargetGenerator(options, head)
     if options.init is None:
-        start_with_regression(learner, teacher, options.regression_steps)
+        ridge_init(learner, teacher, options.regression_steps)
     else:
-        go_on_from(options.init, learner, teacher, options.regression_steps)
+        warm_start(options.init, learner, teacher, options.regression_steps)
     train(learner, teacher, options)
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out / f"{options.branch}.pt") as temporary:
         torch.save(learner.branch.state_dict(), temporary)
     if options.judged and options.branch == "expression":
         for heads, unlike in (("open head", 0.0), ("unlike heads", 1.0)):
-            found = judge(learner, teacher, options.judged, unlike)
+            found = validate(learner, teacher, options.judged, unlike)
             print(
                 f"{heads}: mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.gain:.2f}, "
                 f"calm faces {found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"

@@ -12,23 +12,23 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from smirk3d.datasets.frame_augmentation import seen_again
-from smirk3d.datasets.sampler import Stream
+from smirk3d.datasets.frame_augmentation import frame_augmentation
+from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import SKIN_COUNT
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import EncoderConfig
-from smirk3d.networks.face_window import MEAN_LOOK, PlaceOnHead, Window
+from smirk3d.networks.face_window import MEAN_POSE_CODE, FaceFrame, FaceWindow
 from smirk3d.params import FaceParams
 from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
-from smirk3d.train.recipes.repainted_photos import PaintedPhotos
+from smirk3d.train.recipes.repainted_photos import RepaintedPhotos
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
-CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, Window(), mirrored=True, second_look=True, zoom=0.93)
+CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, FaceWindow(), mirrored=True, second_look=True, zoom=0.93)
 SIZE_PX = 160
-N_LOOK = len(MEAN_LOOK)
+N_LOOK = len(MEAN_POSE_CODE)
 JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
 """How far a window may be from where the truth would put it, because the pose branch errs too."""
 FIRST_LOOK_JITTER = 1.4
@@ -79,7 +79,7 @@ class Options:
     """How many of them a step shows."""
     emotion_weight: float = 0.1
     steady: float = 0.0
-    """Weight of how much answers differ between a face and the same one in another frame, see `seen_again`; what moves
+    """Weight of how much answers differ between a face and the same one in another frame, see `frame_augmentation`; what moves
     when nothing but the picture does is told less of."""
     guide: float = 5.0
     """Weight of the landmarks that the auxiliary layer tells."""
@@ -88,7 +88,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class FacePlace:
+class LinearFaceFrame:
     """Where the face is on the head, linear in the shape.
 
     Attributes:
@@ -100,7 +100,7 @@ class FacePlace:
 
     @staticmethod
     @torch.no_grad()
-    def measured(head: HeadModel) -> FacePlace:
+    def measured(head: HeadModel) -> LinearFaceFrame:
         """Measure the landmarks of the skin: their mean, and their root mean square distance from it."""
         shapes = head(FaceParams(shape=torch.cat([torch.zeros(1, head.n_shape), torch.eye(head.n_shape)])))
         points = shapes.landmarks("mediapipe")[:, :SKIN_COUNT]
@@ -108,15 +108,15 @@ class FacePlace:
         spread = points - middle[:, None]
         size = (spread[1:] - spread[0]).mul(spread[0]).sum((1, 2)) / spread[0].square().sum()
         mean = torch.cat([middle[0], root[0], root.new_ones(1)])
-        return FacePlace(mean, torch.cat([middle[1:] - middle[0], root[1:] - root[0], size[:, None]], dim=1))
+        return LinearFaceFrame(mean, torch.cat([middle[1:] - middle[0], root[1:] - root[0], size[:, None]], dim=1))
 
-    def of(self, shape: Tensor) -> PlaceOnHead:
+    def of(self, shape: Tensor) -> FaceFrame:
         """Return where the faces of shapes (B, S) are."""
-        return PlaceOnHead(*(self.mean + shape @ self.slopes).split((3, 3, 1), dim=1))
+        return FaceFrame(*(self.mean + shape @ self.slopes).split((3, 3, 1), dim=1))
 
 
 @dataclass(frozen=True)
-class Task:
+class BranchBatch:
     """What a branch sees and should say.
 
     Attributes:
@@ -130,16 +130,18 @@ class Task:
     weight: Tensor
     again: Tensor
 
-    def and_more(self, other: Task) -> Task:
+    def and_more(self, other: BranchBatch) -> BranchBatch:
         """Return both in one."""
-        return Task(*(torch.cat([getattr(each, field.name) for each in (self, other)]) for field in fields(Task)))
+        return BranchBatch(
+            *(torch.cat([getattr(each, field.name) for each in (self, other)]) for field in fields(BranchBatch))
+        )
 
 
-class Teacher:
+class TargetGenerator:
     """Makes tasks of a stream's batches, and judges answers."""
 
     def __init__(self, options: Options, head: HeadModel) -> None:
-        self.options, self.head, self.window = options, head, Window()
+        self.options, self.head, self.window = options, head, FaceWindow()
         share = (1 - options.photo_share) / max(options.renders + options.unlike, 1)
         rendered = ((options.renders, options.seed + 1, 0.0), (options.unlike, options.seed, 1.0))
         sources = (
@@ -153,14 +155,14 @@ class Teacher:
         data = DataConfig(sources, size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
         stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
         config = TrainConfig(backbones=CONFIG, data=data, stage=stage, seed=options.seed)
-        self.stream = Stream(config, head)
-        self.painted = None if options.painter is None else PaintedPhotos(head, options.painter)
+        self.stream = BatchSampler(config, head)
+        self.painted = None if options.painter is None else RepaintedPhotos(head, options.painter)
         embedding = head.landmark_embedding("mediapipe")
         self.neutral = embedding.points(head.v_template, head.faces)
         with torch.no_grad():
             shapes = head(FaceParams(shape=torch.eye(head.n_shape))).landmarks("mediapipe")
         self.shape_points = (shapes - self.neutral).flatten(1)
-        self.face = FacePlace.measured(head)
+        self.face = LinearFaceFrame.measured(head)
         self.basis, self.scale = _sides(), torch.ones(len(ARKIT_MIRROR))
         if options.branch == "expression" and not options.sides:
             self.basis = torch.eye(len(ARKIT_MIRROR))
@@ -170,7 +172,7 @@ class Teacher:
             variance = (both @ self.basis.T).var(0) + 0.003
             self.scale = (1 / variance) / (1 / variance).mean()
 
-    def task(self, step: int) -> Task:
+    def task(self, step: int) -> BranchBatch:
         """Return the task of a step; it depends on the step alone."""
         batch = self.stream.batch(step)
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
@@ -180,7 +182,7 @@ class Teacher:
             side_px = self.window.size_px
             pictures = nn.functional.interpolate(batch.image, (side_px, side_px), mode="bilinear")
             wanted = torch.cat([target.pose, target.camera], dim=1)
-            return Task(pictures, batch.landmarks_ndc, wanted, self._trust(batch), pictures[:0])
+            return BranchBatch(pictures, batch.landmarks_ndc, wanted, self._trust(batch), pictures[:0])
         is_first = self.options.branch == "shape"
         exact = self.window.place(target.pose, target.camera)
         place = _jittered(exact, FIRST_LOOK_JITTER if is_first else 1.0, generator)
@@ -193,9 +195,9 @@ class Teacher:
         pictures = self.window.cut(batch.image, place)
         again = pictures[:0]
         if self.options.steady and not is_first:
-            crops, moved = seen_again(batch.image, exact, generator)
+            crops, moved = frame_augmentation(batch.image, exact, generator)
             again = self.window.cut(crops, _jittered(moved, 1.0, generator))
-        task = Task(pictures, points, wanted, self._trust(batch), again)
+        task = BranchBatch(pictures, points, wanted, self._trust(batch), again)
         is_photo = batch.target_weight < 1
         if self.painted is None or is_first or not is_photo.any():
             return task
@@ -207,7 +209,7 @@ class Teacher:
         assert target is not None and target.pose is not None and target.camera is not None
         return self.window.cut(photos.image, _jittered(self.window.place(target.pose, target.camera), 1.0, generator))
 
-    def _painted_task(self, painted: PaintedPhotos, photos: TrainingBatch, generator: torch.Generator) -> Task:
+    def _painted_task(self, painted: RepaintedPhotos, photos: TrainingBatch, generator: torch.Generator) -> BranchBatch:
         pictures, params = painted(photos, generator)
         assert params.pose is not None and params.camera is not None and params.expression is not None
         place = _jittered(self.window.place(params.pose, params.camera), 1.0, generator)
@@ -216,7 +218,7 @@ class Teacher:
         points = torch.linalg.solve(place[:, :, :2], (landmarks - place[:, None, :, 2]).mT).mT
         weight = torch.full((len(photos),), self.options.painted_weight)
         windows = self.window.cut(pictures, place)
-        return Task(windows, points, params.expression, weight, windows[:0])
+        return BranchBatch(windows, points, params.expression, weight, windows[:0])
 
     def _trust(self, batch: TrainingBatch) -> Tensor:
         is_photo = batch.target_weight < 1
@@ -243,7 +245,7 @@ class Teacher:
 
     def _look_error(self, said: Tensor, wanted: Tensor) -> Tensor:
         """Return the error (B,) of looks (B, 13), as if the face were the mean one; what it is the shape tells."""
-        mean = torch.tensor(MEAN_LOOK)[6:].expand(len(said), -1)
+        mean = torch.tensor(MEAN_POSE_CODE)[6:].expand(len(said), -1)
         upright = torch.eye(2, 3).expand(len(said), -1, -1)
         poses = [
             torch.cat(self.window.told(torch.cat([each[:, :6].clamp(-3, 3), mean], 1), upright), 1)

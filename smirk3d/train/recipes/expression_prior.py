@@ -22,9 +22,9 @@ from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_
 from smirk3d.detection.detector import Detector
 from smirk3d.estimation.expression_prior import (
     FILE_NAME,
-    Calibration,
+    DetectorCalibration,
     detector_features,
-    fit_reading,
+    fit_blendshape_regressor,
     save_calibration,
 )
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
@@ -33,7 +33,7 @@ from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.procedural_face import PortraitPainter
+from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
 
 CHUNK = 500
 
@@ -77,7 +77,7 @@ class VariedHead:
 def make_chunk(head: HeadModel, detector: Detector, size: int, seed: int) -> dict[str, np.ndarray]:
     """Return marks, depths, scores and true weights of the pictures of one chunk in which a face was found."""
     generator = torch.Generator().manual_seed(seed)
-    varied, painter = VariedHead(head), PortraitPainter(head, supersample=1)
+    varied, painter = VariedHead(head), ProceduralFaceRenderer(head, supersample=1)
     kinds: list[Kind] = [kind for kind, share in KIND_SHARES for _ in range(share)]
     rows: dict[str, list] = {"points_px": [], "depth_px": [], "scores": [], "weights": []}
     for index in range(CHUNK):
@@ -139,11 +139,11 @@ def main(options: Options) -> None:
     features = detector_features(model.mean, model.weight, rows["points_px"], rows["depth_px"])
     seen = torch.cat([features, rows["scores"]], dim=1)
     calm = calm_photos(options.photos, model) if options.photos else None
-    with_scores = fit_reading(seen, rows["weights"], options.ridge, calm)
-    points_only = fit_reading(
+    with_scores = fit_blendshape_regressor(seen, rows["weights"], options.ridge, calm)
+    points_only = fit_blendshape_regressor(
         features, rows["weights"], options.ridge, None if calm is None else calm[:, : features.shape[1]]
     )
-    calibration = Calibration(model.mean, model.weight, with_scores, points_only)
+    calibration = DetectorCalibration(model.mean, model.weight, with_scores, points_only)
     meta = {
         "calm_photos": str(0 if calm is None else len(calm)),
         "pictures": str(len(features) // 2),

@@ -20,8 +20,8 @@ from torch import Tensor
 from smirk3d import Face, Reconstructor
 from smirk3d.authoring.landmark_embedding import EmbedConfig, embed_landmarks
 from smirk3d.detection.detector import Detector
-from smirk3d.detection.landmark_bias import FILE_NAME, save_photo_marks
-from smirk3d.estimation.reconstructor import Prepared
+from smirk3d.detection.landmark_bias import FILE_NAME, save_landmark_bias
+from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.evaluation.landmark_accuracy import read
 from smirk3d.evaluation.landmarks import landmark_error_percent
 from smirk3d.geometry.closest import closest_on_mesh
@@ -70,7 +70,7 @@ class Options:
     out: Path = Path(__file__).parents[2] / "zoo" / "files" / FILE_NAME
 
 
-def fitted(head: HeadModel, prepared: list[Prepared]) -> tuple[list[Face], np.ndarray]:
+def fitted(head: HeadModel, prepared: list[DetectedPhoto]) -> tuple[list[Face], np.ndarray]:
     """Return the heads fitted to N photos, and the landmarks (N, 478, 2) that they were fitted to."""
     with Reconstructor(head, "fit", max_faces=1) as reconstructor:
         starts = range(0, len(prepared), BATCH)
@@ -140,7 +140,7 @@ def places_m(head: HeadModel) -> Tensor:
     return head.landmark_embedding("mediapipe").points(head(open_mouth(head, None)).vertices, head.faces)
 
 
-def error_percent(head: HeadModel, prepared: list[Prepared]) -> float:
+def error_percent(head: HeadModel, prepared: list[DetectedPhoto]) -> float:
     """Return the mean landmark error of the fits."""
     faces, given_px = fitted(head, prepared)
     return float(landmark_error_percent(np.stack([face.landmarks("mediapipe") for face in faces]), given_px).mean())
@@ -166,7 +166,7 @@ def main(options: Options) -> None:
         "photos": str(len(order)),
         "seed": str(options.seed),
     }
-    save_photo_marks(offset_m / (left - right).norm(), options.out, made_by)
+    save_landmark_bias(offset_m / (left - right).norm(), options.out, made_by)
     print(
         f"moved by {1000 * offset_m[chosen].norm(dim=1).mean():.1f} mm; error on val {error_percent(head, val):.3f} %"
     )

@@ -20,7 +20,7 @@ import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
-from smirk3d.datasets.sampler import Stream
+from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.head.load import load_head
@@ -28,13 +28,13 @@ from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.networks.packaged import shipped_weights
+from smirk3d.networks.packaged import packaged_encoder
 from smirk3d.params import FaceParams
 from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 from smirk3d.train.losses.losses import photo_loss
 from smirk3d.train.losses.perceptual import lite0_features, perceptual_loss
 from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
-from smirk3d.train.recipes.repainted_photos import PhotoChanger, some_expressions
+from smirk3d.train.recipes.repainted_photos import ExpressionEditor, some_expressions
 
 SAVE_EVERY, TELL_EVERY = 100, 25
 PHOTO, PERCEPTUAL, CYCLE = 10.0, 0.5, 60.0
@@ -70,7 +70,7 @@ class Options:
     threads: int = 1
 
 
-class Lesson:
+class RendererObjective:
     """Makes the losses of a step."""
 
     def __init__(self, options: Options, head: HeadModel) -> None:
@@ -78,9 +78,9 @@ class Lesson:
         data = DataConfig((source,), size=options.size, crop_scale=(1.3, 1.5), batch_size=options.batch_size)
         stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
         augment = AugmentConfig(tint=0.8, blur=0.0, noise=0.0)  # most photos at hand are grey
-        self.stream = Stream(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
-        self.options, self.head, self.changer = options, head, PhotoChanger(head)
-        weights = options.encoder or shipped_weights()
+        self.stream = BatchSampler(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
+        self.options, self.head, self.changer = options, head, ExpressionEditor(head)
+        weights = options.encoder or packaged_encoder()
         assert weights is not None
         self.encoder = Encoder.from_checkpoint(weights).requires_grad_(False)
         self.features = lite0_features()
@@ -126,7 +126,7 @@ def rate(options: Options, step: int) -> float:
     )
 
 
-def train(renderer: NeuralRenderer, lesson: Lesson, options: Options) -> None:
+def train(renderer: NeuralRenderer, lesson: RendererObjective, options: Options) -> None:
     """Train to the last step, from the last saved state if there is one."""
     optimizer = torch.optim.Adam(renderer.parameters(), options.lr, betas=(0.5, 0.999))
     state_path, first = options.out.with_suffix(".state.pt"), 0
@@ -163,7 +163,7 @@ def main(options: Options) -> None:
     if options.init is not None:
         renderer.load_state_dict(NeuralRenderer.from_checkpoint(options.init).state_dict())
     renderer = renderer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train(renderer, Lesson(options, load_head()), options)
+    train(renderer, RendererObjective(options, load_head()), options)
     meta = {"trained by": "smirk3d/train/recipes/neural_renderer.py", "card": "renderer.md"}
     save_networks(options.out, neural_renderer=renderer.eval(), half=True, meta=meta)
 

@@ -25,7 +25,7 @@ from smirk3d.masking import (
     sample_surface_points,
     sampling_weights,
 )
-from smirk3d.render.appearance.semantic_colors import makeup
+from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.render.renderer import Renderer
 
 
@@ -50,7 +50,7 @@ def draw_heads(mesh: HeadMesh, camera: Tensor, size: int) -> DrawnHeads:
     Args:
         mesh: B posed heads. camera: (B, 3) scale, tx, ty. size: S, pixels a side.
     """
-    look = makeup(mesh.head)
+    look = semantic_colors(mesh.head)
     drawn = Renderer(look, size)(mesh.vertices, camera)
     vertices_ndc = project_orthographic(mesh.vertices.detach(), camera.detach())
     return DrawnHeads(

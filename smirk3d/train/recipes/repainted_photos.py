@@ -37,7 +37,7 @@ class ChangedPhotos:
     params: FaceParams
 
 
-class PhotoChanger:
+class ExpressionEditor:
     """Gives photos, whose heads are known, other expressions."""
 
     def __init__(self, head: HeadModel) -> None:
@@ -65,7 +65,7 @@ class PhotoChanger:
         return ChangedPhotos(changed.image, masked.image, wanted)
 
 
-class PaintedPhotos:
+class RepaintedPhotos:
     """Paints the photos of a batch with other expressions.
 
     Args:
@@ -74,7 +74,7 @@ class PaintedPhotos:
 
     def __init__(self, head: HeadModel, renderer: Path) -> None:
         self.renderer = NeuralRenderer.from_checkpoint(renderer).for_inference()
-        self.changer = PhotoChanger(head)
+        self.changer = ExpressionEditor(head)
 
     @torch.no_grad()
     def __call__(self, photos: TrainingBatch, random: torch.Generator) -> tuple[Tensor, FaceParams]:

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from smirk3d.datasets.synthetic.domain_randomization import (
-    Unlikeness,
+    DomainRandomization,
     random_cuts,
-    unlike_appearance,
-    unlike_meshes,
-    unlike_tint,
+    randomize_appearance,
+    randomize_geometry,
+    randomize_skin_texture,
 )
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import MIRROR, SKIN_COUNT
@@ -19,8 +19,8 @@ from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import Appearance
 
 COUNT = 8
-USUAL = Unlikeness()
-BALLS_ALONE = Unlikeness(rest=0, dragged=0, gaze_rad=0)
+USUAL = DomainRandomization()
+BALLS_ALONE = DomainRandomization(rest=0, dragged=0, gaze_rad=0)
 
 
 def drawn(seed: int = 3) -> torch.Generator:
@@ -36,14 +36,14 @@ def faces(head: HeadModel, **weights: float) -> FaceParams:
     return FaceParams(shape=shape, expression=expression, pose=pose)
 
 
-def landmarks(head: HeadModel, params: FaceParams, share: float, unlike: Unlikeness = USUAL) -> torch.Tensor:
-    mesh = unlike_meshes(head, params, torch.full((COUNT,), share), drawn(), unlike)
+def landmarks(head: HeadModel, params: FaceParams, share: float, unlike: DomainRandomization = USUAL) -> torch.Tensor:
+    mesh = randomize_geometry(head, params, torch.full((COUNT,), share), drawn(), unlike)
     return (mesh.landmarks("mediapipe") - mesh.joints[:, :1]) @ mesh.rotation_rotmat
 
 
 def test_no_share_leaves_the_open_head(open_head: HeadModel) -> None:
     params = faces(open_head, jawOpen=0.7, mouthSmileLeft=0.9, eyeLookUpLeft=0.5)
-    unlike = unlike_meshes(open_head, params, torch.zeros(COUNT), drawn())
+    unlike = randomize_geometry(open_head, params, torch.zeros(COUNT), drawn())
     torch.testing.assert_close(unlike.vertices, open_head(params).vertices, atol=1e-5, rtol=0)
 
 
@@ -83,7 +83,7 @@ def test_eyeballs_stay_behind_their_lids(open_head: HeadModel) -> None:
     ball, region = open_head.region_mask("left_eyeball"), open_head.region_mask("left_eye_region")
 
     def clearance(share: float) -> torch.Tensor:
-        mesh = unlike_meshes(open_head, params, torch.full((COUNT,), share), drawn(), BALLS_ALONE)
+        mesh = randomize_geometry(open_head, params, torch.full((COUNT,), share), drawn(), BALLS_ALONE)
         gaps = torch.cdist(mesh.vertices[:, region & ~ball], mesh.vertices[:, ball]).amin(2)
         return gaps.quantile(0.02, dim=1)
 
@@ -92,18 +92,18 @@ def test_eyeballs_stay_behind_their_lids(open_head: HeadModel) -> None:
 
 def test_tint_spares_eyes_and_teeth(open_head: HeadModel) -> None:
     hair = (0.1, 0.1, 0.1)
-    tints = torch.stack([unlike_tint(open_head, hair, 1.0, drawn(seed)) for seed in range(12)])
+    tints = torch.stack([randomize_skin_texture(open_head, hair, 1.0, drawn(seed)) for seed in range(12)])
     assert (tints > 0).all() and (tints[:, open_head.region_mask("eyeballs")] == 1).all()
     assert (tints[:, open_head.region_mask("upper_teeth")] == 1).all()
     assert tints[:, open_head.region_mask("nose")].std() > 0.03
     bearded = tints[:, open_head.region_mask("face")].amin((1, 2)) < 0.4
     assert bearded.any() and not bearded.all()
-    assert (unlike_tint(open_head, hair, 0.0, drawn()) == 1).all()
+    assert (randomize_skin_texture(open_head, hair, 0.0, drawn()) == 1).all()
 
 
 def test_appearance_takes_the_cut_and_keeps_the_colours() -> None:
     cut, look = random_cuts(3)[1], Appearance(skin=(0.4, 0.3, 0.2))
-    made = unlike_appearance(look, cut, drawn())
+    made = randomize_appearance(look, cut, drawn())
     assert made.brow_lift_m == cut.brow_lift_m and made.iris_scale == cut.iris_scale and made.lip_edge == cut.lip_edge
     assert made.skin == look.skin and made.iris == look.iris
     assert [each.lip_edge for each in random_cuts(3)] == [each.lip_edge for each in random_cuts(5)[:3]]

@@ -13,7 +13,7 @@ from smirk3d.datasets.synthetic.expression_templates import (
     templates_for,
 )
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.params import FaceParams
@@ -31,7 +31,7 @@ def test_templates_are_plausible_arkit_weights():
     assert all(set(named) <= set(ARKIT_NAMES) for named in ARKIT_TEMPLATES.values())
     assert weights.min() == 0 and weights.max() == 1
     assert ((weights > 0).sum(dim=1) <= 16).all() and (weights.max(dim=1).values >= 0.6).all()
-    assert torch.equal(without_opposites(weights), weights)
+    assert torch.equal(resolve_antagonists(weights), weights)
     closed, opened = (weights[:, ARKIT_NAMES.index(name)] for name in ("mouthClose", "jawOpen"))
     assert (closed <= opened).all()
     distance = torch.cdist(weights, weights) + 9 * torch.eye(len(weights))

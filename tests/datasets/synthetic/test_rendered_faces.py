@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from smirk3d.datasets.synthetic import rendered_faces
-from smirk3d.datasets.synthetic.rendered_faces import RenderedFaces, Variation, fit_camera
+from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
 from smirk3d.datasets.synthetic.scene_sampling import SampleRanges
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
@@ -18,11 +18,11 @@ from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance import procedural_face
-from smirk3d.render.appearance.baked_face import CropPainter
-from smirk3d.render.appearance.procedural_face import Appearance, Light, PortraitPainter, View
+from smirk3d.render.appearance.baked_face import BakedFaceRenderer
+from smirk3d.render.appearance.procedural_face import Appearance, Light, ProceduralFaceRenderer, View
 
 SIZE = 64
-CLEAN = Variation(weak=0, hard_light=0, grey=0, coarse=0, jpeg=0, occluded=0, cut=0)
+CLEAN = RenderAugmentation(weak=0, hard_light=0, grey=0, coarse=0, jpeg=0, occluded=0, cut=0)
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +31,12 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def painter(open_head: HeadModel) -> CropPainter:
-    return CropPainter(open_head)
+def painter(open_head: HeadModel) -> BakedFaceRenderer:
+    return BakedFaceRenderer(open_head)
 
 
 @pytest.fixture
-def make(open_head: HeadModel, painter: CropPainter):
+def make(open_head: HeadModel, painter: BakedFaceRenderer):
     def build(count: int = 12, seed: int = 3, **options) -> RenderedFaces:
         faces = RenderedFaces(open_head, count, seed, SIZE, **options)
         faces._painter = painter  # baked once for all tests
@@ -104,7 +104,9 @@ def test_picture_shows_the_head_where_the_landmarks_are(make, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: CropPainter, strength: float) -> None:
+def test_baked_colours_agree_with_the_painter(
+    open_head: HeadModel, painter: BakedFaceRenderer, strength: float
+) -> None:
     mottle = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     look = Appearance(
         lip_strength=strength,
@@ -118,7 +120,7 @@ def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: Cro
     ndc = placed + torch.tensor([0.0, 0.0, 2.0])
     color, cover = painter.paint(ndc, vertices, 128, look, Light())
     background = torch.full((3, 128, 128), 0.5)
-    slow = PortraitPainter(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), background)
+    slow = ProceduralFaceRenderer(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), background)
     difference = (color + (1 - cover) * background - slow).abs().amax(0)
     assert 0.3 < cover.mean() < 0.9
     assert difference.mean() < 0.004 and (difference > 0.1).float().mean() < 0.01
@@ -126,20 +128,20 @@ def test_baked_colours_agree_with_the_painter(open_head: HeadModel, painter: Cro
 
 def test_baked_cuts_agree_with_the_painter(open_head: HeadModel) -> None:
     cuts = [Appearance(brow_lift_m=0.004), Appearance(brow_width=1.35, iris_scale=1.2, lip_edge=0.3)]
-    painter, vertices = CropPainter(open_head, cuts), open_head.v_template
+    painter, vertices = BakedFaceRenderer(open_head, cuts), open_head.v_template
     placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
     ndc = placed + torch.tensor([0.0, 0.0, 2.0])
     drawn = []
     for look in cuts:
         color, cover = painter.paint(ndc, vertices, 128, look, Light())
         behind = torch.full((3, 128, 128), 0.5)
-        slow = PortraitPainter(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind)
+        slow = ProceduralFaceRenderer(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind)
         assert (color + (1 - cover) * behind - slow).abs().amax(0).mean() < 0.004
         drawn.append(color)
     assert ((drawn[0] - drawn[1]).abs().amax(0) > 0.1).float().mean() > 0.01
 
 
-def test_tint_multiplies_colours(open_head: HeadModel, painter: CropPainter) -> None:
+def test_tint_multiplies_colours(open_head: HeadModel, painter: BakedFaceRenderer) -> None:
     vertices = open_head.v_template
     ndc = (vertices - vertices.mean(0)) * torch.tensor([8.0, -8.0, -1.0]) + torch.tensor([0.0, 0.0, 2.0])
     bare = Light(direct=0.5, sky=0.0, ambient=0.2, highlight=0.0)
@@ -186,7 +188,7 @@ def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(procedural_face, "with_sensor", lambda image, generator: image)
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
-    def photographed(variation: Variation) -> np.ndarray:
+    def photographed(variation: RenderAugmentation) -> np.ndarray:
         return rendered_faces._photographed(image, variation, torch.Generator().manual_seed(1)).astype(int)
 
     changed = photographed(replace(CLEAN, **{fault: 1.0}))
@@ -241,7 +243,7 @@ def test_wrong_arguments_are_refused(make, tmp_path: Path) -> None:
 def test_strength_moves_the_face_and_not_the_truth(open_head: HeadModel) -> None:
     few = torch.arange(12)
     usual, varied = (
-        RenderedFaces(open_head, 12, 3, 32, variation=Variation(strength=strength)).batch(few)
+        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(strength=strength)).batch(few)
         for strength in (0.0, 0.5)
     )
     assert usual.target is not None and varied.target is not None
@@ -251,7 +253,7 @@ def test_strength_moves_the_face_and_not_the_truth(open_head: HeadModel) -> None
 
 
 def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
-    faces = RenderedFaces(open_head, 8, 3, 32, variation=Variation(kinds=(("neutral", 1),)))
+    faces = RenderedFaces(open_head, 8, 3, 32, variation=RenderAugmentation(kinds=(("neutral", 1),)))
     target = faces.batch(torch.arange(8)).target
     assert target is not None and target.expression is not None
     assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()
@@ -260,7 +262,8 @@ def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
 def test_unlike_heads_change_the_picture_and_not_the_expression(open_head: HeadModel) -> None:
     few = torch.arange(12)
     usual, unlike = (
-        RenderedFaces(open_head, 12, 3, 32, variation=Variation(unlike=share)).batch(few) for share in (0.0, 1.0)
+        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(unlike=share)).batch(few)
+        for share in (0.0, 1.0)
     )
     assert usual.target is not None and unlike.target is not None
     for name in ("shape", "expression", "pose"):

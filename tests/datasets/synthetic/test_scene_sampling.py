@@ -9,7 +9,7 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES, mirror_name
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance.procedural_face import PortraitPainter
+from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
 
 SIZE = 96
 KINDS = ("neutral", "single", "one_sided", "combination")
@@ -17,8 +17,8 @@ GAZE = [ARKIT_NAMES.index(name) for name in GAZE_NAMES]
 
 
 @pytest.fixture(scope="module")
-def painter(open_head) -> PortraitPainter:
-    return PortraitPainter(open_head)
+def painter(open_head) -> ProceduralFaceRenderer:
+    return ProceduralFaceRenderer(open_head)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from synthetic_track import synthetic_track, with_other_head
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.animation import save_animation, target_weights, track_keys
-from smirk3d.export.gltf.morph_targets import REST_TARGET
+from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET
 from smirk3d.export.texture import Texture
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
@@ -279,7 +279,7 @@ def test_heads_with_parameters_of_their_own(tiny_data, open_head, tmp_path):
     np.testing.assert_array_equal(weights, np.pad(track.expression, ((0, 0), (0, 1))))
     save_animation(track, tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
-    assert player.file.meshes[0].extras["targetNames"] == [*head.expression_names, REST_TARGET]
+    assert player.file.meshes[0].extras["targetNames"] == [*head.expression_names, RESIDUAL_TARGET]
     np.testing.assert_allclose(player.keys("head", "weights")[1], weights, atol=1e-6)
     for primitive in player.file.meshes[0].primitives:
         assert not player.accessor(primitive.targets[-1]["POSITION"]).any()

@@ -24,7 +24,7 @@ from smirk3d.export.gltf.character import (
     save_animated,
     turned_rotations,
 )
-from smirk3d.export.gltf.morph_names import drive_matrices
+from smirk3d.export.gltf.morph_names import retarget_matrices
 from smirk3d.export.tables.motion_file import Motion
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -178,7 +178,7 @@ def hero(tmp_path: Path) -> Path:
 def _animated(path: Path, out: Path, motion: Motion, head: str | None = "mixamorig:Head") -> Path:
     character = read_character(path)
     node = None if head is None else find_head_node(character, head)
-    save_animated(character, motion, drive_matrices(character.targets), out, node)
+    save_animated(character, motion, retarget_matrices(character.targets), out, node)
     return out
 
 
@@ -418,7 +418,7 @@ def test_names_elsewhere_and_nowhere(tmp_path: Path) -> None:
 def test_our_own_head_is_a_character(make_face: Callable[..., Face], tmp_path: Path) -> None:
     motion = make_motion(3)
     character = read_character(make_face().save(tmp_path / "head.glb"))
-    (matrix,) = drive_matrices(character.targets)
+    (matrix,) = retarget_matrices(character.targets)
     assert (matrix == np.eye(52)).all()
     save_animated(character, motion, [matrix], tmp_path / "out.glb", find_head_node(character))
     found = curves(tmp_path / "out.glb")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from smirk3d.export import save_face
-from smirk3d.export.gltf.morph_targets import REST_TARGET, morph_targets
+from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.export.texture import Texture
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -159,7 +159,7 @@ def test_heads_with_a_jaw_joint_reach_the_face_exactly(face):
     data = replace(face.head.data, jaw_readout=None)
     jawed = replace(face, head=HeadModel(data), vertices=face.vertices + np.float32(0.001))
     targets = morph_targets(jawed)
-    assert targets.names[-1] == REST_TARGET
+    assert targets.names[-1] == RESIDUAL_TARGET
     reached = jawed.neutral_vertices + np.tensordot(targets.weights, targets.offsets, axes=1)
     np.testing.assert_allclose(reached, jawed.vertices, atol=1e-5)
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.morph_names import (
     TargetNames,
-    drive_matrices,
     guess_targets,
     match_names,
     read_mapping,
+    retarget_matrices,
     suggestion_yaml,
 )
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -116,7 +116,7 @@ def _mapping(tmp_path: Path, text: str) -> Path:
 def test_a_mapping_replaces_and_adds(tmp_path: Path) -> None:
     text = "jawOpen: A\nmouthSmileLeft: {smile: 0.5}\nmouthSmileRight: {smile: 0.25, 'Face[1]': -1}\n"
     text += "eyeBlinkLeft: []\neyeBlinkRight: ['Lashes[1]', eyeBlinkLeft]\ntongueOut:\n"
-    face, teeth, lashes = drive_matrices(MESHES, read_mapping(_mapping(tmp_path, text)))
+    face, teeth, lashes = retarget_matrices(MESHES, read_mapping(_mapping(tmp_path, text)))
     weights = np.zeros(52)
     for name, value in (("jawOpen", 1), ("mouthSmileLeft", 0.4), ("mouthSmileRight", 0.8), ("eyeBlinkRight", 0.3)):
         weights[ARKIT_NAMES.index(name)] = value
@@ -124,7 +124,7 @@ def test_a_mapping_replaces_and_adds(tmp_path: Path) -> None:
     assert np.allclose(weights @ teeth, [0, 1]) and np.allclose(weights @ lashes, [0, 0.3])
     weights[ARKIT_NAMES.index("eyeBlinkLeft")] = 1
     assert np.allclose((weights @ face)[3], 0.3)
-    face, teeth, lashes = drive_matrices(MESHES)
+    face, teeth, lashes = retarget_matrices(MESHES)
     assert face.sum() == 2 and teeth.sum() == 1 and not lashes.any()
 
 
@@ -168,7 +168,7 @@ def test_a_missing_mapping(tmp_path: Path) -> None:
 def test_unknown_targets_in_a_mapping(tmp_path: Path, target: str, hint: str) -> None:
     mapping = read_mapping(_mapping(tmp_path, f"mouthPucker: '{target}'"))
     with pytest.raises(Smirk3dError, match=rf"names\.yaml: mouthPucker: no target '{re.escape(target)}'; {hint}"):
-        drive_matrices(MESHES, mapping)
+        retarget_matrices(MESHES, mapping)
 
 
 def test_guesses_know_sides_and_other_schemes() -> None:
@@ -193,13 +193,13 @@ def test_a_suggestion_is_a_mapping(tmp_path: Path) -> None:
     """It says what matches already, and the guesses besides; awkward names survive."""
     odd = TargetNames("Odd: # mesh", ("mouth: 'smile' #1, [l]", "Odd: # mesh", "yes", "head_JawOpen", "笑顔"))
     meshes = (*MESHES, odd)
-    matrices = drive_matrices(meshes)
+    matrices = retarget_matrices(meshes)
     text = suggestion_yaml("hero\n.glb", meshes, matrices)
     assert list(yaml.safe_load(text)) == list(ARKIT_NAMES)
     assert yaml.safe_load(text)["jawOpen"] == ["jawOpen", "JawOpen", "head_JawOpen"]
     assert yaml.safe_load(text)["mouthSmileLeft"] == "mouth: 'smile' #1, [l]"
     assert "#   笑顔" in text and "#   Lashes[0]" in text and "hero\\n.glb" in text
-    again = drive_matrices(meshes, read_mapping(_mapping(tmp_path, text)))
+    again = retarget_matrices(meshes, read_mapping(_mapping(tmp_path, text)))
     driven = np.concatenate(matrices, axis=1) != 0
     assert (np.concatenate(again, axis=1)[driven] == 1).all()
     assert np.concatenate(again, axis=1).any(axis=1).sum() > driven.any(axis=1).sum()

@@ -6,7 +6,7 @@ from pygltflib import GLTF2
 
 from smirk3d.export import save_face
 from smirk3d.export.gltf.morph_sparsity import morph_pattern
-from smirk3d.export.gltf.morph_targets import REST_TARGET, STILL_M, morph_targets
+from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, STILL_M, morph_targets
 from smirk3d.head.arkit import ARKIT_NAMES
 
 
@@ -16,7 +16,7 @@ def targets(flame_face):
 
 
 def test_flame_has_the_arkit_actions(flame_face, targets):
-    assert targets.names == (*ARKIT_NAMES, REST_TARGET)
+    assert targets.names == (*ARKIT_NAMES, RESIDUAL_TARGET)
     np.testing.assert_allclose(targets.weights[:-1], list(flame_face.arkit.values()), rtol=1e-6)
     reached = flame_face.neutral_vertices + np.tensordot(targets.weights, targets.offsets, axes=1)
     np.testing.assert_allclose(reached, flame_face.vertices, atol=1e-6)
@@ -49,6 +49,6 @@ def test_the_file_names_them(flame_face, tmp_path):
     path = save_face(flame_face, tmp_path / "face.glb")
     (mesh,) = GLTF2().load(str(path)).meshes  # pyright: ignore[reportOptionalMemberAccess]
     assert mesh.extras is not None
-    assert mesh.extras["targetNames"] == [*ARKIT_NAMES, REST_TARGET]
+    assert mesh.extras["targetNames"] == [*ARKIT_NAMES, RESIDUAL_TARGET]
     assert mesh.weights == pytest.approx([*flame_face.arkit.values(), 1.0], abs=1e-6)
     assert path.stat().st_size < 12e6

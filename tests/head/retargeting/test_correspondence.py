@@ -8,12 +8,12 @@ from flame_layout import make_flame_layout
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.correspondence import correspond
+from smirk3d.head.retargeting.correspondence import register_surfaces
 
 
 def test_a_head_corresponds_to_itself(open_head):
     data = open_head.data
-    link = correspond(data, data)
+    link = register_surfaces(data, data)
     found = (data.v_template[data.faces[link.face_index]] * link.barycentric[..., None]).sum(1)
     for region in ("face", "eyeballs", "tongue"):
         mask = data.regions[region]
@@ -28,7 +28,7 @@ def test_a_head_corresponds_to_itself(open_head):
 
 
 def test_lips_of_another_head_do_not_change_places(open_head, flame_head):
-    layout, link = make_flame_layout(), correspond(open_head.data, flame_head.data)
+    layout, link = make_flame_layout(), register_surfaces(open_head.data, flame_head.data)
     corners = open_head.v_template[open_head.faces]
     true = (corners[layout.open_face_index] * torch.from_numpy(layout.open_barycentric).float()[..., None]).sum(1)
     found = (corners[link.face_index] * link.barycentric[..., None]).sum(1)
@@ -48,11 +48,11 @@ def test_scale_and_turn_are_found(open_head):
         v_template=0.5 * data.v_template @ turn.T + 0.1,
         expressiondirs=0.5 * torch.einsum("ab,vbe->vae", turn, data.expressiondirs),
     )
-    torch.testing.assert_close(correspond(data, moved).linear, 0.5 * turn, atol=1e-4, rtol=0)
+    torch.testing.assert_close(register_surfaces(data, moved).linear, 0.5 * turn, atol=1e-4, rtol=0)
 
 
 def test_without_landmarks_there_is_an_error(open_head):
     bare = replace(open_head.data, landmarks={}, name="bare")
     with pytest.raises(Smirk3dError, match="'bare' has no face landmarks"):
-        correspond(open_head.data, bare)
+        register_surfaces(open_head.data, bare)
     assert isinstance(HeadModel(bare), HeadModel)

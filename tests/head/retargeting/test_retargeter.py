@@ -4,7 +4,7 @@ import pytest
 import torch
 from flame_layout import make_flame_layout
 
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, without_opposites
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import CHUNK, Retargeter, retargeter
 from smirk3d.params import FaceParams
 
@@ -22,7 +22,7 @@ def flame(flame_head, open_head) -> Retargeter:
 def random_weights(count: int, seed: int = 0, tongue: bool = False) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
     active = torch.rand(count, 52, generator=random) < 0.15
-    weights = without_opposites(torch.rand(count, 52, generator=random) * active)
+    weights = resolve_antagonists(torch.rand(count, 52, generator=random) * active)
     weights[:, ARKIT_NAMES.index("tongueOut")] *= tongue
     return weights
 

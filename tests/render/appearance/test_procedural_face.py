@@ -12,7 +12,7 @@ from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import (
     Appearance,
     Light,
-    PortraitPainter,
+    ProceduralFaceRenderer,
     orthographic_view,
     perspective_view,
     random_appearance,
@@ -29,8 +29,8 @@ UPRIGHT = torch.eye(3)
 
 
 @pytest.fixture(scope="module")
-def painter(open_head) -> PortraitPainter:
-    return PortraitPainter(open_head)
+def painter(open_head) -> ProceduralFaceRenderer:
+    return ProceduralFaceRenderer(open_head)
 
 
 def frontal(head: HeadModel):
@@ -123,7 +123,7 @@ def test_views_agree_far_away(open_head):
 
 def test_a_head_without_landmarks_or_regions_is_painted_too(open_head):
     bare = HeadModel(replace(open_head.data, landmarks={}, regions={"face": open_head.data.regions["face"]}))
-    image = PortraitPainter(bare).paint(frontal(open_head), SIZE, Appearance(brows=GREEN, lips=GREEN), FLAT)
+    image = ProceduralFaceRenderer(bare).paint(frontal(open_head), SIZE, Appearance(brows=GREEN, lips=GREEN), FLAT)
     assert image.isfinite().all() and (image[:, SIZE // 2, SIZE // 2] != 0.5).all()
     green = (image[1] > 0.8) & (image[0] < 0.3)
     assert not green.any()  # nobody has said where brows and lips are
@@ -131,7 +131,7 @@ def test_a_head_without_landmarks_or_regions_is_painted_too(open_head):
 
 def test_lips_follow_the_landmarks_where_there_is_no_region(open_head):
     regions = {name: mask for name, mask in open_head.data.regions.items() if name != "lips"}
-    painter = PortraitPainter(HeadModel(replace(open_head.data, regions=regions)))
+    painter = ProceduralFaceRenderer(HeadModel(replace(open_head.data, regions=regions)))
     marked = painter.marks[:, 0] > 0
     assert marked.sum() > 20
     assert open_head.region_mask("lips")[marked].float().mean() > 0.5

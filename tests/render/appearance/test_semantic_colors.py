@@ -11,8 +11,8 @@ from smirk3d.head.landmark_indices import IRIS_LEFT, IRIS_RIGHT
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render import Renderer, rasterize
-from smirk3d.render.appearance.semantic_colors import LOOK, makeup
-from smirk3d.render.appearance.texel_grid import SQUARES, square_middles, squares_seen
+from smirk3d.render.appearance.semantic_colors import LOOK, semantic_colors
+from smirk3d.render.appearance.texel_grid import SQUARES, texel_centers, texel_index
 
 SIZE = 192
 CAMERA = torch.tensor([[8.0, 0.0, 0.03]])
@@ -21,7 +21,7 @@ CAMERA = torch.tensor([[8.0, 0.0, 0.03]])
 def drawn(head, **weights):
     """(3, S, S), and the mesh."""
     expression = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
-    mesh, look = head(FaceParams(expression=expression)), makeup(head)
+    mesh, look = head(FaceParams(expression=expression)), semantic_colors(head)
     output = Renderer(look, SIZE)(mesh.vertices, CAMERA)
     return look.put_on(output.fragments, output.image)[0], mesh
 
@@ -76,14 +76,14 @@ def test_skin_stays_as_grey_as_without_makeup(open_head):
 def test_heads_without_eyes_or_landmarks_stay_grey(open_head, bare):
     kept = {"regions": {"face": open_head.data.regions["face"]}, "landmarks": {}}
     head = HeadModel(replace(open_head.data, **{bare: kept[bare]}))
-    look, mesh = makeup(head), head(FaceParams(pose=torch.zeros(1, 3)))
+    look, mesh = semantic_colors(head), head(FaceParams(pose=torch.zeros(1, 3)))
     output = Renderer(head, SIZE)(mesh.vertices, CAMERA)
     assert look.colors is None and torch.equal(look.faces, head.region_faces("face"))
     assert look.put_on(output.fragments, output.image) is output.image
 
 
 def test_the_gradient_goes_through_the_grey(open_head):
-    look, mesh = makeup(open_head), open_head(FaceParams(pose=torch.zeros(1, 3)))
+    look, mesh = semantic_colors(open_head), open_head(FaceParams(pose=torch.zeros(1, 3)))
     vertices = mesh.vertices.detach().requires_grad_()
     output = Renderer(look, 64)(vertices, CAMERA)
     look.put_on(output.fragments, output.image).square().sum().backward()
@@ -94,10 +94,10 @@ def test_squares_tile_a_triangle():
     triangle = torch.tensor([[[-0.9, -0.9, 1.0], [-0.9, 0.9, 1.0], [0.9, -0.9, 1.0]]])
     fragments = rasterize(triangle, torch.tensor([[0, 1, 2]]), 120)
     pixel = fragments.mask.reshape(-1).nonzero()[:, 0]
-    square = squares_seen(fragments, pixel)
+    square = texel_index(fragments, pixel)
     assert square.min() >= 0 and square.max() < SQUARES**2
     seen = fragments.barycentric.reshape(-1, 3)[pixel]
-    assert (seen - square_middles()[square]).abs().max() < 1 / SQUARES
+    assert (seen - texel_centers()[square]).abs().max() < 1 / SQUARES
     count = torch.bincount(square, minlength=SQUARES**2).view(SQUARES, SQUARES)
     first, second = torch.meshgrid(torch.arange(SQUARES), torch.arange(SQUARES), indexing="ij")
     whole, beyond = count[first + second < SQUARES - 1], count[first + second >= SQUARES]

@@ -15,7 +15,7 @@ from training_scene import learners, seeded, small_batch, small_head, small_netw
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import DataConfig, LossWeights, StageConfig, TrainConfig
-from smirk3d.train.loss_context import Networks, Scene
+from smirk3d.train.loss_context import LossContext, Networks
 from smirk3d.train.losses.losses import identity_loss, shape_consistency
 from smirk3d.train.losses.mica import FIVE_PLACES_PX, arcface_crop, mica_identity, nearest_similarity
 from smirk3d.train.recipes.analysis_by_synthesis import reconstruction_step
@@ -137,12 +137,12 @@ def _config(mica: Path | None, losses: LossWeights) -> TrainConfig:
 def test_only_flame_heads_have_its_shapes_and_only_the_loss_loads_it(mica_file, tmp_path):
     head, losses = small_head(), LossWeights(identity=10)
     with pytest.raises(Smirk3dError, match=r"mica\.tar: .* FLAME's, not those of the head small; set mica=null"):
-        Scene.from_config(_config(mica_file, losses), head, "cpu")
+        LossContext.from_config(_config(mica_file, losses), head, "cpu")
     head.data = replace(head.data, name="flame")
-    assert Scene.from_config(_config(mica_file, losses), head, "cpu").identity is not None
-    assert Scene.from_config(_config(None, losses), head, "cpu").identity is None
+    assert LossContext.from_config(_config(mica_file, losses), head, "cpu").identity is not None
+    assert LossContext.from_config(_config(None, losses), head, "cpu").identity is None
     missing = _config(tmp_path / "missing.tar", LossWeights(landmark=1))
-    assert Scene.from_config(missing, head, "cpu").identity is None
+    assert LossContext.from_config(missing, head, "cpu").identity is None
 
 
 def test_the_loss_is_the_distance_from_its_shape_and_teaches_the_shape():

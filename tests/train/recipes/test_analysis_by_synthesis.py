@@ -11,11 +11,11 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.networks.face_window import Window
+from smirk3d.networks.face_window import FaceWindow
 from smirk3d.train.config import CycleConfig, CycleWeights, LossWeights
 from smirk3d.train.loss_context import Networks
 from smirk3d.train.losses.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
-from smirk3d.train.recipes.analysis_by_synthesis import Outcome, as_constant, cycle_step, reconstruction_step
+from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, frozen_forward, reconstruction_step
 
 FREE = ("pose", "shape", "expression", "generator")
 SEES_NOTHING = MaskingConfig(sample_share=0.0, drop_probability=0.0)
@@ -162,7 +162,7 @@ def test_a_network_as_constant_paints_the_same_and_passes_the_same_gradient(flam
     network, batch = small_networks(flame).generator.train(training), small_batch(flame)
     scene, photo = small_scene(flame), batch.image
     mesh, masked = torch.rand(4, 3, SIZE, SIZE, generator=seeded()).requires_grad_(), photo.clone()
-    constant, before = as_constant(network), {k: v.clone() for k, v in network.state_dict().items()}
+    constant, before = frozen_forward(network), {k: v.clone() for k, v in network.state_dict().items()}
     value = emotion_loss(scene.emotion, constant(mesh, masked), photo).mean()
     (found,) = torch.autograd.grad(value, mesh)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -256,7 +256,7 @@ def test_what_is_missing_is_named(flame):
     with pytest.raises(ValueError, match="the encoder cannot learn"):
         cycle_step(networks, only, batch, first, "encoder", seeded())
     with pytest.raises(ValueError, match="do not match"):
-        _ = Outcome(LossTerms({}), {}, first.params, {}).loss
+        _ = StepOutput(LossTerms({}), {}, first.params, {}).loss
 
 
 def test_contours_need_a_head_with_an_outline(flame):
@@ -270,7 +270,7 @@ def test_contours_need_a_head_with_an_outline(flame):
 
 
 def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
-    config = EncoderConfig(SMALL, SMALL, SMALL, Window(size_px=48), second_look=True)
+    config = EncoderConfig(SMALL, SMALL, SMALL, FaceWindow(size_px=48), second_look=True)
     networks, batch = Networks(Encoder(flame.spec, config, SIZE)), small_batch(flame)
     losses = LossWeights(landmark=1, target=1)
     scene = small_scene(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)

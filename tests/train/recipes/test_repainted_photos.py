@@ -6,7 +6,7 @@ import torch
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.train.recipes.repainted_photos import PaintedPhotos, PhotoChanger, some_expressions
+from smirk3d.train.recipes.repainted_photos import ExpressionEditor, RepaintedPhotos, some_expressions
 
 SIZE, SIDE = 64, 32
 
@@ -27,7 +27,7 @@ def test_expressions_are_another_choice_each_time():
 
 
 def test_faces_change_their_expression_and_nothing_else(open_head, photos):
-    changed = PhotoChanger(open_head)(photos, seeded())
+    changed = ExpressionEditor(open_head)(photos, seeded())
     for name in ("shape", "pose", "camera"):
         assert torch.equal(getattr(changed.params, name), getattr(photos.target, name)), name
     expression = changed.params.expression
@@ -41,7 +41,7 @@ def test_faces_change_their_expression_and_nothing_else(open_head, photos):
 def test_painters_are_asked_at_their_own_size(open_head, photos, tmp_path):
     path = tmp_path / "renderer.safetensors"
     save_networks(path, neural_renderer=NeuralRenderer(2, SIDE).eval(), meta={})
-    painted, params = PaintedPhotos(open_head, path)(photos, seeded())
+    painted, params = RepaintedPhotos(open_head, path)(photos, seeded())
     assert painted.shape == (12, 3, SIDE, SIDE) and painted.min() > 0 and painted.max() < 1
-    again, same = PaintedPhotos(open_head, path)(photos, seeded())
+    again, same = RepaintedPhotos(open_head, path)(photos, seeded())
     assert torch.equal(painted, again) and torch.equal(params.expression, same.expression)
