@@ -18,12 +18,13 @@ from pathlib import Path
 
 import torch
 
+from smirk3d.datasets.config import DataConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks
 from smirk3d.train.loss_context import LossContext, Networks
 from smirk3d.train.losses.perceptual import perceptual_loss

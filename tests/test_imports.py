@@ -53,8 +53,6 @@ ALLOWED = {
     ("smirk3d.head.load", "smirk3d.detection.detector"),
     ("smirk3d.face", "smirk3d.export"),
     ("smirk3d.networks.neural_renderer", "smirk3d.estimation.resynthesis"),
-    ("smirk3d.datasets.sampler", "smirk3d.train.config"),
-    ("smirk3d.datasets.sources", "smirk3d.train.config"),
     ("smirk3d.train.recipes.branch_regression", "smirk3d.evaluation.synthetic_accuracy"),
     ("smirk3d.train.recipes.expression_prior", "smirk3d.evaluation.landmark_accuracy"),
     ("smirk3d.train.recipes.labelled_photos", "smirk3d.evaluation.photos"),

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-
-if TYPE_CHECKING:
-    from smirk3d.train.config import AugmentConfig
 
 BLUR_SIGMA = (0.002, 0.008)
 """Standard deviations of the blur, in sides of the crop: 0.4 to 1.8 of 224 pixels."""

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from smirk3d.datasets.augment import augment
+from smirk3d.datasets.config import AugmentConfig, DataConfig
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.sources import FaceSource, open_source
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.train.config import DataConfig, TrainConfig
 
 PARTS = 8
 """Row k of a batch belongs to part k mod 8, whose random numbers are its own."""
@@ -35,26 +35,27 @@ class BatchSampler:
     """The batches of a run.
 
     Args:
-        config: What the run was told; `data`, `augment` and `seed` count.
-        head: What targets are parameters of; not changed, on any device.
+        data: Sources, sampling and crops.
+        augment: Random changes of the crops.
+        seed: Of the crops and the augmentation; `data.seed` decides which faces are drawn.
+        head: Model that the targets are parameters of; on any device, not changed.
 
     Raises:
         Smirk3dError: As `smirk3d.datasets.sources.open_source`.
     """
 
-    def __init__(self, config: TrainConfig, head: HeadModel) -> None:
-        self.config = config
+    def __init__(self, data: DataConfig, augment: AugmentConfig, seed: int, head: HeadModel) -> None:
+        self.data, self.augment, self.seed = data, augment, seed
         is_elsewhere = head.v_template.device.type != "cpu"
         self._head = copy.deepcopy(head).cpu() if is_elsewhere else head
         self.sources: tuple[FaceSource, ...] = tuple(
-            open_source(source, config.data, self._head) for source in config.data.all_sources
+            open_source(source, data, self._head) for source in data.all_sources
         )
         names = {name for source in self.sources for name in source.target_names}
         self._target_sizes = {name: self._head.spec[name].size for name in self._head.spec.names if name in names}
         self._first_person = np.cumsum([0, *(source.people for source in self.sources)])
         self._draws = [
-            _Draw(source, share, config.data, number)
-            for number, (source, share) in enumerate(zip(self.sources, self._shares))
+            _Draw(source, share, data, number) for number, (source, share) in enumerate(zip(self.sources, self._shares))
         ]
 
     def __len__(self) -> int:
@@ -82,7 +83,7 @@ class BatchSampler:
         Raises:
             ValueError: The processes do not divide the batch size.
         """
-        size = self.config.data.batch_size
+        size = self.data.batch_size
         if size % world or not 0 <= rank < world:
             raise ValueError(f"process {rank} of {world} has no equal share of {size} faces")
         wanted = np.arange(rank, size, world)
@@ -99,7 +100,7 @@ class BatchSampler:
             _Shares(self, rank, world),
             batch_size=None,
             sampler=range(start, stop),
-            num_workers=self.config.data.workers,
+            num_workers=self.data.workers,
             generator=torch.Generator().manual_seed(0),  # else it would draw from the global one
         )
         for made in loader:
@@ -109,7 +110,7 @@ class BatchSampler:
 
     def plan(self, step: int) -> Plan:
         """Decide which faces a step shows: of every source its share, to within one face."""
-        data = self.config.data
+        data = self.data
         bounds = np.cumsum([0.0, *self._shares]) * data.batch_size
         bounds[-1] = data.batch_size
         counts = np.diff(np.floor(bounds + np.random.default_rng([data.seed, _MIX, step]).random()).astype(int))
@@ -118,16 +119,16 @@ class BatchSampler:
 
     @property
     def _shares(self) -> list[float]:
-        weights = [source.weight for source in self.config.data.all_sources]
+        weights = [source.weight for source in self.data.all_sources]
         return [weight / sum(weights) for weight in weights]
 
     def _part(self, step: int, part: int, plan: Plan) -> TrainingBatch:
-        rng = np.random.default_rng([self.config.seed, _CROPS, step, part])
+        rng = np.random.default_rng([self.seed, _CROPS, step, part])
         source, face = plan.source[part::PARTS], plan.face[part::PARTS]
         made = [self._completed(number, face[source == number], rng) for number in np.unique(source).tolist()]
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         head = self._head if self._target_sizes else None
-        return _without_strangers(augment(_joined(made), self.config.augment, generator, head))
+        return _without_strangers(augment(_joined(made), self.augment, generator, head))
 
     def _completed(self, number: int, face: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return faces of a source with the fields and the person numbers that all sources have."""

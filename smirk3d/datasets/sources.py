@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from smirk3d.assets import cache_dir, printable
+from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
 from smirk3d.datasets.prepare import REPORT_NAME
 from smirk3d.datasets.prepared_cache import locked, prepared
@@ -24,7 +25,6 @@ from smirk3d.head.model import HeadModel
 from smirk3d.media.images import IMAGE_SUFFIXES
 from smirk3d.media.video import VIDEO_SUFFIXES
 from smirk3d.params import FaceParams
-from smirk3d.train.config import DataConfig, SourceConfig
 
 _log = logging.getLogger(__name__)
 

@@ -6,115 +6,17 @@ Nothing is changed after it was checked; `smirk3d.train.config_file` reads them 
 from __future__ import annotations
 
 import math
-import reprlib
 import sys
 from dataclasses import dataclass, field, fields
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from smirk3d.datasets.config import AugmentConfig, DataConfig, Range
+from smirk3d.datasets.config_checks import check, check_positive, check_ranges, check_within
 from smirk3d.masking.photo import MaskingConfig
 from smirk3d.networks.encoder import EncoderConfig
 from smirk3d.train.expression_augmentation import PerturbConfig
 from smirk3d.train.losses.losses import TargetWeights
-
-Range = tuple[float, float]
-"""Lowest and highest value, both included."""
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """One collection of training faces. Raises `ValueError`, as all these records, for a value out of its range."""
-
-    path: Path | None = None
-    """Folder of photos, of videos or of tar shards; one video; or the cache of rendered faces, null for the usual."""
-    kind: Literal["auto", "folder", "shards", "videos", "rendered"] = "auto"
-    """What lies at the path; auto: look there. rendered: heads drawn at random, which need no files."""
-    weight: float = 1.0
-    """How often its faces are drawn, relative to the other sources."""
-    targets: Path | None = None
-    """Parameters of its faces estimated by other means, as `smirk3d data targets` writes them."""
-    count: int = 10_000
-    """Of rendered faces: how many there are."""
-    seed: int = 0
-    """Of rendered faces: decides what they show."""
-    unlike: float = 0.0
-    """Of rendered faces: how far heads, skins and actions stray from the open head's, at most; 1 is much."""
-
-    def __post_init__(self) -> None:
-        _check_positive(self, "weight")
-        _check_within(self, 1, math.inf, "count")
-        _check_within(self, 0, 2**32 - 1, "seed")
-        _check_within(self, 0, 1, "unlike")
-        if self.kind == "rendered":
-            _check(self, "targets", self.targets is None, "null for rendered faces, whose parameters are known")
-        else:
-            _check(self, "path", self.path is not None, "given for every kind but rendered")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which faces are seen, and how they are cut out."""
-
-    sources: tuple[SourceConfig, ...] = ()
-    """Where the faces come from; empty where `root` says it."""
-    root: Path | None = None
-    """Short for one source at this path; excludes `sources`."""
-    size: int = 224
-    """Side of the crops in pixels; a multiple of 16, because the neural renderer halves it four times."""
-    crop_scale: Range = (1.2, 1.8)
-    """Side of the crop over the size of the landmark box; drawn uniformly."""
-    batch_size: int = 32
-    """Faces a step, over all processes."""
-    workers: int = 0
-    """Processes that prepare batches, for each training process; 0: it does so itself."""
-    seed: int = 0
-    """Decides which faces are drawn."""
-    most_per_person: int | None = 20
-    """At most so many faces of a person in an epoch, others in the next; null: no limit."""
-
-    def __post_init__(self) -> None:
-        _check(self, "sources", bool(self.sources) or self.root is not None, "a list, or root be given for one source")
-        _check(self, "root", self.root is None or not self.sources, "null where sources are given")
-        _check(self, "size", self.size > 0 and self.size % 16 == 0, "a positive multiple of 16")
-        _check_ranges(self, 0.1, 10, "crop_scale")
-        _check_within(self, 1, math.inf, "batch_size")
-        _check_within(self, 0, math.inf, "workers")
-        _check_within(self, 0, 2**32 - 1, "seed")
-        if self.most_per_person is not None:
-            _check_within(self, 1, math.inf, "most_per_person")
-
-    @property
-    def all_sources(self) -> tuple[SourceConfig, ...]:
-        """The sources, be they given in full or as `root`; at least one."""
-        return self.sources if self.root is None else (SourceConfig(self.root),)
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How far crops are changed at random; 0 switches a change off."""
-
-    shift: float = 0.05
-    """Largest shift along either axis, as a share of the side."""
-    scale: float = 0.1
-    """Largest change of size: factors lie in [1 - scale, 1 + scale]."""
-    rotation_deg: float = 10.0
-    """Largest rotation in the image, degrees."""
-    mirror: float = 0.5
-    """Probability of a left-right mirror image."""
-    colour: float = 0.2
-    """Strength of the changes of brightness, contrast, saturation and hue, in [0, 1]."""
-    tint: float = 0.0
-    """Probability that a grey crop is coloured, so that networks do not learn that the world is grey."""
-    blur: float = 0.2
-    """Probability of a blurred crop."""
-    noise: float = 0.02
-    """Largest standard deviation of noise on images in [0, 1]."""
-
-    def __post_init__(self) -> None:
-        _check_within(self, 0, 0.9, "shift", "scale")
-        _check_within(self, 0, 180, "rotation_deg")
-        _check_within(self, 0, 1, "mirror", "colour", "tint", "blur", "noise")
 
 
 @dataclass(frozen=True)
@@ -139,7 +41,7 @@ class LossWeights:
     """Distance from parameters that are known (`TrainingBatch.target`)."""
 
     def __post_init__(self) -> None:
-        _check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
+        check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
 
     def in_use(self) -> dict[str, float]:
         """Return the weights above 0 by name."""
@@ -160,7 +62,7 @@ class CycleWeights:
     """Of the shape; counts in the steps in which the generator learns."""
 
     def __post_init__(self) -> None:
-        _check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
+        check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -175,17 +77,17 @@ class CycleConfig:
     """Factors of the errors."""
 
     def __post_init__(self) -> None:
-        _check_within(self, 1, math.inf, "copies")
+        check_within(self, 1, math.inf, "copies")
         shares = ("jaw_probability", "arkit_active", "arkit_stray", "one_sided")
-        _check_within(self, 0, 1, *(f"perturb.{name}" for name in shares))
-        _check_within(self, 0, 100, "perturb.arkit_jaw_std")
-        _check_positive(self, "perturb.limit")
-        _check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "little_noise")))
-        _check_ranges(self, 0, 1, "perturb.arkit_pull", "perturb.arkit_little_noise")
-        _check_ranges(self, -math.pi, math.pi, "perturb.jaw_open_rad", "perturb.jaw_side_rad")
-        _check_ranges(self, -1, 1, "perturb.eyelids")
+        check_within(self, 0, 1, *(f"perturb.{name}" for name in shares))
+        check_within(self, 0, 100, "perturb.arkit_jaw_std")
+        check_positive(self, "perturb.limit")
+        check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "little_noise")))
+        check_ranges(self, 0, 1, "perturb.arkit_pull", "perturb.arkit_little_noise")
+        check_ranges(self, -math.pi, math.pi, "perturb.jaw_open_rad", "perturb.jaw_side_rad")
+        check_ranges(self, -1, 1, "perturb.eyelids")
         stds = self.perturb.jaw_std_rad
-        _check(self, "perturb.jaw_std_rad", all(0 <= std <= math.pi for std in stds), "in [0, pi]")
+        check(self, "perturb.jaw_std_rad", all(0 <= std <= math.pi for std in stds), "in [0, pi]")
 
 
 @dataclass(frozen=True)
@@ -206,11 +108,11 @@ class OptimizerConfig:
     """Largest norm of the generator's gradient in the cycle path."""
 
     def __post_init__(self) -> None:
-        _check_positive(self, "lr", "encoder_lr_scale", "clip_norm")
-        _check(self, "generator_betas", all(0 <= beta < 1 for beta in self.generator_betas), "in [0, 1)")
-        _check_within(self, 0, 1, "cosine_floor")
+        check_positive(self, "lr", "encoder_lr_scale", "clip_norm")
+        check(self, "generator_betas", all(0 <= beta < 1 for beta in self.generator_betas), "in [0, 1)")
+        check_within(self, 0, 1, "cosine_floor")
         if self.cosine_samples is not None:
-            _check_within(self, 1, math.inf, "cosine_samples")
+            check_within(self, 1, math.inf, "cosine_samples")
 
 
 @dataclass(frozen=True)
@@ -233,15 +135,15 @@ class StageConfig:
     """Folder of expression templates for the cycle path; null: those that come with the package."""
 
     def __post_init__(self) -> None:
-        _check(self, "trainable", 0 < len(self.trainable) == len(set(self.trainable)), "a list of different networks")
-        _check(self, "losses", bool(self.losses.in_use()), "weights of which one is above 0")
-        _check_within(self, 1, math.inf, "steps")
+        check(self, "trainable", 0 < len(self.trainable) == len(set(self.trainable)), "a list of different networks")
+        check(self, "losses", bool(self.losses.in_use()), "weights of which one is above 0")
+        check_within(self, 1, math.inf, "steps")
         names = [f"target_fields.{each.name}" for each in fields(self.target_fields)]
-        _check_within(self, 0, sys.float_info.max, *names)
-        _check(self, "templates", self.cycle is not None or self.templates is None, "null without the cycle path")
+        check_within(self, 0, sys.float_info.max, *names)
+        check(self, "templates", self.cycle is not None or self.templates is None, "null without the cycle path")
         if self.name == "pretrain":
-            _check(self, "trainable", "generator" not in self.trainable, "without generator in the stage pretrain")
-            _check(self, "cycle", self.cycle is None, "null in the stage pretrain")
+            check(self, "trainable", "generator" not in self.trainable, "without generator in the stage pretrain")
+            check(self, "cycle", self.cycle is None, "null in the stage pretrain")
             for name in ("photo", "perceptual", "emotion"):
                 if getattr(self.losses, name) > 0:
                     raise ValueError(f"losses.{name} must be 0 in the stage pretrain, which draws no photo")
@@ -267,8 +169,8 @@ class EngineConfig:
     """Steps between sheets of sample pictures; 0: never."""
 
     def __post_init__(self) -> None:
-        _check_within(self, 1, math.inf, "devices", "nodes", "save_every", "keep_last")
-        _check_within(self, 0, math.inf, "preview_every")
+        check_within(self, 1, math.inf, "devices", "nodes", "save_every", "keep_last")
+        check_within(self, 0, math.inf, "preview_every")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,10 +212,10 @@ class TrainConfig:
     """Decides everything random but the order of the faces."""
 
     def __post_init__(self) -> None:
-        _check(self, "head", bool(self.head), "open or a path")
-        _check(self, "perceptual", bool(self.perceptual), "lite0 or a path")
-        _check_within(self, 1, math.inf, "generator_width")
-        _check_within(self, 0, 2**32 - 1, "seed")
+        check(self, "head", bool(self.head), "open or a path")
+        check(self, "perceptual", bool(self.perceptual), "lite0 or a path")
+        check_within(self, 1, math.inf, "generator_width")
+        check_within(self, 0, 2**32 - 1, "seed")
         processes = self.engine.devices * self.engine.nodes
         if self.data.batch_size % processes:
             raise ValueError(f"engine.devices must, times nodes, divide data.batch_size, {self.data.batch_size}")
@@ -322,30 +224,3 @@ class TrainConfig:
             raise ValueError("stage.losses.emotion must be 0 where the key emotion names no checkpoint")
         if losses.target > 0 and not any(source.kind == "rendered" or source.targets for source in sources):
             raise ValueError("stage.losses.target must be 0 where no source is rendered or has targets")
-
-
-def _check(record: Any, name: str, fits: bool, wanted: str) -> None:
-    if not fits:
-        raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(_shown(attrgetter(name)(record)))}")
-
-
-def _check_within(record: Any, low: float, high: float, *names: str) -> None:
-    for name in names:
-        wanted = f"at least {low}" if high >= sys.float_info.max else f"in [{low}, {high}]"
-        _check(record, name, low <= attrgetter(name)(record) <= high, wanted)
-
-
-def _check_positive(record: Any, *names: str) -> None:
-    for name in names:
-        _check(record, name, 0 < attrgetter(name)(record) < math.inf, "above 0")
-
-
-def _check_ranges(record: Any, low: float, high: float, *names: str) -> None:
-    for name in names:
-        first, last = attrgetter(name)(record)
-        _check(record, name, low <= first <= last <= high, f"two rising numbers in [{low}, {high}]")
-
-
-def _shown(value: Any) -> Any:
-    """Return a value as a file would hold it: lists for tuples."""
-    return [_shown(item) for item in value] if isinstance(value, tuple) else value

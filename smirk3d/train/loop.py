@@ -110,7 +110,7 @@ def _prepare(config: TrainConfig, fabric: Fabric, checkpoint: Path | None, repor
     optimization = Optimization(networks, config, fabric)
     scene = LossContext.from_config(config, head, fabric.device)  # moves the head
     with fabric.rank_zero_first(local=True):
-        stream = BatchSampler(config, head)
+        stream = BatchSampler(config.data, config.augment, config.seed, head)
     for fault in stream.faults:
         report(str(fault))
     return Run(config, fabric, stream, scene, networks, optimization, head_fingerprint(head))

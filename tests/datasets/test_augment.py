@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from smirk3d.datasets.augment import Similarity, augment, mirrored, moved
+from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
@@ -16,7 +17,6 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import IBUG68, MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.train.config import AugmentConfig
 
 SIZE = 128
 DOTS = (4, 33, 61, 199)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from training_faces import record
 
 from smirk3d.datasets import sources
 from smirk3d.datasets.augment import augment
+from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.shards import write_shard
@@ -24,9 +26,7 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
-from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 
-STAGE = StageConfig("pretrain", ("pose",), LossWeights(landmark=1), steps=1)
 GEOMETRY = AugmentConfig(mirror=0.5, colour=0, blur=0, noise=0)
 SIZE = 32
 
@@ -70,9 +70,11 @@ def table(open_head: HeadModel, shards: Path) -> Path:
     return shards / "targets.npz"
 
 
-def _config(*given: SourceConfig, augment: AugmentConfig = GEOMETRY, seed: int = 0, **data) -> TrainConfig:
+def _sampler(
+    head: HeadModel, *sources: SourceConfig, augment: AugmentConfig = GEOMETRY, seed: int = 0, **data: Any
+) -> BatchSampler:
     settings = {"size": SIZE, "batch_size": 8, "most_per_person": 3, **data}
-    return TrainConfig(data=DataConfig(given, **settings), augment=augment, stage=STAGE, seed=seed)
+    return BatchSampler(DataConfig(sources, **settings), augment, seed, head)
 
 
 def _equal(one: TrainingBatch, other: TrainingBatch) -> bool:
@@ -84,7 +86,7 @@ def _equal(one: TrainingBatch, other: TrainingBatch) -> bool:
 
 @pytest.fixture(scope="module")
 def photos(shards: Path, open_head: HeadModel) -> BatchSampler:
-    return BatchSampler(_config(SourceConfig(shards)), open_head)
+    return _sampler(open_head, SourceConfig(shards))
 
 
 def test_a_batch_has_its_shapes(photos: BatchSampler) -> None:
@@ -95,19 +97,22 @@ def test_a_batch_has_its_shapes(photos: BatchSampler) -> None:
 
 
 def test_a_step_is_a_pure_function_of_its_number(photos: BatchSampler, shards: Path, open_head: HeadModel) -> None:
-    again = BatchSampler(_config(SourceConfig(shards)), open_head)
+    again = _sampler(open_head, SourceConfig(shards))
     torch.manual_seed(5)
     before = torch.get_rng_state()
     late, early = again.batch(9), again.batch(2)
     assert _equal(early, photos.batch(2)) and _equal(late, photos.batch(9)) and not _equal(early, late)
     assert list(again.batches(4, 4)) == [] and torch.get_rng_state().equal(before)
-    others = [_config(SourceConfig(shards), seed=1), _config(SourceConfig(shards), **{"seed": 0, "crop_scale": (1, 1)})]
-    assert not any(_equal(BatchSampler(other, open_head).batch(2), early) for other in others)
+    others = [
+        _sampler(open_head, SourceConfig(shards), seed=1),
+        _sampler(open_head, SourceConfig(shards), crop_scale=(1, 1)),
+    ]
+    assert not any(_equal(other.batch(2), early) for other in others)
 
 
 def test_workers_and_a_late_start_change_nothing(photos: BatchSampler, shards: Path, open_head: HeadModel) -> None:
     whole = list(photos.batches(0, 6))
-    ahead = BatchSampler(_config(SourceConfig(shards), workers=2), open_head)
+    ahead = _sampler(open_head, SourceConfig(shards), workers=2)
     assert all(map(_equal, ahead.batches(2, 6), whole[2:]))
     assert all(_equal(batch, photos.batch(step)) for step, batch in enumerate(whole))
 
@@ -124,7 +129,7 @@ def test_the_shares_of_the_processes_are_the_whole_batch(photos: BatchSampler, w
 
 
 def test_shares_that_are_not_parts(shards: Path, open_head: HeadModel) -> None:
-    stream = BatchSampler(_config(SourceConfig(shards), batch_size=12), open_head)
+    stream = _sampler(open_head, SourceConfig(shards), batch_size=12)
     for rank in range(3):
         assert _equal(stream.share(0, rank, 3), stream.batch(0).take(torch.arange(rank, 12, 3)))
 
@@ -147,7 +152,7 @@ def test_an_epoch_shows_every_face_once_and_few_of_a_person(photos: BatchSampler
 
 def test_sources_have_their_shares_of_every_step(shards: Path, open_head: HeadModel, heads_folder: Path) -> None:
     heads = SourceConfig(heads_folder, "rendered", weight=0.5, count=6)
-    stream = BatchSampler(_config(SourceConfig(shards), heads, SourceConfig(shards, weight=0.1)), open_head)
+    stream = _sampler(open_head, SourceConfig(shards), heads, SourceConfig(shards, weight=0.1))
     counts = np.array([np.bincount(stream.plan(step).source, minlength=3) for step in range(400)])
     assert (counts.sum(1) == 8).all()
     expected = 8 * np.array([1, 0.5, 0.1]) / 1.6
@@ -160,7 +165,7 @@ def test_sources_have_their_shares_of_every_step(shards: Path, open_head: HeadMo
 
 def test_people_of_different_sources_are_different(shards: Path, open_head: HeadModel, heads_folder: Path) -> None:
     heads = SourceConfig(heads_folder, "rendered", count=6)
-    stream = BatchSampler(_config(SourceConfig(shards), heads, SourceConfig(shards), batch_size=24), open_head)
+    stream = _sampler(open_head, SourceConfig(shards), heads, SourceConfig(shards), batch_size=24)
     person, source = stream.batch(0).person, stream.plan(0).source
     ranges = [person[torch.from_numpy(source == k)] for k in range(3)]
     assert all(low.max() < high.min() for low, high in pairwise(ranges)) and person.max() < 5 + 6 + 5
@@ -176,9 +181,9 @@ def _reprojection_px(batch: TrainingBatch, head: HeadModel) -> torch.Tensor:
 def test_targets_of_rendered_heads_move_along(open_head: HeadModel, heads_folder: Path) -> None:
     strong = replace(GEOMETRY, shift=0.1, scale=0.2, rotation_deg=30.0)
     heads = SourceConfig(heads_folder, "rendered", count=6)
-    stream = BatchSampler(_config(heads, augment=strong), open_head)
+    stream = _sampler(open_head, heads, augment=strong)
     still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
-    before = _reprojection_px(BatchSampler(_config(heads, augment=still), open_head).batch(0), open_head)
+    before = _reprojection_px(_sampler(open_head, heads, augment=still).batch(0), open_head)
     after = _reprojection_px(stream.batch(0), open_head)
     # Pictures are in perspective, targets are not: that little stays; what moved is exact.
     assert after.max() < 1 and (after - before).abs().max() < 0.3 * before.max()
@@ -186,7 +191,7 @@ def test_targets_of_rendered_heads_move_along(open_head: HeadModel, heads_folder
 
 
 def test_targets_of_photos(shards: Path, table: Path, open_head: HeadModel) -> None:
-    stream = BatchSampler(_config(SourceConfig(shards, targets=table), batch_size=9), open_head)
+    stream = _sampler(open_head, SourceConfig(shards, targets=table), batch_size=9)
     batch, face = stream.batch(0), stream.plan(0).face
     assert batch.target is not None and batch.target.camera is not None
     known = torch.from_numpy(face < 10)
@@ -199,7 +204,7 @@ def test_targets_of_photos(shards: Path, table: Path, open_head: HeadModel) -> N
 
 def test_sources_with_and_without_targets_mix(shards: Path, open_head: HeadModel, heads_folder: Path) -> None:
     heads = SourceConfig(heads_folder, "rendered", count=6)
-    stream = BatchSampler(_config(SourceConfig(shards), heads), open_head)
+    stream = _sampler(open_head, SourceConfig(shards), heads)
     batch, is_rendered = stream.batch(2), torch.from_numpy(stream.plan(2).source == 1)
     assert batch.target is not None and batch.target_weight.equal(is_rendered.float())
     assert all(value[~is_rendered].eq(0).all() for _, value in batch.target.items())
@@ -208,8 +213,8 @@ def test_sources_with_and_without_targets_mix(shards: Path, open_head: HeadModel
 
 def test_augmentation_is_that_of_the_configuration(shards: Path, open_head: HeadModel) -> None:
     still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
-    plain = BatchSampler(_config(SourceConfig(shards), augment=still), open_head).batch(0)
-    changed = BatchSampler(_config(SourceConfig(shards), augment=replace(still, mirror=1)), open_head).batch(0)
+    plain = _sampler(open_head, SourceConfig(shards), augment=still).batch(0)
+    changed = _sampler(open_head, SourceConfig(shards), augment=replace(still, mirror=1)).batch(0)
     expected = augment(plain, replace(still, mirror=1), torch.Generator())
     torch.testing.assert_close(changed.landmarks_ndc, expected.landmarks_ndc)
     torch.testing.assert_close(changed.image, expected.image, atol=1e-5, rtol=0)
@@ -217,7 +222,7 @@ def test_augmentation_is_that_of_the_configuration(shards: Path, open_head: Head
 
 def test_crop_scales_are_spread_over_their_range(shards: Path, open_head: HeadModel) -> None:
     still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
-    stream = BatchSampler(_config(SourceConfig(shards), augment=still, crop_scale=(1.2, 1.8)), open_head)
+    stream = _sampler(open_head, SourceConfig(shards), augment=still, crop_scale=(1.2, 1.8))
     points = torch.cat([batch.landmarks_ndc for batch in stream.batches(0, 20)])
     scale = 2 / (points.amax(1) - points.amin(1)).mean(1)
     assert 1.15 < scale.min() < 1.3 and 1.65 < scale.max() < 1.95
@@ -228,7 +233,7 @@ def test_a_picture_that_does_not_decode_is_named(workers: int, tmp_path: Path, o
     content = record("f0").jpeg
     broken = content[: content.index(b"\xff\xda")] + b"\xff\xd9"  # a sound header, no picture
     write_shard(tmp_path / "train-000000.tar", [replace(record("f0"), jpeg=broken)])
-    stream = BatchSampler(_config(SourceConfig(tmp_path), workers=workers), open_head)
+    stream = _sampler(open_head, SourceConfig(tmp_path), workers=workers)
     with pytest.raises(Smirk3dError, match=r"^face f0: cannot read [^\n]*$"):
         next(stream.batches(0, 1))
 
@@ -237,10 +242,10 @@ def test_rendered_heads_are_made_before_the_first_step(
     tmp_path: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path))
-    stream = BatchSampler(_config(SourceConfig(kind="rendered", count=7)), open_head)
+    stream = _sampler(open_head, SourceConfig(kind="rendered", count=7))
     assert len(list((tmp_path / "rendered").glob("faces_*_pixels.npy"))) == 2
     monkeypatch.setattr(rendered_faces.RenderedFaces, "_make", None)  # none is made any more
     assert stream.batch(0).image.shape == (8, 3, SIZE, SIZE)
     flame_like = replace(open_head.data, expression_names=tuple(map(str, range(52))))
     with pytest.raises(Smirk3dError, match="need a head with the 52 ARKit actions"):
-        sources.open_source(SourceConfig(kind="rendered"), stream.config.data, HeadModel(flame_like))
+        sources.open_source(SourceConfig(kind="rendered"), stream.data, HeadModel(flame_like))

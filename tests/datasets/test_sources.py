@@ -12,13 +12,13 @@ from PIL import Image
 from training_faces import detection, face_points, record
 
 from smirk3d.datasets import prepared_cache
+from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.prepare import PrepareOptions
 from smirk3d.datasets.shards import write_shard
 from smirk3d.datasets.sources import FaceSource, found_kind, open_source
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
-from smirk3d.train.config import DataConfig, SourceConfig
 
 SIDE = 160
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
+from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.checkpoint import (
     TrainingState,
@@ -25,16 +26,7 @@ from smirk3d.train.checkpoint import (
     resume_training,
     save_training,
 )
-from smirk3d.train.config import (
-    CycleConfig,
-    DataConfig,
-    EngineConfig,
-    LossWeights,
-    OptimizerConfig,
-    SourceConfig,
-    StageConfig,
-    TrainConfig,
-)
+from smirk3d.train.config import CycleConfig, EngineConfig, LossWeights, OptimizerConfig, StageConfig, TrainConfig
 
 STEPS, FACES, BATCH = 20, 24, 4
 CONFIG = TrainConfig(

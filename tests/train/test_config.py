@@ -11,18 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import ARCHITECTURES
-from smirk3d.train.config import (
-    CycleConfig,
-    DataConfig,
-    EngineConfig,
-    LossWeights,
-    OptimizerConfig,
-    SourceConfig,
-    StageConfig,
-    TrainConfig,
-)
+from smirk3d.train.config import CycleConfig, EngineConfig, LossWeights, OptimizerConfig, StageConfig, TrainConfig
 from smirk3d.train.config_file import load_config, to_yaml
 from smirk3d.train.expression_augmentation import PerturbConfig
 from smirk3d.train.losses.losses import TargetWeights

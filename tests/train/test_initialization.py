@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import EncoderConfig
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
+from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks, load_initial
 
 SPEC = ParamSpec((Param("shape", 3), Param("expression", 4, 0.0, 1.0), Param("pose", 3), Param("camera", 3)))

@@ -6,10 +6,11 @@ import pytest
 import torch
 from training_scene import SMALL, seeded, small_head, small_networks
 
+from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.train.config import CycleConfig, DataConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig
 from smirk3d.train.loss_context import LossContext, Networks, emotion_features
 
 

@@ -12,6 +12,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.frame_augmentation import frame_augmentation
 from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -22,7 +23,6 @@ from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import EncoderConfig
 from smirk3d.networks.face_window import MEAN_POSE_CODE, FaceFrame, FaceWindow
 from smirk3d.params import FaceParams
-from smirk3d.train.config import DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 from smirk3d.train.recipes.repainted_photos import RepaintedPhotos
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
@@ -153,9 +153,7 @@ class TargetGenerator:
             SourceConfig(options.photos, "shards", weight=options.photo_share, targets=options.targets),
         )
         data = DataConfig(sources, size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
-        stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
-        config = TrainConfig(backbones=CONFIG, data=data, stage=stage, seed=options.seed)
-        self.stream = BatchSampler(config, head)
+        self.stream = BatchSampler(data, AugmentConfig(), options.seed, head)
         self.painted = None if options.painter is None else RepaintedPhotos(head, options.painter)
         embedding = head.landmark_embedding("mediapipe")
         self.neutral = embedding.points(head.v_template, head.faces)

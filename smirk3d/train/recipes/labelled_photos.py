@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.datasets.augment import augment
+from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.sources import PhotoSource
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.photos import LABELS_NAME, emotion_labels
 from smirk3d.evaluation.probe import LEAST_FACES, fitted_probe
 from smirk3d.head.model import HeadModel
-from smirk3d.train.config import AugmentConfig
 
 EVENNESS = 0.6
 """0: emotions are drawn as often as they occur, 1: all alike, which would show the few of some again and again."""

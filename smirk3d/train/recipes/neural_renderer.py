@@ -20,6 +20,7 @@ import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
+from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -30,7 +31,6 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.packaged import packaged_encoder
 from smirk3d.params import FaceParams
-from smirk3d.train.config import AugmentConfig, DataConfig, LossWeights, SourceConfig, StageConfig, TrainConfig
 from smirk3d.train.losses.losses import photo_loss
 from smirk3d.train.losses.perceptual import lite0_features, perceptual_loss
 from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
@@ -76,9 +76,8 @@ class RendererObjective:
     def __init__(self, options: Options, head: HeadModel) -> None:
         source = SourceConfig(options.photos, "shards", targets=options.targets)
         data = DataConfig((source,), size=options.size, crop_scale=(1.3, 1.5), batch_size=options.batch_size)
-        stage = StageConfig("pretrain", ("expression",), LossWeights(target=1), options.steps)
         augment = AugmentConfig(tint=0.8, blur=0.0, noise=0.0)  # most photos at hand are grey
-        self.stream = BatchSampler(TrainConfig(data=data, stage=stage, augment=augment, seed=options.seed), head)
+        self.stream = BatchSampler(data, augment, options.seed, head)
         self.options, self.head, self.changer = options, head, ExpressionEditor(head)
         weights = options.encoder or packaged_encoder()
         assert weights is not None

@@ -13,8 +13,9 @@ from skimage.transform import estimate_transform, warp
 from torch.nn import functional
 from training_scene import learners, seeded, small_batch, small_head, small_networks, small_scene
 
+from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
-from smirk3d.train.config import DataConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
 from smirk3d.train.loss_context import LossContext, Networks
 from smirk3d.train.losses.losses import identity_loss, shape_consistency
 from smirk3d.train.losses.mica import FIVE_PLACES_PX, arcface_crop, mica_identity, nearest_similarity

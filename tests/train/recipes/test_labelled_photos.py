@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
-from smirk3d.train.config import AugmentConfig
 from smirk3d.train.recipes.labelled_photos import EmotionProbe, LabelledPhotos
 
 COUNT = {"neutral": 160, "happiness": 80, "sadness": 20, "fear": 3}
