@@ -21,8 +21,8 @@ import tyro
 from tyro.conf import Positional
 
 from smirk3d.assets import atomic_path
-from smirk3d.batch.runner import plan_or_refuse
-from smirk3d.cli.console import complain, say
+from smirk3d.batch.runner import plan_jobs
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import read_image
 from smirk3d.progress import progress
@@ -58,7 +58,7 @@ def fan(device: str) -> Finder:
 
 def find_points(inputs: tuple[str, ...], folder: Path, find: Finder) -> tuple[int, int]:
     """Write the points of all photos; returns the numbers of photos done and of those that cannot be read."""
-    todo = [(job, folder / f"{job.stem}.npy") for job in plan_or_refuse(inputs)]
+    todo = [(job, folder / f"{job.stem}.npy") for job in plan_jobs(inputs)]
     todo = [(job, path) for job, path in todo if not path.exists()]
     failed = 0
     with progress(len(todo)) as display:
@@ -83,9 +83,9 @@ def main(options: Options) -> int:
     try:
         done, failed = find_points(options.inputs, options.out, fan(options.device))
     except Smirk3dError as error:
-        complain(str(error))
+        print_message(str(error))
         return 1
-    say(f"photos: {done} done, {failed} unreadable; points: {options.out}")
+    print_result(f"photos: {done} done, {failed} unreadable; points: {options.out}")
     return 1 if failed else 0
 
 

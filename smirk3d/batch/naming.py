@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smirk3d.media.images import iter_inputs
 
-OVERLAY_ENDING, PAINTED_ENDING = "_overlay.png", "_neural.png"
+OVERLAY_ENDING, NEURAL_RENDER_ENDING = "_overlay.png", "_neural.png"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None 
         is_folder = os.path.isdir(item)
         for path in iter_inputs([item]):
             named = os.path.abspath(item) == os.path.abspath(path)
-            if not named and out_dir is not None and _is_own_picture(path, out_dir):
+            if not named and out_dir is not None and _is_own_output(path, out_dir):
                 continue
             root = os.fspath(item) if is_folder else os.path.dirname(path)
             roots.setdefault(_identity(path), (path, root))
@@ -91,7 +91,7 @@ def _identity(path: Path) -> str:
     return os.path.normcase(os.path.abspath(path))
 
 
-def _is_own_picture(path: Path, out_dir: Path) -> bool:
-    return path.name.endswith((OVERLAY_ENDING, PAINTED_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
+def _is_own_output(path: Path, out_dir: Path) -> bool:
+    return path.name.endswith((OVERLAY_ENDING, NEURAL_RENDER_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
         os.path.abspath(out_dir)
     )

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class PhotoResult:
     """What became of one photo.
 
     Attributes:
@@ -47,9 +47,9 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
-def estimate(
+def reconstruct_batches(
     jobs: Iterable[Job], reconstructor: Reconstructor, batch_images: int = BATCH_IMAGES
-) -> Generator[list[Estimate], None, None]:
+) -> Generator[list[PhotoResult], None, None]:
     """Reconstruct photos batch by batch, in order; a failure is a result, never an exception.
 
     Args:
@@ -71,8 +71,8 @@ def estimate(
             stop.set()  # leaving early, the thread ends after the photo it is at
 
 
-def estimate_shared(jobs: Sequence[Job], reconstructor: Reconstructor) -> Generator[list[Estimate], None, None]:
-    """Reconstruct photos of one person with one identity; otherwise as `estimate`.
+def reconstruct_person(jobs: Sequence[Job], reconstructor: Reconstructor) -> Generator[list[PhotoResult], None, None]:
+    """Reconstruct photos of one person with one identity; otherwise as `reconstruct_batches`.
 
     A first pass finds the photos that can be used; the pixels are read again at the end, because the photos
     of a person together may not fit into memory.
@@ -89,9 +89,9 @@ def estimate_shared(jobs: Sequence[Job], reconstructor: Reconstructor) -> Genera
     for job in jobs:
         if job in faces:
             photo = read_image(job.path)
-            yield [Estimate(job, (faces[job],), photo.pixels, notes=photo.notes)]
+            yield [PhotoResult(job, (faces[job],), photo.pixels, notes=photo.notes)]
         else:
-            yield [Estimate(job, reason=reasons[job])]
+            yield [PhotoResult(job, reason=reasons[job])]
 
 
 def failure_reason(error: Exception) -> str:
@@ -133,16 +133,16 @@ def _unusable(job: Job, reconstructor: Reconstructor) -> str | None:
     return prepared if isinstance(prepared, str) else None
 
 
-def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor: Reconstructor) -> list[Estimate]:
+def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor: Reconstructor) -> list[PhotoResult]:
     prepared = [item for _, item in batch if not isinstance(item, str)]
     solved = iter(_solve(prepared, reconstructor))
     estimates = []
     for job, item in batch:
         outcome = item if isinstance(item, str) else next(solved)
         if isinstance(outcome, str):
-            estimates.append(Estimate(job, reason=outcome))
+            estimates.append(PhotoResult(job, reason=outcome))
         elif not isinstance(item, str):
-            estimates.append(Estimate(job, tuple(outcome), item.photo.pixels, notes=item.photo.notes))
+            estimates.append(PhotoResult(job, tuple(outcome), item.photo.pixels, notes=item.photo.notes))
     return estimates
 
 

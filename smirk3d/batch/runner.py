@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smirk3d.assets import printable
-from smirk3d.batch.naming import OVERLAY_ENDING, PAINTED_ENDING, Job, plan_outputs
-from smirk3d.batch.prefetch import Estimate, estimate, estimate_shared, failure_reason
+from smirk3d.batch.naming import NEURAL_RENDER_ENDING, OVERLAY_ENDING, Job, plan_outputs
+from smirk3d.batch.prefetch import PhotoResult, failure_reason, reconstruct_batches, reconstruct_person
 from smirk3d.errors import UsageError
 from smirk3d.progress import Progress, progress
 
@@ -51,7 +51,7 @@ class BatchOptions:
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """Numbers of a run.
 
     Attributes:
@@ -73,7 +73,7 @@ def run(
     reconstructor: Reconstructor,
     options: BatchOptions | None = None,
     open_progress: Callable[[int], Progress] = progress,
-) -> Summary:
+) -> BatchSummary:
     """Reconstruct all inputs into a folder.
 
     For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan_outputs` for
@@ -95,17 +95,17 @@ def run(
     from smirk3d.export.tables.expressions_csv import TableWriter
 
     options = options or BatchOptions()
-    jobs = plan_or_refuse(inputs, out_dir)
+    jobs = plan_jobs(inputs, out_dir)
     make_folder(out_dir)
     with TableWriter(out_dir / TABLE_NAME, resume=options.resume) as table:
         todo = [job for job in jobs if not table.is_done(job.path)]
         with open_progress(len(todo)) as display:
-            sink = _Sink(out_dir, options, table, display)
-            _pump(todo, reconstructor, options, sink)
-    return Summary(sink.done, sink.failed, sink.faces, len(jobs) - len(todo))
+            sink = _ResultWriter(out_dir, options, table, display)
+            _reconstruct_and_write(todo, reconstructor, options, sink)
+    return BatchSummary(sink.done, sink.failed, sink.faces, len(jobs) - len(todo))
 
 
-def plan_or_refuse(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
     """List the jobs as `plan_outputs` does.
 
     Raises:
@@ -119,9 +119,11 @@ def plan_or_refuse(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | Non
     return jobs
 
 
-def _pump(todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, sink: _Sink) -> None:
+def _reconstruct_and_write(
+    todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, sink: _ResultWriter
+) -> None:
     """Solve one batch while the one before it is written."""
-    batches = (estimate_shared if options.shared_identity else estimate)(todo, reconstructor)
+    batches = (reconstruct_person if options.shared_identity else reconstruct_batches)(todo, reconstructor)
     pending: Future[None] | None = None
     with ThreadPoolExecutor(1, "smirk3d-write") as thread, closing(batches):
         try:
@@ -136,7 +138,7 @@ def _pump(todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptio
             raise
 
 
-class _Sink:
+class _ResultWriter:
     """Writes files and rows, and counts them."""
 
     def __init__(self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress):
@@ -144,7 +146,7 @@ class _Sink:
         self.stop = threading.Event()
         self.done = self.failed = self.faces = self._noted = 0
 
-    def write_batch(self, batch: Iterable[Estimate]) -> None:
+    def write_batch(self, batch: Iterable[PhotoResult]) -> None:
         """Write estimates until told to stop."""
         for item in batch:
             if self.stop.is_set():
@@ -152,9 +154,9 @@ class _Sink:
             self._write(item)
             self._display.advance()
 
-    def _write(self, item: Estimate) -> None:
+    def _write(self, item: PhotoResult) -> None:
         image = os.fspath(item.job.path)
-        reason = item.reason or _attempt(lambda: self._save_all(item))
+        reason = item.reason or _reason_of_failure(lambda: self._save_all(item))
         if reason is None:
             self.done += 1
             self.faces += len(item.faces)
@@ -163,7 +165,7 @@ class _Sink:
             self._table.add_failure(image, reason)
             self._report(image, reason)
 
-    def _save_all(self, item: Estimate) -> None:
+    def _save_all(self, item: PhotoResult) -> None:
         """Write the files, then the rows: what has rows is complete, and resuming need not look at files."""
         for k, face in enumerate(item.faces):
             self._save(item, k, face)
@@ -173,7 +175,7 @@ class _Sink:
             self._save_overlay(item)
         self._table.add_faces(item.job.path, item.faces)
 
-    def _save(self, item: Estimate, k: int, face: Face) -> None:
+    def _save(self, item: PhotoResult, k: int, face: Face) -> None:
         from smirk3d.export import save_face
         from smirk3d.export.texture import sample_texture
 
@@ -184,16 +186,16 @@ class _Sink:
             path = self._out_dir / f"{item.job.stem}_{k}.{name}"
             save_face(face, path, texture=texture if name in _TEXTURED_FORMATS else None)
 
-    def _save_painted(self, item: Estimate, k: int, face: Face, renderer: NeuralRenderer) -> None:
+    def _save_painted(self, item: PhotoResult, k: int, face: Face, renderer: NeuralRenderer) -> None:
         from smirk3d.estimation.resynthesis import strip
         from smirk3d.export.save import make_folder
         from smirk3d.viz.overlay import save_png
 
-        path = self._out_dir / f"{item.job.stem}_{k}{PAINTED_ENDING}"
+        path = self._out_dir / f"{item.job.stem}_{k}{NEURAL_RENDER_ENDING}"
         make_folder(path.parent)
         save_png(path, strip(renderer.reconstruct(face, item.pixels)))
 
-    def _save_overlay(self, item: Estimate) -> None:
+    def _save_overlay(self, item: PhotoResult) -> None:
         from smirk3d.export.save import make_folder
         from smirk3d.viz.overlay import overlay, save_png
 
@@ -216,7 +218,7 @@ class _Sink:
             self._display.note(f"smirk3d: more failures; all of them are in {TABLE_NAME}")
 
 
-def _attempt(action: Callable[[], object]) -> str | None:
+def _reason_of_failure(action: Callable[[], object]) -> str | None:
     """Return why an action failed, or None."""
     try:
         action()

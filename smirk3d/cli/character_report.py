@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smirk3d.assets import printable
-from smirk3d.cli.console import complain
+from smirk3d.cli.console import print_message
 from smirk3d.errors import Smirk3dError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def warn_of_few(hero: Character, matrices: Sequence[np.ndarray]) -> None:
     advice = f"{hint}; --suggest FILE.yaml writes a mapping to edit, --mapping FILE.yaml uses it"
     if len(missing) == 52:
         raise Smirk3dError(f"{name}: none of its morph targets is named as an ARKit action; {advice}")
-    complain(f"{name}: only {52 - len(missing)} of 52 actions are driven, not {', '.join(missing)}; {advice}")
+    print_message(f"{name}: only {52 - len(missing)} of 52 actions are driven, not {', '.join(missing)}; {advice}")
 
 
 def driven_note(hero: Character, matrices: Sequence[np.ndarray]) -> str:

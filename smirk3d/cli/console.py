@@ -9,7 +9,7 @@ import sys
 from smirk3d.assets import printable
 
 
-def say(text: str) -> None:
+def print_result(text: str) -> None:
     """Write a result; a reader that has closed the pipe is no error."""
     try:
         sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
@@ -18,7 +18,7 @@ def say(text: str) -> None:
         detach_stdout()
 
 
-def complain(text: str) -> None:
+def print_message(text: str) -> None:
     """Write one line about a problem."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"smirk3d: {printable(' '.join(text.split()))}\n")

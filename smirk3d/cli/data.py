@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from smirk3d.assets import printable
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import Smirk3dError, UsageError
 
@@ -54,18 +54,18 @@ class DataPrepare(Command):
 
     def run(self) -> int:
         """Prepare the photos; 1 when some could not be read."""
-        from smirk3d.batch.runner import plan_or_refuse
+        from smirk3d.batch.runner import plan_jobs
         from smirk3d.datasets.prepare import REPORT_NAME, UNREADABLE, prepare
         from smirk3d.detection.detector import Detector
 
         options, out_dir = self._options(), Path(self.out)
-        plan_or_refuse(self.inputs)  # before a model is loaded
+        plan_jobs(self.inputs)  # before a model is loaded
         contours = None if self.contour is None else Path(self.contour)
         if contours is not None and not contours.is_dir():
             raise UsageError(f"--contour {printable(contours)}: no such folder; make one with scripts/fan_contours.py")
         with Detector(max_faces=1 if self.faces == "largest" else _MOST_FACES) as detector:
             summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
-        say(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
+        print_result(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
         return 1 if summary.dropped[UNREADABLE] else 0
 
     def _options(self) -> PrepareOptions:
@@ -101,7 +101,9 @@ class DataCheck(Command):
         for split in splits:
             people = Counter(record.person for record in read_folder(self.folder, split, faults.append))
             unknown = people.pop("", 0)
-            say(f"{split}: faces {people.total() + unknown}, known persons {len(people)}, of unknown person {unknown}")
+            print_result(
+                f"{split}: faces {people.total() + unknown}, known persons {len(people)}, of unknown person {unknown}"
+            )
         complain_of(faults)
         return 1 if faults else 0
 
@@ -109,9 +111,9 @@ class DataCheck(Command):
 def complain_of(faults: list[DataError]) -> None:
     """Say what is damaged, but not without end."""
     for fault in faults[:_FAULTS_SHOWN]:
-        complain(str(fault))
+        print_message(str(fault))
     if len(faults) > _FAULTS_SHOWN:
-        complain(f"and {len(faults) - _FAULTS_SHOWN} more")
+        print_message(f"and {len(faults) - _FAULTS_SHOWN} more")
 
 
 def _sentence(summary: PrepareSummary) -> str:

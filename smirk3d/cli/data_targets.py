@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.data import complain_of
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
@@ -43,7 +43,7 @@ class DataTargets(Command):
         records = [record for folder in self.folders for record in records_of(folder, self.split, faults.append)]
         tables = []
         with progress(len(records)) as display:
-            for table in fit_targets(load_head(self.head, report=complain), records):
+            for table in fit_targets(load_head(self.head, report=print_message), records):
                 tables.append(table)
                 for _ in table.keys:
                     display.advance()
@@ -52,5 +52,5 @@ class DataTargets(Command):
             table = blend_blendshape_scores(table, {record.key: record.scores for record in records})
         table.save(self.out)
         complain_of(faults)
-        say(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")
+        print_result(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")
         return 1 if faults else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from smirk3d.cli.console import complain
+from smirk3d.cli.console import print_message
 
 
 def current_value(option: str, value: str, renamed: Mapping[str, str]) -> str:
@@ -50,4 +50,4 @@ def _current_flag(word: str, renamed: Mapping[str, str]) -> str:
 
 
 def _note(old: str, new: str) -> None:
-    complain(f"{old} is deprecated and works for one more release; use {new}")
+    print_message(f"{old} is deprecated and works for one more release; use {new}")

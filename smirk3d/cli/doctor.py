@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from smirk3d.cli.console import say
+from smirk3d.cli.console import print_result
 from smirk3d.cli.options import Command
 
 
@@ -23,8 +23,8 @@ class Doctor(Command):
         checks = run_checks()
         usable = all(check.ok or not check.required for check in checks)
         if self.json:
-            say(json.dumps({"usable": usable, "checks": [asdict(check) for check in checks]}, indent=2))
+            print_result(json.dumps({"usable": usable, "checks": [asdict(check) for check in checks]}, indent=2))
         else:
-            say("\n".join(check.line() for check in checks))
-            say("ready" if usable else "not ready: see the lines marked MISSING")
+            print_result("\n".join(check.line() for check in checks))
+            print_result("ready" if usable else "not ready: see the lines marked MISSING")
         return 0 if usable else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
@@ -60,13 +60,13 @@ class Evaluate(Command):
         if self.out is not None and not Path(self.out).parent.is_dir():
             raise UsageError(f"--out {self.out}: its folder does not exist; create it first")
         report = evaluate(self._options(), progress)
-        say(report.table(every_action=self.actions))
+        print_result(report.table(every_action=self.actions))
         if self.out is not None:
             report.save(self.out)
         for fault in report.faults[:_FAULTS_SHOWN]:
-            complain(fault)
+            print_message(fault)
         if len(report.faults) > _FAULTS_SHOWN:
-            complain(f"and {len(report.faults) - _FAULTS_SHOWN} more")
+            print_message(f"and {len(report.faults) - _FAULTS_SHOWN} more")
         return 1 if report.faults else 0
 
     def _options(self) -> EvaluationOptions:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from smirk3d.assets import printable
-from smirk3d.cli.console import say
+from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 
@@ -31,7 +31,7 @@ class Features(EstimationCommand):
 
     def run(self) -> int:
         """Write the features; 1 when some images failed."""
-        from smirk3d.batch.runner import plan_or_refuse
+        from smirk3d.batch.runner import plan_jobs
         from smirk3d.export.save import make_folder
         from smirk3d.export.tables.features import FEATURE_FORMATS, write_features
         from smirk3d.progress import progress
@@ -39,13 +39,13 @@ class Features(EstimationCommand):
         path = Path(self.out)
         if path.suffix.lower() not in FEATURE_FORMATS:
             raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
-        jobs = plan_or_refuse(self.inputs)
+        jobs = plan_jobs(self.inputs)
         failed: list[Job] = []
         with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
             make_folder(path.parent)
             n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
         counts = f"images: {len(jobs) - len(failed)} done, {len(failed)} failed; faces: {n_faces}"
-        say(f"{counts}; features: {path}")
+        print_result(f"{counts}; features: {path}")
         return 1 if failed else 0
 
 
@@ -53,10 +53,10 @@ def _rows(
     jobs: Sequence[Job], reconstructor: Reconstructor, display: Progress, failed: list[Job]
 ) -> Iterator[FeatureRow]:
     """Yield a row for each face; note each failure and append it to `failed`."""
-    from smirk3d.batch.prefetch import estimate
+    from smirk3d.batch.prefetch import reconstruct_batches
     from smirk3d.export.tables.features import feature_row
 
-    with closing(estimate(jobs, reconstructor)) as batches:
+    with closing(reconstruct_batches(jobs, reconstructor)) as batches:
         for item in (item for batch in batches for item in batch):
             if item.reason is not None:
                 failed.append(item.job)

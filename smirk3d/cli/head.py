@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
@@ -35,8 +35,8 @@ class HeadBuild(Command):
 
         started_s = time.monotonic()
         build = rebuild_open_head if self.force else open_head_data
-        build(complain)
-        say(f"{open_head_path()} ({time.monotonic() - started_s:.1f} s)")
+        build(print_message)
+        print_result(f"{open_head_path()} ({time.monotonic() - started_s:.1f} s)")
         return 0
 
 
@@ -51,7 +51,7 @@ class HeadInfo(Command):
         """Describe the head."""
         from smirk3d.head.load import load_head
 
-        say(describe(load_head(self.head, report=complain)))
+        print_result(describe(load_head(self.head, report=print_message)))
         return 0
 
 
@@ -71,10 +71,10 @@ class HeadConvert(Command):
 
         if os.path.exists(self.out) and os.path.exists(self.file) and os.path.samefile(self.file, self.out):
             raise UsageError(f"--out {self.out}: is the file that is read; choose another name")
-        data = load_head_data(self.file, complain)
+        data = load_head_data(self.file, print_message)
         save_pack(data, self.out)
-        say(str(self.out))
-        complain(f"{self.out}: the licence of {self.file} goes with it ({data.meta.get('licence', 'not stated')})")
+        print_result(str(self.out))
+        print_message(f"{self.out}: the licence of {self.file} goes with it ({data.meta.get('licence', 'not stated')})")
         return 0
 
 

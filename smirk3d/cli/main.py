@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from smirk3d import __version__
-from smirk3d.cli.console import complain, detach_stdout, say
+from smirk3d.cli.console import detach_stdout, print_message, print_result
 from smirk3d.cli.data import DataCheck, DataPrepare
 from smirk3d.cli.data_targets import DataTargets
 from smirk3d.cli.doctor import Doctor
@@ -65,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     try:
         if words == ["--version"]:
-            say(f"smirk3d {__version__}")
+            print_result(f"smirk3d {__version__}")
             return 0
         command = tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=words, config=_MARKERS)
         return _run(command)
@@ -75,7 +75,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:  # tyro's way to end after the help text or a wrong flag
         return exit_.code if isinstance(exit_.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        complain("interrupted")
+        print_message("interrupted")
         return EXIT_INTERRUPTED
 
 
@@ -89,9 +89,9 @@ def _run(command: Command) -> int:
         if command.debug:
             raise
         if isinstance(error, Smirk3dError):
-            complain(str(error))
+            print_message(str(error))
             return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
-        complain(f"internal error: {type(error).__name__}: {error} (run with --debug)")
+        print_message(f"internal error: {type(error).__name__}: {error} (run with --debug)")
         return EXIT_FAILED
 
 

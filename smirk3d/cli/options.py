@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain
+from smirk3d.cli.console import print_message
 from smirk3d.errors import UsageError
 from smirk3d.networks.packaged import packaged_encoder
 
@@ -80,8 +80,8 @@ class EstimatorCommand(Command):
         from smirk3d.head.load import OPEN_HEAD, load_head, open_head_data
 
         if self.head != OPEN_HEAD:
-            open_head_data(complain)  # what other heads are compared with
-        return load_head(self.head, report=complain)
+            open_head_data(print_message)  # what other heads are compared with
+        return load_head(self.head, report=print_message)
 
 
 @dataclass(frozen=True, kw_only=True)

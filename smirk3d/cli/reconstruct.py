@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-from smirk3d.cli.console import say
+from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
 from smirk3d.networks.packaged import packaged_neural_renderer
 
 if TYPE_CHECKING:
-    from smirk3d.batch.runner import Summary
+    from smirk3d.batch.runner import BatchSummary
     from smirk3d.networks.neural_renderer import NeuralRenderer
 
 _NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
@@ -65,10 +65,10 @@ class Reconstruct(EstimationCommand):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
         if self.neural_render and self._painter is None:
             raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
-        from smirk3d.batch.runner import BatchOptions, plan_or_refuse, run
+        from smirk3d.batch.runner import BatchOptions, plan_jobs, run
 
         out_dir = Path(self.out)
-        plan_or_refuse(self.inputs, out_dir)  # before seconds are spent on loading models
+        plan_jobs(self.inputs, out_dir)  # before seconds are spent on loading models
         options = BatchOptions(
             formats=self.format,
             overlay=not self.no_overlay,
@@ -79,7 +79,7 @@ class Reconstruct(EstimationCommand):
         )
         with closing(self.reconstructor()) as reconstructor:
             summary = run(self.inputs, out_dir, reconstructor, options)
-        say(_sentence(summary, out_dir))
+        print_result(_summary_line(summary, out_dir))
         return 1 if summary.failed else 0
 
     @property
@@ -96,7 +96,7 @@ class Reconstruct(EstimationCommand):
         return NeuralRenderer.from_checkpoint(self._painter).for_inference()
 
 
-def _sentence(summary: Summary, out_dir: Path) -> str:
+def _summary_line(summary: BatchSummary, out_dir: Path) -> str:
     from smirk3d.batch.runner import TABLE_NAME
 
     counts = [f"{summary.done} done", f"{summary.failed} failed"]

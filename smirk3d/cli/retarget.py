@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.cli.retarget_character import CharacterFlags, retarget_character
 from smirk3d.errors import UsageError
@@ -79,7 +79,9 @@ class Retarget(Command):
         arrays = {ARKIT: found.weights.numpy(), "residual_mm": residual, "size_mm": size}
         make_folder(out.parent)
         write_arkit(out, given.frames, arrays)
-        say(f"frames: {len(given.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}")
+        print_result(
+            f"frames: {len(given.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}"
+        )
 
     def _write_coefficients(self, given: Expressions, out: Path) -> None:
         import numpy as np
@@ -98,7 +100,7 @@ class Retarget(Command):
         arrays |= {name: np.array(value) for name, value in texts.items()}
         make_folder(out.parent)
         write_arrays(out, arrays | {ARKIT: weights.numpy(), "frames": np.array(given.frames)})
-        say(f"frames: {len(given.frames)}; {out}")
+        print_result(f"frames: {len(given.frames)}; {out}")
 
     def _to_arkit(self, given: Expressions) -> ArkitResult:
         import torch
@@ -119,7 +121,7 @@ class Retarget(Command):
 def _load(head: str) -> HeadModel:
     from smirk3d.head.load import load_head
 
-    return load_head(head, report=complain)
+    return load_head(head, report=print_message)
 
 
 def _retargeter(head: HeadModel) -> Retargeter:

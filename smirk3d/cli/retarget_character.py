@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from smirk3d.assets import atomic_path
 from smirk3d.cli.character_report import driven_note, gaze_note, turn_note, warn_of_few
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def retarget_character(
     warn_of_few(hero, matrices)
     given = read_motion(source, flags.fps, to_arkit)
     if given.note:
-        complain(given.note)
+        print_message(given.note)
     motion = given.keys
     head = None if flags.no_head_turn else find_head_node(hero, flags.head_node)
     if flags.head_node is not None and motion.rotation_rotmat is None:
@@ -88,7 +88,9 @@ def retarget_character(
     make_folder(target.parent)
     save_animated(hero, motion, matrices, target, head)
     turn = [] if flags.no_head_turn else [turn_note(hero, motion, head)]
-    say("; ".join([_length_note(given), driven_note(hero, matrices), *turn, *gaze_note(hero, matrices), str(target)]))
+    print_result(
+        "; ".join([_length_note(given), driven_note(hero, matrices), *turn, *gaze_note(hero, matrices), str(target)])
+    )
     return 0
 
 
@@ -120,7 +122,7 @@ def _suggest(hero: Character, matrices: Sequence[np.ndarray], target: Path) -> i
     text = suggestion_yaml(hero.path.name, hero.targets, matrices)
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    say(f"{driven_note(hero, matrices)}; edit, then give with --mapping: {target}")
+    print_result(f"{driven_note(hero, matrices)}; edit, then give with --mapping: {target}")
     return 0
 
 

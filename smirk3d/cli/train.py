@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 
 EXIT_INTERRUPTED = 130
@@ -36,9 +36,9 @@ class Train(Command):
         from smirk3d.train.loop import train
         from smirk3d.train.run_folder import WEIGHTS_NAME
 
-        finished = train(config, resume=self.resume, report=complain)
+        finished = train(config, resume=self.resume, report=print_message)
         if finished.rank > 0:  # the first process speaks for all
             return 0
         state = "stopped at" if finished.is_interrupted else "done:"
-        say(f"{state} step {finished.step} of {config.stage.steps}; weights: {config.out_dir / WEIGHTS_NAME}")
+        print_result(f"{state} step {finished.step} of {config.stage.steps}; weights: {config.out_dir / WEIGHTS_NAME}")
         return EXIT_INTERRUPTED if finished.is_interrupted else 0

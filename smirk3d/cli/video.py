@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import say
+from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimatorCommand
 from smirk3d.errors import UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from smirk3d.track import Clip
     from smirk3d.tracking.track_video import TrackOptions
 
-MOST_FACES = 16
+MAX_FACES = 16
 """People looked for with --faces all."""
 
 
@@ -79,7 +79,7 @@ class Video(EstimatorCommand):
             else:
                 wanted = VideoOptions(options, overlay=not self.no_overlay, usd=self.usd)
                 clip = run_video(source, out_dir, stem, reconstructor, wanted)
-        say(_sentence(clip, out_dir, stem))
+        print_result(_summary_line(clip, out_dir, stem))
         return 1 if clip.losses else 0
 
     def _stem(self) -> str:
@@ -97,7 +97,7 @@ class Video(EstimatorCommand):
 
     def _detected(self) -> int | None:
         """Return how many faces to look for in a frame; one more than followed costs little and is passed over."""
-        return MOST_FACES if self.faces == "all" else None if self.faces < 4 else self.faces
+        return MAX_FACES if self.faces == "all" else None if self.faces < 4 else self.faces
 
     def _track_options(self) -> TrackOptions:
         if isinstance(self.faces, int) and self.faces < 1:
@@ -124,7 +124,7 @@ class Video(EstimatorCommand):
         )
 
 
-def _sentence(clip: Clip, out_dir: Path, stem: str) -> str:
+def _summary_line(clip: Clip, out_dir: Path, stem: str) -> str:
     seen = sum(int((track.status == 0).sum()) for track in clip.tracks)
     counts = f"frames: {clip.n_frames}; tracks: {len(clip.tracks)}; faces seen: {seen}"
     return f"{counts}; {out_dir / stem}.glb and others beside it"

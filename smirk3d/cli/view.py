@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.cli.console import complain, say
+from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 
 
@@ -36,8 +36,8 @@ class View(Command):
             if len(results) > 1:
                 viewer.offer(results, read_scene)
             if self.port not in (0, viewer.port):
-                complain(f"port {self.port} is taken; using {viewer.port}")
-            say(f"{viewer.url}  (Ctrl-C ends)")
+                print_message(f"port {self.port} is taken; using {viewer.port}")
+            print_result(f"{viewer.url}  (Ctrl-C ends)")
             if not self.no_browser:
                 import webbrowser
 

@@ -19,7 +19,7 @@ import numpy as np
 from smirk3d.assets import atomic_path, printable
 from smirk3d.batch.naming import Job
 from smirk3d.batch.prefetch import failure_reason
-from smirk3d.batch.runner import plan_or_refuse
+from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
 from smirk3d.datasets.padded_crop import crop_padded
 from smirk3d.datasets.prepare_report import KEPT, Report, ReportRow, dropped
@@ -114,7 +114,7 @@ def prepare(
         Smirk3dError: A file cannot be written.
     """
     options = options or PrepareOptions()
-    jobs = plan_or_refuse(inputs)
+    jobs = plan_jobs(inputs)
     with Preparation(out_dir, detector, options, resume=resume) as preparation:
         todo = [job for job in jobs if table_name(job.path) not in preparation.done]
         with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:

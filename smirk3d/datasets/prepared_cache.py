@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import cache_dir, printable
-from smirk3d.batch.runner import plan_or_refuse
+from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.prepare import REPORT_NAME, PrepareOptions, PrepareSummary, prepare
 from smirk3d.datasets.shards import Record
 from smirk3d.datasets.video_frames import prepare_videos, video_files
@@ -60,7 +60,7 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
             names = frozenset(map(table_name, videos))
             summary = prepare_videos(videos, folder, detector, options, open_progress=_LoggedProgress)
         else:
-            names = frozenset(table_name(job.path) for job in plan_or_refuse([root]))
+            names = frozenset(table_name(job.path) for job in plan_jobs([root]))
             summary = prepare([root], folder, detector, options, resume=True, open_progress=_LoggedProgress)
     _report(path, folder, summary)
     return PreparedFolder(folder, names)

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.media.video import VideoFile, failure_reason, pyav
+from smirk3d.media.video import VideoFile, error_text, pyav
 
 COPIED_CODECS = frozenset({"aac", "mp3", "mp3float", "opus", "flac"})
 """Decoders of what browsers play in MP4; other sound is encoded anew."""
 AAC_RATES_HZ = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
-USUAL_RATE_HZ = 48_000
+DEFAULT_RATE_HZ = 48_000
 LEAD_S = 0.1
 """How much sound from before the first frame is copied: decoders need some to start with, and do not play it."""
 TAIL_S = 1.0
 """How much longer than the pictures the sound may be."""
 
 
-class Sound:
+class AudioWriter:
     """The sound of a video file, packet by packet, into an MP4: copied, or as AAC where browsers would not play it.
 
     Times count from the first frame, as those of `Frame`. Sound that cannot be read is left out and told.
@@ -67,7 +67,7 @@ class Sound:
             return None
 
     def _tell(self, error: Exception) -> None:
-        self._note(f"{self._name}: sound cannot be read ({failure_reason(error)}); the overlay lacks it from there on")
+        self._note(f"{self._name}: sound cannot be read ({error_text(error)}); the overlay lacks it from there on")
 
     def _prepared(self, given: Any, start_s: float) -> Iterator[tuple[float, Any]]:
         """Make the stream, which has to be there before anything is written; return its packets with their times."""
@@ -77,7 +77,7 @@ class Sound:
             stream = self._container.add_stream_from_template(given)
             packets = self._copied(given, stream, start_s)
         else:
-            rate_hz = given.rate if given.rate in AAC_RATES_HZ else USUAL_RATE_HZ
+            rate_hz = given.rate if given.rate in AAC_RATES_HZ else DEFAULT_RATE_HZ
             stream = self._container.add_stream("aac", rate=rate_hz)
             stream.codec_context.layout = "mono" if given.codec_context.channels == 1 else "stereo"
             packets = self._encoded(given, stream, start_s)

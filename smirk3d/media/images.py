@@ -25,10 +25,10 @@ IMAGE_SUFFIXES = frozenset(
 )
 MAX_PIXELS = 400_000_000
 MAX_SIDE_PX = 4096
-_BACKGROUND_GREY = 128
+_BACKGROUND_VALUE = 128
 # Only plain raster formats: Pillow hands others, such as EPS, to external programs.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
-_UPRIGHT = {
+_PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
+_EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -39,7 +39,7 @@ _UPRIGHT = {
 }
 # Pillow's pixel limit and Python's warning filters belong to the whole process: only one reader may
 # change them at a time.
-_PROCESS_WIDE = threading.Lock()
+_PILLOW_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +89,10 @@ def read_image(
         return _read(source, printable(getattr(source, "filename", "") or "<image>"), None, max_side)
     if isinstance(source, bytes | bytearray | memoryview):
         if not len(source):
-            raise _failure("<bytes>", "there are none", "pass the content of an image file")
+            raise _read_error("<bytes>", "there are none", "pass the content of an image file")
         return _read(io.BytesIO(source), "<bytes>", None, max_side)
     if not isinstance(source, str | os.PathLike):
-        raise _failure(f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array")
+        raise _read_error(f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array")
     path = Path(source)
     name = printable(path)
     _check_file(path, name)
@@ -100,7 +100,7 @@ def read_image(
         with open(path, "rb") as file:
             return _read(file, name, path, max_side)
     except OSError as error:
-        raise _failure(name, _reason(error), "check its permissions") from error
+        raise _read_error(name, _error_text(error), "check its permissions") from error
 
 
 def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -157,15 +157,15 @@ def _check_file(path: Path, name: str) -> None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise _failure(name, "no such file", "check the path") from None
+        raise _read_error(name, "no such file", "check the path") from None
     except (OSError, ValueError) as error:
-        raise _failure(name, _reason(error), "check the path") from error
+        raise _read_error(name, _error_text(error), "check the path") from error
     if stat.S_ISDIR(status.st_mode):
-        raise _failure(name, "it is a folder without readable images", "name an image file")
+        raise _read_error(name, "it is a folder without readable images", "name an image file")
     if not stat.S_ISREG(status.st_mode):
-        raise _failure(name, "it is not a regular file", "save the image to one first")
+        raise _read_error(name, "it is not a regular file", "save the image to one first")
     if status.st_size == 0:
-        raise _failure(name, "the file is empty", "replace it with an intact copy")
+        raise _read_error(name, "the file is empty", "replace it with an intact copy")
 
 
 def _array_image(array: np.ndarray) -> Image.Image:
@@ -191,20 +191,20 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
                 source_side = max(image.size)
                 notes = ("first of several frames",) if _is_animated(image) else ()
                 image.draft(None, (max_side, max_side))  # JPEG decodes straight to a half, a quarter, an eighth
-            rgb, more_notes = _develop(image, max_side)
+            rgb, more_notes = _decode(image, max_side)
         except Image.UnidentifiedImageError:
-            raise _failure(name, "not an image in a known format", "convert it to JPEG or PNG") from None
+            raise _read_error(name, "not an image in a known format", "convert it to JPEG or PNG") from None
         except Image.DecompressionBombError:
             reason = f"it has more than {MAX_PIXELS // 10**6} megapixels"
-            raise _failure(name, reason, "make it smaller first") from None
+            raise _read_error(name, reason, "make it smaller first") from None
         except Exception as error:  # decoders raise anything on broken data: SyntaxError, KeyError, zlib.error, …
-            raise _failure(name, _reason(error), "replace it with an intact JPEG or PNG") from error
+            raise _read_error(name, _error_text(error), "replace it with an intact JPEG or PNG") from error
     scale = min(1.0, max(rgb.size) / source_side)
     size_note = (f"reduced to {rgb.width}×{rgb.height} pixels",) if scale < 1.0 else ()
     return Photo(np.array(rgb), path, scale, (*notes, *more_notes, *size_note, *messages))
 
 
-def _develop(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, ...]]:
+def _decode(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, ...]]:
     """Decode, convert to RGB, limit the size and turn upright."""
     if 0 in image.size:
         raise ValueError(f"the image is empty ({image.width}×{image.height})")
@@ -221,9 +221,9 @@ def _develop(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str,
 def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
     """Return what turns the image upright; an unreadable EXIF block does not make the pixels unreadable."""
     try:
-        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
+        return _EXIF_TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
     except Exception as error:  # the parser raises anything on a broken block
-        return None, (f"EXIF data unreadable ({_reason(error)}); taken as upright",)
+        return None, (f"EXIF data unreadable ({_error_text(error)}); taken as upright",)
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
@@ -232,7 +232,7 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         grey, notes = _to_8bit(np.asarray(image), is_float=image.mode == "F")
         return Image.fromarray(grey).convert("RGB"), notes
     if image.has_transparency_data:
-        background = Image.new("RGBA", image.size, (_BACKGROUND_GREY,) * 3)
+        background = Image.new("RGBA", image.size, (_BACKGROUND_VALUE,) * 3)
         return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB"), ()
     return image.convert("RGB"), ()
 
@@ -264,14 +264,14 @@ def _is_animated(image: Image.Image) -> bool:
 
 def _readable_formats() -> list[str]:
     Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    return [name for name in _PILLOW_FORMATS if name in Image.OPEN]
 
 
 @contextmanager
 def _pillow_limits() -> Iterator[list[str]]:
     """Refuse more than `MAX_PIXELS` wherever Pillow checks; collect its warnings, show none."""
     messages: list[str] = []
-    with _PROCESS_WIDE, warnings.catch_warnings(record=True) as caught:
+    with _PILLOW_LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2  # Pillow refuses twice this
         try:
@@ -282,10 +282,10 @@ def _pillow_limits() -> Iterator[list[str]]:
             messages.extend(dict.fromkeys(printable(str(warning.message)) for warning in shown))
 
 
-def _failure(name: str, reason: str, remedy: str) -> Smirk3dError:
+def _read_error(name: str, reason: str, remedy: str) -> Smirk3dError:
     return Smirk3dError(f"cannot read {name}: {reason}; {remedy}")
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return printable(" ".join(text.split()))[:200]

@@ -21,19 +21,19 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import IMAGE_SUFFIXES, read_image
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
-USUAL_RATE_FPS = 25.0
+DEFAULT_RATE_FPS = 25.0
 """Of pictures in a folder, and of files that do not say."""
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 """By platform: the format that FFmpeg reads webcams as, and their names by number."""
-STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi"})
+FORMATS_WITH_DURATION = frozenset({"mov", "mp4", "matroska", "webm", "avi"})
 """Formats that say how long they are; of others FFmpeg estimates it."""
 TEXT_FORMAT = "tty"
 """What FFmpeg takes text files for: it draws them."""
-SLACK_S = 0.05
+DURATION_TOLERANCE_S = 0.05
 """A file may end so much, or two frames, earlier than it says."""
-JUMP_S = 1.0
+CLOCK_RESET_S = 1.0
 """Time stamps that go back by more belong to another recording."""
-PAUSE_S = 0.005
+WEBCAM_POLL_S = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,25 +97,25 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _opened_file(path) as container:
-            stream = _pictures(container)
-            rate_fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE_FPS)
+        with _open_file(path) as container:
+            stream = _picture_stream(container)
+            rate_fps = float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE_FPS)
             self.info = VideoInfo(printable(path), rate_fps, stream.frames or None, bool(container.streams.audio))
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
         decoded = 0
         try:
-            with _opened_file(self.path) as container:
-                reading, upright = _Reading(container), _Upright(_pictures(container))
-                for decoded, (frame, time_s) in enumerate(_timed(reading.frames(), self.info.rate_fps), start=1):
+            with _open_file(self.path) as container:
+                reading, upright = _PictureReader(container), _FrameConverter(_picture_stream(container))
+                for decoded, (frame, time_s) in enumerate(_with_times(reading.frames(), self.info.rate_fps), start=1):
                     if (decoded - 1) % every == 0:
                         yield Frame(decoded - 1, time_s, upright(frame))
         except (pyav().FFmpegError, OSError, ValueError) as error:
             raise Smirk3dError(
-                f"{self.info.name}: {failure_reason(error)} after {decoded} frames; copy it again"
+                f"{self.info.name}: {error_text(error)} after {decoded} frames; copy it again"
             ) from error
-        if reading.missing_s > max(SLACK_S, 2 / self.info.rate_fps):
+        if reading.missing_s > max(DURATION_TOLERANCE_S, 2 / self.info.rate_fps):
             raise Smirk3dError(
                 f"{self.info.name}: ends at {reading.reached_s:.1f} of {reading.promised_s:.1f} s, "
                 f"after {decoded} frames; copy it again"
@@ -128,10 +128,10 @@ class VideoFile:
             Smirk3dError: As for `frames`.
         """
         try:
-            with _opened_file(self.path) as container:
-                first = next(iter(_Reading(container).frames()), None)
+            with _open_file(self.path) as container:
+                first = next(iter(_PictureReader(container).frames()), None)
         except (pyav().FFmpegError, OSError, ValueError) as error:
-            raise Smirk3dError(f"{self.info.name}: {failure_reason(error)}; copy it again") from error
+            raise Smirk3dError(f"{self.info.name}: {error_text(error)}; copy it again") from error
         return first.time if first is not None and first.time is not None else 0.0
 
 
@@ -149,11 +149,11 @@ class FrameFolder:
         try:
             found = [each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and not each.is_dir()]
         except OSError as error:
-            raise Smirk3dError(f"{printable(path)}: {failure_reason(error)}; check its permissions") from error
-        self._pictures = sorted((each for each in found if not each.name.startswith(".")), key=_natural)
+            raise Smirk3dError(f"{printable(path)}: {error_text(error)}; check its permissions") from error
+        self._pictures = sorted((each for each in found if not each.name.startswith(".")), key=_natural_sort_key)
         if not self._pictures:
             raise Smirk3dError(f"{printable(path)}: no pictures in it; name a video or a folder of frames")
-        self.info = VideoInfo(printable(path), rate_fps or USUAL_RATE_FPS, len(self._pictures))
+        self.info = VideoInfo(printable(path), rate_fps or DEFAULT_RATE_FPS, len(self._pictures))
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`; all pictures must have the size of the first."""
@@ -189,26 +189,26 @@ class Webcam:
         self._name, self._device = f"webcam {index}", pattern.format(index)
         self._options = {} if rate_fps is None else {"framerate": f"{rate_fps:g}"}
         with self._opened() as container:
-            stream = _pictures(container)
-            self.info = VideoInfo(self._name, float(stream.average_rate or USUAL_RATE_FPS), None)
+            stream = _picture_stream(container)
+            self.info = VideoInfo(self._name, float(stream.average_rate or DEFAULT_RATE_FPS), None)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
         seen = 0
         try:
             with self._opened() as container:
-                upright = _Upright(_pictures(container))
-                for seen, (frame, time_s) in enumerate(_timed(_awaited(container), self.info.rate_fps), start=1):
+                upright = _FrameConverter(_picture_stream(container))
+                for seen, (frame, time_s) in enumerate(
+                    _with_times(_webcam_frames(container), self.info.rate_fps), start=1
+                ):
                     if (seen - 1) % every == 0:
                         yield Frame(seen - 1, time_s, upright(frame))
         except (pyav().FFmpegError, OSError, ValueError) as error:
-            raise Smirk3dError(
-                f"{self._name}: {failure_reason(error)} after {seen} frames; connect it again"
-            ) from error
+            raise Smirk3dError(f"{self._name}: {error_text(error)} after {seen} frames; connect it again") from error
 
     def _opened(self) -> Any:
         remedy = f"connect it ({self._device}), free it, or name another number or a video"
-        return _opened(self._device, self._name, remedy, self._kind, self._options)
+        return _open_container(self._device, self._name, remedy, self._kind, self._options)
 
 
 def open_source(name: str, rate_fps: float | None = None) -> FrameSource:
@@ -246,37 +246,39 @@ def pyav() -> Any:
     return av
 
 
-def _opened_file(path: Path) -> Any:
+def _open_file(path: Path) -> Any:
     remedy = "copy it again" if os.path.exists(path) else "check the path"
     remedy += ", or name another video, a folder of frames or the number of a webcam"
     # Without "file:", what is before a colon in a name would be taken for a protocol.
-    return _opened(f"file:{os.fspath(path)}", printable(path), remedy)
+    return _open_container(f"file:{os.fspath(path)}", printable(path), remedy)
 
 
-def _opened(url: str, name: str, remedy: str, kind: str | None = None, options: dict[str, str] | None = None) -> Any:
+def _open_container(
+    url: str, name: str, remedy: str, kind: str | None = None, options: dict[str, str] | None = None
+) -> Any:
     """Return an open container with pictures in it."""
     av = pyav()
     try:
         container = av.open(url, format=kind, options=options or {})
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise Smirk3dError(f"{name}: cannot be opened as a video ({failure_reason(error)}); {remedy}") from error
-    if container.format.name == TEXT_FORMAT or _pictures(container) is None:
+        raise Smirk3dError(f"{name}: cannot be opened as a video ({error_text(error)}); {remedy}") from error
+    if container.format.name == TEXT_FORMAT or _picture_stream(container) is None:
         container.close()
         raise Smirk3dError(f"{name}: has no pictures; name a video")
-    if _pictures(container).codec_context is None:
+    if _picture_stream(container).codec_context is None:
         container.close()
         raise Smirk3dError(f"{name}: its pictures are encoded in an unknown way; convert it to H.264")
-    _pictures(container).thread_type = "AUTO"
+    _picture_stream(container).thread_type = "AUTO"
     return container
 
 
-def _pictures(container: Any) -> Any:
+def _picture_stream(container: Any) -> Any:
     """Return the stream of moving pictures, None if there is none; the cover of a song is not one."""
     cover = pyav().stream.Disposition.attached_pic
     return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
 
 
-class _Reading:
+class _PictureReader:
     """One pass over an open file.
 
     Attributes:
@@ -285,10 +287,10 @@ class _Reading:
     """
 
     def __init__(self, container: Any) -> None:
-        self._container, stream = container, _pictures(container)
+        self._container, stream = container, _picture_stream(container)
         self._stream, self._read = stream, [stream]
         self.promised_s = self.reached_s = 0.0
-        if STATING_FORMATS.isdisjoint(container.format.name.split(",")):
+        if FORMATS_WITH_DURATION.isdisjoint(container.format.name.split(",")):
             return
         if stream.duration is not None:
             self.promised_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
@@ -313,17 +315,17 @@ class _Reading:
                 yield from packet.decode()
 
 
-def _awaited(container: Any) -> Iterator[Any]:
+def _webcam_frames(container: Any) -> Iterator[Any]:
     """Yield the frames of a webcam; some drivers ask to come back later where others wait."""
     while True:
         try:
-            yield from container.decode(_pictures(container))
+            yield from container.decode(_picture_stream(container))
             return
         except BlockingIOError:
-            time.sleep(PAUSE_S)
+            time.sleep(WEBCAM_POLL_S)
 
 
-def _timed(frames: Iterable[Any], rate_fps: float) -> Iterator[tuple[Any, float]]:
+def _with_times(frames: Iterable[Any], rate_fps: float) -> Iterator[tuple[Any, float]]:
     """Yield frames with their times from the first.
 
     Those that have none follow at the rate. Those that are not later than the one before follow after half a frame, so
@@ -336,14 +338,14 @@ def _timed(frames: Iterable[Any], rate_fps: float) -> Iterator[tuple[Any, float]
         if shown_s is None:
             last_s += step_s
         else:
-            if start_s is None or shown_s - start_s < last_s - JUMP_S:
+            if start_s is None or shown_s - start_s < last_s - CLOCK_RESET_S:
                 start_s = shown_s - (last_s + step_s)
             since_s = shown_s - start_s
             last_s = since_s if since_s > last_s else last_s + step_s / 2
         yield frame, last_s
 
 
-class _Upright:
+class _FrameConverter:
     """Makes pixels (H, W, 3) uint8 RGB of a stream's frames, all of one size, with square pixels, upright."""
 
     def __init__(self, stream: Any) -> None:
@@ -363,12 +365,12 @@ class _Upright:
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
-def failure_reason(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return what an error of FFmpeg or the system says, on one line and without file names."""
     return printable(" ".join((getattr(error, "strerror", None) or str(error)).split()))
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+def _natural_sort_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return what sorts frame 9 before frame 10."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(part), "") if k % 2 else (-1, part) for k, part in enumerate(parts)], path.name

@@ -10,9 +10,9 @@ from smirk3d.media.video import Frame
 
 DetectorMode = Literal["follow", "image", "video"]
 
-SEARCH_EVERY = 10
+THOROUGH_SEARCH_INTERVAL = 10
 """Of frames in which no face is seen at first sight, every so manieth is searched thoroughly."""
-LOOK_ROUND_EVERY = 5
+FULL_FRAME_INTERVAL = 5
 """Every so manieth frame is looked at as a whole while there is room for more faces beside those that are followed."""
 
 
@@ -52,7 +52,7 @@ class RoiTracker:
             followed: Those of the frame before who are followed.
         """
         found = self._glance(frame, is_cut, followed)
-        if not found and (self._is_hard or self._blank % SEARCH_EVERY == 0):
+        if not found and (self._is_hard or self._blank % THOROUGH_SEARCH_INTERVAL == 0):
             found = self._detector.detect(frame.pixels)
             self._is_hard = bool(found)
         self._blank = 0 if found else self._blank + 1
@@ -73,7 +73,7 @@ class RoiTracker:
         self._crowd = max(self._crowd, len(followed))
         found = non_max_suppression([again for face in followed if (again := self._closer(frame, face)) is not None])
         has_room = self._most is None or len(found) < self._most
-        if len(found) < self._crowd or (has_room and frame.number % LOOK_ROUND_EVERY == 0):
+        if len(found) < self._crowd or (has_room and frame.number % FULL_FRAME_INTERVAL == 0):
             others = [face for face in self._detector.detect_fast(frame.pixels) if _is_new(face, found)]
             found = non_max_suppression([*found, *(self._closer(frame, face) or face for face in others)])
         return found

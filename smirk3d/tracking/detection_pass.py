@@ -20,10 +20,10 @@ from smirk3d.tracking.association import FaceAssociator
 from smirk3d.tracking.detection_loop import DetectorMode, RoiTracker
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.tracking.record_buffer import RecordBuffer
-from smirk3d.tracking.shot_boundary import CutFinder
+from smirk3d.tracking.shot_boundary import ShotBoundaryDetector
 from smirk3d.tracking.track_solver import TrackSolver
 
-READ_AT_ONCE = 8
+OBSERVATION_BATCH = 8
 """Sightings that are read together."""
 TRACK_TIMEOUT_S = 1.0
 """How long nobody else takes the place of a person who is out of sight."""
@@ -84,8 +84,8 @@ def run_detection_pass(
     Raises:
         Smirk3dError: Something else than the source fails.
     """
-    frames = prefetch(undamaged(source.frames(), watched.note_damage))
-    seen = prefetch(scenes(frames, detector, max_faces, mode))
+    frames = prefetch(until_damage(source.frames(), watched.note_damage))
+    seen = prefetch(detect_frames(frames, detector, max_faces, mode))
     waiting: list[tuple[FrameDetections, int]] = []
     with closing(frames), closing(seen):
         for scene in seen:
@@ -93,14 +93,14 @@ def run_detection_pass(
             watched.size = (width, height)
             watched.time_s.append(scene.frame.time_s)
             waiting += [(scene, k) for k in range(len(scene.found))]
-            if len(waiting) >= READ_AT_ONCE:
-                _record(waiting, solver, watched.spool)
+            if len(waiting) >= OBSERVATION_BATCH:
+                _store(waiting, solver, watched.spool)
                 waiting.clear()
             advance()
-    _record(waiting, solver, watched.spool)
+    _store(waiting, solver, watched.spool)
 
 
-def undamaged(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
+def until_damage(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
     """Yield the frames of a source up to where it is damaged; `note` is told what is wrong there."""
     try:
         yield from frames
@@ -108,11 +108,11 @@ def undamaged(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[
         note(str(error))
 
 
-def scenes(
+def detect_frames(
     frames: Iterable[Frame], detector: Detector, max_faces: int | None, mode: DetectorMode = "follow"
 ) -> Iterator[FrameDetections]:
     """Yield each frame with the people to follow in it; `max_faces` and `mode` as in `run_detection_pass`."""
-    is_cut, follow, choose = CutFinder(), FaceAssociator(), TrackSelector(max_faces)
+    is_cut, follow, choose = ShotBoundaryDetector(), FaceAssociator(), TrackSelector(max_faces)
     followed: tuple[Detection, ...] = ()
     with RoiTracker(detector, mode, max_faces) as look:
         for frame in frames:
@@ -146,7 +146,7 @@ class TrackSelector:
         return [person for person in people if person in self._last_s]
 
 
-def _record(waiting: Sequence[tuple[FrameDetections, int]], solver: TrackSolver, spool: RecordBuffer) -> None:
+def _store(waiting: Sequence[tuple[FrameDetections, int]], solver: TrackSolver, spool: RecordBuffer) -> None:
     if not waiting:
         return
     photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}

@@ -10,10 +10,10 @@ import torch
 
 from smirk3d.track import Status
 from smirk3d.tracking.motion import Motion
-from smirk3d.tracking.whittaker_smoother import unwrapped
+from smirk3d.tracking.whittaker_smoother import unwrap_rotvecs
 
 
-def statuses(seen: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarray:
+def frame_statuses(seen: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarray:
     """Return the `Status` (T,) uint8 of frames.
 
     Args:
@@ -42,6 +42,6 @@ def interpolate_gaps(motion: Motion, seen: np.ndarray, time_s: np.ndarray) -> Mo
         return np.stack([np.interp(time_s, known_s, column) for column in columns], 1).reshape(-1, *values.shape[1:])
 
     middle = motion.rotmat[len(motion) // 2]
-    turns = unwrapped(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
+    turns = unwrap_rotvecs(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
     even = motion.replace(rotmat=turns).each(between)
     return even.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(even.rotmat)).numpy() @ middle)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-SHUT = 0.35
+CLOSED_EYE_WEIGHT = 0.35
 """A lid that is so far down hides where the eye looks."""
-BLINK_S = 0.4
+MAX_BLINK_S = 0.4
 """Longest closure that is bridged: in a longer one eyes may have been lowered to read."""
 
 
@@ -16,10 +16,10 @@ def interpolate_gaze_through_blinks(gaze: np.ndarray, blink: np.ndarray, time_s:
     Args:
         gaze: (T, C) weights or angles of one eye. blink: (T,) in [0, 1], its `eyeBlink`. time_s: (T,) increasing.
     """
-    is_open = blink < SHUT
+    is_open = blink < CLOSED_EYE_WEIGHT
     edges = np.flatnonzero(np.diff(is_open.astype(int), prepend=1, append=1))  # first frames shut, then first ones open
     for start, stop in zip(edges[::2], edges[1::2]):
-        if time_s[stop - 1] - time_s[start] > BLINK_S:
+        if time_s[stop - 1] - time_s[start] > MAX_BLINK_S:
             is_open[start:stop] = True
     if is_open.all() or not is_open.any():
         return gaze

@@ -19,14 +19,14 @@ from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.progress import Progress, frame_progress
 from smirk3d.track import Clip
-from smirk3d.tracking.detection_pass import scenes, undamaged
+from smirk3d.tracking.detection_pass import detect_frames, until_damage
 from smirk3d.tracking.motion import Motion
-from smirk3d.tracking.one_euro import OneEuro, OneEuroConfig
-from smirk3d.tracking.run import tell, write_clip
+from smirk3d.tracking.one_euro import OneEuroConfig, OneEuroFilter
+from smirk3d.tracking.run import show_notes, write_clip
 from smirk3d.tracking.track_solver import ClipCamera, TrackSolver, track_solver
 from smirk3d.tracking.track_video import Person, TrackOptions, build_clip
 
-LEARNED_AT = (1, 5, 15, 45, 120)
+IDENTITY_UPDATE_COUNTS = (1, 5, 15, 45, 120)
 """Sightings after which the identity is found anew; after the last it is settled."""
 WEIGHT_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=8.0)
 POSE_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=10.0)
@@ -45,8 +45,8 @@ class LivePerson:
         self._known: list[np.ndarray] = []
         self._shape: np.ndarray | None = None
         self._view: ClipCamera | None = None
-        self._weights = OneEuro(_scaled(WEIGHT_FILTER, self._strength))
-        self._pose = OneEuro(_scaled(POSE_FILTER, self._strength))
+        self._weights = OneEuroFilter(_with_strength(WEIGHT_FILTER, self._strength))
+        self._pose = OneEuroFilter(_with_strength(POSE_FILTER, self._strength))
         self._anchor: np.ndarray | None = None
         self._seen: list[tuple[int, float, np.ndarray, Motion]] = []
 
@@ -58,9 +58,9 @@ class LivePerson:
         count = len(self) + 1
         if self._view is None:
             self._view = self._solver.view(reading, self._size)
-        if count <= LEARNED_AT[-1]:
+        if count <= IDENTITY_UPDATE_COUNTS[-1]:
             self._known.append(reading)
-            if count in LEARNED_AT:
+            if count in IDENTITY_UPDATE_COUNTS:
                 self._shape = self._solver.identity(np.concatenate(self._known), self._view)
         assert self._shape is not None
         motion = self._solver.solve(reading, self._shape, self._view)
@@ -96,7 +96,7 @@ class LivePerson:
 
 
 @contextmanager
-def _killed_as_by_ctrl_c() -> Iterator[None]:
+def _termination_as_interrupt() -> Iterator[None]:
     """Let SIGTERM and SIGHUP interrupt once; what is written after them is written whole."""
     if threading.current_thread() is not threading.main_thread():  # which alone may change what signals do
         yield
@@ -116,7 +116,7 @@ def _killed_as_by_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@_killed_as_by_ctrl_c()
+@_termination_as_interrupt()
 def run_live(
     source: FrameSource,
     out_dir: Path,
@@ -143,8 +143,8 @@ def run_live(
     damage: list[str] = []
     with open_progress(source.info.n_frames or 0) as display:
         try:
-            frames = undamaged(source.frames(), damage.append)
-            for scene in scenes(frames, reconstructor.detector, options.max_faces, options.detector):
+            frames = until_damage(source.frames(), damage.append)
+            for scene in detect_frames(frames, reconstructor.detector, options.max_faces, options.detector):
                 frame = scene.frame
                 size = (frame.pixels.shape[1], frame.pixels.shape[0])
                 times_s.append(frame.time_s)
@@ -162,12 +162,12 @@ def run_live(
         if not finished:
             raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(times_s)} frames", *damage]))
         clip = build_clip(finished, np.array(times_s), size, solver, options, source.info, damage)
-        tell([*clip.losses, *clip.notes], display)
+        show_notes([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
     return clip
 
 
-def _scaled(config: OneEuroConfig, strength: float) -> OneEuroConfig:
+def _with_strength(config: OneEuroConfig, strength: float) -> OneEuroConfig:
     """Return a filter that is stronger: its cut-off frequencies are lower."""
     factor = max(strength, 1e-6)
     return OneEuroConfig(config.min_cutoff_hz / factor, config.beta / factor, config.speed_cutoff_hz)

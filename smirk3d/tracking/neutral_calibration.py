@@ -12,11 +12,11 @@ NeutralCalibration = Literal["none", "neutral", "range"]
 
 NEUTRAL_QUANTILE = 0.1
 """Of the time that a person shows less than this of an action, it is the person's neutral."""
-MOST_NEUTRAL = 0.35
+MAX_NEUTRAL = 0.35
 """A face may hold an expression all the time: no more than this is taken for its neutral."""
-LEAST_BLINK = 0.35
+MIN_BLINK_RANGE = 0.35
 """Range of a blink weight without which the eye may not have closed in the clip."""
-BLINKS = tuple(ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
+BLINK_COLUMNS = tuple(ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 
 def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndarray:
@@ -29,17 +29,17 @@ def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndar
     """
     if kind == "none" or not len(weights):
         return weights
-    low = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MOST_NEUTRAL)
+    low = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MAX_NEUTRAL)
     result = ((weights - low) / (1 - low)).clip(0, 1)
     if kind == "range":
-        for column in BLINKS:
-            high = _closed(result[:, column])
-            if high >= LEAST_BLINK:
+        for column in BLINK_COLUMNS:
+            high = _closed_eye_weight(result[:, column])
+            if high >= MIN_BLINK_RANGE:
                 result[:, column] = (result[:, column] / high).clip(0, 1)
     return result
 
 
-def _closed(blinks: np.ndarray) -> float:
+def _closed_eye_weight(blinks: np.ndarray) -> float:
     """Return the weight of the closed eye: a blink is short, so the mean of its peaks and not a share of all time."""
     peak = float(blinks.max())
     is_peak = (blinks[1:-1] >= blinks[:-2]) & (blinks[1:-1] >= blinks[2:]) & (blinks[1:-1] > 0.7 * peak)

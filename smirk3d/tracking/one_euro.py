@@ -19,7 +19,7 @@ class OneEuroConfig:
     """Cut-off frequency of the speed itself."""
 
 
-class OneEuro:
+class OneEuroFilter:
     """A filter for values (C,) that arrive one after another.
 
     Source: Casiez, Roussel, Vogel, "1 € Filter", CHI 2012.
@@ -38,13 +38,13 @@ class OneEuro:
         if self._value is None or step_s <= 0:
             self._value, self._speed = np.array(value, dtype=np.float64), np.zeros(np.shape(value))
             return self._value
-        share = _share(self.config.speed_cutoff_hz, step_s)
+        share = _smoothing_factor(self.config.speed_cutoff_hz, step_s)
         self._speed = self._speed + share * ((value - self._value) / step_s - self._speed)
         cutoff_hz = self.config.min_cutoff_hz + self.config.beta * np.abs(self._speed)
-        self._value = self._value + _share(cutoff_hz, step_s) * (value - self._value)
+        self._value = self._value + _smoothing_factor(cutoff_hz, step_s) * (value - self._value)
         return self._value
 
 
-def _share(cutoff_hz: float | np.ndarray, step_s: float) -> np.ndarray:
+def _smoothing_factor(cutoff_hz: float | np.ndarray, step_s: float) -> np.ndarray:
     """Return what part of a step an exponential mean of that cut-off frequency takes."""
     return np.asarray(1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff_hz) * step_s)))

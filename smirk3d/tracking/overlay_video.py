@@ -14,13 +14,13 @@ from PIL import Image
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.media.audio import TAIL_S, Sound
-from smirk3d.media.video import Frame, FrameSource, VideoFile, failure_reason, pyav
+from smirk3d.media.audio import TAIL_S, AudioWriter
+from smirk3d.media.video import Frame, FrameSource, VideoFile, error_text, pyav
 from smirk3d.track import Clip, Track
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.viz.overlay import over_photo
 
-MOST_HEIGHT_PX, MOST_WIDTH_PX = 720, 1280
+MAX_HEIGHT_PX, MAX_WIDTH_PX = 720, 1280
 """Larger frames are made smaller, since two stand side by side."""
 TICKS_PER_S = 90_000
 ENCODING = {"crf": "20", "preset": "veryfast", "bf": "0"}
@@ -57,20 +57,20 @@ def write_overlay(
                 _write(clip, source, container, advance, note)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise Smirk3dError(
-                f"{printable(path)}: cannot be written ({failure_reason(error)}); free space, or use --no-overlay"
+                f"{printable(path)}: cannot be written ({error_text(error)}); free space, or use --no-overlay"
             ) from error
 
 
 def _write(clip: Clip, source: FrameSource, container: Any, advance: Callable[[], None], note: Note) -> None:
     av = pyav()
     with ExitStack() as stack:
-        drawn = stack.enter_context(closing(prefetch(_drawn(clip, source, note))))
+        drawn = stack.enter_context(closing(prefetch(_overlay_frames(clip, source, note))))
         stream, sound, time_s = None, None, 0.0
         for time_s, pixels in drawn:
             if stream is None:
                 stream = _video_stream(container, pixels, clip.rate_fps)
                 if isinstance(source, VideoFile) and source.info.has_audio:
-                    sound = stack.enter_context(closing(Sound(source, container, note)))
+                    sound = stack.enter_context(closing(AudioWriter(source, container, note)))
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time_s * TICKS_PER_S), Fraction(1, TICKS_PER_S)
             container.mux(stream.encode(frame))
@@ -92,14 +92,14 @@ def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
     return stream
 
 
-def _drawn(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
+def _overlay_frames(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the time and the picture of each frame of the clip."""
-    with closing(prefetch(_until(source, clip.n_frames, note))) as frames:
+    with closing(prefetch(_frames_of_clip(source, clip.n_frames, note))) as frames:
         for frame in frames:
             yield frame.time_s, side_by_side(frame, clip.tracks)
 
 
-def _until(source: FrameSource, count: int, note: Note) -> Iterator[Frame]:
+def _frames_of_clip(source: FrameSource, count: int, note: Note) -> Iterator[Frame]:
     """Yield the frames that the first pass has read; what is damaged behind them has been told then."""
     read, reason = 0, f"{source.info.name}: has changed since it was read first"
     try:
@@ -121,11 +121,11 @@ def side_by_side(frame: Frame, tracks: Sequence[Track]) -> np.ndarray:
     there = [(track, row) for track, row in rows if 0 <= row < len(track) and track.known[row]]
     # The nearest face last, so that it covers the others.
     for track, row in sorted(there, key=lambda pair: float(pair[0].scale_px_per_m[pair[1]])):
-        _draw(track, row, drawn)
-    return _evened(np.concatenate([_limited(pixels), _limited(drawn)], axis=1))
+        _draw_head(track, row, drawn)
+    return _crop_to_even(np.concatenate([_downscale(pixels), _downscale(drawn)], axis=1))
 
 
-def _draw(track: Track, row: int, pixels: np.ndarray) -> None:
+def _draw_head(track: Track, row: int, pixels: np.ndarray) -> None:
     """Draw one head into (H, W, 3) uint8 pixels."""
     face = track.face(row)
     seen = face.project(face.vertices)
@@ -137,16 +137,16 @@ def _draw(track: Track, row: int, pixels: np.ndarray) -> None:
         pixels[y0:y1, x0:x1] = over_photo([face], part, (float(x0), float(y0), float(x1), float(y1)))
 
 
-def _limited(pixels: np.ndarray) -> np.ndarray:
+def _downscale(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
-    factor = min(MOST_HEIGHT_PX / height, MOST_WIDTH_PX / width)
+    factor = min(MAX_HEIGHT_PX / height, MAX_WIDTH_PX / width)
     if factor >= 1:
         return pixels
     size = (max(2, round(width * factor)), max(2, round(height * factor)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5))
 
 
-def _evened(pixels: np.ndarray) -> np.ndarray:
+def _crop_to_even(pixels: np.ndarray) -> np.ndarray:
     """Return pixels without the last row or column where their number is odd, which H.264 cannot hold."""
     height, width = (n // 2 * 2 for n in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])

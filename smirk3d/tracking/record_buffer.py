@@ -6,7 +6,7 @@ import tempfile
 
 import numpy as np
 
-BUFFERED_ROWS = 64
+MAX_PENDING_ROWS = 64
 
 
 class RecordBuffer:
@@ -35,7 +35,7 @@ class RecordBuffer:
         """Add records (N,) of the type of the spool."""
         self._waiting.append(rows)
         self._count += len(rows)
-        if sum(map(len, self._waiting)) >= BUFFERED_ROWS:
+        if sum(map(len, self._waiting)) >= MAX_PENDING_ROWS:
             self._flush()
 
     def read(self) -> np.ndarray:

@@ -57,7 +57,7 @@ def run_video(
     """
     with open_progress(source.info.n_frames or 0) as display:
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
-        tell([*clip.losses, *clip.notes], display)
+        show_notes([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
     if options.usd:
         write_usd(clip, out_dir, stem)
@@ -70,13 +70,13 @@ def run_video(
 
         def note(text: str) -> None:
             missing.append(text)
-            tell([text], display)
+            show_notes([text], display)
 
         write_overlay(clip, source, out_dir / f"{stem}_overlay.mp4", advance=display.advance, note=note)
     return replace(clip, losses=(*clip.losses, *missing))
 
 
-def tell(notes: Iterable[str], display: Progress) -> None:
+def show_notes(notes: Iterable[str], display: Progress) -> None:
     """Write what a person should know, a line each."""
     for note in notes:
         display.note(f"smirk3d: {note}")
@@ -94,9 +94,9 @@ def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
         write_track_table(clip.tracks, path)
     written = list(tables)
     for track in clip.tracks:
-        named = _named(stem, track)
+        named = _track_stem(stem, track)
         save_track_npz(track, out_dir / f"{named}.npz")
-        written += [out_dir / f"{named}.npz", *_animations(track, out_dir, named)]
+        written += [out_dir / f"{named}.npz", *_write_animations(track, out_dir, named)]
     return written
 
 
@@ -108,14 +108,14 @@ def write_usd(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
     """
     from smirk3d.export.usd import save_usd
 
-    return [path for track in clip.tracks for path in save_usd(track, out_dir / f"{_named(stem, track)}.usdc")]
+    return [path for track in clip.tracks for path in save_usd(track, out_dir / f"{_track_stem(stem, track)}.usdc")]
 
 
-def _named(stem: str, track: Track) -> str:
+def _track_stem(stem: str, track: Track) -> str:
     return stem if track.number == 0 else f"{stem}_{track.number}"
 
 
-def _animations(track: Track, out_dir: Path, named: str) -> list[Path]:
+def _write_animations(track: Track, out_dir: Path, named: str) -> list[Path]:
     from smirk3d.export.gltf.animation import save_animation
     from smirk3d.export.tables.livelink import save_livelink
     from smirk3d.viz.curves import save_curves

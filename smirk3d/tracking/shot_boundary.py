@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-THUMBNAIL = (18, 32)
+THUMBNAIL_SHAPE = (18, 32)
 """Rows and columns to which frames are averaged before they are compared."""
-LEAST_CHANGE = 0.10
+MIN_CHANGE = 0.10
 """Mean difference of thumbnails, of the full range, below which nothing is a cut."""
-SUDDEN = 4.0
+MIN_CHANGE_RATIO = 4.0
 """How many times the usual difference of neighbouring frames a cut has at least."""
-MEMORY = 0.9
+MEAN_DECAY = 0.9
 """Share of the old in the running mean of differences."""
 
 
-class CutFinder:
+class ShotBoundaryDetector:
     """Says of each frame of a video in turn whether a new scene begins with it."""
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class CutFinder:
     def __call__(self, pixels: np.ndarray) -> bool:
         """Return whether (H, W, 3) uint8 pixels are of another scene than those of the last call."""
         small = thumbnail(pixels)
-        change = 0.0 if self._last is None else _change(self._last, small)
+        change = 0.0 if self._last is None else _thumbnail_difference(self._last, small)
         self._last = small
-        is_cut = change > LEAST_CHANGE and change > SUDDEN * self._usual
+        is_cut = change > MIN_CHANGE and change > MIN_CHANGE_RATIO * self._usual
         if not is_cut:
-            self._usual = MEMORY * self._usual + (1 - MEMORY) * change
+            self._usual = MEAN_DECAY * self._usual + (1 - MEAN_DECAY) * change
         return is_cut
 
 
@@ -36,17 +36,17 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     """Return rough means (18, 32, 3) in [0, 1] of (H, W, 3) uint8 pixels, from every fourth one in large frames."""
     step = max(1, min(pixels.shape[:2]) // 120)
     coarse = pixels[::step, ::step].astype(np.float32) / 255
-    rows, columns = (np.linspace(0, n, k + 1).astype(int)[:-1] for n, k in zip(coarse.shape, THUMBNAIL))
+    rows, columns = (np.linspace(0, n, k + 1).astype(int)[:-1] for n, k in zip(coarse.shape, THUMBNAIL_SHAPE))
     sums = np.add.reduceat(np.add.reduceat(coarse, rows, axis=0), columns, axis=1)
-    return sums / _counts(coarse.shape, rows, columns)
+    return sums / _cell_areas(coarse.shape, rows, columns)
 
 
-def _counts(shape: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _cell_areas(shape: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     heights = np.maximum(np.diff(np.append(rows, shape[0])), 1)
     widths = np.maximum(np.diff(np.append(columns, shape[1])), 1)
     return (heights[:, None] * widths)[..., None]
 
 
-def _change(a: np.ndarray, b: np.ndarray) -> float:
+def _thumbnail_difference(a: np.ndarray, b: np.ndarray) -> float:
     """Return how much two thumbnails differ, apart from brightness as a whole, which a flash changes too."""
     return float(np.abs((a - a.mean()) - (b - b.mean())).mean())

@@ -14,7 +14,7 @@ from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
 from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
-from smirk3d.tracking.gap_filling import interpolate_gaps, statuses
+from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
@@ -83,9 +83,9 @@ def track_video(
             found = f"{source.info.name}: no face found in {len(watched.time_s)} frames"
             raise NoFaceError("; ".join([found, *losses]))
         view = solver.view(rows["reading"], watched.size)
-        people = [_solved(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
+        people = [_solve_person(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
         time_s = np.array(watched.time_s)
-        people = [_refined(person, time_s, options) for person in people]
+        people = [_smooth_person(person, time_s, options) for person in people]
         clip = build_clip(people, time_s, watched.size, solver, options, source.info, losses)
         misfits = len(rows) - sum(len(person.frame) for person in people)
         told = (f"{misfits} face_observations that are no face left out",) if misfits else ()
@@ -137,7 +137,7 @@ def build_clip(
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
-def _solved(rows: np.ndarray, solver: TrackSolver, view: ClipCamera) -> Person:
+def _solve_person(rows: np.ndarray, solver: TrackSolver, view: ClipCamera) -> Person:
     """Solve a person, without observations that are none: a detector is easily deceived when a face appears or goes."""
     shape = solver.identity(rows["reading"], view)
     motion = solver.solve(rows["reading"], shape, view)
@@ -151,11 +151,11 @@ def _solved(rows: np.ndarray, solver: TrackSolver, view: ClipCamera) -> Person:
     return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
 
 
-def _refined(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
+def _smooth_person(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
     """Smooth each stretch without long gaps, and calibrate them together."""
-    first, seen = _seen(person)
+    first, seen = _detected_frames(person)
     times_s = time_s[first : first + len(seen)]
-    lost = statuses(seen, times_s, options.max_gap_s) == Status.LOST
+    lost = frame_statuses(seen, times_s, options.max_gap_s) == Status.LOST
     trust = person.confidence.clip(MIN_FRAME_WEIGHT, 1)
     # Rows of observations that follow each other without a gap that stays one.
     stretch = np.cumsum(lost)[seen]
@@ -167,7 +167,7 @@ def _refined(person: Person, time_s: np.ndarray, options: TrackOptions) -> Perso
     return replace(person, motion=motion.replace(arkit=neutral_calibrated(motion.arkit, options.calibrate)))
 
 
-def _seen(person: Person) -> tuple[int, np.ndarray]:
+def _detected_frames(person: Person) -> tuple[int, np.ndarray]:
     """Return the first frame of a person, and in which (T,) from there to the last there is a observation."""
     first, last = int(person.frame[0]), int(person.frame[-1])
     return first, np.isin(np.arange(first, last + 1), person.frame)
@@ -177,10 +177,10 @@ def _track(
     number: int, person: Person, time_s: np.ndarray, solver: TrackSolver, options: TrackOptions, rate_fps: float
 ) -> Track:
     """Return a person's observations with the frames between them."""
-    first, seen = _seen(person)
+    first, seen = _detected_frames(person)
     frames = np.arange(first, first + len(seen))
     times_s = time_s[frames]
-    status = statuses(seen, times_s, options.max_gap_s)
+    status = frame_statuses(seen, times_s, options.max_gap_s)
     motion, view = interpolate_gaps(person.motion, seen, times_s), person.view
     confidence = np.zeros(len(frames))
     confidence[seen] = person.confidence

@@ -18,30 +18,32 @@ from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
 from smirk3d.tracking.motion import Motion
 
-REACH_S = 0.06
+TIME_SCALE_S = 0.06
 """Time over which noise is averaged at strength 1."""
-GAZE_REACH_S = 0.2
+GAZE_TIME_SCALE_S = 0.2
 """The same of the gaze: eyes rest on something or jump."""
-NOISE_ORDER = 6
+NOISE_DIFFERENCE_ORDER = 6
 """Which differences of the values tell their noise."""
-CALM_QUANTILE, CALM_NORMAL = 0.25, 0.3186
+NOISE_QUANTILE, NORMAL_QUANTILE = 0.25, 0.3186
 """Quantile of these that tells their noise, and the same of a standard normal's magnitude."""
-BEND_NOISE = np.sqrt(6.0)
+SECOND_DIFFERENCE_GAIN = np.sqrt(6.0)
 """Standard deviation of second differences over that of the noise."""
-FREE_BEND = 1.5
+MOTION_THRESHOLD = 1.5
 """Second differences of so many standard deviations are motion."""
-PASSES = 3
+REWEIGHTING_ITERATIONS = 3
 """Solves; each looks anew at where the curve bends."""
-SPIKE, SPIKE_WIDTHS, SPIKE_PASSES = 8.0, (1, 2), 3
+OUTLIER_THRESHOLD, OUTLIER_WIDTHS, OUTLIER_ITERATIONS = 8.0, (1, 2), 3
 """How many standard deviations of the noise a spike is off, how many frames it lasts, and how often such are sought."""
-SPIKE_REACH = 3
+OUTLIER_MARGIN = 3
 """Frames beside a spike in which it is felt."""
-STILL = 1e-3
+MIN_DIFFERENCE = 1e-3
 """Sixth differences of less are those of a value that does not change."""
 NOISE_RANGES = {"weight": (0.002, 0.04), "angle": (0.0005, 0.02), "place": (0.05, 1.0), "scale": (0.0002, 0.005)}
 """Least and largest noise that is believed: of weights; radians; pixels; logarithm of the scale."""
-_GAZE = {side: [ARKIT_NAMES.index(name) for name in GAZE_NAMES if name.endswith(side)] for side in ("Left", "Right")}
-_EYES = {"Left": [0, 1, 2], "Right": [3, 4, 5]}
+_GAZE_COLUMNS = {
+    side: [ARKIT_NAMES.index(name) for name in GAZE_NAMES if name.endswith(side)] for side in ("Left", "Right")
+}
+_EYE_ROTATION_COLUMNS = {"Left": [0, 1, 2], "Right": [3, 4, 5]}
 """Columns of `Motion.own["eyes"]`."""
 
 
@@ -68,24 +70,24 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     if config.strength == 0 or len(motion) < 3:
         return motion
 
-    def smooth(values: np.ndarray, kind: str, reach_s: float = REACH_S) -> np.ndarray:
+    def smooth(values: np.ndarray, kind: str, reach_s: float = TIME_SCALE_S) -> np.ndarray:
         # Heads have mass: one that is off for a frame or two is the detector's error. Lids and lips do move that fast.
         values = values if kind == "weight" else remove_outliers(values, NOISE_RANGES[kind])
-        return smoothed(values, time_s, trust, reach_s * config.strength, NOISE_RANGES[kind])
+        return smooth_curves(values, time_s, trust, reach_s * config.strength, NOISE_RANGES[kind])
 
     middle = motion.rotmat[len(motion) // 2]
     turns = torch.from_numpy(motion.rotmat @ middle.T)
-    angles = unwrapped(roma.rotmat_to_rotvec(turns).numpy())
+    angles = unwrap_rotvecs(roma.rotmat_to_rotvec(turns).numpy())
     rotmat = roma.rotvec_to_rotmat(torch.from_numpy(smooth(angles, "angle"))).numpy() @ middle
     arkit = smooth(motion.arkit, "weight")
     own = {name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.own.items()}
-    for side, columns in _GAZE.items():
+    for side, columns in _GAZE_COLUMNS.items():
         blink = motion.arkit[:, ARKIT_NAMES.index(f"eyeBlink{side}")]
         gaze = interpolate_gaze_through_blinks(motion.arkit[:, columns], blink, time_s)
-        arkit[:, columns] = smooth(gaze, "weight", GAZE_REACH_S)
+        arkit[:, columns] = smooth(gaze, "weight", GAZE_TIME_SCALE_S)
         if "eyes" in own:
-            gaze = interpolate_gaze_through_blinks(own["eyes"][:, _EYES[side]], blink, time_s)
-            own["eyes"][:, _EYES[side]] = smooth(gaze, "weight", GAZE_REACH_S)
+            gaze = interpolate_gaze_through_blinks(own["eyes"][:, _EYE_ROTATION_COLUMNS[side]], blink, time_s)
+            own["eyes"][:, _EYE_ROTATION_COLUMNS[side]] = smooth(gaze, "weight", GAZE_TIME_SCALE_S)
     return motion.replace(
         arkit=arkit.clip(0, 1),
         own=own,
@@ -95,7 +97,7 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, trust: np.ndarray, config:
     )
 
 
-def smoothed(
+def smooth_curves(
     values: np.ndarray, time_s: np.ndarray, trust: np.ndarray, reach_s: float, noise_range: tuple[float, float]
 ) -> np.ndarray:
     """Return smooth curves through values (T, C) at times (T,).
@@ -112,12 +114,14 @@ def smoothed(
     step_s = float(np.median(np.diff(time_s)))
     bend = _second_differences(np.diff(time_s) / step_s)
     stiffness = (reach_s / step_s) ** 4
-    noise = _noise(values).clip(*noise_range)
+    noise = _noise_std(values).clip(*noise_range)
     result = np.array(values, dtype=np.float64)
-    for _ in range(PASSES):
+    for _ in range(REWEIGHTING_ITERATIONS):
         for column in range(values.shape[1]):
-            bends = _apply(bend, result[:, column]) / (FREE_BEND * BEND_NOISE * noise[column])
-            banded = _banded(bend, stiffness / (1 + bends**2) ** 4)
+            bends = _apply_second_differences(bend, result[:, column]) / (
+                MOTION_THRESHOLD * SECOND_DIFFERENCE_GAIN * noise[column]
+            )
+            banded = _banded_penalty(bend, stiffness / (1 + bends**2) ** 4)
             banded[-1] += trust
             result[:, column] = solveh_banded(banded, trust * values[:, column])
     return result
@@ -130,22 +134,22 @@ def remove_outliers(values: np.ndarray, noise_range: tuple[float, float]) -> np.
         values: at even steps. noise_range: least and largest standard deviation of the noise to believe.
     """
     values = np.array(values, dtype=np.float64)
-    if len(values) < NOISE_ORDER + 1:
+    if len(values) < NOISE_DIFFERENCE_ORDER + 1:
         return values
-    limit = SPIKE * _noise(values).clip(*noise_range)
-    for _ in range(SPIKE_PASSES):
+    limit = OUTLIER_THRESHOLD * _noise_std(values).clip(*noise_range)
+    for _ in range(OUTLIER_ITERATIONS):
         mended = np.zeros(len(values), dtype=bool)
-        found = [spike for width in SPIKE_WIDTHS for spike in _spikes(values, width, limit)]
+        found = [spike for width in OUTLIER_WIDTHS for spike in _find_outliers(values, width, limit)]
         for spike in sorted(found, key=lambda spike: -spike.size):
             # What lies near a spike seems to be one as well, by less than itself.
-            if not mended[max(spike.first - SPIKE_REACH, 0) : spike.stop + SPIKE_REACH].any():
+            if not mended[max(spike.first - OUTLIER_MARGIN, 0) : spike.stop + OUTLIER_MARGIN].any():
                 values[spike.first : spike.stop] = spike.between
                 mended[spike.first : spike.stop] = True
     return values
 
 
 @dataclass(frozen=True, eq=False)
-class _Spike:
+class _Outlier:
     """Values that stand alone. size: how many limits they are off. first: frame. between: (W, C) what may be there."""
 
     size: float
@@ -157,15 +161,15 @@ class _Spike:
         return self.first + len(self.between)
 
 
-def _spikes(values: np.ndarray, width: int, limit: np.ndarray) -> list[_Spike]:
+def _find_outliers(values: np.ndarray, width: int, limit: np.ndarray) -> list[_Outlier]:
     """Return what stands alone for `width` frames."""
     runs = np.lib.stride_tricks.sliding_window_view(values, width + 4, axis=0)  # (T - width - 3, C, width + 4)
-    between = runs[..., [0, 1, -2, -1]] @ _cubic(width)
+    between = runs[..., [0, 1, -2, -1]] @ _cubic_interpolation_matrix(width)
     off = (np.abs(runs[..., 2:-2] - between) / limit[:, None]).min(axis=2).max(axis=1)
-    return [_Spike(float(off[at]), int(at) + 2, between[at].T) for at in np.flatnonzero(off > 1)]
+    return [_Outlier(float(off[at]), int(at) + 2, between[at].T) for at in np.flatnonzero(off > 1)]
 
 
-def _cubic(width: int) -> np.ndarray:
+def _cubic_interpolation_matrix(width: int) -> np.ndarray:
     """Return the matrix (4, width) from two values on either side of a run to the cubic's values in it."""
     places = np.array([-2, -1, width, width + 1], dtype=np.float64)
     return np.linalg.solve(np.vander(places).T, np.vander(np.arange(width, dtype=np.float64), 4).T)
@@ -177,25 +181,25 @@ def _second_differences(steps: np.ndarray) -> np.ndarray:
     return np.stack([1 / before, -1 / before - 1 / after, 1 / after])
 
 
-def _apply(bend: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _apply_second_differences(bend: np.ndarray, values: np.ndarray) -> np.ndarray:
     return bend[0] * values[:-2] + bend[1] * values[1:-1] + bend[2] * values[2:]
 
 
-def _noise(values: np.ndarray) -> np.ndarray:
+def _noise_std(values: np.ndarray) -> np.ndarray:
     """Return the standard deviation (C,) of the noise of values (T, C), told from the calmer moments.
 
     High differences tell noise from motion: of white noise each one more makes nearly twice as much, of motion less.
     """
-    order = min(NOISE_ORDER, len(values) - 1)
+    order = min(NOISE_DIFFERENCE_ORDER, len(values) - 1)
     gain = math.sqrt(math.comb(2 * order, order))
     bends = np.abs(np.diff(values, order, axis=0))
     # Where a weight rests at its bound there is no noise to be seen.
-    moving = np.where(bends > STILL, bends, np.nan)
+    moving = np.where(bends > MIN_DIFFERENCE, bends, np.nan)
     moving[:, np.isnan(moving).all(axis=0)] = 0
-    return np.nanquantile(moving, CALM_QUANTILE, axis=0) / (CALM_NORMAL * gain)
+    return np.nanquantile(moving, NOISE_QUANTILE, axis=0) / (NORMAL_QUANTILE * gain)
 
 
-def _banded(bend: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _banded_penalty(bend: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the matrix B' W B of second differences B as LAPACK wants it: (3, T), the diagonal last."""
     banded = np.zeros((3, bend.shape[1] + 2))
     for first in range(3):
@@ -206,7 +210,7 @@ def _banded(bend: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return banded
 
 
-def unwrapped(rotvecs: np.ndarray) -> np.ndarray:
+def unwrap_rotvecs(rotvecs: np.ndarray) -> np.ndarray:
     """Return rotation vectors (T, 3) in radians without jumps by a whole turn."""
     result = np.array(rotvecs)
     for k in range(1, len(result)):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from smirk3d.batch import prefetch, runner
-from smirk3d.batch.runner import TABLE_NAME, BatchOptions, Summary, run
+from smirk3d.batch.runner import TABLE_NAME, BatchOptions, BatchSummary, run
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.export import save
 from smirk3d.export.tables.expressions_csv import read_table
@@ -86,7 +86,7 @@ def _status(out: Path) -> dict[str, list[str]]:
 def test_files_and_rows(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "a.png", "2b.png", "x/c.png")
     summary = run([str(photos)], tmp_path / "out", fake, FAST)
-    assert summary == Summary(done=3, failed=0, faces=4)
+    assert summary == BatchSummary(done=3, failed=0, faces=4)
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert found == {TABLE_NAME, "a_0.npz", "2b_0.npz", "2b_1.npz", "x/c_0.npz"}
     rows = read_table(tmp_path / "out" / TABLE_NAME)
@@ -98,7 +98,7 @@ def test_failures_are_rows(tmp_path: Path, fake: FakeReconstructor, capsys: pyte
     photos = _photos(tmp_path / "in", "0none.png", "a.png", "bug.png", "crash.png", "z.png")
     (photos / "broken.png").write_bytes(b"no picture")
     summary = run([str(photos), str(tmp_path / "missing.jpg")], tmp_path / "out", fake, FAST)
-    assert summary == Summary(done=2, failed=5, faces=2)
+    assert summary == BatchSummary(done=2, failed=5, faces=2)
     states = _status(tmp_path / "out")
     assert states["a.png"] == states["z.png"] == ["ok"]
     assert states["crash.png"] == ["failed: internal error: ZeroDivisionError: in the detector"]
@@ -113,7 +113,7 @@ def test_failures_are_rows(tmp_path: Path, fake: FakeReconstructor, capsys: pyte
 def test_export_that_fails_fails_the_image_alone(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "2a.png", "b.png")
     (tmp_path / "out" / "2a_1.npz").mkdir(parents=True)
-    assert run([str(photos)], tmp_path / "out", fake, FAST) == Summary(done=1, failed=1, faces=1)
+    assert run([str(photos)], tmp_path / "out", fake, FAST) == BatchSummary(done=1, failed=1, faces=1)
     states = _status(tmp_path / "out")
     assert states["b.png"] == ["ok"]
     assert len(states["2a.png"]) == 1
@@ -127,11 +127,11 @@ def test_resume_does_what_is_left(tmp_path: Path, fake: FakeReconstructor) -> No
     _photos(photos, "c.png", "d.png")
     fake.read.clear()
     summary = run([str(photos)], tmp_path / "out", fake, BatchOptions(("npz",), overlay=False, resume=True))
-    assert summary == Summary(done=2, failed=0, faces=2, skipped=2)
+    assert summary == BatchSummary(done=2, failed=0, faces=2, skipped=2)
     assert fake.read == ["c.png", "d.png"]
     assert _status(tmp_path / "out") == {name: ["ok"] for name in ("a.png", "b.png", "c.png", "d.png")}
     again = run([str(photos)], tmp_path / "out", fake, BatchOptions(("npz",), overlay=False, resume=True))
-    assert again == Summary(skipped=4)
+    assert again == BatchSummary(skipped=4)
 
 
 def test_name_that_is_not_utf8(tmp_path: Path, fake: FakeReconstructor) -> None:
@@ -142,7 +142,7 @@ def test_name_that_is_not_utf8(tmp_path: Path, fake: FakeReconstructor) -> None:
         pytest.skip("the file system takes only UTF-8")
     resumed = BatchOptions(("npz",), overlay=False, resume=True)
     assert run([str(photos)], tmp_path / "out", fake, FAST).done == 1
-    assert run([str(photos)], tmp_path / "out", fake, resumed) == Summary(skipped=1)
+    assert run([str(photos)], tmp_path / "out", fake, resumed) == BatchSummary(skipped=1)
 
 
 def test_batches_are_bounded_and_read_ahead(tmp_path: Path, fake: FakeReconstructor) -> None:
@@ -212,7 +212,7 @@ def test_nothing_to_do_is_wrong_usage(tmp_path: Path, fake: FakeReconstructor, i
 def test_shared_identity(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "a.png", "0none.png", "c.png")
     options = BatchOptions(("npz",), overlay=False, shared_identity=True)
-    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=2, failed=1, faces=2)
+    assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(done=2, failed=1, faces=2)
     assert fake.batches == [2]
 
 
@@ -232,7 +232,7 @@ def test_shared_identity_that_fails_is_rows(
 def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "2a.png", size=fake.face.image_size)
     options = BatchOptions(("glb", "obj"), texture=True)
-    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=1, faces=2)
+    assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(done=1, faces=2)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"2a_0.glb", "2a_1.glb", "2a_0.obj", "2a_1.obj", "2a_overlay.png"} <= names
     with Image.open(tmp_path / "out" / "2a_overlay.png") as image:
@@ -243,7 +243,7 @@ def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: 
     fake.face = replace(fake.face, head=open_head)
     photos = _photos(tmp_path / "in", "2a.png", "x/b.png", size=fake.face.image_size)
     options = BatchOptions((), neural_renderer=NeuralRenderer(4))
-    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(done=2, faces=3)
+    assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(done=2, faces=3)
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert names == {"2a_0_neural.png", "2a_1_neural.png", "2a_overlay.png", "x/b_0_neural.png", "x/b_overlay.png"}
     with Image.open(tmp_path / "out" / "2a_0_neural.png") as image:
@@ -253,7 +253,7 @@ def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: 
 def test_a_face_that_cannot_be_painted_fails_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "a.png", size=(20, 30))
     options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
-    assert run([str(photos)], tmp_path / "out", fake, options) == Summary(failed=1)
+    assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(failed=1)
     assert "size" in _status(tmp_path / "out")["a.png"][0]
 
 

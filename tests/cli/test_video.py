@@ -266,7 +266,7 @@ def test_interruption_in_the_second_pass(run, short: Path, tmp_path: Path, monke
         raise KeyboardInterrupt
 
     closed = []
-    monkeypatch.setattr("smirk3d.tracking.overlay_video._draw", interrupted)
+    monkeypatch.setattr("smirk3d.tracking.overlay_video._draw_head", interrupted)
     monkeypatch.setattr(Reconstructor, "close", lambda self: closed.append(self))
     answer = run(short, "--out", tmp_path, "--method", "fit")
     assert (answer.code, answer.err) == (EXIT_INTERRUPTED, ["smirk3d: interrupted"])

@@ -67,7 +67,7 @@ def test_frames_without_times_follow_at_the_rate(tmp_path: Path) -> None:
 
 
 def times(shown_s: list[float | None], rate_fps: float = 10.0) -> list[float]:
-    return [time_s for _, time_s in video._timed([SimpleNamespace(time=each) for each in shown_s], rate_fps)]
+    return [time_s for _, time_s in video._with_times([SimpleNamespace(time=each) for each in shown_s], rate_fps)]
 
 
 def test_repeated_times_do_not_delay_what_follows() -> None:
@@ -254,7 +254,7 @@ def test_pictures_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert not said and (source.info.n_frames, source.info.rate_fps, source.info.has_audio) == (6, 50.0, False)
     np.testing.assert_allclose([level(frame) for frame in frames], range(6), atol=0.3)
     assert [frame.time_s for frame in frames] == [0, 0.02, 0.04, 0.06, 0.08, 0.1]
-    assert open_source(str(folder)).info.rate_fps == video.USUAL_RATE_FPS
+    assert open_source(str(folder)).info.rate_fps == video.DEFAULT_RATE_FPS
 
 
 def test_damaged_pictures_do_not_lose_what_came_before(tmp_path: Path) -> None:

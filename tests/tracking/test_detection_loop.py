@@ -9,7 +9,7 @@ from synthetic_track import nearest
 
 from smirk3d.detection.detector import Detection
 from smirk3d.media.video import Frame
-from smirk3d.tracking.detection_loop import LOOK_ROUND_EVERY, SEARCH_EVERY, RoiTracker
+from smirk3d.tracking.detection_loop import FULL_FRAME_INTERVAL, THOROUGH_SEARCH_INTERVAL, RoiTracker
 
 FACE: Any = object()
 
@@ -53,7 +53,12 @@ def look(finder: Any, count: int, mode: Any = "image", cut: int = -1) -> list[in
 def test_every_so_manieth_empty_frame_is_searched() -> None:
     finder = Finder(range(2, 4))
     assert look(finder, 26) == [2, 3]
-    assert [int(asked[7:]) for asked in finder.asked if asked.startswith("search")] == [0, 4, 4 + SEARCH_EVERY, 24]
+    assert [int(asked[7:]) for asked in finder.asked if asked.startswith("search")] == [
+        0,
+        4,
+        4 + THOROUGH_SEARCH_INTERVAL,
+        24,
+    ]
 
 
 def test_where_a_search_helps_it_is_done_for_each_frame() -> None:
@@ -129,7 +134,7 @@ def test_newcomers_are_noticed_while_there_is_room_and_the_missing_missed() -> N
     crowd = Crowd((0.0, range(40)), (300.0, [*range(1, 20), *range(23, 40)]))  # type: ignore[arg-type]
     for most in (2, None):
         counts = [len(places) for places in follow(crowd, 40, most)]
-        assert counts == [1] * LOOK_ROUND_EVERY + [2] * (20 - LOOK_ROUND_EVERY) + [1] * 3 + [2] * 17
+        assert counts == [1] * FULL_FRAME_INTERVAL + [2] * (20 - FULL_FRAME_INTERVAL) + [1] * 3 + [2] * 17
 
 
 def test_two_that_end_on_one_face_are_one() -> None:

@@ -4,16 +4,16 @@ import numpy as np
 
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 from smirk3d.track import Status
-from smirk3d.tracking.gap_filling import interpolate_gaps, statuses
+from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.motion import Motion
 
 
 def test_gaps_up_to_the_limit_are_filled() -> None:
     seen = np.array([1, 0, 0, 1, 1, 0, 0, 0, 0, 1], dtype=bool)
-    found = statuses(seen, np.arange(10) * 0.1, max_gap_s=0.35)
+    found = frame_statuses(seen, np.arange(10) * 0.1, max_gap_s=0.35)
     assert [Status(s).name[0] for s in found] == list("SFFSSLLLLS")
-    assert (statuses(seen, np.arange(10) * 0.1, max_gap_s=0.0)[~seen] == Status.LOST).all()
-    assert (statuses(np.ones(3, dtype=bool), np.array([0.0, 5.0, 9.0]), 0.5) == Status.SEEN).all()
+    assert (frame_statuses(seen, np.arange(10) * 0.1, max_gap_s=0.0)[~seen] == Status.LOST).all()
+    assert (frame_statuses(np.ones(3, dtype=bool), np.array([0.0, 5.0, 9.0]), 0.5) == Status.SEEN).all()
 
 
 def test_the_way_over_a_gap_is_even_in_time() -> None:

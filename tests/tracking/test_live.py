@@ -22,7 +22,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.media.video import Frame, VideoInfo
 from smirk3d.progress import LineProgress
 from smirk3d.track import Clip, Status, Track
-from smirk3d.tracking.detection_loop import LOOK_ROUND_EVERY
+from smirk3d.tracking.detection_loop import FULL_FRAME_INTERVAL
 from smirk3d.tracking.live import LivePerson, run_live
 from smirk3d.tracking.track_solver import LandmarkTrackSolver
 from smirk3d.tracking.track_video import TrackOptions
@@ -178,7 +178,7 @@ def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Tr
         return real(self, *words)
 
     monkeypatch.setattr(LandmarkTrackSolver, place, interrupted)
-    finder, last = Finder(track, second_from=LOOK_ROUND_EVERY), LOOK_ROUND_EVERY + 1
+    finder, last = Finder(track, second_from=FULL_FRAME_INTERVAL), FULL_FRAME_INTERVAL + 1
     clip, said = live(Source(), finder, TrackOptions(max_faces=2))
     assert started == [place] and said == ["smirk3d: stopped; writing the files"]
     assert [len(found) for found in clip.tracks] == [last] and clip.n_frames == last

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from smirk3d.tracking.one_euro import OneEuro, OneEuroConfig
+from smirk3d.tracking.one_euro import OneEuroConfig, OneEuroFilter
 
 
 def run(values: np.ndarray, config: OneEuroConfig, fps: float = 30.0) -> np.ndarray:
-    filter_ = OneEuro(config)
+    filter_ = OneEuroFilter(config)
     return np.stack([filter_(value, k / fps) for k, value in enumerate(values)])
 
 
@@ -31,6 +31,6 @@ def test_no_speed_term_is_an_exponential_mean() -> None:
 
 
 def test_time_that_stands_still_starts_anew() -> None:
-    filter_ = OneEuro()
+    filter_ = OneEuroFilter()
     filter_(np.zeros(1), 1.0)
     np.testing.assert_array_equal(filter_(np.ones(1), 1.0), [1.0])

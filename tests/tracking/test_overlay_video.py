@@ -16,7 +16,7 @@ from video_files import FPS, burst_s, packets, shades, write_video
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
-from smirk3d.media.audio import Sound
+from smirk3d.media.audio import AudioWriter
 from smirk3d.media.video import Frame, FrameFolder, FrameSource, VideoFile, VideoInfo
 from smirk3d.track import Clip, Track
 from smirk3d.tracking.overlay_video import side_by_side, write_overlay
@@ -200,7 +200,7 @@ def test_sound_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pyte
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sound, "_copied", broken)
+        patch.setattr(AudioWriter, "_copied", broken)
         overlay, told, _ = overlaid(VideoFile(path), clip_of(5), tmp_path)
     assert len(read(overlay)[0]) == 5
     assert told == [f"{path}: sound cannot be read (Invalid data); the overlay lacks it from there on"]

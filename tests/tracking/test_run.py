@@ -115,7 +115,7 @@ def test_an_end_in_the_second_pass_leaves_the_rest(
     def drawn(*_: object) -> None:
         raise stop
 
-    monkeypatch.setattr("smirk3d.tracking.overlay_video._draw", drawn)
+    monkeypatch.setattr("smirk3d.tracking.overlay_video._draw_head", drawn)
     with pytest.raises(stop):
         start()
     assert start.files == TABLES  # type: ignore[attr-defined]

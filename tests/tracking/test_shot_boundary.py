@@ -3,11 +3,11 @@
 import numpy as np
 from skimage.data import astronaut, coffee
 
-from smirk3d.tracking.shot_boundary import CutFinder, thumbnail
+from smirk3d.tracking.shot_boundary import ShotBoundaryDetector, thumbnail
 
 
 def cuts(frames: list[np.ndarray]) -> list[int]:
-    is_cut = CutFinder()
+    is_cut = ShotBoundaryDetector()
     return [k for k, frame in enumerate(frames) if is_cut(frame)]
 
 

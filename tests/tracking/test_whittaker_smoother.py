@@ -13,12 +13,12 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.whittaker_smoother import (
     NOISE_RANGES,
-    REACH_S,
+    TIME_SCALE_S,
     SmoothConfig,
     remove_outliers,
+    smooth_curves,
     smooth_motion,
-    smoothed,
-    unwrapped,
+    unwrap_rotvecs,
 )
 
 FPS = 25.0
@@ -29,7 +29,7 @@ WEIGHT = NOISE_RANGES["weight"]
 
 def smooth(values: np.ndarray, time_s: np.ndarray = TIME_S, trust: np.ndarray | None = None) -> np.ndarray:
     trust = np.ones(len(values)) if trust is None else trust
-    return smoothed(values[:, None], time_s, trust, REACH_S, WEIGHT)[:, 0]
+    return smooth_curves(values[:, None], time_s, trust, TIME_SCALE_S, WEIGHT)[:, 0]
 
 
 def noise(std: float, seed: int = 0) -> np.ndarray:
@@ -156,5 +156,5 @@ def test_rotation_vectors_do_not_jump_by_a_turn() -> None:
     angles = np.linspace(0, 1.9 * np.pi, 60)
     rotvecs = np.stack([np.zeros(60), angles, np.zeros(60)], axis=1)
     wrapped = rotvecs - 2 * np.pi * (angles > np.pi)[:, None] * np.array([0, 1, 0])
-    np.testing.assert_allclose(unwrapped(wrapped), rotvecs, atol=1e-9)
-    assert torch.isfinite(torch.from_numpy(unwrapped(np.zeros((3, 3))))).all()
+    np.testing.assert_allclose(unwrap_rotvecs(wrapped), rotvecs, atol=1e-9)
+    assert torch.isfinite(torch.from_numpy(unwrap_rotvecs(np.zeros((3, 3))))).all()
