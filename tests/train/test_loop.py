@@ -17,6 +17,7 @@ from PIL import Image
 from training_run import CORE, PRETRAIN, SmallFaces, stand_in, tiny_run
 from training_scene import SIZE, small_head, small_networks
 
+from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks, save_networks
@@ -106,7 +107,7 @@ def test_previews(whole: Path) -> None:
     factor = math.ceil(LEAST_SIDE_PX / SIZE)
     side = factor * SIZE
     assert pictures.shape == (4 * (side + 16), 8 * side, 3)  # four faces; four pictures of each path
-    photo = SmallFaces(tiny_run(whole), small_head("arkit")).batch(3).image[0]
+    photo = SmallFaces(tiny_run(whole).data, AugmentConfig(), 0, small_head("arkit")).batch(3).image[0]
     shown = torch.from_numpy(pictures[:side:factor, :side:factor].copy()).permute(2, 0, 1) / 255
     torch.testing.assert_close(shown, photo, atol=1 / 255, rtol=0)
 
