@@ -8,7 +8,6 @@ thousands of photos still miss on average says where such points belong (`smirk3
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -17,8 +16,8 @@ from torch import Tensor
 
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
+from smirk3d.zoo.registry import find
 
-FILE_NAME = "photo_marks.safetensors"
 _TENSOR = "offset"
 
 
@@ -38,7 +37,7 @@ def load_landmark_bias(path: Path | None = None) -> Tensor:
     Raises:
         Smirk3dError: The file is missing or damaged.
     """
-    path = Path(str(resources.files("smirk3d") / "zoo" / "files" / FILE_NAME)) if path is None else path
+    path = find("landmark_bias") if path is None else path
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(_TENSOR).float()

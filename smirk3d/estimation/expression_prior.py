@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
+from smirk3d.zoo.registry import find
 
 METRES_TO_FEATURE = 100.0
 """Points enter in centimetres, which puts them on the scale of the scores."""
@@ -35,7 +35,6 @@ NEUTRAL_QUANTILE = 0.5
 MAX_GAIN = 1.8
 OVERSHOOT = 1.3
 """Makes good the strength that the floor takes away."""
-FILE_NAME = "detector_calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def load_calibration(path: Path | None = None) -> DetectorCalibration:
     Raises:
         Smirk3dError: the file is missing or damaged.
     """
-    path = Path(str(resources.files("smirk3d") / "zoo" / "files" / FILE_NAME)) if path is None else path
+    path = find("expression_prior") if path is None else path
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
+from smirk3d.head.identifier import content_id
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.params import ContourTable, LandmarkEmbedding
 
@@ -72,6 +74,11 @@ class HeadData:
     mirror_vertices: Tensor | None = None
     shape_mirror_sign: Tensor | None = None
     meta: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def content_id(self) -> str:
+        """Name and content hash of the head, see `smirk3d.head.identifier.content_id`; computed at the first use."""
+        return content_id(self)
 
     def spec(self, n_shape: int, n_expression: int) -> ParamSpec:
         """Return names, sizes and ranges of the parameters that this head is fitted with."""

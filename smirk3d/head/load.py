@@ -9,8 +9,10 @@ from pathlib import Path
 from smirk3d.assets import cache_dir, printable, sha256
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
+from smirk3d.head.identifier import HeadId
 from smirk3d.head.model import HeadModel
-from smirk3d.head.pack import load_pack, read_header, save_pack
+from smirk3d.head.pack import load_pack, read_content_id, read_header, save_pack
+from smirk3d.zoo.registry import find
 
 OPEN_HEAD = "open"
 _PICKLE_STARTS = (b"\x80", b"(", b"}", b"c")
@@ -104,6 +106,25 @@ def _load_if_whole(path: Path) -> HeadData | None:
         return load_pack(path)
     except Smirk3dError:
         return None
+
+
+def find_head_data(head_id: str) -> HeadData | None:
+    """Find the data of a head by its identifier: in the package, then among the packs in the cache.
+
+    Args:
+        head_id: `HeadModel.id` or `HeadData.content_id`; numbers of components are ignored.
+
+    Returns:
+        The whole head, or None where there is no such pack. Packs that cannot be read are passed over.
+    """
+    wanted = HeadId.parse(head_id).content if HeadId.is_valid(head_id) else head_id
+    for path in (find("open_head"), *sorted((cache_dir() / "heads").glob("*.pack"))):
+        try:
+            if read_content_id(path) == wanted:
+                return load_pack(path)
+        except Smirk3dError:
+            continue
+    return None
 
 
 def open_head_path() -> Path:

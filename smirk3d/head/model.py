@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.head.data import JOINT_PARENTS, HeadData
+from smirk3d.head.identifier import HeadId
 from smirk3d.head.skinning import linear_blend_skinning
 from smirk3d.head.spec import ParamSpec
 from smirk3d.params import FaceParams, LandmarkEmbedding
@@ -115,6 +116,14 @@ class HeadModel(nn.Module):
             self.register_buffer(name, value, persistent=False)
         self.expression_names = data.expression_names[:n_expression]
         self._turns_joints = bool(data.expression_rotvec.abs().max() > 0)
+
+    @property
+    def id(self) -> str:
+        """Identifier that follows from the head's data and the numbers of components; the same in every process.
+
+        `smirk3d.head.load.find_head_data` finds the data of a packaged or cached head by it.
+        """
+        return str(HeadId(self.data.content_id, self.n_shape, self.n_expression))
 
     @property
     def n_shape(self) -> int:

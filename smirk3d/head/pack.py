@@ -61,7 +61,8 @@ def save_pack(data: HeadData, path: Path) -> None:
             tensors |= {f"contour/{f}": getattr(value, f).contiguous() for f in _CONTOUR_FIELDS}
         elif value is not None:
             header[field.name] = value
-    _write(save(tensors, metadata={"smirk3d_head": FORMAT_VERSION, "head": json.dumps(header)}), path)
+    metadata = {"smirk3d_head": FORMAT_VERSION, "content_id": data.content_id, "head": json.dumps(header)}
+    _write(save(tensors, metadata=metadata), path)
 
 
 def _write(content: bytes, path: Path) -> None:
@@ -92,6 +93,18 @@ def read_header(path: Path) -> dict:
     if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
         raise Smirk3dError(f"{printable(path)}: its header describes no head; {_REMEDY}")
     return header
+
+
+def read_content_id(path: Path) -> str:
+    """Return the `HeadData.content_id` of the head in a pack; of older packs, which do not state it, from their data.
+
+    Raises:
+        Smirk3dError: the file is no head pack, or of another format version.
+    """
+    read_header(path)
+    with safe_open(path, framework="pt") as file:
+        stated = file.metadata().get("content_id")
+    return stated or load_pack(path).content_id
 
 
 def load_pack(path: Path) -> HeadData:

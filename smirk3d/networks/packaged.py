@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
-FILE_NAME, RENDERER_NAME = "encoder.safetensors", "renderer.safetensors"
+from smirk3d.zoo.registry import locate
 
 
 def packaged_encoder() -> Path | None:
     """Return the file of the encoder for the open head; None where this installation is without."""
-    return _shipped(FILE_NAME)
+    return _if_present(locate("encoder"))
 
 
 def packaged_neural_renderer() -> Path | None:
     """Return the file of the neural renderer for the open head; None where this installation is without."""
-    return _shipped(RENDERER_NAME)
+    return _if_present(locate("neural_renderer"))
 
 
-def _shipped(name: str) -> Path | None:
-    path = Path(str(resources.files("smirk3d") / "zoo" / "files" / name))
+def _if_present(path: Path) -> Path | None:
     return path if path.is_file() else None

@@ -1,1 +1,1 @@
-"""What ships with the package: weights, calibrations, the open head, and where each comes from."""
+"""What ships with the package: weights, calibrations and the open head, each with its licence, model card and recipe."""

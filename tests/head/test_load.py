@@ -10,7 +10,8 @@ from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
 from smirk3d.errors import Smirk3dError
 from smirk3d.head import load
 from smirk3d.head.data import HeadData
-from smirk3d.head.load import load_head, open_head_data, open_head_path
+from smirk3d.head.load import find_head_data, load_head, open_head_data, open_head_path
+from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import save_pack
 from smirk3d.params import FaceParams
 
@@ -80,6 +81,18 @@ def test_a_head_from_other_sources_is_built_anew(builds, tiny_data, key):
 def test_a_damaged_cache_is_built_anew(builds, tiny_data, content):
     cache(tiny_data).write_bytes(content)
     assert open_head_data().name == "rebuilt"
+
+
+def test_a_head_is_found_by_its_identifier(monkeypatch, tmp_path, open_head, tiny_data):
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path))
+    found = find_head_data(HeadModel(open_head.data, n_shape=10).id)
+    assert found is not None and found.content_id == open_head.data.content_id
+    assert find_head_data(tiny_data.content_id) is None
+    save_pack(tiny_data, tmp_path / "heads" / "b.pack")
+    (tmp_path / "heads" / "a.pack").write_bytes(b"damaged")
+    for wanted in (tiny_data.content_id, HeadModel(tiny_data, n_shape=2).id):
+        found = find_head_data(wanted)
+        assert found is not None and found.name == "tiny" and found.shapedirs.shape[-1] == 4
 
 
 def test_the_default_is_the_open_head_whole(open_head):

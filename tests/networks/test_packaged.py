@@ -8,22 +8,23 @@ from pathlib import Path
 import pytest
 
 import smirk3d
-from smirk3d.networks import packaged
-from smirk3d.networks.packaged import FILE_NAME, packaged_encoder
+from smirk3d.networks.packaged import packaged_encoder
+from smirk3d.zoo import registry
+from smirk3d.zoo.registry import ENCODER
 
 PACKAGE = Path(smirk3d.__file__).parent
 
 
 def test_they_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(packaged.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(registry.resources, "files", lambda package: tmp_path)
     assert packaged_encoder() is None
     (tmp_path / "zoo" / "files").mkdir(parents=True)
-    (tmp_path / "zoo" / "files" / FILE_NAME).write_bytes(b"")
-    assert packaged_encoder() == tmp_path / "zoo" / "files" / FILE_NAME
+    (tmp_path / "zoo" / "files" / ENCODER.file).write_bytes(b"")
+    assert packaged_encoder() == tmp_path / "zoo" / "files" / ENCODER.file
 
 
 def test_an_installation_has_them_or_not() -> None:
-    path = PACKAGE / "zoo" / "files" / FILE_NAME
+    path = PACKAGE / "zoo" / "files" / ENCODER.file
     assert packaged_encoder() == (path if path.is_file() else None)
 
 
@@ -32,5 +33,5 @@ def test_a_wheel_would_take_them_along() -> None:
     listed = re.search(r"package-data\]\nsmirk3d = \[(.*)\]", settings.read_text(encoding="utf-8"))
     assert listed is not None
     patterns = re.findall(r'"([^"]+)"', listed[1])
-    for name in (f"zoo/files/{FILE_NAME}", "zoo/files/encoder.md"):
+    for name in (f"zoo/files/{ENCODER.file}", "zoo/files/encoder.md", "zoo/files/open_head.pack"):
         assert any(Path(name).match(pattern) for pattern in patterns), name

@@ -9,7 +9,7 @@ well. Pictures are added to --cache in chunks; a second run continues where the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from smirk3d.assets import atomic_path
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_sample
 from smirk3d.detection.detector import Detector
 from smirk3d.estimation.expression_prior import (
-    FILE_NAME,
     DetectorCalibration,
     detector_features,
     fit_blendshape_regressor,
@@ -34,6 +33,7 @@ from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
+from smirk3d.zoo.registry import locate
 
 CHUNK = 500
 
@@ -55,7 +55,7 @@ class Options:
     photos: Path | None = None
     """Folder with landmarks.npz and labels.csv (see measure_landmarks.py): calm faces of its training split tell
     which readings are a matter of real faces' shape."""
-    out: Path = Path(__file__).parents[2] / "zoo" / "files" / FILE_NAME
+    out: Path = field(default_factory=lambda: locate("expression_prior"))
 
 
 class VariedHead:

@@ -8,7 +8,7 @@ seen from all sides: `smirk3d.detection.landmark_bias`. Prints the error of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from smirk3d import Face, Reconstructor
 from smirk3d.authoring.landmark_embedding import EmbedConfig, embed_landmarks
 from smirk3d.detection.detector import Detector
-from smirk3d.detection.landmark_bias import FILE_NAME, save_landmark_bias
+from smirk3d.detection.landmark_bias import save_landmark_bias
 from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.evaluation.landmark_accuracy import read
 from smirk3d.evaluation.landmarks import landmark_error_percent
@@ -42,6 +42,7 @@ from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.open_mouth import open_mouth
 from smirk3d.params import LandmarkEmbedding
+from smirk3d.zoo.registry import locate
 
 BATCH = 64
 LEAST_TRUST = 0.3
@@ -67,7 +68,7 @@ class Options:
     """Photos of the training split."""
     passes: int = 2
     seed: int = 0
-    out: Path = Path(__file__).parents[2] / "zoo" / "files" / FILE_NAME
+    out: Path = field(default_factory=lambda: locate("landmark_bias"))
 
 
 def fitted(head: HeadModel, prepared: list[DetectedPhoto]) -> tuple[list[Face], np.ndarray]:

@@ -1,0 +1,135 @@
+"""The registry of packaged artefacts: one entry for each file in `smirk3d/zoo/files`, model cards aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from smirk3d.errors import Smirk3dError
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One packaged file and where it comes from.
+
+    Attributes:
+        name: identifier, for `find`.
+        file: file name in `smirk3d/zoo/files`.
+        sha256: hexadecimal SHA-256 digest of the file's content.
+        licence: SPDX identifier of the licence.
+        card: file name of the model card, in the same folder.
+        head: name of the head model that the artefact belongs to.
+        recipe: command that makes the file, run in a source checkout.
+        description: what the artefact is, in one sentence.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    licence: str
+    card: str
+    head: str
+    recipe: str
+    description: str
+
+
+OPEN_HEAD = Artefact(
+    name="open_head",
+    file="open_head.pack",
+    sha256="ac2911c5e8824128260032fdc4e6a02a31d976c4050185ba54341acb7c764e73",
+    licence="CC0-1.0",
+    card="open_head.md",
+    head="open",
+    recipe="smirk3d head build --out smirk3d/zoo/files/open_head.pack",
+    description="The open head: mesh, identity space, ARKit-52 blendshapes, joints, regions and landmarks.",
+)
+ENCODER = Artefact(
+    name="encoder",
+    file="encoder.safetensors",
+    sha256="1d8827193e2e3f5dcc2d373804684b5463a9324afa3ce56ddcc0c5ad4eaab1b3",
+    licence="MIT",
+    card="encoder.md",
+    head="open",
+    recipe="python smirk3d/train/recipes/assemble_encoder.py",
+    description="The encoder: predicts the open head's parameters from a face crop.",
+)
+NEURAL_RENDERER = Artefact(
+    name="neural_renderer",
+    file="renderer.safetensors",
+    sha256="6ff2a1fc5baeed7b552cfef99a02015b5efa6f09d3527f7e96a8236c19e23b99",
+    licence="MIT",
+    card="renderer.md",
+    head="open",
+    recipe="python smirk3d/train/recipes/neural_renderer.py",
+    description="The neural renderer: synthesises a face from a shaded mesh and sparse pixels of the photo.",
+)
+EXPRESSION_PRIOR = Artefact(
+    name="expression_prior",
+    file="expression_prior.safetensors",
+    sha256="92eb140dd6244293bc40ff5a8ffbd357883d05f26152fbf247cf4b78629ed105",
+    licence="MIT",
+    card="expression_prior.md",
+    head="open",
+    recipe="python smirk3d/train/recipes/expression_prior.py --photos FOLDER",
+    description="Ridge regression from MediaPipe's landmarks and blendshape scores to the 52 ARKit weights.",
+)
+LANDMARK_BIAS = Artefact(
+    name="landmark_bias",
+    file="landmark_bias.safetensors",
+    sha256="67836e12ea9a406d1a61edefc4198f198db47e50856d423eb8e85ac6e732cb64",
+    licence="MIT",
+    card="landmark_bias.md",
+    head="open",
+    recipe="python smirk3d/train/recipes/landmark_bias.py --photos FOLDER",
+    description="Offsets between where MediaPipe places contour landmarks on photos and on renders of a mesh.",
+)
+ARTEFACTS: tuple[Artefact, ...] = (OPEN_HEAD, ENCODER, NEURAL_RENDERER, EXPRESSION_PRIOR, LANDMARK_BIAS)
+
+
+def files_dir() -> Path:
+    """Return the folder of the packaged files."""
+    return Path(str(resources.files("smirk3d") / "zoo" / "files"))
+
+
+def lookup(name: str) -> Artefact:
+    """Return the registry's entry of a name.
+
+    Args:
+        name: an `Artefact.name`.
+
+    Raises:
+        KeyError: there is no artefact of this name.
+    """
+    for artefact in ARTEFACTS:
+        if artefact.name == name:
+            return artefact
+    raise KeyError(f"no packaged artefact {name!r}; there are {', '.join(each.name for each in ARTEFACTS)}")
+
+
+def locate(name: str) -> Path:
+    """Return where the file of an artefact belongs, whether or not it is there.
+
+    Args:
+        name: an `Artefact.name`.
+
+    Raises:
+        KeyError: there is no artefact of this name.
+    """
+    return files_dir() / lookup(name).file
+
+
+def find(name: str) -> Path:
+    """Return the path of an artefact's file.
+
+    Args:
+        name: an `Artefact.name`.
+
+    Raises:
+        KeyError: there is no artefact of this name.
+        Smirk3dError: this installation lacks the file.
+    """
+    path = locate(name)
+    if not path.is_file():
+        raise Smirk3dError(f"{path}: missing from this installation; reinstall smirk3d")
+    return path
