@@ -38,9 +38,9 @@ LAYERS = (
     {"estimation"},
     {"batch"},
     {"tracking"},
+    {"fer", "reenactment"},
     {"datasets"},
     {"train"},
-    {"fer", "reenactment"},
     {"evaluation"},
     {"cli"},
 )
@@ -53,13 +53,6 @@ ALLOWED = {
     ("smirk3d.head.load", "smirk3d.detection.detector"),
     ("smirk3d.face", "smirk3d.export"),
     ("smirk3d.networks.neural_renderer", "smirk3d.estimation.resynthesis"),
-    ("smirk3d.train.recipes.branch_regression", "smirk3d.evaluation.synthetic_accuracy"),
-    ("smirk3d.train.recipes.expression_prior", "smirk3d.evaluation.landmark_accuracy"),
-    ("smirk3d.train.recipes.labelled_photos", "smirk3d.evaluation.photos"),
-    ("smirk3d.train.recipes.labelled_photos", "smirk3d.evaluation.probe"),
-    ("smirk3d.train.recipes.landmark_bias", "smirk3d.evaluation.landmark_accuracy"),
-    ("smirk3d.train.recipes.landmark_bias", "smirk3d.evaluation.landmarks"),
-    ("smirk3d.train.recipes.repainted_photos", "smirk3d.evaluation.cycle"),
 }
 
 

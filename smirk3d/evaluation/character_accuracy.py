@@ -33,11 +33,12 @@ from smirk3d.datasets.synthetic.scene_sampling import (
 from smirk3d.detection.detector import Detection
 from smirk3d.evaluation.character_mesh import CharacterMesh, load_character_mesh
 from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, MethodUnderTest, checkpoint_path
-from smirk3d.evaluation.synthetic_accuracy import expression_metrics, predict_all
+from smirk3d.evaluation.synthetic_accuracy import predict_all
 from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.load import load_head
+from smirk3d.metrics.expression import expression_metrics
 from smirk3d.progress import progress
 from smirk3d.render.appearance.procedural_face import (
     REGION_CHANNELS,
@@ -169,10 +170,10 @@ def draw(painter: CharacterPainter, detector: MethodUnderTest, count: int, seed:
 
 def report(title: str, guess: np.ndarray, pictures: SyntheticTestSet, options: Options) -> None:
     """Print the figures of one method."""
-    found = expression_metrics(guess, pictures.expression, pictures.kind)
+    found = expression_metrics(guess, pictures.expression, pictures.kind == "neutral", ARKIT_NAMES)
     print(
         f"{title:8s} mean correlation {np.nanmean(found.correlation):.3f}, mean error {found.error.mean():.4f}, "
-        f"asymmetry gain {found.gain:.2f} (smile {found.smile_gain:.2f}), calm faces {found.neutral_mean:.4f}",
+        f"asymmetry gain {found.asymmetry_slope:.2f} (smile {found.smile_asymmetry_slope:.2f}), calm faces {found.neutral_mean:.4f}",
         flush=True,
     )
     if options.actions:

@@ -6,43 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from smirk3d.datasets.synthetic.expression_templates import template_tensor
-from smirk3d.datasets.synthetic.scene_sampling import REQUIRED, random_expression
+from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.evaluation.encoder_predictions import FrozenEncoder, neural_render
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
-from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.metrics.correlation import correlations, mean_of_known
 from smirk3d.params import FaceParams
 from smirk3d.progress import Progress
 
-FORCED = (0.4, 1.0)
-"""Range of the weight of the action that each face is sure to have."""
 EXPRESSION_FIELDS = ("expression", "jaw", "eyelids")
-
-
-def known_expressions(count: int, generator: torch.Generator) -> Tensor:
-    """Return expressions in which every action varies, from 52 faces on.
-
-    Templates and random combinations take turns; on top, face k has action k mod 52 for sure.
-
-    Returns:
-        (count, 52) ARKit weights in [0, 1].
-    """
-    templates = template_tensor()
-    row = torch.randint(len(templates), (count,), generator=generator)
-    combined = torch.stack([random_expression("combination", generator) for _ in range(count)])
-    is_template = (torch.arange(count) // len(ARKIT_NAMES) + torch.arange(count)) % 2 == 0
-    weights = torch.where(is_template[:, None], templates[row], combined)
-    strength = FORCED[0] + (FORCED[1] - FORCED[0]) * torch.rand(count, generator=generator)
-    forced = torch.zeros_like(weights)
-    forced[torch.arange(count), torch.arange(count) % len(ARKIT_NAMES)] = strength
-    weights = resolve_antagonists(weights.maximum(forced))
-    for name, (needed, share) in REQUIRED.items():
-        least = share * weights[:, ARKIT_NAMES.index(name)]
-        weights[:, ARKIT_NAMES.index(needed)] = weights[:, ARKIT_NAMES.index(needed)].maximum(least)
-    return weights
 
 
 @torch.no_grad()

@@ -18,12 +18,12 @@ import tyro
 
 from smirk3d import Reconstructor
 from smirk3d.estimation.reconstructor import DetectedPhoto
-from smirk3d.evaluation.synthetic_accuracy import expression_metrics
 from smirk3d.evaluation.synthetic_set import SyntheticTestSet, synthetic_test_set
 from smirk3d.face import Face
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
+from smirk3d.metrics.expression import expression_metrics
 from smirk3d.progress import progress
 
 BATCH = 64
@@ -45,11 +45,11 @@ class Options:
 
 def report(title: str, guess: np.ndarray, pictures: SyntheticTestSet, actions: bool) -> None:
     """Print the figures of one method."""
-    found = expression_metrics(guess, pictures.expression, pictures.kind)
+    found = expression_metrics(guess, pictures.expression, pictures.kind == "neutral", ARKIT_NAMES)
     print(
         f"{title}: mean correlation {np.nanmean(found.correlation):.3f}, mean error {found.error.mean():.4f}, "
-        f"asymmetry gain {found.gain:.2f} (smile {found.smile_gain:.2f}), neutral faces mean "
-        f"{found.neutral_mean:.4f}, strongest {found.neutral_strongest:.3f}"
+        f"asymmetry gain {found.asymmetry_slope:.2f} (smile {found.smile_asymmetry_slope:.2f}), neutral faces mean "
+        f"{found.neutral_mean:.4f}, strongest {found.neutral_max:.3f}"
     )
     if actions:
         for name, correlation, error in zip(ARKIT_NAMES, found.correlation, found.error):

@@ -9,7 +9,6 @@ split, width, height, emotion; arrays of `landmarks.npz`: lm (N, 478, 3), blends
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +17,10 @@ import numpy as np
 import tyro
 
 from smirk3d import Reconstructor
-from smirk3d.detection.detector import Detection
-from smirk3d.estimation.reconstructor import DetectedPhoto
-from smirk3d.evaluation.landmarks import error_figures, landmark_error_percent
+from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.media.images import Photo
+from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS, SKIN_COUNT
+from smirk3d.metrics.landmark import error_summary, landmark_error_percent
 
 BATCH = 64
 
@@ -42,38 +40,18 @@ class Options:
     worst: int = 10
 
 
-def read(folder: Path, split: str) -> tuple[list[str], list[str], list[DetectedPhoto]]:
-    """Return keys, emotions and the given landmarks of a split, as if they had just been detected."""
-    table = list(csv.DictReader((folder / "labels.csv").open(encoding="utf-8")))
-    with np.load(folder / "landmarks.npz") as data:
-        points, scores = data["lm"].astype(np.float32), data["blendshapes"].astype(np.float32)
-        names = list(data["blendshape_names"])
-    column = [names.index(name) if name in names else None for name in ARKIT_NAMES]
-    keys, emotions, prepared = [], [], []
-    for row, point, score in zip(table, points, scores):
-        if row["split"] == split:
-            xy = point[:, :2]
-            box = np.concatenate([xy.min(0), xy.max(0)])
-            known = np.array([0.0 if c is None else score[c] for c in column], dtype=np.float32)
-            blank = np.broadcast_to(np.uint8(0), (int(row["height"]), int(row["width"]), 3))
-            found = Detection(np.ascontiguousarray(xy), np.ascontiguousarray(point[:, 2]), known, box, 1.0)
-            prepared.append(DetectedPhoto(Photo(blank, None, 1.0, ()), (found,)))
-            keys.append(row["key"])
-            emotions.append(row["emotion"])
-    return keys, emotions, prepared
-
-
 def main(options: Options) -> None:
     """Fit everything and print the figures."""
-    keys, emotions, prepared = read(options.folder, options.split)
+    keys, emotions, prepared = read_landmark_annotations(options.folder, options.split)
     fit = {"focal": options.focal, "use_scores": options.scores}
     with Reconstructor(options.head, "fit", **fit) as reconstructor:  # type: ignore[arg-type]
         faces = []
         for start in range(0, len(prepared), BATCH):
             faces += [found[0] for found in reconstructor.solve(prepared[start : start + BATCH])]
     given = np.stack([item.detections[0].landmarks_px for item in prepared])
-    error = landmark_error_percent(np.stack([face.landmarks("mediapipe") for face in faces]), given)
-    figures = error_figures(error)
+    points = np.stack([face.landmarks("mediapipe") for face in faces])
+    error = landmark_error_percent(points, given, eye_corners=OUTER_EYE_CORNERS, count=SKIN_COUNT)
+    figures = error_summary(error)
     shape = np.abs(np.stack([face.shape for face in faces]))
     weights = np.stack([list(face.arkit.values()) for face in faces])
     print(f"{len(faces)} faces: mean error {figures['mean_percent']:.3f} %, ", end="")

@@ -12,19 +12,8 @@ from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.media.images import Photo
+from smirk3d.metrics.mirror import mirror_difference
 from smirk3d.progress import Progress
-
-
-def mirror_difference(own: np.ndarray, of_mirrored: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference of each action, left and right exchanged.
-
-    Args:
-        own: (N, 52) ARKit weights of photos. of_mirrored: (N, 52) those of their mirror images.
-
-    Returns:
-        (52,) in [0, 1].
-    """
-    return np.abs(own - of_mirrored[:, list(ARKIT_MIRROR)]).mean(axis=0)
 
 
 def mirrored(photo: Photo, detection: Detection) -> FaceObservation:
@@ -43,7 +32,7 @@ def mirrored(photo: Photo, detection: Detection) -> FaceObservation:
 
 def mirror_result(method: str, own: np.ndarray, of_mirrored: np.ndarray, left_out: int = 0) -> Result:
     """Return the figures of weights (N, 52) of photos and of their mirror images."""
-    each = mirror_difference(own, of_mirrored)
+    each = mirror_difference(own, of_mirrored, ARKIT_MIRROR)
     figures = {"mean_difference": float(each.mean()), "mean_weight": float(own.mean())}
     return Result("mirror", method, len(own), figures, {"difference": each}, left_out)
 

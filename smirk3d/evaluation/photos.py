@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import tarfile
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +18,6 @@ from smirk3d.head.landmark_indices import POINT_COUNT
 from smirk3d.media.images import Photo, read_image
 
 BATCH = 32
-LABELS_NAME = "labels.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,51 +71,3 @@ def face_observation(record: Record) -> FaceObservation:
         raise Smirk3dError(f"face {printable(record.key)}: {error}") from error
     depth = np.zeros(POINT_COUNT, np.float32) if record.depth_px is None else record.depth_px
     return Photo(pixels), Detection(record.landmarks_px, depth, record.scores, record.box_px, 1.0)
-
-
-def emotion_labels(folder: str | Path, split: str) -> dict[str, str]:
-    """Return the emotion of each labelled face of a split by its key, in the order of the shards.
-
-    The label is the field `emotion` of `KEY.json`. Where the folder's `labels.csv` says which collection a face is
-    from (columns `key` and `source`), only faces of the largest one count: a collection is told by more than its
-    faces, and a probe would learn to tell it.
-
-    Raises:
-        Smirk3dError: A file cannot be read.
-    """
-    labels: dict[str, str] = {}
-    for path in sorted(Path(folder).glob(f"{split}-*.tar")):
-        try:
-            labels |= _emotions_of_shard(path)
-        except (OSError, tarfile.TarError, ValueError, AttributeError) as error:
-            raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); prepare it again") from error
-    usual = _keys_of_largest_source(Path(folder) / LABELS_NAME)
-    return labels if usual is None else {key: label for key, label in labels.items() if key in usual}
-
-
-def _emotions_of_shard(path: Path) -> dict[str, str]:
-    labels = {}
-    with tarfile.open(path, "r:") as archive:
-        for info in archive:
-            file = archive.extractfile(info) if info.name.endswith(".json") else None
-            emotion = json.loads(file.read()).get("emotion") if file else None
-            if emotion:
-                labels[info.name.removesuffix(".json")] = str(emotion)
-    return labels
-
-
-def _keys_of_largest_source(path: Path) -> set[str] | None:
-    """Return the keys of the largest collection; None where the folder does not tell collections apart."""
-    if not path.is_file():
-        return None
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            source_of = {row["key"]: row["source"] for row in csv.DictReader(file)}
-    except KeyError:
-        return None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); replace or remove it") from error
-    if not source_of:
-        return None
-    largest, _ = Counter(source_of.values()).most_common(1)[0]
-    return {key for key, source in source_of.items() if source == largest}

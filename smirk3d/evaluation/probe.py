@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from smirk3d.datasets.emotion_labels import emotion_labels
 from smirk3d.evaluation.method_under_test import MethodUnderTest
-from smirk3d.evaluation.photos import PhotoSet, emotion_labels
+from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import MeasureNotApplicableError, Result
+from smirk3d.fer.linear_probe import MIN_FACES, probe_predictions
+from smirk3d.metrics.classification import recall_by_class
 from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.progress import Progress
-
-LEAST_FACES = 20
-"""Of an emotion, in each of the two splits; of fewer the recall is chance."""
-RIDGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,52 +35,6 @@ class ProbeFaces:
         return sum(map(len, self.photos))
 
 
-def fitted_probe(x: torch.Tensor, label: torch.Tensor, penalty: float = RIDGE) -> torch.Tensor:
-    """Train multinomial logistic regression, all classes weighted alike.
-
-    Args:
-        x: (N, K) float64 standardised features. label: (N,) int64 in [0, C), each class occurs. penalty: Of squares.
-
-    Returns:
-        (K + 1, C) float64: the constants, then the factors of the features.
-    """
-    count = torch.bincount(label)
-    weight = torch.zeros(x.shape[1] + 1, len(count), dtype=torch.float64, requires_grad=True)
-    share = 1 / count.double()
-    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(x @ weight[1:] + weight[0], label, share / share.sum())
-        loss = loss + penalty * weight[1:].square().sum()
-        loss.backward()
-        return float(loss.detach())
-
-    optimizer.step(closure)
-    return weight.detach()
-
-
-def probe_answers(features: np.ndarray, label: np.ndarray, judged_features: np.ndarray) -> np.ndarray:
-    """Train a probe and ask it; see `fitted_probe`.
-
-    Args:
-        features: (N, K) to learn from. label: (N,) int in [0, C), each class occurs. judged_features: (M, K).
-
-    Returns:
-        (M,) int in [0, C), the class of each of the judged.
-    """
-    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
-    x, judged = (torch.from_numpy((part - mean) / std).double() for part in (features, judged_features))
-    weight = fitted_probe(x, torch.from_numpy(label))
-    return (judged @ weight[1:] + weight[0]).argmax(dim=1).numpy()
-
-
-def recall_of_each(answer: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
-    """Return the share (count,) of each class that is told right; NaN where none of it occurs."""
-    of_class = [answer[label == k] == k for k in range(count)]
-    return np.array([right.mean() if right.size else np.nan for right in of_class])
-
-
 def choose_faces(labels: Mapping[str, str], classes: Sequence[str], most: int) -> dict[str, int]:
     """Return the key and the class's number of at most `most` faces of each class, the first ones."""
     chosen: dict[str, int] = {}
@@ -92,9 +44,9 @@ def choose_faces(labels: Mapping[str, str], classes: Sequence[str], most: int) -
 
 
 def usual_emotions(*labels: Mapping[str, str]) -> list[str]:
-    """Return the emotions of which every split has at least `LEAST_FACES` faces, in alphabetical order."""
+    """Return the emotions of which every split has at least `MIN_FACES` faces, in alphabetical order."""
     counts = [Counter(split.values()) for split in labels]
-    return sorted(name for name in counts[0] if all(count[name] >= LEAST_FACES for count in counts))
+    return sorted(name for name in counts[0] if all(count[name] >= MIN_FACES for count in counts))
 
 
 def probe_faces(folder: str | Path, splits: tuple[str, str], most: int) -> ProbeFaces:
@@ -110,7 +62,7 @@ def probe_faces(folder: str | Path, splits: tuple[str, str], most: int) -> Probe
     labels = [emotion_labels(folder, split) for split in splits]
     classes = usual_emotions(*labels)
     if len(classes) < 2:
-        raise MeasureNotApplicableError(f"fewer than two emotions have {LEAST_FACES} faces in both splits")
+        raise MeasureNotApplicableError(f"fewer than two emotions have {MIN_FACES} faces in both splits")
     chosen = [choose_faces(of_split, classes, most) for of_split in labels]
     photos = [PhotoSet.read(folder, split, len(keys), keys) for split, keys in zip(splits, chosen, strict=True)]
     return ProbeFaces(tuple(classes), (photos[0], photos[1]), (chosen[0], chosen[1]))
@@ -126,8 +78,8 @@ def measure_probe(subject: MethodUnderTest, faces: ProbeFaces, display: Progress
     if set(learned[1]) != set(range(len(faces.classes))):
         raise MeasureNotApplicableError("of some emotion no face was found in any photo")
     (features, label), (judged_features, judged_label) = learned, judged
-    answer = probe_answers(features, label, judged_features)
-    recall = recall_of_each(answer, judged_label, len(faces.classes))
+    answer = probe_predictions(features, label, judged_features)
+    recall = recall_by_class(answer, judged_label, len(faces.classes))
     figures = {"balanced_recall": mean_of_known(recall), "chance": 1 / len(faces.classes)}
     figures |= {f"recall_{name}": float(value) for name, value in zip(faces.classes, recall)}
     left_out = len(faces) - len(learned[1]) - len(judged[1])

@@ -22,11 +22,13 @@ import numpy as np
 import tyro
 
 from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, Method, MethodUnderTest, checkpoint_path
-from smirk3d.evaluation.probe import ProbeFaces, probe_answers, probe_faces, recall_of_each
+from smirk3d.evaluation.probe import ProbeFaces, probe_faces
+from smirk3d.fer.linear_probe import probe_predictions
 from smirk3d.head.load import load_head
+from smirk3d.metrics.classification import recall_by_class, recall_gain_interval
 from smirk3d.progress import progress
 
-FOLDS, REDRAWN = 5, 2000
+FOLDS = 5
 DETECTOR = "detector's scores"
 
 
@@ -95,25 +97,8 @@ def told(answers: Answers, features: np.ndarray, repeats: int, seed: int) -> np.
         fold = random.integers(FOLDS, size=answers.person.max() + 1)[answers.person]
         for part in range(FOLDS):
             learned = fold != part
-            found[k, ~learned] = probe_answers(features[learned], answers.emotion[learned], features[~learned])
+            found[k, ~learned] = probe_predictions(features[learned], answers.emotion[learned], features[~learned])
     return found
-
-
-def difference_interval(gained: np.ndarray, emotion: np.ndarray, person: np.ndarray, seed: int) -> np.ndarray:
-    """Return the 2.5 % and 97.5 % points of the difference of balanced recalls, persons redrawn.
-
-    Args:
-        gained: (N,) how much more often each face was told right by the one method than by the other, in [-1, 1].
-        emotion, person: (N,) as numbers.
-    """
-    random = np.random.default_rng(seed)
-    _, person = np.unique(person, return_inverse=True)
-    persons, classes = person.max() + 1, emotion.max() + 1
-    gain, count = np.zeros((persons, classes)), np.zeros((persons, classes))
-    np.add.at(gain, (person, emotion), gained)
-    np.add.at(count, (person, emotion), 1)
-    drawn = random.multinomial(persons, np.full(persons, 1 / persons), size=REDRAWN).astype(float)
-    return np.percentile(((drawn @ gain) / (drawn @ count).clip(1)).mean(axis=1), (2.5, 97.5))
 
 
 def main(options: Options) -> None:
@@ -131,8 +116,8 @@ def main(options: Options) -> None:
     }
     right_of = {name: (answer == emotion).mean(axis=0) for name, answer in answer_of.items()}
     for name, answer in answer_of.items():
-        recall = np.mean([recall_of_each(row, emotion, len(faces.classes)) for row in answer], axis=0)
-        low, high = difference_interval(right_of[name] - right_of[DETECTOR], emotion, person, options.seed)
+        recall = np.mean([recall_by_class(row, emotion, len(faces.classes)) for row in answer], axis=0)
+        low, high = recall_gain_interval(right_of[name] - right_of[DETECTOR], emotion, person, seed=options.seed)
         each = " ".join(f"{value:.2f}" for value in recall)
         print(f"{name:18} balanced recall {recall.mean():.3f} ({each}), over the scores {low:+.3f} to {high:+.3f}")
 

@@ -18,6 +18,7 @@ from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import MeasureNotApplicableError, Result
 from smirk3d.media.images import Photo
+from smirk3d.metrics.stability import jitter_std
 from smirk3d.progress import Progress
 
 
@@ -35,18 +36,6 @@ class JitterPerturbation:
     zoom: float = 0.02
     turn_deg: float = 2.0
     noise_std: float = 0.01
-
-
-def jitter_std(weights: np.ndarray) -> np.ndarray:
-    """Return the standard deviation over time of each action, mean over the clips.
-
-    Args:
-        weights: (N, T, 52) of N clips of T frames.
-
-    Returns:
-        (52,) float >= 0.
-    """
-    return weights.std(axis=1).mean(axis=0)
 
 
 def frame(

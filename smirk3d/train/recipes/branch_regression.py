@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from smirk3d.assets import atomic_path, cache_dir
 from smirk3d.datasets.sources import PhotoSource
 from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderAugmentation, RenderedFaces
-from smirk3d.evaluation.synthetic_accuracy import ExpressionMetrics, expression_metrics
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.metrics.correlation import mean_of_known
+from smirk3d.metrics.expression import ExpressionMetrics, expression_metrics
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
 from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, Options, TargetGenerator
@@ -204,7 +205,8 @@ def validate(learner: Learner, teacher: TargetGenerator, count: int, unlike: flo
         views = teacher.window.cut(batch.image, teacher.window.place(target.pose, target.camera))
         said.append(learner(views)[0].clamp(0, 1))
         truth.append(target.expression)
-    return expression_metrics(torch.cat(said).numpy(), torch.cat(truth).numpy(), np.array(faces.kinds))
+    is_neutral = np.array(faces.kinds) == "neutral"
+    return expression_metrics(torch.cat(said).numpy(), torch.cat(truth).numpy(), is_neutral, ARKIT_NAMES)
 
 
 def main(options: Options) -> None:
@@ -228,7 +230,7 @@ def main(options: Options) -> None:
         for heads, unlike in (("open head", 0.0), ("unlike heads", 1.0)):
             found = validate(learner, teacher, options.judged, unlike)
             print(
-                f"{heads}: mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.gain:.2f}, "
+                f"{heads}: mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.asymmetry_slope:.2f}, "
                 f"calm faces {found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"
             )
 

@@ -18,6 +18,7 @@ import tyro
 from rich.progress import track
 
 from smirk3d.assets import atomic_path
+from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_sample
 from smirk3d.detection.detector import Detector
 from smirk3d.estimation.expression_prior import (
@@ -27,7 +28,6 @@ from smirk3d.estimation.expression_prior import (
     save_calibration,
 )
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
-from smirk3d.evaluation.landmark_accuracy import read
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.load import load_head
@@ -123,7 +123,7 @@ def collect(options: Options) -> dict[str, torch.Tensor]:
 
 def calm_photos(folder: Path, model: LandmarkModel) -> torch.Tensor:
     """Return the features and scores (M, D + 52) of the photos that people called neutral."""
-    _, emotions, prepared = read(folder, "train")
+    _, emotions, prepared = read_landmark_annotations(folder, "train")
     found = [item.detections[0] for item, emotion in zip(prepared, emotions) if emotion == "neutral"]
     points, depth, scores = (
         torch.from_numpy(np.stack(arrays))

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from smirk3d.datasets.augment import augment
 from smirk3d.datasets.config import AugmentConfig
+from smirk3d.datasets.emotion_labels import LABELS_NAME, emotion_labels
 from smirk3d.datasets.sources import PhotoSource
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
-from smirk3d.evaluation.photos import LABELS_NAME, emotion_labels
-from smirk3d.evaluation.probe import LEAST_FACES, fitted_probe
+from smirk3d.fer.linear_probe import MIN_FACES, fit_probe
 from smirk3d.head.model import HeadModel
 
 EVENNESS = 0.6
@@ -45,9 +45,9 @@ class LabelledPhotos:
         # The key of a prepared face ends in a hash of its photo and its number there.
         of_face = np.array([emotion_of.get(key.rsplit("-", 2)[0]) or "" for key in source.keys])
         rows = {name: np.flatnonzero(of_face == name) for name in sorted({*of_face.tolist()} - {""})}
-        self.rows = {name: found for name, found in rows.items() if len(found) >= LEAST_FACES}
+        self.rows = {name: found for name, found in rows.items() if len(found) >= MIN_FACES}
         if len(self.rows) < 2:
-            raise Smirk3dError(f"{folder}: labels fewer than two emotions of {LEAST_FACES} prepared photos or more")
+            raise Smirk3dError(f"{folder}: labels fewer than two emotions of {MIN_FACES} prepared photos or more")
         often = np.array([len(found) for found in self.rows.values()]) ** (1 - EVENNESS)
         self.share = often / often.sum()
 
@@ -76,7 +76,7 @@ class EmotionProbe(nn.Module):
         self.loss = nn.CrossEntropyLoss(weight / weight.mean(), label_smoothing=SMOOTHING)
         self.normal(said)
         self.normal.train(False)
-        weight = fitted_probe(self.normal(said).double(), label, PENALTY).float()
+        weight = fit_probe(self.normal(said).double(), label, PENALTY).float()
         self.linear.load_state_dict({"bias": weight[0], "weight": weight[1:].T})
 
     def forward(self, said: Tensor, label: Tensor) -> Tensor:

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from smirk3d import Face, Reconstructor
 from smirk3d.authoring.landmark_embedding import EmbedConfig, embed_landmarks
+from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.detection.detector import Detector
 from smirk3d.detection.landmark_bias import save_landmark_bias
 from smirk3d.estimation.reconstructor import DetectedPhoto
-from smirk3d.evaluation.landmark_accuracy import read
-from smirk3d.evaluation.landmarks import landmark_error_percent
 from smirk3d.geometry.closest import closest_on_mesh
 from smirk3d.head.landmark_indices import (
     BROW_LEFT,
@@ -41,6 +40,7 @@ from smirk3d.head.landmark_indices import (
 from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.open_mouth import open_mouth
+from smirk3d.metrics.landmark import landmark_error_percent
 from smirk3d.params import LandmarkEmbedding
 from smirk3d.zoo.registry import locate
 
@@ -144,12 +144,14 @@ def places_m(head: HeadModel) -> Tensor:
 def error_percent(head: HeadModel, prepared: list[DetectedPhoto]) -> float:
     """Return the mean landmark error of the fits."""
     faces, given_px = fitted(head, prepared)
-    return float(landmark_error_percent(np.stack([face.landmarks("mediapipe") for face in faces]), given_px).mean())
+    points_px = np.stack([face.landmarks("mediapipe") for face in faces])
+    error = landmark_error_percent(points_px, given_px, eye_corners=OUTER_EYE_CORNERS, count=SKIN_COUNT)
+    return float(error.mean())
 
 
 def main(options: Options) -> None:
     """Fit, move the points, fit again; write by how much they moved in all."""
-    train, val = (read(options.photos, split)[2] for split in ("train", "val"))
+    train, val = (read_landmark_annotations(options.photos, split).photos for split in ("train", "val"))
     order = np.random.default_rng(options.seed).permutation(len(train))[: options.count]
     with Detector(max_faces=1) as detector:
         head = HeadModel(embed_landmarks(load_head().data, detector, EmbedConfig(photo_marks=False)))

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.datasets.synthetic.expression_templates import templates_for
+from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.datasets.training_batch import TrainingBatch
-from smirk3d.evaluation.cycle import known_expressions
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
-from smirk3d.evaluation.cycle import known_expressions
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.render import Renderer
 from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads
