@@ -1,4 +1,4 @@
-"""Frames in which a face was not found: short gaps are bridged, long ones stay gaps."""
+"""Frames without a detection: short gaps of a track are interpolated, long ones stay gaps."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.whittaker_smoother import unwrap_rotvecs
 
 
-def frame_statuses(seen: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarray:
-    """Return the `Status` (T,) uint8 of frames.
+def frame_statuses(is_detected: np.ndarray, time_s: np.ndarray, max_gap_s: float) -> np.ndarray:
+    """Return the `Status` of each frame of a track, (T,) uint8.
 
     Args:
-        seen: (T,) bool, whether the face was found; true at both ends.
-        time_s: (T,) when the frames are shown.
-        max_gap_s: Longest time between two observations that is bridged.
+        is_detected: (T,) bool, whether the face was detected; true at both ends.
+        time_s: (T,) when the frames are shown, in seconds.
+        max_gap_s: Longest time between two detections that is interpolated, in seconds. Sensible: 0.2 to 1.
     """
-    result = np.where(seen, Status.SEEN, Status.FILLED).astype(np.uint8)
-    sighted = np.flatnonzero(seen)
-    for before, after in pairwise(sighted):
+    result = np.where(is_detected, Status.SEEN, Status.FILLED).astype(np.uint8)
+    for before, after in pairwise(np.flatnonzero(is_detected)):
         if time_s[after] - time_s[before] > max_gap_s and after > before + 1:
             result[before + 1 : after] = Status.LOST
     return result
 
 
-def interpolate_gaps(motion: Motion, seen: np.ndarray, time_s: np.ndarray) -> Motion:
-    """Return the motion (T frames) that goes evenly from one observation to the next.
+def interpolate_gaps(motion: Motion, is_detected: np.ndarray, time_s: np.ndarray) -> Motion:
+    """Return the motion of all T frames, linear in time between detections.
 
     Args:
-        motion: K observations. seen: (T,) bool with K true. time_s: (T,).
+        motion: K detections.
+        is_detected: (T,) bool, K of them true.
+        time_s: (T,) when the frames are shown, in seconds.
     """
-    known_s = time_s[seen]
+    detected_s = time_s[is_detected]
 
-    def between(values: np.ndarray) -> np.ndarray:
+    def interpolate(values: np.ndarray) -> np.ndarray:
         columns = values.reshape(len(values), -1).T
-        return np.stack([np.interp(time_s, known_s, column) for column in columns], 1).reshape(-1, *values.shape[1:])
+        curves = [np.interp(time_s, detected_s, column) for column in columns]
+        return np.stack(curves, 1).reshape(-1, *values.shape[1:])
 
+    # Rotation matrices cannot be interpolated by element; rotation vectors relative to a frame of the track can.
     middle = motion.rotmat[len(motion) // 2]
-    turns = unwrap_rotvecs(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
-    even = motion.replace(rotmat=turns).each(between)
-    return even.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(even.rotmat)).numpy() @ middle)
+    rotvecs = unwrap_rotvecs(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
+    filled = motion.replace(rotmat=rotvecs).each(interpolate)
+    return filled.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(filled.rotmat)).numpy() @ middle)

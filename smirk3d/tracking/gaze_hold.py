@@ -1,23 +1,26 @@
-"""Gaze while the eyes blink, when nobody can see it: what it was before goes over into what it is afterwards."""
+"""Gaze during blinks: while the lids cover the eye, its gaze is interpolated."""
 
 from __future__ import annotations
 
 import numpy as np
 
 CLOSED_EYE_WEIGHT = 0.35
-"""A lid that is so far down hides where the eye looks."""
+"""From this `eyeBlink` weight on, the lid covers so much of the iris that the gaze cannot be measured."""
 MAX_BLINK_S = 0.4
-"""Longest closure that is bridged: in a longer one eyes may have been lowered to read."""
+"""Longest closure that is interpolated. In a longer one the eyes may be lowered, as to read, and still be visible."""
 
 
 def interpolate_gaze_through_blinks(gaze: np.ndarray, blink: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-    """Return an eye's gaze with blinks bridged in straight lines; at the ends of a clip it is held.
+    """Return the gaze (T, C) of one eye, linearly interpolated through blinks and held at the ends of the clip.
 
     Args:
-        gaze: (T, C) weights or angles of one eye. blink: (T,) in [0, 1], its `eyeBlink`. time_s: (T,) increasing.
+        gaze: (T, C) weights or angles of the eye.
+        blink: (T,) its `eyeBlink` weight in [0, 1].
+        time_s: (T,) in seconds, increasing.
     """
     is_open = blink < CLOSED_EYE_WEIGHT
-    edges = np.flatnonzero(np.diff(is_open.astype(int), prepend=1, append=1))  # first frames shut, then first ones open
+    # Indices alternate: the first closed frame of a closure, then the first open frame after it.
+    edges = np.flatnonzero(np.diff(is_open.astype(int), prepend=1, append=1))
     for start, stop in zip(edges[::2], edges[1::2]):
         if time_s[stop - 1] - time_s[start] > MAX_BLINK_S:
             is_open[start:stop] = True

@@ -170,4 +170,4 @@ def run_live(
 def _with_strength(config: OneEuroConfig, strength: float) -> OneEuroConfig:
     """Return a filter that is stronger: its cut-off frequencies are lower."""
     factor = max(strength, 1e-6)
-    return OneEuroConfig(config.min_cutoff_hz / factor, config.beta / factor, config.speed_cutoff_hz)
+    return OneEuroConfig(config.min_cutoff_hz / factor, config.beta / factor, config.derivative_cutoff_hz)

@@ -1,4 +1,4 @@
-"""Weights on a person's own range: what is calm for this face is 0, and a closed eye is 1."""
+"""Calibration of ARKit weights to one person: the neutral face has weight 0, and a closed eye has weight 1."""
 
 from __future__ import annotations
 
@@ -11,37 +11,41 @@ from smirk3d.head.arkit import ARKIT_NAMES
 NeutralCalibration = Literal["none", "neutral", "range"]
 
 NEUTRAL_QUANTILE = 0.1
-"""Of the time that a person shows less than this of an action, it is the person's neutral."""
+"""Quantile of a weight over the clip that is taken for its value in the neutral face."""
 MAX_NEUTRAL = 0.35
-"""A face may hold an expression all the time: no more than this is taken for its neutral."""
+"""Limit of that value, since a person may hold an expression for the whole clip."""
 MIN_BLINK_RANGE = 0.35
-"""Range of a blink weight without which the eye may not have closed in the clip."""
+"""Range of a blink weight below which the eye may not have closed in the clip."""
+MIN_PEAK_SHARE = 0.7
+"""Local maxima below this share of the largest are no full closures."""
 BLINK_COLUMNS = tuple(ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 
 def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndarray:
-    """Return ARKit weights (T, 52) on the person's own range.
+    """Return ARKit weights (T, 52) in [0, 1], calibrated to the person.
 
     Args:
-        weights: (T, 52) in [0, 1], of frames in which the face was found.
-        kind: "neutral" takes off what the person always shows; "range" also stretches the blinks so that the most
-            closed moments are 1, where the eyes closed at all; "none" leaves everything.
+        weights: (T, 52) in [0, 1], of the frames in which the face was detected.
+        kind: "neutral" subtracts the person's neutral face and rescales to [0, 1]; "range" also rescales each blink
+            weight so that a closed eye has weight 1, where the eye closed at all; "none" changes nothing.
     """
     if kind == "none" or not len(weights):
         return weights
-    low = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MAX_NEUTRAL)
-    result = ((weights - low) / (1 - low)).clip(0, 1)
+    neutral = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MAX_NEUTRAL)
+    result = ((weights - neutral) / (1 - neutral)).clip(0, 1)
     if kind == "range":
         for column in BLINK_COLUMNS:
-            high = _closed_eye_weight(result[:, column])
-            if high >= MIN_BLINK_RANGE:
-                result[:, column] = (result[:, column] / high).clip(0, 1)
+            closed = _closed_eye_weight(result[:, column])
+            if closed >= MIN_BLINK_RANGE:
+                result[:, column] = (result[:, column] / closed).clip(0, 1)
     return result
 
 
-def _closed_eye_weight(blinks: np.ndarray) -> float:
-    """Return the weight of the closed eye: a blink is short, so the mean of its peaks and not a share of all time."""
-    peak = float(blinks.max())
-    is_peak = (blinks[1:-1] >= blinks[:-2]) & (blinks[1:-1] >= blinks[2:]) & (blinks[1:-1] > 0.7 * peak)
-    peaks = blinks[1:-1][is_peak]
-    return float(np.median(peaks)) if len(peaks) else peak
+def _closed_eye_weight(blink: np.ndarray) -> float:
+    """Return the blink weight of the closed eye, from weights (T,)."""
+    # Blinks are a small and varying share of the time, so a quantile over all frames would depend on the blink rate.
+    largest = float(blink.max())
+    inner = blink[1:-1]
+    is_peak = (inner >= blink[:-2]) & (inner >= blink[2:]) & (inner > MIN_PEAK_SHARE * largest)
+    peaks = inner[is_peak]
+    return float(np.median(peaks)) if len(peaks) else largest

@@ -1,4 +1,4 @@
-"""Work that runs ahead of whoever takes its results: the stages of a pipeline, one thread each."""
+"""Prefetching iterator: the stages of a pipeline run at the same time, one thread each."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ T = TypeVar("T")
 
 
 def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
-    """Yield what a source yields, which is asked in a thread of its own for up to `depth` items in advance.
+    """Yield the items of a source, which a thread of its own computes in advance.
 
-    An error of the source is raised here, after what it had yielded before. Closing this generator closes the source.
+    An error of the source is raised here, after the items before it. Closing this generator closes the source.
+
+    Args:
+        source: Where the items come from.
+        depth: How many items are computed in advance.
     """
     iterator, end = iter(source), object()
     try:
-        with ThreadPoolExecutor(1, "smirk3d-ahead") as thread:
-            waiting = deque(thread.submit(next, iterator, end) for _ in range(depth))
+        with ThreadPoolExecutor(1, "smirk3d-prefetch") as thread:
+            futures = deque(thread.submit(next, iterator, end) for _ in range(depth))
             try:
-                while (item := waiting.popleft().result()) is not end:
-                    waiting.append(thread.submit(next, iterator, end))
+                while (item := futures.popleft().result()) is not end:
+                    futures.append(thread.submit(next, iterator, end))
                     yield item  # pyright: ignore[reportReturnType]
             finally:
-                for asked in waiting:
-                    asked.cancel()
+                for future in futures:
+                    future.cancel()
     finally:
+        # Only now that the thread has ended: a generator that is running cannot be closed.
         close = getattr(iterator, "close", None)
         if close is not None:
             close()

@@ -1,7 +1,8 @@
-"""How faces are looked for in the frames of a video: at first sight, thoroughly, and following one."""
+"""How the frames of a video are searched: fast, thoroughly, and in regions of interest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,132 +19,131 @@ def frame(k: int) -> Frame:
     return Frame(k, k / 25, np.full((4, 4, 3), k % 256, dtype=np.uint8))
 
 
-class Finder:
-    """Notes what is asked of it. Faces are in the frames of `seen` at first sight, and in those of `hard` at second."""
+class FakeDetector:
+    """Records its calls; finds a face fast in the frames of `easy`, and by a thorough search in those of `hard`."""
 
-    def __init__(self, seen: range = range(0), hard: range = range(0)) -> None:
-        self.seen, self.hard, self.asked = seen, hard, []
+    def __init__(self, easy: range = range(0), hard: range = range(0)) -> None:
+        self.easy, self.hard, self.calls = easy, hard, []
 
     def detect_fast(self, pixels: np.ndarray, time_s: float | None = None) -> list[Any]:
         k = int(pixels[0, 0, 0])
-        self.asked.append(f"detect_fast {k}" if time_s is None else f"{time_s:.2f}")
-        return [FACE] if k in self.seen else []
+        self.calls.append(f"detect_fast {k}" if time_s is None else f"{time_s:.2f}")
+        return [FACE] if k in self.easy else []
 
     def detect(self, pixels: np.ndarray) -> list[Any]:
         k = int(pixels[0, 0, 0])
-        self.asked.append(f"search {k}")
+        self.calls.append(f"search {k}")
         return [FACE] if k in self.hard else []
 
     def restart(self) -> None:
-        self.asked.append("restart")
+        self.calls.append("restart")
 
     def close(self) -> None:
-        self.asked.append("close")
+        self.calls.append("close")
 
-    def for_video(self) -> Finder:
-        self.video = Finder(self.seen)
+    def for_video(self) -> FakeDetector:
+        self.video = FakeDetector(self.easy)
         return self.video
 
-
-def look(finder: Any, count: int, mode: Any = "image", cut: int = -1) -> list[int]:
-    with RoiTracker(finder, mode) as looker:
-        return [k for k in range(count) if looker(frame(k), k == cut)]
-
-
-def test_every_so_manieth_empty_frame_is_searched() -> None:
-    finder = Finder(range(2, 4))
-    assert look(finder, 26) == [2, 3]
-    assert [int(asked[7:]) for asked in finder.asked if asked.startswith("search")] == [
-        0,
-        4,
-        4 + THOROUGH_SEARCH_INTERVAL,
-        24,
-    ]
+    @property
+    def searches(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("search")]
 
 
-def test_where_a_search_helps_it_is_done_for_each_frame() -> None:
-    finder = Finder(range(0, 3), hard=range(3, 8))
-    assert look(finder, 20) == [*range(8)]
-    assert [asked for asked in finder.asked if asked.startswith("search")][-2:] == ["search 8", f"search {18}"]
+def frames_with_faces(detector: Any, count: int, mode: Any = "image", cut: int = -1) -> list[int]:
+    with RoiTracker(detector, mode) as tracker:
+        return [k for k in range(count) if tracker(frame(k), k == cut)]
 
 
-def test_video_mode_follows_and_begins_anew_at_cuts() -> None:
-    finder = Finder(range(5))
-    assert look(finder, 5, "video", cut=3) == [*range(5)]
-    assert finder.asked == []
-    assert finder.video.asked == ["0.00", "0.04", "0.08", "restart", "0.12", "0.16", "close"]
+def test_empty_frames_are_searched_thoroughly_at_intervals() -> None:
+    detector = FakeDetector(range(2, 4))
+    assert frames_with_faces(detector, 26) == [2, 3]
+    assert detector.searches == [f"search {k}" for k in (0, 4, 4 + THOROUGH_SEARCH_INTERVAL, 24)]
 
 
-def test_video_mode_searches_single_frames_too() -> None:
-    finder = Finder(range(1, 3), hard=range(0, 1))
-    assert look(finder, 3, "video") == [0, 1, 2] and finder.asked == ["search 0"]
+def test_every_frame_is_searched_thoroughly_while_that_finds_faces() -> None:
+    detector = FakeDetector(range(0, 3), hard=range(3, 8))
+    assert frames_with_faces(detector, 20) == [*range(8)]
+    assert detector.searches[-2:] == ["search 8", "search 18"]
+
+
+def test_video_mode_restarts_at_cuts() -> None:
+    detector = FakeDetector(range(5))
+    assert frames_with_faces(detector, 5, "video", cut=3) == [*range(5)]
+    assert detector.calls == []
+    assert detector.video.calls == ["0.00", "0.04", "0.08", "restart", "0.12", "0.16", "close"]
+
+
+def test_video_mode_also_searches_thoroughly() -> None:
+    detector = FakeDetector(range(1, 3), hard=range(0, 1))
+    assert frames_with_faces(detector, 3, "video") == [0, 1, 2] and detector.calls == ["search 0"]
 
 
 def face(x_px: float, size_px: float = 50.0) -> Detection:
-    """Return a face by its place alone."""
+    """Return a detection of which only the box matters."""
     box_px = np.array([x_px, 0, x_px + size_px, size_px], dtype=np.float32)
     return Detection(np.zeros((478, 2), np.float32), np.zeros(478, np.float32), np.zeros(52, np.float32), box_px, 1.0)
 
 
-class Crowd:
-    """Shows faces that drift to the right by a pixel a frame, each in the frames of its range."""
+class DriftingFaces:
+    """Detects faces that drift to the right by a pixel a frame, each visible in its own frames."""
 
-    def __init__(self, *shown: tuple[float, range]) -> None:
-        self.shown, self.asked = shown, []
+    def __init__(self, *visible: tuple[float, Iterable[int]]) -> None:
+        self.visible, self.calls = visible, []
 
     def _faces(self, k: int) -> list[Detection]:
-        return [face(x_px + k) for x_px, frames in self.shown if k in frames]
+        return [face(x_px + k) for x_px, frames in self.visible if k in frames]
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
-        self.asked.append("detect_fast")
+        self.calls.append("full frame")
         return self._faces(int(pixels[0, 0, 0]))
 
     def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
-        self.asked.append("closer")
+        self.calls.append("roi")
         return nearest(face, self._faces(int(pixels[0, 0, 0])))
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
         return []
 
 
-def follow(crowd: Any, count: int, most: int | None, cut: int = -1) -> list[list[float]]:
-    """Return where the faces of each frame are when the first `most` of each are followed."""
-    followed: list[Detection] = []
-    places = []
-    with RoiTracker(crowd, "follow", most) as looker:
+def track(detector: Any, count: int, max_faces: int | None, cut: int = -1) -> list[list[float]]:
+    """Return the positions of the faces of each frame when the first `max_faces` of each frame are tracked."""
+    tracked: list[Detection] = []
+    positions = []
+    with RoiTracker(detector, "follow", max_faces) as tracker:
         for k in range(count):
-            found = looker(frame(k), k == cut, followed)
-            followed = found if most is None else found[:most]
-            places.append(sorted(float(each.box_px[0]) for each in found))
-    return places
+            found = tracker(frame(k), k == cut, tracked)
+            tracked = found if max_faces is None else found[:max_faces]
+            positions.append(sorted(float(each.box_px[0]) for each in found))
+    return positions
 
 
-def test_a_face_that_is_followed_is_all_that_is_looked_at() -> None:
-    crowd = Crowd((0.0, range(20)), (300.0, range(2, 20)))
-    assert follow(crowd, 20, 1) == [[float(k)] for k in range(20)]
-    # At first its whole frame, then the face in it; thereafter the face alone.
-    assert crowd.asked == ["detect_fast", "closer", *["closer"] * 19]
+def test_only_the_region_of_interest_is_searched_while_the_face_is_tracked() -> None:
+    detector = DriftingFaces((0.0, range(20)), (300.0, range(2, 20)))
+    assert track(detector, 20, 1) == [[float(k)] for k in range(20)]
+    # The first frame as a whole, then the face in it; after that only the face.
+    assert detector.calls == ["full frame", "roi", *["roi"] * 19]
 
 
-def test_a_face_that_is_lost_is_looked_for_everywhere_at_once() -> None:
-    crowd = Crowd((0.0, range(5)), (300.0, range(6, 9)))
-    assert follow(crowd, 9, 1) == [[0], [1], [2], [3], [4], [], [306], [307], [308]]
+def test_full_frame_is_searched_when_the_tracked_face_is_lost() -> None:
+    detector = DriftingFaces((0.0, range(5)), (300.0, range(6, 9)))
+    assert track(detector, 9, 1) == [[0], [1], [2], [3], [4], [], [306], [307], [308]]
 
 
-def test_newcomers_are_noticed_while_there_is_room_and_the_missing_missed() -> None:
-    crowd = Crowd((0.0, range(40)), (300.0, [*range(1, 20), *range(23, 40)]))  # type: ignore[arg-type]
-    for most in (2, None):
-        counts = [len(places) for places in follow(crowd, 40, most)]
+def test_new_faces_are_found_at_intervals_and_lost_ones_at_once() -> None:
+    detector = DriftingFaces((0.0, range(40)), (300.0, [*range(1, 20), *range(23, 40)]))
+    for max_faces in (2, None):
+        counts = [len(positions) for positions in track(detector, 40, max_faces)]
         assert counts == [1] * FULL_FRAME_INTERVAL + [2] * (20 - FULL_FRAME_INTERVAL) + [1] * 3 + [2] * 17
 
 
-def test_two_that_end_on_one_face_are_one() -> None:
-    crowd = Crowd((0.0, range(9)))
-    with RoiTracker(crowd, "follow") as looker:  # type: ignore[arg-type]
-        assert len(looker(frame(3), False, [face(0.0), face(6.0)])) == 1
+def test_two_regions_that_find_the_same_face_give_one_detection() -> None:
+    detector: Any = DriftingFaces((0.0, range(9)))
+    with RoiTracker(detector, "follow") as tracker:
+        assert len(tracker(frame(3), False, [face(0.0), face(6.0)])) == 1
 
 
-def test_what_is_behind_a_cut_is_not_followed() -> None:
-    crowd = Crowd((0.0, range(9)))
-    follow(crowd, 9, 1, cut=4)
-    assert crowd.asked == ["detect_fast", "closer", *["closer"] * 3, "detect_fast", "closer", *["closer"] * 4]
+def test_faces_are_not_tracked_across_a_cut() -> None:
+    detector = DriftingFaces((0.0, range(9)))
+    track(detector, 9, 1, cut=4)
+    assert detector.calls == ["full frame", "roi", *["roi"] * 3, "full frame", "roi", *["roi"] * 4]

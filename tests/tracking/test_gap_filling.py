@@ -1,4 +1,4 @@
-"""Short gaps are bridged, long ones stay; nothing is invented."""
+"""Gap filling: short gaps are interpolated, long ones stay gaps."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.motion import Motion
 
 
-def test_gaps_up_to_the_limit_are_filled() -> None:
-    seen = np.array([1, 0, 0, 1, 1, 0, 0, 0, 0, 1], dtype=bool)
-    found = frame_statuses(seen, np.arange(10) * 0.1, max_gap_s=0.35)
+def test_only_gaps_up_to_the_limit_are_filled() -> None:
+    is_detected = np.array([1, 0, 0, 1, 1, 0, 0, 0, 0, 1], dtype=bool)
+    found = frame_statuses(is_detected, np.arange(10) * 0.1, max_gap_s=0.35)
     assert [Status(s).name[0] for s in found] == list("SFFSSLLLLS")
-    assert (frame_statuses(seen, np.arange(10) * 0.1, max_gap_s=0.0)[~seen] == Status.LOST).all()
+    assert (frame_statuses(is_detected, np.arange(10) * 0.1, max_gap_s=0.0)[~is_detected] == Status.LOST).all()
     assert (frame_statuses(np.ones(3, dtype=bool), np.array([0.0, 5.0, 9.0]), 0.5) == Status.SEEN).all()
 
 
-def test_the_way_over_a_gap_is_even_in_time() -> None:
-    seen = np.array([True, False, True])
+def test_interpolation_is_linear_in_time() -> None:
+    is_detected = np.array([True, False, True])
     time_s = np.array([0.0, 0.1, 0.4])
     ends = Motion(
         arkit=np.array([np.zeros(52), np.ones(52)]),
@@ -27,7 +27,7 @@ def test_the_way_over_a_gap_is_even_in_time() -> None:
         residual=np.array([0.0, 0.04]),
         own={"jaw": np.array([[0.0, 0, 0], [0.4, 0, 0]])},
     )
-    result = interpolate_gaps(ends, seen, time_s)
+    result = interpolate_gaps(ends, is_detected, time_s)
     np.testing.assert_allclose(result.arkit[1], 0.25)
     np.testing.assert_allclose(result.offset_px[1], [2, 1])
     np.testing.assert_allclose(angles_from_rotation(result.rotmat[1]), (-10, 0, 0), atol=1e-6)

@@ -1,4 +1,4 @@
-"""What eyes do while they are shut."""
+"""Gaze during blinks is interpolated."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ N, FPS = 60, 30.0
 TIME_S = np.arange(N) / FPS
 
 
-def blinking(first: int, count: int) -> np.ndarray:
+def _closed_for(first: int, count: int) -> np.ndarray:
     blink = np.zeros(N)
     blink[first : first + count] = 0.9
     return blink
 
 
-def test_gaze_goes_on_through_a_blink() -> None:
-    truth = np.stack([np.linspace(0, 0.8, N), np.full(N, 0.3)], axis=1)
-    seen = truth.copy()
-    seen[20:24] = 0.0
-    np.testing.assert_allclose(interpolate_gaze_through_blinks(seen, blinking(20, 4), TIME_S), truth, atol=1e-12)
+def test_gaze_is_interpolated_through_a_blink() -> None:
+    expected_gaze = np.stack([np.linspace(0, 0.8, N), np.full(N, 0.3)], axis=1)
+    measured = expected_gaze.copy()
+    measured[20:24] = 0.0
+    np.testing.assert_allclose(
+        interpolate_gaze_through_blinks(measured, _closed_for(20, 4), TIME_S), expected_gaze, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("first", "count", "expected"), [(0, 5, 0.5), (N - 5, 5, 0.5), (10, 20, 0.0), (0, N, 0.0)])
-def test_ends_are_held_and_long_closures_left(first: int, count: int, expected: float) -> None:
-    seen = np.full((N, 1), 0.5)
-    seen[first : first + count] = 0.0
-    found = interpolate_gaze_through_blinks(seen, blinking(first, count), TIME_S)
+def test_gaze_is_held_at_the_ends_and_long_closures_stay(first: int, count: int, expected: float) -> None:
+    measured = np.full((N, 1), 0.5)
+    measured[first : first + count] = 0.0
+    found = interpolate_gaze_through_blinks(measured, _closed_for(first, count), TIME_S)
     np.testing.assert_allclose(found[first : first + count], expected)
 
 
-def test_each_eye_has_its_own_blinks() -> None:
+def test_each_eye_has_blinks_of_its_own() -> None:
     arkit = np.zeros((N, len(ARKIT_NAMES)))
     left, right = ARKIT_NAMES.index("eyeLookInLeft"), ARKIT_NAMES.index("eyeLookOutRight")
     arkit[:, [left, right]] = 0.6

@@ -1,4 +1,4 @@
-"""Cuts are found; pans, flashes and grain are none."""
+"""Shot boundaries: cuts are detected; pans, flashes and grain are not taken for cuts."""
 
 import numpy as np
 from skimage.data import astronaut, coffee
@@ -11,7 +11,7 @@ def cuts(frames: list[np.ndarray]) -> list[int]:
     return [k for k, frame in enumerate(frames) if is_cut(frame)]
 
 
-def test_a_cut_between_two_pictures_and_none_within() -> None:
+def test_cuts_between_shots_and_none_within() -> None:
     one, other = astronaut()[:400, :500], coffee()[:400, :500]
     random = np.random.default_rng(0)
     pan = [np.roll(one, 8 * k, axis=1) for k in range(15)]
@@ -19,14 +19,14 @@ def test_a_cut_between_two_pictures_and_none_within() -> None:
     assert cuts(pan + grain + pan) == [15, 25]
 
 
-def test_a_flash_is_no_cut() -> None:
+def test_flash_is_no_cut() -> None:
     one = astronaut() // 2
     assert cuts([one, one, one + 90, one, one]) == []
 
 
-def test_thumbnails_are_means() -> None:
-    picture = np.zeros((36, 64, 3), dtype=np.uint8)
-    picture[:, ::2] = 255
-    np.testing.assert_allclose(thumbnail(picture), 0.5)
+def test_thumbnail_holds_block_means() -> None:
+    image = np.zeros((36, 64, 3), dtype=np.uint8)
+    image[:, ::2] = 255
+    np.testing.assert_allclose(thumbnail(image), 0.5)
     assert thumbnail(np.full((480, 640, 3), 51, dtype=np.uint8)).shape == (18, 32, 3)
     np.testing.assert_allclose(thumbnail(np.full((7, 9, 3), 51, dtype=np.uint8)), 0.2, rtol=1e-6)
