@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.config import DataConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig

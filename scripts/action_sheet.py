@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from smirk3d.authoring.load import load_head
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.head.load import load_head
 from smirk3d.params import FaceParams
 from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.head_image import draw_portrait

@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smirk3d.authoring.load import load_head
     from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.face import Face
-    from smirk3d.head.load import load_head
     from smirk3d.head.retargeting.retargeter import Retargeter
     from smirk3d.networks.encoder import Encoder
     from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -39,7 +39,7 @@ _HOME = {
     "Reconstructor": "smirk3d.estimation.reconstructor",
     "Renderer": "smirk3d.render.renderer",
     "Retargeter": "smirk3d.head.retargeting.retargeter",
-    "load_head": "smirk3d.head.load",
+    "load_head": "smirk3d.authoring.load",
 }
 
 

@@ -14,6 +14,7 @@ from skimage.data import astronaut
 
 from smirk3d import Reconstructor
 from smirk3d.authoring.flame_completion import transfer_annotations
+from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detector
 from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
@@ -21,7 +22,6 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.head.flame.loader import read_flame
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams, LandmarkEmbedding
 

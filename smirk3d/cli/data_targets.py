@@ -30,11 +30,11 @@ class DataTargets(Command):
 
     def run(self) -> int:
         """Fit the faces; 1 when some could not be read."""
+        from smirk3d.authoring.load import load_head
         from smirk3d.datasets.blendshape_pseudo_targets import blend_blendshape_scores
         from smirk3d.datasets.pseudo_targets import fit_targets, join_targets, records_of
         from smirk3d.datasets.shards import DataError
         from smirk3d.head.arkit import ARKIT_NAMES
-        from smirk3d.head.load import load_head
         from smirk3d.progress import progress
 
         if not self.folders or not self.out.endswith(".npz"):

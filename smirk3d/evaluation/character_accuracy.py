@@ -21,6 +21,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.synthetic.scene_sampling import (
     FACE_HEIGHT_M,
     FACE_SHARE,
@@ -37,7 +38,6 @@ from smirk3d.evaluation.synthetic_accuracy import predict_all
 from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.metrics.expression import expression_metrics
 from smirk3d.progress import progress
 from smirk3d.render.appearance.procedural_face import (

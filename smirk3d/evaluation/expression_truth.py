@@ -17,12 +17,12 @@ import numpy as np
 import tyro
 
 from smirk3d import Reconstructor
+from smirk3d.authoring.load import load_head
 from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.evaluation.synthetic_set import SyntheticTestSet, synthetic_test_set
 from smirk3d.face import Face
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.metrics.expression import expression_metrics
 from smirk3d.progress import progress
 

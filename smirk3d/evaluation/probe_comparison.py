@@ -21,10 +21,10 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from smirk3d.authoring.load import load_head
 from smirk3d.evaluation.method_under_test import SHIPPED, Checkpoint, Method, MethodUnderTest, checkpoint_path
 from smirk3d.evaluation.probe import ProbeFaces, probe_faces
 from smirk3d.fer.linear_probe import probe_predictions
-from smirk3d.head.load import load_head
 from smirk3d.metrics.classification import recall_by_class, recall_gain_interval
 from smirk3d.progress import progress
 

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from smirk3d.assets import printable
+from smirk3d.authoring.load import load_head
 from smirk3d.errors import UsageError
 from smirk3d.evaluation.cycle import measure_cycle
 from smirk3d.evaluation.encoder_predictions import FrozenEncoder
@@ -26,7 +27,6 @@ from smirk3d.evaluation.report import MeasureNotApplicableError, Report, Result
 from smirk3d.evaluation.synthetic_accuracy import measure_truth
 from smirk3d.evaluation.synthetic_set import synthetic_test_set
 from smirk3d.evaluation.temporal_stability import JitterPerturbation, measure_jitter
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.progress import Progress

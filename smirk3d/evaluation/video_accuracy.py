@@ -21,9 +21,9 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from smirk3d import Reconstructor
+from smirk3d.authoring.load import load_head
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.media.video import open_source
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import (

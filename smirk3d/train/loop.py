@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.load import load_head
 from smirk3d.train.checkpoint import TrainingState, resume_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_values, launch, place

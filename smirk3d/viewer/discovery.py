@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
 from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.load import OPEN_HEAD, load_head
+from smirk3d.head.load import OPEN_HEAD
 from smirk3d.track import Status
 from smirk3d.viewer.gltf_scene import read_gltf, scene_from_gltf
 from smirk3d.viewer.scene import Curves, ViewScene, held

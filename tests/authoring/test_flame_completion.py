@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,14 @@ from flame_layout import FlameLayout, make_flame_layout, write_flame_layout
 from flame_layout_files import MEDIAPIPE_105, write_companions
 
 import smirk3d.authoring.flame_completion as complete
+from smirk3d.authoring import load
 from smirk3d.authoring.flame_completion import CARRIED_REGIONS, transfer_annotations
+from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
-from smirk3d.head import load
 from smirk3d.head.data import HeadData
 from smirk3d.head.flame.companion_files import FlameFiles, read_mediapipe_points
 from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.landmark_indices import FACE_OVAL, IBUG68, MIRROR
-from smirk3d.head.load import load_head, open_head_path
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import save_pack
 from smirk3d.params import FaceParams, LandmarkEmbedding
@@ -77,12 +76,10 @@ def automatic(tmp_path_factory, open_head, said) -> tuple[HeadModel, Path]:
     """A bare file of full size loaded as anyone would load it, and the cache that it is kept in."""
     path, heads = tmp_path_factory.mktemp("bare") / "generic_model.pkl", tmp_path_factory.mktemp("cache") / "heads"
     write_flame_layout(path)
-    heads.mkdir()
-    shutil.copy(open_head_path(), heads / "open.pack")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMIRK3D_CACHE", str(heads.parent))
         whole = load_head(path, report=said.append)
-        patch.setattr(complete, "transfer_annotations", lambda *args: pytest.fail("made again"))
+        patch.setattr(load, "transfer_annotations", lambda *args: pytest.fail("made again"))
         again = load_head(path, n_shape=20, n_expression=10)
         assert again.data.v_template.equal(whole.data.v_template) and again.data.meta == whole.data.meta
         assert (again.n_shape, again.n_expression) == (20, 10)
@@ -110,7 +107,7 @@ def test_a_bare_file_gets_its_landmarks_from_pictures(automatic, layout, said, c
     check_eyelids(head, layout)
     assert head.data.meta["landmarks"].startswith("automatic")
     assert said[0] == "completing generic_model.pkl for its first use" and any("open head" in line for line in said)
-    assert len(list(heads.iterdir())) == 2 and capsys.readouterr().out == ""
+    assert len(list(heads.iterdir())) == 1 and capsys.readouterr().out == ""
 
 
 def check_masks(head: HeadModel, layout: FlameLayout) -> None:
@@ -148,7 +145,7 @@ def test_eyelids_are_carried_over(head, layout):
 
 def test_eyelids_of_one_side_fade_out_before_the_middle(small, no_pictures, open_head, monkeypatch):
     everywhere = torch.full_like(open_head.data.eyelid_dirs, 0.01)
-    monkeypatch.setattr(complete, "open_head_data", lambda report: replace(open_head.data, eyelid_dirs=everywhere))
+    monkeypatch.setattr(complete, "open_head_data", lambda: replace(open_head.data, eyelid_dirs=everywhere))
     data = transfer_annotations(read_flame(small), None)  # type: ignore[arg-type]
     carried, x = data.eyelid_dirs, data.v_template[:, 0] - (data.J_regressor @ data.v_template)[3:, 0].mean()
     assert carried is not None and carried[data.regions["left_eye_region"] & (x > 0.012)].any()
@@ -173,7 +170,7 @@ def quick(monkeypatch, tmp_path, small) -> tuple[Path, list[str]]:
         return data
 
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(complete, "transfer_annotations", counted)
+    monkeypatch.setattr(load, "transfer_annotations", counted)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.__init__", lambda self, **options: None)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.close", lambda self: None)
     path = tmp_path / "flame" / "generic_model.pkl"
@@ -199,7 +196,7 @@ def test_the_cache_follows_the_files(quick, layout):
 def test_a_damaged_cache_is_made_anew(quick):
     path, made = quick
     load_head(path)
-    (pack,) = (load.cache_dir() / "heads").iterdir()
+    (pack,) = load.heads_cache_dir().iterdir()
     assert len(pack.stem) == 16
     pack.write_bytes(b"damaged")
     load_head(path)

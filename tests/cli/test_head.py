@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flame_layout import make_flame_layout
 
-from smirk3d.authoring import flame_completion
+from smirk3d.authoring import load
+from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
 from smirk3d.cli.head import describe
 from smirk3d.cli.main import main
+from smirk3d.head.data import HeadData
 from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack, save_pack
@@ -27,16 +31,38 @@ def content() -> bytes:
 def path(content, tmp_path, monkeypatch) -> Path:
     """A FLAME file, an empty cache, and a completion that adds nothing but its line of text."""
 
-    def complete_head(data, detector, report, points):
+    def transfer_annotations(data, detector, report, points):
         report("completing")
         return data
 
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(flame_completion, "transfer_annotations", complete_head)
+    monkeypatch.setattr(load, "transfer_annotations", transfer_annotations)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.__init__", lambda self, **options: None)
     monkeypatch.setattr("smirk3d.detection.detector.Detector.close", lambda self: None)
     (tmp_path / "generic_model.pkl").write_bytes(content)
     return tmp_path / "generic_model.pkl"
+
+
+def test_build_writes_where_it_is_told_and_only_where_needed(
+    tiny_data: HeadData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    built: list[Path] = []
+
+    def build(path: Path, report: Callable[[str], None]) -> None:
+        report("building")
+        save_pack(replace(tiny_data, meta=source_versions(OpenHeadConfig())), path)
+        built.append(path)
+
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(load, "build_open_head_pack", build)
+    default = tmp_path / "cache" / "heads" / "open.pack"
+    for words in ([], [], ["--force"], ["--out", str(tmp_path / "own.pack")]):
+        assert main(["head", "build", *words]) == 0
+    assert built == [default, default, tmp_path / "own.pack"]
+    captured = capsys.readouterr()
+    places = [line.split(" (")[0] for line in captured.out.splitlines()]
+    assert places == [str(default)] * 3 + [str(tmp_path / "own.pack")]
+    assert captured.err.count("building") == 3
 
 
 def test_convert(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

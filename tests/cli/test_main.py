@@ -39,7 +39,7 @@ from smirk3d.networks.neural_renderer import NeuralRenderer
 def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face], open_head: HeadModel) -> list[Any]:
     """Replace the reconstructor by one without models; the list gets those that are made. Heads are their names."""
     instances: list[Any] = []
-    monkeypatch.setattr("smirk3d.head.load.load_head", lambda head, report: head)
+    monkeypatch.setattr("smirk3d.authoring.load.load_head", lambda head, report: head)
 
     class Reconstructor:
         def __init__(self, *args: object, **options: object):
@@ -139,18 +139,17 @@ def test_flags_of_the_network_reach_the_reconstructor(command: str, tmp_path: Pa
 def test_heads_say_what_takes_long(
     tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """The head is loaded before the reconstructor asks for it, with a listener; so is the one to compare with."""
+    """The head is loaded before the reconstructor asks for it, with a listener."""
 
     def load_head(head: str, report: Callable[[str], None]) -> str:
         report(f"completing {head}")
         return f"model of {head}"
 
-    monkeypatch.setattr("smirk3d.head.load.load_head", load_head)
-    monkeypatch.setattr("smirk3d.head.load.open_head_data", lambda report: report("building the open head"))
+    monkeypatch.setattr("smirk3d.authoring.load.load_head", load_head)
     photo = _photo(tmp_path / "b.png")
     assert main(["features", photo, "--out", str(tmp_path / "f.npz"), "--head", "x.pkl"]) == 0
     assert made[0].args[0] == "model of x.pkl"
-    assert _lines(capsys)[1] == ["smirk3d: building the open head", "smirk3d: completing x.pkl"]
+    assert _lines(capsys)[1] == ["smirk3d: completing x.pkl"]
 
 
 def test_neural_render(tmp_path: Path, made: list[Any]) -> None:
@@ -263,7 +262,7 @@ def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, 
     def fail(_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("smirk3d.head.load.load_head", fail)
+    monkeypatch.setattr("smirk3d.authoring.load.load_head", fail)
     assert main(["head", "info"]) == 1
     (line,) = _lines(capsys)[1]
     expected = "x.pack: broken get another"
@@ -334,11 +333,6 @@ def test_packs_that_hold_no_whole_head_are_one_line(
     path.write_bytes(save(tensors, metadata=meta | {"head": json.dumps(header)[:-1]}))
     assert main(["head", "info", str(path)]) == 1
     assert "cannot be read as a head pack" in _lines(capsys)[1][0]
-
-
-def test_head_build_says_where(capsys: pytest.CaptureFixture, open_head: object) -> None:
-    assert main(["head", "build"]) == 0
-    assert ".pack (" in _lines(capsys)[0][0]
 
 
 def test_closed_pipe_is_quiet() -> None:

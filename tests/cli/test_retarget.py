@@ -163,7 +163,7 @@ def test_refusals(
 
 
 def test_a_first_use_says_what_takes_long(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from smirk3d.head import load
+    from smirk3d.authoring import load
 
     def load_head(head: str = "open", *, report) -> HeadModel:
         report(f"building {head}")

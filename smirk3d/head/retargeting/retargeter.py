@@ -15,7 +15,7 @@ from torch import Tensor
 from smirk3d.geometry.box_solver import bounded_lstsq
 from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.data import HeadData
-from smirk3d.head.load import load_head
+from smirk3d.head.load import load_open_head
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.coefficient_solver import PATCHES, CoefficientSolver
@@ -68,7 +68,7 @@ class Retargeter:
     """
 
     def __init__(self, head: HeadModel, reference: HeadModel | None = None) -> None:
-        reference = load_head() if reference is None else reference
+        reference = load_open_head() if reference is None else reference
         if reference.expression_names != ARKIT_NAMES:
             raise ValueError(f"head {reference.data.name!r} is no reference: its expressions are not the ARKit actions")
         link = register_surfaces(reference.data, head.data)

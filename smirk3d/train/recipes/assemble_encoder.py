@@ -20,9 +20,9 @@ import torch
 import tyro
 from torch import Tensor
 
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder

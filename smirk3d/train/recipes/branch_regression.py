@@ -20,10 +20,10 @@ import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, cache_dir
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.sources import PhotoSource
 from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderAugmentation, RenderedFaces
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.metrics.expression import ExpressionMetrics, expression_metrics

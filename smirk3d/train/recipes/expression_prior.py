@@ -18,6 +18,7 @@ import tyro
 from rich.progress import track
 
 from smirk3d.assets import atomic_path
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_sample
 from smirk3d.detection.detector import Detector
@@ -30,7 +31,6 @@ from smirk3d.estimation.expression_prior import (
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
 from smirk3d.zoo.registry import locate

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from smirk3d import Face, Reconstructor
 from smirk3d.authoring.landmark_embedding import EmbedConfig, embed_landmarks
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.detection.detector import Detector
 from smirk3d.detection.landmark_bias import save_landmark_bias
@@ -37,7 +38,6 @@ from smirk3d.head.landmark_indices import (
     OUTER_EYE_CORNERS,
     SKIN_COUNT,
 )
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.open_mouth import open_mouth
 from smirk3d.metrics.landmark import landmark_error_percent

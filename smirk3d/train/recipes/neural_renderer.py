@@ -20,11 +20,11 @@ import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
+from smirk3d.authoring.load import load_head
 from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.datasets.training_batch import TrainingBatch
-from smirk3d.head.load import load_head
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
