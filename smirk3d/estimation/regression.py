@@ -92,7 +92,7 @@ class WindowEncoder:
         """
         crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in face_observations]
         root = placed.scale.new_tensor(self.window.root_m)
-        places = self.window.place(*camera_to_crop(placed, root, crops)).cpu()
+        places = self.window.affine_from_pose(*camera_to_crop(placed, root, crops)).cpu()
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
@@ -103,7 +103,7 @@ class WindowEncoder:
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
     def _test_time_average(self, crops: Tensor, places: Tensor) -> dict[str, Tensor]:
-        windows = (self.window.cut(crops, perturb_roi(places, *look)) for look in TTA_OFFSETS)
+        windows = (self.window.extract(crops, perturb_roi(places, *look)) for look in TTA_OFFSETS)
         said = [dict(self.run(each.to(self.device)).items()) for each in windows]
         return {name: torch.stack([each[name] for each in said]).mean(0) for name in said[0]}
 
@@ -187,7 +187,7 @@ def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: t
     assert window is not None
     if engine == "torch":
         fast = encoder.for_inference().to(device)
-        return WindowEncoder(lambda seen: FaceParams(**fast.expression_of(seen)), window, encoder.size_px, device)
+        return WindowEncoder(lambda seen: FaceParams(**fast.regress_expression(seen)), window, encoder.size_px, device)
     _check_onnx(device)
     from smirk3d.networks.onnx_engine import OnnxEncoder
 

@@ -1,8 +1,11 @@
-"""Files of network weights: the released SMIRK checkpoints, and our own.
+"""Checkpoint files: the released SMIRK checkpoints, and the package's own.
 
 Both hold the same tensors under the same names: the encoder's after `smirk_encoder.`, the neural renderer's after
-`smirk_generator.`. A released file is a state dict written by `torch.save`; ours is safetensors, and its header
-says which layout the encoder has.
+`smirk_generator.`. A released file is a state dict written by `torch.save`. The package writes safetensors, whose
+header also holds the parameters and the configuration of the encoder.
+
+This module knows neither network class: a file is read into state dicts and a record, and each class builds itself
+from these in its `from_checkpoint`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,46 +28,75 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.spec import Param, ParamSpec
 
-if TYPE_CHECKING:
-    from smirk3d.networks.encoder import Encoder
-    from smirk3d.networks.neural_renderer import NeuralRenderer
-
 FORMAT_VERSION = "1"
 ENCODER = "smirk_encoder."
 NEURAL_RENDERER = "smirk_generator."
 _FORMAT_KEY = "smirk3d_networks"
-_NAMES_SHOWN = 3
+_MAX_NAMES_LISTED = 3
 _REMEDY = "use the released SMIRK_em1.pt or a file that smirk3d has saved"
+
+
+class SavableNetwork(Protocol):
+    """A network that can be written to a checkpoint."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops that the network is trained for, in pixels."""
+        ...
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the batch norms are folded into the convolutions; such a copy cannot be saved."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the tensors by name."""
+        ...
+
+
+class SavableEncoder(SavableNetwork, Protocol):
+    """An encoder that can be written to a checkpoint."""
+
+    @property
+    def spec(self) -> ParamSpec:
+        """Parameters that the encoder predicts."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """Configuration, a dataclass of plain values."""
+        ...
 
 
 @dataclass(frozen=True)
 class EncoderLayout:
-    """What must be known to build an encoder before its weights are loaded.
+    """What an encoder is built from before its weights are loaded.
 
     Attributes:
-        spec: Parameters that it emits.
-        backbones: Names of the backbones and what else there is to say, by field of `EncoderConfig`.
-        size_px: Side of the crops that it was trained for.
-        expression_std: (52,) standard deviation of the error of each ARKit weight that is read off the emitted
-            expression, measured on faces that the encoder has not learned; None where nobody has.
+        spec: Parameters that it predicts.
+        config: Fields of `EncoderConfig` as plain values, under the names of the version that wrote the file.
+        size_px: Side of the crops that it was trained for, in pixels.
+        expression_std: 52 standard deviations, in (0, inf), of the error of each ARKit weight on faces that the
+            encoder was not trained on; for encoders of other heads, of the weights retargeted from the predicted
+            expression. None where they were not measured.
     """
 
     spec: ParamSpec
-    backbones: Mapping[str, Any]
+    config: Mapping[str, Any]
     size_px: int = 224
     expression_std: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """The content of a file of weights.
+    """Content of a checkpoint.
 
     Attributes:
-        path: Where it was read, for messages.
+        path: The file, for error messages.
         tensors: All tensors by their full names, on the CPU.
-        layout: The encoder's layout; None in released files, which do not say.
-        meta: Free remarks of whoever saved the file.
-        renderer_size_px: Side of the crops that the neural renderer was trained on.
+        layout: Layout of the encoder; None in released files, which do not store it, and in files without an encoder.
+        meta: Free remarks of the run that saved the file.
+        renderer_size_px: Side of the crops that the neural renderer was trained on, in pixels.
     """
 
     path: str
@@ -73,105 +105,119 @@ class NetworkFile:
     meta: Mapping[str, str]
     renderer_size_px: int = 224
 
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors of one network, without its prefix.
+    def state_dict(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors of one network, without the prefix of their names.
+
+        Args:
+            prefix: `ENCODER` or `NEURAL_RENDERER`.
 
         Raises:
-            Smirk3dError: The file holds nothing of that network, or tensors of neither network.
+            Smirk3dError: The file holds no tensor of that network, or tensors of neither network.
         """
-        part = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
-        if not part:
+        state = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+        if not state:
             raise Smirk3dError(f"{printable(self.path)}: holds no tensors named {prefix}*; {_REMEDY}")
-        strangers = [name for name in self.tensors if not name.startswith((ENCODER, NEURAL_RENDERER))]
-        if strangers:
-            raise Smirk3dError(f"{printable(self.path)}: {_some('unexpected', strangers)}; {_REMEDY}")
-        return part
+        unknown = [name for name in self.tensors if not name.startswith((ENCODER, NEURAL_RENDERER))]
+        if unknown:
+            raise Smirk3dError(f"{printable(self.path)}: {_count_and_names('unexpected', unknown)}; {_REMEDY}")
+        return state
 
     def load_into(self, network: nn.Module, prefix: str) -> None:
-        """Load one network's tensors; every tensor must be there, none may be left over, all shapes must agree.
+        """Load the tensors of one network, strictly: none missing, none left over, all shapes equal.
+
+        Args:
+            network: Changed in place.
+            prefix: `ENCODER` or `NEURAL_RENDERER`.
 
         Raises:
-            Smirk3dError: Something does not fit; the message counts and names it.
+            Smirk3dError: The tensors do not fit; the message counts and names them.
         """
-        part, wanted = self.part(prefix), network.state_dict()
-        missing = [name for name in wanted if name not in part]
-        extra = [name for name in part if name not in wanted]
+        state, expected = self.state_dict(prefix), network.state_dict()
+        missing = [name for name in expected if name not in state]
+        extra = [name for name in state if name not in expected]
         misshaped = [
-            f"{name} is {tuple(part[name].shape)}, not {tuple(tensor.shape)}"
-            for name, tensor in wanted.items()
-            if name in part and part[name].shape != tensor.shape
+            f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in state and state[name].shape != tensor.shape
         ]
-        faults = [_some("missing", missing), _some("unexpected", extra), _some("misshaped", misshaped)]
+        faults = [
+            _count_and_names("missing", missing),
+            _count_and_names("unexpected", extra),
+            _count_and_names("misshaped", misshaped),
+        ]
         if any(faults):
             kind = type(network).__name__
             raise Smirk3dError(
                 f"{printable(self.path)}: does not fit {kind}: {', '.join(filter(None, faults))}; {_REMEDY}"
             )
-        network.load_state_dict(part)
+        network.load_state_dict(state)
 
 
 def read_networks(path: str | os.PathLike[str]) -> NetworkFile:
-    """Read a released checkpoint or one of ours; which it is, the content says. Nothing in the file is executed.
+    """Read a released checkpoint or one of the package; the format is found from the content.
+
+    Nothing in the file is executed.
+
+    Args:
+        path: The file.
 
     Raises:
         Smirk3dError: The file is missing, damaged, of another kind, or a pickle of more than tensors.
     """
-    return _read_own(path) if _is_own(path) else _read_released(path)
+    return _read_safetensors(path) if _is_safetensors(path) else _read_released(path)
 
 
 def read_layout(path: str | os.PathLike[str]) -> EncoderLayout | None:
-    """Read the encoder's layout off a header, without the tensors; None for files that do not say.
+    """Read the encoder's layout from the header of a file, without its tensors.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The layout; None for released files and for files without an encoder.
 
     Raises:
-        Smirk3dError: The file is missing, or of our kind and damaged.
+        Smirk3dError: The file is missing, or one of the package's and damaged.
     """
-    return _read_own(path, tensors=False).layout if _is_own(path) else None
+    return _read_safetensors(path, tensors=False).layout if _is_safetensors(path) else None
 
 
 def save_networks(
     path: str | os.PathLike[str],
     *,
-    encoder: Encoder | None = None,
-    neural_renderer: NeuralRenderer | None = None,
+    encoder: SavableEncoder | None = None,
+    neural_renderer: SavableNetwork | None = None,
     expression_std: Sequence[float] | None = None,
     half: bool = False,
     meta: Mapping[str, str],
 ) -> None:
-    """Write networks as one safetensors file, whole or not at all.
+    """Write networks as one safetensors file, atomically.
 
     Args:
         path: The file; its folder must exist.
-        encoder: Written where given. neural_renderer: Written where given.
-        expression_std: (52,) errors of the encoder's ARKit weights, see `EncoderLayout`; left out where not known.
-        half: Store numbers as float16, which halves the file; loading makes them float32 again.
-        meta: Remarks for people, such as the run that trained the weights.
+        encoder: The encoder; None writes none.
+        neural_renderer: The neural renderer; None writes none.
+        expression_std: 52 errors of the ARKit weights, see `EncoderLayout`; None where they were not measured.
+        half: Store floats as float16, which halves the file; loading converts them back to float32.
+        meta: Remarks, such as the training run that produced the weights.
 
     Raises:
-        ValueError: There is nothing to save, or it is a copy made by `for_inference`, or the errors are not 52
-            positive numbers, or a number is too large for float16.
+        ValueError: No network is given, one is a copy made by `for_inference`, `expression_std` is not 52 positive
+            numbers, or a value overflows float16.
         Smirk3dError: The file cannot be written.
     """
     from smirk3d import __version__
 
+    networks = {ENCODER: encoder, NEURAL_RENDERER: neural_renderer}
+    tensors = _tensors_to_save({prefix: network for prefix, network in networks.items() if network is not None})
+    if half:
+        tensors = _as_half(tensors)
     header = {
         _FORMAT_KEY: FORMAT_VERSION,
         "smirk3d": __version__,
         "torch": torch.__version__,
         "meta": json.dumps(dict(meta)),
     }
-    tensors: dict[str, Tensor] = {}
-    for prefix, network in ((ENCODER, encoder), (NEURAL_RENDERER, neural_renderer)):
-        if network is None:
-            continue
-        if network.is_folded:
-            raise ValueError("a copy for inference has lost its batch norms; save the network that it was made from")
-        tensors |= {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if not tensors:
-        raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
-    if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise ValueError("a number is too large for float16")
     if encoder is not None:
         layout: dict[str, Any] = {"spec": _spec_to_json(encoder.spec), "config": asdict(encoder.config)}
         layout["size_px"] = encoder.size_px
@@ -184,15 +230,35 @@ def save_networks(
         temporary.write_bytes(save(tensors, metadata=header))
 
 
-def _checked_std(numbers: Sequence[float]) -> tuple[float, ...]:
-    std = tuple(float(number) for number in numbers)
-    if len(std) != len(ARKIT_NAMES) or not all(0 < number < math.inf for number in std):
+def _tensors_to_save(networks: Mapping[str, SavableNetwork]) -> dict[str, Tensor]:
+    """Collect the tensors of networks by their full names, on the CPU; the keys of `networks` are the prefixes."""
+    if any(network.is_folded for network in networks.values()):
+        raise ValueError("a copy for inference has lost its batch norms; save the network that it was made from")
+    if not networks:
+        raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
+    return {
+        prefix + name: tensor.detach().cpu().contiguous()
+        for prefix, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _as_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    if not all(tensor.isfinite().all() for tensor in halved.values()):
+        raise ValueError("a number is too large for float16")
+    return halved
+
+
+def _checked_std(values: Sequence[float]) -> tuple[float, ...]:
+    std = tuple(float(value) for value in values)
+    if len(std) != len(ARKIT_NAMES) or not all(0 < value < math.inf for value in std):
         raise ValueError(f"errors of ARKit weights must be {len(ARKIT_NAMES)} positive numbers")
     return std
 
 
-def _is_own(path: str | os.PathLike[str]) -> bool:
-    """Tell our files from released ones: safetensors starts with its header's length in eight bytes, then JSON."""
+def _is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is safetensors: eight bytes with the length of the header, then JSON."""
     try:
         with open(path, "rb") as file:
             return file.read(9)[8:] == b"{"
@@ -201,7 +267,7 @@ def _is_own(path: str | os.PathLike[str]) -> bool:
         raise Smirk3dError(f"{printable(path)}: {reason}; give the path of a checkpoint") from error
 
 
-def _read_own(path: str | os.PathLike[str], *, tensors: bool = True) -> NetworkFile:
+def _read_safetensors(path: str | os.PathLike[str], *, tensors: bool = True) -> NetworkFile:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -220,10 +286,10 @@ def _read_own(path: str | os.PathLike[str], *, tensors: bool = True) -> NetworkF
 
 def _read_released(path: str | os.PathLike[str]) -> NetworkFile:
     try:
-        with warnings.catch_warnings():  # about odd pickles, which are refused anyway
+        with warnings.catch_warnings():  # about unusual pickles, which are refused below
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged bytes the reader raises nearly any kind there is
+    except Exception as error:  # on damaged bytes the reader raises exceptions of nearly any class
         raise _unreadable(path, error) from error
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) and isinstance(n, str) for n, t in state.items()):
         raise Smirk3dError(f"{printable(path)}: is no flat state dict of tensors; {_REMEDY}")
@@ -231,18 +297,21 @@ def _read_released(path: str | os.PathLike[str]) -> NetworkFile:
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
-    reason = type(error).__name__  # the readers' own texts run over many lines and advise to switch the guard off
+    # The readers' own messages run over many lines and advise to load with weights_only=False.
+    reason = type(error).__name__
     return Smirk3dError(f"{printable(path)}: is damaged, or holds more than tensors ({reason}); {_REMEDY}")
 
 
-def _some(fault: str, names: list[str]) -> str:
-    """Say "4 missing (a, b, c, …)", or nothing for no names."""
-    shown = ", ".join(printable(name) for name in names[:_NAMES_SHOWN])
-    return f"{len(names)} {fault} ({shown}{', …' if len(names) > _NAMES_SHOWN else ''})" if names else ""
+def _count_and_names(fault: str, names: list[str]) -> str:
+    """Return "4 missing (a, b, c, …)", or "" for no names."""
+    if not names:
+        return ""
+    listed = ", ".join(printable(name) for name in names[:_MAX_NAMES_LISTED])
+    return f"{len(names)} {fault} ({listed}{', …' if len(names) > _MAX_NAMES_LISTED else ''})"
 
 
 def _spec_to_json(spec: ParamSpec) -> list[dict]:
-    """List the parameters; JSON knows no infinity, so that missing bounds stay out."""
+    """Return the parameters as JSON objects, without infinite bounds, which JSON cannot express."""
     finite = lambda value: not isinstance(value, float) or math.isfinite(value)  # noqa: E731
     return [{key: value for key, value in asdict(param).items() if finite(value)} for param in spec.params]
 

@@ -1,4 +1,4 @@
-"""The encoder: from a crop of a photo to the parameters of a head."""
+"""The encoder: regression of a head's parameters from a crop of a photo."""
 
 from __future__ import annotations
 
@@ -24,52 +24,69 @@ from smirk3d.networks.inference import folded
 from smirk3d.params import FaceParams
 
 INITIAL_SCALE = 7.0  # camera scale at which a head of average size fills a crop
-INITIAL_FRACTION = 0.05  # first guess for expressions that have a range: near its low end, neutral, yet inside
-GRID_CHANNELS = 48  # enough for the positions of what moves in a face, at a map of 7 by 7
+INITIAL_FRACTION = 0.05  # initial value of bounded expressions within their range: nearly neutral, yet inside
+GRID_CHANNELS = 48  # channels of the last map, 7 by 7 for a window of 112 pixels, that keep spatial positions
 # Radians: the jaw only opens, and hardly turns or slides.
 JAW_LOW, JAW_HIGH = (0.0, -0.2, -0.2), (float("inf"), 0.2, 0.2)
+RENAMED_KEYS = {"mirrored": "flip_tta", "second_look": "iterative_pose", "zoom": "zoom_tta"}
+"""Earlier names of fields of `EncoderConfig`, which files and configurations may still hold."""
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Names of the backbones (see `create_backbone`); those of the released checkpoint unless told otherwise."""
+    """Architecture of an encoder; the defaults are those of the released checkpoint.
+
+    Attributes:
+        pose_backbone: Backbone for pose and camera, see `create_backbone`.
+        shape_backbone: Backbone for the shape.
+        expression_backbone: Backbone for expression, eyelids and jaw.
+        window: If given, pose and camera are regressed from the downsampled crop, and shape and expression from a
+            window that these place in it. Every branch then keeps the spatial layout of its last feature map. None:
+            all three read the crop, as in the released checkpoint.
+        flip_tta: Predict ARKit weights from the image and from its horizontal flip, and return their mean.
+        iterative_pose: Regress pose and camera a second time from the window, with the shape branch, as iterative
+            error feedback does (Carreira et al., 2016); needs a window.
+        zoom_tta: If given, in evaluation mode the expression is also predicted from the central part of the window,
+            this fraction of its side in [0.5, 1), enlarged, and the mean is returned; needs a window. 0.9 to 0.95 is
+            sensible.
+
+    Raises:
+        ValueError: `iterative_pose` or `zoom_tta` is set without a window, or `zoom_tta` is out of its range.
+    """
 
     pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
     shape_backbone: str = "tf_mobilenetv3_large_minimal_100"
     expression_backbone: str = "tf_mobilenetv3_large_minimal_100"
     window: FaceWindow | None = None
-    """Where the whole crop is searched for pose and camera only, and expression and shape are read from a window
-    that these place in it; every branch then keeps where in its picture a feature is. None: as released."""
-    mirrored: bool = False
-    """Read ARKit weights from the picture and from its mirror image, and give the mean of both answers."""
-    second_look: bool = False
-    """Read pose and camera a second time, from the window, by the network that tells the shape; needs a window."""
-
-    zoom: float | None = None
-    """Except in training, read the expression from this part of the window's side as well, about its middle and
-    enlarged, and give the mean of both answers; needs a window."""
+    flip_tta: bool = False
+    iterative_pose: bool = False
+    zoom_tta: float | None = None
 
     def __post_init__(self) -> None:
-        if self.second_look and self.window is None:
-            raise ValueError("second_look must be false without a window")
-        if self.zoom is not None and (self.window is None or not 0.5 <= self.zoom < 1):
-            raise ValueError(f"zoom must be at least 0.5 and less than 1, with a window, not {self.zoom}")
+        if self.iterative_pose and self.window is None:
+            raise ValueError("iterative_pose must be false without a window")
+        if self.zoom_tta is not None and (self.window is None or not 0.5 <= self.zoom_tta < 1):
+            raise ValueError(f"zoom_tta must be at least 0.5 and less than 1, with a window, not {self.zoom_tta}")
 
 
 class Encoder(nn.Module):
-    """Three independent networks for pose and camera, for shape, and for expression.
+    """Three independent networks: for pose and camera, for shape, and for expression.
 
-    State-dict names are those of the released checkpoint. The three are plain sub-modules (`pose_encoder`,
-    `shape_encoder`, `expression_encoder`), to be frozen or trained one by one.
+    State-dict names are those of the released checkpoint. The three are plain submodules (`pose_encoder`,
+    `shape_encoder`, `expression_encoder`), which can be frozen or trained one by one.
 
     Args:
-        spec: Parameters of the head: shape, expression, pose and camera, and where it has them eyelids and jaw.
-        config: Which backbones. size_px: Side of the crops that it is trained for.
+        spec: Parameters of the head: shape, expression, pose and camera, and eyelids and jaw where the head has them.
+        config: Architecture.
+        size_px: Side in pixels of the crops that the encoder is trained for.
 
     Raises:
-        KeyError: A parameter that every head has is missing in `spec`.
+        KeyError: `spec` lacks a parameter that every head has.
         Smirk3dError: A backbone is unknown.
-        ValueError: `config.mirrored` for a head whose expressions are not ARKit's.
+        ValueError: `config.flip_tta` for a head whose expression is not the 52 ARKit weights.
+
+    Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024), section 3.1,
+    for the three branches; windows, test-time augmentation and the second regression are this package's.
     """
 
     is_folded = False
@@ -79,102 +96,128 @@ class Encoder(nn.Module):
         self.spec = spec
         self.size_px = size_px
         self.config = config
-        if config.mirrored and not predicts_arkit(spec):
-            raise ValueError("only ARKit weights can be read from mirror images")
+        if config.flip_tta and not predicts_arkit(spec):
+            raise ValueError("flip_tta is only possible for ARKit weights, whose mirror partners are known")
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
         self.shape_encoder = ShapeEncoder(
-            config.shape_backbone, spec["shape"].size, side_px, len(MEAN_POSE_CODE) * config.second_look
+            config.shape_backbone, spec["shape"].size, side_px, len(MEAN_POSE_CODE) * config.iterative_pose
         )
         self.expression_encoder = ExpressionEncoder(config.expression_backbone, spec, side_px)
 
     def forward(self, crops: Tensor) -> FaceParams:
-        """Estimate the parameters of the heads in square crops.
+        """Predict the parameters of the heads in square crops.
 
         Args:
-            crops: (B, 3, H, W) RGB in [0, 1], without mean or deviation taken off; 224 pixels in the released weights.
+            crops: (B, 3, S, S) float, RGB in [0, 1], not normalised; S = 224 in the released weights.
 
         Returns:
-            Parameters of batch shape (B,): shape, expression, pose (rotation vector) and camera, and the eyelids
-            and jaw of heads that have them; all in the ranges of `spec`.
+            Parameters of batch shape (B,): shape, expression, pose (rotation vector, radians) and camera (scale, tx,
+            ty), and the eyelids and jaw of heads that have them; all in the ranges of `spec`.
         """
-        pose, camera, shape, views = self._look(crops, needs_shape=True)
-        return FaceParams(shape=shape, pose=pose, camera=camera, **self.expression_of(views))
+        pose, camera, shape, windows = self._regress(crops, needs_shape=True)
+        return FaceParams(shape=shape, pose=pose, camera=camera, **self.regress_expression(windows))
 
     def expression(self, crops: Tensor) -> dict[str, Tensor]:
-        """Estimate expression, eyelids and jaw alone, by name, for crops as `forward` takes them."""
-        if self.config.window is None:
-            return self.expression_of(crops)
-        return self.expression_of(self._look(crops, needs_shape=False)[-1])
+        """Predict expression, eyelids and jaw only.
 
-    def first_look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pose (B, 3) and camera (B, 3) as the whole crops show them; they tell where the windows are."""
-        pose, camera = self.pose_encoder(self._overview(crops)).split(3, dim=1)
+        Args:
+            crops: (B, 3, S, S) float, see `forward`.
+
+        Returns:
+            (B, size) float by parameter name.
+        """
+        if self.config.window is None:
+            return self.regress_expression(crops)
+        return self.regress_expression(self._regress(crops, needs_shape=False)[-1])
+
+    def coarse_pose(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Regress pose and camera from whole crops, before any refinement from the window; they place the windows.
+
+        Args:
+            crops: (B, 3, S, S) float, see `forward`.
+
+        Returns:
+            Pose (B, 3), rotation vector in radians, and camera (B, 3), scale, tx and ty.
+        """
+        pose, camera = self.pose_encoder(self._downsampled(crops)).split(3, dim=1)
         return pose, camera
 
-    def expression_of(self, views: Tensor) -> dict[str, Tensor]:
-        """Estimate the same of what the expression is read from: windows (B, 3, P, P), or the crops without any."""
-        if self.config.zoom is None or self.training:
-            return self._flip_average(views)
+    def regress_expression(self, windows: Tensor) -> dict[str, Tensor]:
+        """Predict expression, eyelids and jaw from windows that have been extracted already.
+
+        Args:
+            windows: (B, 3, P, P) float, RGB in [0, 1]; the crops themselves for encoders without a window.
+
+        Returns:
+            (B, size) float by parameter name, the mean over the configured test-time augmentation.
+        """
+        # In training one view a face is enough, and half the work.
+        if self.config.zoom_tta is None or self.training:
+            return self._flip_average(windows)
         assert self.config.window is not None
-        enlarged = _enlarged(views, self.config.zoom, self.config.window.size_px)
-        said = self._flip_average(torch.cat([views, enlarged]))
-        return {name: torch.stack(values.chunk(2)).mean(0) for name, values in said.items()}
+        enlarged = _enlarged_center(windows, self.config.zoom_tta, self.config.window.size_px)
+        both = self._flip_average(torch.cat([windows, enlarged]))
+        return {name: torch.stack(values.chunk(2)).mean(0) for name, values in both.items()}
 
-    def _flip_average(self, views: Tensor) -> dict[str, Tensor]:
-        """Return what is said of views, and of their mirror images where these are read as well."""
-        if not self.config.mirrored:
-            return self.expression_encoder(views)
-        said, mirrored = self.expression_encoder(torch.cat([views, views.flip(3)]))["expression"].chunk(2)
-        return {"expression": (said + mirrored[:, list(ARKIT_MIRROR)]) / 2}
+    def _flip_average(self, windows: Tensor) -> dict[str, Tensor]:
+        """Predict from windows, with `flip_tta` averaged with the prediction from their flips, left and right swapped."""
+        if not self.config.flip_tta:
+            return self.expression_encoder(windows)
+        direct, flipped = self.expression_encoder(torch.cat([windows, windows.flip(3)]))["expression"].chunk(2)
+        return {"expression": (direct + flipped[:, list(ARKIT_MIRROR)]) / 2}
 
-    def _look(self, crops: Tensor, *, needs_shape: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """Return pose, camera, shape (None where it is not needed), and where expressions are read."""
-        pose, camera = self.first_look(crops)
-        views, place = self._views(crops, pose, camera)
-        if not (needs_shape or self.config.second_look):
-            return pose, camera, None, views
-        shape, look = self._shape_and_look(views)
-        if look is not None and self.config.window is not None:
-            pose, camera = self.config.window.told(look, place)
-            views, _ = self._views(crops, pose, camera)
-        return pose, camera, shape, views
+    def _regress(self, crops: Tensor, *, needs_shape: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Return pose, camera, shape (None where it is not needed), and the windows for the expression."""
+        pose, camera = self.coarse_pose(crops)
+        windows, affine = self._windows(crops, pose, camera)
+        if not (needs_shape or self.config.iterative_pose):
+            return pose, camera, None, windows
+        shape, pose_code = self._shape_and_pose_code(windows)
+        if pose_code is not None and self.config.window is not None:
+            pose, camera = self.config.window.decode_pose(pose_code, affine)
+            windows, _ = self._windows(crops, pose, camera)
+        return pose, camera, shape, windows
 
-    def _shape_and_look(self, views: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return shapes (B, S) and, where there is a second look, what it says, see `FaceWindow.look`."""
-        if not self.config.second_look:
-            return self.shape_encoder(views), None
-        both = torch.cat([views, views.flip(3)]) if self.config.mirrored else views
-        shape, look = self.shape_encoder(both).split([self.spec["shape"].size, len(MEAN_POSE_CODE)], dim=1)
-        if self.config.mirrored:
-            look, mirrored = look.chunk(2)
-            look = (look + mirrored * look.new_tensor(POSE_CODE_FLIP_SIGNS)) / 2
-        return shape[: len(views)], look
+    def _shape_and_pose_code(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return shapes (B, S) and, with `iterative_pose`, pose codes (B, 13), see `FaceWindow.encode_pose`."""
+        if not self.config.iterative_pose:
+            return self.shape_encoder(windows), None
+        views = torch.cat([windows, windows.flip(3)]) if self.config.flip_tta else windows
+        shape, pose_code = self.shape_encoder(views).split([self.spec["shape"].size, len(MEAN_POSE_CODE)], dim=1)
+        if self.config.flip_tta:
+            pose_code, flipped = pose_code.chunk(2)
+            pose_code = (pose_code + flipped * pose_code.new_tensor(POSE_CODE_FLIP_SIGNS)) / 2
+        return shape[: len(windows)], pose_code
 
-    def _overview(self, crops: Tensor) -> Tensor:
-        """Return the crops at the resolution that the pose is read from."""
+    def _downsampled(self, crops: Tensor) -> Tensor:
+        """Return the crops at the resolution that the pose is regressed from."""
         if self.config.window is None:
             return crops
         side_px = self.config.window.size_px
         return functional.interpolate(crops, (side_px, side_px), mode="bilinear", align_corners=False)
 
-    def _views(self, crops: Tensor, pose: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what expression and shape are read from, and where it is; no gradient tells the pose where to look."""
+    def _windows(self, crops: Tensor, pose: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the input of the shape and expression branches, and the affine (B, 2, 3) that placed it.
+
+        Without a window both are the crops.
+        """
         window = self.config.window
         if window is None:
             return crops, crops
-        place = window.place(pose.detach(), camera.detach())
-        return window.cut(crops, place), place
+        # Detached: losses on shape and expression must not move the window.
+        affine = window.affine_from_pose(pose.detach(), camera.detach())
+        return window.extract(crops, affine), affine
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str]) -> Encoder:
         """Load the encoder of a released checkpoint, or of a file written by `save_networks`.
 
         Args:
-            path: The file; which kind it is, its content says.
+            path: The file; its format is found from the content.
 
         Returns:
-            The encoder on the CPU, in eval mode; `spec` tells the sizes.
+            The encoder on the CPU, in eval mode.
 
         Raises:
             Smirk3dError: The file cannot be read, or does not hold exactly this network.
@@ -191,24 +234,37 @@ class Encoder(nn.Module):
         return encoder
 
 
-def _enlarged(views: Tensor, part: float, size_px: int) -> Tensor:
-    """Return the middle of views (B, 3, P, P), a part of the side P = `size_px` to whole pixels, at their size."""
-    margin = round(size_px * (1 - part) / 2)
-    middle = views[:, :, margin : size_px - margin, margin : size_px - margin]
-    return functional.interpolate(middle, size=(size_px, size_px), mode="bilinear", align_corners=False)
+def _enlarged_center(windows: Tensor, fraction: float, size_px: int) -> Tensor:
+    """Return the centre of windows (B, 3, P, P), P = `size_px`, enlarged to P by P.
+
+    The centre is `fraction` of the side, rounded to whole pixels.
+    """
+    margin = round(size_px * (1 - fraction) / 2)
+    center = windows[:, :, margin : size_px - margin, margin : size_px - margin]
+    return functional.interpolate(center, size=(size_px, size_px), mode="bilinear", align_corners=False)
 
 
 def predicts_arkit(spec: ParamSpec) -> bool:
-    """Tell whether the expression that an encoder emits is the 52 ARKit weights: so many, all in [0, 1]."""
+    """Return whether the expression is the 52 ARKit weights: 52 values, each in [0, 1].
+
+    Args:
+        spec: Parameters of a head.
+    """
     expression = spec["expression"]
     return (expression.size, expression.low, expression.high) == (len(ARKIT_MIRROR), 0.0, 1.0)
 
 
 class _Branch(nn.Module):
-    """A backbone and one linear layer under the name that the checkpoint has for it.
+    """A backbone and one linear layer, named as in the released checkpoint.
 
-    The last map is averaged over the picture; where the side of the pictures is given, it is narrowed to
-    `GRID_CHANNELS` channels instead and all of it goes on: an average hardly tells left from right.
+    Without `side_px` the last feature map is averaged over space. With it, the map is reduced to `GRID_CHANNELS`
+    channels and flattened instead, because an average loses which side of the face a feature is on.
+
+    Args:
+        backbone: Name, see `create_backbone`.
+        layer: Name of the linear layer in the state dict.
+        n_out: Outputs of the linear layer.
+        side_px: Side of the input images, which must be constant then; None for any size.
     """
 
     def __init__(self, backbone: str, layer: str, n_out: int, side_px: int | None) -> None:
@@ -221,7 +277,7 @@ class _Branch(nn.Module):
             self.narrow = nn.Sequential(
                 nn.Conv2d(channels, GRID_CHANNELS, 1, bias=False), nn.BatchNorm2d(GRID_CHANNELS)
             )
-            n_features = GRID_CHANNELS * _cells(self.encoder, side_px)
+            n_features = GRID_CHANNELS * _map_area(self.encoder, side_px)
         self.add_module(layer, nn.Sequential(nn.Linear(n_features, n_out)))
         self._layer = layer
 
@@ -231,19 +287,27 @@ class _Branch(nn.Module):
         return getattr(self, self._layer)[0]
 
     def features(self, crops: Tensor) -> Tensor:
-        """Return what the linear layer reads, (B, F), of pictures (B, 3, H, W)."""
+        """Return the input of the linear layer.
+
+        Args:
+            crops: (B, 3, H, W) float, RGB in [0, 1].
+
+        Returns:
+            (B, F) float.
+        """
         last = self.encoder(crops)
         return last.mean(dim=(2, 3)) if self.narrow is None else self.narrow(last).flatten(1)
 
-    def _emit(self, crops: Tensor) -> Tensor:
+    def _outputs(self, crops: Tensor) -> Tensor:
         return self.linear(self.features(crops))
 
 
 class PoseEncoder(_Branch):
-    """Emits pose and camera; starts with a head that looks straight ahead in the middle of the crop."""
+    """Regresses pose and camera; starts near a frontal head in the centre of the crop."""
 
     def __init__(self, backbone: str, side_px: int | None = None) -> None:
         super().__init__(backbone, "pose_cam_layers", 6, side_px)
+        # Small, not zero: the gradient must reach the backbone from the first step on.
         with torch.no_grad():
             self.linear.weight.mul_(0.001)
             self.linear.bias.mul_(0.001)
@@ -251,28 +315,55 @@ class PoseEncoder(_Branch):
             self.linear.bias[3] = INITIAL_SCALE
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return (B, 6) from crops (B, 3, H, W): rotation vector in radians, camera (scale, tx, ty)."""
-        return self._emit(crops)
+        """Regress pose and camera.
+
+        Args:
+            crops: (B, 3, H, W) float, RGB in [0, 1].
+
+        Returns:
+            (B, 6) float: rotation vector in radians, then scale, tx and ty.
+        """
+        return self._outputs(crops)
 
 
 class ShapeEncoder(_Branch):
-    """Emits shape coefficients, and what else windows show; starts with the mean head, upright in the middle."""
+    """Regresses the shape and, with `n_pose_code`, the pose code; starts with the mean head, frontal.
 
-    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_look: int = 0) -> None:
-        super().__init__(backbone, "shape_layers", n_shape + n_look, side_px)
+    Args:
+        backbone: Name, see `create_backbone`.
+        n_shape: Shape coefficients, S.
+        side_px: Side of the input images; None for any size.
+        n_pose_code: Length of the pose code, see `FaceWindow.encode_pose`; 0 for none.
+    """
+
+    def __init__(self, backbone: str, n_shape: int, side_px: int | None = None, n_pose_code: int = 0) -> None:
+        super().__init__(backbone, "shape_layers", n_shape + n_pose_code, side_px)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        if n_look:
+        if n_pose_code:
             with torch.no_grad():
                 self.linear.bias[n_shape:] = torch.tensor(MEAN_POSE_CODE)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return shape coefficients and, where asked for, the look of `FaceWindow.look`, (B, S + 13), of (B, 3, H, W)."""
-        return self._emit(crops)
+        """Regress the shape.
+
+        Args:
+            crops: (B, 3, H, W) float, RGB in [0, 1].
+
+        Returns:
+            (B, S) float, or (B, S + 13) with the pose code at the end.
+        """
+        return self._outputs(crops)
 
 
 class ExpressionEncoder(_Branch):
-    """Emits the expression and, on heads that have them, eyelids and jaw, kept in range by `bounded`."""
+    """Regresses the expression and, where the head has them, eyelids and jaw, clamped by `bounded`.
+
+    Args:
+        backbone: Name, see `create_backbone`.
+        spec: Parameters of the head.
+        side_px: Side of the input images; None for any size.
+    """
 
     low: Tensor
     high: Tensor
@@ -290,18 +381,26 @@ class ExpressionEncoder(_Branch):
             self.linear.weight.mul_(0.1)
             self.linear.bias.mul_(0.1)
             if math.isfinite(expression.low + expression.high):
-                first_guess = expression.low + INITIAL_FRACTION * (expression.high - expression.low)
-                self.linear.bias[: expression.size] = first_guess
+                initial = expression.low + INITIAL_FRACTION * (expression.high - expression.low)
+                self.linear.bias[: expression.size] = initial
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """Return the parameters by name, (B, size) each, from crops (B, 3, H, W)."""
-        values = bounded(self._emit(crops), self.low, self.high).split(list(self._sizes.values()), dim=1)
+        """Regress the expression.
+
+        Args:
+            crops: (B, 3, H, W) float, RGB in [0, 1].
+
+        Returns:
+            (B, size) float by parameter name.
+        """
+        values = bounded(self._outputs(crops), self.low, self.high).split(list(self._sizes.values()), dim=1)
         return dict(zip(self._sizes, values))
 
 
-def _cells(backbone: Backbone, side_px: int) -> int:
-    """Return the number of places in a backbone's last map of square pictures."""
+def _map_area(backbone: Backbone, side_px: int) -> int:
+    """Return height times width of a backbone's last feature map for square images."""
     was_training = backbone.training
+    # Evaluation mode, so that the zeros do not enter the statistics of the batch norms.
     with torch.no_grad():
         last = backbone.train(False)(torch.zeros(1, 3, side_px, side_px))
     backbone.train(was_training)
@@ -309,32 +408,33 @@ def _cells(backbone: Backbone, side_px: int) -> int:
 
 
 def _build(file: NetworkFile) -> Encoder:
-    """Make the encoder, with random weights, whose layout the file names or shows."""
+    """Build the encoder of a file, with random weights, from its layout or, in released files, from tensor shapes."""
     if file.layout is None:
-        return Encoder(_released_spec(file.part(ENCODER)))
+        return Encoder(_released_spec(file.state_dict(ENCODER)))
     try:
-        return Encoder(file.layout.spec, _config(file.layout.backbones), file.layout.size_px)
+        return Encoder(file.layout.spec, _config(file.layout.config), file.layout.size_px)
     except (KeyError, TypeError) as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
 
 
 def _config(stored: Mapping[str, Any]) -> EncoderConfig:
-    """Read a configuration as `save_networks` writes it."""
-    window: dict[str, Any] | None = stored.get("window")
+    """Build a configuration from the plain values in a header, under their present or earlier names."""
+    values = {RENAMED_KEYS.get(name, name): value for name, value in stored.items()}
+    window: dict[str, Any] | None = values.get("window")
     if window is None:
-        return EncoderConfig(**stored)
+        return EncoderConfig(**values)
     lists = {name: tuple(value) for name, value in window.items() if isinstance(value, list)}
-    return EncoderConfig(**{**stored, "window": FaceWindow(**{**window, **lists})})
+    return EncoderConfig(**{**values, "window": FaceWindow(**{**window, **lists})})
 
 
 def _released_spec(state: dict[str, Tensor]) -> ParamSpec:
-    """Read the sizes of FLAME's layout off the layers; where that fails, loading will say what does not fit."""
-    n_shape = _rows(state.get("shape_encoder.shape_layers.0.weight"), 300)
-    n_emitted = _rows(state.get("expression_encoder.expression_layers.0.weight"), 55)
+    """Read the sizes of FLAME's parameters from the linear layers; where that fails, loading reports the misfit."""
+    n_shape = _n_rows(state.get("shape_encoder.shape_layers.0.weight"), 300)
+    n_outputs = _n_rows(state.get("expression_encoder.expression_layers.0.weight"), 55)
     return ParamSpec(
         (
             Param("shape", n_shape),
-            Param("expression", max(n_emitted - 5, 1)),  # 5: eyelids and jaw
+            Param("expression", max(n_outputs - 5, 1)),  # 5: eyelids and jaw
             Param("eyelids", 2, 0.0, 1.0),
             Param("jaw", 3),
             Param("pose", 3),
@@ -343,5 +443,5 @@ def _released_spec(state: dict[str, Tensor]) -> ParamSpec:
     )
 
 
-def _rows(matrix: Tensor | None, otherwise: int) -> int:
-    return len(matrix) if matrix is not None and matrix.ndim == 2 else otherwise
+def _n_rows(matrix: Tensor | None, default: int) -> int:
+    return len(matrix) if matrix is not None and matrix.ndim == 2 else default

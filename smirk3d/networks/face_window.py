@@ -1,4 +1,4 @@
-"""The part of a crop that expression and shape are read from: upright, at one scale, about the face's middle."""
+"""The face window: an upright, scaled part of a crop about the face, and pose and camera relative to it."""
 
 from __future__ import annotations
 
@@ -12,37 +12,48 @@ from torch.nn import functional
 
 Point = tuple[float, float, float]
 MEAN_POSE_CODE = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 0.0, -0.1558, 0.0073, 1.0)
-"""What a window of the usual size shows of the open head's mean face that looks straight ahead."""
+"""Pose code of the open head's mean face, frontal, in a window of the default size; see `FaceWindow.encode_pose`."""
 POSE_CODE_FLIP_SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
-"""Signs of a look at the mirror image."""
+"""Factors that turn the pose code of a face into that of its horizontally flipped image."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceFrame:
-    """Where the faces of B people are on their heads, unposed.
+    """Where the faces of B persons are on their heads, in the head frame, before posing.
 
     Attributes:
-        middle_m: (B, 3) metres, a point in the middle of the face. root_m: (B, 3) the joint about which the head turns.
-        size: (B, 1) of the face over that of the mean face.
+        center_m: (B, 3) float, centre of the face in metres.
+        root_m: (B, 3) float, joint about which the head rotates, in metres.
+        relative_size: (B, 1) float > 0, size of the face over that of the mean face.
     """
 
-    middle_m: Tensor
+    center_m: Tensor
     root_m: Tensor
-    size: Tensor
+    relative_size: Tensor
 
-    def posed_middle_m(self, pose: Tensor) -> Tensor:
-        """Return the middles (B, 3) when the heads have turned by rotation vectors (B, 3)."""
-        return (roma.rotvec_to_rotmat(pose) @ (self.middle_m - self.root_m)[..., None])[..., 0] + self.root_m
+    def posed_center_m(self, pose: Tensor) -> Tensor:
+        """Return the centres of the posed faces.
+
+        Args:
+            pose: (B, 3) float, rotation vectors in radians.
+
+        Returns:
+            (B, 3) float, metres.
+        """
+        return (roma.rotvec_to_rotmat(pose) @ (self.center_m - self.root_m)[..., None])[..., 0] + self.root_m
 
 
 @dataclass(frozen=True)
 class FaceWindow:
-    """A square about a point of the head, as large and as upright as pose and camera say.
+    """A square of fixed size on the head, about a point of the face, upright in the image.
+
+    The defaults are those of the open head and its packaged encoder.
 
     Attributes:
-        size_px: Pixels a side.
-        half_m: Half of the side in metres on the head.
-        center_m: The point, head frame. root_m: The joint about which the head turns. Of the open head.
+        size_px: Side of the extracted window in pixels, at least 1; 96 to 128 is usual.
+        half_m: Half of the side in metres on the head, > 0.
+        center_m: Centre of the window, metres, head frame.
+        root_m: Joint about which the head rotates, metres, head frame.
 
     Raises:
         ValueError: A size is not positive.
@@ -57,84 +68,122 @@ class FaceWindow:
         if self.size_px < 1 or not self.half_m > 0:
             raise ValueError(f"size_px and half_m must be positive, not {self.size_px} and {self.half_m}")
 
-    def place(self, pose: Tensor, camera: Tensor) -> Tensor:
-        """Return where windows are in their crops, (B, 2, 3), from window to crop, both in [-1, 1], y downwards.
+    def affine_from_pose(self, pose: Tensor, camera: Tensor) -> Tensor:
+        """Return the transforms from windows to their crops.
 
         Args:
-            pose: (B, 3) rotation vector, radians. camera: (B, 3) scale, tx, ty of the crop.
+            pose: (B, 3) float, rotation vectors in radians.
+            camera: (B, 3) float, scale, tx and ty of the crop's scaled orthographic camera.
+
+        Returns:
+            (B, 2, 3) float, from window to crop coordinates; both are NDC in [-1, 1], x right, y down.
         """
         rotmat = roma.rotvec_to_rotmat(pose)
         root = pose.new_tensor(self.root_m)
-        middle = rotmat @ (pose.new_tensor(self.center_m) - root) + root
+        center = rotmat @ (pose.new_tensor(self.center_m) - root) + root
         scale = camera[:, :1]
-        at = scale * (middle[:, :2] + camera[:, 1:]) * pose.new_tensor([1.0, -1.0])
-        # Where the head's up points in the picture, which has y downwards: the window's own up goes there.
+        translation = scale * (center[:, :2] + camera[:, 1:]) * pose.new_tensor([1.0, -1.0])
+        # The head's up axis in the image plane. Images have y down, so the columns below rotate (0, -1), the
+        # window's own up, onto it.
         up = functional.normalize(rotmat[:, :2, 1], dim=1)
         linear = torch.stack([torch.stack([up[:, 1], -up[:, 0]], 1), torch.stack([up[:, 0], up[:, 1]], 1)], dim=1)
-        return torch.cat([linear * (scale * self.half_m)[..., None], at[..., None]], dim=2)
+        return torch.cat([linear * (scale * self.half_m)[..., None], translation[..., None]], dim=2)
 
-    def look(self, pose: Tensor, camera: Tensor, place: Tensor, person: FaceFrame) -> Tensor:
-        """Return what windows show of pose and camera, (B, 13), the inverse of `told`.
+    def encode_pose(self, pose: Tensor, camera: Tensor, affine: Tensor, face: FaceFrame) -> Tensor:
+        """Express pose and camera relative to windows, as the pose code that the second regression predicts.
 
-        Camera and identity explain each other: a large head far away looks like a small one that is near. What a
-        picture tells for certain is how large a face appears in it and where its middle is; scale, tx and ty follow
-        from these and from where the face is on this person's head. So the columns are: the rotation vector as the
-        rolled window sees it (3); a tenth of the camera's scale in the window times the face's size (1); where the
-        face's middle is in the window, x to the right and y upwards (2); middle (3), root (3) and size (1).
+        Under a scaled orthographic camera, size and distance of a head are ambiguous: a large head far away looks
+        like a small one that is near. An image determines how large the face appears and where its centre is; scale,
+        tx and ty follow from these and from the position of the face on this person's head. The columns are:
+
+        - 0 to 2: rotation vector as the rolled window shows it, radians;
+        - 3: a tenth of the camera's scale in the window times the relative size of the face;
+        - 4 to 5: centre of the face in the window, NDC, x right and y up;
+        - 6 to 8: centre of the face, 9 to 11: root joint, both in metres in the head frame;
+        - 12: relative size of the face.
 
         Args:
-            pose: (B, 3) and camera (B, 3) of the crop. place: (B, 2, 3) from window to crop. person: Of B people.
-        """
-        roll, half = _roll_and_half(place)
-        turned = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
-        up = pose.new_tensor([1.0, -1.0])
-        at = camera[:, :1] * (person.posed_middle_m(pose)[:, :2] + camera[:, 1:]) * up
-        within = torch.linalg.solve(place[:, :, :2], at - place[:, :, 2]) * up
-        apparent = camera[:, :1] * person.size / half[:, None] / 10
-        known = (person.middle_m, person.root_m, person.size)
-        return torch.cat([roma.unitquat_to_rotvec(turned), apparent, within, *known], dim=1)
+            pose: (B, 3) float, rotation vectors in radians.
+            camera: (B, 3) float, scale, tx and ty of the crop.
+            affine: (B, 2, 3) float, window to crop, see `affine_from_pose`.
+            face: Frames of the B faces.
 
-    def told(self, said: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pose (B, 3) and camera (B, 3) of crops, of whose windows (B, 2, 3) a look says so much: (B, 13)."""
-        rotvec, apparent, within, middle_m, root_m, size = said.split((3, 1, 2, 3, 3, 1), dim=1)
-        roll, half = _roll_and_half(place)
+        Returns:
+            (B, 13) float.
+        """
+        roll, half_side = _roll_and_half_side(affine)
+        rotation = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
+        flip_y = pose.new_tensor([1.0, -1.0])
+        in_crop = camera[:, :1] * (face.posed_center_m(pose)[:, :2] + camera[:, 1:]) * flip_y
+        in_window = torch.linalg.solve(affine[:, :, :2], in_crop - affine[:, :, 2]) * flip_y
+        apparent_size = camera[:, :1] * face.relative_size / half_side[:, None] / 10
+        frame = (face.center_m, face.root_m, face.relative_size)
+        return torch.cat([roma.unitquat_to_rotvec(rotation), apparent_size, in_window, *frame], dim=1)
+
+    def decode_pose(self, pose_code: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pose and camera of crops from pose codes; the inverse of `encode_pose`.
+
+        Args:
+            pose_code: (B, 13) float, see `encode_pose`.
+            affine: (B, 2, 3) float, window to crop.
+
+        Returns:
+            Pose (B, 3), rotation vectors in radians, and camera (B, 3), scale, tx and ty of the crop.
+        """
+        rotvec, apparent_size, in_window, center_m, root_m, relative_size = pose_code.split((3, 1, 2, 3, 3, 1), dim=1)
+        roll, half_side = _roll_and_half_side(affine)
         pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(rotvec)))
-        scale = 10 * apparent * half[:, None] / size
-        up = said.new_tensor([1.0, -1.0])
-        at = (place[:, :, :2] @ (within * up)[..., None])[..., 0] + place[:, :, 2]
-        shift = at * up / scale - FaceFrame(middle_m, root_m, size).posed_middle_m(pose)[:, :2]
+        scale = 10 * apparent_size * half_side[:, None] / relative_size
+        flip_y = pose_code.new_tensor([1.0, -1.0])
+        in_crop = (affine[:, :, :2] @ (in_window * flip_y)[..., None])[..., 0] + affine[:, :, 2]
+        shift = in_crop * flip_y / scale - FaceFrame(center_m, root_m, relative_size).posed_center_m(pose)[:, :2]
         return pose, torch.cat([scale, shift], dim=1)
 
-    def cut(self, crops: Tensor, place: Tensor) -> Tensor:
-        """Return windows (B, 3, P, P) of crops (B, 3, S, S) at places (B, 2, 3); black outside of the crop."""
+    def extract(self, crops: Tensor, affine: Tensor) -> Tensor:
+        """Resample windows from crops, bilinearly.
+
+        Args:
+            crops: (B, 3, S, S) float.
+            affine: (B, 2, 3) float, window to crop.
+
+        Returns:
+            (B, 3, P, P) float with P = `size_px`; 0 (black) outside the crop.
+        """
+        # Pixel centres of the window, as `grid_sample` with align_corners=False expects them.
         steps = (torch.arange(self.size_px, device=crops.device, dtype=crops.dtype) * 2 + 1) / self.size_px - 1
         y, x = torch.meshgrid(steps, steps, indexing="ij")
-        at = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, P, 3)
-        grid = (at.view(1, -1, 3) @ place.transpose(1, 2)).view(-1, self.size_px, self.size_px, 2)
+        homogeneous = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (P, P, 3)
+        grid = (homogeneous.view(1, -1, 3) @ affine.transpose(1, 2)).view(-1, self.size_px, self.size_px, 2)
         return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def perturb_roi(place: Tensor, turn_deg: float, shift: float) -> Tensor:
-    """Return places (B, 2, 3) of windows beside others.
+def perturb_roi(affine: Tensor, turn_deg: float, shift: float) -> Tensor:
+    """Rotate and shift windows, for test-time augmentation.
 
     Args:
-        place: (B, 2, 3) from window to crop, both in [-1, 1], y downwards.
-        turn_deg: By which the new windows are turned clockwise.
-        shift: By how many half sides they lie farther to the right, as the old ones see it.
+        affine: (B, 2, 3) float, window to crop, NDC in [-1, 1], y down.
+        turn_deg: Clockwise rotation of the windows in degrees; a few degrees are sensible.
+        shift: Shift to the right, as the old windows show it, in half sides; a few hundredths are sensible.
+
+    Returns:
+        (B, 2, 3) float, new window to crop.
     """
     cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
-    linear = place[:, :, :2]
-    turned = linear @ place.new_tensor([[cosine, -sine], [sine, cosine]])
-    return torch.cat([turned, place[:, :, 2:] + shift * linear[:, :, :1]], dim=2)
+    linear = affine[:, :, :2]
+    rotated = linear @ affine.new_tensor([[cosine, -sine], [sine, cosine]])
+    return torch.cat([rotated, affine[:, :, 2:] + shift * linear[:, :, :1]], dim=2)
 
 
-def _roll_and_half(place: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (B,) radians by which the head appears rolled to the left less in windows, and their half sides (B,)."""
-    cosine, sine = place[:, 0, 0], place[:, 1, 0]
+def _roll_and_half_side(affine: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rotation of windows in their crops, (B,) radians, and half of their sides, (B,) NDC of the crop.
+
+    A head appears rolled to its left by this angle less in the window than in the crop.
+    """
+    cosine, sine = affine[:, 0, 0], affine[:, 1, 0]
     return torch.atan2(sine, cosine), (cosine.square() + sine.square()).sqrt()
 
 
 def _about_z(angle: Tensor) -> Tensor:
-    """Return the unit quaternions (B, 4), XYZW, of angles (B,) about the axis towards the viewer."""
+    """Return the unit quaternions (B, 4), XYZW, of rotations by angles (B,) about the axis towards the viewer."""
     zero = torch.zeros_like(angle)
     return torch.stack([zero, zero, (angle / 2).sin(), (angle / 2).cos()], dim=1)

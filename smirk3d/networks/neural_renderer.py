@@ -98,7 +98,7 @@ class NeuralRenderer(nn.Module):
             Smirk3dError: The file cannot be read, or does not hold exactly this network.
         """
         file = read_networks(path)
-        first = file.part(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
+        first = file.state_dict(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
         network = cls(_width(first), file.renderer_size_px)
         file.load_into(network, NEURAL_RENDERER)
         return network.eval()

@@ -84,14 +84,14 @@ def export_onnx(
         path: The file; its folder must exist.
         size_px: Height and width of the crops, fixed in the file because padding depends on them.
         expression_only: Emit neither pose nor camera nor shape.
-        from_windows: With `expression_only`: read windows, see `Encoder.expression_of`, instead of crops.
+        from_windows: With `expression_only`: read windows, see `Encoder.regress_expression`, instead of crops.
 
     Raises:
         Smirk3dError: The package onnx is not installed, or the file cannot be written.
     """
     _require("onnx")
     fast = encoder.for_inference()
-    run = (fast.expression_of if from_windows else fast.expression) if expression_only else fast
+    run = (fast.regress_expression if from_windows else fast.expression) if expression_only else fast
     flat = _Flat(fast, run).eval()
     crops = torch.rand(1, 3, size_px, size_px, device=next(encoder.parameters()).device)
     with torch.no_grad():

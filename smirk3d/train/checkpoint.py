@@ -29,7 +29,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
-from smirk3d.train.config_file import to_yaml
+from smirk3d.train.config_file import rename_keys, to_yaml
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step_(\d{8,})\.pt")
@@ -250,7 +250,10 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
 
 def _differences(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
     """Name what the run was told otherwise: configuration and head."""
-    then, now = (dict(_leaves(yaml.safe_load(text))) for text in (content["config"], to_yaml(state.config)))
+    trees = [yaml.safe_load(text) for text in (content["config"], to_yaml(state.config))]
+    for tree in trees:
+        rename_keys(tree)  # the checkpoint may be older than the names of today
+    then, now = (dict(_leaves(tree)) for tree in trees)
     for key in [*now, *(key for key in then if key not in now)]:
         if not _FREE_TO_DIFFER.fullmatch(key) and (key not in then or key not in now or then[key] != now[key]):
             was, wanted = (reprlib.repr(side[key]) if key in side else "nothing" for side in (then, now))

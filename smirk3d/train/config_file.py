@@ -12,7 +12,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -22,15 +22,22 @@ import yaml
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.encoder import RENAMED_KEYS as RENAMED_ENCODER_KEYS
 from smirk3d.train.config import TrainConfig
 
+RENAMED_KEYS = {f"backbones.{old}": f"backbones.{new}" for old, new in RENAMED_ENCODER_KEYS.items()}
+"""Earlier names of keys, which are still read; both sides are in the same group."""
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> TrainConfig:
+
+def load_config(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), report: Callable[[str], None] | None = None
+) -> TrainConfig:
     """Read a run's configuration: the file over the defaults, then the overrides in their order.
 
     Args:
         path: YAML file, a mapping; plain data only, nothing in it is executed.
         overrides: Texts `a.b.c=value`, the value in YAML; a list is replaced as a whole.
+        report: Receives a line of text for each key that is given under an earlier name.
 
     Raises:
         Smirk3dError: The file cannot be read or is no YAML, or a key is unknown, given twice, missing, of a wrong
@@ -46,14 +53,46 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
             f"{printable(path)}: cannot be read as YAML: {reason}; give a file like the shipped ones"
         ) from error
     given = {text.partition("=")[0]: text for text in overrides}
+    given = {RENAMED_KEYS.get(key, key): text for key, text in given.items()}
     try:
         for text in overrides:
             _overlay(tree, text.partition("=")[0], text)
+        for old in rename_keys(tree):
+            if report is not None:
+                report(f"key {old} is now called {RENAMED_KEYS[old]}")
         return _convert(TrainConfig, tree, "")
     except _KeyFault as fault:
         blamed = [text for key, text in given.items() if _on_one_branch(key, fault.key)]
         where = f"override {printable(blamed[-1])}" if blamed else printable(path)
         raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
+
+
+def rename_keys(tree: dict) -> list[str]:
+    """Give keys with an earlier name their present one.
+
+    Args:
+        tree: A configuration as plain YAML data; changed in place.
+
+    Returns:
+        The earlier names that were replaced, dotted.
+
+    Raises:
+        ValueError: A key is given under both names; the message begins with the key.
+    """
+    renamed = []
+    for old, new in RENAMED_KEYS.items():
+        *groups, name = old.split(".")
+        group: Any = tree
+        for each in groups:
+            group = group.get(each) if isinstance(group, dict) else None
+        if not isinstance(group, dict) or name not in group:
+            continue
+        new_name = new.rpartition(".")[2]
+        if new_name in group:
+            raise _KeyFault(new, f"is given twice, once under its earlier name {name}")
+        group[new_name] = group.pop(name)
+        renamed.append(old)
+    return renamed
 
 
 def to_yaml(config: TrainConfig) -> str:

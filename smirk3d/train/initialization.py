@@ -109,7 +109,7 @@ def _check_layout(file: NetworkFile, encoder: Encoder, config: TrainConfig) -> N
     """Refuse an encoder of another build by the key that would mend it; released files do not tell."""
     if file.layout is None:
         return
-    wanted, saved = asdict(config.backbones), file.layout.backbones
+    wanted, saved = asdict(config.backbones), file.layout.config
     names = [name for name in saved if name.endswith("_backbone") and saved[name] != wanted.get(name)]
     differing = [f"backbones.{name}={saved[name]}" for name in names]
     where = printable(Path(file.path))

@@ -44,7 +44,7 @@ def test_windows_placed_from_outside(open_head, engine: str) -> None:
         pytest.importorskip("onnxruntime")
     window = FaceWindow(size_px=32)
     torch.manual_seed(0)
-    encoder = Encoder(open_head.spec, EncoderConfig(BACKBONE, BACKBONE, BACKBONE, window, mirrored=True), 64).eval()
+    encoder = Encoder(open_head.spec, EncoderConfig(BACKBONE, BACKBONE, BACKBONE, window, flip_tta=True), 64).eval()
     random = torch.Generator().manual_seed(1)
     pixels = (torch.rand(120, 120, 3, generator=random) * 255).byte().numpy()
     points = np.random.default_rng(0).uniform(30, 90, (478, 2)).astype(np.float32)
@@ -53,14 +53,15 @@ def test_windows_placed_from_outside(open_head, engine: str) -> None:
     crop = Crop.from_landmarks(points, 1.4, 64)
     placed = Similarity(torch.tensor([350.0]), torch.eye(3)[None], torch.tensor([[60.0, -60.0, 0.0]]))
     said = window_encoder(encoder, engine, CPU)([face_observation], placed)  # type: ignore[arg-type]
-    place = window.place(*camera_to_crop(placed, torch.tensor(window.root_m), [crop]))
+    place = window.affine_from_pose(*camera_to_crop(placed, torch.tensor(window.root_m), [crop]))
     # The window's middle is where the map puts it.
     middle = placed.apply(torch.tensor([window.center_m]))[0, 0, :2].numpy() * (1, -1)
     np.testing.assert_allclose(place[0, :, 2].numpy(), crop.to_ndc(crop.to_crop(middle)), atol=1e-5)
     with torch.no_grad():
         seen = crop.cut(pixels, antialias=True)[None]
         each = [
-            encoder.expression_of(window.cut(seen, perturb_roi(place, *look)))["expression"] for look in TTA_OFFSETS
+            encoder.regress_expression(window.extract(seen, perturb_roi(place, *look)))["expression"]
+            for look in TTA_OFFSETS
         ]
     assert not torch.allclose(each[0], each[1], atol=1e-4)
     torch.testing.assert_close(said.expression, torch.stack(each).mean(0), atol=1e-4, rtol=1e-3)

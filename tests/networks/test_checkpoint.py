@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_layout, read_networks, save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.face_window import FaceWindow
 from smirk3d.networks.neural_renderer import NeuralRenderer
 
 POSE = (Param("pose", 3), Param("camera", 3))
@@ -99,6 +102,29 @@ def test_own_file_keeps_weights_layout_and_remarks(spec: ParamSpec, networks, tm
     assert (loaded.spec, loaded.config) == (spec, CONFIG)
     assert_same(NeuralRenderer.from_checkpoint(path), networks[1])
     assert read_networks(path).meta == {"run": "first"}
+
+
+def test_a_header_with_earlier_names_of_settings_is_read(tmp_path: Path) -> None:
+    window = {"size_px": 64, "half_m": 0.1, "center_m": [0.0, 0.0, 0.1], "root_m": [0.0, -0.1, 0.0]}
+    backbones = {f"{branch}_backbone": SMALL for branch in ("pose", "shape", "expression")}
+    config = EncoderConfig(**backbones, window=FaceWindow(64, 0.1, (0.0, 0.0, 0.1), (0.0, -0.1, 0.0)))
+    config = replace(config, flip_tta=True, iterative_pose=True, zoom_tta=0.9)
+    encoder = Encoder(OPEN, config, 96)
+    save_networks(tmp_path / "new", encoder=encoder, meta={})
+    with safe_open(tmp_path / "new", framework="pt") as file:
+        header = dict(file.metadata())
+    stored = json.loads(header["encoder"])
+    assert stored["config"] == backbones | {
+        "window": window,
+        "flip_tta": True,
+        "iterative_pose": True,
+        "zoom_tta": 0.9,
+    }
+    stored["config"] = backbones | {"window": window, "mirrored": True, "second_look": True, "zoom": 0.9}
+    header["encoder"] = json.dumps(stored)
+    tensors = {ENCODER + name: tensor for name, tensor in encoder.state_dict().items()}
+    save_file(tensors, tmp_path / "old", metadata=header)
+    assert Encoder.from_checkpoint(tmp_path / "old").config == config
 
 
 def test_own_file_keeps_the_errors_of_the_expression(networks, tmp_path: Path) -> None:

@@ -40,21 +40,21 @@ def turned(points_m: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     return (points_m - ROOT[:, None]) @ roma.rotvec_to_rotmat(pose).mT + ROOT[:, None]
 
 
-def encoder(window: FaceWindow | None = WINDOW, *, second_look: bool = False) -> Encoder:
+def encoder(window: FaceWindow | None = WINDOW, *, iterative_pose: bool = False) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window, second_look=second_look), 96).eval()
+    return Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, window, iterative_pose=iterative_pose), 96).eval()
 
 
 def test_middle_is_where_the_camera_sees_the_point() -> None:
     seen = project_orthographic(posed(torch.tensor([WINDOW.center_m])), CAMERA)[:, 0, :2]
-    torch.testing.assert_close(WINDOW.place(POSE, CAMERA)[:, :, 2], seen)
+    torch.testing.assert_close(WINDOW.affine_from_pose(POSE, CAMERA)[:, :, 2], seen)
 
 
 def test_window_is_upright_and_to_scale_on_the_head() -> None:
     center = torch.tensor(WINDOW.center_m)
     corners = center + WINDOW.half_m * torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     seen = project_orthographic(posed(corners), CAMERA)[..., :2]
-    place = WINDOW.place(POSE, CAMERA)
+    place = WINDOW.affine_from_pose(POSE, CAMERA)
     in_window = torch.linalg.solve(place[:, :, :2], (seen - place[:, None, :, 2]).mT).mT
     # Heads that are only rolled: the head's left is the window's right, its top the window's top.
     for turned_in_the_picture in (0, 2):
@@ -63,15 +63,15 @@ def test_window_is_upright_and_to_scale_on_the_head() -> None:
 
 
 def test_a_look_is_the_pose_and_the_camera_of_the_window() -> None:
-    place = WINDOW.place(POSE + 0.1, CAMERA * 1.05)
-    said = WINDOW.look(POSE, CAMERA, place, PERSON)
-    for found, known in zip(WINDOW.told(said, place), (POSE, CAMERA), strict=True):
+    place = WINDOW.affine_from_pose(POSE + 0.1, CAMERA * 1.05)
+    said = WINDOW.encode_pose(POSE, CAMERA, place, PERSON)
+    for found, known in zip(WINDOW.decode_pose(said, place), (POSE, CAMERA), strict=True):
         torch.testing.assert_close(found, known, atol=1e-5, rtol=1e-5)
     # Where nothing is rolled, shifted or enlarged, the same words speak of the window itself.
     points = 0.05 * torch.randn(3, 20, 3, generator=torch.Generator().manual_seed(0)) + MIDDLE[:, None]
     in_crop = project_orthographic(turned(points, POSE), CAMERA)[..., :2]
     in_window = torch.linalg.solve(place[:, :, :2], (in_crop - place[:, None, :, 2]).mT).mT
-    pose, camera = WINDOW.told(said, torch.eye(2, 3).expand(3, -1, -1))
+    pose, camera = WINDOW.decode_pose(said, torch.eye(2, 3).expand(3, -1, -1))
     torch.testing.assert_close(
         project_orthographic(turned(points, pose), camera)[..., :2], in_window, atol=1e-5, rtol=1e-5
     )
@@ -81,27 +81,31 @@ def test_mean_look_is_that_of_the_mean_face(open_head: HeadModel) -> None:
     points = open_head.landmark_embedding("mediapipe").points(open_head.v_template, open_head.faces)[:SKIN_COUNT]
     root = open_head(FaceParams(shape=torch.zeros(1, open_head.n_shape))).joints[:, 0]
     pose, camera, window = torch.zeros(1, 3), torch.tensor([[8.0, 0.01, 0.02]]), FaceWindow()
-    look = window.look(
-        pose, camera, window.place(pose, camera), FaceFrame(points.mean(0)[None], root, torch.ones(1, 1))
+    look = window.encode_pose(
+        pose, camera, window.affine_from_pose(pose, camera), FaceFrame(points.mean(0)[None], root, torch.ones(1, 1))
     )
     torch.testing.assert_close(look, torch.tensor([MEAN_POSE_CODE]), atol=0.005, rtol=0)
 
 
 def test_a_look_at_the_mirror_image_is_mirrored() -> None:
-    place = WINDOW.place(POSE + 0.1, CAMERA)
+    place = WINDOW.affine_from_pose(POSE + 0.1, CAMERA)
     sides = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])  # of the place of a window in the mirror image
     pose, camera = POSE * torch.tensor([1.0, -1.0, -1.0]), CAMERA * torch.tensor([1.0, -1.0, 1.0])
-    other = FaceFrame(MIDDLE * sides[1], ROOT * sides[1], PERSON.size)
-    mirrored = WINDOW.look(pose, camera, place * sides, other)
-    torch.testing.assert_close(mirrored, WINDOW.look(POSE, CAMERA, place, PERSON) * torch.tensor(POSE_CODE_FLIP_SIGNS))
+    other = FaceFrame(MIDDLE * sides[1], ROOT * sides[1], PERSON.relative_size)
+    mirrored = WINDOW.encode_pose(pose, camera, place * sides, other)
+    torch.testing.assert_close(
+        mirrored, WINDOW.encode_pose(POSE, CAMERA, place, PERSON) * torch.tensor(POSE_CODE_FLIP_SIGNS)
+    )
 
 
 def test_the_second_look_corrects_the_first() -> None:
-    network = encoder(second_look=True)
+    network = encoder(iterative_pose=True)
     pose, camera = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[8.0, 0.01, 0.05]])
     crop = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    first = network.first_look(crop)
-    said = WINDOW.look(pose, camera, WINDOW.place(*first), FaceFrame(MIDDLE[:1], ROOT[:1], torch.ones(1, 1)))
+    first = network.coarse_pose(crop)
+    said = WINDOW.encode_pose(
+        pose, camera, WINDOW.affine_from_pose(*first), FaceFrame(MIDDLE[:1], ROOT[:1], torch.ones(1, 1))
+    )
     with torch.no_grad():
         network.shape_encoder.linear.bias[5:] = said[0]
     found = network(crop)
@@ -109,14 +113,14 @@ def test_the_second_look_corrects_the_first() -> None:
     torch.testing.assert_close(found.camera, camera, atol=1e-5, rtol=1e-5)
     assert found.shape is not None and found.shape.shape == (1, 5)
     # And the expression is read where the second look says that the face is.
-    moved = network.expression_of(WINDOW.cut(crop, WINDOW.place(pose, camera)))
+    moved = network.regress_expression(WINDOW.extract(crop, WINDOW.affine_from_pose(pose, camera)))
     torch.testing.assert_close(network.expression(crop)["expression"], moved["expression"])
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_zoomed_answer_is_the_mean_of_that_for_the_window_and_for_its_middle(mirrored: bool) -> None:
     torch.manual_seed(0)
-    config = EncoderConfig(SMALL, SMALL, SMALL, WINDOW, mirrored=mirrored, zoom=0.75)
+    config = EncoderConfig(SMALL, SMALL, SMALL, WINDOW, flip_tta=mirrored, zoom_tta=0.75)
     network = Encoder(SPEC, config, 96)
     for name, values in network.expression_encoder.named_parameters():
         torch.nn.init.normal_(values, std=0.3) if "layers" in name else None
@@ -125,28 +129,28 @@ def test_a_zoomed_answer_is_the_mean_of_that_for_the_window_and_for_its_middle(m
     views = torch.stack([x, y, x * y]).expand(2, -1, -1, -1) * torch.tensor([1.0, 0.5])[:, None, None, None]
     edge = round(side / 8)
     middle = torch.nn.functional.interpolate(views[..., edge:-edge, edge:-edge], (side, side), mode="bilinear")
-    plain = Encoder(SPEC, replace(config, zoom=None), 96).eval()
+    plain = Encoder(SPEC, replace(config, zoom_tta=None), 96).eval()
     plain.load_state_dict(network.state_dict())
     with torch.no_grad():
-        answers = [plain.expression_of(each)["expression"] for each in (views, middle)]
-        said = network.eval().expression_of(views)["expression"]
+        answers = [plain.regress_expression(each)["expression"] for each in (views, middle)]
+        said = network.eval().regress_expression(views)["expression"]
         torch.testing.assert_close(said, (answers[0] + answers[1]) / 2)
         assert (answers[0] - answers[1]).abs().max() > 1e-4
         # Training pays for one look alone.
-        torch.testing.assert_close(network.train().expression_of(views), plain.train().expression_of(views))
+        torch.testing.assert_close(network.train().regress_expression(views), plain.train().regress_expression(views))
 
 
-@pytest.mark.parametrize("setting", [{"second_look": True}, {"zoom": 0.9}, {"zoom": 1.0, "window": WINDOW}])
+@pytest.mark.parametrize("setting", [{"iterative_pose": True}, {"zoom_tta": 0.9}, {"zoom_tta": 1.0, "window": WINDOW}])
 def test_a_second_look_and_a_zoom_need_a_window(setting: dict) -> None:
-    with pytest.raises(ValueError, match=r"(second_look|zoom) must be"):
+    with pytest.raises(ValueError, match=r"(iterative_pose|zoom_tta) must be"):
         EncoderConfig(**setting)
 
 
 def test_cut_shows_what_lies_there() -> None:
-    place = WINDOW.place(POSE, CAMERA)
+    place = WINDOW.affine_from_pose(POSE, CAMERA)
     steps = torch.linspace(-1 + 1 / 96, 1 - 1 / 96, 96)
     ramp = torch.stack([steps.expand(96, 96), steps[:, None].expand(96, 96), torch.zeros(96, 96)]).expand(3, -1, -1, -1)
-    windows = WINDOW.cut(ramp, place)
+    windows = WINDOW.extract(ramp, place)
     row, column = 40, 17
     at = torch.tensor([(2 * column + 1) / 64 - 1, (2 * row + 1) / 64 - 1, 1.0])
     expected = place @ at
@@ -157,7 +161,7 @@ def test_cut_shows_what_lies_there() -> None:
 
 def test_beyond_the_crop_it_is_black() -> None:
     far = torch.tensor([[9.0, 1.0, 0.0]])
-    assert (WINDOW.cut(torch.ones(1, 3, 96, 96), WINDOW.place(POSE[:1], far)) == 0).all()
+    assert (WINDOW.extract(torch.ones(1, 3, 96, 96), WINDOW.affine_from_pose(POSE[:1], far)) == 0).all()
 
 
 def test_expression_alone_is_the_same() -> None:
@@ -218,7 +222,7 @@ def test_places_beside_others() -> None:
 
 def test_mirrored_pictures_have_mirrored_expressions() -> None:
     torch.manual_seed(0)
-    network = Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, mirrored=True)).eval()
+    network = Encoder(SPEC, EncoderConfig(SMALL, SMALL, SMALL, flip_tta=True)).eval()
     crops = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         seen, mirrored = (network.expression(each)["expression"] for each in (crops, crops.flip(3)))
@@ -230,4 +234,4 @@ def test_mirrored_pictures_have_mirrored_expressions() -> None:
 def test_only_arkit_weights_are_read_from_mirror_images() -> None:
     flame = ParamSpec((Param("shape", 5), Param("expression", 50), *SPEC.params[2:]))
     with pytest.raises(ValueError, match="ARKit"):
-        Encoder(flame, EncoderConfig(SMALL, SMALL, SMALL, mirrored=True))
+        Encoder(flame, EncoderConfig(SMALL, SMALL, SMALL, flip_tta=True))

@@ -24,7 +24,7 @@ def make(spec: ParamSpec, *, window: bool = False) -> Encoder:
     torch.manual_seed(0)
     view = FaceWindow(size_px=32) if window else None
     encoder = Encoder(
-        spec, EncoderConfig(SMALL, SMALL, SMALL, view, mirrored=window, zoom=0.9 if window else None), SIZE_PX
+        spec, EncoderConfig(SMALL, SMALL, SMALL, view, flip_tta=window, zoom_tta=0.9 if window else None), SIZE_PX
     )
     for branch in (encoder.pose_encoder, encoder.shape_encoder, encoder.expression_encoder):
         nn.init.normal_(branch.linear.weight, 0.0, 0.05)

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.errors import Smirk3dError
+from smirk3d.train import checkpoint
 from smirk3d.train.checkpoint import (
     TrainingState,
     checkpoint_path,
@@ -27,6 +28,7 @@ from smirk3d.train.checkpoint import (
     save_training,
 )
 from smirk3d.train.config import CycleConfig, EngineConfig, LossWeights, OptimizerConfig, StageConfig, TrainConfig
+from smirk3d.train.config_file import to_yaml
 
 STEPS, FACES, BATCH = 20, 24, 4
 CONFIG = TrainConfig(
@@ -244,6 +246,15 @@ def test_engine_folder_and_length_may_differ(saved: Path) -> None:
         stage=replace(CONFIG.stage, steps=99),
     )
     assert resume_training(saved, replace(tiny_state(1), config=config)) == 3
+
+
+def test_a_configuration_with_earlier_names_of_keys_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "to_yaml", lambda config: to_yaml(config).replace("  flip_tta:", "  mirrored:"))
+        save_training(checkpoint_path(tmp_path, 3), replace(tiny_state(0), step=3))
+    path = checkpoint_path(tmp_path, 3)
+    assert "  mirrored: false\n" in torch.load(path, weights_only=True)["config"]
+    assert resume_training(path, tiny_state(1)) == 3
 
 
 def test_another_head_is_refused(saved: Path) -> None:

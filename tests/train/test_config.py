@@ -30,9 +30,9 @@ OTHER = {
     "backbones.pose_backbone": "tf_efficientnet_lite0",
     "backbones.shape_backbone": "tf_efficientnet_lite0",
     "backbones.expression_backbone": "tf_efficientnet_lite0",
-    "backbones.mirrored": "true",
-    "backbones.second_look": "true",
-    "backbones.zoom": "0.9",
+    "backbones.flip_tta": "true",
+    "backbones.iterative_pose": "true",
+    "backbones.zoom_tta": "0.9",
     "backbones.window.size_px": "96",
     "backbones.window.half_m": "0.1",
     "backbones.window.center_m": "[0, 0, 0.1]",
@@ -129,7 +129,7 @@ def leaf_keys(record: Any, prefix: str = "") -> list[str]:
 def override(key: str) -> list[str]:
     """Set a key to its other value, and empty what that excludes."""
     emptied = {"data.root": ["data.sources=[]"], "stage.name": ["stage.cycle="]}
-    for name in ("second_look", "zoom"):
+    for name in ("iterative_pose", "zoom_tta"):
         emptied[f"backbones.{name}"] = ["backbones.window.size_px=112"]  # which they need
     return [*emptied.get(key, []), f"{key}={OTHER[key]}"]
 
@@ -202,6 +202,20 @@ def test_values_have_the_types_of_the_records(least: Path) -> None:
 def test_the_later_override_counts_and_lies_over_the_file(least: Path) -> None:
     assert load_config(least, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
     assert load_config(least, ["stage.steps=9"]).stage == replace(load_config(least).stage, steps=9)
+
+
+def test_keys_under_their_earlier_names_are_read_with_a_note(least: Path) -> None:
+    least.write_text(LEAST + "backbones: {window: {}, mirrored: true, second_look: true}\n", encoding="utf-8")
+    notes: list[str] = []
+    backbones = load_config(least, ["backbones.zoom=0.9"], notes.append).backbones
+    assert (backbones.flip_tta, backbones.iterative_pose, backbones.zoom_tta) == (True, True, 0.9)
+    assert notes == [
+        "key backbones.mirrored is now called backbones.flip_tta",
+        "key backbones.second_look is now called backbones.iterative_pose",
+        "key backbones.zoom is now called backbones.zoom_tta",
+    ]
+    assert "override backbones.zoom=2: backbones.zoom_tta must be" in message(least, "backbones.zoom=2")
+    assert "given twice" in message(least, "backbones.flip_tta=true")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)

@@ -87,7 +87,7 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
     assert names == checkpoints | {CONFIG_NAME, WEIGHTS_NAME, "metrics.csv", "tensorboard", "previews"}
     assert load_config(whole / CONFIG_NAME) == tiny_run(whole)
     file = read_networks(whole / WEIGHTS_NAME)
-    assert file.part(ENCODER) and file.part(NEURAL_RENDERER) and file.meta["step"] == "4"
+    assert file.state_dict(ENCODER) and file.state_dict(NEURAL_RENDERER) and file.meta["step"] == "4"
     found = read_metrics(whole)
     for name in ("reconstruction/total", "reconstruction/landmark", "rate/encoder", "rate/generator", "faces_per_s"):
         assert list(found[name]) == [0, 1, 2, 3], name
@@ -125,7 +125,7 @@ def test_frozen_networks_stay_as_they_are(whole: Path) -> None:
     after = read_networks(whole / WEIGHTS_NAME)
     for network, prefix in ((before.encoder, ENCODER), (before.generator, NEURAL_RENDERER)):
         assert network is not None
-        part = after.part(prefix)
+        part = after.state_dict(prefix)
         for name, tensor in network.state_dict().items():
             is_frozen = name.startswith(("pose_encoder", "shape_encoder"))
             same = torch.equal(tensor, part[name])

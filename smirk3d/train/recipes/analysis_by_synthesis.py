@@ -95,7 +95,7 @@ def reconstruction_step(
         mesh: HeadMesh = scene.head(params)
         measures = _parameter_measures(scene, batch, params, mesh)
         encoder: Encoder = networks.encoder  # type: ignore[assignment]
-        if "pose" in learning and encoder.config.second_look:
+        if "pose" in learning and encoder.config.iterative_pose:
             measures = measures | _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
         drawn = draw_heads(mesh, _require(params.camera, "cameras"), batch.image.shape[-1])
         pictures = {"photo": batch.image, "mesh": drawn.image}
@@ -197,7 +197,7 @@ def _parameter_measures(scene: LossContext, batch: TrainingBatch, params: FacePa
 
 def _first_look_measures(encoder: Encoder, scene: LossContext, batch: TrainingBatch, params: FaceParams) -> LossFns:
     """Return the losses of pose and camera at the first look, from which no other loss comes."""
-    pose, camera = encoder.first_look(batch.image)
+    pose, camera = encoder.coarse_pose(batch.image)
     settled = {name: value.detach() for name, value in params.items()} | {"pose": pose, "camera": camera}
     first, fields = FaceParams(**settled), scene.stage.target_fields
     look = FaceParams(pose=pose, camera=camera)

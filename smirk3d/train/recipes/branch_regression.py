@@ -202,7 +202,7 @@ def validate(learner: Learner, teacher: TargetGenerator, count: int, unlike: flo
         target = batch.target
         assert target is not None and target.pose is not None and target.camera is not None
         assert target.expression is not None
-        views = teacher.window.cut(batch.image, teacher.window.place(target.pose, target.camera))
+        views = teacher.window.extract(batch.image, teacher.window.affine_from_pose(target.pose, target.camera))
         said.append(learner(views)[0].clamp(0, 1))
         truth.append(target.expression)
     is_neutral = np.array(faces.kinds) == "neutral"

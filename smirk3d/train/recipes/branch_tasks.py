@@ -26,7 +26,7 @@ from smirk3d.params import FaceParams
 from smirk3d.train.recipes.repainted_photos import RepaintedPhotos
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
-CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, FaceWindow(), mirrored=True, second_look=True, zoom=0.93)
+CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, FaceWindow(), flip_tta=True, iterative_pose=True, zoom_tta=0.93)
 SIZE_PX = 160
 N_LOOK = len(MEAN_POSE_CODE)
 JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
@@ -182,19 +182,19 @@ class TargetGenerator:
             wanted = torch.cat([target.pose, target.camera], dim=1)
             return BranchBatch(pictures, batch.landmarks_ndc, wanted, self._trust(batch), pictures[:0])
         is_first = self.options.branch == "shape"
-        exact = self.window.place(target.pose, target.camera)
+        exact = self.window.affine_from_pose(target.pose, target.camera)
         place = _jittered(exact, FIRST_LOOK_JITTER if is_first else 1.0, generator)
         points = torch.linalg.solve(place[:, :, :2], (batch.landmarks_ndc - place[:, None, :, 2]).mT).mT
         wanted = target.expression
         if is_first and target.shape is not None:
-            look = self.window.look(target.pose, target.camera, place, self.face.of(target.shape))
+            look = self.window.encode_pose(target.pose, target.camera, place, self.face.of(target.shape))
             wanted = torch.cat([target.shape, look], dim=1)
         assert wanted is not None
-        pictures = self.window.cut(batch.image, place)
+        pictures = self.window.extract(batch.image, place)
         again = pictures[:0]
         if self.options.steady and not is_first:
             crops, moved = frame_augmentation(batch.image, exact, generator)
-            again = self.window.cut(crops, _jittered(moved, 1.0, generator))
+            again = self.window.extract(crops, _jittered(moved, 1.0, generator))
         task = BranchBatch(pictures, points, wanted, self._trust(batch), again)
         is_photo = batch.target_weight < 1
         if self.painted is None or is_first or not is_photo.any():
@@ -205,17 +205,19 @@ class TargetGenerator:
         """Return the windows (B, 3, P, P) of photos, about where their targets are."""
         target = photos.target
         assert target is not None and target.pose is not None and target.camera is not None
-        return self.window.cut(photos.image, _jittered(self.window.place(target.pose, target.camera), 1.0, generator))
+        return self.window.extract(
+            photos.image, _jittered(self.window.affine_from_pose(target.pose, target.camera), 1.0, generator)
+        )
 
     def _painted_task(self, painted: RepaintedPhotos, photos: TrainingBatch, generator: torch.Generator) -> BranchBatch:
         pictures, params = painted(photos, generator)
         assert params.pose is not None and params.camera is not None and params.expression is not None
-        place = _jittered(self.window.place(params.pose, params.camera), 1.0, generator)
+        place = _jittered(self.window.affine_from_pose(params.pose, params.camera), 1.0, generator)
         with torch.no_grad():
             landmarks = project_orthographic(self.head(params).landmarks("mediapipe"), params.camera)[..., :2]
         points = torch.linalg.solve(place[:, :, :2], (landmarks - place[:, None, :, 2]).mT).mT
         weight = torch.full((len(photos),), self.options.painted_weight)
-        windows = self.window.cut(pictures, place)
+        windows = self.window.extract(pictures, place)
         return BranchBatch(windows, points, params.expression, weight, windows[:0])
 
     def _trust(self, batch: TrainingBatch) -> Tensor:
@@ -246,7 +248,7 @@ class TargetGenerator:
         mean = torch.tensor(MEAN_POSE_CODE)[6:].expand(len(said), -1)
         upright = torch.eye(2, 3).expand(len(said), -1, -1)
         poses = [
-            torch.cat(self.window.told(torch.cat([each[:, :6].clamp(-3, 3), mean], 1), upright), 1)
+            torch.cat(self.window.decode_pose(torch.cat([each[:, :6].clamp(-3, 3), mean], 1), upright), 1)
             for each in (said, wanted)
         ]
         return self._pose_error(*poses) + 200 * (said[:, 4:6] - wanted[:, 4:6]).square().sum(1)

@@ -113,7 +113,7 @@ class RendererObjective:
         window = self.encoder.config.window
         assert window is not None and wanted.expression is not None
         assert wanted.pose is not None and wanted.camera is not None
-        views = window.cut(painted, window.place(wanted.pose, wanted.camera))
+        views = window.extract(painted, window.affine_from_pose(wanted.pose, wanted.camera))
         branch = self.encoder.expression_encoder
         return (branch.linear(branch.features(views)) - wanted.expression).square().mean()
 

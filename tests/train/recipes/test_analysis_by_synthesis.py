@@ -270,7 +270,7 @@ def test_contours_need_a_head_with_an_outline(flame):
 
 
 def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
-    config = EncoderConfig(SMALL, SMALL, SMALL, FaceWindow(size_px=48), second_look=True)
+    config = EncoderConfig(SMALL, SMALL, SMALL, FaceWindow(size_px=48), iterative_pose=True)
     networks, batch = Networks(Encoder(flame.spec, config, SIZE)), small_batch(flame)
     losses = LossWeights(landmark=1, target=1)
     scene = small_scene(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)
@@ -282,7 +282,7 @@ def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
     networks.encoder.eval()
     both = reconstruction_step(networks, scene, batch, seeded()).terms["landmark"]
     second = reconstruction_step(networks, settled, batch, seeded()).terms["landmark"]
-    pose, camera = networks.encoder.first_look(batch.image)
+    pose, camera = networks.encoder.coarse_pose(batch.image)
     seen = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
     first = landmark_loss(project_orthographic(seen, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
     torch.testing.assert_close(both, first + second)
