@@ -32,7 +32,7 @@ class Train(Command):
         """Train; 130 when a signal ended it early."""
         from smirk3d.train.config_file import load_config
 
-        config = load_config(self.config, self.overrides, report=complain)
+        config = load_config(self.config, self.overrides, report=print_message)
         from smirk3d.train.loop import train
         from smirk3d.train.run_folder import WEIGHTS_NAME
 
