@@ -15,7 +15,7 @@ from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
 
@@ -103,7 +103,7 @@ class Face:
         if unknown or not all(0 <= value <= 1 for value in weights.values()):
             raise ValueError(f"weights must be in [0, 1] by ARKit's names; unknown: {', '.join(unknown) or 'none'}")
         wanted = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
-        shape, actions = torch.from_numpy(self.shape)[None], retargeter(self.head)
+        shape, actions = torch.from_numpy(self.shape)[None], find_retargeter(self.head)
         params = FaceParams(expression=wanted) if actions is None else actions.from_arkit(wanted)
         params = params.to(self.head.v_template.device)
         said = {"expression": params.expression} | resolve_explicit_joints(self.head, params, wanted)

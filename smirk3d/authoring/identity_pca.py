@@ -13,7 +13,7 @@ from smirk3d.authoring.makehuman import MakeHuman
 from smirk3d.geometry.align import align
 
 HEAD_CATEGORIES = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "nose", "neck")
-LOCAL_CHANGE_STD = 0.30
+LOCAL_TARGET_STD = 0.30
 """Standard deviation of a local change; its sliders end at ±1."""
 ASYMMETRY_STD = 0.06
 """Standard deviation of the difference between a left change and the right one."""
@@ -59,7 +59,7 @@ def build_identity(
     """
     generator = torch.Generator().manual_seed(seed)
     directions, weights = [], []
-    for part in (_phenotypes(source, samples, generator), _local_changes(source, samples, generator)):
+    for part in (_macro_targets(source, samples, generator), _local_targets(source, samples, generator)):
         directions += part[0]
         weights.append(part[1])
     basis = torch.from_numpy(np.stack(directions)).flatten(1)
@@ -88,14 +88,16 @@ def principal_components(people: Tensor, mirror: Tensor, components: int) -> Ide
         variance.append(eigenvalue)
         signs.append(torch.full_like(eigenvalue, sign))
         # rows = U diag(s) V^T; the direction per standard deviation is s V^T = U^T rows.
-        directions.append(_pointed((vector.T @ rows).unflatten(1, mean.shape), mean).flatten(1).to(mean.dtype))
+        directions.append(
+            _with_canonical_sign((vector.T @ rows).unflatten(1, mean.shape), mean).flatten(1).to(mean.dtype)
+        )
     order = torch.cat(variance).argsort(descending=True)[:components]
     kept = float(torch.cat(variance)[order].sum()) / total
     directions = torch.cat(directions)[order].T.reshape(*mean.shape, components)
     return IdentityBasis(mean, directions.contiguous(), torch.cat(signs)[order].to(mean.dtype), kept)
 
 
-def _pointed(directions: Tensor, mean: Tensor) -> Tensor:
+def _with_canonical_sign(directions: Tensor, mean: Tensor) -> Tensor:
     """Return directions (S, V, 3) with the sign by which what is largest on the subject's left side is positive.
 
     An eigenvector's own sign is chance: what was learned for one build of the head must hold for the next.
@@ -104,13 +106,13 @@ def _pointed(directions: Tensor, mean: Tensor) -> Tensor:
     return directions * torch.where(largest < 0, -1.0, 1.0)[:, None, None]
 
 
-def _hat(value: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
+def _interpolation_weights(value: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
     """Split value (N,) in [0, 1] linearly over equally spaced anchors."""
     position = value * (len(names) - 1)
     return {name: (1 - (position - k).abs()).clamp_min(0) for k, name in enumerate(names)}
 
 
-def _phenotypes(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
+def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
     """Return targets and weights (N, targets) of random sex, age, build, race, height and proportions.
 
     A target's weight is the product of the weights of the words in its name.
@@ -123,7 +125,10 @@ def _phenotypes(source: MakeHuman, samples: int, generator: torch.Generator) -> 
     share = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
     share = share / share.sum(1, keepdim=True)
     words = (
-        _hat(uniform(), GENDERS) | _hat(uniform() ** 0.7, AGES) | _hat(uniform(), MUSCLES) | _hat(uniform(), WEIGHTS)
+        _interpolation_weights(uniform(), GENDERS)
+        | _interpolation_weights(uniform() ** 0.7, AGES)
+        | _interpolation_weights(uniform(), MUSCLES)
+        | _interpolation_weights(uniform(), WEIGHTS)
     )
     words |= dict(zip(RACES, share.unbind(1)))
     for names in (HEIGHTS, PROPORTIONS):
@@ -141,17 +146,17 @@ def _phenotypes(source: MakeHuman, samples: int, generator: torch.Generator) -> 
     return targets, torch.stack(weights, dim=1)
 
 
-def _local_changes(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
+def _local_targets(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
     """Return targets and weights (N, targets) of random local changes, left and right nearly alike."""
-    changes = source.local_changes(HEAD_CATEGORIES)
+    changes = source.local_targets(HEAD_CATEGORIES)
     shared: dict[str, Tensor] = {}
     targets, weights = [], []
     for name, (plus, minus) in changes.items():
         key = name[2:] if name[:2] in ("l-", "r-") else name
         if key not in shared:
-            shared[key] = LOCAL_CHANGE_STD * torch.randn(samples, generator=generator)
+            shared[key] = LOCAL_TARGET_STD * torch.randn(samples, generator=generator)
         value = shared[key]
-        if key != name or _sideways(plus):
+        if key != name or _is_lateral(plus):
             own = ASYMMETRY_STD * torch.randn(samples, generator=generator)
             value = own if key == name else value + own
         value = value.clamp(-1, 1)
@@ -160,7 +165,7 @@ def _local_changes(source: MakeHuman, samples: int, generator: torch.Generator) 
     return targets, torch.stack(weights, dim=1)
 
 
-def _sideways(offsets: np.ndarray) -> bool:
+def _is_lateral(offsets: np.ndarray) -> bool:
     """Tell whether a change moves its region sideways (nose or mouth off the middle), on average."""
     mean = np.abs(offsets.mean(0))
     return bool(mean[0] > 2 * mean[1:].max())

@@ -42,17 +42,17 @@ from smirk3d.render.appearance.procedural_face import (
 )
 from smirk3d.render.rasterize import rasterize
 
-FACE_SHARE = 0.62
+FACE_HEIGHT_FRACTION = 0.62
 """Share of the picture's height that the face takes."""
-FULL_TRUST_SPREAD_M = 0.0015
+HALF_WEIGHT_SPREAD_M = 0.0015
 """Spread of the marks at which the trust in a point has fallen to one half."""
-LEAST_WEIGHT = 0.15
+MIN_WEIGHT = 0.15
 """Trust in the contour, which slides along the surface as the head turns, and in other points that spread widely."""
 MIDLINE_STRETCH = 20.0
 """Sideways distances count this many times for points of the middle line, which keeps them there."""
-MAX_BESIDE_PX = 4.0
+MAX_SURFACE_OFFSET_PX = 4.0
 """Marks farther than this from the surface that they belong to do not count."""
-GRAZING_COSINE = 0.25
+MIN_VIEW_COSINE = 0.25
 """Marks on surface that is seen at a flatter angle than this do not count."""
 
 
@@ -68,12 +68,12 @@ class EmbedConfig:
     """Random people in each pass, beside the mean one; the first pass shows closed mouths only. Every other one is
     the opposite of the one before, so that what one of them does to the marks cancels out."""
     seed: int = 0
-    photo_marks: bool = True
+    landmark_bias: bool = True
     """Move the points that are seen badly in pictures of the mesh by what photos say."""
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Rendering:
     """One picture of the mesh: its corners in the image and in the camera frame, and the person with lips parted."""
 
     vertices_px: Tensor
@@ -103,27 +103,27 @@ def embed_landmarks(
     for step, name in enumerate(("plain skin", "painted brows and lips")):
         report(f"embedding landmarks, pass {step + 1} of 2 ({name})")
         generator = torch.Generator().manual_seed(config.seed + step)
-        embedding = _one_pass(head, detector, config, config.identities[step], generator)
+        embedding = _embedding_pass(head, detector, config, config.identities[step], generator)
         landmarks = {"mediapipe": embedding, "ibug68": embedding.take(torch.tensor(IBUG68))}
         head = HeadModel(replace(data, landmarks=landmarks))
     return head.data
 
 
-def _one_pass(
+def _embedding_pass(
     head: HeadModel, detector: Detector, config: EmbedConfig, identities: int, generator: torch.Generator
 ) -> LandmarkEmbedding:
     painter = ProceduralFaceRenderer(head)
     skin, eyeballs = _target_faces(head)
     marks, trusted, shown_count = [], [], 0
-    for params, is_open in _people(head, identities, generator):
+    for params, is_open in _subjects(head, identities, generator):
         if is_open and not identities:
             continue
         for view_deg in config.views_deg:
             shown_count += 1
-            shown, picture = _show(painter, params, is_open, view_deg, config.size, generator)
+            shown, picture = _render(painter, params, is_open, view_deg, config.size, generator)
             faces = detector.detect(picture)
             if faces:
-                points, good = _carry_back(shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs))
+                points, good = _back_project(shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs))
                 marks.append(points)
                 trusted.append(good)
     if len(marks) < shown_count / 3:
@@ -132,11 +132,11 @@ def _one_pass(
             "is its face turned to +Z, with +Y up?"
         )
     places = torch.stack(marks)
-    middle, spread = _robust_middle(places, torch.stack(trusted))
-    if config.photo_marks:
+    middle, spread = _geometric_median(places, torch.stack(trusted))
+    if config.landmark_bias:
         right, left = (middle[index] for index in OUTER_EYE_CORNERS)
         middle = middle + load_landmark_bias() * (left - right).norm()
-    return _fix_to_surface(head, middle, spread, skin, eyeballs)
+    return _attach_to_surface(head, middle, spread, skin, eyeballs)
 
 
 def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
     return skin, head.region_mask("eyeballs")[head.faces].all(dim=1)
 
 
-def _people(head: HeadModel, identities: int, generator: torch.Generator) -> Iterator[tuple[FaceParams, bool]]:
+def _subjects(head: HeadModel, identities: int, generator: torch.Generator) -> Iterator[tuple[FaceParams, bool]]:
     """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
     shape = torch.zeros(head.n_shape)
     for person in range(identities + 1):
@@ -163,25 +163,25 @@ def _people(head: HeadModel, identities: int, generator: torch.Generator) -> Ite
         yield open_mouth(head, shape), True
 
 
-def _parted(head: HeadModel, shape: Tensor | None) -> Tensor:
+def _open_mouth_vertices(head: HeadModel, shape: Tensor | None) -> Tensor:
     """Return the vertices (V, 3) with open mouth: closed lips touch, and a place between them could be on either."""
     return head(open_mouth(head, shape)).vertices
 
 
-def _show(
+def _render(
     painter: ProceduralFaceRenderer,
     params: FaceParams,
     is_open: bool,
     angles_deg: tuple[float, float],
     size: int,
     generator: torch.Generator,
-) -> tuple[_Shown, np.ndarray]:
+) -> tuple[_Rendering, np.ndarray]:
     """Draw one picture: geometry in pixels, and RGB (size, size, 3) uint8."""
     head = painter.head
     vertices = head(params).vertices
     face = vertices[head.region_mask("face")] if "face" in head.data.regions else vertices
     low, high = face.min(0).values, face.max(0).values
-    scale = 2 * FACE_SHARE / float(high[1] - low[1])
+    scale = 2 * FACE_HEIGHT_FRACTION / float(high[1] - low[1])
     rotmat = torch.from_numpy(rotation_from_angles(*angles_deg, 0.0)).float()
     middle = rotmat @ ((low + high) / 2)
     view = orthographic_view(vertices, rotmat, scale, (-scale * float(middle[0]), scale * float(middle[1])))
@@ -189,12 +189,12 @@ def _show(
     picture = painter.paint(view, size, look, Light(), random_background(size, generator) * 0.3 + 0.4)
     pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
-    parted = _parted(head, params.shape)
-    return _Shown(vertices_px, view.camera_frame, view.ndc[:, 2], parted, is_open), pixels
+    parted = _open_mouth_vertices(head, params.shape)
+    return _Rendering(vertices_px, view.camera_frame, view.ndc[:, 2], parted, is_open), pixels
 
 
-def _carry_back(
-    shown: _Shown, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
+def _back_project(
+    shown: _Rendering, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the marks as points (478, 3) on the mesh with lips parted, and which of them count (478,) bool.
 
@@ -206,15 +206,15 @@ def _carry_back(
     places = torch.empty(POINT_COUNT, 4, dtype=torch.float32)
     index = torch.arange(POINT_COUNT)
     for target, chosen in zip(targets, (index < SKIN_COUNT, index >= SKIN_COUNT)):
-        places[chosen] = _seen_surface(shown, points_px[chosen], face_index, faces, target)
-    good = places[:, 3] > GRAZING_COSINE
+        places[chosen] = _surface_points(shown, points_px[chosen], face_index, faces, target)
+    good = places[:, 3] > MIN_VIEW_COSINE
     if not shown.is_open:
         # With closed lips the two rims coincide, and which of them is seen is chance.
         good[list(LIPS_INNER)] = False
     return places[:, :3], good
 
 
-def _seen_surface(shown: _Shown, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor) -> Tensor:
+def _surface_points(shown: _Rendering, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor) -> Tensor:
     """Return (N, 4): where the target surface seen at each pixel lies on the parted mesh, and its cosine to the view.
 
     A point beside the surface takes the nearest pixel (of a window around all points) that shows it.
@@ -235,7 +235,7 @@ def _seen_surface(shown: _Shown, points_px: Tensor, face_index: Tensor, faces: T
     place = (barycentric[..., None] * shown.parted[seen]).sum(1)
     a, b, c = shown.camera_frame[seen].unbind(1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
-    beside = (points_px - centers[nearest]).norm(dim=1) > MAX_BESIDE_PX
+    beside = (points_px - centers[nearest]).norm(dim=1) > MAX_SURFACE_OFFSET_PX
     cosine = torch.where(beside, normal.new_zeros(()), normal[:, 2].abs())
     return torch.cat([place, cosine[:, None]], dim=1)
 
@@ -251,7 +251,7 @@ def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
     return torch.stack([1 - beta - gamma, beta, gamma], dim=1)
 
 
-def _robust_middle(places: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
+def _geometric_median(places: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
     """Return the geometric median (L, 3) of the trusted marks (N, L, 3) and their median distance from it (L,)."""
     # A point that is never trusted (deep in the contour) falls back on all of its marks, with little weight.
     weight = torch.where(trusted.any(0), trusted.float(), torch.full_like(trusted, 0.01, dtype=torch.float32))
@@ -264,14 +264,14 @@ def _robust_middle(places: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
     return middle, distance.nanmedian(dim=0).values
 
 
-def _fix_to_surface(
+def _attach_to_surface(
     head: HeadModel, middle: Tensor, spread: Tensor, skin: Tensor, eyeballs: Tensor
 ) -> LandmarkEmbedding:
     """Make the points symmetric and return them as barycentric points of the nearest triangles."""
     flip = middle.new_tensor([-1.0, 1.0, 1.0])
     mirror = torch.tensor(MIRROR)
     middle = (middle + middle[mirror] * flip) / 2
-    parted = _parted(head, None)
+    parted = _open_mouth_vertices(head, None)
     spread = torch.maximum(spread, spread[mirror])
     face_index = torch.empty(POINT_COUNT, dtype=torch.int64)
     barycentric = torch.empty(POINT_COUNT, 3)
@@ -286,6 +286,6 @@ def _fix_to_surface(
         row, weights = closest_on_mesh(middle[chosen], parted, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
-    weight = (1 / (1 + (spread / FULL_TRUST_SPREAD_M) ** 2)).clamp_min(LEAST_WEIGHT)
-    weight[list(FACE_OVAL)] = LEAST_WEIGHT
+    weight = (1 / (1 + (spread / HALF_WEIGHT_SPREAD_M) ** 2)).clamp_min(MIN_WEIGHT)
+    weight[list(FACE_OVAL)] = MIN_WEIGHT
     return LandmarkEmbedding(face_index, barycentric, weight, mirror)

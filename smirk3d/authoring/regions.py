@@ -26,7 +26,7 @@ def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
     lids = skin & (source.uv_mask("eyelids") > 0.5)
     lips = skin & (source.uv_mask("lips") > 0.5)
     neck = skin & (weights[:, JOINT_NAMES.index("root")] > 0.3)
-    reach = _reach(source)
+    reach = _influence_masks(source)
     vertices = source.head_vertices()
     left = vertices[:, 0] > 0
     face = skin & ~ears & ~neck & (source.uv_mask("face") > 0.5)
@@ -78,11 +78,11 @@ def _part_masks(source: MakeHuman) -> dict[str, np.ndarray]:
     return masks
 
 
-def _reach(source: MakeHuman) -> dict[str, np.ndarray]:
+def _influence_masks(source: MakeHuman) -> dict[str, np.ndarray]:
     """Return where the local changes of the eyes, nose and forehead move the skin by more than 2 mm."""
     reach = {}
     for name in ("eyes", "nose", "forehead"):
-        offsets = [side for pair in source.local_changes((name,)).values() for side in pair]
+        offsets = [side for pair in source.local_targets((name,)).values() for side in pair]
         reach[name] = np.stack([np.linalg.norm(side, axis=1) for side in offsets]).max(0) > 0.002
     return reach
 

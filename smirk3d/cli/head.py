@@ -18,7 +18,7 @@ from smirk3d.errors import UsageError
 if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
 
-MOST_NAMES = 60
+MAX_LISTED_NAMES = 60
 """Longer lists of expression names are shortened."""
 
 
@@ -105,4 +105,4 @@ def describe(head: HeadModel) -> str:
 
 
 def _shortened(names: tuple[str, ...]) -> str:
-    return " ".join(names if len(names) <= MOST_NAMES else (*names[:2], "…", names[-1]))
+    return " ".join(names if len(names) <= MAX_LISTED_NAMES else (*names[:2], "…", names[-1]))

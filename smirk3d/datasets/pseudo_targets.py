@@ -28,7 +28,7 @@ from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
@@ -141,7 +141,7 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
     if count > 1:
         raise Smirk3dError(f"face {printable(key)}: is there {count} times; name every folder once")
     # The camera of the crops; with an assumed perspective the fit misses the landmarks by a third more there.
-    fitter = LandmarkFitEstimator(head, retargeter(head), focal="orthographic")
+    fitter = LandmarkFitEstimator(head, find_retargeter(head), focal="orthographic")
     for groups in _batches(_groups(given), batch_faces):
         members = [record for group in groups for record in group]
         person = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(group) for group in groups]))

@@ -22,7 +22,7 @@ from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, hea
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo, read_image
 from smirk3d.networks.encoder import Encoder, predicts_arkit
 from smirk3d.networks.packaged import packaged_encoder
@@ -84,7 +84,7 @@ class Reconstructor:
         on = _device(device)
         if chosen.weights is None:
             self.head = _loaded(head).to(on)
-            self._estimator: Estimator = LandmarkFitEstimator(self.head, retargeter(self.head), focal, use_scores)
+            self._estimator: Estimator = LandmarkFitEstimator(self.head, find_retargeter(self.head), focal, use_scores)
         elif chosen.method == "encoder":
             self.head, self._estimator = _encoded(head, chosen.weights, engine, on)
         else:
@@ -187,7 +187,7 @@ def _encoded(
         )
     encoder = Encoder.from_checkpoint(weights)
     model = head_for(encoder.spec, model, weights).to(device)
-    return model, RegressionEstimator(model, crop_encoder(encoder, engine, device), retargeter(model))
+    return model, RegressionEstimator(model, crop_encoder(encoder, engine, device), find_retargeter(model))
 
 
 def _refined(
@@ -202,7 +202,7 @@ def _refined(
     encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
     own = not predicts_arkit(encoder.spec)  # its expression means something on its own head only
     model = (head_for(encoder.spec, model, weights) if own else model).to(device)
-    fitter = LandmarkFitEstimator(model, retargeter(model), focal, use_scores)
+    fitter = LandmarkFitEstimator(model, find_retargeter(model), focal, use_scores)
     if encoder.config.window is None:
         reader = crop_encoder(encoder, engine, device, expression_only=True)
     else:

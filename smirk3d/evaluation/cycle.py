@@ -10,7 +10,7 @@ from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.evaluation.encoder_predictions import FrozenEncoder, neural_render
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.metrics.correlation import correlations, mean_of_known
 from smirk3d.params import FaceParams
 from smirk3d.progress import Progress
@@ -56,7 +56,7 @@ def cycle_result(recovered: np.ndarray, wanted: np.ndarray) -> Result:
 
 def with_expression(eye: FrozenEncoder, params: FaceParams, weights: Tensor) -> FaceParams:
     """Return parameters (B, ...) with the expression of ARKit weights (B, 52), on any head."""
-    actions = retargeter(eye.head)
+    actions = find_retargeter(eye.head)
     if actions is None:
         return params.replace(expression=weights.to(eye.device))
     carried = dict(actions.from_arkit(weights).items())
@@ -66,7 +66,7 @@ def with_expression(eye: FrozenEncoder, params: FaceParams, weights: Tensor) -> 
 
 def arkit_of(eye: FrozenEncoder, params: FaceParams) -> Tensor:
     """Return the ARKit weights (B, 52), on the CPU, of parameters (B, ...) of any head."""
-    actions = retargeter(eye.head)
+    actions = find_retargeter(eye.head)
     if actions is None:
         assert params.expression is not None
         return params.expression.cpu()

@@ -18,7 +18,7 @@ from smirk3d.estimation.regression import CropEncoder, crop_encoder, head_for
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
 from smirk3d.networks.encoder import Encoder
@@ -94,7 +94,7 @@ class MethodUnderTest:
         weights = None if method == "fit" or checkpoint is None else checkpoint.path
         self.method: Method = method
         self._reconstructor = Reconstructor(head, method, device, max_faces=1, weights=weights)
-        self._actions = retargeter(self._reconstructor.head)
+        self._actions = find_retargeter(self._reconstructor.head)
         self._expression: CropEncoder | None = None
         if method == "encoder" and checkpoint is not None and self._actions is None:
             # The one branch that tells the expression takes a third of the time.

@@ -84,7 +84,7 @@ def mirror_name(name: str) -> str:
 ARKIT_MIRROR: tuple[int, ...] = tuple(ARKIT_NAMES.index(mirror_name(name)) for name in ARKIT_NAMES)
 """`weights[..., ARKIT_MIRROR]` are the weights of the mirrored face."""
 
-OPPOSITES = tuple(
+ANTAGONISTS = tuple(
     (ARKIT_NAMES.index(a), ARKIT_NAMES.index(b))
     for a, b in (
         ("eyeLookUpLeft", "eyeLookDownLeft"),
@@ -100,7 +100,7 @@ OPPOSITES = tuple(
 
 def resolve_antagonists(weights: Tensor) -> Tensor:
     """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
-    first, second = (list(side) for side in zip(*OPPOSITES))
+    first, second = (list(side) for side in zip(*ANTAGONISTS))
     common = weights[:, first].minimum(weights[:, second])
     weights = weights.clone()
     weights[:, first] -= common

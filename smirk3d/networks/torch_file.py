@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.inert import SafeStub
+from smirk3d.head.flame.safe_stub import SafeStub
 
 _ARCHIVE, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_HEADERS = 3

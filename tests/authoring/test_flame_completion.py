@@ -15,7 +15,7 @@ from flame_layout_files import MEDIAPIPE_105, write_companions
 
 import smirk3d.authoring.flame_completion as complete
 from smirk3d.authoring import load
-from smirk3d.authoring.flame_completion import CARRIED_REGIONS, transfer_annotations
+from smirk3d.authoring.flame_completion import TRANSFERRED_REGIONS, transfer_annotations
 from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
@@ -111,7 +111,7 @@ def test_a_bare_file_gets_its_landmarks_from_pictures(automatic, layout, said, c
 
 
 def check_masks(head: HeadModel, layout: FlameLayout) -> None:
-    assert set(CARRIED_REGIONS) <= set(head.data.regions)
+    assert set(TRANSFERRED_REGIONS) <= set(head.data.regions)
     for theirs, least in (("face", 0.9), ("lips", 0.7), ("nose", 0.85), ("forehead", 0.8), ("left_eye_region", 0.8)):
         true = torch.zeros(len(head.v_template), dtype=torch.bool)
         true[layout.masks[theirs]] = True
@@ -119,7 +119,7 @@ def check_masks(head: HeadModel, layout: FlameLayout) -> None:
         assert (mask & true).sum() / (mask | true).sum() > least, theirs
     eyeballs = head.region_mask("eyeballs")
     assert eyeballs.sum() == (torch.from_numpy(layout.weights[:, 3:]) > 0.5).sum()
-    assert not any((head.region_mask(name) & eyeballs).any() for name in CARRIED_REGIONS)
+    assert not any((head.region_mask(name) & eyeballs).any() for name in TRANSFERRED_REGIONS)
 
 
 def check_eyelids(head: HeadModel, layout: FlameLayout) -> None:

@@ -98,7 +98,7 @@ def test_painted_masks(source):
 
 
 def test_local_changes_come_in_pairs_that_are_opposite_on_the_whole(source):
-    changes = source.local_changes(("nose", "eyes"))
+    changes = source.local_targets(("nose", "eyes"))
     assert any(name.startswith("l-") for name in changes) and len(changes) > 20
     cosines = [np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in changes.values()]
     assert np.mean(cosines) < -0.5

@@ -43,7 +43,7 @@ def test_only_badly_seen_points_of_the_skin_move_and_both_sides_alike():
 def test_the_contour_of_an_embedding_moves_to_the_sides_and_back(open_head):
     with Detector() as detector:
         as_seen, as_on_photos = (
-            HeadModel(embed_landmarks(open_head.data, detector, replace(TINY, photo_marks=moves)))
+            HeadModel(embed_landmarks(open_head.data, detector, replace(TINY, landmark_bias=moves)))
             for moves in (False, True)
         )
     places, moved = (head(FaceParams()).landmarks("mediapipe") for head in (as_seen, as_on_photos))

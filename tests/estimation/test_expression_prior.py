@@ -19,7 +19,7 @@ from smirk3d.estimation.expression_prior import (
     save_calibration,
 )
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, OPPOSITES
+from smirk3d.head.arkit import ANTAGONISTS, ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.params import FaceParams
 
@@ -108,9 +108,9 @@ def test_opposites_never_act_together(shipped, marks):
     scores = torch.rand(FACES, 52, generator=torch.Generator().manual_seed(1))
     everything = replace(shipped.with_scores, offset=torch.full((52,), 0.6))
     guess, _ = replace(shipped, with_scores=everything).guess(points_px, depth_px, scores)
-    both = torch.stack([torch.minimum(guess[:, a], guess[:, b]) for a, b in OPPOSITES])
+    both = torch.stack([torch.minimum(guess[:, a], guess[:, b]) for a, b in ANTAGONISTS])
     assert not both.any()
-    assert guess[:, [a for pair in OPPOSITES for a in pair]].any()
+    assert guess[:, [a for pair in ANTAGONISTS for a in pair]].any()
 
 
 @pytest.mark.parametrize("with_scores", [True, False])

@@ -32,7 +32,7 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig, predicts_arkit
@@ -221,7 +221,7 @@ def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, f
 
 
 def test_other_heads_take_the_same_answer(flame_head, open_head, face_observations, truth, fitter):
-    faces = refine(LandmarkFitEstimator(flame_head, retargeter(flame_head)), truth, 0.02, face_observations)
+    faces = refine(LandmarkFitEstimator(flame_head, find_retargeter(flame_head)), truth, 0.02, face_observations)
     own = refine(fitter, truth, 0.02, face_observations)
     assert all(face.expression.shape == (flame_head.n_expression,) for face in faces)
     assert float((arkit(faces) - arkit(own)).abs().mean()) < 0.02
@@ -229,7 +229,7 @@ def test_other_heads_take_the_same_answer(flame_head, open_head, face_observatio
 
 
 def test_an_encoder_of_another_head_is_read_as_arkit(flame_head, face_observations, truth):
-    actions = retargeter(flame_head)
+    actions = find_retargeter(flame_head)
     assert actions is not None
     said = actions.from_arkit(truth)
     said = FaceParams(expression=said.expression, jaw=said.jaw, eyelids=said.eyelids)

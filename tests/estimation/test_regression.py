@@ -16,7 +16,7 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -55,7 +55,7 @@ def known(head: HeadModel, count: int) -> FaceParams:
 
 def estimate(head: HeadModel, encoder: Callable, face_observations: list, person: list[int]):
     crops = CropEncoder(encoder, SIZE_PX, torch.device("cpu"))
-    return RegressionEstimator(head, crops, retargeter(head))(face_observations, torch.tensor(person))
+    return RegressionEstimator(head, crops, find_retargeter(head))(face_observations, torch.tensor(person))
 
 
 def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation):

@@ -18,7 +18,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import FORMATS, Expressions, read_expressions
 from smirk3d.head.arkit import ARKIT_NAMES, mirror_name
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
 _EVEN: dict[str, dict[str, float]] = {
@@ -207,7 +207,7 @@ def _as_params(given: Expressions, path: Path, head: HeadModel) -> FaceParams:
 
 
 def _from_arkit(head: HeadModel, weights: Tensor) -> FaceParams:
-    carry = retargeter(head)
+    carry = find_retargeter(head)
     if carry is None:
         return FaceParams(expression=weights)
     found = {name: value for name, value in carry.from_arkit(weights).items() if name in _fields(head)}

@@ -11,7 +11,7 @@ from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel, ShapedHead
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
 RESIDUAL_TARGET = "remainder"
@@ -76,7 +76,7 @@ def has_residual_target(head: HeadModel) -> bool:
 @cache_per_head
 def target_params(head: HeadModel) -> FaceParams:
     """Return the parameters (T, ...) of each target at weight 1."""
-    carried = retargeter(head) if uses_arkit_basis(head) else None
+    carried = find_retargeter(head) if uses_arkit_basis(head) else None
     if carried is None:
         return FaceParams(expression=torch.eye(head.n_expression).to(head.v_template))
     return carried.from_arkit(torch.eye(len(ARKIT_NAMES)).to(head.v_template))

@@ -21,9 +21,9 @@ from smirk3d.head.landmark_indices import MIRROR, POINT_COUNT
 from smirk3d.params import ContourTable, LandmarkEmbedding
 
 CONTOUR_POINTS, CONTOUR_ROWS = 17, 79
-SAME_PLACE_M = 1e-4
+MAX_SAME_POINT_M = 1e-4
 """Two landmarks nearer than this are the same."""
-_OPPOSITES = (
+_MIRROR_PAIRS_68 = (
     *((k, 16 - k) for k in range(9)),
     *((17 + k, 26 - k) for k in range(5)),
     *((27 + k, 27 + k) for k in range(4)),
@@ -59,7 +59,7 @@ _UNIONS = {
 
 
 def _mirror_68() -> tuple[int, ...]:
-    table = dict(_OPPOSITES) | {right: left for left, right in _OPPOSITES}
+    table = dict(_MIRROR_PAIRS_68) | {right: left for left, right in _MIRROR_PAIRS_68}
     return tuple(table[index] for index in range(68))
 
 
@@ -146,7 +146,7 @@ def read_landmarks(path: Path, vertices: Tensor, faces: Tensor) -> LandmarkFile:
     ibug68 = LandmarkEmbedding(*full, torch.ones(68), torch.tensor(IBUG68_MIRROR))
     static = LandmarkEmbedding(*inner, torch.ones(51), torch.arange(51))
     apart = ibug68.points(vertices, faces)[17:] - static.points(vertices, faces)
-    return LandmarkFile(ibug68, ContourTable(*moving), bool(apart.norm(dim=1).max() < SAME_PLACE_M))
+    return LandmarkFile(ibug68, ContourTable(*moving), bool(apart.norm(dim=1).max() < MAX_SAME_POINT_M))
 
 
 def read_mediapipe_points(path: Path, face_count: int) -> MediapipePoints:

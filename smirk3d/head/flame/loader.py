@@ -30,9 +30,9 @@ LICENCE = (
 )
 FULL_COLUMNS, FULL_EXPRESSIONS = 400, 100
 """Columns of a complete basis, and how many of them, the last ones, are expressions."""
-LEAST_JAW_WEIGHT = 0.1
+MIN_JAW_WEIGHT = 0.1
 """A model in which no vertex follows the jaw by more than this has no jaw joint worth turning."""
-MOST_ROW_ERROR = 0.1
+MAX_ROW_SUM_ERROR = 0.1
 """How far the weights of a vertex or a joint may be from adding up to 1: far off, they are something else."""
 CHIN_BELOW_EYES = (1.3, 1.9)
 """How far below the eyes the skin of the chin lies, in distances between the eyes."""
@@ -57,7 +57,7 @@ def read_flame(path: str | Path, companions: FlameFiles | None = None) -> HeadDa
     model = read_pickle(path)
     if not isinstance(model, Mapping):
         raise Smirk3dError(f"{printable(path)}: holds a {type(model).__name__}, no FLAME model; give generic_model.pkl")
-    data = _with_jaw_kind(_read_model(path, model), path)
+    data = _with_jaw_type(_read_model(path, model), path)
     return _with_companions(data, companions)
 
 
@@ -128,7 +128,7 @@ def _check_joints(path: Path, kintree: object, lbs_weights: Tensor, J_regressor:
         joints = ", ".join(JOINT_NAMES)
         raise Smirk3dError(f"{printable(path)}: its joints are not {joints}; is it a FLAME model?")
     for name, rows in (("weights", lbs_weights), ("J_regressor", J_regressor)):
-        if (rows.sum(1) - 1).abs().max() > MOST_ROW_ERROR:
+        if (rows.sum(1) - 1).abs().max() > MAX_ROW_SUM_ERROR:
             raise Smirk3dError(f"{printable(path)}: rows of {name!r} do not add up to 1; get the file again")
     joints = J_regressor @ v_template
     if joints[_LEFT_EYE, 0] <= joints[_RIGHT_EYE, 0]:
@@ -142,12 +142,12 @@ def _eyeballs(lbs_weights: Tensor) -> dict[str, Tensor]:
     return {"left_eyeball": left, "right_eyeball": right, "eyeballs": left | right}
 
 
-def _with_jaw_kind(data: HeadData, path: Path) -> HeadData:
+def _with_jaw_type(data: HeadData, path: Path) -> HeadData:
     """Return the head with `jaw_readout` where its jaw is part of the expression."""
     named = re.search(r"no[_-]?jaw", path.name, re.IGNORECASE)
-    if not named and data.lbs_weights[:, _JAW].max() >= LEAST_JAW_WEIGHT:
+    if not named and data.lbs_weights[:, _JAW].max() >= MIN_JAW_WEIGHT:
         return replace(data, meta=data.meta | {"jaw": "joint"})
-    readout = _rigid_turn(data.v_template, data.expressiondirs, _lower_jaw(data))
+    readout = _rigid_rotvec(data.v_template, data.expressiondirs, _lower_jaw(data))
     return replace(data, jaw_readout=readout, meta=data.meta | {"jaw": "part of the expression"})
 
 
@@ -167,7 +167,7 @@ def _lower_jaw(data: HeadData) -> Tensor:
     return chin
 
 
-def _rigid_turn(rest: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
+def _rigid_rotvec(rest: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
     """Return the rotation vectors (E, 3) that best explain what directions (V, 3, E) do to masked vertices."""
     start = rest[mask].double()
     moved = start + directions[mask].double().permute(2, 0, 1)

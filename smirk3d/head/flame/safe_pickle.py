@@ -1,7 +1,7 @@
 """Reading of pickled head files without running anything that they say.
 
 A pickle is a program; the usual reader lets it call any function. This one lets it build plain values and the
-inert stand-ins of `smirk3d.head.inert`, and refuses every other name before it is looked up.
+inert stand-ins of `smirk3d.head.flame.safe_stub`, and refuses every other name before it is looked up.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.inert import ALLOWED, Array, Chumpy, Sparse
+from smirk3d.head.flame.safe_stub import ALLOWED, Array, Chumpy, Sparse
 
-_MOST_BYTES = 1 << 31
+_MAX_BYTES = 1 << 31
 _OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
-_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
-_FOREIGN = ("EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER")
+_MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
+_EXTERNAL_OPCODES = ("EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER")
 """Opcodes for values that lie outside of the file."""
 
 
@@ -62,7 +62,7 @@ def read_npy(path: str | Path) -> object:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise Smirk3dError(f"{printable(path)}: larger than 2 GiB; no head file is so large")
         return path.read_bytes()
     except OSError as error:
@@ -107,13 +107,13 @@ def _check_opcodes(content: bytes) -> None:
         if code not in _OPCODES:
             raise ValueError(f"unknown opcode {code!r}" if code else "it is cut off")
         opcode = _OPCODES[code]
-        if opcode.name in _FOREIGN:
+        if opcode.name in _EXTERNAL_OPCODES:
             raise ValueError(f"opcode {opcode.name}, for values outside of the file")
         if opcode.name == "STRING":
             argument = stream.readline()  # Python 2 wrote any byte here, pickletools reads ASCII
         elif opcode.arg is not None:
             argument = opcode.arg.reader(stream)
-        if opcode.name in _MEMO and isinstance(argument, int) and argument > len(content):
+        if opcode.name in _MEMO_OPCODES and isinstance(argument, int) and argument > len(content):
             raise ValueError("more stored values than the file can hold")
 
 

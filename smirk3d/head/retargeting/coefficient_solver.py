@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from smirk3d.head.retargeting.deformation import GAZE_ENTRIES, DeformationFeatures
+from smirk3d.head.retargeting.deformation import GAZE_FEATURES, DeformationFeatures
 from smirk3d.params import FaceParams
 
-PATCHES = 40
+INDEPENDENT_PATCHES = 40
 """Independent places that the face is worth: neighbouring vertices err together."""
 NOISE_MM = 0.2
 """How exactly a head is to follow the actions when they are carried over to it."""
 JAW_STD_RAD = 0.2
 EYELID_STD = 0.5
-STEP = 0.05
+FINITE_DIFFERENCE_STEP = 0.05
 """Step of the difference quotients."""
-SWEEPS = 8
+ITERATIONS = 8
 
 
 class CoefficientSolver:
@@ -37,8 +37,8 @@ class CoefficientSolver:
             self._sizes["eyelids"] = 2
             std.append(torch.full((2,), EYELID_STD))
         count = sum(self._sizes.values())
-        self._jacobian = deformation(self._params(torch.eye(count) * STEP)) / STEP
-        self._prior = NOISE_MM**2 / PATCHES / torch.cat(std) ** 2
+        self._jacobian = deformation(self._params(torch.eye(count) * FINITE_DIFFERENCE_STEP)) / FINITE_DIFFERENCE_STEP
+        self._prior = NOISE_MM**2 / INDEPENDENT_PATCHES / torch.cat(std) ** 2
         hessian = self._jacobian @ self._jacobian.T + torch.diag(self._prior)
         self._inverse = torch.linalg.inv(hessian.double()).float()
 
@@ -46,9 +46,9 @@ class CoefficientSolver:
         """Return the parameters (B, ...) by name for weights (B, 52)."""
         wanted = weights @ self._actions
         theta = weights.new_zeros(len(weights), len(self._prior))
-        for _ in range(SWEEPS):
+        for _ in range(ITERATIONS):
             missing = wanted - self._deformation(self._params(theta))
-            missing[:, -GAZE_ENTRIES:] = 0.0  # the eyes are turned as they are told
+            missing[:, -GAZE_FEATURES:] = 0.0  # the eyes are turned as they are told
             theta = theta + (missing @ self._jacobian.T - theta * self._prior) @ self._inverse
             if "eyelids" in self._sizes:
                 theta[:, -2:].clamp_(0, 1)

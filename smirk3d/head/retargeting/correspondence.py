@@ -21,7 +21,7 @@ from smirk3d.head.retargeting.open_mouth import open_mouth
 SMOOTHING_M = 0.002
 """How far the warp may miss a landmark of trust 1; those of less trust may be missed by more."""
 INNER_REGIONS = ("eyeballs", "mouth_interior", "eye_sockets")
-OWN_SURFACES = ("eyeballs", "tongue")
+MATCHED_REGIONS = ("eyeballs", "tongue")
 """Regions that correspond to the same region of the other head, and to nothing else, where both have it."""
 
 
@@ -40,12 +40,12 @@ class Correspondence:
     distance_m: Tensor
     linear: Tensor
 
-    def carry(self, offsets: Tensor, source_faces: Tensor) -> Tensor:
+    def transfer(self, offsets: Tensor, source_faces: Tensor) -> Tensor:
         """Return offsets (..., V, 3) on the target for offsets (..., W, 3) of the source's vertices."""
         corners = offsets[..., source_faces[self.face_index], :]
         return torch.einsum("...vkc,vk,dc->...vd", corners, self.barycentric, self.linear)
 
-    def carry_mask(self, mask: Tensor, source_faces: Tensor) -> Tensor:
+    def transfer_mask(self, mask: Tensor, source_faces: Tensor) -> Tensor:
         """Return the (V,) bool mask of target vertices that lie mostly in a mask (W,) bool of source vertices."""
         return (mask[source_faces[self.face_index]] * self.barycentric).sum(1) > 0.5
 
@@ -60,14 +60,14 @@ def register_surfaces(source: HeadData, target: HeadData) -> Correspondence:
     trust = source.landmarks["mediapipe"].weight * target.landmarks["mediapipe"].weight
     similarity = align(source_points, target_points, trust)
     aligned = similarity.apply(source_points)[:SKIN_COUNT]
-    warp = _Warp(aligned, target_points[:SKIN_COUNT] - aligned, trust[:SKIN_COUNT])
-    placed = similarity.apply(_parted(source))
+    warp = _PolyharmonicSpline(aligned, target_points[:SKIN_COUNT] - aligned, trust[:SKIN_COUNT])
+    placed = similarity.apply(_open_mouth_vertices(source))
     placed = placed + warp(placed)
-    vertices = _parted(target)
+    vertices = _open_mouth_vertices(target)
     normals = _normals(vertices, target.faces)
     face_index = torch.zeros(len(vertices), dtype=torch.int64)
     barycentric, distance = torch.zeros(len(vertices), 3), torch.zeros(len(vertices))
-    for chosen, rows in _layers(source, target):
+    for chosen, rows in _matching_surfaces(source, target):
         if chosen.any():
             row, weights = closest_on_mesh(vertices[chosen], placed, source.faces[rows], normals=normals[chosen])
             face_index[chosen], barycentric[chosen] = rows[row], weights
@@ -76,12 +76,12 @@ def register_surfaces(source: HeadData, target: HeadData) -> Correspondence:
     return Correspondence(face_index, barycentric, distance, similarity.scale * similarity.rotmat)
 
 
-def _layers(source: HeadData, target: HeadData) -> list[tuple[Tensor, Tensor]]:
+def _matching_surfaces(source: HeadData, target: HeadData) -> list[tuple[Tensor, Tensor]]:
     """Return (vertices of the target (V,) bool, triangles of the source (K,)) that may meet."""
     inside = _any_region(source, INNER_REGIONS)[source.faces].all(dim=1)
     rest = torch.ones(len(target.v_template), dtype=torch.bool)
     layers = []
-    for name in OWN_SURFACES:
+    for name in MATCHED_REGIONS:
         if name in source.regions and name in target.regions:
             layers.append((target.regions[name], torch.nonzero(source.regions[name][source.faces].all(dim=1))[:, 0]))
             rest &= ~target.regions[name]
@@ -95,7 +95,7 @@ def _any_region(data: HeadData, names: tuple[str, ...]) -> Tensor:
     return mask
 
 
-def _parted(data: HeadData) -> Tensor:
+def _open_mouth_vertices(data: HeadData) -> Tensor:
     head = HeadModel(replace(data, landmarks={}))
     return head(open_mouth(head)).vertices
 
@@ -103,7 +103,7 @@ def _parted(data: HeadData) -> Tensor:
 def _landmarks(data: HeadData) -> Tensor:
     if "mediapipe" not in data.landmarks:
         raise Smirk3dError(f"head {data.name!r} has no face landmarks; load it with smirk3d.load_head, which adds them")
-    return data.landmarks["mediapipe"].points(_parted(data), data.faces)
+    return data.landmarks["mediapipe"].points(_open_mouth_vertices(data), data.faces)
 
 
 def _normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def _normals(vertices: Tensor, faces: Tensor) -> Tensor:
     return total
 
 
-class _Warp:
+class _PolyharmonicSpline:
     """A smooth displacement field through given displacements at given points: (N, 3) -> (N, 3).
 
     Source: polyharmonic smoothing splines with the kernel r and an affine part (Duchon 1977; Wahba 1990).

@@ -18,20 +18,20 @@ from smirk3d.head.data import HeadData
 from smirk3d.head.load import load_open_head
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.coefficient_solver import PATCHES, CoefficientSolver
+from smirk3d.head.retargeting.coefficient_solver import INDEPENDENT_PATCHES, CoefficientSolver
 from smirk3d.head.retargeting.correspondence import Correspondence, register_surfaces
 from smirk3d.head.retargeting.deformation import DeformationFeatures
 from smirk3d.params import FaceParams
 
-MOST_DISTANCE_M = 0.012
+MAX_DISTANCE_M = 0.012
 """Places whose partner is farther away than this say nothing."""
 RIDGE_MM2 = 1e-6
 """Keeps weights of actions at zero that show nowhere."""
-SPARSITY = 4.0
+L1_PENALTY = 4.0
 """Price of a weight of 1: exponential prior with a mean of one over this."""
-SOLVED_VERTICES = 800
+SOLVER_VERTICES = 800
 """About how many vertices a head's own coefficients are found from."""
-CHUNK = 512
+FRAMES_PER_CHUNK = 512
 """Frames that are worked on at a time, which bounds the memory."""
 
 
@@ -51,7 +51,7 @@ class ArkitResult:
 
 
 @cache_per_head
-def retargeter(head: HeadModel) -> Retargeter | None:
+def find_retargeter(head: HeadModel) -> Retargeter | None:
     """Return what carries ARKit weights over to a head, made once; None where its expressions are the ARKit actions."""
     return None if head.expression_names == ARKIT_NAMES else Retargeter(head)
 
@@ -72,14 +72,14 @@ class Retargeter:
         if reference.expression_names != ARKIT_NAMES:
             raise ValueError(f"head {reference.data.name!r} is no reference: its expressions are not the ARKit actions")
         link = register_surfaces(reference.data, head.data)
-        index = torch.nonzero(_compared(head.data) & (link.distance_m < MOST_DISTANCE_M))[:, 0]
-        self._gaze = _carried_gaze(reference.data, link)
+        index = torch.nonzero(_compared_vertices(head.data) & (link.distance_m < MAX_DISTANCE_M))[:, 0]
+        self._gaze = _transferred_gaze(reference.data, link)
         self._deformation = DeformationFeatures(head, index)
         self._solver = None
         if head.expression_names != ARKIT_NAMES:
-            thinned = index[:: max(1, len(index) // SOLVED_VERTICES)]
+            thinned = index[:: max(1, len(index) // SOLVER_VERTICES)]
             deformation = DeformationFeatures(head, thinned)
-            offsets = link.carry(reference.data.expressiondirs.permute(2, 0, 1), reference.data.faces)[:, thinned]
+            offsets = link.transfer(reference.data.expressiondirs.permute(2, 0, 1), reference.data.faces)[:, thinned]
             self._solver = CoefficientSolver(deformation, deformation.rows(offsets, self._gaze))
         # What a head cannot show of an action must not count against the action: compared is what it can.
         basis = self._deformation(self.from_arkit(torch.eye(len(ARKIT_NAMES)))).double()
@@ -107,7 +107,7 @@ class Retargeter:
         right = rows @ self._basis.T
         rough = bounded_lstsq(self._gram, right, polish=False)
         noise_mm2 = (rows - rough @ self._basis).square().sum(1, keepdim=True)
-        weights = resolve_antagonists(bounded_lstsq(self._gram, right - SPARSITY * noise_mm2 / PATCHES))
+        weights = resolve_antagonists(bounded_lstsq(self._gram, right - L1_PENALTY * noise_mm2 / INDEPENDENT_PATCHES))
         residual_mm = (rows - weights @ self._basis).norm(dim=1)
         return ArkitResult(weights.float(), residual_mm.float(), rows.norm(dim=1).float())
 
@@ -121,13 +121,13 @@ class Retargeter:
         if self._solver is None:
             return FaceParams(shape=shape, expression=weights)
         at_home = weights.to("cpu", torch.float32)
-        solved = [self._solver(part) for part in at_home.split(CHUNK)]
+        solved = [self._solver(part) for part in at_home.split(FRAMES_PER_CHUNK)]
         found = {name: torch.cat([each[name] for each in solved]) for name in solved[0]}
         found["eyes"] = torch.einsum("be,ejk->bjk", at_home, self._gaze).flatten(1)
         return FaceParams(**found).to(weights.device).replace(shape=shape)
 
 
-def _compared(data: HeadData) -> Tensor:
+def _compared_vertices(data: HeadData) -> Tensor:
     """Return the (V,) bool mask of the vertices whose motion is compared: the face and the tongue."""
     everything = torch.ones(len(data.v_template), dtype=torch.bool)
     balls = data.regions.get("eyeballs", ~everything)
@@ -135,7 +135,7 @@ def _compared(data: HeadData) -> Tensor:
     return (face & ~balls) | data.regions.get("tongue", ~everything)
 
 
-def _carried_gaze(reference: HeadData, link: Correspondence) -> Tensor:
+def _transferred_gaze(reference: HeadData, link: Correspondence) -> Tensor:
     """Return (52, 2, 3) how the actions turn the left and the right eye, in the other head's frame."""
     turn = link.linear / torch.det(link.linear) ** (1 / 3)
     return reference.expression_rotvec[:, 3:] @ turn.T
@@ -145,5 +145,5 @@ def _chunks(params: FaceParams) -> Iterator[FaceParams]:
     """Yield the frames of parameters (B, ...) some at a time."""
     (count,) = params.batch_shape
     whole = {name: value.expand(count, -1) for name, value in params.items()}
-    for start in range(0, count, CHUNK):
-        yield FaceParams(**{name: value[start : start + CHUNK] for name, value in whole.items()})
+    for start in range(0, count, FRAMES_PER_CHUNK):
+        yield FaceParams(**{name: value[start : start + FRAMES_PER_CHUNK] for name, value in whole.items()})

@@ -10,7 +10,7 @@ from torch import Tensor
 from smirk3d.head.data import HeadData
 
 
-def subset(data: HeadData, vertex_index: Tensor) -> HeadData:
+def vertex_subset(data: HeadData, vertex_index: Tensor) -> HeadData:
     """Return a head without triangles whose first N vertices are those of `vertex_index` (N,) int64.
 
     Five more vertices stand where the joints are and move with identity and expression as the joints do, so that

@@ -154,7 +154,7 @@ def main(options: Options) -> None:
     train, val = (read_landmark_annotations(options.photos, split).photos for split in ("train", "val"))
     order = np.random.default_rng(options.seed).permutation(len(train))[: options.count]
     with Detector(max_faces=1) as detector:
-        head = HeadModel(embed_landmarks(load_head().data, detector, EmbedConfig(photo_marks=False)))
+        head = HeadModel(embed_landmarks(load_head().data, detector, EmbedConfig(landmark_bias=False)))
     start = places_m(head)
     chosen = head.landmark_embedding("mediapipe").weight <= LEAST_TRUST
     chosen[list(FACE_OVAL)] = True

@@ -15,7 +15,7 @@ from smirk3d.datasets.synthetic.expression_templates import (
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import retargeter
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
 NAMES = list(ARKIT_TEMPLATES)
@@ -74,7 +74,7 @@ def test_a_head_of_flames_layout_shows_the_templates(flame_head):
     assert params.jaw is not None and params.eyelids is not None
     assert params.jaw[NAMES.index("yawn"), 0] > 0.15 and params.jaw[NAMES.index("kiss"), 0].abs() < 0.1
     assert params.eyelids[NAMES.index("smile_and_wink_left"), 0] > 0.5 > params.eyelids[NAMES.index("laugh"), 1]
-    carry = retargeter(flame_head)
+    carry = find_retargeter(flame_head)
     assert carry is not None
     found = carry.to_arkit(params).weights
     wanted = template_tensor().clone()

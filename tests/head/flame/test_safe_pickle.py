@@ -15,7 +15,7 @@ import scipy.sparse
 import torch
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.head import inert
+from smirk3d.head.flame import safe_stub
 from smirk3d.head.flame.safe_pickle import read_npy, read_pickle
 
 ARRAY = np.arange(6.0).reshape(2, 3)
@@ -78,12 +78,12 @@ def test_a_file_of_python_2(tmp_path):
 
 def test_a_chumpy_object_without_numbers_stays_a_stand_in(tmp_path):
     read = read_pickle(write(tmp_path / "a.pkl", b"\x80\x02" + old_object("chumpy.ch", "Ch", a=b"K\x01") + b"."))
-    assert isinstance(read, inert.Chumpy) and read.state == {"a": 1}
+    assert isinstance(read, safe_stub.Chumpy) and read.state == {"a": 1}
 
 
 def test_a_chumpy_object_that_contains_itself(tmp_path):
     content = b"\x80\x02" + named("chumpy", "Ch") + b")\x81q\x01}" + text(b"x") + b"h\x01sb."
-    assert isinstance(read_pickle(write(tmp_path / "a.pkl", content)), inert.Chumpy)
+    assert isinstance(read_pickle(write(tmp_path / "a.pkl", content)), safe_stub.Chumpy)
 
 
 # Pickles of Python 3
@@ -206,7 +206,7 @@ GADGETS = {
     "a dotted name": (stack_global("numpy", "core.os.system"), "numpy.core.os.system"),
     "a dotted name of an allowed module": (stack_global("builtins", "set.__class__"), "builtins.set.__class__"),
     "collections' own imports": (stack_global("collections", "_sys.modules"), "collections._sys.modules"),
-    "the name of a stand-in": (stack_global("smirk3d.head.inert", "DType"), "smirk3d.head.inert.DType"),
+    "the name of a stand-in": (stack_global("smirk3d.head.flame.safe_stub", "DType"), "smirk3d.head.flame.safe_stub.DType"),
     "eval": (pickle.dumps(Reduce(builtins.eval, "open('hacked', 'w')"), 4), "builtins.eval"),
     "eval of Python 2": (b"c__builtin__\neval\n(S'1'\ntR.", "__builtin__.eval"),
     "getattr": (pickle.dumps(Reduce(getattr, Reduce(__import__, "os"), "system"), 2), "__builtin__.getattr"),
@@ -294,10 +294,10 @@ def test_what_is_wrong_is_found_before_memory_is_taken_or_torch_is_asked(tmp_pat
 
 
 def test_stand_ins_are_as_before_whatever_was_tried():
-    assert "__setstate__" in vars(inert.Chumpy) and callable(vars(inert.Chumpy)["__setstate__"])
-    assert all(isinstance(kind, type) for kind in inert.ALLOWED.values())
-    ours = [kind for kind in inert.ALLOWED.values() if kind not in (set, frozenset, collections.OrderedDict)]
-    assert all(issubclass(kind, inert.SafeStub) for kind in ours)
+    assert "__setstate__" in vars(safe_stub.Chumpy) and callable(vars(safe_stub.Chumpy)["__setstate__"])
+    assert all(isinstance(kind, type) for kind in safe_stub.ALLOWED.values())
+    ours = [kind for kind in safe_stub.ALLOWED.values() if kind not in (set, frozenset, collections.OrderedDict)]
+    assert all(issubclass(kind, safe_stub.SafeStub) for kind in ours)
 
 
 @pytest.mark.parametrize("change", ["negative", "outside", "count", "pointers"])

@@ -21,9 +21,9 @@ def test_a_head_corresponds_to_itself(open_head):
         assert link.distance_m[mask].max() < 1e-6
     torch.testing.assert_close(link.linear, torch.eye(3), atol=1e-6, rtol=0)
     offsets = torch.randn(2, len(data.v_template), 3, generator=torch.Generator().manual_seed(0))
-    carried = link.carry(offsets, data.faces)
+    carried = link.transfer(offsets, data.faces)
     torch.testing.assert_close(carried[:, data.regions["face"]], offsets[:, data.regions["face"]], atol=1e-4, rtol=0)
-    lips = link.carry_mask(data.regions["lips"], data.faces)
+    lips = link.transfer_mask(data.regions["lips"], data.faces)
     assert torch.equal(lips[data.regions["face"]], data.regions["lips"][data.regions["face"]])
 
 

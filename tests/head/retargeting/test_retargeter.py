@@ -5,7 +5,7 @@ import torch
 from flame_layout import make_flame_layout
 
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
-from smirk3d.head.retargeting.retargeter import CHUNK, Retargeter, retargeter
+from smirk3d.head.retargeting.retargeter import FRAMES_PER_CHUNK, Retargeter, find_retargeter
 from smirk3d.params import FaceParams
 
 
@@ -115,16 +115,16 @@ def test_what_the_actions_cannot_express_is_reported(flame, flame_head):
 
 
 def test_frames_do_not_depend_on_each_other(flame):
-    weights = random_weights(CHUNK + 3, seed=6)
+    weights = random_weights(FRAMES_PER_CHUNK + 3, seed=6)
     params = flame.from_arkit(weights, shape=torch.ones(7))
     assert params.shape is not None and torch.equal(params.shape, torch.ones(7))
     many = flame.to_arkit(params.replace(shape=None))
     last = flame.to_arkit(flame.from_arkit(weights[-2:]))
     torch.testing.assert_close(many.weights[-2:], last.weights, atol=1e-3, rtol=0)
-    assert many.weights.shape == (CHUNK + 3, 52) and many.residual_mm.shape == (CHUNK + 3,)
+    assert many.weights.shape == (FRAMES_PER_CHUNK + 3, 52) and many.residual_mm.shape == (FRAMES_PER_CHUNK + 3,)
 
 
 def test_only_other_heads_need_one(open_head, flame_head):
-    assert retargeter(open_head) is None
+    assert find_retargeter(open_head) is None
     with pytest.raises(ValueError, match="'flame' is no reference"):
         Retargeter(open_head, flame_head)

@@ -3,13 +3,13 @@
 import torch
 
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.vertex_subset import subset
+from smirk3d.head.retargeting.vertex_subset import vertex_subset
 from smirk3d.params import FaceParams
 
 
 def test_vertices_end_where_they_do_in_the_whole_head(any_head):
     index = torch.randperm(len(any_head.v_template), generator=torch.Generator().manual_seed(0))[:7]
-    part = HeadModel(subset(any_head.data, index))
+    part = HeadModel(vertex_subset(any_head.data, index))
     random = torch.Generator().manual_seed(1)
     sizes = {"shape": any_head.n_shape, "expression": any_head.n_expression, "eyelids": 2}
     sizes |= {"jaw": 3, "pose": 3, "neck": 3, "eyes": 6}
@@ -20,6 +20,6 @@ def test_vertices_end_where_they_do_in_the_whole_head(any_head):
 
 
 def test_what_has_no_meaning_for_few_vertices_is_left_out(open_head):
-    part = subset(open_head.data, torch.arange(5))
+    part = vertex_subset(open_head.data, torch.arange(5))
     assert len(part.v_template) == 10 and not len(part.faces)
     assert not part.regions and not part.landmarks and part.mirror_vertices is None

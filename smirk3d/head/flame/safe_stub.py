@@ -20,7 +20,7 @@ import torch
 _DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|O[48]?|[SU]\d{1,4}")
 _LEGACY_STORAGE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a storage inside a pickled tensor begins; `torch.load` knows other formats, which are not wanted here."""
-_MOST_ENTRIES = 1 << 28
+_MAX_ENTRIES = 1 << 28
 """A sparse matrix with more entries than this is not made dense."""
 
 
@@ -75,7 +75,7 @@ class Sparse(SafeStub, ABC):
             ValueError: The attributes do not describe a matrix.
         """
         shape = tuple(int(size) for size in self.state.get("_shape", ()))
-        if len(shape) != 2 or min(shape) < 0 or math.prod(shape) > _MOST_ENTRIES:
+        if len(shape) != 2 or min(shape) < 0 or math.prod(shape) > _MAX_ENTRIES:
             raise ValueError(f"sparse matrix of shape {shape}")
         rows, columns = (np.asarray(index) for index in self._indices())
         values = np.asarray(self.state["data"])
