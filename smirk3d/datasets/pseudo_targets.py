@@ -201,7 +201,8 @@ def _sighting(record: Record) -> FaceObservation:
         raise Smirk3dError(f"face {printable(record.key)}: its landmarks have no depth; prepare the shard again")
     width, height = record.size_px
     blank = np.broadcast_to(np.uint8(0), (height, width, 3))
-    return Photo(blank), Detection(record.landmarks_px, record.depth_px, record.scores, record.box_px, 1.0)
+    detection = Detection(record.landmarks_px, record.depth_px, record.scores, record.box_px, 1.0)
+    return FaceObservation(Photo(blank), detection)
 
 
 def _params(head: HeadModel, faces: Sequence[Face]) -> FaceParams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import roma
@@ -20,8 +21,18 @@ from smirk3d.params import FaceParams
 HALF_CONFIDENCE_RESIDUAL = 0.04
 """Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
 
-FaceObservation = tuple[Photo, Detection]
-"""A photo and one face found in it."""
+
+@dataclass(frozen=True, eq=False)
+class FaceObservation:
+    """One face in one photo.
+
+    Attributes:
+        photo: The photo.
+        detection: The face that the detector found in it.
+    """
+
+    photo: Photo
+    detection: Detection
 
 
 class Estimator(Protocol):
@@ -72,14 +83,14 @@ def make_faces(
             eyelids=fields["eyelids"][k],
             eyes=fields["eyes"][k],
             camera=cameras[k],
-            confidence=float(detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
+            confidence=float(each.detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
             method=method,
-            image_size=photo.size,
-            box_px=detection.box_px,
+            image_size=each.photo.size,
+            box_px=each.detection.box_px,
             residual_percent=100 * residuals[k],
             head=head,
         )
-        for k, (photo, detection) in enumerate(face_observations)
+        for k, each in enumerate(face_observations)
     ]
 
 

@@ -85,14 +85,14 @@ class LandmarkFitEstimator:
 
     def landmarks(self, face_observations: Sequence[FaceObservation]) -> tuple[Tensor, Tensor]:
         """Return the detector's points (B, 478, 2) and their depth (B, 478), both in pixels."""
-        points_px = self._stack([detection.landmarks_px for _, detection in face_observations])
-        return points_px, self._stack([detection.depth for _, detection in face_observations])
+        points_px = self._stack([each.detection.landmarks_px for each in face_observations])
+        return points_px, self._stack([each.detection.depth for each in face_observations])
 
     def observe(self, face_observations: Sequence[FaceObservation], person: Tensor) -> LandmarkTargets:
         """Return what the detector's answer says of B faces, a guess of their ARKit weights included."""
         points_px, depth_px = self.landmarks(face_observations)
-        scores = self._stack([detection.blendshape_scores for _, detection in face_observations])
-        photos = [photo for photo, _ in face_observations]
+        scores = self._stack([each.detection.blendshape_scores for each in face_observations])
+        photos = [each.photo for each in face_observations]
         center_px = self._stack([np.array(photo.size) / 2 for photo in photos])
         focal_px = self._focal_px(photos, points_px, depth_px)
         return self.observations(points_px, depth_px, scores, center_px, focal_px, person)

@@ -15,7 +15,7 @@ from PIL import Image
 from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
-from smirk3d.estimation.estimator import Estimator
+from smirk3d.estimation.estimator import Estimator, FaceObservation
 from smirk3d.estimation.fusion import FusionEstimator, expression_std
 from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
 from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
@@ -127,7 +127,7 @@ class Reconstructor:
 
     def solve(self, prepared: Sequence[DetectedPhoto]) -> list[list[Face]]:
         """Fit all faces of several photos together; one list of faces a photo."""
-        pairs = [(item.photo, detection) for item in prepared for detection in item.detections]
+        pairs = [FaceObservation(item.photo, detection) for item in prepared for detection in item.detections]
         if not pairs:
             return [[] for _ in prepared]
         faces = iter(self._estimator(pairs, torch.arange(len(pairs))))
@@ -138,7 +138,7 @@ class Reconstructor:
         prepared = [self.read_and_detect(photo) for photo in photos]
         if not prepared:
             return []
-        pairs = [(item.photo, item.detections[0]) for item in prepared]
+        pairs = [FaceObservation(item.photo, item.detections[0]) for item in prepared]
         return self._estimator(pairs, torch.zeros(len(pairs), dtype=torch.int64))
 
     def close(self) -> None:

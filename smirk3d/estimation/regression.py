@@ -57,13 +57,15 @@ class CropEncoder:
 
     def __call__(self, face_observations: Sequence[FaceObservation]) -> tuple[FaceParams, list[Crop]]:
         """Return the parameters (B, ...) of B faces on the encoder's device, and the crops that show them."""
-        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in face_observations]
+        crops = [
+            Crop.from_landmarks(each.detection.landmarks_px, CROP_SCALE, self.size_px) for each in face_observations
+        ]
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
             cuts = [
-                crop.cut(photo.pixels, antialias=self.antialias)
-                for crop, (photo, _) in zip(crops[some], face_observations[some])
+                crop.cut(each.photo.pixels, antialias=self.antialias)
+                for crop, each in zip(crops[some], face_observations[some])
             ]
             parts.append(dict(self.run(torch.stack(cuts).to(self.device)).items()))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}), crops
@@ -90,14 +92,16 @@ class WindowEncoder:
         Args:
             face_observations: The faces. placed: From metres of their head frames to pixels of their photos, y upwards.
         """
-        crops = [Crop.from_landmarks(found.landmarks_px, CROP_SCALE, self.size_px) for _, found in face_observations]
+        crops = [
+            Crop.from_landmarks(each.detection.landmarks_px, CROP_SCALE, self.size_px) for each in face_observations
+        ]
         root = placed.scale.new_tensor(self.window.root_m)
         places = self.window.affine_from_pose(*camera_to_crop(placed, root, crops)).cpu()
         parts = []
         for start in range(0, len(crops), ENCODED_AT_ONCE):
             some = slice(start, start + ENCODED_AT_ONCE)
             cuts = [
-                crop.cut(photo.pixels, antialias=True) for crop, (photo, _) in zip(crops[some], face_observations[some])
+                crop.cut(each.photo.pixels, antialias=True) for crop, each in zip(crops[some], face_observations[some])
             ]
             parts.append(self._test_time_average(torch.stack(cuts), places[some]))
         return FaceParams(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
@@ -144,9 +148,10 @@ class RegressionEstimator:
 def _residual(points: np.ndarray, cameras: Sequence[Camera], face_observations: Sequence[FaceObservation]) -> Tensor:
     """Return (B,) how far landmarks (B, L, 3) are from the detected ones, in outer eye corners' distances."""
     found = []
-    for each, camera, (_, detection) in zip(points, cameras, face_observations):
-        right, left = detection.landmarks_px[list(OUTER_EYE_CORNERS)]
-        miss = np.linalg.norm(camera.project(each) - detection.landmarks_px, axis=1).mean()
+    for each, camera, observation in zip(points, cameras, face_observations):
+        detected_px = observation.detection.landmarks_px
+        right, left = detected_px[list(OUTER_EYE_CORNERS)]
+        miss = np.linalg.norm(camera.project(each) - detected_px, axis=1).mean()
         found.append(miss / max(float(np.linalg.norm(left - right)), 1.0))
     return torch.tensor(found)
 

@@ -63,7 +63,9 @@ def solve(reconstructor: Reconstructor, pictures: SyntheticTestSet) -> list[Face
         face_observations = pictures.face_observations(start, min(start + BATCH, len(pictures)))
         faces += [
             found[0]
-            for found in reconstructor.solve([DetectedPhoto(photo, (seen,)) for photo, seen in face_observations])
+            for found in reconstructor.solve(
+                [DetectedPhoto(each.photo, (each.detection,)) for each in face_observations]
+            )
         ]
     return faces
 

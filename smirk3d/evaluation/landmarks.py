@@ -20,7 +20,8 @@ def measure_landmarks(subject: MethodUnderTest, photos: PhotoSet, display: Progr
     """
     errors = []
     for batch in photos.batches():
-        pairs = [(seen, known) for photo, known in batch if (seen := subject.look(photo, known)) is not None]
+        looks = [(subject.look(each.photo, each.detection), each.detection) for each in batch]
+        pairs = [(seen, known) for seen, known in looks if seen is not None]
         if pairs:
             points_px = subject.landmarks_px([seen for seen, _ in pairs])
             known_px = np.stack([known.landmarks_px for _, known in pairs])

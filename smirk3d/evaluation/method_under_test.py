@@ -121,9 +121,9 @@ class MethodUnderTest:
         crop alone sees it where the landmarks are known to be.
         """
         if not self.reads_landmarks:
-            return photo, known
+            return FaceObservation(photo, known)
         found = self.detect(photo.pixels)
-        return (photo, found[0]) if found else None
+        return FaceObservation(photo, found[0]) if found else None
 
     def landmarks_px(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """Return where MediaPipe's points of the heads are in the photos, (B, 478, 2) pixels."""
@@ -148,7 +148,7 @@ class MethodUnderTest:
         return np.stack(parts)
 
     def _faces(self, face_observations: Sequence[FaceObservation]) -> list[Face]:
-        prepared = [DetectedPhoto(photo, (detection,)) for photo, detection in face_observations]
+        prepared = [DetectedPhoto(each.photo, (each.detection,)) for each in face_observations]
         return [found[0] for found in self._reconstructor.solve(prepared)]
 
     def close(self) -> None:

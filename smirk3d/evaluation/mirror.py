@@ -27,7 +27,7 @@ def mirrored(photo: Photo, detection: Detection) -> FaceObservation:
         box_px=np.concatenate([points.min(axis=0), points.max(axis=0)]),
         score=detection.score,
     )
-    return Photo(np.ascontiguousarray(photo.pixels[:, ::-1])), found
+    return FaceObservation(Photo(np.ascontiguousarray(photo.pixels[:, ::-1])), found)
 
 
 def mirror_result(method: str, own: np.ndarray, of_mirrored: np.ndarray, left_out: int = 0) -> Result:
@@ -45,7 +45,11 @@ def measure_mirror(subject: MethodUnderTest, photos: PhotoSet, display: Progress
     """
     own, other = [], []
     for batch in photos.batches():
-        pairs = [(subject.look(*seen), subject.look(*mirrored(*seen))) for seen in batch]
+        flipped = [mirrored(each.photo, each.detection) for each in batch]
+        pairs = [
+            (subject.look(one.photo, one.detection), subject.look(two.photo, two.detection))
+            for one, two in zip(batch, flipped)
+        ]
         found = [(one, two) for one, two in pairs if one is not None and two is not None]
         if found:
             own.append(subject.weights([one for one, _ in found]))

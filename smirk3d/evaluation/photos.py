@@ -70,4 +70,4 @@ def face_observation(record: Record) -> FaceObservation:
     except Smirk3dError as error:
         raise Smirk3dError(f"face {printable(record.key)}: {error}") from error
     depth = np.zeros(POINT_COUNT, np.float32) if record.depth_px is None else record.depth_px
-    return Photo(pixels), Detection(record.landmarks_px, depth, record.scores, record.box_px, 1.0)
+    return FaceObservation(Photo(pixels), Detection(record.landmarks_px, depth, record.scores, record.box_px, 1.0))

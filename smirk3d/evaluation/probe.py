@@ -93,7 +93,7 @@ def _features(
     features, classes = [], []
     records = iter(photos.records)
     for batch in photos.batches():
-        looks = [(subject.look(*seen), class_of[next(records).key]) for seen in batch]
+        looks = [(subject.look(seen.photo, seen.detection), class_of[next(records).key]) for seen in batch]
         if found := [(look, label) for look, label in looks if look is not None]:
             features.append(subject.features([look for look, _ in found]))
             classes += [label for _, label in found]

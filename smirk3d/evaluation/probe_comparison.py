@@ -71,13 +71,13 @@ def read_faces(faces: ProbeFaces, person_of: Mapping[str, str]) -> Answers:
         for photos, class_of in zip(faces.photos, faces.class_of, strict=True):
             records = iter(photos.records)
             for batch in photos.batches():
-                looks = [(subjects[0].look(*seen), next(records).key) for seen in batch]
+                looks = [(subjects[0].look(seen.photo, seen.detection), next(records).key) for seen in batch]
                 found = [(look, key) for look, key in looks if look is not None]
                 keys += [key for _, key in found]
                 emotions += [class_of[key] for _, key in found]
                 is_held_out += [photos is faces.photos[1]] * len(found)
                 face_observations = [look for look, _ in found]
-                said[DETECTOR].append(np.array([detection.blendshape_scores for _, detection in face_observations]))
+                said[DETECTOR].append(np.array([each.detection.blendshape_scores for each in face_observations]))
                 for subject in subjects:
                     said[subject.method].append(subject.features(face_observations))
                 for _ in batch:

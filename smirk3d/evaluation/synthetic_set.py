@@ -55,7 +55,7 @@ class SyntheticTestSet:
 
     def face_observations(self, start: int, stop: int) -> list[FaceObservation]:
         """Return the pictures from `start` to before `stop`, and the faces found in them."""
-        return [(Photo(np.array(self.pixels[k])), self._detection(k)) for k in range(start, stop)]
+        return [FaceObservation(Photo(np.array(self.pixels[k])), self._detection(k)) for k in range(start, stop)]
 
     def _detection(self, k: int) -> Detection:
         points = self.landmarks_px[k]

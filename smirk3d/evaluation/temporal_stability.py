@@ -100,7 +100,7 @@ def _clip(
     subject: MethodUnderTest, seen: FaceObservation, generator: torch.Generator, tremble: JitterPerturbation
 ) -> list[FaceObservation]:
     """Return the frames as the method sees them; none where a face is lost in one."""
-    photo, known = seen
+    photo, known = seen.photo, seen.detection
     center_px = known.landmarks_px.mean(axis=0)
     frames = (Photo(frame(photo.pixels, center_px, tremble, generator)) for _ in range(tremble.frames))
     looks = [subject.look(each, known) for each in frames]

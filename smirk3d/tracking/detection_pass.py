@@ -150,7 +150,9 @@ def _store(waiting: Sequence[tuple[FrameDetections, int]], solver: TrackSolver, 
     if not waiting:
         return
     photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}
-    face_observations: list[FaceObservation] = [(photos[id(scene)], scene.found[k]) for scene, k in waiting]
+    face_observations: list[FaceObservation] = [
+        FaceObservation(photos[id(scene)], scene.found[k]) for scene, k in waiting
+    ]
     rows = np.zeros(len(waiting), dtype=spool.dtype)
     rows["reading"] = solver.read(face_observations)
     for row, (scene, k) in zip(rows, waiting):

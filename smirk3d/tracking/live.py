@@ -14,6 +14,7 @@ import roma
 import torch
 
 from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
@@ -151,7 +152,7 @@ def run_live(
                 for number, detection in zip(scene.people, scene.found):
                     if number not in people:
                         people[number] = LivePerson(solver, size, options)
-                    reading = solver.read([(Photo(frame.pixels), detection)])
+                    reading = solver.read([FaceObservation(Photo(frame.pixels), detection)])
                     people[number].add(frame, reading, detection.score, detection.box_px)
                 display.advance()
         except KeyboardInterrupt:

@@ -103,7 +103,7 @@ class LandmarkTrackSolver:
     def read(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
         """See `TrackSolver`."""
         rows = np.zeros(len(face_observations), dtype=self.dtype)
-        for row, (_, detection) in zip(rows, face_observations):
+        for row, detection in zip(rows, (each.detection for each in face_observations)):
             row["landmarks_px"], row["depth_px"] = detection.landmarks_px, detection.depth
             row["scores"] = detection.blendshape_scores
         if self.refined is not None:

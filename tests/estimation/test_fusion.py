@@ -67,7 +67,7 @@ def face_observations(open_head: HeadModel, truth: Tensor) -> list[FaceObservati
         camera = Camera(rotmat, np.zeros(3), np.full(2, SIDE_PX / 2), 700.0)
         marks, depth = camera.project(each).astype(np.float32), -700 * (each @ rotmat[2]).astype(np.float32)
         box = np.concatenate([marks.min(0), marks.max(0)])
-        seen.append((blank, Detection(marks, depth, 0.5 * weights, box, 1.0)))
+        seen.append(FaceObservation(blank, Detection(marks, depth, 0.5 * weights, box, 1.0)))
     return seen
 
 
@@ -279,7 +279,10 @@ def test_from_the_photo_to_the_face(open_head, tmp_path):
         (face,) = reconstructor(astronaut())
         prepared = reconstructor.read_and_detect(astronaut())
     assert face.method == "refine" and face.residual_percent < 3
-    encoder, (face_observation,) = Encoder.from_checkpoint(sure), [(prepared.photo, prepared.detections[0])]
+    encoder, (face_observation,) = (
+        Encoder.from_checkpoint(sure),
+        [FaceObservation(prepared.photo, prepared.detections[0])],
+    )
     said, _ = CropEncoder(encoder.eval(), encoder.size_px, CPU)([face_observation])
     assert said.expression is not None
     expected = resolve_antagonists(said.expression.detach())[0]

@@ -11,6 +11,7 @@ from skimage.data import astronaut
 from smirk3d import Reconstructor
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
+from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.regression import CROP_SCALE, ENCODED_AT_ONCE, CropEncoder, RegressionEstimator, head_for
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -34,7 +35,7 @@ def sized_head(flame_head) -> HeadModel:
 def face_observation(open_head):
     with Reconstructor(open_head, "fit") as reconstructor:
         prepared = reconstructor.read_and_detect(astronaut())
-    return prepared.photo, prepared.detections[0]
+    return FaceObservation(prepared.photo, prepared.detections[0])
 
 
 def known(head: HeadModel, count: int) -> FaceParams:
@@ -66,8 +67,8 @@ def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation
         return said
 
     (face,) = estimate(sized_head, encoder, [face_observation], [0])
-    crop = Crop.from_landmarks(face_observation[1].landmarks_px, CROP_SCALE, SIZE_PX)
-    torch.testing.assert_close(seen[0], crop.cut(face_observation[0].pixels)[None])
+    crop = Crop.from_landmarks(face_observation.detection.landmarks_px, CROP_SCALE, SIZE_PX)
+    torch.testing.assert_close(seen[0], crop.cut(face_observation.photo.pixels)[None])
     assert said.camera is not None
     ndc = project_orthographic(sized_head(said).vertices, said.camera)[0, :, :2].numpy()
     np.testing.assert_allclose(face.project(face.vertices), crop.to_photo(crop.from_ndc(ndc)), atol=2e-3)
@@ -75,8 +76,8 @@ def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation
     np.testing.assert_allclose(face.jaw, [0.2, 0.02, 0.0], atol=1e-6)
     assert face.arkit["jawOpen"] > 0.2 and set(face.arkit) == set(ARKIT_NAMES)
     assert all(0 <= weight <= 1 for weight in face.arkit.values())
-    distance_px = np.linalg.norm(face.landmarks("mediapipe") - face_observation[1].landmarks_px, axis=1).mean()
-    right, left = face_observation[1].landmarks_px[list(OUTER_EYE_CORNERS)]
+    distance_px = np.linalg.norm(face.landmarks("mediapipe") - face_observation.detection.landmarks_px, axis=1).mean()
+    right, left = face_observation.detection.landmarks_px[list(OUTER_EYE_CORNERS)]
     assert face.residual_percent == pytest.approx(100 * distance_px / np.linalg.norm(left - right), rel=1e-3)
     assert face.residual_percent > 1 and 0 < face.confidence < 1
 
@@ -98,8 +99,11 @@ def test_many_crops_are_encoded_some_at_a_time_and_in_order(face_observation):
         counts.append(len(crops))
         return FaceParams(expression=crops.flatten(1).mean(1, keepdim=True))
 
-    photo, found = face_observation
-    moved = [(photo, replace(found, landmarks_px=found.landmarks_px + shift)) for shift in range(ENCODED_AT_ONCE + 3)]
+    photo, found = face_observation.photo, face_observation.detection
+    moved = [
+        FaceObservation(photo, replace(found, landmarks_px=found.landmarks_px + shift))
+        for shift in range(ENCODED_AT_ONCE + 3)
+    ]
     said, crops = CropEncoder(encoder, 32, torch.device("cpu"))(moved)
     assert counts == [ENCODED_AT_ONCE, 3] and {crop.size for crop in crops} == {32}
     brightness = torch.stack([crop.cut(photo.pixels).mean() for crop in crops])

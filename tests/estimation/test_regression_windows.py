@@ -9,6 +9,7 @@ import torch
 
 from smirk3d.detection.crop import Crop, camera_from_crop, camera_to_crop
 from smirk3d.detection.detector import Detection
+from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.regression import TTA_OFFSETS, window_encoder
 from smirk3d.geometry.align import Similarity
 from smirk3d.media.images import Photo
@@ -49,7 +50,8 @@ def test_windows_placed_from_outside(open_head, engine: str) -> None:
     pixels = (torch.rand(120, 120, 3, generator=random) * 255).byte().numpy()
     points = np.random.default_rng(0).uniform(30, 90, (478, 2)).astype(np.float32)
     box = np.concatenate([points.min(0), points.max(0)])
-    face_observation = (Photo(pixels), Detection(points, np.zeros(478, np.float32), np.zeros(52, np.float32), box, 1.0))
+    detection = Detection(points, np.zeros(478, np.float32), np.zeros(52, np.float32), box, 1.0)
+    face_observation = FaceObservation(Photo(pixels), detection)
     crop = Crop.from_landmarks(points, 1.4, 64)
     placed = Similarity(torch.tensor([350.0]), torch.eye(3)[None], torch.tensor([[60.0, -60.0, 0.0]]))
     said = window_encoder(encoder, engine, CPU)([face_observation], placed)  # type: ignore[arg-type]

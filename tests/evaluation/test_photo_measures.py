@@ -37,13 +37,13 @@ def test_landmarks_measured():
 
 def test_a_mirrored_sighting_twice_is_the_same():
     seen = face_observation(photo_set(1).records[0])
-    once = mirrored(*seen)
-    twice = mirrored(*once)
-    assert np.array_equal(once[0].pixels, seen[0].pixels[:, ::-1])
-    assert not np.allclose(once[1].landmarks_px, seen[1].landmarks_px)
-    assert np.allclose(twice[1].landmarks_px, seen[1].landmarks_px, atol=1e-4)
-    assert np.array_equal(twice[1].blendshape_scores, seen[1].blendshape_scores)
-    assert once[1].landmarks_px[33, 0] == pytest.approx(SIZE - seen[1].landmarks_px[263, 0])
+    once = mirrored(seen.photo, seen.detection)
+    twice = mirrored(once.photo, once.detection)
+    assert np.array_equal(once.photo.pixels, seen.photo.pixels[:, ::-1])
+    assert not np.allclose(once.detection.landmarks_px, seen.detection.landmarks_px)
+    assert np.allclose(twice.detection.landmarks_px, seen.detection.landmarks_px, atol=1e-4)
+    assert np.array_equal(twice.detection.blendshape_scores, seen.detection.blendshape_scores)
+    assert once.detection.landmarks_px[33, 0] == pytest.approx(SIZE - seen.detection.landmarks_px[263, 0])
 
 
 def test_mirror_measured():
@@ -54,7 +54,7 @@ def test_mirror_measured():
 
 
 def test_a_frame_that_does_not_tremble_is_the_photo():
-    pixels = face_observation(photo_set(1).records[0])[0].pixels
+    pixels = face_observation(photo_set(1).records[0]).photo.pixels
     assert np.array_equal(frame(pixels, np.array([20.0, 20.0]), STILL, seeded()), pixels)
 
 

@@ -29,7 +29,7 @@ def test_measured_in_batches_in_order(truth):
         method = "fit"
 
         def weights(self, face_observations):
-            return np.stack([truth[photo.pixels[0, 0, 0]] for photo, _ in face_observations])
+            return np.stack([truth[each.photo.pixels[0, 0, 0]] for each in face_observations])
 
     points = np.random.default_rng(0).uniform(size=(count, 478, 2)).astype(np.float32)
     empty = np.zeros((count, 478), np.float32)

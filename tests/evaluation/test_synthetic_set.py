@@ -45,7 +45,8 @@ def test_made_once_and_read_again(open_head):
     assert made.kind.tolist() == ["single", "one_sided"]  # the second and the fourth of a turn
     again = make(open_head, FakeDetector(every=99))
     assert np.array_equal(again.pixels, made.pixels) and np.array_equal(again.expression, made.expression)
-    (photo, found) = again.face_observations(1, 2)[0]
+    (second,) = again.face_observations(1, 2)
+    photo, found = second.photo, second.detection
     assert np.array_equal(photo.pixels, detector.seen[3])
     assert np.array_equal(found.landmarks_px, face_points(4)) and np.array_equal(found.depth, face_points(4)[:, 0])
     assert found.box_px.tolist() == [*face_points(4).min(0), *face_points(4).max(0)]
