@@ -11,7 +11,8 @@ from smirk3d.datasets.prepare import FaceFinder, Picture, Preparation, PrepareOp
 from smirk3d.datasets.prepare_report import ReportRow, dropped
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import table_name
-from smirk3d.media.video import VIDEO_SUFFIXES, Frame, VideoFile, pyav
+from smirk3d.media.decoding import pyav
+from smirk3d.media.video import VIDEO_SUFFIXES, Frame, VideoFile
 from smirk3d.progress import Progress, progress
 
 FRAMES_PER_S = 2.0

@@ -1,4 +1,6 @@
-"""Any image source in, upright H×W×3 uint8 RGB out, or one clear line about why not."""
+"""Reading of images: any source becomes upright RGB of shape (H, W, 3) uint8, or a one-line error with a remedy."""
+
+from __future__ import annotations
 
 import glob
 import io
@@ -18,15 +20,17 @@ from PIL import ExifTags, Image
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 
-# HEIC is listed although Pillow alone cannot read it: such a file in a folder is reported, not passed over.
+# HEIC is listed although Pillow alone cannot read it: such a file in a folder is reported, not skipped.
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".heic", ".heif"}
 )
 MAX_PIXELS = 400_000_000
+"""Larger images are refused; a small file can claim any size and exhaust the memory (decompression bomb)."""
 MAX_SIDE_PX = 4096
+"""Images with a longer side are reduced; more pixels help neither the detector nor the encoder."""
 _BACKGROUND_VALUE = 128
-# Only plain raster formats: Pillow hands others, such as EPS, to external programs.
+# Raster formats that Pillow decodes itself: it passes others, such as EPS, to external programs.
 _PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
 _EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,8 +41,8 @@ _EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow's pixel limit and Python's warning filters belong to the whole process: only one reader may
-# change them at a time.
+# Pillow's pixel limit and Python's warning filters are global to the process: only one reader may change them at
+# a time.
 _PILLOW_LOCK = threading.Lock()
 
 
@@ -50,7 +54,7 @@ class Photo:
         pixels: (H, W, 3) uint8 RGB in [0, 255], upright, rows from top to bottom; contiguous.
         path: The file it came from, or None.
         scale: Side length of `pixels` over that of the (upright) source; below 1 where the size was limited.
-        notes: What the reader should know: first frame of several, reduced size, range of values, …
+        notes: What reading changed, for the user: first of several frames, reduced size, range of values, …
     """
 
     pixels: np.ndarray
@@ -70,18 +74,18 @@ def read_image(
 ) -> Photo:
     """Read a photo from a file, encoded bytes, a Pillow image or an array.
 
-    The EXIF orientation is applied, transparency is put on mid grey, 16-bit values are divided by 257, of an
-    animation the first frame is taken, and images with a longer side than `max_side` are made smaller.
+    The EXIF orientation is applied, transparency is composited over mid grey, 16-bit values are divided by 257, the
+    first frame of an animation is taken, and images with a longer side than `max_side` are reduced.
 
     Args:
-        source: Path; bytes of an image file; Pillow image; or uint8 array H×W, H×W×3 (RGB) or H×W×4.
-        max_side: Longest side of the result in pixels.
+        source: Path, bytes of an image file, Pillow image, or uint8 array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
+        max_side: Longest side of the result in pixels; sensible: 1,024 to 4,096.
 
     Returns:
         The upright photo.
 
     Raises:
-        Smirk3dError: The source cannot be read as an image; one line with the file and the remedy.
+        Smirk3dError: The source cannot be read as an image; the message names the file and a remedy.
     """
     if isinstance(source, np.ndarray):
         return _read(_array_image(source), "<array>", None, max_side)
@@ -104,12 +108,12 @@ def read_image(
 
 
 def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List the image files that command-line inputs stand for.
+    """List the image files that command-line inputs name.
 
-    A file stands for itself, whatever its suffix. A folder stands for all image files below it in the order
-    of their names, hidden ones left out. A pattern that names no existing file is expanded (`**` goes into
-    folders). What is missing, matches nothing, cannot be listed or holds no image stays in the list as it
-    is, so that reading it reports the failure.
+    A file is listed whatever its suffix. A folder is replaced by all image files below it, in the order of their
+    names, without hidden ones. A pattern that is no existing file is expanded (`**` matches folders of any depth). An
+    input that is missing, matches nothing, cannot be listed or has no images stays in the list, so that reading it
+    reports the failure.
 
     Args:
         inputs: Files, folders and glob patterns.
@@ -125,6 +129,7 @@ def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _expand(item: str) -> Iterator[str]:
+    """Yield the files that one input names; the input itself where it names none."""
     found = False
     if os.path.isdir(item):
         for found_path in _walk(item):
@@ -140,6 +145,7 @@ def _expand(item: str) -> Iterator[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
+    """Yield the images below a folder in the order of their names, then the folders that cannot be listed."""
     unreadable: list[str] = []
     for root, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -153,7 +159,7 @@ def _is_image_name(path: str) -> bool:
 
 
 def _check_file(path: Path, name: str) -> None:
-    """Refuse, before anything is opened, what can never be an image file."""
+    """Raise for a path that cannot be an image file, before it is opened: reading a pipe, say, would block."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -169,8 +175,8 @@ def _check_file(path: Path, name: str) -> None:
 
 
 def _array_image(array: np.ndarray) -> Image.Image:
-    colour = array.ndim == 3 and array.shape[2] in (3, 4)
-    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
+    is_color = array.ndim == 3 and array.shape[2] in (3, 4)
+    if array.dtype != np.uint8 or not (is_color or array.ndim == 2) or array.size == 0:
         raise Smirk3dError(
             f"cannot read <array>: {array.dtype} of shape {array.shape}; "
             "pass uint8 in [0, 255] of shape H×W×3 (RGB), H×W×4 or H×W, not empty"
@@ -179,7 +185,7 @@ def _array_image(array: np.ndarray) -> Image.Image:
 
 
 def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_side: int) -> Photo:
-    """Open the source if it is encoded, and make an upright RGB photo of limited size from it."""
+    """Decode the source where it is encoded, and return an upright RGB photo of limited size."""
     notes: tuple[str, ...] = ()
     with _pillow_limits() as messages:
         try:
@@ -190,14 +196,14 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
                 image = Image.open(source, formats=_readable_formats())
                 source_side = max(image.size)
                 notes = ("first of several frames",) if _is_animated(image) else ()
-                image.draft(None, (max_side, max_side))  # JPEG decodes straight to a half, a quarter, an eighth
+                image.draft(None, (max_side, max_side))  # a JPEG decoder can reduce by 2, 4 or 8 at little cost
             rgb, more_notes = _decode(image, max_side)
         except Image.UnidentifiedImageError:
             raise _read_error(name, "not an image in a known format", "convert it to JPEG or PNG") from None
         except Image.DecompressionBombError:
             reason = f"it has more than {MAX_PIXELS // 10**6} megapixels"
             raise _read_error(name, reason, "make it smaller first") from None
-        except Exception as error:  # decoders raise anything on broken data: SyntaxError, KeyError, zlib.error, …
+        except Exception as error:  # on broken data decoders raise anything: SyntaxError, KeyError, zlib.error, …
             raise _read_error(name, _error_text(error), "replace it with an intact JPEG or PNG") from error
     scale = min(1.0, max(rgb.size) / source_side)
     size_note = (f"reduced to {rgb.width}×{rgb.height} pixels",) if scale < 1.0 else ()
@@ -205,7 +211,7 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
 
 
 def _decode(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """Decode, convert to RGB, limit the size and turn upright."""
+    """Decode, convert to RGB, limit the size and apply the orientation; returns the image and notes."""
     if 0 in image.size:
         raise ValueError(f"the image is empty ({image.width}×{image.height})")
     image.load()
@@ -219,7 +225,7 @@ def _decode(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, 
 
 
 def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
-    """Return what turns the image upright; an unreadable EXIF block does not make the pixels unreadable."""
+    """Return the transposition that turns the image upright, and notes; an unreadable EXIF block is no failure."""
     try:
         return _EXIF_TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
     except Exception as error:  # the parser raises anything on a broken block
@@ -227,7 +233,7 @@ def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str,
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Bring any Pillow mode to 8-bit RGB; the notes say where the range of values had to be chosen."""
+    """Convert any Pillow mode to 8-bit RGB; a note reports a range of values that had to be chosen."""
     if image.mode == "F" or image.mode.startswith("I"):
         grey, notes = _to_8bit(np.asarray(image), is_float=image.mode == "F")
         return Image.fromarray(grey).convert("RGB"), notes
@@ -238,7 +244,7 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _to_8bit(values: np.ndarray, is_float: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Map wide grey values to uint8 by their nominal range (1, 255 or 65535), else by their own range."""
+    """Map grey values (H, W) to uint8 by their nominal range (1, 255 or 65535), else by their own; also notes."""
     finite = np.isfinite(values)
     if not finite.any():
         raise ValueError("no finite values")
@@ -255,7 +261,7 @@ def _to_8bit(values: np.ndarray, is_float: bool) -> tuple[np.ndarray, tuple[str,
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Say whether there are several frames; the second picture of a camera's MPO file is a mere preview."""
+    """Return whether an image has several frames; the second image of a camera's MPO file is only a preview."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # a broken second frame does not matter: only the first is used
@@ -269,15 +275,16 @@ def _readable_formats() -> list[str]:
 
 @contextmanager
 def _pillow_limits() -> Iterator[list[str]]:
-    """Refuse more than `MAX_PIXELS` wherever Pillow checks; collect its warnings, show none."""
+    """Let Pillow refuse images of more than `MAX_PIXELS`, and collect its warnings in the list that is yielded."""
     messages: list[str] = []
     with _PILLOW_LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2  # Pillow refuses twice this
+        default_limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here on and refuses twice this
         try:
             yield messages
         finally:
-            Image.MAX_IMAGE_PIXELS = usual
+            Image.MAX_IMAGE_PIXELS = default_limit
             shown = [w for w in caught if not issubclass(w.category, Image.DecompressionBombWarning)]
             messages.extend(dict.fromkeys(printable(str(warning.message)) for warning in shown))
 

@@ -15,7 +15,8 @@ from PIL import Image
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.audio import TAIL_S, AudioWriter
-from smirk3d.media.video import Frame, FrameSource, VideoFile, error_text, pyav
+from smirk3d.media.decoding import error_text, pyav
+from smirk3d.media.video import Frame, FrameSource, VideoFile
 from smirk3d.track import Clip, Track
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.viz.overlay import over_photo

@@ -1,4 +1,6 @@
-"""Every kind of source becomes upright RGB, and every broken one a single clear line."""
+"""Every kind of source becomes upright RGB, and every broken one a one-line error."""
+
+from __future__ import annotations
 
 import io
 import os
@@ -69,12 +71,12 @@ def test_exif_orientation_is_undone(kind, orientation):
     assert np.abs(pixels[..., 0].astype(int) - upright).max() < 16
 
 
-def test_a_broken_exif_block_leaves_the_photo_readable():
+def test_broken_exif_block_is_no_failure():
     data = encode(Image.fromarray(ramp()), "JPEG", exif=b"Exif\0\0" + b"II*\0\xff\xff\xff\x7f" + b"\x01" * 40)
     assert read_image(data).pixels.shape == (24, 32, 3)
 
 
-def test_transparency_is_put_on_mid_grey():
+def test_transparency_is_composited_over_mid_grey():
     rgba = np.zeros((4, 4, 4), np.uint8)
     rgba[:2] = (200, 100, 50, 255)
     for source in (rgba, encode(Image.fromarray(rgba), "PNG"), Image.fromarray(rgba).convert("PA")):
@@ -86,7 +88,7 @@ def test_transparency_is_put_on_mid_grey():
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "YCbCr", "HSV"])
-def test_other_modes_become_rgb(mode):
+def test_other_modes_are_converted_to_rgb(mode):
     image = Image.fromarray(ramp()).convert(mode)
     np.testing.assert_array_equal(read_image(image).pixels, np.asarray(image.convert("RGB")))
 
@@ -130,7 +132,7 @@ def test_large_images_are_reduced(kind):
     assert np.abs(photo.pixels[..., :2].astype(int) - ramp(120, 200)[..., :2]).mean() < 4
 
 
-def test_a_phone_photo_beyond_pillows_own_limit_is_read():
+def test_photo_beyond_the_limit_of_pillow_is_read():
     data = encode(Image.new("L", (14000, 14000), 77), "JPEG")  # 196 megapixels
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
@@ -150,18 +152,18 @@ def test_a_phone_photo_beyond_pillows_own_limit_is_read():
         np.zeros(5, np.uint8),
     ],
 )
-def test_wrong_arrays_are_refused_with_the_expectation(array):
+def test_wrong_arrays_are_refused(array):
     with pytest.raises(Smirk3dError, match=r"uint8 in \[0, 255\] of shape H×W×3"):
         read_image(array)
 
 
 @pytest.mark.parametrize("source", [b"", None, 3.5, [1, 2], Image.new("RGB", (0, 5))])
-def test_other_wrong_sources_are_refused(source):
+def test_sources_of_wrong_type_are_refused(source):
     with pytest.raises(Smirk3dError, match=r"^cannot read <[^\n]*$"):
         read_image(source)
 
 
-def test_the_photo_does_not_share_memory_with_the_array():
+def test_photo_does_not_share_memory_with_the_array():
     array = ramp()
     read_image(array).pixels[:] = 0
     np.testing.assert_array_equal(array, ramp())
@@ -209,7 +211,7 @@ def make_zoo(folder: Path) -> list[Path]:
 
 
 def read_or_refuse(path: Path) -> bool:
-    """Return whether the file was read; anything but a valid photo or a clear line fails the test."""
+    """Return whether the file was read; fail on anything but a valid photo or a one-line error."""
     try:
         photo = read_image(path)
     except Smirk3dError as error:
@@ -222,7 +224,7 @@ def read_or_refuse(path: Path) -> bool:
     return True
 
 
-def test_a_zoo_of_broken_files_gives_photos_or_clear_lines(tmp_path, capfd):
+def test_broken_files_give_photos_or_one_line_errors(tmp_path, capfd):
     paths = make_zoo(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -233,7 +235,7 @@ def test_a_zoo_of_broken_files_gives_photos_or_clear_lines(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_names_that_are_not_utf8(tmp_path):
+def test_file_names_that_are_not_utf8(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     try:
         path.write_bytes(b"no image")
@@ -246,14 +248,14 @@ def test_names_that_are_not_utf8(tmp_path):
     assert read_image(path).path == path
 
 
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+def test_pipe_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(Smirk3dError, match=r"pipe\.jpg: it is not a regular file"):
         read_image(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file(tmp_path):
+def test_unreadable_file(tmp_path):
     path = tmp_path / "secret.png"
     path.write_bytes(encode(Image.fromarray(ramp()), "PNG"))
     path.chmod(0)
@@ -287,7 +289,7 @@ def test_iter_inputs_expands_folders_and_patterns(tmp_path):
     ]
 
 
-def test_iter_inputs_keeps_what_will_fail(tmp_path):
+def test_iter_inputs_keeps_inputs_that_cannot_be_read(tmp_path):
     (tmp_path / "empty").mkdir()
     touch(tmp_path, "odd[1].png")
     wanted = [tmp_path / name for name in ("missing.jpg", "empty", "*.gif", "odd[1].png")]
