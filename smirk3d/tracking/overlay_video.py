@@ -1,4 +1,4 @@
-"""The second pass over a video: what was found, drawn over it, with the sound of the source."""
+"""Overlay video: the second pass over a video draws the tracked heads over its frames and keeps its audio."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from smirk3d.tracking.prefetch import prefetch
 from smirk3d.viz.overlay import over_photo
 
 MAX_HEIGHT_PX, MAX_WIDTH_PX = 720, 1280
-"""Larger frames are made smaller, since two stand side by side."""
+"""Larger frames are reduced, since the result shows two side by side."""
 TICKS_PER_S = 90_000
+"""Clock of the written file: fine enough for the time stamps of any video."""
 ENCODING = {"crf": "20", "preset": "veryfast", "bf": "0"}
-"""No frames that depend on later ones: with uneven times, those make the file say that it ends too early."""
+"""No B-frames: with uneven times they make the file state an end that is too early."""
 SMPTE_170M = 6
-"""How the pixels are turned into luma and chroma, in FFmpeg's numbers; players guess otherwise for large frames."""
+"""FFmpeg's number of the colour matrix that is used; where a file states none, players guess from the frame size."""
 
 Note = Callable[[str], None]
 
@@ -40,16 +41,19 @@ def write_overlay(
     advance: Callable[[], None] = lambda: None,
     note: Note = lambda _: None,
 ) -> None:
-    """Write an MP4 with the frames on the left and the meshes over them on the right.
+    """Write an MP4 (H.264) with the frames on the left and the meshes over them on the right.
 
-    Frames keep their times. The sound of the source is copied, or encoded anew where browsers would not play it.
+    Frames keep their times. The audio of the source is copied, or transcoded where browsers would not play it.
 
     Args:
-        clip: What was found. source: The same video, which is read again. path: The result.
-        advance: Called after each frame. note: Told what is missing in the result.
+        clip: The tracks of the video.
+        source: The same video, which is read again.
+        path: The file to write.
+        advance: Called after each frame.
+        note: Called with a message where something is missing in the result.
 
     Raises:
-        Smirk3dError: Writing failed, or nothing of the source can be read.
+        Smirk3dError: Writing failed, or no frame of the source can be read.
     """
     av = pyav()
     with atomic_path(path) as temporary:
@@ -65,23 +69,23 @@ def write_overlay(
 def _write(clip: Clip, source: FrameSource, container: Any, advance: Callable[[], None], note: Note) -> None:
     av = pyav()
     with ExitStack() as stack:
-        drawn = stack.enter_context(closing(prefetch(_overlay_frames(clip, source, note))))
-        stream, sound, time_s = None, None, 0.0
-        for time_s, pixels in drawn:
+        frames = stack.enter_context(closing(prefetch(_overlay_frames(clip, source, note))))
+        stream, audio, time_s = None, None, 0.0
+        for time_s, pixels in frames:
             if stream is None:
                 stream = _video_stream(container, pixels, clip.rate_fps)
                 if isinstance(source, VideoFile) and source.info.has_audio:
-                    sound = stack.enter_context(closing(AudioWriter(source, container, note)))
+                    audio = stack.enter_context(closing(AudioWriter(source, container, note)))
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time_s * TICKS_PER_S), Fraction(1, TICKS_PER_S)
             container.mux(stream.encode(frame))
-            if sound is not None:
-                sound.write(time_s)
+            if audio is not None:
+                audio.write(time_s)
             advance()
         if stream is not None:
             container.mux(stream.encode())
-        if sound is not None:
-            sound.write(time_s + TAIL_S)
+        if audio is not None:
+            audio.write(time_s + TAIL_S)
 
 
 def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
@@ -94,34 +98,42 @@ def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
 
 
 def _overlay_frames(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield the time and the picture of each frame of the clip."""
+    """Yield the time in seconds and the side-by-side image of each frame of the clip."""
     with closing(prefetch(_frames_of_clip(source, clip.n_frames, note))) as frames:
         for frame in frames:
             yield frame.time_s, side_by_side(frame, clip.tracks)
 
 
 def _frames_of_clip(source: FrameSource, count: int, note: Note) -> Iterator[Frame]:
-    """Yield the frames that the first pass has read; what is damaged behind them has been told then."""
-    read, reason = 0, f"{source.info.name}: has changed since it was read first"
+    """Yield the frames that the first pass has read; that pass has already reported damage after them."""
+    n_read, reason = 0, f"{source.info.name}: has changed since it was read first"
     try:
         for frame in islice(source.frames(), count):
-            read += 1
+            n_read += 1
             yield frame
     except Smirk3dError as error:
         reason = str(error)
-    if not read:
+    if not n_read:
         raise Smirk3dError(reason)
-    if read < count:
-        note(f"{reason}; the overlay has {read} of {count} frames")
+    if n_read < count:
+        note(f"{reason}; the overlay has {n_read} of {count} frames")
 
 
 def side_by_side(frame: Frame, tracks: Sequence[Track]) -> np.ndarray:
-    """Return a frame beside itself with the meshes of tracks over it: (H, 2 W, 3) uint8, H and W even."""
+    """Return a frame on the left and the meshes of tracks over it on the right.
+
+    Args:
+        frame: A frame of the clip.
+        tracks: Tracks of the clip; those without values in this frame are not drawn.
+
+    Returns:
+        (H, 2 W, 3) uint8 RGB, both sides even, H and W at most `MAX_HEIGHT_PX` and `MAX_WIDTH_PX`.
+    """
     pixels, drawn = frame.pixels, frame.pixels.copy()
     rows = [(track, frame.number - int(track.frame[0])) for track in tracks]
-    there = [(track, row) for track, row in rows if 0 <= row < len(track) and track.known[row]]
-    # The nearest face last, so that it covers the others.
-    for track, row in sorted(there, key=lambda pair: float(pair[0].scale_px_per_m[pair[1]])):
+    present = [(track, row) for track, row in rows if 0 <= row < len(track) and track.known[row]]
+    # Painter's algorithm: the nearest head last, so that it covers the others.
+    for track, row in sorted(present, key=lambda pair: float(pair[0].scale_px_per_m[pair[1]])):
         _draw_head(track, row, drawn)
     return _crop_to_even(np.concatenate([_downscale(pixels), _downscale(drawn)], axis=1))
 
@@ -129,16 +141,18 @@ def side_by_side(frame: Frame, tracks: Sequence[Track]) -> np.ndarray:
 def _draw_head(track: Track, row: int, pixels: np.ndarray) -> None:
     """Draw one head into (H, W, 3) uint8 pixels."""
     face = track.face(row)
-    seen = face.project(face.vertices)
+    points_px = face.project(face.vertices)
     height, width = pixels.shape[:2]
-    x0, y0 = np.floor(seen.min(axis=0)).clip(0, (width, height)).astype(int)
-    x1, y1 = np.ceil(seen.max(axis=0)).clip(0, (width, height)).astype(int)
+    x0, y0 = np.floor(points_px.min(axis=0)).clip(0, (width, height)).astype(int)
+    x1, y1 = np.ceil(points_px.max(axis=0)).clip(0, (width, height)).astype(int)
     if x1 - x0 > 1 and y1 - y0 > 1:
+        # Only the part of the frame that the head covers: rendering takes time by the pixel.
         part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
         pixels[y0:y1, x0:x1] = over_photo([face], part, (float(x0), float(y0), float(x1), float(y1)))
 
 
 def _downscale(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, 3) reduced to the largest size allowed."""
     height, width = pixels.shape[:2]
     factor = min(MAX_HEIGHT_PX / height, MAX_WIDTH_PX / width)
     if factor >= 1:
@@ -148,6 +162,6 @@ def _downscale(pixels: np.ndarray) -> np.ndarray:
 
 
 def _crop_to_even(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels without the last row or column where their number is odd, which H.264 cannot hold."""
+    """Return pixels without the last row or column where their number is odd: 4:2:0 chroma needs even sizes."""
     height, width = (n // 2 * 2 for n in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])
