@@ -54,7 +54,7 @@ def random_batch(head: HeadModel) -> TrainingBatch:
 
 def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts:
     """The steps, and what they are made of; work on the generator and the features counts with its gradient."""
-    random, generator = torch.Generator().manual_seed(0), networks.generator
+    random, generator = torch.Generator().manual_seed(0), networks.neural_renderer
     assert generator is not None and scene.perceptual is not None
     features = scene.perceptual
     first = reconstruction_step(networks, scene, batch, random)
@@ -66,7 +66,9 @@ def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts
     return {
         "first path": lambda: reconstruction_step(networks, scene, batch, random).loss.backward(),
         "cycle path, encoder": lambda: cycle_step(networks, scene, batch, first, "encoder", random).loss.backward(),
-        "cycle path, generator": lambda: cycle_step(networks, scene, batch, first, "generator", random).loss.backward(),
+        "cycle path, generator": lambda: cycle_step(
+            networks, scene, batch, first, "neural_renderer", random
+        ).loss.backward(),
         "  encoder, forward": lambda: networks.encoder(batch.image),
         "  render": lambda: draw_heads(scene.head(params), params.camera, SIZE_PX),  # type: ignore[arg-type]
         "  mask": lambda: mask_photos(batch, scene.head, drawn, scene.masking, random),
@@ -79,10 +81,10 @@ def main(rounds: int = 3) -> None:
     """Print medians; the parts take turns, so that a change of the machine's load meets all of them."""
     torch.manual_seed(0)
     head = load_head("open")
-    stage = StageConfig("core", ("expression", "generator"), LOSSES, steps=1, cycle=CycleConfig())
+    stage = StageConfig("core", ("expression", "neural_renderer"), LOSSES, steps=1, cycle=CycleConfig())
     config = TrainConfig(data=DataConfig(root=Path("faces"), batch_size=FACES), stage=stage)
     networks = build_networks(config, head.spec)
-    for network in (networks.encoder, networks.generator):
+    for network in (networks.encoder, networks.neural_renderer):
         assert network is not None
         network.train()
     work = parts(networks, LossContext.from_config(config, head, "cpu"), random_batch(head))

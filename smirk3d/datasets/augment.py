@@ -82,7 +82,7 @@ def augment(
         shift=2 * config.shift * draw.uniform(-1.0, 1.0, 2),
     )
     batch = moved(mirrored(batch, chosen, head), similarity, head)
-    image = _recoloured(_tinted(batch.image, config.tint, draw), config.colour, draw)
+    image = _recoloured(_tinted(batch.image, config.tint, draw), config.color, draw)
     image = _blurred(image, config.blur, draw)
     rough = image + config.noise * draw.uniform(0.0, 1.0, 1, 1, 1) * draw.normal_like(image)
     return replace(batch, image=rough.clamp(0.0, 1.0))

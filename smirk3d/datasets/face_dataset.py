@@ -101,20 +101,20 @@ class FaceSet:
         return np.all((points >= 0) & (points <= size), axis=-1).astype(np.float32)
 
 
-def epoch_order(person: np.ndarray, most_per_person: int | None, rng: np.random.Generator) -> np.ndarray:
+def epoch_order(person: np.ndarray, max_per_person: int | None, rng: np.random.Generator) -> np.ndarray:
     """Draw the faces of an epoch: each at most once, and of each person at most so many.
 
     Args:
-        person: (N,) int64, whom each face shows. most_per_person: None is no limit.
+        person: (N,) int64, whom each face shows. max_per_person: None is no limit.
         rng: Decides the order, and which faces of a person are taken.
 
     Returns:
         (K,) int64 in random order; K does not depend on `rng`.
     """
     shuffled = rng.permutation(len(person))
-    if most_per_person is None:
+    if max_per_person is None:
         return shuffled
-    return shuffled[_rank_among_equals(person[shuffled]) < most_per_person]
+    return shuffled[_rank_among_equals(person[shuffled]) < max_per_person]
 
 
 def _rank_among_equals(values: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ class PhotoSource:
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
         """Return the faces of an epoch; see `FaceSource`."""
-        return epoch_order(self._faces.person, self._data.most_per_person, rng)
+        return epoch_order(self._faces.person, self._data.max_per_person, rng)
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return crops of random scales; see `FaceSource`."""
@@ -175,7 +175,7 @@ def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> Render
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
     folder = cache_dir() / "rendered" if source.path is None else source.path
-    variation = RenderAugmentation(crop_scale=data.crop_scale, unlike=source.unlike)
+    variation = RenderAugmentation(crop_scale=data.crop_scale, domain_randomization=source.domain_randomization)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
     with locked(folder):
         for count in faces.prepare():

@@ -29,7 +29,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
-from smirk3d.train.config_file import rename_keys, to_yaml
+from smirk3d.train.config_file import to_yaml
+from smirk3d.train.renamed_keys import with_current_keys
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step_(\d{8,})\.pt")
@@ -240,7 +241,21 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise Smirk3dError(f"{printable(path)}: is no training checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
     if content.get(_DIGEST) != _digest(content):  # a zip archive has fields that no checksum covers
         raise Smirk3dError(f"{printable(path)}: is damaged; {_REMEDY}")
-    return content
+    return _with_current_names(content)
+
+
+def _with_current_names(content: dict[str, Any]) -> dict[str, Any]:
+    """Rename what checkpoints called "generator" before it was "neural_renderer"."""
+
+    def current(name: str) -> str:
+        return "neural_renderer" if name == "generator" else name
+
+    modules = {current(name): state for name, state in content["modules"].items()}
+    for optimizer in content["optimizers"].values():
+        for group in optimizer["param_groups"]:
+            if "name" in group:
+                group["name"] = current(group["name"])
+    return {**content, "modules": modules}
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
@@ -250,10 +265,8 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
 
 def _differences(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
     """Name what the run was told otherwise: configuration and head."""
-    trees = [yaml.safe_load(text) for text in (content["config"], to_yaml(state.config))]
-    for tree in trees:
-        rename_keys(tree)  # the checkpoint may be older than the names of today
-    then, now = (dict(_leaves(tree)) for tree in trees)
+    texts = content["config"], to_yaml(state.config)
+    then, now = (dict(_leaves(with_current_keys(yaml.safe_load(text)))) for text in texts)
     for key in [*now, *(key for key in then if key not in now)]:
         if not _FREE_TO_DIFFER.fullmatch(key) and (key not in then or key not in now or then[key] != now[key]):
             was, wanted = (reprlib.repr(side[key]) if key in side else "nothing" for side in (then, now))

@@ -1,6 +1,7 @@
-"""What a training run is told: frozen records that own the defaults and say what every key means.
+"""Configuration of a training run: frozen records with defaults; the documentation of a key is at its field.
 
-Nothing is changed after it was checked; `smirk3d.train.config_file` reads them from YAML.
+Values are checked when a record is made, and nothing changes afterwards. `smirk3d.train.config_file` reads the records
+from YAML.
 """
 
 from __future__ import annotations
@@ -21,24 +22,30 @@ from smirk3d.train.losses.losses import TargetWeights
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the named losses; a loss of weight 0 is not computed."""
+    """Weights of the losses, each at least 0; a loss of weight 0 is not computed.
+
+    The formulas are in `smirk3d.train.losses`. Values in parentheses are those of configs/.
+
+    Raises:
+        ValueError: A weight is negative or not finite.
+    """
 
     landmark: float = 0.0
-    """Mean squared distance of landmarks, in units of [-1, 1] over the crop."""
+    """Landmark reprojection: mean squared distance in NDC, [-1, 1] over the crop (100)."""
     photo: float = 0.0
-    """Mean absolute difference of the re-synthesised photo."""
+    """Photometric L1 between the neural rendering and the photo (10)."""
     perceptual: float = 0.0
-    """Mean absolute difference of its features in a pretrained network."""
+    """L1 between feature maps of a pretrained network (10 for VGG16, 0.5 for EfficientNet-Lite0)."""
     identity: float = 0.0
-    """Faces of one person have one shape; where the key mica names a file, it is MICA's for the picture."""
+    """Shape consistency over the faces of one person; with the key `mica`, distance from MICA's shape (10)."""
     emotion: float = 0.0
-    """Squared distance of its features in an emotion network; teaches the encoder only."""
+    """Squared distance of features of an emotion network; its gradient reaches the encoder only (1)."""
     expression: float = 0.0
-    """Squared norm of the expression."""
+    """L2 penalty on the expression coefficients (1e-3, in pretraining 1e-2)."""
     jaw: float = 0.0
-    """Squared norm of the jaw's rotation."""
+    """L2 penalty on the jaw's rotation vector (1e-2)."""
     target: float = 0.0
-    """Distance from parameters that are known (`TrainingBatch.target`)."""
+    """Distance from known parameters, the target of rendered or pseudo-labelled faces (1)."""
 
     def __post_init__(self) -> None:
         check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
@@ -50,16 +57,20 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class CycleWeights:
-    """Factors of what the encoder must recover in the cycle path: mean squared errors."""
+    """Weights of the cycle-consistency losses, mean squared errors of recovered parameters; each at least 0.
+
+    Raises:
+        ValueError: A weight is negative or not finite.
+    """
 
     expression: float = 1.0
-    """Of the expression."""
+    """Of the expression coefficients."""
     jaw: float = 10.0
     """Of the jaw's rotation vector."""
     eyelids: float = 10.0
-    """Of the eyelids."""
+    """Of the eyelid parameters."""
     shape: float = 1.0
-    """Of the shape; counts in the steps in which the generator learns."""
+    """Of the shape coefficients; used in the steps that update the neural renderer."""
 
     def __post_init__(self) -> None:
         check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
@@ -67,23 +78,27 @@ class CycleWeights:
 
 @dataclass(frozen=True)
 class CycleConfig:
-    """The cycle path: expressions are changed, drawn, and must be recovered. Source: METHOD section 7, stage 2."""
+    """The cycle path: augmented expressions are rendered and must be recovered (docs/method.md, "Cycle path").
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
 
     copies: int = 1
-    """Changed copies of every face."""
+    """Augmented copies of each face in a step, at least 1; each costs as much as the face itself."""
     perturb: PerturbConfig = field(default_factory=PerturbConfig)
-    """How the expressions are changed."""
+    """How expressions are augmented."""
     losses: CycleWeights = field(default_factory=CycleWeights)
-    """Factors of the errors."""
+    """Weights of the losses."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "copies")
-        shares = ("jaw_probability", "arkit_active", "arkit_stray", "one_sided")
-        check_within(self, 0, 1, *(f"perturb.{name}" for name in shares))
+        probabilities = ("jaw_probability", "arkit_active", "arkit_noise_probability", "one_sided")
+        check_within(self, 0, 1, *(f"perturb.{name}" for name in probabilities))
         check_within(self, 0, 100, "perturb.arkit_jaw_std")
         check_positive(self, "perturb.limit")
-        check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "little_noise")))
-        check_ranges(self, 0, 1, "perturb.arkit_pull", "perturb.arkit_little_noise")
+        check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "small_noise")))
+        check_ranges(self, 0, 1, "perturb.arkit_blend", "perturb.arkit_small_noise")
         check_ranges(self, -math.pi, math.pi, "perturb.jaw_open_rad", "perturb.jaw_side_rad")
         check_ranges(self, -1, 1, "perturb.eyelids")
         stds = self.perturb.jaw_std_rad
@@ -92,24 +107,29 @@ class CycleConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam and its schedule. Source: METHOD section 7."""
+    """Adam and its learning-rate schedule (docs/method.md, "Training").
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
 
     lr: float = 1e-3
-    """Learning rate of the generator."""
+    """Learning rate of the neural renderer; 1e-4 to 1e-3 is usual."""
     encoder_lr_scale: float = 0.25
-    """Learning rate of the encoders over `lr`."""
-    generator_betas: Range = (0.5, 0.999)
-    """Adam's averaging of the generator's gradients; the encoders have Adam's usual ones."""
+    """Learning rate of the encoder over `lr`. 0.25 from pretrained weights, 0.02 for an encoder that is converged."""
+    neural_renderer_betas: Range = (0.5, 0.999)
+    """Adam's betas for the neural renderer, each in [0, 1); the encoder has Adam's defaults (0.9, 0.999)."""
     cosine_floor: float = 0.01
-    """Share of the learning rate at which the cosine ends."""
+    """Share of the learning rate at the end of the cosine, in [0, 1]."""
     cosine_samples: int | None = 50_000
-    """Faces over which the rate falls to its floor, before it starts anew; null: it falls once, over the stage."""
+    """Faces in one cosine period, after which the rate restarts; null: one period over the whole stage."""
     clip_norm: float = 0.1
-    """Largest norm of the generator's gradient in the cycle path."""
+    """Largest gradient norm of the neural renderer in the cycle path."""
 
     def __post_init__(self) -> None:
         check_positive(self, "lr", "encoder_lr_scale", "clip_norm")
-        check(self, "generator_betas", all(0 <= beta < 1 for beta in self.generator_betas), "in [0, 1)")
+        betas = self.neural_renderer_betas
+        check(self, "neural_renderer_betas", all(0 <= beta < 1 for beta in betas), "in [0, 1)")
         check_within(self, 0, 1, "cosine_floor")
         if self.cosine_samples is not None:
             check_within(self, 1, math.inf, "cosine_samples")
@@ -117,22 +137,26 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """What learns, from what, for how long."""
+    """One training stage: trainable networks, losses and length.
+
+    Raises:
+        ValueError: A value is out of its range, or a loss needs a network that the stage does not have.
+    """
 
     name: Literal["pretrain", "core"]
-    """pretrain: encoders from landmarks, without a neural renderer; core: analysis by neural synthesis."""
-    trainable: tuple[Literal["pose", "shape", "expression", "generator"], ...]
-    """The networks that learn; the others are frozen."""
+    """pretrain: the encoder from landmarks, without a neural renderer; core: analysis by neural synthesis."""
+    trainable: tuple[Literal["pose", "shape", "expression", "neural_renderer"], ...]
+    """Networks that are updated; the others are frozen."""
     losses: LossWeights
-    """Factors of the losses."""
+    """Weights of the losses; at least one above 0."""
     steps: int
-    """Batches in all."""
+    """Number of batches, at least 1. The paper's stages see 20 epochs of about 50,000 faces."""
     cycle: CycleConfig | None = None
-    """The cycle path; null: there is none."""
+    """The cycle path; null: none."""
     target_fields: TargetWeights = field(default_factory=TargetWeights)
-    """Factors of the parameters within the loss `target`."""
+    """Weights of the parameters within the loss `target`."""
     templates: Path | None = None
-    """Folder of expression templates for the cycle path; null: those that come with the package."""
+    """Folder of expression templates (.npz, .csv) for the cycle path, added to the built-in ones; null: none."""
 
     def __post_init__(self) -> None:
         check(self, "trainable", 0 < len(self.trainable) == len(set(self.trainable)), "a list of different networks")
@@ -142,31 +166,36 @@ class StageConfig:
         check_within(self, 0, sys.float_info.max, *names)
         check(self, "templates", self.cycle is not None or self.templates is None, "null without the cycle path")
         if self.name == "pretrain":
-            check(self, "trainable", "generator" not in self.trainable, "without generator in the stage pretrain")
+            is_encoder_only = "neural_renderer" not in self.trainable
+            check(self, "trainable", is_encoder_only, "without neural_renderer in the stage pretrain")
             check(self, "cycle", self.cycle is None, "null in the stage pretrain")
             for name in ("photo", "perceptual", "emotion"):
                 if getattr(self.losses, name) > 0:
-                    raise ValueError(f"losses.{name} must be 0 in the stage pretrain, which draws no photo")
+                    raise ValueError(f"losses.{name} must be 0 in the stage pretrain, which renders no photo")
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Where and how the run is computed; does not change what is learned, but for rounding."""
+    """Devices, precision and checkpoints; does not change what is learned, except for rounding.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    """Kind of device; auto: CUDA where there is one."""
+    """Type of device; auto: CUDA where available."""
     devices: int = 1
-    """Devices a machine."""
+    """Devices per machine, at least 1."""
     nodes: int = 1
-    """Machines."""
+    """Machines, at least 1; devices × nodes must divide `data.batch_size`."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """Of the networks' arithmetic."""
+    """Precision of the networks; rendering and losses stay in 32 bits. 16-mixed needs CUDA."""
     save_every: int = 1000
-    """Steps between checkpoints."""
+    """Steps between checkpoints, at least 1."""
     keep_last: int = 3
-    """Checkpoints that are kept."""
+    """Number of checkpoints that are kept, at least 1."""
     preview_every: int = 500
-    """Steps between sheets of sample pictures; 0: never."""
+    """Steps between contact sheets of sample images; 0: never."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "devices", "nodes", "save_every", "keep_last")
@@ -175,46 +204,50 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training run."""
+    """A training run.
+
+    Raises:
+        ValueError: A value is out of its range, or two keys contradict each other.
+    """
 
     head: str = "open"
     """Head model: open, or the path of a FLAME file or a head pack."""
-    backbones: EncoderConfig = field(default_factory=EncoderConfig)
-    """Backbones of the three encoders."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Architecture of the encoder: backbones, face window, test-time augmentation."""
     init: Path | None = None
     """Checkpoint of networks to start from; null: random weights."""
-    backbone_start: Literal["random", "imagenet"] = "random"
-    """Weights of the encoder's backbones where there is no `init`; imagenet: for EfficientNet-Lite0 alone."""
-    generator_width: int = 32
-    """Channels of the neural renderer's first level."""
+    backbone_init: Literal["random", "imagenet"] = "random"
+    """Initial weights of the encoder's backbones without `init`; imagenet: only for EfficientNet-Lite0."""
+    neural_renderer_width: int = 32
+    """Channels of the neural renderer's first level, at least 1; 32 as in the paper, 12 on a CPU."""
     perceptual: str = "lite0"
-    """Network of the perceptual loss: lite0, or the path of a file with VGG16's weights."""
+    """Network of the perceptual loss: lite0, or the path of torchvision's VGG16 weights."""
     emotion: Path | None = None
-    """Network of the loss `emotion`: a checkpoint of networks, whose expression encoder gives its features, or EMOCA's
-    ResNet-50 for emotion recognition."""
+    """Network of the loss `emotion`: EMOCA's ResNet-50 for emotion recognition, or a checkpoint of networks whose
+    expression encoder supplies the features; null: none."""
     mica: Path | None = None
-    """File with MICA's networks (mica.tar), whose shapes the loss `identity` asks for; FLAME heads only."""
+    """File with MICA's networks (mica.tar) for the loss `identity`; FLAME heads only; null: none."""
     out_dir: Path = Path("out/train")
     """Folder for checkpoints, previews and logs."""
     data: DataConfig
-    """The faces."""
+    """Training faces."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random changes of the crops."""
+    """Random augmentation of the crops."""
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    """What the neural renderer may see of the photo."""
+    """Which pixels of the photo the neural renderer receives."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """Adam and its schedule."""
+    """Adam and its learning-rate schedule."""
     stage: StageConfig
-    """What learns, from what, for how long."""
+    """Trainable networks, losses and length."""
     engine: EngineConfig = field(default_factory=EngineConfig)
-    """Device, precision, checkpoints."""
+    """Devices, precision and checkpoints."""
     seed: int = 0
-    """Decides everything random but the order of the faces."""
+    """Seed of everything random except the order of the faces (`data.seed`)."""
 
     def __post_init__(self) -> None:
         check(self, "head", bool(self.head), "open or a path")
         check(self, "perceptual", bool(self.perceptual), "lite0 or a path")
-        check_within(self, 1, math.inf, "generator_width")
+        check_within(self, 1, math.inf, "neural_renderer_width")
         check_within(self, 0, 2**32 - 1, "seed")
         processes = self.engine.devices * self.engine.nodes
         if self.data.batch_size % processes:

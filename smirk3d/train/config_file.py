@@ -22,29 +22,26 @@ import yaml
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.encoder import RENAMED_KEYS as RENAMED_ENCODER_KEYS
 from smirk3d.train.config import TrainConfig
-
-RENAMED_KEYS = {f"backbones.{old}": f"backbones.{new}" for old, new in RENAMED_ENCODER_KEYS.items()}
-"""Earlier names of keys, which are still read; both sides are in the same group."""
+from smirk3d.train.renamed_keys import current_key, with_current_keys
 
 
 def load_config(
-    path: str | os.PathLike[str], overrides: Sequence[str] = (), report: Callable[[str], None] | None = None
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), report: Callable[[str], None] = lambda text: None
 ) -> TrainConfig:
     """Read a run's configuration: the file over the defaults, then the overrides in their order.
 
     Args:
         path: YAML file, a mapping; plain data only, nothing in it is executed.
         overrides: Texts `a.b.c=value`, the value in YAML; a list is replaced as a whole.
-        report: Receives a line of text for each key that is given under an earlier name.
+        report: Receives one line for each deprecated key.
 
     Raises:
         Smirk3dError: The file cannot be read or is no YAML, or a key is unknown, given twice, missing, of a wrong
             type or out of its range; the message names the key, and the file or the override.
     """
     try:
-        tree = _parse(Path(path).read_text(encoding="utf-8")) or {}
+        tree = with_current_keys(_parse(Path(path).read_text(encoding="utf-8")) or {}, report)
         if not isinstance(tree, dict):
             raise ValueError("it is no mapping of keys to values")
     except (OSError, ValueError) as error:
@@ -52,47 +49,17 @@ def load_config(
         raise Smirk3dError(
             f"{printable(path)}: cannot be read as YAML: {reason}; give a file like the shipped ones"
         ) from error
-    given = {text.partition("=")[0]: text for text in overrides}
-    given = {RENAMED_KEYS.get(key, key): text for key, text in given.items()}
+    keys = [current_key(text.partition("=")[0]) for text in overrides]
     try:
-        for text in overrides:
-            _overlay(tree, text.partition("=")[0], text)
-        for old in rename_keys(tree):
-            if report is not None:
-                report(f"key {old} is now called {RENAMED_KEYS[old]}")
-        return _convert(TrainConfig, tree, "")
+        for key, text in zip(keys, overrides):
+            if key != (given := text.partition("=")[0]):
+                report(f"the key {given} is deprecated; use {key}")
+            _overlay(tree, key, text)
+        return _convert(TrainConfig, with_current_keys(tree, report), "")
     except _KeyFault as fault:
-        blamed = [text for key, text in given.items() if _on_one_branch(key, fault.key)]
+        blamed = [text for key, text in dict(zip(keys, overrides)).items() if _on_one_branch(key, fault.key)]
         where = f"override {printable(blamed[-1])}" if blamed else printable(path)
         raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
-
-
-def rename_keys(tree: dict) -> list[str]:
-    """Give keys with an earlier name their present one.
-
-    Args:
-        tree: A configuration as plain YAML data; changed in place.
-
-    Returns:
-        The earlier names that were replaced, dotted.
-
-    Raises:
-        ValueError: A key is given under both names; the message begins with the key.
-    """
-    renamed = []
-    for old, new in RENAMED_KEYS.items():
-        *groups, name = old.split(".")
-        group: Any = tree
-        for each in groups:
-            group = group.get(each) if isinstance(group, dict) else None
-        if not isinstance(group, dict) or name not in group:
-            continue
-        new_name = new.rpartition(".")[2]
-        if new_name in group:
-            raise _KeyFault(new, f"is given twice, once under its earlier name {name}")
-        group[new_name] = group.pop(name)
-        renamed.append(old)
-    return renamed
 
 
 def to_yaml(config: TrainConfig) -> str:
@@ -166,19 +133,19 @@ def _convert_record(record: Any, value: Any, key: str) -> Any:
 
 def _nearest(prefix: str, name: Any, siblings: Iterable[str]) -> str:
     """Find the key that may have been meant: one of that very name elsewhere, else the one spelt most alike."""
-    known = [key for key in _keys(TrainConfig) if not prefix.startswith(f"{key}.")]
+    known = [key for key in known_keys(TrainConfig) if not prefix.startswith(f"{key}.")]
     known += [prefix + sibling for sibling in siblings]
     namesakes = [key for key in known if key.rpartition(".")[2] == name]
     return difflib.get_close_matches(f"{prefix}{name}", namesakes or known, n=1, cutoff=0)[0]
 
 
-def _keys(record: Any, prefix: str = "") -> Iterator[str]:
+def known_keys(record: Any, prefix: str = "") -> Iterator[str]:
     """List all keys that a file can hold, groups included; those of list items stay out."""
     for name, hint in get_type_hints(record).items():
         yield prefix + name
         group = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
         if group is not None and get_origin(hint) is not tuple:
-            yield from _keys(group, f"{prefix}{name}.")
+            yield from known_keys(group, f"{prefix}{name}.")
 
 
 def _overlay(tree: dict, key: str, text: str) -> None:

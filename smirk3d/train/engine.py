@@ -109,7 +109,7 @@ def average_values(values: Mapping[str, float], fabric: Fabric) -> dict[str, flo
 
 
 def _each(networks: Networks) -> list[nn.Module]:
-    return [network for network in (networks.encoder, networks.generator) if network is not None]
+    return [network for network in (networks.encoder, networks.neural_renderer) if network is not None]
 
 
 def _average(tensors: list[Tensor], fabric: Fabric) -> None:

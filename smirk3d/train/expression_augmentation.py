@@ -32,32 +32,32 @@ class PerturbConfig:
     Attributes:
         noise: Standard deviation of the noise on half of the coefficients. limit: They are kept in ±limit then.
         scale: Factor on exchanged expressions and on templates.
-        little_noise: Standard deviation of the noise on every coefficient of every group.
+        small_noise: Standard deviation of the noise on every coefficient of every group.
         jaw_probability: Share of the faces whose jaw moves. jaw_std_rad: Of that motion: opening and both sides.
         jaw_open_rad: Range of the opening. jaw_side_rad: Range of the others, as far as the encoder can say them.
         eyelids: Change of the eyelids.
-        arkit_pull: How far half of the ARKit weights go towards new ones. arkit_active: Share of those not zero.
-        arkit_little_noise: As `little_noise`, on weights that are not zero and a few more, `arkit_stray` of all.
+        arkit_blend: How far half of the ARKit weights go towards new ones. arkit_active: Share of those not zero.
+        arkit_small_noise: As `small_noise`, on weights that are not zero and a few more, `arkit_noise_probability` of all.
         arkit_jaw_std: Standard deviation of the change of jawOpen.
-        arkit_look: Share of the faces whose eyes look elsewhere; 0 where the mesh does not show gaze.
+        arkit_gaze_probability: Share of the faces whose eyes look elsewhere; 0 where the mesh does not show gaze.
         one_sided: Share of the faces that lose all actions of one side.
     """
 
     noise: tuple[float, float] = (1.0, 3.0)
     limit: float = 4.0
     scale: tuple[float, float] = (0.25, 1.5)
-    little_noise: tuple[float, float] = (0.0, 0.2)
+    small_noise: tuple[float, float] = (0.0, 0.2)
     jaw_probability: float = 0.5
     jaw_std_rad: tuple[float, float, float] = (0.2, 0.02, 0.02)
     jaw_open_rad: tuple[float, float] = (0.0, 0.5)
     jaw_side_rad: tuple[float, float] = (-0.2, 0.2)
     eyelids: tuple[float, float] = (-0.25, 0.25)
-    arkit_pull: tuple[float, float] = (1 / 3, 1.0)
+    arkit_blend: tuple[float, float] = (1 / 3, 1.0)
     arkit_active: float = 0.25
-    arkit_little_noise: tuple[float, float] = (0.0, 0.1)
-    arkit_stray: float = 0.05
+    arkit_small_noise: tuple[float, float] = (0.0, 0.1)
+    arkit_noise_probability: float = 0.05
     arkit_jaw_std: float = 0.3
-    arkit_look: float = 0.5
+    arkit_gaze_probability: float = 0.5
     one_sided: float = 0.15
 
 
@@ -108,7 +108,7 @@ def with_noise(
 ) -> FaceParams:
     """Change a random half of each face's coefficients.
 
-    FLAME: + N(0, 1) · U(noise), kept in ±limit. ARKit: a share U(arkit_pull) of the way to new weights, which are
+    FLAME: + N(0, 1) · U(noise), kept in ±limit. ARKit: a share U(arkit_blend) of the way to new weights, which are
     0 but for `arkit_active` of them, U(0, 1) there; a mean of two weights in range is in range.
     Arguments and result as in `perturb`.
     """
@@ -117,7 +117,7 @@ def with_noise(
     half = draw.chance(0.5, old.shape)
     if _is_arkit(spec):
         new = draw.uniform((0, 1), old.shape) * draw.chance(config.arkit_active, old.shape)
-        pull = draw.uniform(config.arkit_pull, (len(old), 1)) * half * _noisy_actions(old)
+        pull = draw.uniform(config.arkit_blend, (len(old), 1)) * half * _noisy_actions(old)
         return _finished(params.replace(expression=torch.lerp(old, new, pull)), spec, draw, config)
     noise = draw.normal(old.shape) * draw.uniform(config.noise, (len(old), 1))
     changed = (old + half * noise).clamp(-config.limit, config.limit)
@@ -208,7 +208,7 @@ def _finished(
     if _is_arkit(spec):
         changes["expression"] = _finished_arkit(expression, draw, config, jaw_moves)
     else:
-        little = draw.uniform(config.little_noise, (len(expression), 1))
+        little = draw.uniform(config.small_noise, (len(expression), 1))
         changes["expression"] = expression + little * draw.normal(expression.shape)
     if params.jaw is not None and "jaw" in spec.names:
         moves = draw.chance(config.jaw_probability, (len(expression), 1)) * float(jaw_moves)
@@ -222,13 +222,13 @@ def _finished(
 def _finished_arkit(weights: Tensor, draw: _Draw, config: PerturbConfig, jaw_moves: bool) -> Tensor:
     """Do the same to ARKit weights (B, 52); some faces lose one side."""
     count = len(weights)
-    little = draw.uniform(config.arkit_little_noise, (count, 1)) * draw.normal(weights.shape)
-    changed = (weights > 0) | (draw.chance(config.arkit_stray, weights.shape) > 0)
+    little = draw.uniform(config.arkit_small_noise, (count, 1)) * draw.normal(weights.shape)
+    changed = (weights > 0) | (draw.chance(config.arkit_noise_probability, weights.shape) > 0)
     weights = weights + little * changed * _noisy_actions(weights)
     weights[:, _BLINKS] += draw.uniform(config.eyelids, (count, 2))
     moves = draw.chance(config.jaw_probability, (count,)) * float(jaw_moves)
     weights[:, _JAW_OPEN] += moves * config.arkit_jaw_std * draw.normal((count,))
-    looks = draw.chance(config.arkit_look, (count, 1))
+    looks = draw.chance(config.arkit_gaze_probability, (count, 1))
     weights = torch.lerp(weights, _looking(draw.uniform((-1, 1), (count, 2))), looks * weights.new_tensor(_GAZE))
     # Detectors even out faces: without these, no face in the batch would be clearly one-sided.
     sides = weights.new_tensor(_SIDES)[draw.integers(2, count)]

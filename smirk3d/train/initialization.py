@@ -37,10 +37,10 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         # Its depthwise convolutions are a quarter faster so; those of the neural renderer would be slower.
-        encoder = Encoder(spec, config.backbones, config.data.size).to(memory_format=torch.channels_last)  # type: ignore
+        encoder = Encoder(spec, config.encoder, config.data.size).to(memory_format=torch.channels_last)  # type: ignore
         is_core = config.stage.name == "core"
-        generator = NeuralRenderer(config.generator_width, config.data.size) if is_core else None
-    return Networks(encoder, generator)
+        renderer = NeuralRenderer(config.neural_renderer_width, config.data.size) if is_core else None
+    return Networks(encoder, renderer)
 
 
 def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str], None]) -> None:
@@ -58,22 +58,22 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
             ImageNet's weights are not installed, or not for these backbones.
     """
     file = None if config.init is None else read_networks(config.init)
-    if file is None and config.backbone_start == "imagenet":
+    if file is None and config.backbone_init == "imagenet":
         _load_imagenet(networks.encoder, config)  # type: ignore[arg-type]
     if file is not None:
         _check_layout(file, networks.encoder, config)  # type: ignore[arg-type]
         file.load_into(networks.encoder, ENCODER)
     has_generator = file is not None and any(name.startswith(NEURAL_RENDERER) for name in file.tensors)
-    if networks.generator is None:
+    if networks.neural_renderer is None:
         if has_generator:
             report(f"{config.init}: the stage {config.stage.name} has no use for its neural renderer")
         return
     if file is not None and has_generator:
-        file.load_into(networks.generator, NEURAL_RENDERER)
-    elif "generator" not in config.stage.trainable:
+        file.load_into(networks.neural_renderer, NEURAL_RENDERER)
+    elif "neural_renderer" not in config.stage.trainable:
         raise Smirk3dError(
-            "the neural renderer does not learn and would stay random; add generator to stage.trainable, or give init "
-            "a file that has one"
+            "the neural renderer does not learn and would stay random; add neural_renderer to stage.trainable, or give "
+            "init a file that has one"
         )
     elif file is not None:
         report(f"{config.init}: has no neural renderer; its training starts from random weights")
@@ -83,11 +83,11 @@ def _load_imagenet(encoder: Encoder, config: TrainConfig) -> None:
     """Load EfficientNet-Lite0's weights into all backbones, as far as these go."""
     weights = pretrained_efficientnet_lite0()
     for key in ("pose_backbone", "shape_backbone", "expression_backbone"):
-        name = getattr(config.backbones, key)
+        name = getattr(config.encoder, key)
         if not name.startswith(IMAGENET_BACKBONE):
             raise Smirk3dError(
-                f"backbone_start=imagenet is for {IMAGENET_BACKBONE}, not {printable(name)}; set "
-                f"backbones.{key}={IMAGENET_BACKBONE}, or backbone_start=random"
+                f"backbone_init=imagenet is for {IMAGENET_BACKBONE}, not {printable(name)}; set "
+                f"encoder.{key}={IMAGENET_BACKBONE}, or backbone_init=random"
             )
         backbone = getattr(encoder, key.replace("backbone", "encoder")).encoder
         backbone.load_state_dict({tensor: weights[tensor] for tensor in backbone.state_dict()})
@@ -109,9 +109,9 @@ def _check_layout(file: NetworkFile, encoder: Encoder, config: TrainConfig) -> N
     """Refuse an encoder of another build by the key that would mend it; released files do not tell."""
     if file.layout is None:
         return
-    wanted, saved = asdict(config.backbones), file.layout.config
+    wanted, saved = asdict(config.encoder), file.layout.config
     names = [name for name in saved if name.endswith("_backbone") and saved[name] != wanted.get(name)]
-    differing = [f"backbones.{name}={saved[name]}" for name in names]
+    differing = [f"encoder.{name}={saved[name]}" for name in names]
     where = printable(Path(file.path))
     if differing:
         raise Smirk3dError(f"{where}: its encoder has other backbones; set {' '.join(differing)}")

@@ -62,7 +62,7 @@ class Run:
 
     def state(self, step: int) -> TrainingState:
         """Return what has to be kept after so many steps; learning rates and random numbers follow from the step."""
-        networks = {"encoder": self.networks.encoder, "generator": self.networks.generator}
+        networks = {"encoder": self.networks.encoder, "neural_renderer": self.networks.neural_renderer}
         modules = {name: network for name, network in networks.items() if network is not None}
         scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)  # of losses in 16 bits
         schedulers = {} if scaler is None else {"loss_scale": scaler}

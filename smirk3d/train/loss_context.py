@@ -30,16 +30,16 @@ class Networks:
 
     Attributes:
         encoder: An `Encoder`.
-        generator: A `NeuralRenderer`; None in the stage pretrain.
+        neural_renderer: A `NeuralRenderer`; None in the stage pretrain.
     """
 
     encoder: nn.Module
-    generator: nn.Module | None = None
+    neural_renderer: nn.Module | None = None
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the networks by the names that `StageConfig.trainable` has for them."""
         parts: dict[str, nn.Module] = {name: getattr(self.encoder, f"{name}_encoder") for name in ENCODERS}
-        return parts if self.generator is None else parts | {"generator": self.generator}
+        return parts if self.neural_renderer is None else parts | {"neural_renderer": self.neural_renderer}
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ class Optimization:
         norms: dict[str, Tensor] = {}
         for group in self.adam.param_groups:
             if any(parameter.grad is not None for parameter in group["params"]):
-                limit = clip_norm if group["name"] == "generator" else math.inf
+                limit = clip_norm if group["name"] == "neural_renderer" else math.inf
                 norms[group["name"]] = nn.utils.clip_grad_norm_(group["params"], limit)
         return {name: float(norm) for name, norm in norms.items()}
 
@@ -104,12 +104,14 @@ def _parameter_groups(networks: Networks, config: TrainConfig) -> list[dict]:
     """List what learns, with its learning rate and, for the generator, its averaging."""
     optimizer = config.optimizer
     learning = {name: part for name, part in networks.parts().items() if name in config.stage.trainable}
-    generator = learning.pop("generator", None)
+    renderer = learning.pop("neural_renderer", None)
     groups = []
     if learning:
         parameters = [parameter for part in learning.values() for parameter in part.parameters()]
         groups.append({"name": "encoder", "params": parameters, "lr": optimizer.lr * optimizer.encoder_lr_scale})
-    if generator is not None:
-        betas = optimizer.generator_betas
-        groups.append({"name": "generator", "params": list(generator.parameters()), "lr": optimizer.lr, "betas": betas})
+    if renderer is not None:
+        betas = optimizer.neural_renderer_betas
+        groups.append(
+            {"name": "neural_renderer", "params": list(renderer.parameters()), "lr": optimizer.lr, "betas": betas}
+        )
     return groups

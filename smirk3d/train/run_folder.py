@@ -75,7 +75,7 @@ def save_run(state: TrainingState, networks: Networks) -> None:
     save_networks(
         folder / WEIGHTS_NAME,
         encoder=networks.encoder,  # type: ignore[arg-type]
-        neural_renderer=networks.generator,  # type: ignore[arg-type]
+        neural_renderer=networks.neural_renderer,  # type: ignore[arg-type]
         meta={"stage": state.config.stage.name, "step": str(state.step), "head": state.head_hash},
     )
     keep_last(folder, state.config.engine.keep_last)

@@ -47,8 +47,8 @@ def cycle_learner(stage: StageConfig, step: int) -> UpdateTarget | None:
     if stage.cycle is None:
         return None
     learners: list[UpdateTarget] = []
-    if set(stage.trainable) - {"generator"}:
+    if set(stage.trainable) - {"neural_renderer"}:
         learners.append("encoder")
-    if "generator" in stage.trainable:
-        learners.append("generator")
+    if "neural_renderer" in stage.trainable:
+        learners.append("neural_renderer")
     return learners[step % len(learners)]

@@ -20,7 +20,7 @@ from smirk3d.params import FaceParams
 
 SIZE = 128
 DOTS = (4, 33, 61, 199)
-STILL = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, tint=0, blur=0, noise=0)
+STILL = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, color=0, tint=0, blur=0, noise=0)
 
 
 def _dotted(batch: int, seed: int = 0) -> TrainingBatch:
@@ -180,7 +180,7 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     torch.testing.assert_close(after.landmarks_ndc, batch.landmarks_ndc)
 
 
-@pytest.mark.parametrize("name, value", [("colour", 0.3), ("blur", 1.0), ("noise", 0.1)])
+@pytest.mark.parametrize("name, value", [("color", 0.3), ("blur", 1.0), ("noise", 0.1)])
 def test_each_change_of_colour_changes_each_image_differently(name: str, value: float) -> None:
     image = torch.rand(1, 3, SIZE, SIZE, generator=_random(0)).expand(4, -1, -1, -1)
     batch = replace(_dotted(4), image=image)

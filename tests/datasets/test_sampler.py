@@ -27,7 +27,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 
-GEOMETRY = AugmentConfig(mirror=0.5, colour=0, blur=0, noise=0)
+GEOMETRY = AugmentConfig(mirror=0.5, color=0, blur=0, noise=0)
 SIZE = 32
 
 
@@ -73,7 +73,7 @@ def table(open_head: HeadModel, shards: Path) -> Path:
 def _sampler(
     head: HeadModel, *sources: SourceConfig, augment: AugmentConfig = GEOMETRY, seed: int = 0, **data: Any
 ) -> BatchSampler:
-    settings = {"size": SIZE, "batch_size": 8, "most_per_person": 3, **data}
+    settings = {"size": SIZE, "batch_size": 8, "max_per_person": 3, **data}
     return BatchSampler(DataConfig(sources, **settings), augment, seed, head)
 
 
@@ -182,7 +182,7 @@ def test_targets_of_rendered_heads_move_along(open_head: HeadModel, heads_folder
     strong = replace(GEOMETRY, shift=0.1, scale=0.2, rotation_deg=30.0)
     heads = SourceConfig(heads_folder, "rendered", count=6)
     stream = _sampler(open_head, heads, augment=strong)
-    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
+    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, color=0, blur=0, noise=0)
     before = _reprojection_px(_sampler(open_head, heads, augment=still).batch(0), open_head)
     after = _reprojection_px(stream.batch(0), open_head)
     # Pictures are in perspective, targets are not: that little stays; what moved is exact.
@@ -212,7 +212,7 @@ def test_sources_with_and_without_targets_mix(shards: Path, open_head: HeadModel
 
 
 def test_augmentation_is_that_of_the_configuration(shards: Path, open_head: HeadModel) -> None:
-    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
+    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, color=0, blur=0, noise=0)
     plain = _sampler(open_head, SourceConfig(shards), augment=still).batch(0)
     changed = _sampler(open_head, SourceConfig(shards), augment=replace(still, mirror=1)).batch(0)
     expected = augment(plain, replace(still, mirror=1), torch.Generator())
@@ -221,7 +221,7 @@ def test_augmentation_is_that_of_the_configuration(shards: Path, open_head: Head
 
 
 def test_crop_scales_are_spread_over_their_range(shards: Path, open_head: HeadModel) -> None:
-    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, colour=0, blur=0, noise=0)
+    still = AugmentConfig(shift=0, scale=0, rotation_deg=0, mirror=0, color=0, blur=0, noise=0)
     stream = _sampler(open_head, SourceConfig(shards), augment=still, crop_scale=(1.2, 1.8))
     points = torch.cat([batch.landmarks_ndc for batch in stream.batches(0, 20)])
     scale = 2 / (points.amax(1) - points.amin(1)).mean(1)

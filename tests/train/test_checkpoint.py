@@ -33,7 +33,7 @@ from smirk3d.train.config_file import to_yaml
 STEPS, FACES, BATCH = 20, 24, 4
 CONFIG = TrainConfig(
     data=DataConfig((SourceConfig(Path("faces")),)),
-    stage=StageConfig("core", ("expression", "generator"), LossWeights(landmark=1), steps=STEPS),
+    stage=StageConfig("core", ("expression", "neural_renderer"), LossWeights(landmark=1), steps=STEPS),
 )
 
 
@@ -255,6 +255,22 @@ def test_a_configuration_with_earlier_names_of_keys_is_resumed(tmp_path: Path, m
     path = checkpoint_path(tmp_path, 3)
     assert "  mirrored: false\n" in torch.load(path, weights_only=True)["config"]
     assert resume_training(path, tiny_state(1)) == 3
+
+
+def test_a_checkpoint_with_old_names_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tiny_state(0)
+    state.optimizers["adam"].param_groups[0]["name"] = "generator"
+    text = to_yaml(CONFIG).replace("\nencoder:", "\nbackbones:").replace("max_per_person", "most_per_person")
+    assert "backbones:" in text and "most_per_person" in text
+    monkeypatch.setattr(checkpoint, "to_yaml", lambda config: text)
+    save_training(tmp_path / "old.pt", replace(state, step=2, modules={"generator": state.modules["net"]}))
+    monkeypatch.undo()
+    again = tiny_state(1)
+    again = replace(again, modules={"neural_renderer": again.modules["net"]})
+    assert resume_training(tmp_path / "old.pt", again) == 2
+    assert again.optimizers["adam"].param_groups[0]["name"] == "neural_renderer"
+    before, after = state.modules["net"].state_dict(), again.modules["neural_renderer"].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_another_head_is_refused(saved: Path) -> None:

@@ -27,19 +27,19 @@ LEAST = (
 # Every key, with a value that is not the one of LEAST.
 OTHER = {
     "head": "flame.pkl",
-    "backbones.pose_backbone": "tf_efficientnet_lite0",
-    "backbones.shape_backbone": "tf_efficientnet_lite0",
-    "backbones.expression_backbone": "tf_efficientnet_lite0",
-    "backbones.flip_tta": "true",
-    "backbones.iterative_pose": "true",
-    "backbones.zoom_tta": "0.9",
-    "backbones.window.size_px": "96",
-    "backbones.window.half_m": "0.1",
-    "backbones.window.center_m": "[0, 0, 0.1]",
-    "backbones.window.root_m": "[0, -0.1, 0]",
+    "encoder.pose_backbone": "tf_efficientnet_lite0",
+    "encoder.shape_backbone": "tf_efficientnet_lite0",
+    "encoder.expression_backbone": "tf_efficientnet_lite0",
+    "encoder.flip_tta": "true",
+    "encoder.iterative_pose": "true",
+    "encoder.zoom_tta": "0.9",
+    "encoder.window.size_px": "96",
+    "encoder.window.half_m": "0.1",
+    "encoder.window.center_m": "[0, 0, 0.1]",
+    "encoder.window.root_m": "[0, -0.1, 0]",
     "init": "weights.safetensors",
-    "backbone_start": "imagenet",
-    "generator_width": "16",
+    "backbone_init": "imagenet",
+    "neural_renderer_width": "16",
     "perceptual": "vgg16.pth",
     "emotion": "other.safetensors",
     "mica": "mica.tar",
@@ -51,12 +51,12 @@ OTHER = {
     "data.batch_size": "8",
     "data.workers": "2",
     "data.seed": "7",
-    "data.most_per_person": "null",
+    "data.max_per_person": "null",
     "augment.shift": "0.1",
     "augment.scale": "0",
     "augment.rotation_deg": "20",
     "augment.mirror": "0",
-    "augment.colour": "0.1",
+    "augment.color": "0.1",
     "augment.tint": "0.5",
     "augment.blur": "0.1",
     "augment.noise": "0.1",
@@ -68,12 +68,12 @@ OTHER = {
     "masking.dilation_px": "5",
     "optimizer.lr": "1e-4",
     "optimizer.encoder_lr_scale": "1",
-    "optimizer.generator_betas": "[0.9, 0.99]",
+    "optimizer.neural_renderer_betas": "[0.9, 0.99]",
     "optimizer.cosine_floor": "0.1",
     "optimizer.cosine_samples": "1000",
     "optimizer.clip_norm": "1",
     "stage.name": "pretrain",
-    "stage.trainable": "[generator, pose]",
+    "stage.trainable": "[neural_renderer, pose]",
     **{f"stage.losses.{name}": "3" for name in LossWeights.__dataclass_fields__},
     "stage.steps": "6",
     **{f"stage.target_fields.{name}": "3" for name in TargetWeights.__dataclass_fields__},
@@ -83,18 +83,18 @@ OTHER = {
     "stage.cycle.perturb.noise": "[1, 2]",
     "stage.cycle.perturb.limit": "3",
     "stage.cycle.perturb.scale": "[1, 2]",
-    "stage.cycle.perturb.little_noise": "[0, 0]",
+    "stage.cycle.perturb.small_noise": "[0, 0]",
     "stage.cycle.perturb.jaw_probability": "0.4",
     "stage.cycle.perturb.jaw_std_rad": "[0.1, 0, 0]",
     "stage.cycle.perturb.jaw_open_rad": "[0, 0.4]",
     "stage.cycle.perturb.jaw_side_rad": "[-0.1, 0.1]",
     "stage.cycle.perturb.eyelids": "[-0.1, 0.1]",
-    "stage.cycle.perturb.arkit_pull": "[0.5, 1]",
+    "stage.cycle.perturb.arkit_blend": "[0.5, 1]",
     "stage.cycle.perturb.arkit_active": "0.5",
-    "stage.cycle.perturb.arkit_little_noise": "[0, 0]",
-    "stage.cycle.perturb.arkit_stray": "0",
+    "stage.cycle.perturb.arkit_small_noise": "[0, 0]",
+    "stage.cycle.perturb.arkit_noise_probability": "0",
     "stage.cycle.perturb.arkit_jaw_std": "0.1",
-    "stage.cycle.perturb.arkit_look": "0",
+    "stage.cycle.perturb.arkit_gaze_probability": "0",
     "stage.cycle.perturb.one_sided": "0",
     "stage.cycle.losses.expression": "2",
     "stage.cycle.losses.jaw": "2",
@@ -130,7 +130,7 @@ def override(key: str) -> list[str]:
     """Set a key to its other value, and empty what that excludes."""
     emptied = {"data.root": ["data.sources=[]"], "stage.name": ["stage.cycle="]}
     for name in ("iterative_pose", "zoom_tta"):
-        emptied[f"backbones.{name}"] = ["backbones.window.size_px=112"]  # which they need
+        emptied[f"encoder.{name}"] = ["encoder.window.size_px=112"]  # which they need
     return [*emptied.get(key, []), f"{key}={OTHER[key]}"]
 
 
@@ -207,15 +207,18 @@ def test_the_later_override_counts_and_lies_over_the_file(least: Path) -> None:
 def test_keys_under_their_earlier_names_are_read_with_a_note(least: Path) -> None:
     least.write_text(LEAST + "backbones: {window: {}, mirrored: true, second_look: true}\n", encoding="utf-8")
     notes: list[str] = []
-    backbones = load_config(least, ["backbones.zoom=0.9"], notes.append).backbones
-    assert (backbones.flip_tta, backbones.iterative_pose, backbones.zoom_tta) == (True, True, 0.9)
+    encoder = load_config(least, ["backbones.zoom=0.9"], notes.append).encoder
+    assert (encoder.flip_tta, encoder.iterative_pose, encoder.zoom_tta) == (True, True, 0.9)
     assert notes == [
-        "key backbones.mirrored is now called backbones.flip_tta",
-        "key backbones.second_look is now called backbones.iterative_pose",
-        "key backbones.zoom is now called backbones.zoom_tta",
+        "the key backbones is deprecated; use encoder",
+        "the key encoder.mirrored is deprecated; use encoder.flip_tta",
+        "the key encoder.second_look is deprecated; use encoder.iterative_pose",
+        "the key backbones.zoom is deprecated; use encoder.zoom_tta",
     ]
-    assert "override backbones.zoom=2: backbones.zoom_tta must be" in message(least, "backbones.zoom=2")
-    assert "given twice" in message(least, "backbones.flip_tta=true")
+    assert "override backbones.zoom=2: encoder.zoom_tta must be" in message(least, "backbones.zoom=2")
+    assert not load_config(least, ["encoder.flip_tta=false"]).encoder.flip_tta
+    least.write_text(LEAST + "encoder: {window: {}, mirrored: true, flip_tta: true}\n", encoding="utf-8")
+    assert "encoder.mirrored is no key" in message(least)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
@@ -225,8 +228,8 @@ def test_shipped_files_load_and_hold_only_differences(path: Path, least: Path) -
     for key, value in dict(_scalars(yaml.safe_load(path.read_text(encoding="utf-8")))).items():
         if not key.startswith(("data.root", "stage.")):
             assert value_at(defaults, key) != value, f"{key} is the default"
-    names = [each.name for each in fields(config.backbones) if each.name.endswith("_backbone")]
-    assert {value_at(config.backbones, name).removesuffix("_stride16") for name in names} <= set(ARCHITECTURES)
+    names = [each.name for each in fields(config.encoder) if each.name.endswith("_backbone")]
+    assert {value_at(config.encoder, name).removesuffix("_stride16") for name in names} <= set(ARCHITECTURES)
 
 
 def _scalars(tree: Any, key: str = ""):
@@ -250,12 +253,12 @@ def test_pretraining_is_stage_1_of_the_method() -> None:
 
 def test_core_is_stage_2_of_the_method() -> None:
     config = load_config(CONFIGS / "core.yaml")
-    assert config.stage.name == "core" and config.stage.trainable == ("expression", "generator")
+    assert config.stage.name == "core" and config.stage.trainable == ("expression", "neural_renderer")
     assert config.stage.losses == LossWeights(
         landmark=100, photo=10, perceptual=10, expression=1e-3, jaw=1e-2
     )  # emotion needs a network, which does not come with the package
     optimizer, data, augment = config.optimizer, config.data, config.augment
-    assert (optimizer.lr, optimizer.encoder_lr_scale, optimizer.generator_betas) == (1e-3, 0.25, (0.5, 0.999))
+    assert (optimizer.lr, optimizer.encoder_lr_scale, optimizer.neural_renderer_betas) == (1e-3, 0.25, (0.5, 0.999))
     assert (optimizer.cosine_floor, optimizer.cosine_samples, optimizer.clip_norm) == (0.01, 50_000, 0.1)
     assert (data.size, data.batch_size, data.crop_scale) == (224, 32, (1.2, 1.8))
     assert (augment.shift, augment.scale, augment.rotation_deg) == (0.05, 0.1, 10)
@@ -267,7 +270,7 @@ def test_the_cycle_path_has_the_numbers_of_the_method() -> None:
     assert cycle is not None
     assert cycle.perturb == PerturbConfig() and cycle.copies == 1
     perturb = cycle.perturb
-    assert (perturb.noise, perturb.limit, perturb.scale, perturb.little_noise) == ((1, 3), 4, (0.25, 1.5), (0, 0.2))
+    assert (perturb.noise, perturb.limit, perturb.scale, perturb.small_noise) == ((1, 3), 4, (0.25, 1.5), (0, 0.2))
     assert (perturb.jaw_probability, perturb.jaw_open_rad, perturb.eyelids) == (0.5, (0, 0.5), (-0.25, 0.25))
     assert (cycle.losses.expression, cycle.losses.jaw, cycle.losses.eyelids, cycle.losses.shape) == (1, 10, 10, 1)
 
@@ -326,7 +329,10 @@ def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, le
         ("data.sources=faces", "data.sources must be a list, not 'faces'"),
         ("data.sources=[{path: a, kind: tar}]", "data.sources.0.kind must be one of auto, folder, shards, videos, "),
         ("data.sources.0.path=a", "data.sources has no keys below it; give it as a whole"),
-        ("stage.trainable=[nose]", "stage.trainable.0 must be one of pose, shape, expression, generator, not 'nose'"),
+        (
+            "stage.trainable=[nose]",
+            "stage.trainable.0 must be one of pose, shape, expression, neural_renderer, not 'nose'",
+        ),
         ("stage.cycle=true", "stage.cycle must be a mapping"),
     ],
 )
@@ -348,9 +354,9 @@ def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None
         ("data.size=100", "data.size must be a positive multiple of 16, not 100"),
         ("data.crop_scale=[2, 1]", "data.crop_scale must be two rising numbers in [0.1, 10], not [2.0, 1.0]"),
         ("data.batch_size=0", "data.batch_size must be at least 1, not 0"),
-        ("data.most_per_person=0", "data.most_per_person must be at least 1, not 0"),
+        ("data.max_per_person=0", "data.max_per_person must be at least 1, not 0"),
         ("engine.devices=3", "engine.devices must, times nodes, divide data.batch_size, 32"),
-        ("generator_width=0", "generator_width must be at least 1"),
+        ("neural_renderer_width=0", "neural_renderer_width must be at least 1"),
         ("perceptual=''", "perceptual must be lite0 or a path"),
         ("data.workers=-1", "data.workers must be at least 0, not -1"),
         ("data.seed=-1", "data.seed must be in"),
@@ -359,7 +365,7 @@ def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None
         ("augment.rotation_deg=181", "augment.rotation_deg must be in"),
         ("masking.patch_px=2", "masking.patch_px must be odd"),
         ("optimizer.lr=0", "optimizer.lr must be above 0"),
-        ("optimizer.generator_betas=[0, 1]", "optimizer.generator_betas must be in [0, 1)"),
+        ("optimizer.neural_renderer_betas=[0, 1]", "optimizer.neural_renderer_betas must be in [0, 1)"),
         ("optimizer.cosine_floor=2", "optimizer.cosine_floor must be in"),
         ("optimizer.cosine_samples=0", "optimizer.cosine_samples must be at least 1"),
         ("stage.losses.photo=-1", "stage.losses.photo must be at least 0, not -1.0"),
@@ -371,7 +377,7 @@ def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None
         ("stage.cycle.perturb.one_sided=2", "stage.cycle.perturb.one_sided must be in [0, 1], not 2.0"),
         ("stage.cycle.perturb.limit=0", "stage.cycle.perturb.limit must be above 0"),
         ("stage.cycle.perturb.noise=[3, 1]", "stage.cycle.perturb.noise must be two rising numbers"),
-        ("stage.cycle.perturb.arkit_pull=[0, 2]", "stage.cycle.perturb.arkit_pull must be two rising numbers"),
+        ("stage.cycle.perturb.arkit_blend=[0, 2]", "stage.cycle.perturb.arkit_blend must be two rising numbers"),
         ("stage.cycle.perturb.eyelids=[-2, 0]", "stage.cycle.perturb.eyelids must be two rising numbers"),
         ("stage.cycle.perturb.arkit_jaw_std=-1", "stage.cycle.perturb.arkit_jaw_std must be in"),
         ("stage.cycle.perturb.jaw_std_rad=[-1, 0, 0]", "stage.cycle.perturb.jaw_std_rad must be in"),
@@ -392,7 +398,7 @@ def test_values_out_of_range_are_refused(override: str, fault: str, least: Path)
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["stage.trainable=[generator]"],
+        ["stage.trainable=[neural_renderer]"],
         ["stage.losses.photo=1"],
         ["stage.losses.perceptual=1"],
         ["stage.losses.emotion=1"],
@@ -487,3 +493,22 @@ def test_records_check_themselves_without_a_file() -> None:
     with pytest.raises(ValueError, match=r"losses\.photo must be 0"):
         StageConfig("pretrain", ("pose",), LossWeights(photo=1), steps=1)
     assert LossWeights(jaw=2, photo=1).in_use() == {"photo": 1, "jaw": 2}
+
+
+def test_old_keys_are_read_with_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        "data: {root: faces, most_per_person: 5}\n"
+        "stage: {name: core, trainable: [generator], losses: {landmark: 1}, steps: 5}\n"
+    )
+    notes: list[str] = []
+    config = load_config(path, ["backbones.pose_backbone=tf_efficientnet_lite0", "augment={colour: 0.5}"], notes.append)
+    assert (config.data.max_per_person, config.stage.trainable) == (5, ("neural_renderer",))
+    assert (config.encoder.pose_backbone, config.augment.color) == ("tf_efficientnet_lite0", 0.5)
+    assert len(notes) == 4 and "the key backbones.pose_backbone is deprecated; use encoder.pose_backbone" in notes
+    with pytest.raises(
+        Smirk3dError, match=r"^override backbones\.pose_backbone=3: encoder\.pose_backbone must be text"
+    ):
+        load_config(path, ["backbones.pose_backbone=3"])
+    with pytest.raises(Smirk3dError, match=r"augment\.colour is no key; the nearest one is augment\.color$"):
+        load_config(path, ["augment={colour: 0.5, color: 0.4}"])

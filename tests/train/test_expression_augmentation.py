@@ -23,7 +23,12 @@ COMMON = (Param("pose", 3), Param("camera", 3))
 FLAME = ParamSpec((Param("shape", 8), Param("expression", 50), Param("eyelids", 2, 0.0, 1.0), Param("jaw", 3), *COMMON))
 OPEN = ParamSpec((Param("shape", 8), Param("expression", 52, 0.0, 1.0), *COMMON))
 STILL = PerturbConfig(
-    little_noise=(0, 0), jaw_probability=0, eyelids=(0, 0), arkit_little_noise=(0, 0), arkit_look=0, one_sided=0
+    small_noise=(0, 0),
+    jaw_probability=0,
+    eyelids=(0, 0),
+    arkit_small_noise=(0, 0),
+    arkit_gaze_probability=0,
+    one_sided=0,
 )
 BLINKS = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 MANY = 4000
@@ -238,7 +243,7 @@ def test_some_arkit_faces_lose_one_side_but_not_their_gaze():
 
 def test_some_eyes_look_elsewhere_both_the_same_way():
     start = faces(OPEN)
-    found = from_templates(start, OPEN, templates(OPEN), seeded(), replace(STILL, arkit_look=0.4))
+    found = from_templates(start, OPEN, templates(OPEN), seeded(), replace(STILL, arkit_gaze_probability=0.4))
     gaze = [ARKIT_NAMES.index(name) for name in GAZE_NAMES]
     moved = (found.expression[:, gaze] != start.expression[:, gaze]).any(dim=1)
     looks = found.expression[(found.expression[:, gaze] > 0).sum(dim=1) == 4]

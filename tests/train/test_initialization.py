@@ -20,12 +20,12 @@ LITE0, SMALL = "tf_efficientnet_lite0_stride16", "tf_mobilenetv3_small_minimal_1
 def config(pose: str = LITE0, **changes) -> TrainConfig:
     stage = StageConfig("pretrain", ("pose",), LossWeights(landmark=1), 1)
     data = DataConfig((SourceConfig(kind="rendered"),), size=64)
-    return TrainConfig(backbones=EncoderConfig(pose, LITE0, LITE0), data=data, stage=stage, **changes)
+    return TrainConfig(encoder=EncoderConfig(pose, LITE0, LITE0), data=data, stage=stage, **changes)
 
 
 def test_backbones_start_from_imagenet_where_that_is_asked_for() -> None:
     wanted, said = pretrained_efficientnet_lite0(), []
-    chosen = config(backbone_start="imagenet")
+    chosen = config(backbone_init="imagenet")
     networks = build_networks(chosen, SPEC)
     load_initial(networks, chosen, said.append)
     for branch in ("pose_encoder", "shape_encoder", "expression_encoder"):
@@ -38,6 +38,6 @@ def test_backbones_start_from_imagenet_where_that_is_asked_for() -> None:
 
 
 def test_other_backbones_have_no_imagenet_weights() -> None:
-    chosen = config(SMALL, backbone_start="imagenet")
-    with pytest.raises(Smirk3dError, match=f"not {SMALL}; set backbones.pose_backbone=tf_efficientnet_lite0"):
+    chosen = config(SMALL, backbone_init="imagenet")
+    with pytest.raises(Smirk3dError, match=f"not {SMALL}; set encoder.pose_backbone=tf_efficientnet_lite0"):
         load_initial(build_networks(chosen, SPEC), chosen, print)

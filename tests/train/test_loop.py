@@ -89,11 +89,17 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
     file = read_networks(whole / WEIGHTS_NAME)
     assert file.state_dict(ENCODER) and file.state_dict(NEURAL_RENDERER) and file.meta["step"] == "4"
     found = read_metrics(whole)
-    for name in ("reconstruction/total", "reconstruction/landmark", "rate/encoder", "rate/generator", "faces_per_s"):
+    for name in (
+        "reconstruction/total",
+        "reconstruction/landmark",
+        "rate/encoder",
+        "rate/neural_renderer",
+        "faces_per_s",
+    ):
         assert list(found[name]) == [0, 1, 2, 3], name
-    assert list(found["cycle_encoder/total"]) == [0, 2] and list(found["cycle_generator/total"]) == [1, 3]
-    assert found["rate/encoder"][0] == 0.25 * found["rate/generator"][0] == 0.25e-3
-    assert {"reconstruction/gradient_encoder", "cycle_generator/gradient_generator"} <= set(found)
+    assert list(found["cycle_encoder/total"]) == [0, 2] and list(found["cycle_neural_renderer/total"]) == [1, 3]
+    assert found["rate/encoder"][0] == 0.25 * found["rate/neural_renderer"][0] == 0.25e-3
+    assert {"reconstruction/gradient_encoder", "cycle_neural_renderer/gradient_generator"} <= set(found)
     total = {step: 100 * found["reconstruction/landmark"][step] for step in range(4)}
     for name, weight in (("photo", 10), ("expression", 1e-3)):
         total = {step: value + weight * found[f"reconstruction/{name}"][step] for step, value in total.items()}
@@ -123,7 +129,7 @@ def test_tensorboard_has_the_same_numbers(whole: Path) -> None:
 def test_frozen_networks_stay_as_they_are(whole: Path) -> None:
     before = small_networks(small_head("arkit"))
     after = read_networks(whole / WEIGHTS_NAME)
-    for network, prefix in ((before.encoder, ENCODER), (before.generator, NEURAL_RENDERER)):
+    for network, prefix in ((before.encoder, ENCODER), (before.neural_renderer, NEURAL_RENDERER)):
         assert network is not None
         part = after.state_dict(prefix)
         for name, tensor in network.state_dict().items():
@@ -187,11 +193,11 @@ def test_init_of_another_build_is_refused(tmp_path: Path) -> None:
     networks = small_networks(small_head("arkit"))
     save_networks(path, encoder=networks.encoder, meta={})  # type: ignore[arg-type]
     config = tiny_run(tmp_path / "a", init=path)
-    other = replace(config.backbones, pose_backbone="tf_efficientnet_lite0")
-    with pytest.raises(Smirk3dError, match=r"set backbones\.pose_backbone=tf_mobilenetv3_small"):
-        train(replace(config, backbones=other))
+    other = replace(config.encoder, pose_backbone="tf_efficientnet_lite0")
+    with pytest.raises(Smirk3dError, match=r"set encoder\.pose_backbone=tf_mobilenetv3_small"):
+        train(replace(config, encoder=other))
     stage = replace(CORE, trainable=("expression",))
-    with pytest.raises(Smirk3dError, match="would stay random; add generator to"):
+    with pytest.raises(Smirk3dError, match="would stay random; add neural_renderer to"):
         train(replace(config, stage=stage))
     with pytest.raises(Smirk3dError, match=r"none\.safetensors: No such file"):
         train(replace(config, init=tmp_path / "none.safetensors"))
@@ -269,6 +275,6 @@ def test_in_16_bits_the_scale_of_the_losses_is_kept_too(tmp_path: Path, monkeypa
 
 
 def test_losses_that_teach_nobody_are_refused(tmp_path: Path) -> None:
-    stage = replace(CORE, trainable=("generator",), losses=LossWeights(landmark=1), cycle=None)
-    with pytest.raises(Smirk3dError, match="the losses landmark teach nothing to generator"):
+    stage = replace(CORE, trainable=("neural_renderer",), losses=LossWeights(landmark=1), cycle=None)
+    with pytest.raises(Smirk3dError, match="the losses landmark teach nothing to neural_renderer"):
         train(tiny_run(tmp_path / "run", stage))

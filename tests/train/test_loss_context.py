@@ -15,7 +15,7 @@ from smirk3d.train.loss_context import LossContext, Networks, emotion_features
 
 
 def config(losses: LossWeights, cycle: CycleConfig | None = None, **changes) -> TrainConfig:
-    stage = StageConfig("core", ("expression", "generator"), losses, steps=1, cycle=cycle)
+    stage = StageConfig("core", ("expression", "neural_renderer"), losses, steps=1, cycle=cycle)
     return TrainConfig(data=DataConfig(root=Path("faces")), stage=stage, **changes)
 
 
@@ -31,7 +31,7 @@ def networks_file(tmp_path_factory):
 
 def test_parts_have_the_names_of_the_configuration():
     networks = small_networks(small_head())
-    assert set(networks.parts()) == {"pose", "shape", "expression", "generator"}
+    assert set(networks.parts()) == {"pose", "shape", "expression", "neural_renderer"}
     assert set(Networks(networks.encoder).parts()) == {"pose", "shape", "expression"}
     assert networks.parts()["shape"] is networks.encoder.get_submodule("shape_encoder")
 

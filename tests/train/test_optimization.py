@@ -19,7 +19,7 @@ from smirk3d.train.losses.losses import LossTerms
 from smirk3d.train.optimization import Optimization
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput
 
-OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, generator_betas=(0.4, 0.9), cosine_samples=16)
+OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, neural_renderer_betas=(0.4, 0.9), cosine_samples=16)
 
 
 def make(stage: StageConfig = CORE) -> tuple[Networks, Optimization]:
@@ -39,37 +39,37 @@ def weights(networks: Networks) -> dict[str, list[Tensor]]:
     return {name: [p.detach().clone() for p in part.parameters()] for name, part in networks.parts().items()}
 
 
-@pytest.mark.parametrize("names", [("expression",), ("generator",), ("expression", "generator")])
+@pytest.mark.parametrize("names", [("expression",), ("neural_renderer",), ("expression", "neural_renderer")])
 def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
     networks, optimization = make()
     before = weights(networks)
     for step in range(2):
         optimization.start_step(step)
         norms = optimization.optimizer_step(outcome(networks, *names))
-    assert set(norms) == {"generator" if name == "generator" else "encoder" for name in names}
+    assert set(norms) == {"neural_renderer" if name == "neural_renderer" else "encoder" for name in names}
     after = weights(networks)
     for name, old in before.items():
         moved = max(float((a - b).abs().max()) for a, b in zip(after[name], old))
         # Adam moves by its learning rate where the gradient is constant: a full rate, and the next of four on a cosine.
-        rate = (1e-3 if name == "generator" else 0.5e-3) * (1 + 0.01 + 0.99 * 0.5 * (1 + 2**-0.5))
+        rate = (1e-3 if name == "neural_renderer" else 0.5e-3) * (1 + 0.01 + 0.99 * 0.5 * (1 + 2**-0.5))
         assert moved == pytest.approx(rate if name in names else 0, rel=1e-2), name
 
 
-def test_only_the_generator_is_clipped() -> None:
+def test_only_the_neural_renderer_is_clipped() -> None:
     networks, optimization = make()
-    found = optimization.optimizer_step(outcome(networks, "expression", "generator"), 0.1)
-    for name, key in (("expression", "encoder"), ("generator", "generator")):
+    found = optimization.optimizer_step(outcome(networks, "expression", "neural_renderer"), 0.1)
+    for name, key in (("expression", "encoder"), ("neural_renderer", "neural_renderer")):
         parameters = list(networks.parts()[name].parameters())
         norm = 3 * sum(parameter.numel() for parameter in parameters) ** 0.5
         assert found[key] == pytest.approx(norm, rel=1e-4)
         kept = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-        assert float(kept.norm()) == pytest.approx(0.1 if name == "generator" else norm, rel=1e-4)
+        assert float(kept.norm()) == pytest.approx(0.1 if name == "neural_renderer" else norm, rel=1e-4)
 
 
 def test_groups_have_the_rates_and_averages_of_the_configuration() -> None:
-    networks, optimization = make(replace(CORE, trainable=("generator", "pose", "expression")))
-    encoder, generator = optimization.adam.param_groups
-    assert (encoder["lr"], encoder["betas"], generator["lr"], generator["betas"]) == (
+    networks, optimization = make(replace(CORE, trainable=("neural_renderer", "pose", "expression")))
+    encoder, renderer = optimization.adam.param_groups
+    assert (encoder["lr"], encoder["betas"], renderer["lr"], renderer["betas"]) == (
         0.5e-3,
         (0.9, 0.999),
         1e-3,
@@ -78,4 +78,4 @@ def test_groups_have_the_rates_and_averages_of_the_configuration() -> None:
     learning = {id(p) for name in ("pose", "expression") for p in networks.parts()[name].parameters()}
     assert {id(parameter) for parameter in encoder["params"]} == learning
     optimization.start_step(2)
-    assert optimization.rates == pytest.approx({"encoder": 0.505 * 0.5e-3, "generator": 0.505e-3})
+    assert optimization.rates == pytest.approx({"encoder": 0.505 * 0.5e-3, "neural_renderer": 0.505e-3})

@@ -53,8 +53,8 @@ def test_random_numbers_are_those_of_step_and_process() -> None:
 
 
 def test_who_learns_in_the_cycle_path() -> None:
-    assert [cycle_learner(CORE, step) for step in range(4)] == ["encoder", "generator"] * 2
+    assert [cycle_learner(CORE, step) for step in range(4)] == ["encoder", "neural_renderer"] * 2
     assert cycle_learner(PRETRAIN, 0) is None
-    for name, learner in (("expression", "encoder"), ("generator", "generator")):
+    for name, learner in (("expression", "encoder"), ("neural_renderer", "neural_renderer")):
         stage = replace(CORE, trainable=(name,))
         assert {cycle_learner(stage, step) for step in range(3)} == {learner}

@@ -59,7 +59,7 @@ class RenderAugmentation:
     `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
     `weak`: expressions scaled down by a random factor. `strength`: standard deviation of the logarithm of how much
     more or less than usual an action moves this face for its weight, since heads differ in that.
-    `unlike`: how far heads, skins and actions stray from the open head's, at random from 0 to this (see
+    `domain_randomization`: how far heads, skins and actions stray from the open head's, at random from 0 to this (see
     `smirk3d.datasets.synthetic.domain_randomization`). `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box,
     and standard deviation of its centre over that size. `cut`: the crop reaches beyond the photo.
     """
@@ -67,7 +67,7 @@ class RenderAugmentation:
     kinds: tuple[tuple[Kind, int], ...] = KIND_SHARES
     weak: float = 0.3
     strength: float = 0.15
-    unlike: float = 0.0
+    domain_randomization: float = 0.0
     hard_light: float = 0.35
     grey: float = 0.35
     coarse: float = 0.35
@@ -120,7 +120,7 @@ class RenderedFaces:
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
         self._painter: BakedFaceRenderer | None = None  # baked when the first picture is made
-        self._cuts = random_cuts(CUTS) if self.variation.unlike else []
+        self._cuts = random_cuts(CUTS) if self.variation.domain_randomization else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
         about = (_VERSION, seed, size, self.ranges, self.variation, DomainRandomization(), names)
@@ -196,7 +196,7 @@ class RenderedFaces:
     @torch.no_grad()
     def _make(self, number: int) -> _Shard:
         """Draw and paint one shard."""
-        unlike = self.variation.unlike
+        unlike = self.variation.domain_randomization
         if self._painter is None:
             self._painter = BakedFaceRenderer(self.head, self._cuts)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)

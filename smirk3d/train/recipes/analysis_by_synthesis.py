@@ -44,7 +44,7 @@ from smirk3d.train.losses.losses import (
 from smirk3d.train.losses.perceptual import perceptual_loss
 from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
 
-UpdateTarget = Literal["encoder", "generator"]
+UpdateTarget = Literal["encoder", "neural_renderer"]
 Given = TypeVar("Given")
 LossFns = dict[str, Callable[[], Tensor]]
 """Losses by name, to be computed where their weights are above 0."""
@@ -100,7 +100,7 @@ def reconstruction_step(
         drawn = draw_heads(mesh, _require(params.camera, "cameras"), batch.image.shape[-1])
         pictures = {"photo": batch.image, "mesh": drawn.image}
         if scene.stage.name == "core":
-            paint = _require(networks.generator, "a generator")
+            paint = _require(networks.neural_renderer, "a neural renderer")
             masked = mask_photos(batch, scene.head, drawn, scene.masking, generator).image
             painted = paint(drawn.image, masked)
             measures |= _photo_measures(scene, batch.image, painted)
@@ -138,7 +138,7 @@ def cycle_step(
         ValueError: The stage has no cycle path, the learner is not to be trained, or there is no generator.
     """
     cycle, head = _require(scene.stage.cycle, "a cycle path"), scene.head
-    paint, templates = _require(networks.generator, "a generator"), _require(scene.templates, "templates")
+    paint, templates = _require(networks.neural_renderer, "a neural renderer"), _require(scene.templates, "templates")
     size = batch.image.shape[-1]
     learning = _learning(scene, learner)
     with freeze(*(part for name, part in networks.parts().items() if name not in learning)):
@@ -242,7 +242,7 @@ def _photo_measures(scene: LossContext, photo: Tensor, painted: Tensor) -> LossF
 
 def _learning(scene: LossContext, learner: UpdateTarget) -> list[str]:
     """Return the names of the networks that learn in the cycle path."""
-    side = ("generator",) if learner == "generator" else ENCODERS
+    side = ("neural_renderer",) if learner == "neural_renderer" else ENCODERS
     learning = [name for name in side if name in scene.stage.trainable]
     if not learning:
         raise ValueError(f"the {learner} cannot learn in the cycle path: the stage trains {scene.stage.trainable}")
@@ -255,7 +255,11 @@ def _render(scene: LossContext, params: FaceParams, size: int) -> DrawnHeads:
 
 def _changes(scene: LossContext, cycle: CycleConfig) -> PerturbConfig:
     """Return how expressions change: gaze only where the mesh shows it."""
-    return cycle.perturb if semantic_colors(scene.head).colors is not None else replace(cycle.perturb, arkit_look=0.0)
+    return (
+        cycle.perturb
+        if semantic_colors(scene.head).colors is not None
+        else replace(cycle.perturb, arkit_gaze_probability=0.0)
+    )
 
 
 def _detach_images(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -109,7 +109,7 @@ def main(options: Options) -> None:
     """Join, measure, save."""
     head = load_head()
     encoder = assemble_encoder(options.branches, head)
-    kind = RenderAugmentation(strength=0.0, weak=0.0, unlike=options.unlike)
+    kind = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=options.unlike)
     faces = RenderedFaces(head, options.count, HELD_OUT_SEED, SIZE_PX, folder=options.cache, variation=kind)
     calibrate_output_layer(
         encoder, RenderedFaces(head, 768, TUNING_SEED, SIZE_PX, folder=options.cache, variation=kind)

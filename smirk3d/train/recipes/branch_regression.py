@@ -193,7 +193,7 @@ def _set_training(learner: Learner, held_stages: int) -> None:
 def validate(learner: Learner, teacher: TargetGenerator, count: int, unlike: float) -> ExpressionMetrics:
     """Compare the expressions of rendered faces of other people with the truth, in windows at their places."""
     learner.train(False)
-    variation = RenderAugmentation(strength=0.0, weak=0.0, unlike=unlike)
+    variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=unlike)
     folder = cache_dir() / "rendered"
     faces = RenderedFaces(teacher.head, count, HELD_OUT_SEED, SIZE_PX, folder=folder, variation=variation)
     said, truth = [], []

@@ -146,7 +146,7 @@ class TargetGenerator:
         rendered = ((options.renders, options.seed + 1, 0.0), (options.unlike, options.seed, 1.0))
         sources = (
             *(
-                SourceConfig(kind="rendered", count=count, seed=seed, unlike=unlike, weight=share * count)
+                SourceConfig(kind="rendered", count=count, seed=seed, domain_randomization=unlike, weight=share * count)
                 for count, seed, unlike in rendered
                 if count
             ),

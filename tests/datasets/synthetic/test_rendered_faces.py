@@ -262,7 +262,7 @@ def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
 def test_unlike_heads_change_the_picture_and_not_the_expression(open_head: HeadModel) -> None:
     few = torch.arange(12)
     usual, unlike = (
-        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(unlike=share)).batch(few)
+        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(domain_randomization=share)).batch(few)
         for share in (0.0, 1.0)
     )
     assert usual.target is not None and unlike.target is not None

@@ -17,7 +17,7 @@ from smirk3d.train.loss_context import Networks
 from smirk3d.train.losses.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, frozen_forward, reconstruction_step
 
-FREE = ("pose", "shape", "expression", "generator")
+FREE = ("pose", "shape", "expression", "neural_renderer")
 SEES_NOTHING = MaskingConfig(sample_share=0.0, drop_probability=0.0)
 
 
@@ -62,7 +62,7 @@ def gradient(networks, loss):
 
 def evaluating(networks):
     networks.encoder.eval()
-    networks.generator.eval()
+    networks.neural_renderer.eval()
     return networks
 
 
@@ -91,11 +91,12 @@ def test_losses_are_those_of_the_photo_and_the_head(flame):
     for picture in pictures.values():
         assert picture.shape == (4, 3, SIZE, SIZE) and not picture.requires_grad
         assert picture.min() >= 0 and picture.max() <= 1
-    torch.testing.assert_close(networks.generator(pictures["mesh"], pictures["masked"]), pictures["painted"])
+    torch.testing.assert_close(networks.neural_renderer(pictures["mesh"], pictures["masked"]), pictures["painted"])
 
 
 @pytest.mark.parametrize(
-    "trainable", [("expression", "generator"), ("pose", "shape", "expression"), ("shape",), ("generator",), FREE]
+    "trainable",
+    [("expression", "neural_renderer"), ("pose", "shape", "expression"), ("shape",), ("neural_renderer",), FREE],
 )
 def test_only_the_trainable_networks_learn_from_photos(head, trainable):
     networks, scene = small_networks(head), small_scene(head, trainable=trainable)
@@ -106,22 +107,22 @@ def test_only_the_trainable_networks_learn_from_photos(head, trainable):
     assert all(parameter.requires_grad for network in networks.parts().values() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("learner", ["encoder", "generator"])
+@pytest.mark.parametrize("learner", ["encoder", "neural_renderer"])
 @pytest.mark.parametrize("copies", [1, 2])
 @pytest.mark.parametrize("count", [1, 3])
 def test_only_the_learner_learns_in_the_cycle_path(head, learner, copies, count):
     networks = evaluating(small_networks(head))
     scene, batch = small_scene(head, cycle=CycleConfig(copies=copies)), small_batch(head, count)
     first = reconstruction_step(networks, scene, batch, seeded())
-    (networks.encoder if learner == "encoder" else networks.generator).train()
+    (networks.encoder if learner == "encoder" else networks.neural_renderer).train()
     before = state(networks)
     outcome = cycle_step(networks, scene, batch, first, learner, seeded(1))
-    wanted = {"expression", "jaw", "eyelids"} | ({"shape"} if learner == "generator" else set())
+    wanted = {"expression", "jaw", "eyelids"} | ({"shape"} if learner == "neural_renderer" else set())
     assert set(outcome.terms.names) == set(outcome.weights) == wanted
     assert {len(value) for _, value in outcome.params.items()} == {copies * count}
     assert {picture.shape for picture in outcome.pictures.values()} == {(copies * count, 3, SIZE, SIZE)}
     outcome.loss.backward()
-    name = "expression" if learner == "encoder" else "generator"
+    name = "expression" if learner == "encoder" else "neural_renderer"
     assert learners(networks) == {name} == moved(networks, before)
 
 
@@ -130,7 +131,7 @@ def test_no_gradient_reaches_the_first_path_from_the_cycle_path(flame):
     first = reconstruction_step(networks, scene, batch, seeded())
     for _, value in first.params.items():
         value.retain_grad()
-    for learner in ("encoder", "generator"):
+    for learner in ("encoder", "neural_renderer"):
         cycle_step(networks, scene, batch, first, learner, seeded()).loss.backward()
     assert all(value.grad is None for _, value in first.params.items())
 
@@ -139,7 +140,7 @@ def test_a_weight_of_0_removes_a_term_of_the_cycle(flame):
     networks, batch = small_networks(flame), small_batch(flame, 2)
     scene = small_scene(flame, cycle=CycleConfig(losses=CycleWeights(expression=2.0, jaw=0.0, eyelids=3.0)))
     first = reconstruction_step(networks, scene, batch, seeded())
-    outcome = cycle_step(networks, scene, batch, first, "generator", seeded())
+    outcome = cycle_step(networks, scene, batch, first, "neural_renderer", seeded())
     assert dict(outcome.weights) == {"expression": 2.0, "eyelids": 3.0, "shape": 1.0}
     assert outcome.terms.names == ("expression", "eyelids", "shape")
 
@@ -154,12 +155,12 @@ def test_the_gradient_of_emotion_goes_through_the_generator_but_not_into_it(flam
     # The statistics moved once, as with any other loss: they are what they would be after one picture.
     again = small_networks(flame)
     reconstruction_step(again, small_scene(flame, losses=LossWeights(photo=1.0)), batch, seeded())
-    assert moved(networks, before) == {"expression", "generator"} and not moved(networks, state(again))
+    assert moved(networks, before) == {"expression", "neural_renderer"} and not moved(networks, state(again))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_network_as_constant_paints_the_same_and_passes_the_same_gradient(flame, training):
-    network, batch = small_networks(flame).generator.train(training), small_batch(flame)
+    network, batch = small_networks(flame).neural_renderer.train(training), small_batch(flame)
     scene, photo = small_scene(flame), batch.image
     mesh, masked = torch.rand(4, 3, SIZE, SIZE, generator=seeded()).requires_grad_(), photo.clone()
     constant, before = frozen_forward(network), {k: v.clone() for k, v in network.state_dict().items()}
@@ -177,10 +178,10 @@ def test_emotion_adds_nothing_to_the_gradient_of_the_generator(flame):
 
     def found(**losses):
         outcome = reconstruction_step(networks, small_scene(flame, losses=LossWeights(**losses)), batch, seeded())
-        learning = [networks.parts()[name].parameters() for name in ("generator", "expression")]
+        learning = [networks.parts()[name].parameters() for name in ("neural_renderer", "expression")]
         return torch.autograd.grad(outcome.loss, [*learning[0], *learning[1]])
 
-    count = len(list(networks.generator.parameters()))
+    count = len(list(networks.neural_renderer.parameters()))
     both, photo = found(photo=1.0, emotion=5.0), found(photo=1.0)
     for joint, alone in zip(both[:count], photo[:count]):
         torch.testing.assert_close(joint, alone, rtol=1e-4, atol=1e-7)
@@ -205,7 +206,7 @@ def test_a_seed_decides_everything(head):
     def found(seed):
         networks, scene = small_networks(head), small_scene(head)
         first = reconstruction_step(networks, scene, batch, random := seeded(seed))
-        return first, cycle_step(networks, scene, batch, first, "generator", random)
+        return first, cycle_step(networks, scene, batch, first, "neural_renderer", random)
 
     for first, same, other in zip(found(3), found(3), found(4)):
         assert torch.equal(first.loss, same.loss) and not torch.equal(first.loss, other.loss)
@@ -220,7 +221,10 @@ def test_a_face_out_of_the_picture_gives_finite_numbers(head):
     scene = small_scene(head, trainable=FREE)
     first = reconstruction_step(networks, scene, batch, seeded())
     assert not first.pictures["mesh"].any()
-    outcomes = [first, *(cycle_step(networks, scene, batch, first, who, seeded()) for who in ("encoder", "generator"))]
+    outcomes = [
+        first,
+        *(cycle_step(networks, scene, batch, first, who, seeded()) for who in ("encoder", "neural_renderer")),
+    ]
     for outcome in outcomes:
         assert outcome.loss.dtype == torch.float32 and outcome.loss.isfinite()
         outcome.loss.backward()
@@ -246,13 +250,13 @@ def test_twenty_steps_on_one_batch_lower_the_landmark_loss(head):
 def test_what_is_missing_is_named(flame):
     networks, scene, batch = small_networks(flame), small_scene(flame), small_batch(flame, 1)
     first = reconstruction_step(networks, scene, batch, seeded())
-    with pytest.raises(ValueError, match="needs a generator"):
+    with pytest.raises(ValueError, match="needs a neural renderer"):
         reconstruction_step(Networks(networks.encoder), scene, batch, seeded())
     with pytest.raises(ValueError, match="perceptual features"):
         reconstruction_step(networks, replace(scene, perceptual=None), batch, seeded())
     with pytest.raises(ValueError, match="needs a cycle path"):
         cycle_step(networks, small_scene(flame, cycle=None), batch, first, "encoder", seeded())
-    only = small_scene(flame, trainable=("generator",))
+    only = small_scene(flame, trainable=("neural_renderer",))
     with pytest.raises(ValueError, match="the encoder cannot learn"):
         cycle_step(networks, only, batch, first, "encoder", seeded())
     with pytest.raises(ValueError, match="do not match"):

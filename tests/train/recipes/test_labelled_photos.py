@@ -63,7 +63,7 @@ def test_photos_come_with_their_label_and_rare_ones_more_often(folder):
     counts = np.array([COUNT[name] for name in photos.rows])
     assert photos.share.sum() == pytest.approx(1) and (np.diff(photos.share[np.argsort(counts)]) > 0).all()
     assert photos.share[2] / photos.share[1] > 2 * 20 / 160
-    plain = AugmentConfig(mirror=0, shift=0, scale=0, rotation_deg=0, colour=0, tint=0, blur=0, noise=0)
+    plain = AugmentConfig(mirror=0, shift=0, scale=0, rotation_deg=0, color=0, tint=0, blur=0, noise=0)
     found = []
     for seed in range(30):
         photos.augment = plain
