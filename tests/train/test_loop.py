@@ -99,7 +99,7 @@ def test_what_a_run_leaves_behind(whole: Path) -> None:
         assert list(found[name]) == [0, 1, 2, 3], name
     assert list(found["cycle_encoder/total"]) == [0, 2] and list(found["cycle_neural_renderer/total"]) == [1, 3]
     assert found["rate/encoder"][0] == 0.25 * found["rate/neural_renderer"][0] == 0.25e-3
-    assert {"reconstruction/gradient_encoder", "cycle_neural_renderer/gradient_generator"} <= set(found)
+    assert {"reconstruction/gradient_encoder", "cycle_neural_renderer/gradient_neural_renderer"} <= set(found)
     total = {step: 100 * found["reconstruction/landmark"][step] for step in range(4)}
     for name, weight in (("photo", 10), ("expression", 1e-3)):
         total = {step: value + weight * found[f"reconstruction/{name}"][step] for step, value in total.items()}
