@@ -161,7 +161,7 @@ class Encoder(nn.Module):
         return {name: torch.stack(values.chunk(2)).mean(0) for name, values in both.items()}
 
     def _flip_average(self, windows: Tensor) -> dict[str, Tensor]:
-        """Predict from windows, with `flip_tta` averaged with the prediction from their flips, left and right swapped."""
+        """Predict from windows and, with `flip_tta`, from their flips, left and right swapped back; return the mean."""
         if not self.config.flip_tta:
             return self.expression_encoder(windows)
         direct, flipped = self.expression_encoder(torch.cat([windows, windows.flip(3)]))["expression"].chunk(2)

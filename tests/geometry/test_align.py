@@ -1,4 +1,4 @@
-"""Similarity and rigid alignment recover what was done and are optimal for what was not."""
+"""Similarity and rigid alignment: known transforms are recovered, other data are fitted optimally."""
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def test_recovers_a_similarity(seed, scale, count):
     torch.testing.assert_close(found.offset, offset, atol=1e-7 * max(scale, 1), rtol=1e-7)
 
 
-def test_rotation_as_scipy():
+def test_rotation_agrees_with_scipy():
     source, target = random_points(0, 20), random_points(1, 20)
     weight = torch.rand(20, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     centered = [p - (weight[:, None] * p).sum(0) / weight.sum() for p in (source, target)]
@@ -56,8 +56,8 @@ def test_no_small_change_is_better():
     assert best <= min(cost(found.scale * f, found.rotmat, found.offset) for f in (0.99, 1.01))
     for axis in torch.eye(3, dtype=torch.float64):
         for angle in (-0.01, 0.01):
-            turn = torch.from_numpy(Rotation.from_rotvec(angle * axis.numpy()).as_matrix())
-            assert best <= cost(found.scale, turn @ found.rotmat, found.offset)
+            rotation = torch.from_numpy(Rotation.from_rotvec(angle * axis.numpy()).as_matrix())
+            assert best <= cost(found.scale, rotation @ found.rotmat, found.offset)
             assert best <= cost(found.scale, found.rotmat, found.offset + angle * axis)
 
 

@@ -1,4 +1,4 @@
-"""Cameras: directions of the axes, both projections, and the matrix that says the same."""
+"""Cameras: directions of the axes, both projections, and the equivalent matrix."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from smirk3d.geometry.camera import (
     DEFAULT_FIELD_OF_VIEW_DEG,
-    LEAST_DISTANCE_M,
+    MIN_DISTANCE_M,
     Camera,
     default_focal_px,
     project_orthographic,
@@ -41,21 +41,21 @@ def test_nearer_is_larger_with_a_focal_length_only():
 
 
 @pytest.mark.parametrize("focal_px", [None, 500.0, 4000.0])
-def test_the_documented_formula(focal_px):
-    seen = camera(focal_px, angles=(25.0, -10.0, 7.0))
+def test_projection_follows_the_documented_formula(focal_px):
+    view = camera(focal_px, angles=(25.0, -10.0, 7.0))
     points = np.random.default_rng(0).normal(scale=0.1, size=(9, 3))
-    for point, pixel in zip(points, seen.project(points), strict=True):
-        x, y, z = seen.rotation_rotmat @ point + seen.translation_m
-        gain = seen.scale_px_per_m if focal_px is None else focal_px / -z
+    for point, pixel in zip(points, view.project(points), strict=True):
+        x, y, z = view.rotation_rotmat @ point + view.translation_m
+        gain = view.scale_px_per_m if focal_px is None else focal_px / -z
         np.testing.assert_allclose(pixel, [320 + gain * x, 240 - gain * y])
 
 
-def test_the_matrix_gives_the_distance():
-    seen = camera(700.0, angles=(10.0, 5.0, -3.0))
+def test_the_matrix_projects_and_gives_the_depth():
+    view = camera(700.0, angles=(10.0, 5.0, -3.0))
     point = np.array([0.03, -0.02, 0.08])
-    u, v, w = seen.matrix @ [*point, 1]
-    np.testing.assert_allclose([u / w, v / w], seen.project(point[None])[0])
-    assert w == pytest.approx(seen.depth(point[None])[0]) and w > 0
+    u, v, w = view.matrix @ [*point, 1]
+    np.testing.assert_allclose([u / w, v / w], view.project(point[None])[0])
+    assert w == pytest.approx(view.depth(point[None])[0]) and w > 0
     assert (camera(None).matrix @ [*point, 1])[2] == 1
 
 
@@ -65,22 +65,22 @@ def test_depth_grows_away_from_the_viewer():
         assert ear - nose == pytest.approx(0.2)
 
 
-def test_a_long_lens_is_orthographic():
+def test_a_very_long_lens_projects_orthographically():
     points = np.random.default_rng(1).normal(scale=0.1, size=(20, 3))
     angles = (20.0, 10.0, 0.0)
     difference = camera(1e8, angles).project(points) - camera(None, angles).project(points)
     assert np.abs(difference).max() < 1e-3
 
 
-def test_default_focal_length_gives_the_field_of_view_across_the_long_side():
+def test_default_focal_length_gives_the_field_of_view_along_the_long_side():
     for size in ((640, 480), (480, 640), (1000, 1000)):
         half_angle = np.arctan(max(size) / 2 / default_focal_px(*size, scale_px_per_m=500.0))
         assert np.rad2deg(2 * half_angle) == pytest.approx(DEFAULT_FIELD_OF_VIEW_DEG)
 
 
-def test_a_face_that_fills_the_picture_was_not_taken_from_too_near():
+def test_a_face_that_fills_the_image_keeps_the_minimum_distance():
     focal_px = default_focal_px(400, 400, scale_px_per_m=2000.0)
-    assert focal_px / 2000.0 == pytest.approx(LEAST_DISTANCE_M)
+    assert focal_px / 2000.0 == pytest.approx(MIN_DISTANCE_M)
     assert focal_px > default_focal_px(400, 400, scale_px_per_m=100.0)
 
 
@@ -92,7 +92,7 @@ def test_orthographic_camera_of_a_crop():
     torch.testing.assert_close(projected, expected)
 
 
-def test_orthographic_camera_takes_any_batch_and_has_gradients():
+def test_orthographic_camera_supports_batches_and_gradients():
     points = torch.randn(2, 3, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     parameters = torch.randn(2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     projected = project_orthographic(points, parameters)

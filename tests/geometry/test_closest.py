@@ -1,4 +1,4 @@
-"""The closest point on a mesh."""
+"""Closest points on meshes."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch
 from smirk3d.geometry.closest import closest_on_mesh
 
 
-def test_closest_points_as_by_brute_force(open_head):
+def test_closest_points_agree_with_brute_force(open_head):
     import trimesh
 
     random = torch.Generator().manual_seed(0)
@@ -22,7 +22,7 @@ def test_closest_points_as_by_brute_force(open_head):
     np.testing.assert_allclose((found - points).norm(dim=1), distance, atol=2e-6)
 
 
-def test_points_of_the_surface_are_found_again():
+def test_points_on_the_surface_are_their_own_closest_points():
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0.5]])
     faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
     wanted = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
@@ -32,7 +32,7 @@ def test_points_of_the_surface_are_found_again():
     torch.testing.assert_close(barycentric, wanted, atol=1e-6, rtol=0)
 
 
-def test_a_point_off_the_mesh_goes_to_its_rim():
+def test_a_point_off_the_mesh_projects_to_its_boundary():
     vertices, faces = torch.eye(3), torch.tensor([[0, 1, 2]])
     row, barycentric = closest_on_mesh(torch.tensor([[9.0, 0.0, 0.0]]), vertices, faces)
     assert row.tolist() == [0] and barycentric[0].tolist() == [1.0, 0.0, 0.0]

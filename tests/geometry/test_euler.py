@@ -1,4 +1,4 @@
-"""Yaw, pitch and roll: directions, and there and back."""
+"""Yaw, pitch and roll: signs, and round trips."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 NOSE, CROWN = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
 
 
-def test_each_angle_turns_the_way_it_says():
+def test_each_angle_has_the_documented_sign():
     # Camera frame: +X right in the image, +Y up; the subject's left is on the right of the image.
     assert (rotation_from_angles(30, 0, 0) @ NOSE)[0] == pytest.approx(0.5)
     assert (rotation_from_angles(0, 30, 0) @ NOSE)[1] == pytest.approx(0.5)
@@ -27,7 +27,7 @@ def test_roll_comes_first_then_pitch_then_yaw():
 
 
 @given(st.floats(-179, 179), st.floats(-89, 89), st.floats(-179, 179))
-def test_there_and_back(yaw, pitch, roll):
+def test_angles_survive_a_round_trip(yaw, pitch, roll):
     rotmat = rotation_from_angles(yaw, pitch, roll)
     np.testing.assert_allclose(rotmat @ rotmat.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotmat) == pytest.approx(1)
@@ -35,7 +35,7 @@ def test_there_and_back(yaw, pitch, roll):
 
 
 @given(st.integers(0, 10_000))
-def test_back_and_there(seed):
+def test_rotations_survive_a_round_trip(seed):
     rotmat = Rotation.from_rotvec(np.random.default_rng(seed).normal(size=3)).as_matrix()
     np.testing.assert_allclose(rotation_from_angles(*angles_from_rotation(rotmat)), rotmat, atol=1e-6)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from smirk3d.geometry.box_solver import bounded_lstsq
+from smirk3d.geometry.bounded_least_squares import bounded_lstsq
 from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.data import HeadData
 from smirk3d.head.load import load_open_head

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import lsq_linear
 
-from smirk3d.geometry.box_solver import bounded_lstsq
+from smirk3d.geometry.bounded_least_squares import bounded_lstsq
 
 
 def problem(seed: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,14 +17,14 @@ def problem(seed: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.1, 0.01])
-def test_as_scipy_finds_it(spread):
+def test_solution_agrees_with_scipy(spread):
     matrix, wanted = problem(0, spread)
     found = bounded_lstsq(matrix.T @ matrix, wanted @ matrix, 0.0, 1.0)
     expected = [lsq_linear(matrix.numpy(), row, (0, 1), tol=1e-12).x for row in wanted.numpy()]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
-def test_other_bounds_and_columns_that_look_alike():
+def test_other_bounds_and_nearly_collinear_columns():
     matrix, wanted = problem(1, 1.0)
     matrix[:, 1] = matrix[:, 0] + 0.05 * matrix[:, 1]
     found = bounded_lstsq(matrix.T @ matrix, wanted @ matrix, -0.5, 0.25)
@@ -33,15 +33,15 @@ def test_other_bounds_and_columns_that_look_alike():
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
 
 
-def test_without_polish_it_is_near():
+def test_rough_solution_is_close_to_the_polished_one():
     matrix, wanted = problem(2, 0.3)
-    gram, right = matrix.T @ matrix, wanted @ matrix
-    assert (bounded_lstsq(gram, right, polish=False) - bounded_lstsq(gram, right)).abs().max() < 0.02
+    gram, rhs = matrix.T @ matrix, wanted @ matrix
+    assert (bounded_lstsq(gram, rhs, polish=False) - bounded_lstsq(gram, rhs)).abs().max() < 0.02
 
 
-def test_rows_do_not_depend_on_each_other():
+def test_rows_are_independent():
     matrix, wanted = problem(3, 0.1)
-    gram, right = matrix.T @ matrix, wanted @ matrix
-    alone = torch.cat([bounded_lstsq(gram, row[None]) for row in right[:5]])
-    torch.testing.assert_close(bounded_lstsq(gram, right)[:5], alone)
-    assert bounded_lstsq(gram.float(), right.float()).dtype == torch.float32
+    gram, rhs = matrix.T @ matrix, wanted @ matrix
+    alone = torch.cat([bounded_lstsq(gram, row[None]) for row in rhs[:5]])
+    torch.testing.assert_close(bounded_lstsq(gram, rhs)[:5], alone)
+    assert bounded_lstsq(gram.float(), rhs.float()).dtype == torch.float32
