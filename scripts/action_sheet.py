@@ -2,7 +2,7 @@
 
 mouthClose brings the lips together on an open jaw and is drawn with jawOpen.
 
-Usage: python scripts/action_sheet.py [OUT.jpg]    (docs/actions.jpg when not given)
+Usage: python scripts/action_sheet.py [OUT.jpg]    (docs/images/actions.jpg when not given)
 """
 
 import sys
@@ -51,4 +51,4 @@ def view(head, vertices: np.ndarray, yaw_deg: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/actions.jpg"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/actions.jpg"))
