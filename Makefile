@@ -1,18 +1,23 @@
-# `make demo` and `make test` set up a virtual environment in .venv by themselves; later runs only check it.
+# `make demo`, `make test` and the others set up a virtual environment in .venv by themselves; later runs only check it.
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs
 
 # Another environment that is active in the calling shell must not leak in here.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: demo test lint format types clean
+.PHONY: demo test docs lint format types clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+
+docs: $(DOCS_STAMP)
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
+	@echo 'the site is in out/site; open out/site/index.html'
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -39,3 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	done; \
 	echo 'error: no Python 3.10 or newer with the module venv; on Debian: apt install python3 python3-venv' >&2; \
 	exit 1
+
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[docs]'
+	@touch $@
