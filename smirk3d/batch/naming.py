@@ -1,4 +1,4 @@
-"""Names of output files: short where they can be, never the same for two inputs."""
+"""Names of output files: short where possible, and different for different inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Job:
     """One input image.
 
     Attributes:
-        path: As it was given, or found below a folder that was given.
+        path: As named by the user, or found below a folder that the user named.
         stem: Outputs are named `<stem>_<face>.<suffix>` below the output folder; may contain folders.
     """
 
@@ -27,31 +27,31 @@ class Job:
 
 
 def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
-    """List the images that the inputs stand for, each once, and name their outputs.
+    """List the images that the inputs name, each once, with the stems of their outputs.
 
-    The stem is the file's name without its suffix, with the folders between it and the folder that was given.
-    All inputs that would share a stem get a longer one: first with the suffix, then with the folders below
-    the common folder of all inputs. So a stem never depends on the order of the inputs.
+    The stem is the file's name without its suffix, below the folder that was named. Inputs that would share a stem
+    all get a longer one: first with the suffix, then with the folders below the common folder of all inputs. A stem
+    therefore does not depend on the order of the inputs.
 
     Args:
         inputs: Files, folders and glob patterns; see `iter_inputs`.
-        out_dir: Where results go; pictures that lie there from an earlier run are not taken for inputs.
+        out_dir: Folder for the results; images that an earlier run wrote there are no inputs.
     """
     roots: dict[str, tuple[Path, str]] = {}
     for item in inputs:
         is_folder = os.path.isdir(item)
         for path in iter_inputs([item]):
-            named = os.path.abspath(item) == os.path.abspath(path)
-            if not named and out_dir is not None and _is_own_output(path, out_dir):
+            is_named = os.path.abspath(item) == os.path.abspath(path)
+            if not is_named and out_dir is not None and _is_own_output(path, out_dir):
                 continue
             root = os.fspath(item) if is_folder else os.path.dirname(path)
-            roots.setdefault(_identity(path), (path, root))
+            roots.setdefault(_file_key(path), (path, root))
     paths = [path for path, _ in roots.values()]
     return [Job(path, stem) for path, stem in zip(paths, _stems(list(roots.values())), strict=True)]
 
 
 def _stems(rooted: Sequence[tuple[Path, str]]) -> list[str]:
-    """Choose for each (path, root) the first of its candidates that no other path has chosen."""
+    """Choose for each (path, root) the shortest of its candidates that no other path shares."""
     common = _common_folder([path for path, _ in rooted])
     candidates = [_candidates(path, root, common) for path, root in rooted]
     level = [0] * len(candidates)
@@ -70,7 +70,7 @@ def _stems(rooted: Sequence[tuple[Path, str]]) -> list[str]:
 
 
 def _candidates(path: Path, root: str, common: str) -> list[str]:
-    """List ever longer names; the last one differs for different files."""
+    """List candidates for a stem from short to long; the last one differs for different files."""
     names = [os.path.relpath(path, root or os.curdir), os.path.relpath(os.path.abspath(path), common)]
     return [candidate for name in names for candidate in (_without_suffix(name), name)]
 
@@ -87,11 +87,13 @@ def _common_folder(paths: Sequence[Path]) -> str:
         return os.path.splitdrive(folders[0])[0] + os.sep
 
 
-def _identity(path: Path) -> str:
+def _file_key(path: Path) -> str:
+    """Return a text that is equal for paths of the same file."""
     return os.path.normcase(os.path.abspath(path))
 
 
 def _is_own_output(path: Path, out_dir: Path) -> bool:
+    """Return whether a path is an image that a run wrote into its folder."""
     return path.name.endswith((OVERLAY_ENDING, NEURAL_RENDER_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
         os.path.abspath(out_dir)
     )

@@ -1,4 +1,4 @@
-"""Faces of many photos in constant memory: a thread reads ahead while the solver fits a batch."""
+"""Reconstruction of many photos in constant memory: a thread reads and detects the next batch while one is solved."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
     from smirk3d.face import Face
 
 BATCH_IMAGES = 16
-# Large photos make smaller batches, so that the three batches alive at a time (one being read, one solved,
-# one written) stay below half a gigabyte.
+"""Photos that are solved together."""
 BATCH_PIXELS = 50_000_000
+"""Large photos make smaller batches: three batches are in memory at a time (one is read, one solved, one written) and
+together stay below half a gigabyte."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """What became of one photo.
+    """The faces of one photo, or the reason of a failure.
 
     Attributes:
         job: The photo.
         faces: Largest first; empty where it failed.
         pixels: (H, W, 3) uint8 RGB, upright; (0, 0, 3) where it failed.
-        reason: One line that says why it failed; None where it did not.
-        notes: What reading the photo had to change, such as its size.
+        reason: One line with the reason of a failure; None for a success.
+        notes: What reading the photo changed, such as its size.
     """
 
     job: Job
@@ -54,11 +55,11 @@ def reconstruct_batches(
 
     Args:
         jobs: The photos.
-        reconstructor: It reads and detects in a second thread, and solves in the caller's.
-        batch_images: At most this many photos are solved together.
+        reconstructor: Reads and detects in a second thread, and solves in the caller's.
+        batch_images: Largest number of photos that are solved together; sensible: 4 to 64.
 
     Yields:
-        Lists of estimates, one for each job.
+        The results of a batch, one for each job, in the order of the jobs.
     """
     source, stop = iter(jobs), threading.Event()
     with ThreadPoolExecutor(1, "smirk3d-read") as thread:
@@ -68,23 +69,30 @@ def reconstruct_batches(
                 upcoming = thread.submit(_read_batch, source, reconstructor, batch_images, stop)
                 yield _solve_batch(batch, reconstructor)
         finally:
-            stop.set()  # leaving early, the thread ends after the photo it is at
+            stop.set()  # where the caller leaves early, the thread ends after its current photo
 
 
 def reconstruct_person(jobs: Sequence[Job], reconstructor: Reconstructor) -> Generator[list[PhotoResult], None, None]:
     """Reconstruct photos of one person with one identity; otherwise as `reconstruct_batches`.
 
-    A first pass finds the photos that can be used; the pixels are read again at the end, because the photos
-    of a person together may not fit into memory.
+    A first pass finds the photos with a face. The pixels are read again at the end, because all photos of a person
+    together may not fit into memory.
+
+    Args:
+        jobs: The photos.
+        reconstructor: Reads, detects and solves.
+
+    Yields:
+        The result of one photo, in the order of the jobs.
     """
-    reasons = {job: _unusable(job, reconstructor) for job in jobs}
+    reasons = {job: _detection_failure(job, reconstructor) for job in jobs}
     usable = [job for job in jobs if reasons[job] is None]
     faces: dict[Job, Face] = {}
     try:
         if usable:
             found = reconstructor.fit_identity([job.path for job in usable])
             faces = dict(zip(usable, found, strict=True))
-    except Exception as error:  # then all photos of the person have failed
+    except Exception as error:  # a joint solve fails for all photos of the person
         reasons |= dict.fromkeys(usable, failure_reason(error))
     for job in jobs:
         if job in faces:
@@ -95,7 +103,7 @@ def reconstruct_person(jobs: Sequence[Job], reconstructor: Reconstructor) -> Gen
 
 
 def failure_reason(error: Exception) -> str:
-    """Describe an error in one line; the log gets the traceback of those that nobody foresaw."""
+    """Return an error in one line; the traceback of an unexpected one goes to the log."""
     if isinstance(error, Smirk3dError):
         return printable(" ".join(str(error).split()))
     _log.debug("internal error", exc_info=error)
@@ -105,54 +113,58 @@ def failure_reason(error: Exception) -> str:
 def _read_batch(
     source: Iterator[Job], reconstructor: Reconstructor, batch_images: int, stop: threading.Event
 ) -> list[tuple[Job, DetectedPhoto | str]]:
-    """Read and detect the next photos; an empty list is the end. A string is the reason of a failure."""
+    """Read and detect the next photos; a string is the reason of a failure, an empty list the end."""
     batch: list[tuple[Job, DetectedPhoto | str]] = []
     n_pixels = 0
     while len(batch) < batch_images and n_pixels < BATCH_PIXELS and not stop.is_set():
         job = next(source, None)
         if job is None:
             break
-        prepared = _read(job, reconstructor)
-        batch.append((job, prepared))
-        n_pixels += 0 if isinstance(prepared, str) else prepared.photo.pixels.size // 3
+        detected = _read(job, reconstructor)
+        batch.append((job, detected))
+        n_pixels += 0 if isinstance(detected, str) else detected.photo.pixels.size // 3
     return batch
 
 
 def _read(job: Job, reconstructor: Reconstructor) -> DetectedPhoto | str:
+    """Read a photo and detect its faces; a string is the reason of a failure."""
     try:
-        prepared = reconstructor.read_and_detect(job.path)
-        if not prepared.detections:
+        detected = reconstructor.read_and_detect(job.path)
+        if not detected.detections:
             raise NoFaceError(f"{job.path}: no face found; crop the picture to the face or use a sharper one")
-        return prepared
+        return detected
     except Exception as error:  # one photo never stops the run
         return failure_reason(error)
 
 
-def _unusable(job: Job, reconstructor: Reconstructor) -> str | None:
-    prepared = _read(job, reconstructor)
-    return prepared if isinstance(prepared, str) else None
+def _detection_failure(job: Job, reconstructor: Reconstructor) -> str | None:
+    """Return why a photo has no detected face; None where it has one."""
+    detected = _read(job, reconstructor)
+    return detected if isinstance(detected, str) else None
 
 
 def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor: Reconstructor) -> list[PhotoResult]:
-    prepared = [item for _, item in batch if not isinstance(item, str)]
-    solved = iter(_solve(prepared, reconstructor))
-    estimates = []
+    """Return the result of each photo of a batch, in order."""
+    detected = [item for _, item in batch if not isinstance(item, str)]
+    solved = iter(_solve(detected, reconstructor))
+    results = []
     for job, item in batch:
-        outcome = item if isinstance(item, str) else next(solved)
-        if isinstance(outcome, str):
-            estimates.append(PhotoResult(job, reason=outcome))
+        faces = item if isinstance(item, str) else next(solved)
+        if isinstance(faces, str):
+            results.append(PhotoResult(job, reason=faces))
         elif not isinstance(item, str):
-            estimates.append(PhotoResult(job, tuple(outcome), item.photo.pixels, notes=item.photo.notes))
-    return estimates
+            results.append(PhotoResult(job, tuple(faces), item.photo.pixels, notes=item.photo.notes))
+    return results
 
 
-def _solve(prepared: Sequence[DetectedPhoto], reconstructor: Reconstructor) -> list[list[Face] | str]:
-    """Return the faces of each photo, or why it failed; one that fails does not harm the others."""
-    if not prepared:
+def _solve(detected: Sequence[DetectedPhoto], reconstructor: Reconstructor) -> list[list[Face] | str]:
+    """Return the faces of each photo, or the reason of its failure."""
+    if not detected:
         return []
     try:
-        return list(reconstructor.solve(list(prepared)))
+        return list(reconstructor.solve(list(detected)))
     except Exception as error:
-        if len(prepared) == 1:
+        if len(detected) == 1:
             return [failure_reason(error)]
-        return [outcome for item in prepared for outcome in _solve([item], reconstructor)]
+        # One photo that fails must not fail the others of its batch: solve each by itself.
+        return [faces for item in detected for faces in _solve([item], reconstructor)]

@@ -1,4 +1,4 @@
-"""The run over many photos: files for each face, one table for all, and nothing that stops half-way."""
+"""A run over many photos: files for each face and one table for all; no single failure stops the run."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _NOTES_SHOWN = 10
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What a run writes.
+    """Settings of a run.
 
     Attributes:
-        formats: Suffixes without the dot, see `smirk3d.export.FORMATS`.
-        overlay: Write a picture to judge the result by.
+        formats: Formats of the files of each face: suffixes without the dot, see `smirk3d.export.FORMATS`.
+        overlay: Write an image of each photo with the meshes over it.
         texture: Put the photo on the skin of .glb and .gltf files.
-        resume: Pass over the images that are in the table already.
-        shared_identity: All photos show the same person.
-        neural_renderer: Paints a picture of each face anew, or None.
+        resume: Skip the images that are in the table already.
+        shared_identity: All photos show the same person; one identity is fitted to all.
+        neural_renderer: Renders each face again from its mesh and a few pixels of the photo; None for no such image.
     """
 
     formats: tuple[str, ...] = ("glb", "npz")
@@ -52,13 +52,13 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """Numbers of a run.
+    """Counts of a run.
 
     Attributes:
-        done: Images whose files and rows are all written.
-        failed: Images with a row that says why.
+        done: Images whose files and rows were all written.
+        failed: Images with a row that has the reason of the failure.
         faces: Faces written.
-        skipped: Images that an earlier run had done.
+        skipped: Images done by an earlier run.
     """
 
     done: int = 0
@@ -76,16 +76,16 @@ def run(
 ) -> BatchSummary:
     """Reconstruct all inputs into a folder.
 
-    For the image `b.jpg` and face k come `b_k.<format>`, `b_k_neural.png` and `b_overlay.png` (see `plan_outputs` for
-    the names), and rows in `expressions.csv`: one a face, or one with the reason for an image that failed, also
-    where only one of its files could not be written.
+    Face k of the image `b.jpg` gets `b_k.<format>` and `b_k_neural.png`, the image gets `b_overlay.png` (see
+    `plan_outputs` for the names). `expressions.csv` has one row a face, or one row with the reason for an image that
+    failed, which is also one of whose files only some could be written.
 
     Args:
         inputs: Files, folders and glob patterns.
-        out_dir: Created where missing.
-        reconstructor: Finds and fits the faces.
-        options: What to write.
-        open_progress: Makes the display of the progress from the number of images.
+        out_dir: Folder for the results; created where missing.
+        reconstructor: Detects and fits the faces.
+        options: Settings of the run; the defaults of `BatchOptions` by default.
+        open_progress: Returns a progress display for a number of images.
 
     Raises:
         UsageError: No inputs, or only folders without images.
@@ -100,16 +100,20 @@ def run(
     with TableWriter(out_dir / TABLE_NAME, resume=options.resume) as table:
         todo = [job for job in jobs if not table.is_done(job.path)]
         with open_progress(len(todo)) as display:
-            sink = _ResultWriter(out_dir, options, table, display)
-            _reconstruct_and_write(todo, reconstructor, options, sink)
-    return BatchSummary(sink.done, sink.failed, sink.faces, len(jobs) - len(todo))
+            writer = _ResultWriter(out_dir, options, table, display)
+            _reconstruct_and_write(todo, reconstructor, options, writer)
+    return BatchSummary(writer.done, writer.failed, writer.faces, len(jobs) - len(todo))
 
 
 def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
-    """List the jobs as `plan_outputs` does.
+    """List the jobs as `plan_outputs` does, at least one.
+
+    Args:
+        inputs: Files, folders and glob patterns.
+        out_dir: Folder for the results; see `plan_outputs`.
 
     Raises:
-        UsageError: There is nothing to do: no inputs, or only folders without images.
+        UsageError: There are no inputs, or only folders without images.
     """
     names = list(inputs)
     jobs = plan_outputs(names, out_dir)
@@ -120,9 +124,9 @@ def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = N
 
 
 def _reconstruct_and_write(
-    todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, sink: _ResultWriter
+    todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, writer: _ResultWriter
 ) -> None:
-    """Solve one batch while the one before it is written."""
+    """Solve each batch while the one before it is written in a second thread."""
     batches = (reconstruct_person if options.shared_identity else reconstruct_batches)(todo, reconstructor)
     pending: Future[None] | None = None
     with ThreadPoolExecutor(1, "smirk3d-write") as thread, closing(batches):
@@ -130,16 +134,16 @@ def _reconstruct_and_write(
             for batch in batches:
                 if pending is not None:
                     pending.result()
-                pending = thread.submit(sink.write_batch, batch)
+                pending = thread.submit(writer.write_batch, batch)
             if pending is not None:
                 pending.result()
         except BaseException:
-            sink.stop.set()  # interrupted: the thread ends after the image it is at
+            writer.stop.set()  # interrupted: the thread ends after its current image
             raise
 
 
 class _ResultWriter:
-    """Writes files and rows, and counts them."""
+    """Writes the files and rows of results, and counts them."""
 
     def __init__(self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress):
         self._out_dir, self._options, self._table, self._display = out_dir, options, table, display
@@ -147,69 +151,71 @@ class _ResultWriter:
         self.done = self.failed = self.faces = self._noted = 0
 
     def write_batch(self, batch: Iterable[PhotoResult]) -> None:
-        """Write estimates until told to stop."""
-        for item in batch:
+        """Write the results of a batch, in order, until `stop` is set."""
+        for result in batch:
             if self.stop.is_set():
                 return
-            self._write(item)
+            self._write(result)
             self._display.advance()
 
-    def _write(self, item: PhotoResult) -> None:
-        image = os.fspath(item.job.path)
-        reason = item.reason or _reason_of_failure(lambda: self._save_all(item))
+    def _write(self, result: PhotoResult) -> None:
+        image = os.fspath(result.job.path)
+        reason = result.reason or _reason_of_failure(lambda: self._save_all(result))
         if reason is None:
             self.done += 1
-            self.faces += len(item.faces)
-            self._pass_on(image, item.notes)
+            self.faces += len(result.faces)
+            self._show_notes(image, result.notes)
         else:
             self._table.add_failure(image, reason)
-            self._report(image, reason)
+            self._show_failure(image, reason)
 
-    def _save_all(self, item: PhotoResult) -> None:
-        """Write the files, then the rows: what has rows is complete, and resuming need not look at files."""
-        for k, face in enumerate(item.faces):
-            self._save(item, k, face)
+    def _save_all(self, result: PhotoResult) -> None:
+        """Write the files, then the rows."""
+        # In this order an image with rows is complete, so that resuming reads only the table.
+        for k, face in enumerate(result.faces):
+            self._save(result, k, face)
             if self._options.neural_renderer is not None:
-                self._save_painted(item, k, face, self._options.neural_renderer)
+                self._save_neural_render(result, k, face, self._options.neural_renderer)
         if self._options.overlay:
-            self._save_overlay(item)
-        self._table.add_faces(item.job.path, item.faces)
+            self._save_overlay(result)
+        self._table.add_faces(result.job.path, result.faces)
 
-    def _save(self, item: PhotoResult, k: int, face: Face) -> None:
+    def _save(self, result: PhotoResult, k: int, face: Face) -> None:
         from smirk3d.export import save_face
         from smirk3d.export.texture import sample_texture
 
         texture = None
         if self._options.texture:
-            texture = sample_texture(face, item.pixels)
+            texture = sample_texture(face, result.pixels)
         for name in self._options.formats:
-            path = self._out_dir / f"{item.job.stem}_{k}.{name}"
+            path = self._out_dir / f"{result.job.stem}_{k}.{name}"
             save_face(face, path, texture=texture if name in _TEXTURED_FORMATS else None)
 
-    def _save_painted(self, item: PhotoResult, k: int, face: Face, renderer: NeuralRenderer) -> None:
+    def _save_neural_render(self, result: PhotoResult, k: int, face: Face, renderer: NeuralRenderer) -> None:
         from smirk3d.estimation.resynthesis import strip
         from smirk3d.export.save import make_folder
         from smirk3d.viz.overlay import save_png
 
-        path = self._out_dir / f"{item.job.stem}_{k}{NEURAL_RENDER_ENDING}"
+        path = self._out_dir / f"{result.job.stem}_{k}{NEURAL_RENDER_ENDING}"
         make_folder(path.parent)
-        save_png(path, strip(renderer.reconstruct(face, item.pixels)))
+        save_png(path, strip(renderer.reconstruct(face, result.pixels)))
 
-    def _save_overlay(self, item: PhotoResult) -> None:
+    def _save_overlay(self, result: PhotoResult) -> None:
         from smirk3d.export.save import make_folder
         from smirk3d.viz.overlay import overlay, save_png
 
-        path = self._out_dir / f"{item.job.stem}{OVERLAY_ENDING}"
+        path = self._out_dir / f"{result.job.stem}{OVERLAY_ENDING}"
         make_folder(path.parent)
-        save_png(path, overlay(list(item.faces), item.pixels))
+        save_png(path, overlay(list(result.faces), result.pixels))
 
-    def _pass_on(self, image: str, notes: tuple[str, ...]) -> None:
-        """Say what reading a photo changed, for the first few photos."""
+    def _show_notes(self, image: str, notes: tuple[str, ...]) -> None:
+        """Show what reading a photo changed, for the first photos with notes."""
         if notes and self._noted < _NOTES_SHOWN:
             self._noted += 1
             self._display.note(f"smirk3d: {printable(image)}: {'; '.join(notes)}")
 
-    def _report(self, image: str, reason: str) -> None:
+    def _show_failure(self, image: str, reason: str) -> None:
+        """Count a failure, and show it unless there are many."""
         self.failed += 1
         if self.failed <= _FAILURES_SHOWN:
             named = reason if printable(image) in reason else f"{image}: {reason}"
@@ -219,7 +225,7 @@ class _ResultWriter:
 
 
 def _reason_of_failure(action: Callable[[], object]) -> str | None:
-    """Return why an action failed, or None."""
+    """Run an action; return why it failed, or None."""
     try:
         action()
     except Exception as error:  # one file never stops the run

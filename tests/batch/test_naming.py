@@ -1,4 +1,4 @@
-"""Names of outputs: short, stable, unique."""
+"""Names of outputs: short, independent of the order of the inputs, unique."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_names_do_not_depend_on_the_order(tmp_path: Path) -> None:
     assert len(set(plans[0].values())) == len(files)
 
 
-def test_input_given_twice_counts_once(tmp_path: Path) -> None:
+def test_repeated_input_is_one_job(tmp_path: Path) -> None:
     (file,) = _touch(tmp_path, "b.jpg")
     assert len(plan_outputs([file, str(tmp_path), file])) == 1
 

@@ -1,4 +1,4 @@
-"""The run over many photos, with a reconstructor that needs no models."""
+"""A run over many photos, with a reconstructor that needs no models."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FAST = BatchOptions(formats=("npz",), overlay=False)
 
 
 @dataclass(frozen=True)
-class FakePrepared:
+class FakeDetectedPhoto:
     photo: Photo
     detections: tuple[int, ...]
 
 
 class FakeReconstructor:
-    """Finds as many faces as the photo's name says: `2_of_them.png`; `bug…` breaks the solver."""
+    """Detects as many faces as the digit at the start of a file name, else one; `bug…` breaks the solver."""
 
     def __init__(self, face: Face):
         self.face = face
@@ -40,7 +40,7 @@ class FakeReconstructor:
         self.threads: set[str] = set()
         self.on_solve: Callable[[], None] = lambda: None
 
-    def read_and_detect(self, path: Path) -> FakePrepared:
+    def read_and_detect(self, path: Path) -> FakeDetectedPhoto:
         self.threads.add(threading.current_thread().name)
         self.read.append(path.name)
         photo = read_image(path)
@@ -48,14 +48,14 @@ class FakeReconstructor:
             raise NoFaceError(f"{path}: no face found")
         if path.name.startswith("crash"):
             raise ZeroDivisionError("in the\ndetector")
-        return FakePrepared(photo, tuple(range(int(path.name[0]) if path.name[0].isdigit() else 1)))
+        return FakeDetectedPhoto(photo, tuple(range(int(path.name[0]) if path.name[0].isdigit() else 1)))
 
-    def solve(self, prepared: Sequence[FakePrepared]) -> list[list[Face]]:
+    def solve(self, photos: Sequence[FakeDetectedPhoto]) -> list[list[Face]]:
         self.on_solve()
-        if any(item.photo.path is not None and item.photo.path.name.startswith("bug") for item in prepared):
+        if any(item.photo.path is not None and item.photo.path.name.startswith("bug") for item in photos):
             raise IndexError("in the solver")
-        self.batches.append(len(prepared))
-        return [[self.face] * len(item.detections) for item in prepared]
+        self.batches.append(len(photos))
+        return [[self.face] * len(item.detections) for item in photos]
 
     def fit_identity(self, photos: Sequence[Path]) -> list[Face]:
         self.batches.append(len(photos))
@@ -96,7 +96,7 @@ def test_files_and_rows(tmp_path: Path, fake: FakeReconstructor) -> None:
 
 def test_failures_are_rows(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
     photos = _photos(tmp_path / "in", "0none.png", "a.png", "bug.png", "crash.png", "z.png")
-    (photos / "broken.png").write_bytes(b"no picture")
+    (photos / "broken.png").write_bytes(b"no image")
     summary = run([str(photos), str(tmp_path / "missing.jpg")], tmp_path / "out", fake, FAST)
     assert summary == BatchSummary(done=2, failed=5, faces=2)
     states = _status(tmp_path / "out")
@@ -110,7 +110,7 @@ def test_failures_are_rows(tmp_path: Path, fake: FakeReconstructor, capsys: pyte
     assert len([line for line in lines if line.startswith("smirk3d: ")]) == 5
 
 
-def test_export_that_fails_fails_the_image_alone(tmp_path: Path, fake: FakeReconstructor) -> None:
+def test_failed_export_fails_only_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "2a.png", "b.png")
     (tmp_path / "out" / "2a_1.npz").mkdir(parents=True)
     assert run([str(photos)], tmp_path / "out", fake, FAST) == BatchSummary(done=1, failed=1, faces=1)
@@ -120,9 +120,9 @@ def test_export_that_fails_fails_the_image_alone(tmp_path: Path, fake: FakeRecon
     assert "2a_1.npz" in states["2a.png"][0]
 
 
-def test_resume_does_what_is_left(tmp_path: Path, fake: FakeReconstructor) -> None:
+def test_resume_does_the_remaining_images(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "a.png", "b.png")
-    (photos / "c.png").write_bytes(b"no picture")
+    (photos / "c.png").write_bytes(b"no image")
     run([str(photos)], tmp_path / "out", fake, FAST)
     _photos(photos, "c.png", "d.png")
     fake.read.clear()
@@ -147,16 +147,16 @@ def test_name_that_is_not_utf8(tmp_path: Path, fake: FakeReconstructor) -> None:
 
 def test_batches_are_bounded_and_read_ahead(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(40)))
-    ahead: list[int] = []
+    n_read: list[int] = []
 
-    def look() -> None:
+    def record() -> None:
         time.sleep(0.1)
-        ahead.append(len(fake.read))
+        n_read.append(len(fake.read))
 
-    fake.on_solve = look
+    fake.on_solve = record
     assert run([str(photos)], tmp_path / "out", fake, FAST).done == 40
     assert fake.batches == [16, 16, 8]
-    assert ahead == [32, 40, 40], "one batch ahead, no more"
+    assert n_read == [32, 40, 40], "one batch ahead, no more"
     assert threading.current_thread().name not in fake.threads
 
 
@@ -169,7 +169,7 @@ def test_large_photos_make_small_batches(
     assert fake.batches == [3, 3, 1]
 
 
-def test_interruption_leaves_a_table_to_resume_from(tmp_path: Path, fake: FakeReconstructor) -> None:
+def test_interrupted_run_can_be_resumed(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(40)))
 
     def interrupt() -> None:
@@ -216,7 +216,7 @@ def test_shared_identity(tmp_path: Path, fake: FakeReconstructor) -> None:
     assert fake.batches == [2]
 
 
-def test_shared_identity_that_fails_is_rows(
+def test_failure_of_a_shared_identity_fails_all_images(
     tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> list[Face]:
@@ -229,7 +229,7 @@ def test_shared_identity_that_fails_is_rows(
     assert _status(tmp_path / "out")["a.png"] == ["failed: too few photos"]
 
 
-def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
+def test_overlays_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "2a.png", size=fake.face.image_size)
     options = BatchOptions(("glb", "obj"), texture=True)
     assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(done=1, faces=2)
@@ -239,7 +239,7 @@ def test_pictures_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
         assert image.size[0] > image.size[1] > 1
 
 
-def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel) -> None:
+def test_neural_renders(tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel) -> None:
     fake.face = replace(fake.face, head=open_head)
     photos = _photos(tmp_path / "in", "2a.png", "x/b.png", size=fake.face.image_size)
     options = BatchOptions((), neural_renderer=NeuralRenderer(4))
@@ -250,7 +250,7 @@ def test_faces_painted_anew(tmp_path: Path, fake: FakeReconstructor, open_head: 
         assert image.size == (4 * 224, 224)
 
 
-def test_a_face_that_cannot_be_painted_fails_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
+def test_failed_neural_render_fails_its_image(tmp_path: Path, fake: FakeReconstructor) -> None:
     photos = _photos(tmp_path / "in", "a.png", size=(20, 30))
     options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))
     assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(failed=1)
@@ -258,7 +258,7 @@ def test_a_face_that_cannot_be_painted_fails_its_image(tmp_path: Path, fake: Fak
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_own_pictures_of_an_earlier_run_are_no_inputs(
+def test_images_of_an_earlier_run_are_no_inputs(
     tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel, resume: bool
 ) -> None:
     fake.face = replace(fake.face, head=open_head)
@@ -269,14 +269,16 @@ def test_own_pictures_of_an_earlier_run_are_no_inputs(
     assert (out / "a_0_neural.png").is_file() and (out / "a_overlay.png").is_file()
     fake.read.clear()
     run([str(photos / "a.png"), str(photos)], out, fake, replace(options, resume=resume))
-    assert fake.read == (["b_neural.png"] if resume else ["a.png", "b_neural.png"]), "elsewhere a name says nothing"
+    assert fake.read == (["b_neural.png"] if resume else ["a.png", "b_neural.png"]), (
+        "outside the output folder the name does not matter"
+    )
 
 
-def test_every_known_texture_format_can_be_saved() -> None:
+def test_formats_with_texture_can_be_saved() -> None:
     assert {f".{name}" for name in runner._TEXTURED_FORMATS} <= set(save.FORMATS)
 
 
-def test_what_reading_changed_is_said(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
+def test_notes_of_reading_are_shown(tmp_path: Path, fake: FakeReconstructor, capsys: pytest.CaptureFixture) -> None:
     photos = tmp_path / "in"
     photos.mkdir()
     frames = [Image.new("RGB", (16, 12), color) for color in ((200, 0, 0), (0, 0, 200))]
