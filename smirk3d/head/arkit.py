@@ -1,4 +1,4 @@
-"""The 52 ARKit blend-shape names, their left-right pairs and the limits between them.
+"""The 52 ARKit blendshape names, their left-right pairs and their antagonists.
 
 Left and right are the subject's own, as in Apple's `ARFaceAnchor.BlendShapeLocation`.
 """
@@ -66,14 +66,15 @@ ARKIT_NAMES: tuple[str, ...] = (
 )
 """The 52 names in the order of Apple's documentation.
 
-Tables of Live Link Face have the same order, but name jawRight and mouthRight before their left partners.
+Tables of Live Link Face use the same order, except that jawRight and mouthRight precede their left partners.
 """
 
 GAZE_NAMES: tuple[str, ...] = tuple(name for name in ARKIT_NAMES if name.startswith("eyeLook"))
+"""The eight blendshapes that rotate the eyeballs."""
 
 
 def mirror_name(name: str) -> str:
-    """Return the name of the action seen in a mirror: `mouthSmileLeft` becomes `mouthSmileRight`."""
+    """Return the name of the mirrored blendshape: `mouthSmileLeft` becomes `mouthSmileRight`."""
     if name.endswith("Left"):
         return name[: -len("Left")] + "Right"
     if name.endswith("Right"):
@@ -95,11 +96,20 @@ ANTAGONISTS = tuple(
         ("mouthLeft", "mouthRight"),
     )
 )
-"""Pairs of actions that undo each other."""
+"""Index pairs of blendshapes whose offsets cancel each other."""
 
 
 def resolve_antagonists(weights: Tensor) -> Tensor:
-    """Return weights (B, 52) of which no two pull against each other: an eye looks up or down, not both."""
+    """Subtract from both blendshapes of each antagonistic pair what they have in common.
+
+    The deformation stays nearly the same, and at most one weight of a pair (an eye looks up or down) stays positive.
+
+    Args:
+        weights: (B, 52) weights in [0, 1], in the order of `ARKIT_NAMES`.
+
+    Returns:
+        (B, 52) weights in [0, 1].
+    """
     first, second = (list(side) for side in zip(*ANTAGONISTS))
     common = weights[:, first].minimum(weights[:, second])
     weights = weights.clone()

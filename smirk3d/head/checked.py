@@ -1,4 +1,4 @@
-"""Arrays out of files, checked before they are used; every message names the file and the entry."""
+"""Validation of arrays that were read from files; every message names the file and the entry."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from smirk3d.errors import Smirk3dError
 def checked_array(path: Path, name: str, value: object) -> np.ndarray:
     """Return an entry of a file as an array of numbers.
 
+    Args:
+        path: The file, for messages.
+        name: The entry, for messages.
+        value: What the file holds under this name.
+
+    Returns:
+        An array of any shape of floats, integers or booleans.
+
     Raises:
-        Smirk3dError: it is something else.
+        Smirk3dError: The value is no array of numbers.
     """
     try:
         array = np.asarray(value)
@@ -28,10 +36,16 @@ def checked_array(path: Path, name: str, value: object) -> np.ndarray:
 
 
 def checked_integers(path: Path, name: str, value: object, bound: int) -> Tensor:
-    """Return whole numbers from 0 up to a bound that is not reached, as int64 of any shape.
+    """Return an entry of indices as an int64 tensor of the entry's shape.
+
+    Args:
+        path: The file, for messages.
+        name: The entry, for messages.
+        value: What the file holds under this name; integers, or floats with integral values.
+        bound: Exclusive upper bound of the indices; the lower one is 0.
 
     Raises:
-        Smirk3dError: there are none, or others.
+        Smirk3dError: The entry is empty, or a value is not integral or out of range.
     """
     array = checked_array(path, name, value)
     if array.size == 0 or not (np.isfinite(array).all() and array.min() >= 0 and array.max() < bound):
@@ -43,10 +57,16 @@ def checked_integers(path: Path, name: str, value: object, bound: int) -> Tensor
 
 
 def checked_floats(path: Path, name: str, value: object, shape: tuple[int | None, ...]) -> Tensor:
-    """Return finite numbers as a contiguous float32 tensor; a size of None may be anything but 0.
+    """Return an entry of finite numbers as a contiguous float32 tensor.
+
+    Args:
+        path: The file, for messages.
+        name: The entry, for messages.
+        value: What the file holds under this name.
+        shape: The expected shape; None stands for any positive size.
 
     Raises:
-        Smirk3dError: the shape is another, or a number is not finite.
+        Smirk3dError: The entry has another shape, or a number is not finite.
     """
     array = checked_array(path, name, value)
     fits = array.ndim == len(shape) and all(n == m if m is not None else n > 0 for n, m in zip(array.shape, shape))

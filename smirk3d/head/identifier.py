@@ -28,9 +28,9 @@ class HeadId:
     """A head and how many of its components are in use, written as `open-0123456789abcdef-s100-e52`.
 
     Attributes:
-        content: name and content hash of the `HeadData`, see `content_id`.
-        n_shape: identity components in use.
-        n_expression: expression components in use.
+        content: Name and content hash of the `HeadData`, see `content_id`.
+        n_shape: Identity components in use.
+        n_expression: Expression components in use.
     """
 
     content: str
@@ -68,7 +68,7 @@ def content_id(data: HeadData) -> str:
     layout or the order of dictionaries. Takes some 20 ms for the open head.
 
     Args:
-        data: the head, on any device.
+        data: The head, on any device.
     """
     digest = hashlib.sha256()
     for name in sorted(field.name for field in fields(data)):

@@ -1,4 +1,4 @@
-"""Which of MediaPipe's 478 face points lie where, as numbered in its canonical face model.
+"""Indices of MediaPipe's 478 face landmarks by facial feature, as numbered in its canonical face model.
 
 Left and right are the subject's own. Source: MediaPipe's face mesh topology (Apache-2.0).
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 POINT_COUNT = 478
 SKIN_COUNT = 468
-"""Points below this number lie on the skin, the others on the irises."""
+"""Landmarks below this index lie on the skin, the others on the irises."""
 
 IRIS_RIGHT = (468, 469, 470, 471, 472)
 IRIS_LEFT = (473, 474, 475, 476, 477)
-"""Centre first, then four points on the rim of the iris."""
+"""Centre first, then four landmarks on the rim of the iris."""
 
 LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 """Ring along the opening of the mouth, from the right corner over the upper lip to the left corner and back."""
 LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-"""Ring around the red of the lips, likewise."""
+"""Ring along the outer border of the lips, in the same order."""
 
 BROW_RIGHT = (46, 53, 52, 65, 55, 107, 66, 105, 63, 70)
 BROW_LEFT = (276, 283, 282, 295, 285, 336, 296, 334, 293, 300)
@@ -42,7 +42,7 @@ IBUG68 = (
     61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91,
     78, 81, 13, 311, 308, 402, 14, 178,
 )  # fmt: skip
-"""The point that stands for each of the 68 iBUG landmarks (subject's right comes first)."""
+"""The nearest landmark to each of the 68 iBUG landmarks (subject's right comes first)."""
 
 _MIRROR_PAIRS = (
     (3, 248), (7, 249), (20, 250), (21, 251), (22, 252), (23, 253), (24, 254), (25, 255), (26, 256),
@@ -83,4 +83,4 @@ def _mirror_table() -> tuple[int, ...]:
 
 
 MIRROR = _mirror_table()
-"""Partner of each point in a mirrored face; points on the middle line are their own."""
+"""Index of each landmark's partner in a mirrored face; landmarks on the midline are their own."""

@@ -23,7 +23,7 @@ def open_head_data() -> HeadData:
     """Read the packaged open head.
 
     Raises:
-        Smirk3dError: the file is missing or damaged.
+        Smirk3dError: The file is missing or damaged.
     """
     return load_pack(find("open_head"))
 
@@ -32,12 +32,12 @@ def load_open_head(n_shape: int | None = None, n_expression: int | None = None) 
     """Load the packaged open head.
 
     Args:
-        n_shape: number of identity components to use, all 100 by default.
-        n_expression: number of expression components to use, all 52 by default.
+        n_shape: Number of identity components to use, all 100 by default.
+        n_expression: Number of expression components to use, all 52 by default.
 
     Raises:
-        Smirk3dError: the file is missing or damaged.
-        ValueError: the head has fewer components.
+        Smirk3dError: The file is missing or damaged.
+        ValueError: The head has fewer components.
     """
     return HeadModel(open_head_data(), n_shape, n_expression)
 

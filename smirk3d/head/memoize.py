@@ -1,4 +1,4 @@
-"""Work that depends on the head model alone, done once for each head."""
+"""Results that depend on the head model alone, computed once for each head."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from smirk3d.head.model import HeadModel
 T = TypeVar("T")
 
 
-def cache_per_head(make: Callable[[HeadModel], T]) -> Callable[[HeadModel], T]:
-    """Decorate a function of a head so that each head instance is worked on once; safe with threads.
+def cache_per_head(compute: Callable[[HeadModel], T]) -> Callable[[HeadModel], T]:
+    """Decorate a function of a head so that it is computed once for each head instance; thread-safe.
 
-    Heads are told apart by identity and held weakly: a head that nobody uses any more takes its results with
-    it. So the results must not refer to the head, and, being shared, must not be changed.
-    What is changed in a head after the first call is not noticed.
+    Heads are distinguished by identity and referenced weakly: results are freed together with their head. Therefore a
+    result must not refer to the head, and, as it is shared, must not be modified. Changes of a head after the first
+    call are not noticed.
 
     Args:
-        make: A pure function of the head's data.
+        compute: A pure function of the head's data.
 
     Returns:
         A function of the same signature.
     """
-    known: WeakKeyDictionary[HeadModel, T] = WeakKeyDictionary()
+    cache: WeakKeyDictionary[HeadModel, T] = WeakKeyDictionary()
+    # Reentrant, because a cached function may call itself for another head.
     lock = threading.RLock()
 
-    @functools.wraps(make)
-    def remembered(head: HeadModel) -> T:
+    @functools.wraps(compute)
+    def cached(head: HeadModel) -> T:
         with lock:
-            if head not in known:
-                known[head] = make(head)
-            return known[head]
+            if head not in cache:
+                cache[head] = compute(head)
+            return cache[head]
 
-    return remembered
+    return cached

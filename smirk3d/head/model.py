@@ -1,6 +1,6 @@
-"""One differentiable module for every linear head: the open head, FLAME, or any other pack.
+"""The differentiable head model: one module for the open head, FLAME and any other linear head.
 
-A head goes through named stages, each a new frozen object:
+A head is computed in named stages, each a new frozen object:
 neutral -> `ShapedHead` (identity) -> `ExpressedHead` (expression) -> `HeadMesh` (posed).
 """
 
@@ -21,16 +21,22 @@ from smirk3d.params import FaceParams, LandmarkEmbedding
 
 @dataclass(frozen=True)
 class ShapedHead:
-    """A person's neutral head. `vertices`: (..., V, 3) metres, head frame."""
+    """A person's neutral head.
+
+    Attributes:
+        vertices: (..., V, 3) metres, head frame.
+    """
 
     vertices: Tensor
 
 
 @dataclass(frozen=True)
 class ExpressedHead:
-    """A person's head with an expression, before joints turn. `vertices`: (..., V, 3) metres, head frame.
+    """A person's head with an expression, before the joints are rotated.
 
-    `expression` (..., E) is kept because it may turn joints (gaze).
+    Attributes:
+        vertices: (..., V, 3) metres, head frame.
+        expression: (..., E) coefficients; kept because they may rotate joints (gaze).
     """
 
     vertices: Tensor
@@ -45,7 +51,7 @@ class HeadMesh:
         vertices: (..., V, 3) metres.
         joints: (..., J, 3) metres, before posing.
         rotation_rotmat: (..., 3, 3) rotation of the skull (root times neck).
-        head: the module that made it.
+        head: The model of which this is a mesh.
     """
 
     vertices: Tensor
@@ -54,26 +60,40 @@ class HeadMesh:
     head: HeadModel
 
     def landmarks(self, name: str = "ibug68") -> Tensor:
-        """Return landmarks (..., L, 3) in metres: "ibug68", "ibug68_static" or "mediapipe".
+        """Return landmarks on the posed surface.
 
-        The contour of "ibug68" follows the yaw of the head where the head has a table for it.
+        The contour of "ibug68" depends on the yaw of the head where the head has a table for it.
+
+        Args:
+            name: "ibug68", "ibug68_static" or "mediapipe".
+
+        Returns:
+            (..., L, 3) metres, L = 68 or 478.
+
+        Raises:
+            KeyError: The head has no such landmarks.
         """
         points = self.head.landmark_embedding(name).points(self.vertices, self.head.faces)
         contour = self.head.data.contour
         if name != "ibug68" or contour is None:
             return points
-        moving = contour.to(self.vertices.device).points(self.vertices, self.head.faces, self.rotation_rotmat)
-        return torch.cat([moving, points[..., moving.shape[-2] :, :]], dim=-2)
+        contour_points = contour.to(self.vertices.device).points(self.vertices, self.head.faces, self.rotation_rotmat)
+        return torch.cat([contour_points, points[..., contour_points.shape[-2] :, :]], dim=-2)
 
 
 class HeadModel(nn.Module):
     """A linear head with joints, eyelids and landmark embeddings; shapes as in `HeadData`.
 
+    The tensors are buffers that are not part of the state dict: they follow `.to(device)`, and checkpoints do not hold
+    them.
+
     Args:
-        data: the head. n_shape: identity components to use, all by default. n_expression: the same for expression.
+        data: The head.
+        n_shape: Number of identity components to use, all by default.
+        n_expression: Number of expression components to use, all by default.
 
     Raises:
-        ValueError: the head has fewer components.
+        ValueError: The head has fewer components.
     """
 
     v_template: Tensor
@@ -109,13 +129,13 @@ class HeadModel(nn.Module):
         }
         for name, directions in {"posedirs": data.posedirs, "eyelid_dirs": data.eyelid_dirs}.items():
             buffers[name] = None if directions is None else _component_major(directions)
-        # The joints depend on few vertices; the sum over these alone is ten times as fast.
+        # The joints depend on few vertices; a regressor of their columns alone is ten times as fast.
         buffers["_joint_support"] = data.J_regressor.any(dim=0).nonzero()[:, 0]
         buffers["_joint_weights"] = data.J_regressor[:, buffers["_joint_support"]]
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
         self.expression_names = data.expression_names[:n_expression]
-        self._turns_joints = bool(data.expression_rotvec.abs().max() > 0)
+        self._expression_rotates_joints = bool(data.expression_rotvec.abs().max() > 0)
 
     @property
     def id(self) -> str:
@@ -136,7 +156,14 @@ class HeadModel(nn.Module):
         return self.expressiondirs.shape[-1]
 
     def region_mask(self, name: str) -> Tensor:
-        """Return the (V,) bool vertex mask of a region; "head" is everything."""
+        """Return the (V,) bool vertex mask of a region.
+
+        Args:
+            name: One of `HeadData.regions`, or "head" for all vertices.
+
+        Raises:
+            KeyError: The head has no such region.
+        """
         if name == "head":
             return torch.ones(len(self.v_template), dtype=torch.bool, device=self.faces.device)
         if name not in self.data.regions:
@@ -145,14 +172,17 @@ class HeadModel(nn.Module):
         return self.data.regions[name].to(self.faces.device)
 
     def region_faces(self, name: str) -> Tensor:
-        """Return the (K, 3) int64 triangles whose three corners lie in a region."""
+        """Return the triangles (K, 3) int64 whose three corners lie in a region, named as in `region_mask`."""
         return self.faces[self.region_mask(name)[self.faces].all(dim=1)]
 
     def landmark_embedding(self, name: str) -> LandmarkEmbedding:
-        """Return the embedding of "mediapipe", "ibug68" or "ibug68_static".
+        """Return a landmark embedding on the device of the head.
+
+        Args:
+            name: "mediapipe", "ibug68" or "ibug68_static"; the latter two share their embedding.
 
         Raises:
-            KeyError: the head has no such landmarks.
+            KeyError: The head has no such landmarks.
         """
         key = "ibug68" if name == "ibug68_static" else name
         if key not in self.data.landmarks:
@@ -161,12 +191,28 @@ class HeadModel(nn.Module):
         return self.data.landmarks[key].to(self.faces.device)
 
     def shaped(self, shape: Tensor | None) -> ShapedHead:
-        """Apply identity coefficients (..., <= S); a shorter vector stands for trailing zeros."""
+        """Apply identity coefficients to the mean head.
+
+        Args:
+            shape: (..., <= S) coefficients of unit variance, sensibly within ±3; missing trailing ones are zeros, None
+                is the mean head.
+
+        Raises:
+            ValueError: There are more coefficients than components in use.
+        """
         neutral = self.v_template.clone() if shape is None else self.v_template
         return ShapedHead(_blend(neutral, self.shapedirs, shape))
 
     def expressed(self, shaped: ShapedHead, params: FaceParams) -> ExpressedHead:
-        """Apply `params.expression` (..., <= E) and, where they come before skinning, `params.eyelids`."""
+        """Apply expression offsets to a neutral head.
+
+        Args:
+            shaped: The neutral head, vertices (..., V, 3).
+            params: `expression` (..., <= E) is used and, where the head adds them before skinning, `eyelids` (..., 2).
+
+        Raises:
+            ValueError: There are more coefficients than components in use, or eyelids that the head does not have.
+        """
         vertices = _blend(shaped.vertices, self.expressiondirs, params.expression)
         if not self.data.eyelids_after_skinning:
             vertices = self._with_eyelids(vertices, params.eyelids)
@@ -176,7 +222,16 @@ class HeadModel(nn.Module):
         return ExpressedHead(vertices, expression)
 
     def posed(self, expressed: ExpressedHead, params: FaceParams) -> HeadMesh:
-        """Turn the joints: `pose`, `neck`, `jaw`, `eyes` and what the expression adds to them (gaze)."""
+        """Rotate the joints by linear blend skinning, with pose correctives where the head has them.
+
+        Args:
+            expressed: The head before posing, vertices (..., V, 3).
+            params: `pose`, `neck`, `jaw` (..., 3) and `eyes` (..., 6) are used, rotation vectors in radians; the
+                expression may add to them (gaze). Where the head adds them after skinning, `eyelids` (..., 2), too.
+
+        Raises:
+            ValueError: Eyelids are given that the head does not have.
+        """
         vertices = expressed.vertices
         joints = self._joint_weights @ vertices.index_select(-2, self._joint_support)
         rotvec = self.joint_rotvec(expressed.expression, params)
@@ -184,8 +239,9 @@ class HeadModel(nn.Module):
         rotmat = roma.rotvec_to_rotmat(rotvec).expand(*batch, -1, -1, -1)
         vertices = vertices.expand(*batch, -1, -1)
         if self.posedirs is not None:
-            eye = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
-            vertices = _blend(vertices, self.posedirs, (rotmat[..., 1:, :, :] - eye).flatten(-3))
+            # Pose correctives are linear in the entries of R - 1 of all joints but the root (SMPL, equation 9).
+            identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
+            vertices = _blend(vertices, self.posedirs, (rotmat[..., 1:, :, :] - identity).flatten(-3))
         joints = joints.expand(*batch, -1, -1)
         vertices = linear_blend_skinning(vertices, joints, rotmat, self.lbs_weights, JOINT_PARENTS)
         if self.data.eyelids_after_skinning:
@@ -193,19 +249,38 @@ class HeadModel(nn.Module):
         return HeadMesh(vertices, joints, rotmat[..., 0, :, :] @ rotmat[..., 1, :, :], self)
 
     def joint_rotvec(self, expression: Tensor, params: FaceParams) -> Tensor:
-        """Return the rotation vectors (..., J, 3) in radians of root, neck, jaw, left and right eye."""
+        """Return the rotation vectors of the joints, those of the parameters plus those of the expression.
+
+        Args:
+            expression: (..., <= E) coefficients.
+            params: `pose`, `neck`, `jaw` and `eyes` are used, in radians.
+
+        Returns:
+            (..., J, 3) radians: root, neck, jaw, left and right eye.
+        """
         zero = expression.new_zeros(3)
         eyes = params.eyes if params.eyes is not None else expression.new_zeros(6)
         parts = [params.pose, params.neck, params.jaw, eyes[..., :3], eyes[..., 3:]]
         parts = [zero if part is None else part for part in parts]
         rotvec = torch.stack(torch.broadcast_tensors(*parts), dim=-2)
-        if self._turns_joints:
+        if self._expression_rotates_joints:
             n = expression.shape[-1]
             rotvec = rotvec + torch.einsum("...e,ejk->...jk", expression, self.expression_rotvec[:n])
         return rotvec
 
     def forward(self, params: FaceParams) -> HeadMesh:
-        """Return the posed head of `params` (any leading batch shape, missing fields are zeros)."""
+        """Return the posed head: `shaped`, `expressed` and `posed` in turn.
+
+        Args:
+            params: Fields (..., size) of any leading batch shape that broadcasts; missing fields are zeros. `camera` is
+                not used.
+
+        Returns:
+            The mesh, vertices (..., V, 3) in metres in the head frame.
+
+        Raises:
+            ValueError: There are more coefficients than components in use, or eyelids that the head does not have.
+        """
         return self.posed(self.expressed(self.shaped(params.shape), params), params)
 
     def _with_eyelids(self, vertices: Tensor, eyelids: Tensor | None) -> Tensor:
@@ -225,7 +300,7 @@ def _checked_size(name: str, wanted: int | None, available: int) -> int:
 def _component_major(directions: Tensor) -> Tensor:
     """Return the same (V, 3, K) tensor with each component contiguous in memory.
 
-    One head's vertices are then sums of rows, at the speed of the memory: twice as fast as products of rows.
+    Blending one head is then a sum of contiguous rows at the bandwidth of the memory, twice as fast as V dot products.
     """
     return directions.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
@@ -233,7 +308,7 @@ def _component_major(directions: Tensor) -> Tensor:
 def _blend(vertices: Tensor, directions: Tensor | None, coefficients: Tensor | None) -> Tensor:
     """Return vertices + sum_k directions[..., k] * coefficients[..., k].
 
-    (..., V, 3), (V, 3, K) and (..., <= K) give (..., V, 3); no coefficients stand for zeros.
+    Shapes: (..., V, 3), (V, 3, K) and (..., <= K) give (..., V, 3); None stands for zero coefficients.
     """
     if coefficients is None or directions is None:
         return vertices

@@ -1,4 +1,4 @@
-"""A head as one file: safetensors with a JSON description in the header."""
+"""The pack, a head model in one file: safetensors with a JSON description in its header."""
 
 from __future__ import annotations
 
@@ -36,16 +36,20 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "mirror_vertices": ("V",),
     "shape_mirror_sign": ("S",),
 }
-"""Shapes of the tensors of `HeadData`; the same letter is the same size everywhere."""
+"""Shapes of the tensors of `HeadData`; equal letters stand for equal sizes."""
 _INDICES = {"faces": "V", "faces_uv": "T", "mirror_vertices": "V"}
-"""Tensors of indices, and the size below which they are."""
+"""Tensors of indices, and the size that bounds them."""
 
 
 def save_pack(data: HeadData, path: Path) -> None:
-    """Write a head to `path`, whole or not at all; missing folders are created.
+    """Write a head as a pack, atomically; missing folders are created.
+
+    Args:
+        data: The head.
+        path: The file; an existing one is replaced.
 
     Raises:
-        Smirk3dError: the file cannot be written.
+        Smirk3dError: The file cannot be written.
     """
     tensors, header = {}, {}
     for field in fields(HeadData):
@@ -76,10 +80,16 @@ def _write(content: bytes, path: Path) -> None:
 
 
 def read_header(path: Path) -> dict:
-    """Return the JSON description of the pack at `path`, without its tensors.
+    """Return the JSON description of a pack without reading its tensors.
+
+    Args:
+        path: The pack.
+
+    Returns:
+        The fields of `HeadData` that are no tensors, by name.
 
     Raises:
-        Smirk3dError: the file is no head pack, or of another format version.
+        Smirk3dError: The file is no head pack, or has another format version.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -96,10 +106,13 @@ def read_header(path: Path) -> dict:
 
 
 def read_content_id(path: Path) -> str:
-    """Return the `HeadData.content_id` of the head in a pack; of older packs, which do not state it, from their data.
+    """Return the `HeadData.content_id` of the head in a pack, without reading its tensors where the header states it.
+
+    Args:
+        path: The pack. Packs of earlier releases do not state the identifier; it is computed from their data.
 
     Raises:
-        Smirk3dError: the file is no head pack, or of another format version.
+        Smirk3dError: The file is no head pack, or has another format version.
     """
     read_header(path)
     with safe_open(path, framework="pt") as file:
@@ -108,10 +121,16 @@ def read_content_id(path: Path) -> str:
 
 
 def load_pack(path: Path) -> HeadData:
-    """Read a head from a pack file.
+    """Read a head from a pack.
+
+    Args:
+        path: The pack.
+
+    Returns:
+        The head on the CPU; all shapes, types and index ranges are validated.
 
     Raises:
-        Smirk3dError: the file is no head pack, of another format version, or its parts do not fit together.
+        Smirk3dError: The file is no head pack, has another format version, or its parts do not fit together.
     """
     header = read_header(path)
     try:
@@ -126,24 +145,25 @@ def load_pack(path: Path) -> HeadData:
 
 
 def _assemble(header: Mapping, tensors: Mapping[str, torch.Tensor]) -> HeadData:
-    """Make the record; raises `TypeError` where a part is missing or unknown."""
+    """Build the record; raises `TypeError` where a part is missing or unknown."""
     tree: dict = {"regions": {}, "landmarks": {}}
     for key, tensor in tensors.items():
-        _place(tree, key.split("/"), tensor)
+        _insert(tree, key.split("/"), tensor)
     tree["landmarks"] = {name: LandmarkEmbedding(**parts) for name, parts in tree["landmarks"].items()}
     if "contour" in tree:
         tree["contour"] = ContourTable(**tree["contour"])
     return HeadData(**{**header, "expression_names": tuple(header["expression_names"])}, **tree)
 
 
-def _place(tree: dict, keys: list[str], tensor: torch.Tensor) -> None:
+def _insert(tree: dict, keys: list[str], tensor: torch.Tensor) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
     tree[keys[-1]] = tensor
 
 
 def _check(data: HeadData) -> None:
-    """Raise `ValueError` where the tensors of a head do not fit together: indices out of range crash far from here."""
+    """Raise `ValueError` where the tensors of a head do not fit together."""
+    # Out-of-range indices would otherwise crash much later, or, on a GPU, in another kernel.
     sizes: dict[str | int, int] = {"J": len(JOINT_NAMES), "E": len(data.expression_names)}
     for name, letters in _SHAPES.items():
         tensor = getattr(data, name)

@@ -1,4 +1,4 @@
-"""What a head can be told: names, sizes and ranges of its parameters."""
+"""Names, sizes and ranges of the parameters of a head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from smirk3d.params import FaceParams
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter vector: its name in `FaceParams`, its size and the range of each entry."""
+    """One parameter vector.
+
+    Attributes:
+        name: Its field in `FaceParams`.
+        size: Number of entries.
+        low: Smallest value of each entry.
+        high: Largest value of each entry.
+    """
 
     name: str
     size: int
@@ -21,7 +28,11 @@ class Param:
 
 @dataclass(frozen=True)
 class ParamSpec:
-    """All parameter vectors of one head, in the order in which an encoder emits them."""
+    """All parameter vectors of one head.
+
+    Attributes:
+        params: The vectors, in the order in which an encoder outputs them.
+    """
 
     params: tuple[Param, ...]
 
@@ -37,10 +48,22 @@ class ParamSpec:
         return tuple(param.name for param in self.params)
 
     def zeros(self, *batch: int, dtype: torch.dtype = torch.float32) -> FaceParams:
-        """Return parameters that are all zero, with the batch shape `batch`."""
+        """Return parameters that are all zero.
+
+        Args:
+            batch: Leading shape of the vectors.
+            dtype: Type of the numbers.
+
+        Returns:
+            Fields of shape (*batch, size).
+        """
         return FaceParams(**{p.name: torch.zeros(*batch, p.size, dtype=dtype) for p in self.params})
 
     def clamp(self, params: FaceParams) -> FaceParams:
-        """Return `params` with every entry moved into its range."""
+        """Return `params`, fields (..., size), with every entry clamped to its range.
+
+        Raises:
+            KeyError: The head has no parameter of this name.
+        """
         limited = {name: value.clamp(self[name].low, self[name].high) for name, value in params.items()}
         return FaceParams(**limited)

@@ -1,4 +1,4 @@
-"""Texture coordinates for a head that has none."""
+"""Cylindrical texture coordinates for a head that has none of its own."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from torch import Tensor
 
 
 def cylindrical_uv(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Unroll a head onto the cylinder around its upright axis, with the seam at the back.
+    """Project a head onto the cylinder around its vertical axis, with the seam at the back.
 
-    Seen from outside the texture is the right way round: u grows towards the subject's left (+X) in the middle of the
-    face, v upwards. Layers behind one another (an eyeball and its lids) share their part of the texture.
+    From outside the texture is not mirrored: in the middle of the face u grows towards the subject's left (+X), v
+    upwards. Surfaces behind one another (an eyeball and its lids) share their part of the texture.
 
     Args:
-        vertices: (V, 3) metres, head frame. faces: (F, 3) int64.
+        vertices: (V, 3) metres, head frame.
+        faces: (F, 3) int64 triangles.
 
     Returns:
-        Coordinates (T, 2) in [0, 1], T >= V because corners on the seam are doubled, and (F, 3) int64 indices.
+        uv: (T, 2) coordinates in [0, 1]; T >= V because vertices on the seam are duplicated.
+        faces_uv: (F, 3) int64 indices into `uv`.
     """
     low, high = vertices.amin(0), vertices.amax(0)
     x, y, z = (vertices - (low + high) / 2).unbind(1)
     u = torch.atan2(x, z) / (2 * math.pi) + 0.5
     v = (y - y.min()) / (y.max() - y.min()).clamp_min(1e-9)
     corners = u[faces]
-    # A triangle that seems to reach around the whole head crosses the seam: its left part continues on the right.
+    # A triangle that spans more than half of the circle crosses the seam: its corners at small u continue beyond u = 1.
     crossing = corners.amax(1) - corners.amin(1) > 0.5
     beyond = crossing[:, None] & (corners < 0.5)
-    doubled = torch.unique(faces[beyond])
-    place = torch.zeros(len(vertices), dtype=torch.int64, device=faces.device)
-    place[doubled] = len(vertices) + torch.arange(len(doubled), device=faces.device)
-    uv = torch.stack([torch.cat([u, u[doubled] + 1]), torch.cat([v, v[doubled]])], dim=1)
+    duplicated = torch.unique(faces[beyond])
+    seam_index = torch.zeros(len(vertices), dtype=torch.int64, device=faces.device)
+    seam_index[duplicated] = len(vertices) + torch.arange(len(duplicated), device=faces.device)
+    uv = torch.stack([torch.cat([u, u[duplicated] + 1]), torch.cat([v, v[duplicated]])], dim=1)
+    # u beyond the seam exceeds 1; the whole axis is scaled back to [0, 1].
     uv[:, 0] /= uv[:, 0].max().clamp_min(1.0)
-    return uv, torch.where(beyond, place[faces], faces)
+    return uv, torch.where(beyond, seam_index[faces], faces)

@@ -1,1 +1,1 @@
-"""What ships with the package: weights, calibrations and the open head, each with its licence, model card and recipe."""
+"""What ships with the package: weights, calibrations and the open head, with licences, model cards and recipes."""

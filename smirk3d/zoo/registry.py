@@ -14,14 +14,14 @@ class Artefact:
     """One packaged file and where it comes from.
 
     Attributes:
-        name: identifier, for `find`.
-        file: file name in `smirk3d/zoo/files`.
-        sha256: hexadecimal SHA-256 digest of the file's content.
+        name: Identifier, for `find`.
+        file: File name in `smirk3d/zoo/files`.
+        sha256: Hexadecimal SHA-256 digest of the file's content.
         licence: SPDX identifier of the licence.
-        card: file name of the model card, in the same folder.
-        head: name of the head model that the artefact belongs to.
-        recipe: command that makes the file, run in a source checkout.
-        description: what the artefact is, in one sentence.
+        card: File name of the model card, in the same folder.
+        head: Name of the head model that the artefact belongs to.
+        recipe: Command that makes the file, run in a source checkout.
+        description: What the artefact is, in one sentence.
     """
 
     name: str
@@ -96,10 +96,10 @@ def lookup(name: str) -> Artefact:
     """Return the registry's entry of a name.
 
     Args:
-        name: an `Artefact.name`.
+        name: An `Artefact.name`.
 
     Raises:
-        KeyError: there is no artefact of this name.
+        KeyError: There is no artefact of this name.
     """
     for artefact in ARTEFACTS:
         if artefact.name == name:
@@ -111,10 +111,10 @@ def locate(name: str) -> Path:
     """Return where the file of an artefact belongs, whether or not it is there.
 
     Args:
-        name: an `Artefact.name`.
+        name: An `Artefact.name`.
 
     Raises:
-        KeyError: there is no artefact of this name.
+        KeyError: There is no artefact of this name.
     """
     return files_dir() / lookup(name).file
 
@@ -123,11 +123,11 @@ def find(name: str) -> Path:
     """Return the path of an artefact's file.
 
     Args:
-        name: an `Artefact.name`.
+        name: An `Artefact.name`.
 
     Raises:
-        KeyError: there is no artefact of this name.
-        Smirk3dError: this installation lacks the file.
+        KeyError: There is no artefact of this name.
+        Smirk3dError: This installation lacks the file.
     """
     path = locate(name)
     if not path.is_file():

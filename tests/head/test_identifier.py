@@ -54,8 +54,10 @@ def test_the_content_depends_on_each_number_and_not_on_descriptions(tiny_data):
 
 
 def test_a_file_and_another_process_give_the_same_content(tmp_path, tiny_data):
-    save_pack(tiny_data, tmp_path / "tiny.pack")
-    assert load_pack(tmp_path / "tiny.pack").content_id == tiny_data.content_id
-    code = f"from smirk3d.head.pack import load_pack; from pathlib import Path; print(load_pack(Path({str(tmp_path / 'tiny.pack')!r})).content_id)"
+    path = tmp_path / "tiny.pack"
+    save_pack(tiny_data, path)
+    assert load_pack(path).content_id == tiny_data.content_id
+    lines = ["from pathlib import Path", "from smirk3d.head.pack import load_pack"]
+    code = "; ".join([*lines, f"print(load_pack(Path({str(path)!r})).content_id)"])
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == tiny_data.content_id

@@ -42,8 +42,8 @@ _JAW, _LEFT_EYE, _RIGHT_EYE = (JOINT_NAMES.index(name) for name in ("jaw", "left
 def read_flame(path: str | Path, companions: FlameFiles | None = None) -> HeadData:
     """Read a FLAME model with what lies beside it; nothing in the files is executed.
 
-    What the files do not say is left out: see `smirk3d.authoring.flame_completion`. Texture coordinates are the exception;
-    a model without its own gets `cylindrical_uv`.
+    What the files do not say is left out: see `smirk3d.authoring.flame_completion`. Texture coordinates are the
+    exception; a model without its own gets `cylindrical_uv`.
 
     Args:
         path: the model, `generic_model.pkl` or `flame2023.pkl` for example. Any number of vertices will do.

@@ -1,7 +1,8 @@
 """Expressions of any head as the 52 ARKit weights, and back.
 
 A head's deformation (expression, jaw, eyelids and gaze, with the neutral face of the same person taken off) is
-compared with what the open head's 52 actions do at the same places of the face (`smirk3d.head.retargeting.correspondence`).
+compared with what the open head's 52 actions do at the same places of the face
+(`smirk3d.head.retargeting.correspondence`).
 """
 
 from __future__ import annotations

@@ -206,7 +206,10 @@ GADGETS = {
     "a dotted name": (stack_global("numpy", "core.os.system"), "numpy.core.os.system"),
     "a dotted name of an allowed module": (stack_global("builtins", "set.__class__"), "builtins.set.__class__"),
     "collections' own imports": (stack_global("collections", "_sys.modules"), "collections._sys.modules"),
-    "the name of a stand-in": (stack_global("smirk3d.head.flame.safe_stub", "DType"), "smirk3d.head.flame.safe_stub.DType"),
+    "the name of a stand-in": (
+        stack_global("smirk3d.head.flame.safe_stub", "DType"),
+        "smirk3d.head.flame.safe_stub.DType",
+    ),
     "eval": (pickle.dumps(Reduce(builtins.eval, "open('hacked', 'w')"), 4), "builtins.eval"),
     "eval of Python 2": (b"c__builtin__\neval\n(S'1'\ntR.", "__builtin__.eval"),
     "getattr": (pickle.dumps(Reduce(getattr, Reduce(__import__, "os"), "system"), 2), "__builtin__.getattr"),
