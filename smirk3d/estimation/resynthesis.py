@@ -17,13 +17,13 @@ from smirk3d.masking import (
     MaskedPhoto,
     MaskingConfig,
     MeshView,
-    masked_photo,
-    match_colours,
-    moved_pixels,
-    pixels_in_place,
-    removed_area,
+    in_place_samples,
+    mask_face,
+    match_colors,
+    removal_mask,
     sample_surface_points,
     sampling_weights,
+    transferred_samples,
 )
 from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.render.rasterize import rasterize
@@ -85,7 +85,7 @@ def resynthesise(
         image: (H, W, 3) uint8 RGB, the photo of the face.
         changed: The same face with another expression, see `Face.with_arkit`; pixels of the photo move along.
         seed: Of the sampled pixels and their noise.
-        as_seen: Draw the painted colours to those of the seen pixels, see `match_colours`; else they are the network's.
+        as_seen: Draw the painted colours to those of the seen pixels, see `match_colors`; else they are the network's.
 
     Returns:
         Resynthesis.
@@ -106,7 +106,7 @@ def resynthesise(
         device = _device(renderer)
         painted = renderer(mesh.image.to(device), seen.image.to(device)).float().cpu()
     if as_seen:
-        painted = match_colours(painted, seen, mesh.mask)
+        painted = match_colors(painted, seen, mesh.mask)
     return Resynthesis(_pixels(painted), _pixels(photo), _pixels(mesh.image), _pixels(seen.image), crop)
 
 
@@ -146,15 +146,17 @@ def _seen_photo(
     original, mesh = meshes
     config = MaskingConfig().scaled(crop.size)
     landmarks_ndc = crop.to_ndc(crop.to_crop(face.landmarks("mediapipe")))
-    removed = removed_area(torch.from_numpy(landmarks_ndc)[None], mesh.mask, config.dilation_px)
+    removed = removal_mask(torch.from_numpy(landmarks_ndc)[None], mesh.mask, config.dilation_px)
     faces, count = face.head.faces.cpu(), config.sample_count(crop.size)
     weights = sampling_weights(face.head).cpu()
     points = sample_surface_points(original.view.vertices_ndc, faces, weights, count, generator)
     in_place = mesh is original
     samples = (
-        pixels_in_place(points, mesh.view, faces) if in_place else moved_pixels(points, original.view, mesh.view, faces)
+        in_place_samples(points, mesh.view, faces)
+        if in_place
+        else transferred_samples(points, original.view, mesh.view, faces)
     )
-    return masked_photo(photo, removed, samples, generator, drop_probability=0.0, config=config)
+    return mask_face(photo, removed, samples, generator, drop_probability=0.0, config=config)
 
 
 @contextmanager

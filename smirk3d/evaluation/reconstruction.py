@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from smirk3d.evaluation.encoder_predictions import EVALUATION_MASKING, FrozenEncoder, neural_render
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.report import Result
-from smirk3d.masking import removed_area
+from smirk3d.masking import removal_mask
 from smirk3d.progress import Progress
 from smirk3d.train.losses.losses import photo_loss
 from smirk3d.train.losses.perceptual import PerceptualFeatures, perceptual_loss
@@ -43,7 +43,7 @@ def measure_reconstruction(
     errors = []
     for seen in eye.see_all(photos, batch_size):
         masked = eye.masked(seen, generator)
-        removed = removed_area(seen.batch.landmarks_ndc, seen.drawn.mask, EVALUATION_MASKING.dilation_px)
+        removed = removal_mask(seen.batch.landmarks_ndc, seen.drawn.mask, EVALUATION_MASKING.dilation_px)
         painted = neural_render(renderer, seen.drawn, masked)
         errors.append(painting_errors(painted, seen.batch.image, removed, features))
         for _ in range(len(seen.batch)):

@@ -1,4 +1,4 @@
-"""Where colours of the skin are read, and where they are written."""
+"""Where colours of the skin are read from a photo, and where they are written."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from smirk3d.masking.points import SurfacePoints, facing_area, point_pixels
+from smirk3d.masking.points import SurfacePoints, point_pixels, signed_area
 
 DEPTH_TOLERANCE_NDC = 0.03
-"""A point this much behind what its pixel shows still counts as seen.
+"""A point this much behind the depth of its pixel still counts as visible.
 
-It is 3 to 5 mm on a face that fills the crop: as much as a surface 78° from frontal recedes from the centre of
-a pixel of 224 to its corner, and less than anything that hides a part of a face stands in front of it.
+It is 3 to 5 mm on a face that fills the crop: as much as a surface at 78° from frontal recedes between the centre and
+the corner of a pixel at 224 pixels a side, and less than the distance of anything that occludes a part of a face.
 """
 
 
@@ -22,7 +22,7 @@ class MeshView:
 
     Attributes:
         vertices_ndc: (B,V,3) float, image space, smaller z nearer.
-        depth: (B,1,H,W) float, z of what each pixel shows, +inf where it shows no mesh.
+        depth: (B,1,H,W) float, z of the surface at each pixel, +inf in the background.
     """
 
     vertices_ndc: Tensor
@@ -39,8 +39,8 @@ class PixelSamples:
     """Pixels, as column and row, whose colours are copied.
 
     Attributes:
-        source_px: (B,N,2) int64, read here.
-        target_px: (B,N,2) int64, written here.
+        source_px: (B,N,2) int64, where colours are read.
+        target_px: (B,N,2) int64, where they are written.
         valid: (B,N) bool, False for samples that are not written.
     """
 
@@ -49,25 +49,37 @@ class PixelSamples:
     valid: Tensor
 
 
-def pixels_in_place(points: SurfacePoints, view: MeshView, faces: Tensor) -> PixelSamples:
-    """Colours that stay where the photo shows them (first path); whether something hides the points is no matter."""
+def in_place_samples(points: SurfacePoints, view: MeshView, faces: Tensor) -> PixelSamples:
+    """Return samples that stay where the photo shows them (reconstruction path), occluded points included.
+
+    Args:
+        points: N points on each of B meshes.
+        view: The B meshes in the photo.
+        faces: (F,3) int64.
+
+    Returns:
+        PixelSamples of B times N pixels.
+    """
     pixels = point_pixels(points, view.vertices_ndc, faces, view.size)
     return PixelSamples(pixels, pixels, points.valid)
 
 
-def moved_pixels(points: SurfacePoints, original: MeshView, changed: MeshView, faces: Tensor) -> PixelSamples:
-    """Colours that move with the skin from the original to the changed mesh (cycle path).
+def transferred_samples(points: SurfacePoints, original: MeshView, changed: MeshView, faces: Tensor) -> PixelSamples:
+    """Return samples that move with the skin from the original to the changed mesh (cycle path).
 
-    Points that either mesh hides are not written: hidden in the changed one they would paint over what is in
-    front of them, hidden in the original one they would carry the colour of something else.
+    Points that either mesh hides are invalid: hidden in the changed mesh, they would overwrite what occludes them;
+    hidden in the original one, they would carry the colour of the occluder.
 
     Args:
-        points: On the original meshes.
-        original: The meshes as the photo shows them. changed: The same skin with another expression.
+        points: N points on each of B meshes.
+        original: The meshes in the photo.
+        changed: The same meshes with another expression.
         faces: (F,3) int64.
 
     Returns:
-        PixelSamples.
+        PixelSamples of B times N pixels.
+
+    Source: Retsinas et al. (CVPR 2024), augmented expression cycle path.
     """
     return PixelSamples(
         point_pixels(points, original.vertices_ndc, faces, original.size),
@@ -77,20 +89,22 @@ def moved_pixels(points: SurfacePoints, original: MeshView, changed: MeshView, f
 
 
 def visible_points(points: SurfacePoints, view: MeshView, faces: Tensor) -> Tensor:
-    """Tell which points an image shows.
+    """Return which points are visible, by comparison with the depth image.
 
     Args:
-        points: B times N points. view: B meshes. faces: (F,3) int64.
+        points: N points on each of B meshes.
+        view: The B meshes in the image.
+        faces: (F,3) int64.
 
     Returns:
-        (B,N) bool: in the image, on a triangle that faces the camera, and no more than `DEPTH_TOLERANCE_NDC`
-        behind what its pixel shows.
+        (B,N) bool: inside the image, on a triangle that faces the camera, and at most `DEPTH_TOLERANCE_NDC` behind
+        the depth of the pixel.
     """
     height, width = view.size
     vertices_ndc = view.vertices_ndc.detach()
     position = points.positions(vertices_ndc, faces)
     inside = (position[..., :2].abs() < 1).all(dim=-1)
-    facing = facing_area(points.corners(vertices_ndc, faces)) > 0
+    facing = signed_area(points.corners(vertices_ndc, faces)) > 0
     column, row = point_pixels(points, vertices_ndc, faces, (height, width)).unbind(dim=-1)
     nearest = view.depth.detach().flatten(1).gather(1, row * width + column)
     return inside & facing & (position[..., 2] <= nearest + DEPTH_TOLERANCE_NDC)

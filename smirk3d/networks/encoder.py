@@ -85,7 +85,7 @@ class Encoder(nn.Module):
         Smirk3dError: A backbone is unknown.
         ValueError: `config.flip_tta` for a head whose expression is not the 52 ARKit weights.
 
-    Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024), section 3.1,
+    Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024),
     for the three branches; windows, test-time augmentation and the second regression are this package's.
     """
 

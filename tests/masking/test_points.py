@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from smirk3d.masking import facing_area, point_pixels, sample_surface_points, sampling_weights
+from smirk3d.masking import point_pixels, sample_surface_points, sampling_weights, signed_area
 from smirk3d.masking.points import SurfacePoints
 from smirk3d.params import FaceParams
 from smirk3d.render import Renderer, project_orthographic
@@ -43,7 +43,7 @@ def chi_square_is_small(observed, probability):
 def test_area_is_positive_where_the_outside_faces_the_camera():
     up = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])  # counter-clockwise with y up, seen from +z
     both = torch.stack([up, up[[0, 2, 1]]])
-    area = facing_area(project_orthographic(both, torch.tensor([2.0, 0, 0])))
+    area = signed_area(project_orthographic(both, torch.tensor([2.0, 0, 0])))
     torch.testing.assert_close(area, torch.tensor([2.0, -2.0]))
 
 
@@ -51,7 +51,7 @@ def test_what_the_renderer_shows_of_a_head_faces_the_camera(open_head, turned_he
     # All parts: through the holes of the face alone one would see its back.
     output = Renderer(open_head)(turned_head[0], CAMERA, region="head")
     seen = output.fragments.face_index[output.mask[:, 0]]
-    area = facing_area(turned_head[1][:, open_head.faces])[0]
+    area = signed_area(turned_head[1][:, open_head.faces])[0]
     assert (area[seen] > 0).float().mean() > 0.995
     assert 0.3 < (area > 0).float().mean() < 0.7
 
@@ -86,7 +86,7 @@ def test_regions_of_the_head_are_drawn_by_area_times_weight(open_head, turned_he
 def test_points_lie_only_on_triangles_that_face_the_camera(open_head, turned_head):
     _, ndc = turned_head
     points = sample_surface_points(ndc, open_head.faces, torch.ones(len(open_head.faces)), 5000, generator())
-    assert (facing_area(ndc[:, open_head.faces])[0, points.face_index[0]] > 0).all()
+    assert (signed_area(ndc[:, open_head.faces])[0, points.face_index[0]] > 0).all()
 
 
 def test_points_fill_a_triangle_evenly():
@@ -100,7 +100,7 @@ def test_points_fill_a_triangle_evenly():
     assert chi_square_is_small(np.bincount(part, minlength=4), np.full(4, 0.25))
 
 
-def test_generator_decides():
+def test_points_depend_on_the_generator():
     vertices, faces = loose_triangles(20)
     one, same, other = (
         sample_surface_points(vertices, faces, torch.ones(20), 50, generator(seed)) for seed in (3, 3, 4)
@@ -130,7 +130,7 @@ def test_only_visible_triangles_are_drawn():
 
 def test_an_image_without_anything_to_draw_has_no_valid_points():
     vertices, faces = loose_triangles(20, batch=3)
-    away = facing_area(vertices[:1][:, faces])[0] < 0
+    away = signed_area(vertices[:1][:, faces])[0] < 0
     vertices[1] = vertices[0]
     vertices[2] = torch.nan
     weight = away.float()
@@ -147,7 +147,7 @@ def test_last_draw_stays_on_a_triangle_with_weight(monkeypatch):
     almost_one = 1 - 2.0**-53
     monkeypatch.setattr(torch, "rand", lambda shape, **options: torch.full(shape, almost_one, dtype=torch.float64))
     points = sample_surface_points(vertices, faces, weight, 4, generator())
-    assert (points.face_index < 10).all() and (facing_area(vertices[:, faces])[0, points.face_index] > 0).all()
+    assert (points.face_index < 10).all() and (signed_area(vertices[:, faces])[0, points.face_index] > 0).all()
 
 
 def test_pixels_are_truncated_and_clamped():

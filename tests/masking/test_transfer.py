@@ -1,9 +1,9 @@
-"""Colours move with the skin, and only where it is seen."""
+"""Colours move with the skin, and only where it is visible."""
 
 import pytest
 import torch
 
-from smirk3d.masking import MeshView, moved_pixels, pixels_in_place, sample_surface_points, visible_points
+from smirk3d.masking import MeshView, in_place_samples, sample_surface_points, transferred_samples, visible_points
 from smirk3d.render import rasterize
 
 SIZE = 32
@@ -36,7 +36,7 @@ def plates():
     return original, moved
 
 
-def test_points_behind_something_are_hidden(plates):
+def test_occluded_points_are_hidden(plates):
     points = sampled(plates[0])
     shown = visible_points(points, view(plates[0]), FACES)[0]
     on_front = points.face_index[0] < 2
@@ -63,9 +63,9 @@ def test_a_slanted_surface_does_not_hide_itself():
     assert visible_points(points, big, FACES)[on_slant].all()
 
 
-def test_points_stay_in_place_in_the_first_path(plates):
+def test_points_stay_in_place_in_the_reconstruction_path(plates):
     points = sampled(plates[0])
-    samples = pixels_in_place(points, view(plates[0]), FACES)
+    samples = in_place_samples(points, view(plates[0]), FACES)
     assert torch.equal(samples.source_px, samples.target_px) and samples.valid.all()
 
 
@@ -74,7 +74,7 @@ def test_moving_the_mesh_moves_the_pixels(plates, columns, rows):
     shift = torch.tensor([columns, rows])
     moved = plates[0] + torch.cat([shift * 2 / SIZE, torch.zeros(1)])
     points = sampled(plates[0])
-    samples = moved_pixels(points, view(plates[0]), view(moved), FACES)
+    samples = transferred_samples(points, view(plates[0]), view(moved), FACES)
     assert torch.equal(samples.target_px, samples.source_px + shift)
     assert torch.equal(samples.valid, visible_points(points, view(plates[0]), FACES))
 
@@ -82,7 +82,7 @@ def test_moving_the_mesh_moves_the_pixels(plates, columns, rows):
 def test_points_hidden_in_either_view_are_not_written(plates):
     original, moved = plates
     points = sampled(original, 2000)
-    samples = moved_pixels(points, view(original), view(moved), FACES)
+    samples = transferred_samples(points, view(original), view(moved), FACES)
     x, y = points.positions(original, FACES)[0, :, :2].T
     behind = points.face_index[0] >= 2
     in_front_before = (x.abs() < 0.25) & (y.abs() < 0.25)
@@ -93,5 +93,5 @@ def test_points_hidden_in_either_view_are_not_written(plates):
 def test_invalid_points_stay_invalid(plates):
     turned_away = plates[0] * torch.tensor([-1.0, 1, 1])
     points = sample_surface_points(turned_away, FACES, torch.ones(4), 5, torch.Generator())
-    assert not pixels_in_place(points, view(turned_away), FACES).valid.any()
-    assert not moved_pixels(points, view(plates[0]), view(plates[0]), FACES).valid.any()
+    assert not in_place_samples(points, view(turned_away), FACES).valid.any()
+    assert not transferred_samples(points, view(plates[0]), view(plates[0]), FACES).valid.any()

@@ -1,4 +1,4 @@
-"""Which triangles may be sampled, and how densely."""
+"""Sampling density of the triangles of a head."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_clean_face_is_sampled_and_nothing_outside_the_face(open_head):
     assert (weights[~in_face] == 0).all() and (weights[in_face] >= 0.5).all()
 
 
-def test_a_missing_region_is_not_there(tiny_data):
+def test_missing_regions_are_skipped(tiny_data):
     head = HeadModel(tiny_data)  # it has a "face" only
     expected = head.region_mask("face")[head.faces].all(dim=1).float()
     assert torch.equal(sampling_weights(head), expected)

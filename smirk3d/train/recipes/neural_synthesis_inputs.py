@@ -18,12 +18,12 @@ from smirk3d.masking import (
     MaskedPhoto,
     MaskingConfig,
     MeshView,
-    masked_photo,
-    moved_pixels,
-    pixels_in_place,
-    removed_area,
+    in_place_samples,
+    mask_face,
+    removal_mask,
     sample_surface_points,
     sampling_weights,
+    transferred_samples,
 )
 from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.render.renderer import Renderer
@@ -83,7 +83,7 @@ def mask_photos(
         MaskedPhoto, without a gradient.
     """
     config, shown = config.scaled(batch.image.shape[-1]), original if changed is None else changed
-    removed = removed_area(batch.landmarks_ndc, shown.mask, config.dilation_px)
+    removed = removal_mask(batch.landmarks_ndc, shown.mask, config.dilation_px)
     points = sample_surface_points(
         original.view.vertices_ndc,
         head.faces,
@@ -92,7 +92,10 @@ def mask_photos(
         generator,
     )
     if changed is None:
-        samples, drop = pixels_in_place(points, original.view, head.faces), config.drop_probability
+        samples, drop = in_place_samples(points, original.view, head.faces), config.drop_probability
     else:
-        samples, drop = moved_pixels(points, original.view, changed.view, head.faces), config.cycle_drop_probability
-    return masked_photo(batch.image, removed, samples, generator, drop_probability=drop, config=config)
+        samples, drop = (
+            transferred_samples(points, original.view, changed.view, head.faces),
+            config.cycle_drop_probability,
+        )
+    return mask_face(batch.image, removed, samples, generator, drop_probability=drop, config=config)
