@@ -1,4 +1,4 @@
-"""Text for the person at the keyboard: results on standard output, everything else on standard error."""
+"""Console output: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from smirk3d.assets import printable
 
 
 def print_result(text: str) -> None:
-    """Write a result; a reader that has closed the pipe is no error."""
+    """Write a result to standard output; a reader that has closed the pipe is no error.
+
+    Args:
+        text: One or more lines.
+    """
     try:
         sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
         sys.stdout.flush()
@@ -19,14 +23,19 @@ def print_result(text: str) -> None:
 
 
 def print_message(text: str) -> None:
-    """Write one line about a problem."""
+    """Write a note or an error to standard error, as one line.
+
+    Args:
+        text: The message; its line breaks become spaces.
+    """
     with contextlib.suppress(OSError):
         sys.stderr.write(f"smirk3d: {printable(' '.join(text.split()))}\n")
         sys.stderr.flush()
 
 
 def detach_stdout() -> None:
-    """Send what is still to come on standard output to nowhere, also what Python flushes when it exits."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Discard all further standard output."""
+    # The file descriptor is replaced, since Python flushes its buffer once more when it exits.
+    null_fd = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_fd, sys.stdout.fileno())
+    os.close(null_fd)

@@ -1,4 +1,4 @@
-"""Old words of the command line: they work for one more release, with a one-line note on standard error."""
+"""Deprecated flags and values of the command line: they work for one more release, with a one-line note."""
 
 from __future__ import annotations
 
@@ -22,29 +22,34 @@ def current_value(option: str, value: str, renamed: Mapping[str, str]) -> str:
 
 
 def current_values(option: str, values: Iterable[str], renamed: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the current names of several values of one option; see `current_value`."""
+    """Return the current names of several values of one option.
+
+    Args:
+        option: See `current_value`.
+        values: The values as the user wrote them.
+        renamed: Deprecated value -> current value.
+    """
     return tuple(current_value(option, value, renamed) for value in values)
 
 
 def current_flags(arguments: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
     """Return a command line with its deprecated flags replaced, with a note for each.
 
-    A flag may be written with hyphens or underscores, and with its value behind an equals sign. Words behind "--" are
-    no flags.
+    A flag may have hyphens or underscores, and its value after an equals sign. Arguments after "--" are no flags.
 
     Args:
-        arguments: Words of the command line.
+        arguments: The command line after the program's name.
         renamed: Deprecated flag -> current flag, both with hyphens, such as "--old-name" -> "--new-name".
     """
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
-    return [*(_current_flag(word, renamed) for word in arguments[:end]), *arguments[end:]]
+    return [*(_current_flag(argument, renamed) for argument in arguments[:end]), *arguments[end:]]
 
 
-def _current_flag(word: str, renamed: Mapping[str, str]) -> str:
-    name, equals, value = word.partition("=")
+def _current_flag(argument: str, renamed: Mapping[str, str]) -> str:
+    name, equals, value = argument.partition("=")
     new_name = renamed.get(name.replace("_", "-")) if name.startswith("--") else None
     if new_name is None:
-        return word
+        return argument
     _note(name, new_name)
     return f"{new_name}{equals}{value}"
 

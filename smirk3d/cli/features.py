@@ -1,4 +1,4 @@
-"""`smirk3d features`: photos in; one table of expression features out."""
+"""`smirk3d features`: one table of expression features from images."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Features(EstimationCommand):
-    """Write the expression features of the faces in photos, one row a face, for recognition."""
+    """Write the expression features of the faces in images, one row a face, for expression recognition."""
 
     out: Annotated[str, arg(metavar="FILE.npz|.parquet|.csv")]
-    """The file to write; its suffix chooses the format."""
+    """File for the features; its suffix selects the format."""
 
     def run(self) -> int:
-        """Write the features; 1 when some images failed."""
+        """Write the features; return 1 where some images failed."""
         from smirk3d.batch.runner import plan_jobs
         from smirk3d.export.save import make_folder
         from smirk3d.export.tables.features import FEATURE_FORMATS, write_features
@@ -52,16 +52,16 @@ class Features(EstimationCommand):
 def _rows(
     jobs: Sequence[Job], reconstructor: Reconstructor, display: Progress, failed: list[Job]
 ) -> Iterator[FeatureRow]:
-    """Yield a row for each face; note each failure and append it to `failed`."""
+    """Yield a row for each face; show each failure and append it to `failed`."""
     from smirk3d.batch.prefetch import reconstruct_batches
     from smirk3d.export.tables.features import feature_row
 
     with closing(reconstruct_batches(jobs, reconstructor)) as batches:
-        for item in (item for batch in batches for item in batch):
-            if item.reason is not None:
-                failed.append(item.job)
-                name = printable(item.job.path)
-                display.note(f"smirk3d: {item.reason if name in item.reason else f'{name}: {item.reason}'}")
-            for k, face in enumerate(item.faces):
-                yield feature_row(item.job.path, k, face)
+        for result in (result for batch in batches for result in batch):
+            if result.reason is not None:
+                failed.append(result.job)
+                name = printable(result.job.path)
+                display.note(f"smirk3d: {result.reason if name in result.reason else f'{name}: {result.reason}'}")
+            for k, face in enumerate(result.faces):
+                yield feature_row(result.job.path, k, face)
             display.advance()

@@ -1,4 +1,4 @@
-"""Entry point of the command `smirk3d`: parses, runs, and turns errors into one line and an exit code."""
+"""Entry point of the command `smirk3d`: parses the command line, runs a subcommand, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from smirk3d.cli.video import Video
 from smirk3d.cli.view import View
 from smirk3d.errors import Smirk3dError, UsageError
 
-DESCRIPTION = "Photo or video in, expressive 3D heads out. Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
+DESCRIPTION = (
+    "Reconstruct expressive 3D heads from photos and videos. "
+    "Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage."
+)
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 _Head = Annotated[
@@ -60,19 +63,22 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        args: Words after the program's name; those of the process by default.
+        args: Arguments after the program's name; those of the process by default.
+
+    Returns:
+        0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        if words == ["--version"]:
+        if arguments == ["--version"]:
             print_result(f"smirk3d {__version__}")
             return 0
-        command = tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=words, config=_MARKERS)
+        command = tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=arguments, config=_MARKERS)
         return _run(command)
-    except BrokenPipeError:  # the reader of the help text has gone
+    except BrokenPipeError:  # the reader of the help text has closed the pipe
         detach_stdout()
         return 0
-    except SystemExit as exit_:  # tyro's way to end after the help text or a wrong flag
+    except SystemExit as exit_:  # tyro raises it after the help text and for a wrong flag
         return exit_.code if isinstance(exit_.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
         print_message("interrupted")
@@ -80,6 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Command) -> int:
+    """Run a subcommand and return its exit code; an error becomes one line, or a traceback with --debug."""
     if command.debug:
         logging.basicConfig()
         logging.getLogger("smirk3d").setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Flags that several subcommands share."""
+"""Flags shared by several subcommands."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Command(ABC):
-    """A subcommand with its flags."""
+    """A subcommand and its flags."""
 
     debug: bool = False
-    """Show tracebacks."""
+    """Show the traceback of an error."""
 
     @abstractmethod
     def run(self) -> int:
-        """Do the work and return the exit code."""
+        """Run the subcommand and return the exit code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,27 +36,26 @@ class EstimatorCommand(Command):
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """Head model: the open head, a FLAME file or a head pack."""
     method: Literal["auto", "fit", "encoder", "refine"] = "auto"
-    """fit: landmarks alone; encoder: a trained network alone; refine: the network for the expression, landmarks for
-    everything else; auto: refine where there are weights, else fit."""
+    """fit: landmark optimisation; encoder: regression; refine: both, fused; auto: refine with weights, else fit."""
     weights: Annotated[str | None, arg(metavar="FILE")] = None
-    """Checkpoint of an encoder, .pt as released or .safetensors; without it the one that comes with the package."""
+    """Checkpoint of the encoder, .safetensors or a released SMIRK .pt; by default the packaged one."""
     engine: Literal["torch", "onnx"] = "torch"
-    """What runs the encoder; onnx is for the CPU."""
+    """Library that runs the encoder; onnx runs on the CPU only."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
-    """Where the computation runs."""
+    """Device of the computation; auto: cuda where available."""
     focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
-    """Camera of fit and refine: usual field of view, scaled orthographic, or the focal length in the photo's pixels."""
+    """Camera of fit and refine: auto (a usual field of view), orthographic (scaled), or a focal length in pixels."""
     no_scores: bool = False
-    """Fit landmarks alone, without the detector's blendshape scores."""
+    """Ignore the detector's blendshape scores in fit and refine."""
 
     def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
-        """Build the reconstructor that the flags describe; says so where a head takes long to make.
+        """Return the reconstructor that the flags describe, with a message where loading the head takes long.
 
         Args:
-            max_faces: See `Reconstructor`.
+            max_faces: Largest number of faces of an image; see `Reconstructor`.
 
         Raises:
-            UsageError: A number is out of its range, or a flag lacks another.
+            UsageError: A value is out of range, or a flag needs another one.
             Smirk3dError: As for `Reconstructor`.
         """
         if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
@@ -84,15 +83,15 @@ class EstimatorCommand(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimationCommand(EstimatorCommand):
-    """A subcommand that reconstructs the faces in photos."""
+    """A subcommand that reconstructs the faces in images."""
 
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
-    """Image files, folders (searched to any depth) and glob patterns."""
+    """Image files, folders (with all their subfolders) and glob patterns."""
     max_faces: Annotated[int | None, arg(metavar="N")] = None
-    """Up to N faces of each image, the largest; with N above 1 large photos are searched for small faces."""
+    """Largest number of faces of an image; with N above 1, large images are also searched for small faces."""
 
     def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
-        """Build the reconstructor for as many faces as the flags say; otherwise as in `EstimatorCommand`."""
+        """Return the reconstructor for at most `max_faces` faces; otherwise as in `EstimatorCommand`."""
         if self.max_faces is not None and self.max_faces < 1:
             raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
         return super().reconstructor(max_faces or self.max_faces)

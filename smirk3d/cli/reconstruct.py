@@ -1,4 +1,4 @@
-"""`smirk3d reconstruct`: photos in; meshes, arrays, overlays and one table out."""
+"""`smirk3d reconstruct`: meshes, arrays, overlays and one table from images."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from smirk3d.batch.runner import BatchSummary
     from smirk3d.networks.neural_renderer import NeuralRenderer
 
-_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
+_FORMAT_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 _TEXTURED = ("glb", "gltf")
 
 
-def _parse_formats(words: list[str]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip().lower().removeprefix(".") for name in words[0].split(",")))
-    if unknown := [name for name in names if name not in _NAMES]:
-        raise ValueError(f"unknown format {', '.join(map(repr, unknown))}; choose from {','.join(_NAMES)}")
+def _parse_formats(values: list[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip().lower().removeprefix(".") for name in values[0].split(",")))
+    if unknown := [name for name in names if name not in _FORMAT_NAMES]:
+        raise ValueError(f"unknown format {', '.join(map(repr, unknown))}; choose from {','.join(_FORMAT_NAMES)}")
     return names
 
 
@@ -42,28 +42,28 @@ _FORMAT_LIST = PrimitiveConstructorSpec(
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(EstimationCommand):
-    """Reconstruct the heads in photos: meshes, arrays, an overlay to judge them by, and one table."""
+    """Reconstruct the heads in images: meshes, arrays, overlays and one table."""
 
     out: Annotated[str, arg(metavar="DIR")]
-    """Folder for the results; made where missing."""
+    """Folder for the results; created where missing."""
     format: Annotated[tuple[str, ...], _FORMAT_LIST] = ("glb", "npz")
-    """What to write for each face, separated by commas: glb, gltf, obj, ply, npz, json."""
+    """Formats of the files of each face, separated by commas: glb, gltf, obj, ply, npz, json."""
     texture: bool = False
-    """Put the photo on the skin (glb and gltf)."""
+    """Use the image as the texture of the skin (glb and gltf)."""
     no_overlay: bool = False
-    """Do not write the overlay pictures."""
+    """Do not write the overlay images."""
     neural_render: bool = False
-    """Paint each face anew from its mesh and a few pixels of the photo, by that in --weights if given."""
+    """Also render each face from its mesh and a few pixels of the image, with a neural renderer (see --weights)."""
     resume: bool = False
-    """Go on where an earlier run into the same folder ended; failed images are tried again."""
+    """Continue an earlier run into the same folder; failed images are tried again."""
     identity: Literal["separate", "shared"] = "separate"
-    """shared: all photos show the same person; one identity is fitted to them all."""
+    """separate: one identity for each face; shared: all images show one person, whose identity is fitted jointly."""
 
     def run(self) -> int:
-        """Reconstruct all inputs; 1 when some failed."""
+        """Reconstruct all inputs; return 1 where some failed."""
         if self.texture and not set(self.format) & set(_TEXTURED):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
-        if self.neural_render and self._painter is None:
+        if self.neural_render and self._renderer_file is None:
             raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
         from smirk3d.batch.runner import BatchOptions, plan_jobs, run
 
@@ -83,17 +83,17 @@ class Reconstruct(EstimationCommand):
         return 1 if summary.failed else 0
 
     @property
-    def _painter(self) -> str | Path | None:
-        """The file of the neural renderer; that of the package is for the open head."""
-        own = packaged_neural_renderer() if self.head == "open" else None
-        return own if self.weights is None else self.weights
+    def _renderer_file(self) -> str | Path | None:
+        """The checkpoint of the neural renderer; the packaged one is for the open head only."""
+        packaged = packaged_neural_renderer() if self.head == "open" else None
+        return packaged if self.weights is None else self.weights
 
     def _neural_renderer(self) -> NeuralRenderer | None:
-        if not self.neural_render or self._painter is None:
+        if not self.neural_render or self._renderer_file is None:
             return None
         from smirk3d.networks.neural_renderer import NeuralRenderer
 
-        return NeuralRenderer.from_checkpoint(self._painter).for_inference()
+        return NeuralRenderer.from_checkpoint(self._renderer_file).for_inference()
 
 
 def _summary_line(summary: BatchSummary, out_dir: Path) -> str:

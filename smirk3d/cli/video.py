@@ -1,4 +1,4 @@
-"""`smirk3d video`: a video in; animation, tables and an overlay out."""
+"""`smirk3d video`: animations, tables, curves and an overlay from a video."""
 
 from __future__ import annotations
 
@@ -21,40 +21,38 @@ if TYPE_CHECKING:
     from smirk3d.tracking.track_video import TrackOptions
 
 MAX_FACES = 16
-"""People looked for with --faces all."""
+"""Largest number of faces in a frame with --faces all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video(EstimatorCommand):
-    """Track the heads in a video: animated character, Live Link and other tables, curves, overlay."""
+    """Track the heads in a video: animated meshes, Live Link and other tables, curves and an overlay."""
 
     input: Annotated[Positional[str], arg(metavar="VIDEO|FOLDER|N")]
-    """A video, a folder of frames, or the number of a webcam ("-" is 0) with --live."""
+    """A video file, a folder of frames, or with --live the number of a webcam ("-" is webcam 0)."""
     out: Annotated[str, arg(metavar="DIR")]
-    """Folder for the results; made where missing."""
+    """Folder for the results; created where missing."""
     faces: Annotated[Literal["all"] | int, arg(metavar="N|all")] = 1
-    """How many people to follow at a time; each gets a track of its own."""
+    """Largest number of persons that are tracked at a time; each has its own track."""
     detector: Literal["follow", "image", "video"] = "follow"
-    """follow: look closely where faces were in the frame before; image: find them in each frame by itself; video: one
-    face, as MediaPipe's own video mode follows and smooths it, half a frame late."""
+    """follow: around the faces of the last frame; image: each frame by itself; video: MediaPipe's mode, one face."""
     smooth: Annotated[float, arg(metavar="STRENGTH")] = 1.0
-    """How much jitter is taken out; 0 leaves the raw estimates."""
+    """Strength of the temporal smoothing, 0 to 10; 0 keeps the raw estimates, 0.5 to 2 is sensible."""
     max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5
-    """Longest time in which a face is not seen that is bridged; longer ones stay gaps."""
+    """Longest time without a detection that is interpolated; longer gaps stay empty."""
     calibrate: Literal["none", "neutral", "range"] = "none"
-    """neutral: what this person always shows counts as 0; range: also stretch blinks so that closed eyes are 1."""
+    """neutral: weights are 0 for the person's neutral face; range: also blink weights are 1 for closed eyes."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
-    """Frames a second of a folder of frames, or wanted of a webcam."""
+    """Frames a second of a folder of frames (25 by default), or requested of a webcam."""
     usd: bool = False
-    """Also write the animation as USD, for Houdini, Maya, Omniverse and Unreal; needs usd-core."""
+    """Also write the animations as USD, for Houdini, Maya, Omniverse and Unreal; needs usd-core."""
     no_overlay: bool = False
-    """Do not write the overlay video, which takes about as long as all the rest."""
+    """Do not write the overlay video, which takes about as long as everything else."""
     live: bool = False
-    """Work as frames arrive, until Ctrl-C; each frame knows only those before it, and there is no overlay. For
-    webcams, or a try on files."""
+    """Track frames as they arrive, until Ctrl-C: causal smoothing, no overlay; for webcams."""
 
     def run(self) -> int:
-        """Track the video and write the files; 1 when something of it could not be read."""
+        """Track the video and write the files; return 1 where some of it could not be read."""
         options, stem = self._track_options(), self._stem()
         from smirk3d.export.save import make_folder
         from smirk3d.media.video import VideoFile, open_source
@@ -63,12 +61,12 @@ class Video(EstimatorCommand):
         source = open_source(self.input, self.fps)
         if self.fps is not None and isinstance(source, VideoFile):
             raise UsageError(f"--fps {self.fps:g}: {self.input} has times of its own; leave it out")
-        if self.usd:  # now, not after all the work
+        if self.usd:  # a missing package should be reported before the work, not after it
             from smirk3d.export.usd import load_usd
 
             load_usd()
         out_dir = Path(self.out)
-        with closing(self.reconstructor(self._detected())) as reconstructor:
+        with closing(self.reconstructor(self._max_detected_faces())) as reconstructor:
             make_folder(out_dir)
             if self.live:
                 from smirk3d.tracking.live import run_live
@@ -77,13 +75,13 @@ class Video(EstimatorCommand):
                 if self.usd:
                     write_usd(clip, out_dir, stem)
             else:
-                wanted = VideoOptions(options, overlay=not self.no_overlay, usd=self.usd)
-                clip = run_video(source, out_dir, stem, reconstructor, wanted)
+                outputs = VideoOptions(options, overlay=not self.no_overlay, usd=self.usd)
+                clip = run_video(source, out_dir, stem, reconstructor, outputs)
         print_result(_summary_line(clip, out_dir, stem))
         return 1 if clip.losses else 0
 
     def _stem(self) -> str:
-        """Return what the files are named after."""
+        """Return the stem of the names of the files."""
         from smirk3d.media.video import webcam_number
 
         if webcam_number(self.input) is not None:
@@ -91,12 +89,12 @@ class Video(EstimatorCommand):
                 raise UsageError(f"{self.input}: a webcam never ends; add --live")
             return "webcam"
         path = Path(self.input)
-        # Umlauts may be two characters, a letter and its dots, which only together are a letter of a word.
+        # In decomposed Unicode an umlaut is a letter and a mark, and the mark alone is no word character.
         name = unicodedata.normalize("NFC", os.path.basename(os.path.abspath(path)) if path.is_dir() else path.stem)
         return re.sub(r"[^\w.-]+", "_", name) or "clip"
 
-    def _detected(self) -> int | None:
-        """Return how many faces to look for in a frame; one more than followed costs little and is passed over."""
+    def _max_detected_faces(self) -> int | None:
+        """Return the largest number of faces that are detected in a frame; None for the detector's default."""
         return MAX_FACES if self.faces == "all" else None if self.faces < 4 else self.faces
 
     def _track_options(self) -> TrackOptions:

@@ -1,4 +1,4 @@
-"""`smirk3d view`: a head in the browser, to turn, play and edit."""
+"""`smirk3d view`: results in the browser."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from smirk3d.cli.options import Command
 
 @dataclass(frozen=True, kw_only=True)
 class View(Command):
-    """Show a result in the browser: the head, its picture, a time line and a slider for each weight."""
+    """Show a result in the browser: the head, its image, a timeline and a slider for each weight."""
 
     path: Annotated[Positional[str], arg(metavar="PATH")]
-    """A .glb or .gltf file, a .npz of a face or a clip, or a folder of results."""
+    """A .glb or .gltf file, an .npz of a face or a track, or a folder of results."""
     port: int = 8080
-    """Where the page is served; the next free one where it is taken."""
+    """Port of the page; the next free one where it is taken."""
     host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0 lets other machines look, too."""
+    """Address to listen at; with 0.0.0.0 other machines can connect, too."""
     no_browser: bool = False
-    """Only print the address."""
+    """Print the address without opening a browser."""
 
     def run(self) -> int:
-        """Serve the page until Ctrl-C."""
+        """Serve the page until Ctrl-C; return 0."""
         from smirk3d.viewer.app import open_viewer
         from smirk3d.viewer.discovery import read_scene, results_in
 

@@ -1,4 +1,4 @@
-"""Deprecated words of the command line are replaced, and the user gets a note."""
+"""Deprecated flags and values are replaced, with a note to the user."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_deprecated_flag_is_replaced_with_a_note(
     assert capsys.readouterr().err == NOTE.format(flag, "--new-name")
 
 
-@pytest.mark.parametrize("word", ["--old", "--old-names", "old-name", "--new-name"])
-def test_other_words_stay(word: str, capsys: pytest.CaptureFixture) -> None:
-    assert current_flags([word], {"--old-name": "--new-name"}) == [word]
+@pytest.mark.parametrize("argument", ["--old", "--old-names", "old-name", "--new-name"])
+def test_other_arguments_stay(argument: str, capsys: pytest.CaptureFixture) -> None:
+    assert current_flags([argument], {"--old-name": "--new-name"}) == [argument]
     assert capsys.readouterr().err == ""
 
 
-def test_words_behind_two_hyphens_are_no_flags() -> None:
+def test_arguments_after_two_hyphens_are_no_flags() -> None:
     assert current_flags(["--", "--old-name"], {"--old-name": "--new-name"}) == ["--", "--old-name"]

@@ -1,4 +1,4 @@
-"""The command line: flags, exit codes, and one line for every error."""
+"""The command line: flags, exit codes, and one-line errors."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def _lines(capsys: pytest.CaptureFixture) -> tuple[list[str], list[str]]:
     return captured.out.splitlines(), captured.err.splitlines()
 
 
-def _command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "smirk3d.cli.main", *words]
+def _command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "smirk3d.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -89,11 +89,11 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     ["", "reconstruct", "features", "retarget", "head", "head build", "head info", "head convert", "train", "doctor"],
 )
-def test_help_of_every_subcommand(words: str, capsys: pytest.CaptureFixture) -> None:
-    assert main([*words.split(), "--help"]) == 0
+def test_help_of_every_subcommand(arguments: str, capsys: pytest.CaptureFixture) -> None:
+    assert main([*arguments.split(), "--help"]) == 0
     assert "usage: smirk3d" in capsys.readouterr().out
 
 
@@ -114,8 +114,8 @@ def test_help_is_fast() -> None:
 
 def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
     photo, out = _photo(tmp_path / "b.jpg"), tmp_path / "deep" / "out"
-    words = ["reconstruct", photo, "--out", str(out), "--format", "obj,npz", "--no-overlay"]
-    assert main([*words, "--max-faces", "2", "--focal", "900", "--no-scores"]) == 0
+    arguments = ["reconstruct", photo, "--out", str(out), "--format", "obj,npz", "--no-overlay"]
+    assert main([*arguments, "--max-faces", "2", "--focal", "900", "--no-scores"]) == 0
     assert {path.name for path in out.iterdir()} == {"b_0.npz", "b_0.obj", "expressions.csv"}
     assert made[0].args == ("open", "auto", "auto")
     expected = {"max_faces": 2, "focal": 900.0, "use_scores": False, "weights": None, "engine": "torch"}
@@ -129,17 +129,17 @@ def test_reconstruct(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("command", ["reconstruct", "features"])
 def test_flags_of_the_network_reach_the_reconstructor(command: str, tmp_path: Path, made: list[Any]) -> None:
     out = tmp_path / ("out" if command == "reconstruct" else "f.npz")
-    words = [command, _photo(tmp_path / "b.png"), "--out", str(out), "--weights", "w.pt", "--engine", "onnx"]
-    assert main([*words, "--method", "encoder", "--device", "cpu"]) == 0
+    arguments = [command, _photo(tmp_path / "b.png"), "--out", str(out), "--weights", "w.pt", "--engine", "onnx"]
+    assert main([*arguments, "--method", "encoder", "--device", "cpu"]) == 0
     assert made[0].args == ("open", "encoder", "cpu")
     assert made[0].options["weights"] == "w.pt"
     assert made[0].options["engine"] == "onnx"
 
 
-def test_heads_say_what_takes_long(
+def test_messages_of_loading_a_head_are_shown(
     tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """The head is loaded before the reconstructor asks for it, with a listener."""
+    """The head is loaded before the reconstructor is built, and its messages are shown."""
 
     def load_head(head: str, report: Callable[[str], None]) -> str:
         report(f"completing {head}")
@@ -155,8 +155,8 @@ def test_heads_say_what_takes_long(
 def test_neural_render(tmp_path: Path, made: list[Any]) -> None:
     weights = tmp_path / "w.safetensors"
     save_networks(weights, neural_renderer=NeuralRenderer(4), meta={})
-    words = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--format", "json"]
-    assert main([*words, "--neural-render", "--weights", str(weights)]) == 0
+    arguments = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--format", "json"]
+    assert main([*arguments, "--neural-render", "--weights", str(weights)]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"b_0.json", "b_0_neural.png", "b_overlay.png", "expressions.csv"}
 
@@ -164,8 +164,8 @@ def test_neural_render(tmp_path: Path, made: list[Any]) -> None:
 def test_weights_without_a_neural_renderer(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
     weights = tmp_path / "w.pt"
     torch.save({"smirk_encoder.x": torch.zeros(1)}, weights)
-    words = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--weights", str(weights)]
-    assert main([*words, "--neural-render"]) == 1
+    arguments = ["reconstruct", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "out"), "--weights", str(weights)]
+    assert main([*arguments, "--neural-render"]) == 1
     (line,) = _lines(capsys)[1]
     assert "w.pt: holds no tensors named smirk_generator" in line
     assert not made and not (tmp_path / "out").exists()
@@ -180,19 +180,19 @@ def test_default_outputs(tmp_path: Path, made: list[Any]) -> None:
 def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:
     _photo(tmp_path / "in" / "a.png")
     _photo(tmp_path / "in" / "none.png")
-    words = ["reconstruct", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "npz"]
-    assert main([*words, "--no-overlay"]) == 1
+    arguments = ["reconstruct", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "npz"]
+    assert main([*arguments, "--no-overlay"]) == 1
     stdout, stderr = _lines(capsys)
     assert "1 done, 1 failed" in stdout[-1]
     assert len(stderr) == 1
     assert stderr[0].startswith("smirk3d: ")
     assert "no face found" in stderr[0]
-    assert main([*words, "--no-overlay", "--resume"]) == 1
+    assert main([*arguments, "--no-overlay", "--resume"]) == 1
     assert [row["status"][:6] for row in read_table(tmp_path / "out" / "expressions.csv")] == ["ok", "failed"]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         [],
         ["nonsense"],
@@ -216,13 +216,13 @@ def test_some_failures_are_exit_code_1(tmp_path: Path, made: list[Any], capsys: 
     ],
 )
 def test_wrong_usage_is_exit_code_2(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Any]
 ) -> None:
     monkeypatch.setattr(options, "packaged_encoder", lambda: None)
     monkeypatch.setattr("smirk3d.cli.reconstruct.packaged_neural_renderer", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    assert main(words) == 2
+    assert main(arguments) == 2
     assert not made
     assert os.listdir(tmp_path) == ["empty"]
 
@@ -286,7 +286,7 @@ def test_head_info(capsys: pytest.CaptureFixture, landmark_head: Any) -> None:
 
 
 @pytest.mark.parametrize("place", ["a file/x.pack", "a file/new/x.pack", "a folder", "n" * 300 + ".pack", "new\0.pack"])
-def test_a_head_that_cannot_be_written_is_one_line(
+def test_head_that_cannot_be_written_is_a_one_line_error(
     place: str, tiny_data: HeadData, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     save_pack(tiny_data, tmp_path / "a.pack")
@@ -299,7 +299,7 @@ def test_a_head_that_cannot_be_written_is_one_line(
     assert (tmp_path / "a file").read_text(encoding="utf-8") == "kept" and not list((tmp_path / "a folder").iterdir())
 
 
-_SPOILED: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]] = {
+_INVALID_PACKS: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]] = {
     "no faces": lambda tensors, header: tensors.pop("faces"),
     "an unknown tensor": lambda tensors, header: tensors.update(surprise=torch.zeros(1)),
     "half of a landmark set": lambda tensors, header: tensors.pop("landmarks/ibug68/mirror"),
@@ -316,8 +316,8 @@ _SPOILED: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], object]]
 }
 
 
-@pytest.mark.parametrize("fault", _SPOILED)
-def test_packs_that_hold_no_whole_head_are_one_line(
+@pytest.mark.parametrize("fault", _INVALID_PACKS)
+def test_invalid_pack_is_a_one_line_error(
     fault: str, tiny_data: HeadData, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path = tmp_path / "bad.pack"
@@ -325,7 +325,7 @@ def test_packs_that_hold_no_whole_head_are_one_line(
     with safe_open(path, framework="pt") as file:
         meta, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header = json.loads(meta["head"])
-    _SPOILED[fault](tensors, header)
+    _INVALID_PACKS[fault](tensors, header)
     path.write_bytes(save(tensors, metadata=meta | {"head": json.dumps(header)}))
     assert main(["head", "info", str(path)]) == 1
     stdout, (line,) = _lines(capsys)
@@ -337,14 +337,14 @@ def test_packs_that_hold_no_whole_head_are_one_line(
 
 def test_closed_pipe_is_quiet() -> None:
     code = "import sys; from smirk3d.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    for words in (["--help"], ["--version"]):
+    for arguments in (["--help"], ["--version"]):
         read_end, write_end = os.pipe()
         os.close(read_end)
         result = subprocess.run(
-            [sys.executable, "-c", code, *words], stdout=write_end, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-c", code, *arguments], stdout=write_end, stderr=subprocess.PIPE, check=False
         )
         os.close(write_end)
-        assert (result.returncode, result.stderr) == (0, b""), words
+        assert (result.returncode, result.stderr) == (0, b""), arguments
 
 
 def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -366,16 +366,14 @@ def test_doctor_reports_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys:
     assert _lines(capsys)[0][-1] == "ready"
 
 
-def test_an_engine_may_run_the_weights_of_the_package(
-    tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_engine_runs_the_packaged_weights(tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "packaged_encoder", lambda: tmp_path / "encoder.safetensors")
-    words = ["features", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "f.npz"), "--engine", "onnx"]
-    assert main(words) == 0 and made[0].options["engine"] == "onnx" and made[0].options["weights"] is None
-    assert main([*words, "--method", "fit"]) == 2
+    arguments = ["features", _photo(tmp_path / "b.png"), "--out", str(tmp_path / "f.npz"), "--engine", "onnx"]
+    assert main(arguments) == 0 and made[0].options["engine"] == "onnx" and made[0].options["weights"] is None
+    assert main([*arguments, "--method", "fit"]) == 2
 
 
-def test_doctor_tells_the_weights_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_reports_the_packaged_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(checks, "packaged_encoder", lambda: None)
     check = checks._encoder_weights()
     assert (

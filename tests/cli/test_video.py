@@ -32,7 +32,7 @@ SMALL = ("--method", "fit", "--no-overlay")
 
 
 def moving(count: int = N, step: int = 2) -> Iterable[np.ndarray]:
-    """Yield the photo of the astronaut's head, which goes to the left."""
+    """Yield the photo of the astronaut's head, which moves to the left."""
     photo = astronaut()
     for k in range(count):
         yield np.ascontiguousarray(photo[10 : 10 + SIZE[1], 60 + step * k : 60 + step * k + SIZE[0]])
@@ -91,16 +91,16 @@ def test_tables_agree(result: Path) -> None:
     np.testing.assert_allclose(live_link["MouthSmileLeft"], table["mouthSmileLeft"], atol=1e-3)
 
 
-def test_animation_and_pictures_are_read_by_others(result: Path, clip: Path) -> None:
+def test_other_programs_read_animation_and_images(result: Path, clip: Path) -> None:
     gltf = pygltflib.GLTF2().load(str(result / "Zwölf_Köpfe_1.glb"))
     assert gltf is not None and len(gltf.animations) == 1
     assert (gltf.meshes[0].extras or {})["targetNames"] == list(ARKIT_NAMES)
     assert "weights" in {channel.target.path for channel in gltf.animations[0].channels}
     scene = trimesh.load(result / "Zwölf_Köpfe_1.glb")
     assert 0.2 < float(np.ptp(scene.bounds[:, 1])) < 0.5  # metres
-    with Image.open(result / "Zwölf_Köpfe_1_curves.png") as picture:
-        picture.load()
-        assert picture.format == "PNG" and min(picture.size) > 200
+    with Image.open(result / "Zwölf_Köpfe_1_curves.png") as image:
+        image.load()
+        assert image.format == "PNG" and min(image.size) > 200
     overlay = result / "Zwölf_Köpfe_1_overlay.mp4"
     with av.open(str(overlay)) as container:
         frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
@@ -115,10 +115,10 @@ def test_animation_and_pictures_are_read_by_others(result: Path, clip: Path) -> 
     assert packets(overlay) == packets(clip)
 
 
-def test_what_a_run_says(run, short: Path, tmp_path: Path) -> None:
-    answer = run(short, "--out", tmp_path, *SMALL, "--smooth", 0, "--focal", 600)
-    assert answer.code == 0 and not answer.err
-    assert answer.out == [f"frames: 4; tracks: 1; faces seen: 4; {tmp_path / 'short'}.glb and others beside it"]
+def test_summary_of_a_run(run, short: Path, tmp_path: Path) -> None:
+    finished = run(short, "--out", tmp_path, *SMALL, "--smooth", 0, "--focal", 600)
+    assert finished.code == 0 and not finished.err
+    assert finished.out == [f"frames: 4; tracks: 1; faces seen: 4; {tmp_path / 'short'}.glb and others beside it"]
     assert files(tmp_path) == tables("short")
     with np.load(tmp_path / "short.npz", allow_pickle=False) as arrays:
         assert float(arrays["focal_px"]) == 600
@@ -137,16 +137,16 @@ def test_usd_without_its_package_is_refused_before_the_work(
     run, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pxr", None)
-    answer = run(short, "--out", tmp_path / "out", *SMALL, "--usd")
-    assert answer.code == 1 and not answer.out and len(answer.err) == 1 and not (tmp_path / "out").exists()
-    assert answer.err[0].startswith("smirk3d: USD needs usd-core") and "pip install 'smirk3d[usd]'" in answer.err[0]
+    finished = run(short, "--out", tmp_path / "out", *SMALL, "--usd")
+    assert finished.code == 1 and not finished.out and len(finished.err) == 1 and not (tmp_path / "out").exists()
+    assert finished.err[0].startswith("smirk3d: USD needs usd-core") and "pip install 'smirk3d[usd]'" in finished.err[0]
 
 
 def test_two_faces(run, tmp_path: Path) -> None:
     pair = [np.concatenate([each[:, 60:220], each[:, 60:220]], axis=1) for each in moving(7, step=0)]
     path = write_video(tmp_path / "two.mkv", pair)
-    answer = run(path, "--out", tmp_path / "out", *SMALL, "--faces", "all")
-    assert answer.code == 0 and answer.out[0].startswith("frames: 7; tracks: 2; faces seen: 14")
+    finished = run(path, "--out", tmp_path / "out", *SMALL, "--faces", "all")
+    assert finished.code == 0 and finished.out[0].startswith("frames: 7; tracks: 2; faces seen: 14")
     assert files(tmp_path / "out") == tables("two") | {
         name.format("two_1") for name in TABLES if name not in ("{}.csv", "{}.parquet")
     }
@@ -161,12 +161,12 @@ def test_live_on_a_file_and_from_a_webcam(run, short: Path, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(video.WEBCAMS, video.sys.platform, ("matroska", str(short.with_name("short{}.mkv"))))
     short.with_name("short0.mkv").write_bytes(short.read_bytes())
-    answer = run("-", "--out", "cam", "--method", "fit", "--live")
-    assert answer.code == 0 and files(tmp_path / "cam") == tables("webcam")
+    finished = run("-", "--out", "cam", "--method", "fit", "--live")
+    assert finished.code == 0 and files(tmp_path / "cam") == tables("webcam")
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("arguments", "reason"),
     [
         (("--faces", "0"), "--faces 0: must be 1 or more, or all"),
         (("--faces", "-1"), "--faces -1: must be"),
@@ -183,24 +183,28 @@ def test_live_on_a_file_and_from_a_webcam(run, short: Path, tmp_path: Path, monk
         (("--detector", "video", "--faces", "all"), "--detector video: follows one person"),
     ],
 )
-def test_wrong_numbers(run, short: Path, words: tuple[str, ...], reason: str, tmp_path: Path) -> None:
-    answer = run(short, "--out", tmp_path / "out", *words)
-    assert answer.code == 2 and not answer.out and len(answer.err) == 1
-    assert answer.err[0].startswith(f"smirk3d: {reason.format(short)}") and not (tmp_path / "out").exists()
+def test_values_out_of_range(run, short: Path, arguments: tuple[str, ...], reason: str, tmp_path: Path) -> None:
+    finished = run(short, "--out", tmp_path / "out", *arguments)
+    assert finished.code == 2 and not finished.out and len(finished.err) == 1
+    assert finished.err[0].startswith(f"smirk3d: {reason.format(short)}") and not (tmp_path / "out").exists()
 
 
-def test_a_webcam_needs_live(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webcam_needs_live(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("0", "-"):
-        answer = run(name, "--out", "out")
-        assert (answer.code, answer.err) == (2, [f"smirk3d: {name}: a webcam never ends; add --live"])
+        finished = run(name, "--out", "out")
+        assert (finished.code, finished.err) == (2, [f"smirk3d: {name}: a webcam never ends; add --live"])
     monkeypatch.setitem(video.WEBCAMS, video.sys.platform, ("matroska", str(tmp_path / "none{}")))
-    answer = run("5", "--out", "out", "--live")
-    assert answer.code == 1 and len(answer.err) == 1 and answer.err[0].startswith("smirk3d: webcam 5: cannot be opened")
+    finished = run("5", "--out", "out", "--live")
+    assert (
+        finished.code == 1
+        and len(finished.err) == 1
+        and finished.err[0].startswith("smirk3d: webcam 5: cannot be opened")
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_words_that_are_no_numbers(run, short: Path, tmp_path: Path) -> None:
+def test_wrong_usage(run, short: Path, tmp_path: Path) -> None:
     assert run(short, "--out", tmp_path / "out", "--faces", "some").code == 2
     assert run("--out", tmp_path / "out").code == 2 and list(tmp_path.iterdir()) == []
 
@@ -209,27 +213,27 @@ def test_input_that_cannot_be_read(run, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty").mkdir()
     for name in ("text.mp4", "empty", "none.mp4"):
-        answer = run(tmp_path / name, "--out", tmp_path / "out")
-        assert answer.code == 1 and not answer.out and len(answer.err) == 1
-        assert str(tmp_path / name) in answer.err[0] and not (tmp_path / "out").exists()
+        finished = run(tmp_path / name, "--out", tmp_path / "out")
+        assert finished.code == 1 and not finished.out and len(finished.err) == 1
+        assert str(tmp_path / name) in finished.err[0] and not (tmp_path / "out").exists()
 
 
 def test_no_face_anywhere(run, tmp_path: Path) -> None:
     path = write_video(tmp_path / "grey.mp4", shades(3, (96, 72)))
     for flags in ((), ("--live",)):
-        answer = run(path, "--out", tmp_path / "out", "--method", "fit", *flags)
-        assert (answer.code, answer.out) == (1, [])
-        assert answer.err == [f"smirk3d: {path}: no face found in 3 frames"] and files(tmp_path / "out") == set()
+        finished = run(path, "--out", tmp_path / "out", "--method", "fit", *flags)
+        assert (finished.code, finished.out) == (1, [])
+        assert finished.err == [f"smirk3d: {path}: no face found in 3 frames"] and files(tmp_path / "out") == set()
 
 
 @pytest.mark.parametrize("flags", [(), ("--live",)])
-def test_a_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_path: Path) -> None:
     path = cut_off(write_video(tmp_path / "cut.mp4", moving(12), g="1"), 0.6)
-    answer = run(path, "--out", tmp_path / "out", "--method", "fit", *flags)
-    assert answer.code == 1 and len(answer.out) == 1  # all that could be read is there
-    assert len(answer.err) == 1 and answer.err[0].startswith(f"smirk3d: {path}: ") and "after" in answer.err[0]
+    finished = run(path, "--out", tmp_path / "out", "--method", "fit", *flags)
+    assert finished.code == 1 and len(finished.out) == 1  # everything that could be read is written
+    assert len(finished.err) == 1 and finished.err[0].startswith(f"smirk3d: {path}: ") and "after" in finished.err[0]
     table = pandas.read_csv(tmp_path / "out" / "cut.csv")
-    assert 3 < len(table) < 11 and f"after {len(table)} frames" in answer.err[0]
+    assert 3 < len(table) < 11 and f"after {len(table)} frames" in finished.err[0]
     if not flags:
         assert files(tmp_path / "out") == tables("cut") | {"cut_overlay.mp4"}
         with av.open(str(tmp_path / "out" / "cut_overlay.mp4")) as container:
@@ -237,26 +241,30 @@ def test_a_truncated_video_gives_what_decodes(run, flags: tuple[str, ...], tmp_p
 
 
 @pytest.mark.parametrize("flags", [(), ("--live",)])
-def test_the_ways_to_find_faces(run, flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_detector_modes(run, flags: tuple[str, ...], tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", moving(6))
     found = {}
     for mode in ("follow", "image", "video"):
-        answer = run(path, "--out", tmp_path / mode, *SMALL, "--smooth", 0, "--detector", mode, *flags)
-        assert answer.code == 0 and answer.out[0].startswith("frames: 6; tracks: 1; faces seen: 6") and not answer.err
+        finished = run(path, "--out", tmp_path / mode, *SMALL, "--smooth", 0, "--detector", mode, *flags)
+        assert (
+            finished.code == 0
+            and finished.out[0].startswith("frames: 6; tracks: 1; faces seen: 6")
+            and not finished.err
+        )
         found[mode] = pandas.read_csv(tmp_path / mode / "a.csv")
     boxes = {mode: table[["x0", "y0", "x1", "y1"]].to_numpy() for mode, table in found.items()}
     for mode in ("follow", "video"):
         assert 0 < np.abs(boxes["image"] - boxes[mode]).max() < 6
 
 
-def test_a_folder_of_frames_named_from_within(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "Mu\u0308ller 1.2"  # the letter and its dots, as file systems of Apple write it
+def test_current_folder_as_frames(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "Mu\u0308ller 1.2"  # a decomposed umlaut, as in the file systems of Apple
     folder.mkdir()
     for k, pixels in enumerate(moving(3)):
         Image.fromarray(pixels).save(folder / f"f{k + 9}.png")
     monkeypatch.chdir(folder)
-    answer = run(".", "--out", tmp_path / "out", *SMALL, "--fps", 12.5)
-    assert answer.code == 0 and files(tmp_path / "out") == tables("Müller_1.2")
+    finished = run(".", "--out", tmp_path / "out", *SMALL, "--fps", 12.5)
+    assert finished.code == 0 and files(tmp_path / "out") == tables("Müller_1.2")
     table = pandas.read_csv(tmp_path / "out" / "Müller_1.2.csv")
     np.testing.assert_allclose(table["time_s"], [0, 0.08, 0.16], atol=1e-6)
 
@@ -268,14 +276,14 @@ def test_interruption_in_the_second_pass(run, short: Path, tmp_path: Path, monke
     closed = []
     monkeypatch.setattr("smirk3d.tracking.overlay_video._draw_head", interrupted)
     monkeypatch.setattr(Reconstructor, "close", lambda self: closed.append(self))
-    answer = run(short, "--out", tmp_path, "--method", "fit")
-    assert (answer.code, answer.err) == (EXIT_INTERRUPTED, ["smirk3d: interrupted"])
+    finished = run(short, "--out", tmp_path, "--method", "fit")
+    assert (finished.code, finished.err) == (EXIT_INTERRUPTED, ["smirk3d: interrupted"])
     assert files(tmp_path) == tables("short") and len(closed) == 1
 
 
 def test_flags_become_options() -> None:
-    given = Video(input="a.mp4", out="out", faces="all", smooth=0.5, max_gap=2, calibrate="range")._track_options()
-    assert given == TrackOptions(None, SmoothConfig(0.5), max_gap_s=2, calibrate="range")
+    parsed = Video(input="a.mp4", out="out", faces="all", smooth=0.5, max_gap=2, calibrate="range")._track_options()
+    assert parsed == TrackOptions(None, SmoothConfig(0.5), max_gap_s=2, calibrate="range")
     assert Video(input="a.mp4", out="out", faces=3)._track_options() == TrackOptions(3)
-    given = Video(input="a.mp4", out="out", detector="video")._track_options()
-    assert given == TrackOptions(detector="video") != TrackOptions()
+    parsed = Video(input="a.mp4", out="out", detector="video")._track_options()
+    assert parsed == TrackOptions(detector="video") != TrackOptions()

@@ -1,4 +1,4 @@
-"""`smirk3d view`: addresses, errors and the end by Ctrl-C; the viewer itself is replaced."""
+"""`smirk3d view`: addresses, errors and the end by Ctrl-C, with a fake viewer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smirk3d.face import Face
 
 class _Viewer:
     def __init__(self, scene: Any, host: str, port: int):
-        self.scene, self.host, self.asked, self.port = scene, host, port, port
+        self.scene, self.host, self.port = scene, host, port
         self.offered: list[Path] = []
         self.is_closed = False
 
@@ -28,7 +28,7 @@ class _Viewer:
         self.offered = list(results)
 
     def wait(self) -> None:
-        """The person presses Ctrl-C at once."""
+        """Return at once, as after Ctrl-C."""
 
     def close(self) -> None:
         self.is_closed = True
@@ -48,7 +48,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[_Viewer]:
 
 
 @pytest.fixture
-def browsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def browser_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     addresses: list[str] = []
     monkeypatch.setattr("webbrowser.open", addresses.append)
     return addresses
@@ -61,29 +61,31 @@ def results(make_face: Callable[..., Face], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_in_the_browser(
-    results: Path, opened: list[_Viewer], browsed: list[str], capsys: pytest.CaptureFixture
+def test_file_is_shown_in_the_browser(
+    results: Path, opened: list[_Viewer], browser_addresses: list[str], capsys: pytest.CaptureFixture
 ) -> None:
     assert main(["view", str(results / "a_0.glb")]) == 0
     (viewer,) = opened
     assert viewer.scene.name == "a_0.glb" and viewer.is_closed and not viewer.offered
-    assert browsed == ["http://127.0.0.1:8080"]
+    assert browser_addresses == ["http://127.0.0.1:8080"]
     output = capsys.readouterr()
     assert output.out.startswith("http://127.0.0.1:8080 ") and not output.err
 
 
-def test_a_folder_on_a_taken_port(
-    results: Path, opened: list[_Viewer], browsed: list[str], capsys: pytest.CaptureFixture
+def test_folder_is_shown_on_the_next_free_port(
+    results: Path, opened: list[_Viewer], browser_addresses: list[str], capsys: pytest.CaptureFixture
 ) -> None:
     assert main(["view", str(results), "--port", "9001", "--host", "localhost", "--no-browser"]) == 0
     (viewer,) = opened
-    assert {path.name for path in viewer.offered} == {"a_0.glb", "b_0.glb"} and not browsed
+    assert {path.name for path in viewer.offered} == {"a_0.glb", "b_0.glb"} and not browser_addresses
     output = capsys.readouterr()
     assert output.err == "smirk3d: port 9001 is taken; using 9002\n" and "http://localhost:9002" in output.out
 
 
 @pytest.mark.parametrize("name", ["none.glb", "text.txt", "empty", "broken.glb", "broken.npz"])
-def test_nothing_to_view(name: str, tmp_path: Path, opened: list[_Viewer], capsys: pytest.CaptureFixture) -> None:
+def test_input_that_cannot_be_shown(
+    name: str, tmp_path: Path, opened: list[_Viewer], capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "empty").mkdir()
     for each in ("text.txt", "broken.glb", "broken.npz"):
         (tmp_path / each).write_text("nothing")
@@ -93,7 +95,9 @@ def test_nothing_to_view(name: str, tmp_path: Path, opened: list[_Viewer], capsy
     assert line.startswith("smirk3d: ") and name in line and ";" in line
 
 
-def test_without_viser(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_missing_viser_is_reported(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "viser", None)
     assert main(["view", str(results / "a_0.glb"), "--no-browser"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
