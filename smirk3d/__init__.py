@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from smirk3d.authoring.load import load_head
     from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.face import Face
+    from smirk3d.head.arkit import ARKIT_NAMES
     from smirk3d.head.retargeting.retargeter import Retargeter
     from smirk3d.networks.encoder import Encoder
     from smirk3d.networks.neural_renderer import NeuralRenderer
     from smirk3d.params import FaceParams
     from smirk3d.render.renderer import Renderer
+    from smirk3d.track import Clip, Track
 
 __version__ = "0.1.0"
 __all__ = [
+    "ARKIT_NAMES",
+    "Clip",
     "Encoder",
     "Face",
     "FaceParams",
@@ -27,11 +31,14 @@ __all__ = [
     "Reconstructor",
     "Renderer",
     "Retargeter",
+    "Track",
     "__version__",
     "load_head",
 ]
 
 _HOME = {
+    "ARKIT_NAMES": "smirk3d.head.arkit",
+    "Clip": "smirk3d.track",
     "Encoder": "smirk3d.networks.encoder",
     "Face": "smirk3d.face",
     "FaceParams": "smirk3d.params",
@@ -39,6 +46,7 @@ _HOME = {
     "Reconstructor": "smirk3d.estimation.reconstructor",
     "Renderer": "smirk3d.render.renderer",
     "Retargeter": "smirk3d.head.retargeting.retargeter",
+    "Track": "smirk3d.track",
     "load_head": "smirk3d.authoring.load",
 }
 

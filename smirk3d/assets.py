@@ -92,6 +92,20 @@ def cache_dir() -> Path:
         raise Smirk3dError("no home folder for the cache; set SMIRK3D_CACHE to a folder") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        Smirk3dError: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Smirk3dError(
+            f"cannot create the folder {printable(folder)}: {error.strerror}; choose another place"
+        ) from error
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file whole or not at all.

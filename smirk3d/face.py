@@ -1,67 +1,90 @@
-"""The result for one face in one picture."""
+"""The result for one face in one image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from smirk3d.assets import make_folder
+from smirk3d.equality import EqualByContents
+from smirk3d.face_writers import find_face_writer
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
+from smirk3d.head import registry
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
+Array: TypeAlias = NDArray[Any]
 
-@dataclass(frozen=True)
-class Face:
-    """A reconstructed head: metres and head frame unless the name says otherwise, float32.
+
+@dataclass(frozen=True, eq=False)
+class Face(EqualByContents):
+    """A reconstructed head: plain arrays and numbers, which can be compared, copied, pickled and sent elsewhere.
+
+    Lengths are metres and positions are in the head frame unless the name says otherwise. The head model itself is not
+    part of a face: `head` finds it by `head_id`.
 
     Attributes:
-        vertices: (V, 3) expression and gaze applied, head not turned.
-        neutral_vertices: (V, 3) the same person with a neutral face.
-        triangles: (F, 3) int64.
-        shape: (S,) identity coefficients. expression: (E,) expression coefficients.
+        vertices: (V, 3) float32, expression and gaze applied, head not turned.
+        neutral_vertices: (V, 3) float32, the same person with a neutral face.
+        triangles: (F, 3) int32, counter-clockwise from outside; one read-only array for all faces of a head.
+        shape: (S,) float32 identity coefficients.
+        expression: (E,) float32 expression coefficients.
         expression_names: E names.
-        arkit: the 52 ARKit names in Apple's order -> weight in [0, 1].
-        jaw: (3,) rotation vector of the jaw. eyelids: (2,) left and right closing in [0, 1].
-        camera: pose and camera; `camera.rotation_rotmat` turns the head into the camera frame.
-        confidence: in [0, 1], from the detector and the residual of the fit.
-        method: what estimated it: "fit", "encoder" or "refine".
-        image_size: (width, height) of the picture in pixels.
-        box_px: (4,) x0, y0, x1, y1 of the detected landmarks.
-        residual_percent: mean distance of fitted and detected landmarks, % of the outer eye corners' distance.
-        head: the model, for its faces, regions and landmark embeddings.
-        eyes: (6,) rotation vectors of the left and the right eyeball.
+        arkit: The 52 ARKit names in Apple's order -> weight in [0, 1].
+        jaw: (3,) float32 rotation vector of the jaw in radians.
+        eyelids: (2,) float32 closing of the left and the right eyelid in [0, 1].
+        camera: Pose and camera; `camera.rotation_rotmat` rotates the head frame to the camera frame.
+        confidence: In [0, 1], from the detector's score and the residual of the fit.
+        method: What estimated it: "fit", "encoder" or "refine".
+        image_size: (width, height) of the image in pixels.
+        box_px: (4,) x0, y0, x1, y1 of the detected landmarks in pixels.
+        residual_percent: Mean distance between fitted and detected landmarks in % of the distance between the outer
+            eye corners; NaN where nothing was fitted.
+        head_id: Identifier of the head model, see `HeadModel.id`.
+        eyes: (6,) float32 rotation vectors of the left and the right eyeball in radians.
     """
 
-    vertices: np.ndarray = field(repr=False)
-    neutral_vertices: np.ndarray = field(repr=False)
-    triangles: np.ndarray = field(repr=False)
-    shape: np.ndarray = field(repr=False)
-    expression: np.ndarray = field(repr=False)
+    vertices: Array = field(repr=False)
+    neutral_vertices: Array = field(repr=False)
+    triangles: Array = field(repr=False)
+    shape: Array = field(repr=False)
+    expression: Array = field(repr=False)
     expression_names: tuple[str, ...] = field(repr=False)
     arkit: dict[str, float] = field(repr=False)
-    jaw: np.ndarray = field(repr=False)
-    eyelids: np.ndarray = field(repr=False)
+    jaw: Array = field(repr=False)
+    eyelids: Array = field(repr=False)
     camera: Camera
     confidence: float
     method: str
     image_size: tuple[int, int]
-    box_px: np.ndarray
+    box_px: Array
     residual_percent: float
-    head: HeadModel = field(repr=False)
-    eyes: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
+    head_id: str
+    eyes: Array = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
 
     @property
-    def rotation(self) -> np.ndarray:
-        """The (3, 3) rotation from the head frame to the camera frame."""
+    def head(self) -> HeadModel:
+        """The head model, for its regions, texture coordinates and landmark embeddings.
+
+        Raises:
+            Smirk3dError: It is neither loaded nor packaged nor cached; load it with `load_head(path)` first.
+        """
+        return registry.find(self.head_id)
+
+    @property
+    def rotation(self) -> Array:
+        """The (3, 3) float64 rotation matrix from the head frame to the camera frame."""
         return self.camera.rotation_rotmat
 
     @property
@@ -69,20 +92,40 @@ class Face:
         """Yaw, pitch and roll in degrees; signs as in `smirk3d.geometry.euler`."""
         return angles_from_rotation(self.rotation)
 
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Return the image pixels (N, 2) of points (N, 3) in the head frame."""
+    def project(self, points: Array) -> Array:
+        """Project points into the image.
+
+        Args:
+            points: (N, 3) metres in the head frame.
+
+        Returns:
+            (N, 2) pixels.
+        """
         return self.camera.project(np.asarray(points))
 
     def landmarks(
         self,
         name: Literal["ibug68", "ibug68_static", "mediapipe"] = "ibug68",
         space: Literal["image", "head"] = "image",
-    ) -> np.ndarray:
-        """Return landmarks of the mesh: (L, 2) pixels in the image, or (L, 3) metres in the head frame."""
+    ) -> Array:
+        """Return landmarks of the mesh.
+
+        Args:
+            name: The set: 68 points of iBUG in "ibug68" and "ibug68_static", 478 points in "mediapipe".
+            space: "image" for pixels, "head" for metres in the head frame.
+
+        Returns:
+            (L, 2) in the image or (L, 3) in the head frame.
+
+        Raises:
+            ValueError: `space` is neither of the two.
+            KeyError: The head has no such landmarks.
+        """
         if space not in ("image", "head"):
             raise ValueError(f"space must be 'image' or 'head', not {space!r}")
         embedding = self.head.landmark_embedding(name).to("cpu")
-        points = embedding.points(torch.from_numpy(self.vertices), torch.from_numpy(self.triangles)).numpy()
+        triangles = torch.as_tensor(self.triangles.astype(np.int64))
+        points = embedding.points(torch.as_tensor(self.vertices), triangles).numpy()
         return self.project(points) if space == "image" else points
 
     def strongest(self, count: int = 5) -> list[tuple[str, float]]:
@@ -97,27 +140,100 @@ class Face:
             weights: ARKit names -> weights in [0, 1]; those that are not named are 0.
 
         Raises:
-            ValueError: A name is none of ARKit's, or a weight is out of its range.
+            ValueError: A name is not one of ARKit's, or a weight is out of its range.
         """
         unknown = sorted(set(weights) - set(ARKIT_NAMES))
         if unknown or not all(0 <= value <= 1 for value in weights.values()):
             raise ValueError(f"weights must be in [0, 1] by ARKit's names; unknown: {', '.join(unknown) or 'none'}")
-        wanted = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
-        shape, actions = torch.from_numpy(self.shape)[None], find_retargeter(self.head)
-        params = FaceParams(expression=wanted) if actions is None else actions.from_arkit(wanted)
-        params = params.to(self.head.v_template.device)
-        said = {"expression": params.expression} | resolve_explicit_joints(self.head, params, wanted)
-        fields = {name: value[0].cpu().numpy() for name, value in said.items() if value is not None}
-        mesh = self.head(params.replace(shape=shape.to(self.head.v_template.device)))
-        names = dict(zip(ARKIT_NAMES, wanted[0].tolist()))
-        return replace(self, vertices=mesh.vertices[0].cpu().numpy(), arkit=names, **fields)
+        head, values = self.head, np.array([weights.get(name, 0.0) for name in ARKIT_NAMES], dtype=np.float32)
+        arkit = torch.as_tensor(values)[None]
+        transfer = find_retargeter(head)
+        params = FaceParams(expression=arkit) if transfer is None else transfer.from_arkit(arkit)
+        params = params.to(head.v_template.device)
+        coefficients = {"expression": params.expression} | resolve_explicit_joints(head, params, arkit)
+        changes: dict[str, Any] = {
+            name: value[0].cpu().numpy() for name, value in coefficients.items() if value is not None
+        }
+        shape = torch.as_tensor(self.shape)[None].to(head.v_template.device)
+        changes["vertices"] = head(params.replace(shape=shape)).vertices[0].cpu().numpy()
+        return replace(self, arkit=dict(zip(ARKIT_NAMES, values.tolist())), **changes)
 
     def save(self, path: str | Path) -> Path:
-        """Write the face in the format of the suffix: .glb .gltf .obj .ply .npz .json; return the path.
+        """Write the face in the format of the suffix, whole or not at all; missing folders are created.
+
+        Args:
+            path: Target, ending in .glb, .gltf, .obj, .ply, .npz or .json (any case), or in a suffix that another
+                package registers, see `smirk3d.face_writers`.
+
+        Returns:
+            The path written.
 
         Raises:
-            Smirk3dError: the suffix is unknown.
+            Smirk3dError: The suffix is unknown, or writing failed.
         """
-        from smirk3d.export import save_face
+        path = Path(path)
+        write = find_face_writer(path)
+        make_folder(path.parent)
+        write(self, path)
+        return path
 
-        return save_face(self, Path(path))
+
+@dataclass(frozen=True, eq=False)
+class ImageFit(EqualByContents):
+    """Where a head is in an image, and how well it fits the face there; attributes as in `Face`."""
+
+    camera: Camera
+    confidence: float
+    method: str
+    image_size: tuple[int, int]
+    box_px: Array
+    residual_percent: float
+
+
+def assemble_face(
+    head: HeadModel,
+    vertices: Array,
+    neutral_vertices: Array,
+    coefficients: Mapping[str, Array],
+    arkit: Array,
+    fit: ImageFit,
+) -> Face:
+    """Return the face of arrays that were computed with a head, and register that head.
+
+    Args:
+        head: The model.
+        vertices: (V, 3) float32 metres, expression and gaze applied, head not turned.
+        neutral_vertices: (V, 3) float32 metres.
+        coefficients: "shape" (S,) and "expression" (E,), and as far as known "jaw" (3,), "eyelids" (2,) and
+            "eyes" (6,), which are zeros otherwise; other names are left out.
+        arkit: (52,) weights in [0, 1] in Apple's order.
+        fit: Camera, confidence and origin.
+    """
+    return Face(
+        vertices=vertices,
+        neutral_vertices=neutral_vertices,
+        triangles=_triangles(head),
+        shape=coefficients["shape"],
+        expression=coefficients["expression"],
+        expression_names=head.expression_names,
+        arkit=dict(zip(ARKIT_NAMES, arkit.tolist(), strict=True)),
+        camera=fit.camera,
+        confidence=fit.confidence,
+        method=fit.method,
+        image_size=fit.image_size,
+        box_px=fit.box_px,
+        residual_percent=fit.residual_percent,
+        head_id=registry.register(head),
+        **{name: coefficients.get(name, np.zeros(size, np.float32)) for name, size in _JOINT_SIZES.items()},
+    )
+
+
+_JOINT_SIZES: Mapping[str, int] = {"jaw": 3, "eyelids": 2, "eyes": 6}
+
+
+@cache_per_head
+def _triangles(head: HeadModel) -> Array:
+    """Return the triangles (F, 3) int32, the same read-only array for all faces of a head."""
+    triangles = head.data.faces.cpu().numpy().astype(np.int32)
+    triangles.setflags(write=False)
+    return triangles

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,13 +44,14 @@ class FaceParams:
     @property
     def batch_shape(self) -> torch.Size:
         """Leading shape shared by all given fields after broadcasting; () when none is given."""
-        return torch.broadcast_shapes(*(value.shape[:-1] for _, value in self.items()))
+        shapes = (value.shape[:-1] for _, value in self.items())
+        return torch.Size(torch.broadcast_shapes(*shapes))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
     def replace(self, **changes: Tensor | None) -> FaceParams:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
-    def to(self, *args, **kwargs) -> FaceParams:
+    def to(self, *args: Any, **kwargs: Any) -> FaceParams:
         """Return a copy with every given tensor moved by `Tensor.to(*args, **kwargs)`."""
         return replace(self, **{name: value.to(*args, **kwargs) for name, value in self.items()})
 
@@ -83,8 +86,9 @@ class LandmarkEmbedding:
 
     def take(self, index: Tensor) -> LandmarkEmbedding:
         """Return the sub-set `index` (L2,); partners outside the sub-set are replaced by the point itself."""
-        position = {int(old): new for new, old in enumerate(index.tolist())}
-        mirror = [position.get(int(self.mirror[old]), new) for new, old in enumerate(index.tolist())]
+        points: list[int] = np.asarray(index.cpu()).tolist()
+        row_of_point = {point: row for row, point in enumerate(points)}
+        mirror = [row_of_point.get(int(self.mirror[point]), row) for row, point in enumerate(points)]
         return LandmarkEmbedding(
             self.face_index[index],
             self.barycentric[index],
@@ -124,5 +128,5 @@ class ContourTable:
         """Return the points (..., 17, 3) on posed `vertices` (..., V, 3) of heads with these rotations."""
         row = self.row(rotation_rotmat).expand(vertices.shape[:-2])
         corner = faces[self.face_index[row]].flatten(-2)
-        corners = vertices.gather(-2, corner[..., None].expand(*corner.shape, 3)).unflatten(-2, (-1, 3))
+        corners = vertices.gather(-2, corner[..., None].expand(*corner.shape, 3)).reshape(*corner.shape[:-1], -1, 3, 3)
         return (corners * self.barycentric[row].to(vertices.dtype)[..., None]).sum(-2)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from smirk3d.face import Face
+from smirk3d.equality import EqualByContents
+from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
-from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head import registry
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
+
+Array: TypeAlias = NDArray[Any]
 
 
 class Status(IntEnum):
@@ -27,7 +32,7 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class Track(EqualByContents):
     """One person in T consecutive frames of a clip, from the first in which the face was found to the last.
 
     Frames as in `smirk3d.geometry.camera`; floats are float32 but for the times, and NaN where `status` is LOST.
@@ -48,47 +53,56 @@ class Track:
         image_size: (width, height) of the frames in pixels.
         rate_fps: Nominal frames a second of the clip.
         method: What estimated the frames: "fit", "encoder" or "refine".
-        head: The model.
+        head_id: Identifier of the head model, see `HeadModel.id`.
     """
 
     number: int
-    frame: np.ndarray = field(repr=False)
-    time_s: np.ndarray = field(repr=False)
-    status: np.ndarray = field(repr=False)
-    shape: np.ndarray = field(repr=False)
-    expression: np.ndarray = field(repr=False)
-    arkit: np.ndarray = field(repr=False)
-    jaw: np.ndarray = field(repr=False)
-    eyelids: np.ndarray = field(repr=False)
-    eyes: np.ndarray = field(repr=False)
-    rotation_rotmat: np.ndarray = field(repr=False)
-    translation_m: np.ndarray = field(repr=False)
-    scale_px_per_m: np.ndarray = field(repr=False)
-    center_px: np.ndarray = field(repr=False)
+    frame: Array = field(repr=False)
+    time_s: Array = field(repr=False)
+    status: Array = field(repr=False)
+    shape: Array = field(repr=False)
+    expression: Array = field(repr=False)
+    arkit: Array = field(repr=False)
+    jaw: Array = field(repr=False)
+    eyelids: Array = field(repr=False)
+    eyes: Array = field(repr=False)
+    rotation_rotmat: Array = field(repr=False)
+    translation_m: Array = field(repr=False)
+    scale_px_per_m: Array = field(repr=False)
+    center_px: Array = field(repr=False)
     focal_px: float | None
-    confidence: np.ndarray = field(repr=False)
-    residual_percent: np.ndarray = field(repr=False)
-    box_px: np.ndarray = field(repr=False)
+    confidence: Array = field(repr=False)
+    residual_percent: Array = field(repr=False)
+    box_px: Array = field(repr=False)
     image_size: tuple[int, int]
     rate_fps: float
     method: str
-    head: HeadModel = field(repr=False)
+    head_id: str
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @property
-    def known(self) -> np.ndarray:
+    def head(self) -> HeadModel:
+        """The head model.
+
+        Raises:
+            Smirk3dError: It is neither loaded nor packaged nor cached; load it with `load_head(path)` first.
+        """
+        return registry.find(self.head_id)
+
+    @property
+    def known(self) -> Array:
         """Which frames (T,) bool have values: all that are not LOST."""
         return self.status != Status.LOST
 
     @property
-    def angles_deg(self) -> np.ndarray:
+    def angles_deg(self) -> Array:
         """Yaw, pitch and roll (T, 3) in degrees, as in `smirk3d.geometry.euler`; NaN where the face was lost."""
         angles = [angles_from_rotation(rotmat) for rotmat in self.rotation_rotmat.astype(np.float64)]
-        return np.array(angles, dtype=np.float32).reshape(-1, 3)
+        return np.reshape(np.array(angles, dtype=np.float32), (-1, 3))
 
-    def replace(self, **changes: np.ndarray) -> Track:
+    def replace(self, **changes: Array) -> Track:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
@@ -109,36 +123,30 @@ class Track:
 
     @torch.no_grad()
     def face(self, row: int) -> Face:
-        """Return one row as the result for a photo.
+        """Return one row as the result for an image.
 
         Raises:
             ValueError: The face was lost there.
+            Smirk3dError: The head is not known, see `head`.
         """
         if not self.known[row]:
             raise ValueError(f"frame {int(self.frame[row])}: the face was lost there")
-        head, given = self.head, {"shape", "expression", *self.head.spec.names} & {f.name for f in fields(FaceParams)}
-        own = {name: getattr(self, name)[row] for name in ("expression", "jaw", "eyelids", "eyes") if name in given}
-        shape = torch.from_numpy(self.shape)[None]
-        params = FaceParams(shape=shape, **{name: torch.from_numpy(value)[None] for name, value in own.items()})
-        return Face(
-            vertices=head(params.to(head.v_template.device)).vertices[0].cpu().numpy(),
-            neutral_vertices=head.shaped(shape.to(head.v_template.device)).vertices[0].cpu().numpy(),
-            triangles=head.data.faces.cpu().numpy(),
-            shape=self.shape,
-            expression=self.expression[row],
-            expression_names=head.expression_names,
-            arkit=dict(zip(ARKIT_NAMES, self.arkit[row].tolist())),
-            jaw=self.jaw[row],
-            eyelids=self.eyelids[row],
+        head, per_frame = self.head, ("expression", "jaw", "eyelids", "eyes")
+        coefficients = {"shape": self.shape} | {name: getattr(self, name)[row] for name in per_frame}
+        own = {name: value for name, value in coefficients.items() if name in {*head.spec.names, "shape", "expression"}}
+        params = FaceParams(**{name: torch.as_tensor(value)[None] for name, value in own.items()})
+        params = params.to(head.v_template.device)
+        fit = ImageFit(
             camera=self.camera(row),
             confidence=float(self.confidence[row]),
             method=self.method,
             image_size=self.image_size,
             box_px=self.box_px[row],
             residual_percent=float(self.residual_percent[row]),
-            head=head,
-            eyes=self.eyes[row],
         )
+        vertices = head(params).vertices[0].cpu().numpy()
+        neutral_vertices = head.shaped(params.shape).vertices[0].cpu().numpy()
+        return assemble_face(head, vertices, neutral_vertices, coefficients, self.arkit[row], fit)
 
 
 FRAME_FIELDS: tuple[str, ...] = (
@@ -158,7 +166,7 @@ FRAME_FIELDS: tuple[str, ...] = (
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Clip(EqualByContents):
     """A video and the people in it.
 
     Attributes:

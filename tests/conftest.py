@@ -16,7 +16,7 @@ from smirk3d import Reconstructor
 from smirk3d.authoring.flame_completion import transfer_annotations
 from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detector
-from smirk3d.face import Face
+from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -91,23 +91,15 @@ def make_face(landmark_head: HeadModel) -> Callable[..., Face]:
             focal_px,
         )
         x, y = camera.project(landmark_head(params).vertices.numpy()).T
-        return Face(
-            vertices=landmark_head(params).vertices.numpy(),
-            neutral_vertices=landmark_head.shaped(params.shape).vertices.numpy(),
-            triangles=landmark_head.faces.numpy(),
-            shape=shape,
-            expression=arkit,
-            expression_names=ARKIT_NAMES,
-            arkit=dict(zip(ARKIT_NAMES, arkit.tolist(), strict=True)),
-            jaw=np.zeros(3, dtype=np.float32),
-            eyelids=np.zeros(2, dtype=np.float32),
-            camera=camera,
-            confidence=0.875,
-            method="fit",
-            image_size=image_size,
-            box_px=np.array([x.min(), y.min(), x.max(), y.max()]),
-            residual_percent=1.5,
-            head=landmark_head,
+        coefficients = {"shape": shape, "expression": arkit}
+        box_px = np.array([x.min(), y.min(), x.max(), y.max()])
+        return assemble_face(
+            landmark_head,
+            landmark_head(params).vertices.numpy(),
+            landmark_head.shaped(params.shape).vertices.numpy(),
+            coefficients,
+            arkit,
+            ImageFit(camera, 0.875, "fit", image_size, box_px, residual_percent=1.5),
         )
 
     return build

@@ -1,10 +1,22 @@
-"""The result for one face: views of the same numbers that agree."""
+"""The result for one face: properties that agree, and a plain value that can be compared, copied and pickled."""
+
+import copy
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from smirk3d import load_head
+from smirk3d.errors import Smirk3dError
+from smirk3d.face import ImageFit, assemble_face
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.head.model import HeadModel
+from smirk3d.head.pack import save_pack
 
 
 def test_rotation_and_angles(make_face):
@@ -57,8 +69,6 @@ def test_showing_a_face_is_short(make_face):
 
 
 def test_another_expression_of_the_same_person(open_head, flame_face) -> None:
-    from smirk3d.head.arkit import ARKIT_NAMES
-
     smiling = flame_face.with_arkit({"mouthSmileLeft": 0.8, "jawOpen": 0.5})
     assert smiling.arkit["mouthSmileLeft"] == pytest.approx(0.8) and sum(smiling.arkit.values()) == pytest.approx(1.3)
     np.testing.assert_array_equal(smiling.neutral_vertices, flame_face.neutral_vertices)
@@ -73,3 +83,78 @@ def test_another_expression_of_the_same_person(open_head, flame_face) -> None:
         flame_face.with_arkit({"smile": 0.5})
     with pytest.raises(ValueError, match="0, 1"):
         flame_face.with_arkit({"jawOpen": 1.5})
+
+
+@pytest.fixture
+def open_face(open_head, make_face):
+    """A face of the packaged head, which every process can find."""
+    face = make_face({"jawOpen": 0.4, "mouthSmileLeft": 0.3})
+    fit = ImageFit(face.camera, face.confidence, face.method, face.image_size, face.box_px, face.residual_percent)
+    coefficients = {"shape": face.shape, "expression": face.expression, "jaw": np.ones(3, np.float32)}
+    return assemble_face(
+        open_head, face.vertices, face.neutral_vertices, coefficients, np.array(list(face.arkit.values())), fit
+    )
+
+
+def test_assembled_faces_have_zeros_for_what_is_not_known(open_head, open_face):
+    assert open_face.head is open_head and open_face.head_id == open_head.id
+    assert open_face.jaw.tolist() == [1, 1, 1] and open_face.eyelids.tolist() == [0, 0] and not open_face.eyes.any()
+    assert open_face.triangles.dtype == np.int32
+    np.testing.assert_array_equal(open_face.triangles, open_head.faces.numpy())
+    assert open_face.triangles is open_face.with_arkit({}).triangles
+
+
+def test_faces_are_compared_by_contents(make_face):
+    face = make_face(seed=1)
+    others = [copy.copy(face), copy.deepcopy(face), replace(face), pickle.loads(pickle.dumps(face)), make_face(seed=1)]
+    for other in others:
+        assert face == other and (face != other) is False and hash(face) == hash(other)
+    assert face in others and len({face, *others}) == 1
+    assert face != make_face(seed=2) and make_face(seed=2) not in [face]
+    moved = replace(face, vertices=face.vertices + np.float32(1e-6))
+    turned = replace(face, camera=replace(face.camera, translation_m=face.camera.translation_m + 1))
+    assert moved not in [face, turned] and turned != face and replace(face, head_id="another") != face
+
+
+def test_a_face_is_small_and_without_modules(open_face):
+    assert len(pickle.dumps(open_face)) < 300_000
+    assert not any(isinstance(value, torch.nn.Module | torch.Tensor) for value in vars(open_face).values())
+    assert {open_face.vertices.dtype, open_face.neutral_vertices.dtype} == {np.dtype(np.float32)}
+
+
+def test_a_face_works_in_another_process(open_face, tmp_path):
+    (tmp_path / "face.pickle").write_bytes(pickle.dumps(open_face))
+    code = """
+import pickle, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+face = pickle.loads((folder / "face.pickle").read_bytes())
+face.save(folder / "there.obj")
+smiling = face.with_arkit({"mouthSmileLeft": 0.5})
+(folder / "there.pickle").write_bytes(pickle.dumps((face, smiling, face.landmarks("mediapipe"))))
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    face, smiling, landmarks = pickle.loads((tmp_path / "there.pickle").read_bytes())
+    assert face == open_face and smiling.head_id == open_face.head_id
+    np.testing.assert_array_equal(landmarks, open_face.landmarks("mediapipe"))
+    np.testing.assert_allclose(smiling.vertices, open_face.with_arkit({"mouthSmileLeft": 0.5}).vertices, atol=1e-7)
+    assert (tmp_path / "there.obj").read_bytes() == open_face.save(tmp_path / "here.obj").read_bytes()
+
+
+def test_a_face_of_an_unknown_head_names_the_remedy(open_face):
+    stranger = replace(open_face, head_id="mine-0123456789abcdef-s1-e1")
+    assert stranger.project(np.zeros((1, 3))).shape == (1, 2)
+    with pytest.raises(
+        Smirk3dError, match=r"'mine-0123456789abcdef-s1-e1' is not known here; load it first with load_h"
+    ):
+        stranger.landmarks("mediapipe")
+
+
+def test_loading_the_head_is_the_remedy(open_head, open_face, tmp_path):
+    data = replace(open_head.data, v_template=open_head.data.v_template * 1.5)
+    face = replace(open_face, head_id=HeadModel(data, n_shape=10).id)
+    with pytest.raises(Smirk3dError, match="load it first"):
+        face.landmarks("mediapipe")
+    save_pack(data, tmp_path / "large.pack")
+    load_head(tmp_path / "large.pack")
+    assert face.landmarks("mediapipe").shape == (478, 2) and face.head.n_shape == 10

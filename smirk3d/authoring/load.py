@@ -18,6 +18,7 @@ from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.load import OPEN_HEAD, heads_cache_dir, open_head_data
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack, read_header, save_pack
+from smirk3d.head.registry import register
 
 _PICKLE_STARTS = (b"\x80", b"(", b"}", b"c")
 """First byte of a pickle: a protocol number from 2 on, or the beginning of a dictionary or an object before that."""
@@ -31,7 +32,7 @@ def load_head(
     n_expression: int | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> HeadModel:
-    """Load a head model by name or path.
+    """Load a head model by name or path, and register it so that faces and tracks of this head find it.
 
     A FLAME model is completed (landmarks, regions, eyelids) at its first use, which takes about half a minute, and
     cached in `cache_dir()`.
@@ -50,7 +51,9 @@ def load_head(
         Smirk3dError: There is no such file, or it is no head.
         ValueError: The head has fewer components.
     """
-    return HeadModel(load_head_data(head, report), n_shape, n_expression)
+    model = HeadModel(load_head_data(head, report), n_shape, n_expression)
+    register(model)
+    return model
 
 
 def load_head_data(head: str | Path, report: Callable[[str], None] = lambda message: None) -> HeadData:

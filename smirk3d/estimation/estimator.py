@@ -10,9 +10,8 @@ import roma
 from torch import Tensor
 
 from smirk3d.detection.detector import Detection
-from smirk3d.face import Face
+from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.geometry.camera import Camera
-from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.media.images import Photo
@@ -70,28 +69,19 @@ def make_faces(
         for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, arkit)).items()
     }
     weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
-    return [
-        Face(
-            vertices=vertices[k],
-            neutral_vertices=neutral[k],
-            triangles=head.data.faces.cpu().numpy(),
-            shape=fields["shape"][k],
-            expression=fields["expression"][k],
-            expression_names=head.expression_names,
-            arkit=dict(zip(ARKIT_NAMES, weights[k].tolist())),
-            jaw=fields["jaw"][k],
-            eyelids=fields["eyelids"][k],
-            eyes=fields["eyes"][k],
+    faces = []
+    for k, each in enumerate(face_observations):
+        fit = ImageFit(
             camera=cameras[k],
             confidence=float(each.detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
             method=method,
             image_size=each.photo.size,
             box_px=each.detection.box_px,
             residual_percent=100 * residuals[k],
-            head=head,
         )
-        for k, each in enumerate(face_observations)
-    ]
+        own = {name: values[k] for name, values in fields.items()}
+        faces.append(assemble_face(head, vertices[k], neutral[k], own, weights[k], fit))
+    return faces
 
 
 def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:

@@ -1,20 +1,22 @@
-"""One door to all formats of a single face."""
+"""Saving of one face in any format, with its skin texture where the format holds one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smirk3d.assets import printable
+from smirk3d.assets import make_folder, printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.face_writers import find_face_writer
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
     from smirk3d.face import Face
 
 FORMATS: tuple[str, ...] = (".glb", ".gltf", ".obj", ".ply", ".npz", ".json")
-"""Suffixes that `save_face` knows."""
+"""Suffixes of the package's own formats; other packages may add some, see `smirk3d.face_writers`."""
+TEXTURED_FORMATS: tuple[str, ...] = (".glb", ".gltf")
+"""Suffixes of the formats that hold a skin texture."""
 
 
 def save_face(face: Face, path: str | Path, *, texture: Texture | None = None) -> Path:
@@ -22,8 +24,8 @@ def save_face(face: Face, path: str | Path, *, texture: Texture | None = None) -
 
     Args:
         face: The face.
-        path: Target, ending in one of `FORMATS` (any case).
-        texture: Skin texture for .glb and .gltf; without it the skin has plain vertex colours.
+        path: Target, ending in one of `FORMATS` or in a suffix that another package registers (any case).
+        texture: Skin texture for `TEXTURED_FORMATS`; without it the skin has plain vertex colours.
 
     Returns:
         The path written.
@@ -32,43 +34,13 @@ def save_face(face: Face, path: str | Path, *, texture: Texture | None = None) -
         Smirk3dError: The suffix is unknown, a texture was given for another format, or writing failed.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise Smirk3dError(f"{printable(path)}: unknown format {suffix!r}; choose one of {' '.join(FORMATS)}")
-    if texture is not None and suffix not in (".glb", ".gltf"):
+    if texture is None:
+        return face.save(path)
+    find_face_writer(path)
+    if path.suffix.lower() not in TEXTURED_FORMATS:
         raise Smirk3dError(f"{printable(path)}: only .glb and .gltf hold a texture; choose one of them")
+    from smirk3d.export.gltf.head import save_gltf
+
     make_folder(path.parent)
-    if suffix in (".glb", ".gltf"):
-        from smirk3d.export.gltf.head import save_gltf
-
-        save_gltf(face, path, texture)
-    else:
-        _writer(suffix)(face, path)
+    save_gltf(face, path, texture)
     return path
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents.
-
-    Raises:
-        Smirk3dError: It cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Smirk3dError(
-            f"cannot create the folder {printable(folder)}: {error.strerror}; choose another place"
-        ) from error
-
-
-def _writer(suffix: str) -> Callable[[Face, Path], None]:
-    from smirk3d.export import meshes
-    from smirk3d.export.tables import npz
-
-    writers = {
-        ".obj": meshes.save_obj,
-        ".ply": meshes.save_ply,
-        ".npz": npz.save_npz,
-        ".json": npz.save_json,
-    }
-    return writers[suffix]

@@ -65,7 +65,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
     covered = fragments.mask[0]
     colors, weights = photo.read_surface(
-        torch.from_numpy(face.triangles[skin]),
+        torch.from_numpy(face.triangles[skin].astype(np.int64)),
         fragments.face_index[0][covered],
         fragments.barycentric[0][covered],
     )
@@ -110,7 +110,7 @@ class _Photo:
         self.pixels = torch.tensor(pixels).permute(2, 0, 1)[None].float()
         self.vertices_px = vertices_image(face).astype(np.float32)
         vertices, rotation = face.vertices.astype(np.float64), face.rotation
-        normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(face.triangles)).numpy()
+        normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(face.triangles.astype(np.int64))).numpy()
         points = vertices @ rotation.T + face.camera.translation_m
         # In the camera frame, where a surface point and its normal are all that has to be interpolated.
         self.surface = torch.from_numpy(np.concatenate([points, normals @ rotation.T], axis=1)).float()
@@ -124,7 +124,7 @@ class _Photo:
         w = None
         if self.face.camera.focal_px is not None:
             w = torch.from_numpy(self.face.camera.depth(self.face.vertices)).float()[None]
-        faces = torch.from_numpy(self.face.triangles)
+        faces = torch.from_numpy(self.face.triangles.astype(np.int64))
         return rasterize(torch.from_numpy(ndc)[None], faces, _DEPTH_MAP_PX, w=w).depth[0]
 
     def read_surface(

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smirk3d.equality import EqualByContents
+
 DEFAULT_FIELD_OF_VIEW_DEG = 50.0
 """Assumed field of view along the long side of a photo with unknown lens, about that of a phone."""
 
@@ -22,8 +24,8 @@ MIN_DISTANCE_M = 0.6
 """People are seldom photographed from nearer than this, except in selfies at 0.3 to 0.6 m."""
 
 
-@dataclass(frozen=True)
-class Camera:
+@dataclass(frozen=True, eq=False)
+class Camera(EqualByContents):
     """The pose of one head and the camera that images it.
 
     `X_camera = rotation_rotmat @ X_head + translation_m`. With a focal length (perspective),

@@ -10,6 +10,7 @@ import numpy as np
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL
 from smirk3d.estimation.reconstructor import Reconstructor
+from smirk3d.head.registry import register
 from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
@@ -207,6 +208,6 @@ def _track(
         image_size=view.size,
         rate_fps=rate_fps,
         method=solver.method,
-        head=solver.head,
+        head_id=register(solver.head),
         **values,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from smirk3d.assets import printable
 from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
-from smirk3d.face import Face
+from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import OPEN_HEAD
@@ -110,25 +110,12 @@ def _neutral_face(arrays: Mapping[str, np.ndarray]) -> Face:
     vertices = np.asarray(arrays["neutral_vertices"], dtype=np.float32)
     if vertices.shape != tuple(head.v_template.shape):
         raise ValueError(f"{len(vertices)} vertices instead of {len(head.v_template)}")
-    none = np.zeros(0, dtype=np.float32)
-    return Face(
-        vertices=vertices,
-        neutral_vertices=vertices,
-        triangles=head.faces.cpu().numpy(),
-        shape=np.asarray(arrays["shape"], dtype=np.float32),
-        expression=np.zeros(head.n_expression, dtype=np.float32),
-        expression_names=head.expression_names,
-        arkit=dict.fromkeys(ARKIT_NAMES, 0.0),
-        jaw=none,
-        eyelids=none,
-        camera=Camera(np.eye(3), np.zeros(3), np.zeros(2), 1.0, None),
-        confidence=1.0,
-        method="",
-        image_size=(1, 1),
-        box_px=np.zeros(4),
-        residual_percent=0.0,
-        head=head,
-    )
+    coefficients = {
+        "shape": np.asarray(arrays["shape"], dtype=np.float32),
+        "expression": np.zeros(head.n_expression, dtype=np.float32),
+    }
+    fit = ImageFit(Camera(np.eye(3), np.zeros(3), np.zeros(2), 1.0, None), 1.0, "", (1, 1), np.zeros(4), 0.0)
+    return assemble_face(head, vertices, vertices, coefficients, np.zeros(len(ARKIT_NAMES)), fit)
 
 
 def _still_curves(arrays: Mapping[str, np.ndarray]) -> Curves:

@@ -18,6 +18,7 @@ from smirk3d.export import save
 from smirk3d.export.tables.expressions_csv import read_table
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.media.images import Photo, read_image
 from smirk3d.networks.neural_renderer import NeuralRenderer
 
@@ -240,7 +241,7 @@ def test_overlays_and_textures(tmp_path: Path, fake: FakeReconstructor) -> None:
 
 
 def test_neural_renders(tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel) -> None:
-    fake.face = replace(fake.face, head=open_head)
+    fake.face = replace(fake.face, head_id=register(open_head))
     photos = _photos(tmp_path / "in", "2a.png", "x/b.png", size=fake.face.image_size)
     options = BatchOptions((), neural_renderer=NeuralRenderer(4))
     assert run([str(photos)], tmp_path / "out", fake, options) == BatchSummary(done=2, faces=3)
@@ -261,7 +262,7 @@ def test_failed_neural_render_fails_its_image(tmp_path: Path, fake: FakeReconstr
 def test_images_of_an_earlier_run_are_no_inputs(
     tmp_path: Path, fake: FakeReconstructor, open_head: HeadModel, resume: bool
 ) -> None:
-    fake.face = replace(fake.face, head=open_head)
+    fake.face = replace(fake.face, head_id=register(open_head))
     photos = _photos(tmp_path / "album", "a.png", "b_neural.png", size=fake.face.image_size)
     out = photos / "out"
     options = BatchOptions(("npz",), neural_renderer=NeuralRenderer(4))

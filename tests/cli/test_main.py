@@ -30,6 +30,7 @@ from smirk3d.face import Face
 from smirk3d.head.data import HeadData
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import save_pack
+from smirk3d.head.registry import register
 from smirk3d.media.images import read_image
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -44,7 +45,7 @@ def made(monkeypatch: pytest.MonkeyPatch, make_face: Callable[..., Face], open_h
     class Reconstructor:
         def __init__(self, *args: object, **options: object):
             self.args, self.options, self.closed = args, options, False
-            self.face = replace(make_face(), head=open_head)
+            self.face = replace(make_face(), head_id=register(open_head))
             instances.append(self)
 
         def read_and_detect(self, path: Path) -> SimpleNamespace:

@@ -88,7 +88,7 @@ def test_landmarks_of_the_mesh_lie_on_the_detected_ones(face, detected):
     reported = face.residual_percent / 100 * eye_distance_px(face)
     assert distance.mean() == pytest.approx(reported, rel=0.1)
     embedding = face.head.landmark_embedding("mediapipe")
-    vertices, triangles = torch.from_numpy(face.vertices), torch.from_numpy(face.triangles)
+    vertices, triangles = torch.from_numpy(face.vertices), torch.from_numpy(face.triangles.astype(np.int64))
     np.testing.assert_allclose(
         face.project(embedding.points(vertices, triangles).numpy()), face.landmarks("mediapipe"), atol=1e-3
     )

@@ -12,6 +12,7 @@ from torch import nn
 from smirk3d.estimation import resynthesis
 from smirk3d.estimation.resynthesis import resynthesise, strip
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.render import Renderer, rasterize
 
 
@@ -23,7 +24,7 @@ def head(landmark_head):
 
 @pytest.fixture
 def face(make_face, head):
-    return replace(make_face(), head=head)
+    return replace(make_face(), head_id=register(head))
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,15 @@ def test_mesh_is_drawn_as_by_the_renderer(face, head, photo):
 def test_a_long_lens_draws_what_an_orthographic_camera_draws_and_a_short_one_does_not(make_face, head, photo):
     images = {}
     for focal_px in (None, 1e6, 400.0):
-        images[focal_px] = resynthesise(merged, replace(make_face(focal_px=focal_px), head=head), photo).mesh_image
+        images[focal_px] = resynthesise(
+            merged, replace(make_face(focal_px=focal_px), head_id=register(head)), photo
+        ).mesh_image
     difference = {f: abs(images[f].astype(float) - images[None]).mean() for f in (1e6, 400.0)}
     assert difference[1e6] < 0.5 and difference[400.0] > 2
 
 
 def test_perspective_mesh_covers_its_projected_vertices(make_face, head, photo):
-    face = replace(make_face(focal_px=400.0), head=head)
+    face = replace(make_face(focal_px=400.0), head_id=register(head))
     result = resynthesise(merged, face, photo)
     points = result.crop.to_crop(face.landmarks("mediapipe"))
     column, row = points.astype(int).clip(0, 223).T
@@ -77,7 +80,7 @@ def test_depth_is_given_to_a_perspective_image_only(make_face, head, photo, monk
         return rasterize(*arguments, w=w)
 
     monkeypatch.setattr(resynthesis, "rasterize", recording)
-    faces = [replace(make_face(focal_px=focal_px), head=head) for focal_px in (None, 400.0)]
+    faces = [replace(make_face(focal_px=focal_px), head_id=register(head)) for focal_px in (None, 400.0)]
     for face in faces:
         resynthesise(merged, face, photo)
     assert given[0] is None

@@ -56,14 +56,14 @@ def normal_offsets(
     around it, weighted by their areas, as in `vertex_normals`.
 
     Args:
-        neutral: (V, 3) float32 metres. triangles: (F, 3) int64.
+        neutral: (V, 3) float32 metres. triangles: (F, 3) integers.
         offsets: (T, V, 3) float32 metres.
         pattern: Of the head.
 
     Returns:
         (V, 3) and (T, V, 3) float32.
     """
-    points, faces = torch.from_numpy(neutral), torch.from_numpy(triangles)
+    points, faces = torch.from_numpy(neutral), torch.from_numpy(triangles.astype(np.int64))
     moves = torch.from_numpy(offsets).reshape(-1, 3)
     sums = _face_normals(points, faces)
     total = torch.zeros_like(points).index_add_(0, faces.T.reshape(-1), sums.repeat(3, 1))

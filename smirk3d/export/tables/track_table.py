@@ -15,6 +15,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import write_arrays
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.track import Status, Track
 
 TABLE_FORMATS: tuple[str, ...] = (".csv", ".parquet")
@@ -186,7 +187,7 @@ def _track(given: Mapping[str, np.ndarray], head: HeadModel) -> Track:
         focal_px=None if np.isnan(focal_px) else focal_px,
         image_size=(width, height),
         method=text["method"],
-        head=head,
+        head_id=register(head),
         **arrays,
     )
 

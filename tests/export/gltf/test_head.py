@@ -20,6 +20,7 @@ from smirk3d.export.texture import Texture
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.render.appearance.materials import material_parts
 
 COMPONENTS = {5123: np.uint16, 5125: np.uint32, 5126: np.float32}
@@ -157,7 +158,7 @@ def test_other_libraries_read_it(face, tmp_path):
 
 def test_heads_with_a_jaw_joint_reach_the_face_exactly(face):
     data = replace(face.head.data, jaw_readout=None)
-    jawed = replace(face, head=HeadModel(data), vertices=face.vertices + np.float32(0.001))
+    jawed = replace(face, head_id=register(HeadModel(data)), vertices=face.vertices + np.float32(0.001))
     targets = morph_targets(jawed)
     assert targets.names[-1] == RESIDUAL_TARGET
     reached = jawed.neutral_vertices + np.tensordot(targets.weights, targets.offsets, axes=1)

@@ -9,6 +9,7 @@ import torch
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import morph_targets
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.params import FaceParams
 from smirk3d.render.shading import vertex_normals
 
@@ -18,7 +19,7 @@ def face(make_face, request):
     face = make_face(seed=4)
     if request.param == "open":
         return face
-    return replace(face, head=HeadModel(replace(face.head.data, jaw_readout=None)))
+    return replace(face, head_id=register(HeadModel(replace(face.head.data, jaw_readout=None))))
 
 
 def test_nothing_moves_outside_the_pattern(face):
@@ -30,7 +31,7 @@ def test_nothing_moves_outside_the_pattern(face):
 def test_normals_are_those_of_the_moved_meshes(face):
     offsets = morph_targets(face).offsets
     normals, changes = normal_offsets(face.neutral_vertices, face.triangles, offsets, morph_pattern(face.head))
-    neutral, triangles = torch.from_numpy(face.neutral_vertices), torch.from_numpy(face.triangles)
+    neutral, triangles = torch.from_numpy(face.neutral_vertices), torch.from_numpy(face.triangles.astype(np.int64))
     np.testing.assert_allclose(normals, vertex_normals(neutral, triangles).numpy(), atol=1e-6)
     moved = vertex_normals(neutral + torch.from_numpy(offsets), triangles).numpy()
     assert np.quantile(np.abs(normals + changes - moved), 0.9999) < 1e-4

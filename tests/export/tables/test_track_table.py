@@ -14,6 +14,7 @@ from smirk3d.export.tables.expression_file import read_expressions
 from smirk3d.export.tables.track_table import read_track_npz, save_track_npz, table_columns, write_track_table
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
+from smirk3d.head.registry import register
 from smirk3d.track import FRAME_FIELDS, Track
 
 READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
@@ -30,7 +31,9 @@ def own_track(tiny_data, open_head) -> Track:
     head, base = HeadModel(tiny_data), synthetic_track(open_head, 6)
     random = np.random.default_rng(0)
     expression = random.normal(size=(6, head.n_expression)).astype(np.float32)
-    return replace(base, number=1, head=head, shape=np.ones(head.n_shape, np.float32), expression=expression)
+    return replace(
+        base, number=1, head_id=register(head), shape=np.ones(head.n_shape, np.float32), expression=expression
+    )
 
 
 @pytest.fixture(params=[".csv", ".parquet"])
@@ -135,7 +138,8 @@ def test_an_archive_is_complete_without_the_package(track, tmp_path):
     save_track_npz(track, tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
-    assert {field.name for field in fields(Track)} <= set(arrays) and set(FRAME_FIELDS) <= set(arrays)
+    assert {field.name for field in fields(Track)} - {"head_id"} <= set(arrays) and "head" in arrays
+    assert set(FRAME_FIELDS) <= set(arrays)
     assert str(arrays["head"]) == "open" and arrays["arkit_names"].tolist() == list(ARKIT_NAMES)
     assert arrays["frames"].tolist() == [str(frame) for frame in range(3, 43)]
     np.testing.assert_array_equal(arrays["angles_deg"], track.angles_deg)
