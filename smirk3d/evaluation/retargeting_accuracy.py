@@ -65,7 +65,7 @@ def tracked(layout: FlameLayout, head: HeadModel, reference: HeadModel, weights:
     offsets = torch.einsum("vcke,vc->evk", reference.data.expressiondirs[corners], share) * float(scale)
     skin = torch.nonzero(head.region_mask("face") & ~head.region_mask("eyeballs"))[:, 0]
     deformation, gaze = DeformationFeatures(head, skin), reference.data.expression_rotvec[:, 3:]
-    solver = CoefficientSolver(deformation, deformation.rows(offsets[:, skin], gaze))
+    solver = CoefficientSolver(deformation, deformation.features(offsets[:, skin], gaze))
     eyes = torch.einsum("be,ejk->bjk", weights, gaze).flatten(1)
     return FaceParams(**solver(weights), eyes=eyes)
 

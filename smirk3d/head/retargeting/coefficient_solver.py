@@ -1,4 +1,4 @@
-"""The coefficients with which a head shows a wanted deformation."""
+"""Solver for the coefficients with which a head reproduces given deformations."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from smirk3d.head.retargeting.deformation import GAZE_FEATURES, DeformationFeatu
 from smirk3d.params import FaceParams
 
 INDEPENDENT_PATCHES = 40
-"""Independent places that the face is worth: neighbouring vertices err together."""
+"""Effective number of independent measurements on a face: the errors of neighbouring vertices are correlated."""
 NOISE_MM = 0.2
-"""How exactly a head is to follow the actions when they are carried over to it."""
+"""Standard deviation of the deformation around the transferred blendshapes."""
 JAW_STD_RAD = 0.2
+"""Prior standard deviation of each entry of the jaw's rotation vector; expression coefficients have 1."""
 EYELID_STD = 0.5
+"""Prior standard deviation of the closing of an eyelid."""
 FINITE_DIFFERENCE_STEP = 0.05
-"""Step of the difference quotients."""
+"""Step of the finite differences, in units of the coefficients."""
 ITERATIONS = 8
+"""Gauss-Newton iterations; the problem is linear except for rotations, and converges in fewer."""
 
 
 class CoefficientSolver:
-    """Finds expression, jaw and eyelids of a head for ARKit weights: Gauss-Newton steps with a fixed Jacobian.
+    """Finds expression, jaw and eyelids of a head for ARKit weights by maximum a posteriori estimation.
+
+    Gauss-Newton iterations with the Jacobian and Hessian at zero, which are factorised once.
 
     Args:
-        deformation: of the head. actions: (52, R) rows that the 52 actions are to have.
+        deformation: Deformation features of the head, R of them.
+        blendshape_features: (52, R) features that the ARKit blendshapes should have on this head.
     """
 
-    def __init__(self, deformation: DeformationFeatures, actions: Tensor) -> None:
-        self._deformation, self._actions = deformation, actions
-        data, n_expression = deformation.part.data, deformation.part.n_expression
+    def __init__(self, deformation: DeformationFeatures, blendshape_features: Tensor) -> None:
+        self._deformation, self._blendshape_features = deformation, blendshape_features
+        data, n_expression = deformation.head.data, deformation.head.n_expression
         self._sizes, std = {"expression": n_expression}, [torch.ones(n_expression)]
         if data.jaw_readout is None:
             self._sizes["jaw"] = 3
@@ -43,13 +49,20 @@ class CoefficientSolver:
         self._inverse = torch.linalg.inv(hessian.double()).float()
 
     def __call__(self, weights: Tensor) -> dict[str, Tensor]:
-        """Return the parameters (B, ...) by name for weights (B, 52)."""
-        wanted = weights @ self._actions
+        """Return the coefficients that reproduce weighted blendshapes.
+
+        Args:
+            weights: (B, 52) ARKit weights in [0, 1].
+
+        Returns:
+            "expression" (B, E) and, where the head has them, "jaw" (B, 3) in radians and "eyelids" (B, 2) in [0, 1].
+        """
+        target = weights @ self._blendshape_features
         theta = weights.new_zeros(len(weights), len(self._prior))
         for _ in range(ITERATIONS):
-            missing = wanted - self._deformation(self._params(theta))
-            missing[:, -GAZE_FEATURES:] = 0.0  # the eyes are turned as they are told
-            theta = theta + (missing @ self._jacobian.T - theta * self._prior) @ self._inverse
+            residual = target - self._deformation(self._params(theta))
+            residual[:, -GAZE_FEATURES:] = 0.0  # eye rotations are transferred directly
+            theta = theta + (residual @ self._jacobian.T - theta * self._prior) @ self._inverse
             if "eyelids" in self._sizes:
                 theta[:, -2:].clamp_(0, 1)
         return dict(self._params(theta).items())

@@ -1,4 +1,4 @@
-"""What an expression does to chosen places of a head, as rows of numbers that can be compared between heads."""
+"""Deformation features: the effect of an expression on a head, in a form that can be compared between heads."""
 
 from __future__ import annotations
 
@@ -11,41 +11,55 @@ from smirk3d.params import FaceParams
 
 MM_PER_M = 1e3
 EYEBALL_RADIUS_MM = 12.0
-"""A gaze counts as its eyeball's surface moving on this radius."""
+"""Radius by which a rotation of the eyeball is converted to a motion of its surface."""
 EYE_WEIGHT = 0.02
-"""Share of each eyeball in the places that are compared."""
+"""Weight of each eyeball relative to all compared vertices together."""
 GAZE_FEATURES = 6
-"""The last entries of a row, three for each eye."""
+"""Number of gaze features, the last ones: a rotation vector for each eye."""
 
 
 class DeformationFeatures:
-    """The deformation of N vertices of a head, and its gaze.
+    """Features (3 N + 6) of the deformation of N vertices of a head and of its gaze.
 
-    Rows have 3 N + 6 entries. Their square sum is the mean square of the vertices' offsets in mm², plus
-    `EYE_WEIGHT` times that of the eyeballs' surfaces.
+    The squared norm of the features is the mean squared offset of the vertices in mm², plus `EYE_WEIGHT` times that of
+    the surfaces of the eyeballs.
 
     Args:
-        head: the model. index: (N,) int64 vertices.
+        head: The model.
+        index: (N,) int64 vertices that are compared.
     """
 
     def __init__(self, head: HeadModel, index: Tensor) -> None:
-        self.part = HeadModel(vertex_subset(head.data, index), head.n_shape, head.n_expression)
+        self.head = HeadModel(vertex_subset(head.data, index), head.n_shape, head.n_expression)
         self.count = len(index)
 
     def __call__(self, params: FaceParams) -> Tensor:
-        """Return the rows (B, 3 N + 6) of expression, jaw, eyelids and eyes; pose and neck have no say.
+        """Return the features of expression, jaw, eyelids and eyes, relative to the neutral face of the same person.
 
-        The neutral face of the same person is taken off. `params` has fields (B, ...).
+        Args:
+            params: Fields (B, ...); pose, neck and camera are ignored.
+
+        Returns:
+            (B, 3 N + 6) features in millimetres.
         """
         params = params.replace(pose=None, neck=None, camera=None)
-        shaped = self.part.shaped(params.shape)
-        expressed = self.part.expressed(shaped, params)
-        moved = self.part.posed(expressed, params).vertices
-        offsets = (moved - shaped.vertices)[..., : self.count, :]
-        gaze = self.part.joint_rotvec(expressed.expression, params)[..., 3:, :]
-        return self.rows(offsets, gaze.expand(*offsets.shape[:-2], 2, 3))
+        shaped = self.head.shaped(params.shape)
+        expressed = self.head.expressed(shaped, params)
+        posed = self.head.posed(expressed, params).vertices
+        offsets = (posed - shaped.vertices)[..., : self.count, :]
+        gaze = self.head.joint_rotvec(expressed.expression, params)[..., 3:, :]
+        return self.features(offsets, gaze.expand(*offsets.shape[:-2], 2, 3))
 
-    def rows(self, offsets: Tensor, gaze_rotvec: Tensor) -> Tensor:
-        """Return the rows (B, 3 N + 6) of offsets (B, N, 3) in metres and turned eyes (B, 2, 3) in radians."""
+    def features(self, offsets: Tensor, gaze_rotvec: Tensor) -> Tensor:
+        """Return the features of given offsets and eye rotations.
+
+        Args:
+            offsets: (B, N, 3) offsets of the vertices, metres.
+            gaze_rotvec: (B, 2, 3) rotation vectors of the left and right eye, radians.
+
+        Returns:
+            (B, 3 N + 6) features in millimetres.
+        """
+        # Square roots of the weights, so that squared norms add up as the class states.
         surface = offsets.flatten(-2) * (MM_PER_M / self.count**0.5)
         return torch.cat([surface, gaze_rotvec.flatten(-2) * (EYEBALL_RADIUS_MM * EYE_WEIGHT**0.5)], dim=-1)

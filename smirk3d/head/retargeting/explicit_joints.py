@@ -1,4 +1,4 @@
-"""Jaw, eyelids and eyes in numbers, also of heads whose expression says them."""
+"""Explicit jaw, eyelid and eye parameters, also of heads whose expression includes them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from smirk3d.params import FaceParams
 
 
 def resolve_explicit_joints(head: HeadModel, params: FaceParams, arkit: Tensor) -> dict[str, Tensor]:
-    """Return jaw (B, 3), eyelids (B, 2) and eyes (B, 6) also of heads whose expression says them.
+    """Return jaw, eyelids and eyes, computed from the expression where they are no parameters of the head.
 
     Args:
-        head: the model. params: (B, ...), with an expression. arkit: (B, 52) weights, whose blinks are eyelids that
-            the head does not have.
+        head: The model.
+        params: Fields (B, ...), with an expression.
+        arkit: (B, 52) weights in [0, 1]; its blinks are the eyelids of heads without eyelid parameters.
+
+    Returns:
+        "jaw" (B, 3) and "eyes" (B, 6) rotation vectors in radians, "eyelids" (B, 2) in [0, 1].
     """
     expression, readout = params.expression, head.data.jaw_readout
     assert expression is not None
     jaw = params.jaw
     if jaw is None:
-        unturned = expression.new_zeros(len(expression), 3)
-        jaw = unturned if readout is None else expression @ readout[: head.n_expression].to(expression)
+        zero = expression.new_zeros(len(expression), 3)
+        jaw = zero if readout is None else expression @ readout[: head.n_expression].to(expression)
     blink = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
     return {
         "jaw": jaw,

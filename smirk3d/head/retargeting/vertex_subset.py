@@ -1,4 +1,4 @@
-"""A head cut down to some of its vertices, for work that looks at no others."""
+"""A head reduced to a subset of its vertices, for computations that need no others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from smirk3d.head.data import HeadData
 
 
 def vertex_subset(data: HeadData, vertex_index: Tensor) -> HeadData:
-    """Return a head without triangles whose first N vertices are those of `vertex_index` (N,) int64.
+    """Return a head that computes some vertices exactly as the whole head does.
 
-    Five more vertices stand where the joints are and move with identity and expression as the joints do, so that
-    the N vertices end exactly where they do in the whole head. Regions and landmarks are left out.
+    J = 5 auxiliary vertices are appended, one at each joint, which move with identity and expression as the joints do.
+    The joints, and so the posed vertices, are therefore those of the whole head. There are no triangles, regions or
+    landmarks.
+
+    Args:
+        data: The whole head, V vertices.
+        vertex_index: (N,) int64 vertices to keep, in [0, V).
+
+    Returns:
+        A head of N + 5 vertices.
     """
     regressor = data.J_regressor
 
@@ -24,6 +32,7 @@ def vertex_subset(data: HeadData, vertex_index: Tensor) -> HeadData:
     def optional(values: Tensor | None) -> Tensor | None:
         return None if values is None else rows(values)
 
+    # The joints of the reduced head are its last vertices.
     n_joints, count = len(regressor), len(vertex_index)
     at_joints = torch.cat([regressor.new_zeros(n_joints, count), torch.eye(n_joints).to(regressor)], dim=1)
     return replace(
