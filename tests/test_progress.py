@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
-from smirk3d.progress import BarProgress, LineProgress, progress
+from smirk3d.progress import BarProgress, LineProgress, frame_progress, progress
 
 
 class Terminal(io.StringIO):
@@ -60,3 +60,27 @@ def test_bar_shows_notes_as_they_are() -> None:
         display.note("smirk3d: [bold]photo[/bold].jpg: no face")
         display.advance()
     assert "[bold]photo[/bold].jpg: no face" in stream.getvalue()
+
+
+@pytest.mark.parametrize("total", [0, 3])
+@pytest.mark.parametrize("kind", [LineProgress, BarProgress])
+def test_more_frames_than_the_total(kind: Any, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smirk3d.progress.LINE_EVERY_IMAGES", 1)
+    stream = Terminal() if kind is BarProgress else io.StringIO()
+    with kind(total, stream, "frames") as display:
+        for _ in range(5):
+            display.advance()
+    text = stream.getvalue()
+    if kind is BarProgress:
+        assert ("5/?" if total == 0 else "5/5") in text and "frames/s" in text and "5/3" not in text
+    else:
+        lines = text.splitlines()
+        assert [line.split(" ")[0] for line in lines] == [f"{k}/{total}" if k <= total else f"{k}" for k in range(1, 6)]
+        assert ["left" in line for line in lines] == [k <= total for k in range(1, 6)] and "-" not in text
+
+
+def test_frame_progress_counts_frames(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smirk3d.progress.LINE_EVERY_IMAGES", 1)
+    with frame_progress(0) as display:
+        display.advance()
+    assert capsys.readouterr().err.startswith("1 frames, ")

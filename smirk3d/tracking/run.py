@@ -1,4 +1,4 @@
-"""One video from the input to all files about it."""
+"""A run over one video: tracking, and all files about the result."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What a run writes.
+    """Settings of a run.
 
     Attributes:
-        track: How the video becomes tracks.
-        overlay: The second pass with the overlay video.
-        usd: The animations also as USD.
+        track: Settings of the tracking.
+        overlay: Also write the overlay video, which needs a second pass over the source.
+        usd: Also write the animations as USD.
     """
 
     track: TrackOptions = field(default_factory=TrackOptions)
@@ -40,20 +40,24 @@ def run_video(
     *,
     open_progress: Callable[[int], Progress] = frame_progress,
 ) -> Clip:
-    """Reconstruct a video and write all files about it.
+    """Track the heads in a video and write all files about them.
 
-    The tables and animations are written before the overlay, so that an interruption of that loses nothing else.
+    Tables and animations are written before the overlay, so that an interruption of the overlay loses nothing else.
 
     Args:
-        source: The video. out_dir: Exists. stem: Files are named after it.
-        reconstructor: Its detector and method are used. options: See there.
-        open_progress: Makes the display of each pass, for a number of frames (0 where nobody knows).
+        source: The video.
+        out_dir: An existing folder.
+        stem: Start of the names of the files.
+        reconstructor: Its detector and its estimator are used.
+        options: Settings of the run.
+        open_progress: Returns the progress display of a pass for a number of frames, 0 where it is unknown.
 
     Returns:
-        What was found; its losses are those of both passes.
+        The tracks; `losses` are those of both passes.
 
     Raises:
-        NoFaceError: Nobody is in the video. Smirk3dError: It cannot be read, or a file cannot be written.
+        NoFaceError: There is no face in the video.
+        Smirk3dError: The video cannot be read, or a file cannot be written.
     """
     with open_progress(source.info.n_frames or 0) as display:
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
@@ -77,15 +81,26 @@ def run_video(
 
 
 def show_notes(notes: Iterable[str], display: Progress) -> None:
-    """Write what a person should know, a line each."""
+    """Show notes to the user, one a line."""
     for note in notes:
         display.note(f"smirk3d: {note}")
 
 
 def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
-    """Write tables, arrays, animations and curves; returns their paths.
+    """Write the tables, arrays, animations and curves of a clip.
 
-    One table holds all tracks. Of the other files the first track's are `<stem>...`, that of track k `<stem>_k...`.
+    One table holds all tracks. The other files of the first track are named `<stem>…`, those of track k `<stem>_k…`.
+
+    Args:
+        clip: The tracks.
+        out_dir: An existing folder.
+        stem: Start of the names of the files.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        Smirk3dError: A file cannot be written.
     """
     from smirk3d.export.tables.track_table import save_track_npz, write_track_table
 
@@ -94,14 +109,22 @@ def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
         write_track_table(clip.tracks, path)
     written = list(tables)
     for track in clip.tracks:
-        named = _track_stem(stem, track)
-        save_track_npz(track, out_dir / f"{named}.npz")
-        written += [out_dir / f"{named}.npz", *_write_animations(track, out_dir, named)]
+        track_stem = _track_stem(stem, track)
+        save_track_npz(track, out_dir / f"{track_stem}.npz")
+        written += [out_dir / f"{track_stem}.npz", *_write_animations(track, out_dir, track_stem)]
     return written
 
 
 def write_usd(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
-    """Write the animations of all tracks as USD, beside the files of `write_clip`; returns their paths.
+    """Write the animations of all tracks as USD, beside the files of `write_clip`.
+
+    Args:
+        clip: The tracks.
+        out_dir: An existing folder.
+        stem: Start of the names of the files.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         Smirk3dError: usd-core is not installed, or a file cannot be written.
@@ -115,13 +138,14 @@ def _track_stem(stem: str, track: Track) -> str:
     return stem if track.number == 0 else f"{stem}_{track.number}"
 
 
-def _write_animations(track: Track, out_dir: Path, named: str) -> list[Path]:
+def _write_animations(track: Track, out_dir: Path, stem: str) -> list[Path]:
+    """Write a track as glTF animation, Live Link table and plot of its curves; returns their paths."""
     from smirk3d.export.gltf.animation import save_animation
     from smirk3d.export.tables.livelink import save_livelink
     from smirk3d.viz.curves import save_curves
 
-    animation, livelink = out_dir / f"{named}.glb", out_dir / f"{named}_livelink.csv"
-    curves = out_dir / f"{named}_curves.png"
+    animation, livelink = out_dir / f"{stem}.glb", out_dir / f"{stem}_livelink.csv"
+    curves = out_dir / f"{stem}_curves.png"
     save_animation(track, animation)
     save_livelink(track, livelink)
     save_curves(track, curves)

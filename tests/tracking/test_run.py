@@ -1,4 +1,4 @@
-"""A run over a video: which files it leaves, in which order, and what it says meanwhile."""
+"""A run over a video: its files, their order, and the messages."""
 
 from __future__ import annotations
 
@@ -17,18 +17,13 @@ from video_files import shades, write_video
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.media.video import VideoFile
-from smirk3d.progress import BarProgress, LineProgress, frame_progress
+from smirk3d.progress import LineProgress
 from smirk3d.track import Clip, Track
 from smirk3d.tracking import run
 from smirk3d.tracking.run import VideoOptions, run_video, write_clip
 
 pytest.importorskip("av")
 TABLES = {"a.csv", "a.parquet", "a.npz", "a.glb", "a_livelink.csv", "a_curves.png"}
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +38,30 @@ def source(tmp_path: Path) -> VideoFile:
 
 @pytest.fixture
 def start(source: VideoFile, track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Run with a first pass that counts the frames and returns what is known; returns (files, text)."""
+    """Run with a fake tracking pass that returns a known track; returns (files, text)."""
 
     def begin(
         options: VideoOptions | None = None, notes: tuple[str, ...] = (), total: int | None = 5
     ) -> tuple[Any, str]:
-        def tracked(given: VideoFile, reconstructor: object, options: object, *, advance: Callable[[], None]) -> Clip:
-            for _ in given.frames():
+        def fake_track_video(
+            video: VideoFile, reconstructor: object, options: object, *, advance: Callable[[], None]
+        ) -> Clip:
+            for _ in video.frames():
                 advance()
-            return Clip(given.info.name, 25.0, (640, 480), total or 5, (track,), notes[1:], notes[:1])
+            return Clip(video.info.name, 25.0, (640, 480), total or 5, (track,), notes[1:], notes[:1])
 
-        monkeypatch.setattr(run, "track_video", tracked)
+        monkeypatch.setattr(run, "track_video", fake_track_video)
         monkeypatch.setattr("smirk3d.progress.LINE_EVERY_IMAGES", 2)
         source.info = replace(source.info, n_frames=total)
         out, stream = tmp_path / "out", io.StringIO()
         out.mkdir(exist_ok=True)
-        nobody: Any = None
+        no_reconstructor: Any = None
         try:
             begin.clip = run_video(  # type: ignore[attr-defined]
                 source,
                 out,
                 "a",
-                nobody,
+                no_reconstructor,
                 options or VideoOptions(),
                 open_progress=lambda count: LineProgress(count, stream, "frames"),
             )
@@ -76,7 +73,7 @@ def start(source: VideoFile, track: Track, tmp_path: Path, monkeypatch: pytest.M
     return begin
 
 
-def test_all_files_are_there(start: Callable[..., Any]) -> None:
+def test_all_files_are_written(start: Callable[..., Any]) -> None:
     files, text = start()
     assert files == TABLES | {"a_overlay.mp4"}
     lines = text.splitlines()
@@ -84,16 +81,16 @@ def test_all_files_are_there(start: Callable[..., Any]) -> None:
     assert [line.split(" ")[0] for line in lines] == ["2/5", "4/5", "2/5", "4/5"]
 
 
-def test_the_overlay_can_be_left_out(start: Callable[..., Any]) -> None:
+def test_overlay_can_be_left_out(start: Callable[..., Any]) -> None:
     assert start(VideoOptions(overlay=False))[0] == TABLES
 
 
-def test_what_is_worth_knowing_is_told(start: Callable[..., Any]) -> None:
+def test_losses_and_notes_are_shown(start: Callable[..., Any]) -> None:
     text = start(VideoOptions(overlay=False), notes=("a.mp4: ends early\n", "2 faces left out"))[1]
     assert text.splitlines()[2:] == ["smirk3d: a.mp4: ends early\\n", "smirk3d: 2 faces left out"]
 
 
-def test_what_is_lost_in_either_pass(start: Callable[..., Any]) -> None:
+def test_losses_of_both_passes(start: Callable[..., Any]) -> None:
     text = start(notes=("a.mp4: ends early", "2 faces left out"), total=7)[1]
     changed = next(line for line in text.splitlines() if "overlay has" in line)
     assert changed.endswith("has changed since it was read first; the overlay has 5 of 7 frames")
@@ -102,14 +99,14 @@ def test_what_is_lost_in_either_pass(start: Callable[..., Any]) -> None:
     assert clip.losses == ("a.mp4: ends early", changed.removeprefix("smirk3d: "))
 
 
-def test_a_video_of_unknown_length(start: Callable[..., Any]) -> None:
+def test_video_of_unknown_length(start: Callable[..., Any]) -> None:
     text = start(VideoOptions(overlay=False), total=None)[1]
     assert [line.split(",")[0] for line in text.splitlines()] == ["2 frames", "4 frames"]
     assert "left" not in text and "/" not in text
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Smirk3dError])
-def test_an_end_in_the_second_pass_leaves_the_rest(
+def test_stop_in_the_second_pass_keeps_the_other_files(
     stop: type[BaseException], start: Callable[..., Any], track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawn(*_: object) -> None:
@@ -121,42 +118,18 @@ def test_an_end_in_the_second_pass_leaves_the_rest(
     assert start.files == TABLES  # type: ignore[attr-defined]
 
 
-def test_several_people(track: Track, tmp_path: Path) -> None:
+def test_several_tracks(track: Track, tmp_path: Path) -> None:
     tracks = (track, replace(track, number=1, frame=track.frame + 2))
     written = write_clip(Clip("a.mp4", 25.0, (640, 480), 7, tracks), tmp_path, "a")
-    own = {name.replace("a", "a_1", 1) for name in TABLES - {"a.csv", "a.parquet"}}
-    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == TABLES | own
+    others = {name.replace("a", "a_1", 1) for name in TABLES - {"a.csv", "a.parquet"}}
+    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == TABLES | others
     table = pandas.read_csv(tmp_path / "a.csv")
     assert len(table) == 10 and len(pandas.read_parquet(tmp_path / "a.parquet")) == 10
     with np.load(tmp_path / "a_1.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["frame"], np.arange(2, 7))
 
 
-def test_without_pyarrow_there_is_no_parquet(track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_parquet_without_pyarrow(track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_has_pyarrow", lambda: False)
     write_clip(Clip("a.mp4", 25.0, (640, 480), 5, (track,)), tmp_path, "a")
     assert {path.name for path in tmp_path.iterdir()} == TABLES - {"a.parquet"}
-
-
-@pytest.mark.parametrize("total", [0, 3])
-@pytest.mark.parametrize("kind", [LineProgress, BarProgress])
-def test_more_frames_than_said(kind: Any, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smirk3d.progress.LINE_EVERY_IMAGES", 1)
-    stream = Terminal() if kind is BarProgress else io.StringIO()
-    with kind(total, stream, "frames") as display:
-        for _ in range(5):
-            display.advance()
-    text = stream.getvalue()
-    if kind is BarProgress:
-        assert ("5/?" if total == 0 else "5/5") in text and "frames/s" in text and "5/3" not in text
-    else:
-        lines = text.splitlines()
-        assert [line.split(" ")[0] for line in lines] == [f"{k}/{total}" if k <= total else f"{k}" for k in range(1, 6)]
-        assert ["left" in line for line in lines] == [k <= total for k in range(1, 6)] and "-" not in text
-
-
-def test_frames_are_called_frames(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smirk3d.progress.LINE_EVERY_IMAGES", 1)
-    with frame_progress(0) as display:
-        display.advance()
-    assert capsys.readouterr().err.startswith("1 frames, ")
