@@ -1,6 +1,6 @@
-"""A character from a .glb as arrays: geometry, ARKit's morph targets, textures, eyeballs.
+"""A character, an artist's head in a .glb, as arrays: geometry, ARKit's morph targets, textures, eyeballs.
 
-For measuring on heads that are not ours. Compressed files (meshopt, Draco, KTX2) must be unpacked first.
+For out-of-domain evaluation. Compressed files (meshopt, Draco, KTX2) must be unpacked first.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ from smirk3d.head.arkit import ARKIT_NAMES
 
 Json = dict[str, Any]
 EYE_DISTANCE_M = 0.065
-_PACKED = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
+"""Characters are scaled to this distance of the eyes."""
+MIN_MOTION_M = 1e-5
+GREY = 0.7
+"""Base colour of parts without a texture."""
+_COMPRESSIONS = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
 
 
 @dataclass(frozen=True, eq=False)
 class CharacterMesh:
-    """All of a character in metres, front +Z, up +Y, the person's left +X.
+    """All of a character in metres, +X to the person's left, +Y up, +Z out of the face.
 
     Attributes:
-        vertices: (V, 3). directions: (52, V, 3) at full weight. faces: (F, 3) int64.
-        uv: (V, 2), y down. part: (V,) int64 index into `textures`, each (3, H, W) in [0, 1].
-        eyes: Of the left and of the right eyeball, where they are known: vertices (V,) bool and middle (3,).
+        vertices: (V, 3) float32.
+        directions: (52, V, 3) float32 offsets of the ARKit blendshapes at full weight.
+        faces: (F, 3) int64.
+        uv: (V, 2) texture coordinates, v downwards.
+        part: (V,) int64 index into `textures`.
+        textures: Base colours, each (3, H, W) in [0, 1].
+        eyes: Of the left and of the right eyeball, where they are known: vertices (V,) bool and centre (3,).
     """
 
     vertices: Tensor
@@ -49,23 +57,26 @@ class CharacterMesh:
 
     @property
     def moves(self) -> Tensor:
-        """(52,) whether an action moves anything."""
-        return self.directions.abs().amax((1, 2)) > 1e-5
+        """(52,) bool, whether a blendshape moves any vertex."""
+        return self.directions.abs().amax((1, 2)) > MIN_MOTION_M
 
 
 def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
     """Read a character.
 
     Args:
-        path: A .glb or .gltf. eyes: The names of the two nodes that hold the eyeballs, which gaze will turn.
+        path: A .glb or .gltf.
+        eyes: Names of the two nodes that hold the eyeballs, which gaze rotates.
 
     Raises:
         Smirk3dError: It cannot be read, is compressed, lacks the blinks, or has no such eyes.
     """
     character = read_character(path)
-    packed = _PACKED.intersection(character.document.get("extensionsUsed", []))
-    if packed:
-        raise Smirk3dError(f"{printable(path)}: is packed with {min(packed)}; unpack it with gltf-transform first")
+    compression = _COMPRESSIONS.intersection(character.document.get("extensionsUsed", []))
+    if compression:
+        raise Smirk3dError(
+            f"{printable(path)}: is compressed with {min(compression)}; unpack it with gltf-transform first"
+        )
     document = gl.GLTF2().load(str(path))
     assert document is not None  # read_character has read it
     arrays = GltfArrays(document, path.parent)
@@ -73,10 +84,10 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
     sizes = [len(part.vertices) for part in parts]
     starts = np.cumsum([0, *sizes[:-1]])
     vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
-    blink = [_middle(vertices, directions[ARKIT_NAMES.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+    blink = [_center(vertices, directions[ARKIT_NAMES.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     apart = float(np.linalg.norm(blink[0] - blink[1]))
     if not apart > 0:
-        raise Smirk3dError(f"{printable(path)}: its blinks move nothing; measure on a character with eyelids")
+        raise Smirk3dError(f"{printable(path)}: its blinks move nothing; name a character with eyelids")
     scale = EYE_DISTANCE_M / apart
     vertices = scale * (vertices - (blink[0] + blink[1]) / 2)
     owner = np.repeat([part.owner for part in parts], sizes)
@@ -93,7 +104,7 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A primitive where its node has it; `owner` is the nearest name at or above the node."""
+    """A primitive in the frame of the scene; `owner` is the nearest name at or above its node."""
 
     vertices: np.ndarray
     directions: np.ndarray
@@ -105,17 +116,17 @@ class _Part:
     @staticmethod
     def read(character: Character, arrays: GltfArrays, node: int, primitive: Json) -> _Part:
         document = character.document
-        place = _world(arrays.document, node)
-        vertices = arrays.array(primitive["attributes"]["POSITION"]) @ place[:3, :3].T + place[:3, 3]
+        matrix = _world_matrix(arrays.document, node)
+        vertices = arrays.array(primitive["attributes"]["POSITION"]) @ matrix[:3, :3].T + matrix[:3, 3]
         directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
         mesh = document["nodes"][node]["mesh"]
         matrices = dict(zip((each.index for each in character.meshes), retarget_matrices(character.targets)))
         for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
-            moved = arrays.array(target["POSITION"]) @ place[:3, :3].T
-            directions += row[:, None, None] * moved
+            offset = arrays.array(target["POSITION"]) @ matrix[:3, :3].T
+            directions += row[:, None, None] * offset
         faces = arrays.array(primitive["indices"]).reshape(-1, 3).astype(np.int64)
-        uv, texture = _painted(character, arrays, primitive, len(vertices))
-        return _Part(vertices, directions, faces, uv, texture, _named(document, node))
+        uv, texture = _texture(character, arrays, primitive, len(vertices))
+        return _Part(vertices, directions, faces, uv, texture, _nearest_name(document, node))
 
 
 def _primitives(document: Json) -> list[tuple[int, Json]]:
@@ -123,18 +134,18 @@ def _primitives(document: Json) -> list[tuple[int, Json]]:
     return [(n, each) for n, node in enumerate(nodes) if "mesh" in node for each in meshes[node["mesh"]]["primitives"]]
 
 
-def _painted(character: Character, arrays: GltfArrays, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
-    """Return texture coordinates (N, 2) and the base colour's picture, flat grey where there is none."""
+def _texture(character: Character, arrays: GltfArrays, primitive: Json, count: int) -> tuple[np.ndarray, Tensor]:
+    """Return texture coordinates (N, 2) and the base colour (3, H, W), flat grey where there is no texture."""
     document = character.document
     material = document.get("materials", [{}])[primitive.get("material", 0)].get("pbrMetallicRoughness", {})
     factor = _tensor(np.array(material.get("baseColorFactor", (1, 1, 1, 1))[:3]))[:, None, None]
-    told = material.get("baseColorTexture")
-    if told is None or "TEXCOORD_0" not in primitive["attributes"]:
-        return np.zeros((count, 2)), factor * torch.full((3, 1, 1), 0.7)
-    moved = told.get("extensions", {}).get("KHR_texture_transform", {})
+    texture = material.get("baseColorTexture")
+    if texture is None or "TEXCOORD_0" not in primitive["attributes"]:
+        return np.zeros((count, 2)), factor * torch.full((3, 1, 1), GREY)
+    transform = texture.get("extensions", {}).get("KHR_texture_transform", {})
     uv = arrays.array(primitive["attributes"]["TEXCOORD_0"])
-    uv = uv * moved.get("scale", (1, 1)) + moved.get("offset", (0, 0))
-    image = arrays.document.images[document["textures"][told["index"]]["source"]]
+    uv = uv * transform.get("scale", (1, 1)) + transform.get("offset", (0, 0))
+    image = arrays.document.images[document["textures"][texture["index"]]["source"]]
     folder = character.path.parent
     data = arrays.view(image.bufferView)[0] if image.bufferView is not None else uri_bytes(image.uri or "", folder)
     with Image.open(io.BytesIO(data)) as picture:
@@ -142,17 +153,17 @@ def _painted(character: Character, arrays: GltfArrays, primitive: Json, count: i
     return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
-def _world(document: gl.GLTF2, node: int) -> np.ndarray:
+def _world_matrix(document: gl.GLTF2, node: int) -> np.ndarray:
     """Return a node's (4, 4) transform to the scene."""
     parents = {child: n for n, each in enumerate(document.nodes) for child in each.children or []}
-    place = node_matrix(document.nodes[node])
+    matrix = node_matrix(document.nodes[node])
     while node in parents:
         node = parents[node]
-        place = node_matrix(document.nodes[node]) @ place
-    return place
+        matrix = node_matrix(document.nodes[node]) @ matrix
+    return matrix
 
 
-def _named(document: Json, node: int) -> str:
+def _nearest_name(document: Json, node: int) -> str:
     nodes = document["nodes"]
     parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
     at: int | None = node
@@ -161,16 +172,16 @@ def _named(document: Json, node: int) -> str:
     return "" if at is None else nodes[at]["name"]
 
 
-def _middle(vertices: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Return the middle (3,) of what an action moves."""
-    far = np.linalg.norm(moved, axis=1)
-    return (vertices * far[:, None]).sum(0) / max(far.sum(), 1e-12)
+def _center(vertices: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return the centre (3,) of the vertices (V, 3) that offsets (V, 3) move, weighted by how far."""
+    distance = np.linalg.norm(offset, axis=1)
+    return (vertices * distance[:, None]).sum(0) / max(distance.sum(), 1e-12)
 
 
 def _eyeballs(
     path: Path, eyes: Sequence[str], owner: np.ndarray, vertices: np.ndarray
 ) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Return the left eye and the right one; names tell which nodes, places tell the sides."""
+    """Return the left and the right eyeball; names choose the nodes, positions the sides."""
     found = []
     for name in eyes:
         mask = owner == name

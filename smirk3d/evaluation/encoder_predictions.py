@@ -1,4 +1,4 @@
-"""Crops of known faces, what an encoder sees in them, and what a neural renderer makes of it."""
+"""Crops of known faces, the encoder's predictions for them, and photos neurally rendered from these."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ EVALUATION_MASKING = MaskingConfig(drop_probability=0.0, cycle_drop_probability=
 
 @dataclass(frozen=True, eq=False)
 class EncoderPredictions:
-    """B faces and what the encoder says of them.
+    """B faces and the encoder's predictions for them.
 
     Attributes:
-        batch: Crops and landmarks. params: Fields (B, ...). drawn: The heads in their crops.
+        batch: Crops and landmarks.
+        params: Predicted parameters, fields (B, ...).
+        drawn: The predicted heads, rendered in their crops.
     """
 
     batch: TrainingBatch
@@ -39,10 +41,13 @@ class EncoderPredictions:
 
 @dataclass(frozen=True, eq=False)
 class FrozenEncoder:
-    """An encoder that looks at photos and does not learn.
+    """An encoder with fixed weights.
 
     Attributes:
-        encoder: For inference only. head: It was trained for. size_px: Side of its crops. device: Where it computes.
+        encoder: For inference only.
+        head: The head that it was trained for.
+        size_px: Side of its crops, pixels.
+        device: Where it computes.
     """
 
     encoder: Encoder
@@ -57,36 +62,36 @@ class FrozenEncoder:
         return FrozenEncoder(encoder, checkpoint.head.to(device), checkpoint.encoder.size_px, device)
 
     @torch.no_grad()
-    def see(self, faces: FaceSet, index: np.ndarray) -> EncoderPredictions:
-        """Cut, encode and draw the faces `index` (B,)."""
+    def predict(self, faces: FaceSet, index: np.ndarray) -> EncoderPredictions:
+        """Crop, encode and render the faces `index` (B,) int of a set."""
         batch = collate(faces, index, CROP_SCALE, self.size_px).to(self.device)
         params = self.encoder(batch.image)
         return EncoderPredictions(batch, params, self.draw(params))
 
     @torch.no_grad()
     def draw(self, params: FaceParams) -> DrawnHeads:
-        """Draw the heads of parameters, fields (B, ...)."""
+        """Render the heads of parameters, fields (B, ...)."""
         assert params.camera is not None
         return draw_heads(self.head(params), params.camera, self.size_px)
 
-    def see_all(self, photos: PhotoSet, batch_size: int) -> Iterator[EncoderPredictions]:
-        """Yield all faces of a set in order."""
+    def predict_all(self, photos: PhotoSet, batch_size: int) -> Iterator[EncoderPredictions]:
+        """Yield the predictions of all faces of a set in order, `batch_size` at a time."""
         faces = FaceSet.from_records(photos.records)
         for start in range(0, len(faces), batch_size):
-            yield self.see(faces, np.arange(start, min(start + batch_size, len(faces))))
+            yield self.predict(faces, np.arange(start, min(start + batch_size, len(faces))))
 
     def masked(
         self,
-        seen: EncoderPredictions,
+        found: EncoderPredictions,
         generator: torch.Generator,
         config: MaskingConfig = EVALUATION_MASKING,
         changed: DrawnHeads | None = None,
     ) -> Tensor:
-        """Return the photos (B, 3, S, S) without their faces but for sparse pixels; see `mask_photos`."""
-        return mask_photos(seen.batch, self.head, seen.drawn, config, generator, changed).image
+        """Return the photos (B, 3, S, S) with their faces masked out but for sparse pixels; see `mask_photos`."""
+        return mask_photos(found.batch, self.head, found.drawn, config, generator, changed).image
 
 
 @torch.no_grad()
 def neural_render(renderer: nn.Module, drawn: DrawnHeads, masked: Tensor) -> Tensor:
-    """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode paints."""
+    """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode makes of masked ones."""
     return renderer(drawn.image, masked)

@@ -1,74 +1,81 @@
-"""Measure how closely fitted heads follow known landmarks, on a folder with `landmarks.npz` and `labels.csv`.
-
-    python smirk3d/evaluation/landmark_accuracy.py ../shared/data/faces --split val
-
-Prints the mean distance between fitted and given landmarks over the 468 points of the skin, divided by the distance
-of the outer eye corners, the size of the shape coefficients, and the worst faces. Columns of `labels.csv` used: key,
-split, width, height, emotion; arrays of `landmarks.npz`: lm (N, 478, 3), blendshapes, blendshape_names.
-"""
+"""Landmark error of the landmark fit on annotated landmarks, without detecting anything."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tyro
 
-from smirk3d import Reconstructor
-from smirk3d.datasets.landmark_annotations import read_landmark_annotations
-from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.datasets.landmark_annotations import LandmarkAnnotations, read_landmark_annotations
+from smirk3d.evaluation.data import EvaluationData
+from smirk3d.evaluation.landmarks import ERROR_FIGURES
+from smirk3d.evaluation.method_under_test import MethodUnderTest
+from smirk3d.evaluation.result import Figure, MeasureNotApplicableError, Result, values_of
+from smirk3d.face import Face
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS, SKIN_COUNT
 from smirk3d.metrics.landmark import error_summary, landmark_error_percent
 
 BATCH = 64
+FIGURES = (
+    *ERROR_FIGURES,
+    Figure("mean_abs_shape"),
+    Figure("max_face_abs_shape"),
+    Figure("max_abs_shape"),
+    Figure("min_weight"),
+    Figure("max_weight"),
+    Figure("mean_weight"),
+)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is measured."""
+class LandmarkFitMeasure:
+    """See `landmark_fit_result`; --focal, --no-scores and --head apply."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
-    split: str = "val"
-    head: str = "open"
-    """The open head, or a head file."""
-    focal: str = "auto"
-    """auto or orthographic."""
-    scores: bool = True
-    """Let the given scores guide the expression."""
-    worst: int = 10
+    name = "landmark-fit"
+    summary = "landmark error of the fit to annotated landmarks, size of the shape coefficients, weights by emotion"
+    needs = frozenset({"annotations", "fit"})
+    figures = FIGURES
+    is_default = False
+
+    def run(self, method: MethodUnderTest, data: EvaluationData) -> Iterator[Result]:
+        """Yield one result."""
+        annotations = read_landmark_annotations(data.folder, data.options.split)
+        count = min(data.options.count, len(annotations.photos))
+        if not count:
+            raise MeasureNotApplicableError(f"no annotated face is of the split {data.options.split}")
+        annotations = LandmarkAnnotations(
+            annotations.keys[:count], annotations.emotions[:count], annotations.photos[:count]
+        )
+        reconstructor, faces = data.reconstructor(), []
+        with data.progress(self.name, count) as display:
+            for start in range(0, count, BATCH):
+                faces += [found[0] for found in reconstructor.solve(annotations.photos[start : start + BATCH])]
+                for _ in range(start, len(faces)):
+                    display.advance()
+        yield landmark_fit_result(annotations, faces)
 
 
-def main(options: Options) -> None:
-    """Fit everything and print the figures."""
-    keys, emotions, prepared = read_landmark_annotations(options.folder, options.split)
-    fit = {"focal": options.focal, "use_scores": options.scores}
-    with Reconstructor(options.head, "fit", **fit) as reconstructor:  # type: ignore[arg-type]
-        faces = []
-        for start in range(0, len(prepared), BATCH):
-            faces += [found[0] for found in reconstructor.solve(prepared[start : start + BATCH])]
-    given = np.stack([item.detections[0].landmarks_px for item in prepared])
-    points = np.stack([face.landmarks("mediapipe") for face in faces])
-    error = landmark_error_percent(points, given, eye_corners=OUTER_EYE_CORNERS, count=SKIN_COUNT)
-    figures = error_summary(error)
+def landmark_fit_result(annotations: LandmarkAnnotations, faces: Sequence[Face]) -> Result:
+    """Compare the landmarks of fitted heads with the annotated ones.
+
+    Args:
+        annotations: N annotated faces.
+        faces: The N fitted faces.
+    """
+    truth_px = np.stack([photo.detections[0].landmarks_px for photo in annotations.photos])
+    points_px = np.stack([face.landmarks("mediapipe") for face in faces])
+    error = landmark_error_percent(points_px, truth_px, eye_corners=OUTER_EYE_CORNERS, count=SKIN_COUNT)
     shape = np.abs(np.stack([face.shape for face in faces]))
     weights = np.stack([list(face.arkit.values()) for face in faces])
-    print(f"{len(faces)} faces: mean error {figures['mean_percent']:.3f} %, ", end="")
-    print(f"median {figures['median_percent']:.3f} %, 95th percentile {figures['p95_percent']:.2f} %")
-    print(
-        f"mean |shape| {shape.mean():.3f}, largest mean of a face {shape.mean(1).max():.2f}, largest {shape.max():.2f}"
-    )
-    print(f"weights within [{weights.min():.3f}, {weights.max():.3f}], mean {weights.mean():.3f}")
-    for emotion in sorted(set(emotions) - {""}):
-        mean = weights[[e == emotion for e in emotions]].mean(0)
-        strongest = ", ".join(f"{ARKIT_NAMES[k]} {mean[k]:.2f}" for k in np.argsort(-mean)[:6])
-        print(f"  {emotion}: {strongest}")
-    print(f"worst {options.worst}:")
-    for index in np.argsort(-error)[: options.worst]:
-        yaw, pitch, roll = faces[index].angles_deg
-        print(f"  {keys[index]}: {error[index]:.2f} %, yaw {yaw:.0f}, pitch {pitch:.0f}, roll {roll:.0f}")
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options))
+    numbers = {
+        **error_summary(error),
+        "mean_abs_shape": float(shape.mean()),
+        "max_face_abs_shape": float(shape.mean(1).max()),
+        "max_abs_shape": float(shape.max()),
+        "min_weight": float(weights.min()),
+        "max_weight": float(weights.max()),
+        "mean_weight": float(weights.mean()),
+    }
+    emotions = np.array(annotations.emotions)
+    columns = {f"mean_{name}": weights[emotions == name].mean(0) for name in sorted({*emotions.tolist()} - {""})}
+    by_sample = dict(zip(annotations.keys, error.tolist()))
+    return Result("landmark-fit", "fit", len(faces), values_of(FIGURES, numbers), columns, by_sample)

@@ -1,11 +1,11 @@
-"""What is evaluated: networks from a file, the shipped ones, or the landmark fit."""
+"""What is evaluated: networks from a file, the packaged ones, the landmark fit, or the detector's own scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,21 +13,64 @@ import torch
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.landmark_fit import Focal
 from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 from smirk3d.estimation.regression import CropEncoder, crop_encoder, head_for
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import find_retargeter
-from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.packaged import packaged_encoder, packaged_neural_renderer
 
-SHIPPED, FIT = "shipped", "fit"
+PACKAGED, FIT, DETECTOR = "packaged", "fit", "detector"
 """Words in place of a checkpoint's path."""
-Method = Literal["encoder", "refine", "fit"]
+Method = Literal["encoder", "refine", "fit", "detector"]
+
+
+class MethodUnderTest(Protocol):
+    """A method that predicts expressions, heads or landmarks of observed faces.
+
+    Attributes:
+        method: Its name in results.
+    """
+
+    method: Method
+
+    @property
+    def needs_detection(self) -> bool:
+        """Whether the prediction depends on more of the detection than where the face is."""
+        ...
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """Return the faces in (H, W, 3) uint8 RGB pixels, largest first."""
+        ...
+
+    def observe(self, known: FaceObservation) -> FaceObservation | None:
+        """Return what the method gets to see of a face with known landmarks, None where it would not be found.
+
+        Methods that use landmarks get those of the detector in exactly these pixels, with their depth. Methods that
+        use a crop alone get the known landmarks, which place the crop.
+        """
+        ...
+
+    def landmarks_px(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """Return MediaPipe's landmarks of the predicted heads in the photos, (B, 478, 2) pixels."""
+        ...
+
+    def weights(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """Return the predicted ARKit weights (B, 52), float32 in [0, 1]."""
+        ...
+
+    def features(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """Return all predicted expression coefficients, (B, K): those of the head, the jaw and the eyelids."""
+        ...
+
+    def close(self) -> None:
+        """Release the detector."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +78,9 @@ class Checkpoint:
     """Networks that were read, on the CPU.
 
     Attributes:
-        path: The file. head: The head that they are for. encoder: In eval mode.
+        path: The file.
+        head: The head that they are for.
+        encoder: In eval mode.
         generator: The neural renderer in eval mode, None where there is none.
     """
 
@@ -55,49 +100,64 @@ class Checkpoint:
         sized = head_for(encoder.spec, head, path)
         has_generator = any(name.startswith(NEURAL_RENDERER) for name in read_networks(path).tensors)
         # The package has its two networks in a file each.
-        painter = path if has_generator else packaged_neural_renderer() if path == packaged_encoder() else None
-        generator = None if painter is None else NeuralRenderer.from_checkpoint(painter)
+        renderer = path if has_generator else packaged_neural_renderer() if path == packaged_encoder() else None
+        generator = None if renderer is None else NeuralRenderer.from_checkpoint(renderer)
         return Checkpoint(path, sized, encoder, generator)
 
 
 def checkpoint_path(word: str) -> Path | None:
-    """Return the file that a checkpoint's path or one of the words `SHIPPED` and `FIT` stands for; None for the fit.
+    """Return the file of networks that a word of the command line stands for, None for methods without networks.
+
+    Args:
+        word: A path, or one of the words `PACKAGED`, `FIT` and `DETECTOR`.
 
     Raises:
-        Smirk3dError: This installation has no shipped weights.
+        Smirk3dError: This installation has no packaged weights.
     """
-    if word == FIT:
+    if word in (FIT, DETECTOR):
         return None
-    if word != SHIPPED:
+    if word != PACKAGED:
         return Path(word)
     path = packaged_encoder()
     if path is None:
-        raise Smirk3dError("this installation has no shipped weights; name a checkpoint, or evaluate 'fit'")
+        raise Smirk3dError("this installation has no packaged weights; name a checkpoint, or evaluate 'fit'")
     return path
 
 
-class MethodUnderTest:
-    """A method of reconstruction under test.
+class ReconstructionMethod:
+    """Reconstruction by a network, the landmark fit, or both.
 
     Args:
         method: "encoder", "refine" or "fit".
-        head: For the method. device: As for `Reconstructor`.
-        checkpoint: Needed by the methods that run an encoder.
+        head: Head model of the method.
+        device: As for `Reconstructor`.
+        checkpoint: Networks; needed by "encoder" and "refine".
+        focal: As for `Reconstructor`.
+        use_scores: As for `Reconstructor`.
 
     Raises:
         Smirk3dError: As for `Reconstructor`.
     """
 
     def __init__(
-        self, method: Method, head: HeadModel, device: str = "auto", checkpoint: Checkpoint | None = None
+        self,
+        method: Literal["encoder", "refine", "fit"],
+        head: HeadModel,
+        device: str = "auto",
+        checkpoint: Checkpoint | None = None,
+        *,
+        focal: Focal = "auto",
+        use_scores: bool = True,
     ) -> None:
         weights = None if method == "fit" or checkpoint is None else checkpoint.path
         self.method: Method = method
-        self._reconstructor = Reconstructor(head, method, device, max_faces=1, weights=weights)
-        self._actions = find_retargeter(self._reconstructor.head)
+        self._reconstructor = Reconstructor(
+            head, method, device, max_faces=1, focal=focal, use_scores=use_scores, weights=weights
+        )
+        self._retargeter = find_retargeter(self._reconstructor.head)
         self._expression: CropEncoder | None = None
-        if method == "encoder" and checkpoint is not None and self._actions is None:
-            # The one branch that tells the expression takes a third of the time.
+        if method == "encoder" and checkpoint is not None and self._retargeter is None:
+            # Only the expression branch runs where weights are all that is needed: a third of the time.
             self._expression = crop_encoder(checkpoint.encoder, "torch", self.device, expression_only=True)
 
     @property
@@ -106,51 +166,86 @@ class MethodUnderTest:
         return self._reconstructor.head.v_template.device
 
     @property
-    def reads_landmarks(self) -> bool:
-        """Whether the answer depends on more of the detection than where the face is."""
+    def needs_detection(self) -> bool:
+        """See `MethodUnderTest`."""
         return self.method != "encoder"
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        """Return the faces in (H, W, 3) uint8 RGB pixels, largest first."""
+        """See `MethodUnderTest`."""
         return self._reconstructor.detect(pixels)
 
-    def look(self, photo: Photo, known: Detection) -> FaceObservation | None:
-        """Return the face of a photo as the method gets to see it, or None where it would not be found.
+    def observe(self, known: FaceObservation) -> FaceObservation | None:
+        """See `MethodUnderTest`."""
+        if not self.needs_detection:
+            return known
+        found = self.detect(known.photo.pixels)
+        return FaceObservation(known.photo, found[0]) if found else None
 
-        What reads landmarks sees those of the detector, with their depth, in exactly this picture. What reads a
-        crop alone sees it where the landmarks are known to be.
-        """
-        if not self.reads_landmarks:
-            return FaceObservation(photo, known)
-        found = self.detect(photo.pixels)
-        return FaceObservation(photo, found[0]) if found else None
+    def landmarks_px(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
+        return np.stack([face.landmarks("mediapipe") for face in self.faces(observations)])
 
-    def landmarks_px(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
-        """Return where MediaPipe's points of the heads are in the photos, (B, 478, 2) pixels."""
-        return np.stack([face.landmarks("mediapipe") for face in self._faces(face_observations)])
-
-    def weights(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
-        """Return the ARKit weights (B, 52), float32 in [0, 1]."""
+    def weights(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
         if self._expression is None:
-            return np.array(
-                [[face.arkit[name] for name in ARKIT_NAMES] for face in self._faces(face_observations)], np.float32
-            )
+            faces = self.faces(observations)
+            return np.array([[face.arkit[name] for name in ARKIT_NAMES] for face in faces], np.float32)
         with torch.no_grad():
-            params, _ = self._expression(face_observations)
+            params, _ = self._expression(observations)
         assert params.expression is not None
         return params.expression.cpu().numpy()
 
-    def features(self, face_observations: Sequence[FaceObservation]) -> np.ndarray:
-        """Return what the method says of expressions, (B, K): coefficients, and jaw and eyelids beside them."""
-        if self._actions is None:
-            return self.weights(face_observations)
-        parts = [np.concatenate([face.expression, face.jaw, face.eyelids]) for face in self._faces(face_observations)]
-        return np.stack(parts)
+    def features(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
+        if self._retargeter is None:
+            return self.weights(observations)
+        faces = self.faces(observations)
+        return np.stack([np.concatenate([face.expression, face.jaw, face.eyelids]) for face in faces])
 
-    def _faces(self, face_observations: Sequence[FaceObservation]) -> list[Face]:
-        prepared = [DetectedPhoto(each.photo, (each.detection,)) for each in face_observations]
-        return [found[0] for found in self._reconstructor.solve(prepared)]
+    def faces(self, observations: Sequence[FaceObservation]) -> list[Face]:
+        """Return the reconstructed face of each observation."""
+        photos = [DetectedPhoto(each.photo, (each.detection,)) for each in observations]
+        return [found[0] for found in self._reconstructor.solve(photos)]
 
     def close(self) -> None:
-        """Release the detector."""
+        """See `MethodUnderTest`."""
         self._reconstructor.close()
+
+
+class DetectorScores:
+    """The detector's own 52 blendshape scores, a baseline; nothing is reconstructed.
+
+    Args:
+        detector: A method whose detector is used.
+    """
+
+    method: Method = "detector"
+    needs_detection = True
+
+    def __init__(self, detector: ReconstructionMethod) -> None:
+        self._detector = detector
+
+    def detect(self, pixels: np.ndarray) -> list[Detection]:
+        """See `MethodUnderTest`."""
+        return self._detector.detect(pixels)
+
+    def observe(self, known: FaceObservation) -> FaceObservation | None:
+        """See `MethodUnderTest`."""
+        found = self.detect(known.photo.pixels)
+        return FaceObservation(known.photo, found[0]) if found else None
+
+    def landmarks_px(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
+        return np.stack([each.detection.landmarks_px for each in observations])
+
+    def weights(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
+        return np.array([each.detection.blendshape_scores for each in observations])
+
+    def features(self, observations: Sequence[FaceObservation]) -> np.ndarray:
+        """See `MethodUnderTest`."""
+        return self.weights(observations)
+
+    def close(self) -> None:
+        """See `MethodUnderTest`."""
+        self._detector.close()

@@ -1,8 +1,9 @@
-"""Photos of a split with known landmarks, as if the faces in them had just been detected."""
+"""Faces to evaluate on: with known landmarks from shards, or plain photos."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import tarfile
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,14 +16,19 @@ from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.head.landmark_indices import POINT_COUNT
-from smirk3d.media.images import Photo, read_image
+from smirk3d.media.images import Photo, iter_inputs, read_image
 
 BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoSet:
-    """Encoded faces, and what could not be read of them."""
+    """Faces with known landmarks.
+
+    Attributes:
+        records: Encoded faces.
+        faults: What could not be read.
+    """
 
     records: tuple[Record, ...]
     faults: tuple[DataError, ...] = ()
@@ -32,7 +38,13 @@ class PhotoSet:
 
     @staticmethod
     def read(folder: str | Path, split: str, count: int, keys: Collection[str] | None = None) -> PhotoSet:
-        """Read the first `count` faces of a split; of those named in `keys`, where given.
+        """Read the first faces of a split.
+
+        Args:
+            folder: Folder of shards.
+            split: Name of the split.
+            count: At most so many faces.
+            keys: Only faces with one of these keys, all by default.
 
         Raises:
             Smirk3dError: The folder has no such split, or no usable face in it.
@@ -50,10 +62,10 @@ class PhotoSet:
         return PhotoSet(self.records[:count], self.faults)
 
     def batches(self) -> Iterator[list[FaceObservation]]:
-        """Yield all faces, decoded, some at a time.
+        """Yield all faces, decoded, up to `BATCH` at a time.
 
         Raises:
-            Smirk3dError: A picture cannot be decoded.
+            Smirk3dError: A photo cannot be decoded.
         """
         for start in range(0, len(self), BATCH):
             yield [face_observation(record) for record in self.records[start : start + BATCH]]
@@ -63,7 +75,7 @@ def face_observation(record: Record) -> FaceObservation:
     """Decode a face; where the depth of its landmarks is not known it is zero.
 
     Raises:
-        Smirk3dError: The picture cannot be decoded.
+        Smirk3dError: The photo cannot be decoded.
     """
     try:
         pixels = read_image(record.jpeg).pixels
@@ -71,3 +83,55 @@ def face_observation(record: Record) -> FaceObservation:
         raise Smirk3dError(f"face {printable(record.key)}: {error}") from error
     depth = np.zeros(POINT_COUNT, np.float32) if record.depth_px is None else record.depth_px
     return FaceObservation(Photo(pixels), Detection(record.landmarks_px, depth, record.scores, record.box_px, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoFiles:
+    """Photos without annotations; their largest faces are detected.
+
+    Attributes:
+        sources: Paths, or encoded photos of an archive.
+        detect: (H, W, 3) uint8 pixels -> the faces in them, largest first.
+    """
+
+    sources: tuple[Path | bytes, ...]
+    detect: Callable[[np.ndarray], list[Detection]]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @staticmethod
+    def read(path: Path, count: int, detect: Callable[[np.ndarray], list[Detection]]) -> PhotoFiles:
+        """List the first photos of a folder, or of the .jpg members of a .tar.
+
+        Raises:
+            Smirk3dError: The path cannot be read, or has no photos.
+        """
+        try:
+            sources = _members(path, count) if path.suffix == ".tar" else islice(iter_inputs([path]), count)
+            found: tuple[Path | bytes, ...] = tuple(sources)
+        except (OSError, tarfile.TarError) as error:
+            raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); replace it") from error
+        if not found:
+            raise Smirk3dError(f"{printable(path)}: has no photos")
+        return PhotoFiles(found, detect)
+
+    def batches(self) -> Iterator[list[FaceObservation]]:
+        """Yield the photos in which a face is detected, decoded, at most `BATCH` at a time.
+
+        Raises:
+            Smirk3dError: A photo cannot be decoded.
+        """
+        for start in range(0, len(self), BATCH):
+            photos = [Photo(read_image(source).pixels) for source in self.sources[start : start + BATCH]]
+            found = [(photo, self.detect(photo.pixels)) for photo in photos]
+            yield [FaceObservation(photo, detections[0]) for photo, detections in found if detections]
+
+
+def _members(path: Path, count: int) -> Iterator[bytes]:
+    with tarfile.open(path) as archive:
+        names = (member for member in archive if member.name.endswith(".jpg"))
+        for member in islice(names, count):
+            file = archive.extractfile(member)
+            if file is not None:
+                yield file.read()

@@ -1,119 +1,179 @@
-"""Measure how well expressions survive the way between the ARKit weights and a head of FLAME's layout.
+"""Accuracy and speed of retargeting between ARKit weights and a head model such as FLAME.
 
-    python smirk3d/evaluation/retargeting_accuracy.py
-
-The head is the test model of `flame_layout.py`, completed with automatic landmarks as a user's bare file is. Prints,
-for each action and over all, the mean absolute error of ARKit -> head -> ARKit, and of reading coefficients that were
-fitted to the true deformed surface, as a tracker would have found them, without knowing how the head is read. Then
-the largest error of the open head read by itself, and the time for a long sequence.
+Where the correspondence of the head's surface with the open head is known (`MODEL.correspondence.npz`, which
+tests/fixtures/flame_layout.py writes for its test model), coefficients are also fitted to the true deformed surfaces,
+as a tracker would have estimated them, and retargeted without knowledge of how they came about.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
-from flame_layout import FlameLayout, write_flame_layout
 
-from smirk3d import FaceParams, load_head
-from smirk3d.authoring.flame_completion import transfer_annotations
-from smirk3d.detection.detector import Detector
+from smirk3d.assets import printable
+from smirk3d.authoring.load import load_head
+from smirk3d.errors import Smirk3dError
+from smirk3d.evaluation.data import EvaluationData
+from smirk3d.evaluation.method_under_test import MethodUnderTest
+from smirk3d.evaluation.result import Figure, Result, values_of
 from smirk3d.head.arkit import ARKIT_NAMES, resolve_antagonists
-from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.coefficient_solver import CoefficientSolver
 from smirk3d.head.retargeting.deformation import DeformationFeatures
 from smirk3d.head.retargeting.retargeter import ArkitResult, Retargeter
+from smirk3d.params import FaceParams
+
+MAX_EXPRESSIONS, TIMED_FRAMES = 500, 10_000
+ACTIVITY = 0.12
+"""Share of the blendshapes that are active in a random expression."""
+FIGURES = (
+    Figure("mean_error", better="lower"),
+    Figure("active_error", better="lower"),
+    Figure("inactive_error", better="lower"),
+    Figure("residual_mm", "mm", "lower"),
+    Figure("deformation_mm", "mm"),
+    Figure("max_error", better="lower"),
+    Figure("to_arkit_s", "s", "lower"),
+    Figure("from_arkit_s", "s", "lower"),
+)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is measured."""
+@dataclass(frozen=True, eq=False)
+class SurfaceCorrespondence:
+    """Which point of the open head each of V vertices of another head lies on.
 
-    count: int = 500
-    """Random expressions."""
-    activity: float = 0.12
-    """Share of the actions that take part in each."""
-    frames: int = 10_000
-    """Length of the sequence that is timed."""
-    jaw: bool = True
-    """A head with a jaw joint; without, the jaw is part of the expression."""
-    seed: int = 0
+    Attributes:
+        face_index: (V,) int, triangle of the open head.
+        barycentric: (V, 3) weights of its corners, sum 1.
+        shape: (S,) identity coefficients of the open head that make it this person.
+    """
+
+    face_index: np.ndarray
+    barycentric: np.ndarray
+    shape: np.ndarray
+
+    @staticmethod
+    def path_of(head: Path) -> Path:
+        """Return where the correspondence of a head file is expected."""
+        return head.with_suffix(".correspondence.npz")
+
+    @staticmethod
+    def read(path: Path) -> SurfaceCorrespondence:
+        """Read a correspondence.
+
+        Raises:
+            Smirk3dError: The file cannot be read, or lacks an array.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return SurfaceCorrespondence(data["face_index"], data["barycentric"], data["shape"])
+        except (OSError, ValueError, KeyError) as error:
+            raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); make it again") from error
 
 
-def random_weights(count: int, activity: float, seed: int) -> torch.Tensor:
-    """Return weights (count, 52), sparse, without opposites and without the tongue, which FLAME lacks."""
+class RetargetingMeasure:
+    """Round trip ARKit -> head -> ARKit, retargeting of tracked coefficients, the open head by itself, and speed."""
+
+    name = "retargeting"
+    summary = "error of ARKit weights retargeted to another head model and back"
+    needs = frozenset({"head"})
+    figures = FIGURES
+    is_default = False
+
+    def run(self, method: MethodUnderTest, data: EvaluationData) -> Iterator[Result]:
+        """Yield the round trip, tracked coefficients where the correspondence is known, the open head, and speed."""
+        open_head = load_head()
+        # Without its metadata a head has no cached retargeter, and is treated as a user's bare file.
+        head = HeadModel(replace(data.head.data, meta={}))
+        retargeter = Retargeter(head, open_head)
+        count, seed = min(data.options.count, MAX_EXPRESSIONS), data.options.seed
+        weights = random_weights(count, seed)
+        yield error_result("round_trip", weights, retargeter.to_arkit(retargeter.from_arkit(weights)))
+        path = SurfaceCorrespondence.path_of(Path(str(data.options.head)))
+        if path.is_file():
+            tracked = tracked_coefficients(SurfaceCorrespondence.read(path), head, open_head, weights)
+            yield error_result("tracked", weights, retargeter.to_arkit(tracked))
+        own = Retargeter(open_head, open_head).to_arkit(FaceParams(expression=weights))
+        yield error_result("open_head", weights, own)
+        yield speed_result(retargeter, TIMED_FRAMES, seed)
+
+
+def random_weights(count: int, seed: int) -> torch.Tensor:
+    """Return sparse random weights (count, 52) in [0, 1], without antagonists and without the tongue."""
     generator = torch.Generator().manual_seed(seed)
-    active = torch.rand(count, len(ARKIT_NAMES), generator=generator) < activity
-    weights = resolve_antagonists(torch.rand(active.shape, generator=generator) * active)
-    weights[:, ARKIT_NAMES.index("tongueOut")] = 0.0
+    is_active = torch.rand(count, len(ARKIT_NAMES), generator=generator) < ACTIVITY
+    weights = resolve_antagonists(torch.rand(is_active.shape, generator=generator) * is_active)
+    weights[:, ARKIT_NAMES.index("tongueOut")] = 0.0  # FLAME has no tongue
     return weights
 
 
-def tracked(layout: FlameLayout, head: HeadModel, reference: HeadModel, weights: torch.Tensor) -> FaceParams:
-    """Return coefficients fitted to the surfaces that the open head's actions truly make of this head."""
-    corners = reference.data.faces[torch.from_numpy(layout.open_face_index)]
-    share = torch.from_numpy(layout.open_barycentric).float()
-    scale = np.linalg.norm(np.ptp(layout.v_template, axis=0)) / np.linalg.norm(
-        np.ptp(_carried(layout, reference), axis=0)
-    )
-    offsets = torch.einsum("vcke,vc->evk", reference.data.expressiondirs[corners], share) * float(scale)
+def tracked_coefficients(
+    correspondence: SurfaceCorrespondence, head: HeadModel, open_head: HeadModel, weights: torch.Tensor
+) -> FaceParams:
+    """Return coefficients of a head fitted to the surfaces that the open head's blendshapes truly make of it.
+
+    Args:
+        correspondence: Of the head's surface with the open head.
+        head: The head with V vertices.
+        open_head: The open head.
+        weights: (N, 52) ARKit weights.
+
+    Returns:
+        Expression coefficients, and rotations of jaw and eyes, fields (N, ...).
+    """
+    corners = open_head.data.faces[torch.from_numpy(correspondence.face_index)]
+    barycentric = torch.from_numpy(correspondence.barycentric).float()
+    # Both heads show the same person, so that the ratio of their extents is the scale between them.
+    extent = np.linalg.norm(np.ptp(head.v_template.double().numpy(), axis=0))
+    scale = extent / np.linalg.norm(np.ptp(_open_surface(correspondence, open_head), axis=0))
+    offsets = torch.einsum("vcke,vc->evk", open_head.data.expressiondirs[corners], barycentric) * float(scale)
     skin = torch.nonzero(head.region_mask("face") & ~head.region_mask("eyeballs"))[:, 0]
-    deformation, gaze = DeformationFeatures(head, skin), reference.data.expression_rotvec[:, 3:]
+    deformation, gaze = DeformationFeatures(head, skin), open_head.data.expression_rotvec[:, 3:]
     solver = CoefficientSolver(deformation, deformation.features(offsets[:, skin], gaze))
     eyes = torch.einsum("be,ejk->bjk", weights, gaze).flatten(1)
     return FaceParams(**solver(weights), eyes=eyes)
 
 
-def _carried(layout: FlameLayout, reference: HeadModel) -> np.ndarray:
-    shape = torch.from_numpy(layout.open_shape).float()
-    person = reference.shaped(shape).vertices.numpy()
-    corners = person[reference.data.faces.numpy()[layout.open_face_index]]
-    return (corners * layout.open_barycentric[..., None]).sum(1)
+def _open_surface(correspondence: SurfaceCorrespondence, open_head: HeadModel) -> np.ndarray:
+    """Return the points (V, 3) of the open head, as the same person, on which the vertices lie."""
+    vertices = open_head.shaped(torch.from_numpy(correspondence.shape).float()).vertices.numpy()
+    corners = vertices[open_head.data.faces.numpy()[correspondence.face_index]]
+    return (corners * correspondence.barycentric[..., None]).sum(1)
 
 
-def report(title: str, weights: torch.Tensor, found: ArkitResult) -> np.ndarray:
-    """Print the errors over all actions; return those of each action (52,)."""
+def error_result(method: str, weights: torch.Tensor, found: ArkitResult) -> Result:
+    """Compare retargeted weights with the true ones (N, 52)."""
     error = (found.weights - weights).abs()
-    active = weights > 0
-    print(
-        f"{title}: mean absolute error {error.mean():.4f} (active {error[active].mean():.4f}, inactive "
-        f"{error[~active].mean():.4f}); unexplained {found.residual_mm.mean():.3f} of {found.size_mm.mean():.2f} mm"
-    )
-    return error.mean(0).numpy()
+    is_active = weights > 0
+    numbers = {
+        "mean_error": float(error.mean()),
+        "active_error": float(error[is_active].mean()),
+        "inactive_error": float(error[~is_active].mean()),
+        "residual_mm": float(found.residual_mm.mean()),
+        "deformation_mm": float(found.size_mm.mean()),
+        "max_error": float(error.max()),
+    }
+    columns = {"error": error.mean(0).numpy()}
+    return Result("retargeting", method, len(weights), values_of(FIGURES, numbers), columns)
 
 
-def main(options: Options) -> None:
-    """Print the figures."""
-    reference = load_head()
-    with tempfile.TemporaryDirectory() as folder, Detector(max_faces=1) as detector:
-        path = Path(folder) / "model.pkl"
-        layout = write_flame_layout(path, chumpy=False, jaw=options.jaw)
-        data = transfer_annotations(read_flame(path), detector)
-    head = HeadModel(replace(data, meta={}))
-    retargeter = Retargeter(head, reference)
-    weights = random_weights(options.count, options.activity, options.seed)
-    there_and_back = report("ARKit -> head -> ARKit", weights, retargeter.to_arkit(retargeter.from_arkit(weights)))
-    read = retargeter.to_arkit(tracked(layout, head, reference, weights))
-    independent = report("true surface -> tracked coefficients -> ARKit", weights, read)
-    for name, back, tracker in zip(ARKIT_NAMES, there_and_back, independent):
-        print(f"  {name:<20} {back:.4f}  {tracker:.4f}")
-    own = Retargeter(reference, reference).to_arkit(FaceParams(expression=weights)).weights
-    print(f"open head read by itself: largest error {(own - weights).abs().max():.5f}")
-    sequence = retargeter.from_arkit(random_weights(options.frames, options.activity, options.seed + 1))
-    for title, work in (
-        ("to ARKit", lambda: retargeter.to_arkit(sequence)),
-        ("from ARKit", lambda: retargeter.from_arkit(weights[torch.arange(options.frames) % len(weights)])),
-    ):
-        start = time.perf_counter()
-        work()
-        print(f"{options.frames} frames {title}: {time.perf_counter() - start:.1f} s")
+def speed_result(retargeter: Retargeter, n_frames: int, seed: int) -> Result:
+    """Time a long sequence of frames in both directions."""
+    weights = random_weights(n_frames, seed + 1)
+    sequence = retargeter.from_arkit(weights)
+    numbers = {
+        "to_arkit_s": _seconds(lambda: retargeter.to_arkit(sequence)),
+        "from_arkit_s": _seconds(lambda: retargeter.from_arkit(weights)),
+    }
+    return Result("retargeting", "speed", n_frames, values_of(FIGURES, numbers))
 
 
-if __name__ == "__main__":
-    main(tyro.cli(Options))
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,12 +1,12 @@
-"""Pictures of random heads with their parameters and what the detector finds in them; made once and cached.
+"""Rendered random heads with their ground truth and the detections in them; made once and cached.
 
-People are drawn from a continuum, so that nobody in these pictures is part of any training set with another seed.
+Identities are drawn from a continuum, so that nobody in these pictures is part of a training set with another seed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from smirk3d.progress import Progress
 from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
 
 SIZE_PX = 384
+BATCH = 32
 _VERSION = 1
-_TURN: tuple[Kind, ...] = tuple(kind for kind, share in KIND_SHARES for _ in range(share))
+_KIND_CYCLE: tuple[Kind, ...] = tuple(kind for kind, share in KIND_SHARES for _ in range(share))
 Detect = Callable[[np.ndarray], list[Detection]]
 """Pixels (H, W, 3) uint8 to the faces in them, largest first."""
 
@@ -35,9 +36,15 @@ class SyntheticTestSet:
     """N pictures in which a face was found.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8; may lie on disk. expression: (N, 52) ARKit weights. kind: (N,) their kinds.
-        rotmat: (N, 3, 3) head to camera. missed: (), pictures without a face found, which are not part of the set.
-        landmarks_px: (N, 478, 2). depth: (N, 478). scores: (N, 52). score: (N,); fields of `Detection`.
+        pixels: (N, S, S, 3) uint8; may be memory-mapped.
+        expression: (N, 52) true ARKit weights in [0, 1].
+        kind: (N,) str, what the expressions were drawn from, see `Kind`.
+        rotmat: (N, 3, 3) true rotations, head to camera.
+        landmarks_px: (N, 478, 2) detected landmarks, pixels.
+        depth: (N, 478) of the detected landmarks.
+        scores: (N, 52) the detector's blendshape scores in [0, 1].
+        score: (N,) confidence of the detections in [0, 1].
+        missed: Pictures without a detected face, which are not part of the set.
     """
 
     pixels: np.ndarray
@@ -53,9 +60,39 @@ class SyntheticTestSet:
     def __len__(self) -> int:
         return len(self.expression)
 
+    @staticmethod
+    def of(
+        pictures: Sequence[np.ndarray],
+        expressions: Sequence[np.ndarray],
+        kinds: Sequence[str],
+        rotmats: Sequence[np.ndarray],
+        detections: Sequence[Detection],
+        missed: int,
+    ) -> SyntheticTestSet:
+        """Return the test set of single pictures; see the attributes."""
+        return SyntheticTestSet(
+            pixels=np.stack(pictures),
+            expression=np.stack(expressions),
+            kind=np.array(kinds),
+            rotmat=np.stack(rotmats),
+            landmarks_px=np.stack([found.landmarks_px for found in detections]),
+            depth=np.stack([found.depth for found in detections]),
+            scores=np.stack([found.blendshape_scores for found in detections]),
+            score=np.array([found.score for found in detections], dtype=np.float32),
+            missed=missed,
+        )
+
     def face_observations(self, start: int, stop: int) -> list[FaceObservation]:
-        """Return the pictures from `start` to before `stop`, and the faces found in them."""
+        """Return the pictures from `start` to before `stop` with their detected faces."""
         return [FaceObservation(Photo(np.array(self.pixels[k])), self._detection(k)) for k in range(start, stop)]
+
+    def save_sheet(self, path: Path, columns: int = 9, rows: int = 4) -> None:
+        """Write the first pictures as one, with what their expressions were drawn from."""
+        from smirk3d.viz.contact_sheet import contact_sheet
+        from smirk3d.viz.overlay import save_png
+
+        count = columns * rows
+        save_png(path, contact_sheet(list(self.pixels[:count]), [str(kind) for kind in self.kind[:count]], columns))
 
     def _detection(self, k: int) -> Detection:
         points = self.landmarks_px[k]
@@ -66,11 +103,15 @@ class SyntheticTestSet:
 def synthetic_test_set(
     head: HeadModel, detect: Detect, display: Progress, *, count: int, seed: int, size: int = SIZE_PX
 ) -> SyntheticTestSet:
-    """Return the pictures of a seed, from the user's cache where they have been made before.
+    """Return the test set of a seed, from the user's cache where it has been made before.
 
     Args:
-        head: The open head. detect: Finds faces. display: Is told of each picture, made or read.
-        count: Pictures that are drawn. seed: Of everything random. size: Pixels a side.
+        head: The open head.
+        detect: Finds faces.
+        display: Counts the pictures, rendered or read.
+        count: Pictures that are rendered.
+        seed: Of everything random.
+        size: Side of a picture, pixels.
 
     Raises:
         Smirk3dError: A cached file is broken, or the detector finds a face in none of the pictures.
@@ -89,19 +130,19 @@ def synthetic_test_set(
 
 def _key(head: HeadModel, size: int) -> str:
     content = hashlib.sha256(repr((_VERSION, size, KIND_SHARES)).encode())
-    for part in (head.v_template, head.shapedirs):  # the same seed draws other people from another basis
+    for part in (head.v_template, head.shapedirs):  # the same seed draws other identities from another basis
         content.update(part.cpu().numpy().tobytes())
     return content.hexdigest()[:12]
 
 
 def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: int, size: int) -> SyntheticTestSet:
     generator = torch.Generator().manual_seed(seed)
-    painter = ProceduralFaceRenderer(head)
+    renderer = ProceduralFaceRenderer(head)
     pictures: list[np.ndarray] = []
     samples: list[Sample] = []
     detections: list[Detection] = []
     for index in range(count):
-        sample = random_sample(painter, _TURN[index % len(_TURN)], size, generator)
+        sample = random_sample(renderer, _KIND_CYCLE[index % len(_KIND_CYCLE)], size, generator)
         pixels = (sample.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         if found := detect(pixels):
             pictures.append(np.ascontiguousarray(pixels))
@@ -110,15 +151,12 @@ def _make(head: HeadModel, detect: Detect, display: Progress, count: int, seed: 
         display.advance()
     if not samples:
         raise Smirk3dError(f"no face was found in any of {count} rendered heads; check the installation with doctor")
-    return SyntheticTestSet(
-        pixels=np.stack(pictures),
-        expression=np.stack([sample.expression.numpy() for sample in samples]),
-        kind=np.array([sample.kind for sample in samples]),
-        rotmat=np.stack([sample.rotmat.numpy() for sample in samples]),
-        landmarks_px=np.stack([found.landmarks_px for found in detections]),
-        depth=np.stack([found.depth for found in detections]),
-        scores=np.stack([found.blendshape_scores for found in detections]),
-        score=np.array([found.score for found in detections], dtype=np.float32),
+    return SyntheticTestSet.of(
+        pictures,
+        [sample.expression.numpy() for sample in samples],
+        [sample.kind for sample in samples],
+        [sample.rotmat.numpy() for sample in samples],
+        detections,
         missed=count - len(samples),
     )
 
@@ -131,7 +169,7 @@ def _save(made: SyntheticTestSet, pixels_path: Path, facts_path: Path) -> None:
         for field in fields(SyntheticTestSet)
         if field.name != "pixels"
     }
-    with atomic_path(facts_path) as temporary:  # last: it says that all is there
+    with atomic_path(facts_path) as temporary:  # last: its presence marks the set as complete
         np.savez(temporary, **facts)  # type: ignore[arg-type]
 
 

@@ -1,181 +1,175 @@
-"""Measure `smirk3d video` on rendered clips whose every frame is known: people who talk, blink, smile and turn.
-
-    python smirk3d/evaluation/video_accuracy.py --people 5
-
-Prints the correlation of each active weight with the truth, how many frames it is late, how deep blinks are, and
-errors of the pose. The clips stay in the folder named by `--out`, with all files that `smirk3d video` writes.
-"""
+"""Tracking accuracy on rendered clips of which every frame is known: people who talk, blink, smile and turn."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-import av
 import numpy as np
-import roma
 import torch
-import tyro
-from av.container import OutputContainer
-from av.video.stream import VideoStream
 
-from smirk3d import Reconstructor
-from smirk3d.authoring.load import load_head
+from smirk3d.evaluation.clips import FPS, TalkingMotion, talking_motion, write_talking_clip
+from smirk3d.evaluation.data import EvaluationData
+from smirk3d.evaluation.method_under_test import MethodUnderTest
+from smirk3d.evaluation.result import Figure, Result, values_of
+from smirk3d.evaluation.tracked_clips import rotation_errors_deg, track_clip
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.media.video import open_source
-from smirk3d.params import FaceParams
-from smirk3d.render.appearance.procedural_face import (
-    ProceduralFaceRenderer,
-    perspective_view,
-    random_appearance,
-    random_background,
-    random_light,
-    with_sensor,
-)
 from smirk3d.track import Track
-from smirk3d.tracking.run import VideoOptions, run_video
-from smirk3d.tracking.track_video import TrackOptions
-from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
-SIZE, FPS = (640, 480), 25
-STRONG = 0.4
-"""Range from which an action counts as strong."""
-FOCAL_PX, DISTANCE_M = 700.0, 0.8
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is measured."""
-
-    out: Path = Path("out/video_truth")
-    seconds: float = 10.0
-    seed: int = 3
-    """Of the first person who talks."""
-    people: int = 1
-    """How many talk, a clip each."""
-    method: Literal["fit", "encoder", "refine"] = "refine"
-    smooth: float = 1.0
+MIN_RANGE, STRONG_RANGE = 0.05, 0.4
+"""Ranges of a weight over the clip above which a blendshape counts as active, and as strong."""
+HIGH_CORRELATION = 0.9
+MAX_LAG = 3
+FIGURES = (
+    Figure("strong_correlation", better="higher"),
+    Figure("strong_count"),
+    Figure("strong_high_count", better="higher"),
+    Figure("max_lag_frames", "frames", "lower"),
+    Figure("rest_mean", better="lower"),
+    Figure("rest_max", better="lower"),
+    Figure("blink_depth_mean", better="higher"),
+    Figure("blink_depth_min", better="higher"),
+    Figure("pose_error_deg", "deg", "lower"),
+    Figure("pose_error_max_deg", "deg", "lower"),
+    Figure("pose_offset_deg", "deg"),
+)
 
 
-def talk(n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights (T, 52) and angles (T, 3) in degrees of somebody who talks."""
-    time_s = np.arange(n_frames) / FPS
-    weights = np.zeros((n_frames, len(ARKIT_NAMES)), dtype=np.float32)
+@dataclass(frozen=True, eq=False)
+class ClipAccuracy:
+    """How close a track is to the ground truth.
 
-    def add(curve: np.ndarray, *names: str) -> None:
-        for name in names:
-            weights[:, ARKIT_NAMES.index(name)] += curve.astype(np.float32)
+    Attributes:
+        correlation: (52,) over the frames, NaN for blendshapes that are not active.
+        lag_frames: (52,) delay with the highest correlation, frames, NaN likewise.
+        range_ratio: (52,) predicted over true range, NaN likewise.
+        is_strong: (52,) bool.
+        rest_mean: Mean weight of blendshapes that never move.
+        rest_max: Their largest weight.
+        blink_depths: (K,) largest predicted weight about the K blinks of both eyes.
+        pose_errors_deg: (T,) degrees, without the constant offset.
+        pose_offset_deg: Constant offset, degrees.
+    """
 
-    def bump(start_s: float, stop_s: float) -> np.ndarray:
-        return np.clip(np.minimum(time_s - start_s, stop_s - time_s) / 0.3, 0, 1)
-
-    speech = (0.5 - 0.5 * np.cos(2 * np.pi * 2.6 * time_s)) * (0.6 + 0.4 * np.sin(2 * np.pi * 0.7 * time_s))
-    add(0.6 * speech * bump(0.2, 6.2), "jawOpen")
-    add(0.7 * (0.5 - 0.5 * np.cos(2 * np.pi * 1.1 * time_s)) * bump(0.5, 3.0), "mouthFunnel")
-    add(0.8 * bump(3.4, 4.8), "mouthSmileLeft")
-    add(0.8 * bump(6.4, 8.0), "mouthSmileLeft", "mouthSmileRight")
-    add(0.8 * bump(8.4, 9.6), "mouthPucker")
-    add(0.8 * bump(1.0, 2.2) + 0.8 * bump(7.0, 8.2), "browInnerUp")
-    add(0.8 * bump(4.6, 5.8), "browDownLeft", "browDownRight")
-    add(0.7 * bump(2.4, 3.6), "eyeLookOutLeft", "eyeLookInRight")
-    add(0.7 * bump(5.0, 6.0), "eyeLookInLeft", "eyeLookOutRight")
-    for start in range(int(0.6 * FPS), n_frames - 4, int(1.7 * FPS)):
-        for offset, value in enumerate((0.5, 1.0, 0.6)):  # 120 ms
-            weights[start + offset, [ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight")]] = value
-    angles = np.stack([18 * np.sin(0.9 * time_s), 7 * np.sin(1.7 * time_s), 5 * np.sin(1.3 * time_s + 1)], axis=1)
-    return weights.clip(0, 1), angles
+    correlation: np.ndarray
+    lag_frames: np.ndarray
+    range_ratio: np.ndarray
+    is_strong: np.ndarray
+    rest_mean: float
+    rest_max: float
+    blink_depths: np.ndarray
+    pose_errors_deg: np.ndarray
+    pose_offset_deg: float
 
 
-def render(path: Path, weights: np.ndarray, angles_deg: np.ndarray, seed: int) -> None:
-    """Write a video of a random person with these expressions and poses."""
-    head, random = load_head(), torch.Generator().manual_seed(seed)
-    painter = ProceduralFaceRenderer(head)
-    shape = 0.8 * torch.randn(head.n_shape, generator=random)
-    look, light, background = random_appearance(random), random_light(random), random_background(SIZE[0], random)
-    margin = (SIZE[0] - SIZE[1]) // 2
-    center = head.v_template[head.region_mask("face")].mean(0)
-    with av.open(str(path), "w") as container:
-        stream = open_stream(container)
-        for expression, angles in zip(torch.from_numpy(weights), angles_deg):
-            with torch.no_grad():
-                vertices = head(FaceParams(shape=shape, expression=expression)).vertices
-            rotmat = torch.from_numpy(rotation_from_angles(*angles)).float()
-            translation = -rotmat @ center - torch.tensor([0.0, 0.0, DISTANCE_M])
-            view = perspective_view(vertices, rotmat, translation, FOCAL_PX / (SIZE[0] / 2))
-            image = with_sensor(painter.paint(view, SIZE[0], look, light, background), random)
-            pixels = (image[0] if image.dim() == 4 else image).clamp(0, 1).mul(255).byte().permute(1, 2, 0).numpy()
-            frame = np.ascontiguousarray(pixels[margin:-margin])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+class VideoAccuracyMeasure:
+    """See `clip_accuracy`; --people, --seconds, --smooth and --keep apply."""
+
+    name = "video-accuracy"
+    summary = "tracking of rendered people who talk, blink, smile and turn, against the ground truth"
+    needs = frozenset({"reconstruction"})
+    figures = FIGURES
+    is_default = False
+
+    def run(self, method: MethodUnderTest, data: EvaluationData) -> Iterator[Result]:
+        """Yield one result over all clips; the first one has the seed of the options, each other one the next."""
+        clips, reconstructor = data.options.clips, data.reconstructor()
+        motion = talking_motion(round(clips.seconds * FPS))
+        found: dict[str, ClipAccuracy] = {}
+        with data.progress(self.name, clips.people) as display:
+            for number in range(clips.people):
+                name = f"talking_{number}"
+                path = data.clip_folder / f"{name}.mp4"
+                write_talking_clip(path, motion, data.options.seed + number)
+                found[name] = clip_accuracy(track_clip(data, path, reconstructor), motion)
+                display.advance()
+        yield accuracy_result(method.method, found)
 
 
-def open_stream(container: OutputContainer) -> VideoStream:
-    """Return the stream of a new video."""
-    stream = container.add_stream("libx264", rate=FPS, options={"crf": "18"})
-    stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-    return stream
-
-
-def judge_talk(track: Track, weights: np.ndarray, angles_deg: np.ndarray) -> tuple[list[float], float]:
-    """Print how near a track is to the truth; return correlations of strong actions, mean error of the pose (deg)."""
+def clip_accuracy(track: Track, motion: TalkingMotion) -> ClipAccuracy:
+    """Compare a track with the motion that was rendered."""
     rows = slice(int(track.frame[0]), int(track.frame[-1]) + 1)
-    truth = weights[rows]
-    strong = []
-    for k in np.flatnonzero(np.ptp(truth, axis=0) > 0.05):
-        said = track.arkit[:, k]
-        correlation = np.corrcoef(said, truth[:, k])[0, 1]
-        late = max(range(-3, 4), key=lambda lag: np.corrcoef(np.roll(said, -lag)[4:-4], truth[4:-4, k])[0, 1])
-        span = np.ptp(said) / np.ptp(truth[:, k])
-        print(f"{ARKIT_NAMES[k]:18s} correlation {correlation:5.2f}  frames late {late:+d}  range {span:4.2f} of truth")
-        strong += [correlation] if np.ptp(truth[:, k]) >= STRONG else []
-    other = np.ptp(truth, axis=0) == 0
-    high = np.sum(np.array(strong) >= 0.9)
-    print(f"strong actions: mean correlation {np.mean(strong):.3f}, {high} of {len(strong)} >= .9")
-    print(f"actions that rest: mean {track.arkit[:, other].mean():.3f}, largest {track.arkit[:, other].max():.2f}")
-    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
-        k = ARKIT_NAMES.index(name)
-        peaks = np.flatnonzero(truth[:, k] == 1)
-        depth = [track.arkit[max(p - 1, 0) : p + 2, k].max() for p in peaks]
-        print(f"{name}: depth of {len(peaks)} blinks {np.mean(depth):.2f}, least {np.min(depth):.2f}")
-    wanted = torch.from_numpy(np.stack([rotation_from_angles(*a) for a in angles_deg[rows]]))
-    off = torch.from_numpy(track.rotation_rotmat).double() @ wanted.mT
-    steady = torch.as_tensor(roma.special_procrustes(off.mean(0)))
-    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady.expand_as(off)))
-    print(
-        f"pose: mean error {errors.mean():.2f} deg, largest {errors.max():.2f}, after a constant turn of "
-        f"{torch.rad2deg(roma.rotmat_geodesic_distance(steady, torch.eye(3).double())):.1f} deg"
-    )
-    return strong, float(errors.mean())
-
-
-def tracked(options: Options, name: str) -> Track:
-    """Return the track of the person in a clip, all of whose files are written."""
-    track_options = TrackOptions(smooth=SmoothConfig(options.smooth))
-    with Reconstructor(method=options.method) as reconstructor:
-        source = open_source(str(options.out / f"{name}.mp4"))
-        return run_video(source, options.out, name, reconstructor, VideoOptions(track_options)).tracks[0]
-
-
-def main(options: Options) -> None:
-    """Make the clips, track them, and judge."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    n_frames = round(options.seconds * FPS)
-    weights, angles_deg = talk(n_frames)
-    found: list[tuple[list[float], float]] = []
-    for k in range(options.people):
-        name = f"talk_{k}" if k else "talk"
-        render(options.out / f"{name}.mp4", weights, angles_deg, options.seed + k)
-        found.append(judge_talk(tracked(options, name), weights, angles_deg))
-    strong = np.concatenate([each for each, _ in found])
-    poses = ", ".join(f"{error:.1f}" for _, error in found)
-    high = np.sum(strong >= 0.9)
-    print(
-        f"{len(found)} people: strong actions: mean {strong.mean():.3f}, {high} of {len(strong)} >= .9; "
-        f"pose {np.mean([error for _, error in found]):.1f} deg ({poses})"
+    truth = motion.weights[rows]
+    truth_range = np.ptp(truth, axis=0)
+    columns = np.full((3, len(ARKIT_NAMES)), np.nan)
+    for k in np.flatnonzero(truth_range > MIN_RANGE):
+        predicted = track.arkit[:, k]
+        columns[:, k] = (
+            np.corrcoef(predicted, truth[:, k])[0, 1],
+            lag_frames(predicted, truth[:, k]),
+            np.ptp(predicted) / truth_range[k],
+        )
+    rest = track.arkit[:, truth_range == 0]
+    true_rotation = torch.from_numpy(np.stack([rotation_from_angles(*angles) for angles in motion.angles_deg[rows]]))
+    errors, offset = rotation_errors_deg(torch.from_numpy(track.rotation_rotmat).double() @ true_rotation.mT)
+    return ClipAccuracy(
+        correlation=columns[0],
+        lag_frames=columns[1],
+        range_ratio=columns[2],
+        is_strong=truth_range >= STRONG_RANGE,
+        rest_mean=float(rest.mean()),
+        rest_max=float(rest.max()),
+        blink_depths=_blink_depths(track, truth),
+        pose_errors_deg=errors,
+        pose_offset_deg=offset,
     )
 
 
-if __name__ == "__main__":
-    main(tyro.cli(Options))
+def lag_frames(predicted: np.ndarray, truth: np.ndarray) -> int:
+    """Return by how many frames a prediction is late: the shift of highest correlation, in -`MAX_LAG`..`MAX_LAG`.
+
+    Args:
+        predicted: (T,) weights.
+        truth: (T,) weights.
+    """
+    inner = slice(MAX_LAG + 1, -MAX_LAG - 1)  # rows that no shift wraps around
+
+    def correlation(lag: int) -> float:
+        return np.corrcoef(np.roll(predicted, -lag)[inner], truth[inner])[0, 1]
+
+    return max(range(-MAX_LAG, MAX_LAG + 1), key=correlation)
+
+
+def _blink_depths(track: Track, truth: np.ndarray) -> np.ndarray:
+    """Return the largest weight within a frame of each blink of each eye."""
+    depths = []
+    for k in (ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")):
+        depths += [track.arkit[max(peak - 1, 0) : peak + 2, k].max() for peak in np.flatnonzero(truth[:, k] == 1)]
+    return np.array(depths)
+
+
+def accuracy_result(method: str, found: dict[str, ClipAccuracy]) -> Result:
+    """Return the figures of several clips by their names: means, and the worst of what is a maximum."""
+    clips: Sequence[ClipAccuracy] = list(found.values())
+    strong = np.concatenate([clip.correlation[clip.is_strong] for clip in clips])
+    lags = np.stack([clip.lag_frames for clip in clips])
+    blinks = np.concatenate([clip.blink_depths for clip in clips])
+    numbers = {
+        "strong_correlation": float(strong.mean()),
+        "strong_count": len(strong),
+        "strong_high_count": int((strong >= HIGH_CORRELATION).sum()),
+        "max_lag_frames": float(np.nanmax(np.abs(lags))),
+        "rest_mean": float(np.mean([clip.rest_mean for clip in clips])),
+        "rest_max": max(clip.rest_max for clip in clips),
+        "blink_depth_mean": float(blinks.mean()) if len(blinks) else float("nan"),
+        "blink_depth_min": float(blinks.min()) if len(blinks) else float("nan"),
+        "pose_error_deg": float(np.mean([clip.pose_errors_deg.mean() for clip in clips])),
+        "pose_error_max_deg": float(max(clip.pose_errors_deg.max() for clip in clips)),
+        "pose_offset_deg": float(np.mean([clip.pose_offset_deg for clip in clips])),
+    }
+    columns = {
+        "correlation": np.mean([clip.correlation for clip in clips], axis=0),
+        "lag_frames": lags.mean(axis=0),
+        "range_ratio": np.mean([clip.range_ratio for clip in clips], axis=0),
+    }
+    by_sample = {name: float(clip.pose_errors_deg.mean()) for name, clip in found.items()}
+    return Result(
+        "video-accuracy",
+        method,
+        len(clips),
+        values_of(FIGURES, numbers),
+        columns,
+        by_sample,
+        worst_is_low="correlation",
+    )

@@ -1,171 +1,167 @@
-"""Measure what `smirk3d video` says to move in clips in which nothing moves but the whole picture.
+"""Tracking stability on clips in which nothing moves but the whole picture.
 
-    python smirk3d/evaluation/video_stability.py                               # one photo that is panned, zoomed and turned
-    python smirk3d/evaluation/video_stability.py --photos faces/ --people 20   # photos of your own as well, one of each person
-
-Every photo becomes a clip in which it turns by 12 degrees both ways, grows and shrinks by more than a quarter and
-wanders about; its weights should stay where they are and its pose should follow. Prints how far each weight strays
-(standard deviation over time), and errors of pose and size. The clips stay in the folder named by `--out`, with all
-files that `smirk3d video` writes.
+A photo becomes a clip in which it rotates by 12° both ways, zooms by more than a quarter and pans; its weights should
+be constant and its pose should follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
-import av
 import numpy as np
-import roma
 import torch
-import tyro
 from PIL import Image, ImageFilter
 
-from smirk3d import Reconstructor
-from smirk3d.detection.detector import Detector
-from smirk3d.errors import NoFaceError
-from smirk3d.evaluation.video_accuracy import FPS, SIZE, open_stream
+from smirk3d.detection.detector import Detection
+from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.evaluation.clips import FPS, StillPhoto, write_moving_photo
+from smirk3d.evaluation.data import EvaluationData
+from smirk3d.evaluation.method_under_test import MethodUnderTest
+from smirk3d.evaluation.result import Figure, MeasureNotApplicableError, Result, values_of
+from smirk3d.evaluation.tracked_clips import rotation_errors_deg, track_clip
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.images import IMAGE_SUFFIXES
-from smirk3d.media.video import open_source
 from smirk3d.track import Track
-from smirk3d.tracking.run import VideoOptions, run_video
-from smirk3d.tracking.track_video import TrackOptions
-from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
 FACE_PX = 97.5
 """Mean of width and height of the landmarks' box in the sample photo; other photos are scaled to it."""
+SAMPLE_CENTER_PX = (225, 115)
 BORDER_PX = 120
-STEADY = 0.01
+STEADY_STD = 0.01
+FIGURES = (
+    Figure("mean_std", better="lower"),
+    Figure("max_std", better="lower"),
+    Figure("steady_blendshapes", better="higher"),
+    Figure("steady_clips", better="higher"),
+    Figure("pose_error_deg", "deg", "lower"),
+    Figure("pose_error_max_deg", "deg", "lower"),
+    Figure("size_error_percent", "%", "lower"),
+    Figure("tracked_frames_percent", "%", "higher"),
+)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is measured."""
+class VideoStabilityMeasure:
+    """See `clip_stability`; --photos with --people, --seconds, --smooth and --keep apply."""
 
-    out: Path = Path("out/video_still")
-    photos: Path | None = None
-    """Folder of photos; of a folder in it only the first photo with a face is taken, as one person's."""
-    people: int = 20
-    """At most so many of them, spread over the folder."""
-    seconds: float = 10.0
-    method: Literal["fit", "encoder", "refine"] = "refine"
-    smooth: float = 1.0
+    name = "video-stability"
+    summary = "standard deviation of the weights in clips of a photo that rotates, zooms and pans"
+    needs = frozenset({"reconstruction"})
+    figures = FIGURES
+    is_default = False
 
-
-@dataclass(frozen=True)
-class Still:
-    """A photo whose face is about `FACE_PX` large. middle_px: (x, y) of the face."""
-
-    name: str
-    photo: Image.Image
-    middle_px: tuple[float, float]
-
-
-def sample() -> Still:
-    """Return scikit-image's sample photo of a person."""
-    from skimage.data import astronaut
-
-    return Still("still", Image.fromarray(astronaut()), (225, 115))
-
-
-def stills_of(folder: Path, most: int, detector: Detector) -> Iterator[Still]:
-    """Yield photos of a folder, scaled."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    first = list({path.parent if path.parent != folder else path: path for path in reversed(paths)}.values())[::-1]
-    for path in first[:: max(1, len(first) // most)][:most]:
-        photo = Image.open(path).convert("RGB")
-        found = detector.detect(np.asarray(photo))
+    def run(self, method: MethodUnderTest, data: EvaluationData) -> Iterator[Result]:
+        """Yield one result over the sample photo and the photos of the options."""
+        options, left_out = data.options, 0
+        # A photo that moves in its plane is exactly what a scaled orthographic camera can show.
+        reconstructor = data.reconstructor(focal="orthographic")
+        paths = [] if options.photos is None else photo_of_each_person(options.photos, options.clips.people)
+        found: dict[str, tuple[np.ndarray, dict[str, float]]] = {}
+        with data.progress(self.name, 1 + len(paths)) as display:
+            for still in (sample_photo(), *(still_photo(path, reconstructor.detector.detect) for path in paths)):
+                try:
+                    if still is None:
+                        raise NoFaceError("no face found")
+                    path = data.clip_folder / f"{still.name}.mp4"
+                    motion = write_moving_photo(still, path, round(options.clips.seconds * FPS))
+                    found[still.name] = clip_stability(track_clip(data, path, reconstructor), motion)
+                except NoFaceError:
+                    left_out += 1
+                display.advance()
         if not found:
-            print(f"{path}: no face found; left out")
-            continue
-        low, high = found[0].landmarks_px.min(0), found[0].landmarks_px.max(0)
-        scale = FACE_PX / float((high - low).mean())
-        size = (round(photo.width * scale), round(photo.height * scale))
-        x, y = (low + high) / 2 * scale + BORDER_PX
-        yield Still(path.stem, _with_border(photo.resize(size, Image.Resampling.LANCZOS)), (float(x), float(y)))
+            raise MeasureNotApplicableError("no face was found in any of the photos")
+        yield stability_result(method.method, found, left_out)
+
+
+def sample_photo() -> StillPhoto:
+    """Return scikit-image's sample photo of a person.
+
+    Raises:
+        Smirk3dError: scikit-image is not installed.
+    """
+    try:
+        from skimage.data import astronaut
+    except ImportError as error:
+        raise Smirk3dError("scikit-image is needed for its sample photo; pip install 'smirk3d[demo]'") from error
+
+    return StillPhoto("sample", Image.fromarray(astronaut()), SAMPLE_CENTER_PX)
+
+
+def photo_of_each_person(folder: Path, count: int) -> list[Path]:
+    """Return photos spread over a folder; of a folder in it only the first one, as one person's.
+
+    Args:
+        folder: Folder of photos, or of a folder for each person.
+        count: At most so many.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    first_of = {path.parent if path.parent != folder else path: path for path in reversed(paths)}
+    persons = list(first_of.values())[::-1]
+    return persons[:: max(1, len(persons) // count)][:count]
+
+
+def still_photo(path: Path, detect: Callable[[np.ndarray], list[Detection]]) -> StillPhoto | None:
+    """Return a photo, scaled so that its largest face has `FACE_PX`; None where no face is found."""
+    photo = Image.open(path).convert("RGB")
+    found = detect(np.asarray(photo))
+    if not found:
+        return None
+    low, high = found[0].landmarks_px.min(0), found[0].landmarks_px.max(0)
+    scale = FACE_PX / float((high - low).mean())
+    size = (round(photo.width * scale), round(photo.height * scale))
+    x, y = (low + high) / 2 * scale + BORDER_PX
+    return StillPhoto(path.stem, _with_border(photo.resize(size, Image.Resampling.LANCZOS)), (float(x), float(y)))
 
 
 def _with_border(photo: Image.Image) -> Image.Image:
-    """Return a photo that goes on beyond its rim, out of focus: black would hide chins and foreheads cut close."""
-    wide = np.pad(np.asarray(photo), ((BORDER_PX, BORDER_PX), (BORDER_PX, BORDER_PX), (0, 0)), mode="edge")
-    soft = Image.fromarray(wide).filter(ImageFilter.GaussianBlur(BORDER_PX / 8))
-    soft.paste(photo, (BORDER_PX, BORDER_PX))
-    return soft
+    """Return a photo that continues beyond its edges, blurred: black would hide chins and foreheads cut close."""
+    margins = ((BORDER_PX, BORDER_PX), (BORDER_PX, BORDER_PX), (0, 0))
+    padded = np.pad(np.asarray(photo), margins, mode="edge")
+    blurred = Image.fromarray(padded).filter(ImageFilter.GaussianBlur(BORDER_PX / 8))
+    blurred.paste(photo, (BORDER_PX, BORDER_PX))
+    return blurred
 
 
-def pan(still: Still, path: Path, n_frames: int) -> np.ndarray:
-    """Write a video of a photo that is moved, and return its roll (T,) in degrees and zoom (T,): (T, 2)."""
-    motion = []
-    with av.open(str(path), "w") as container:
-        stream = open_stream(container)
-        for phase in 2 * np.pi * np.arange(n_frames) / n_frames:
-            roll, zoom = 12 * np.sin(phase), 1.25 + 0.35 * np.sin(2 * phase)
-            cosine, sine = np.cos(np.deg2rad(roll)) / zoom, np.sin(np.deg2rad(roll)) / zoom
-            back = np.array([[cosine, sine], [-sine, cosine]])
-            middle = np.array(SIZE) / 2 + (60 * np.sin(phase), 30 * np.cos(phase) - 20)
-            start = still.middle_px - back @ middle
-            numbers = (*back[0], start[0], *back[1], start[1])
-            moved = still.photo.transform(SIZE, Image.Transform.AFFINE, numbers, Image.Resampling.BICUBIC)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(moved), format="rgb24")))
-            motion.append((roll, zoom))
-        container.mux(stream.encode())
-    return np.array(motion)
+def clip_stability(track: Track, motion: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Measure what moves of a photo that moves in its plane.
 
+    Args:
+        track: Track of the clip.
+        motion: (T, 2) roll in degrees and zoom.
 
-def judge(name: str, track: Track, motion: np.ndarray) -> np.ndarray:
-    """Print what moves of a photo that only moves in its plane; return how far each weight (52,) strays."""
-    spread = np.nanstd(track.arkit, axis=0)
-    top = ", ".join(f"{ARKIT_NAMES[k]} {spread[k]:.3f}" for k in np.argsort(-spread)[:3])
+    Returns:
+        (52,) standard deviation of each weight over time, and figures of the pose by name.
+    """
+    std = np.nanstd(track.arkit, axis=0)
     rows = motion[int(track.frame[0]) : int(track.frame[-1]) + 1]
-    seen = ~np.isnan(track.scale_px_per_m)
-    plane = torch.from_numpy(np.stack([rotation_from_angles(0, 0, roll) for roll in rows[seen, 0]]))
-    off = plane.mT @ torch.from_numpy(track.rotation_rotmat[seen]).double()
-    steady = torch.as_tensor(roma.special_procrustes(off.mean(0)))
-    errors = torch.rad2deg(roma.rotmat_geodesic_distance(off, steady.expand_as(off)))
-    ratio = track.scale_px_per_m[seen] / rows[seen, 1]
-    print(
-        f"{name}: weights stray by {spread.mean():.4f} in the mean, {np.sum(spread <= STEADY)} of 52 by {STEADY} or "
-        f"less, most {top}; pose off by {errors.mean():.2f} deg, at most {errors.max():.2f}; size by "
-        f"{100 * ratio.std() / ratio.mean():.2f} %; {seen.sum()} of {len(motion)} frames",
-        flush=True,
-    )
-    return spread
+    is_tracked = ~np.isnan(track.scale_px_per_m)
+    roll = torch.from_numpy(np.stack([rotation_from_angles(0, 0, angle) for angle in rows[is_tracked, 0]]))
+    errors, _ = rotation_errors_deg(roll.mT @ torch.from_numpy(track.rotation_rotmat[is_tracked]).double())
+    ratio = track.scale_px_per_m[is_tracked] / rows[is_tracked, 1]
+    return std, {
+        "pose_error_deg": float(errors.mean()),
+        "pose_error_max_deg": float(errors.max()),
+        "size_error_percent": float(100 * ratio.std() / ratio.mean()),
+        "tracked_frames_percent": float(100 * is_tracked.sum() / len(motion)),
+    }
 
 
-def main(options: Options) -> None:
-    """Make the clips, track them, and judge."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    video_options, spreads = VideoOptions(TrackOptions(smooth=SmoothConfig(options.smooth))), []
-    with Reconstructor(method=options.method, focal="orthographic") as reconstructor:
-        own = [] if options.photos is None else stills_of(options.photos, options.people, reconstructor.detector)
-        for still in (sample(), *own):
-            path = options.out / f"{still.name}.mp4"
-            motion = pan(still, path, round(options.seconds * FPS))
-            try:
-                clip = run_video(open_source(str(path)), options.out, still.name, reconstructor, video_options)
-            except NoFaceError as error:
-                print(f"{error}; left out")
-                continue
-            spreads.append(judge(still.name, clip.tracks[0], motion))
-    if len(spreads) > 1:
-        _judge_all(np.array(spreads))
-
-
-def _judge_all(spreads: np.ndarray) -> None:
-    """Print how far weights stray in N photos: (N, 52)."""
-    steady = (spreads <= STEADY).sum(axis=1)
-    most = np.sqrt((spreads**2).mean(axis=0))
-    top = ", ".join(f"{ARKIT_NAMES[k]} {most[k]:.3f}" for k in np.argsort(-most)[:6])
-    print(
-        f"{len(spreads)} photos: weights stray by {spreads.mean():.4f} in the mean, {steady.mean():.1f} of 52 by "
-        f"{STEADY} or less (all of them in {(steady == 52).sum()} photos), at most {spreads.max():.3f}; "
-        f"most (rms) {top}"
-    )
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options))
+def stability_result(method: str, found: dict[str, tuple[np.ndarray, dict[str, float]]], left_out: int = 0) -> Result:
+    """Return the figures of several clips by their names: means, and the worst of what is a maximum."""
+    std = np.stack([each for each, _ in found.values()])
+    poses = {name: [pose[name] for _, pose in found.values()] for name in next(iter(found.values()))[1]}
+    steady = (std <= STEADY_STD).sum(axis=1)
+    numbers = {
+        "mean_std": float(std.mean()),
+        "max_std": float(std.max()),
+        "steady_blendshapes": float(steady.mean()),
+        "steady_clips": int((steady == std.shape[1]).sum()),
+        "pose_error_deg": float(np.mean(poses["pose_error_deg"])),
+        "pose_error_max_deg": max(poses["pose_error_max_deg"]),
+        "size_error_percent": float(np.mean(poses["size_error_percent"])),
+        "tracked_frames_percent": float(np.mean(poses["tracked_frames_percent"])),
+    }
+    by_sample = {name: float(each.mean()) for name, (each, _) in found.items()}
+    columns = {"rms_std": np.sqrt((std**2).mean(axis=0))}
+    values = values_of(FIGURES, numbers)
+    return Result("video-stability", method, len(found), values, columns, by_sample, left_out)

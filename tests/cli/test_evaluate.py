@@ -8,6 +8,8 @@ import torch
 from evaluation_faces import shards
 
 from smirk3d.cli.main import main
+from smirk3d.evaluation import suite
+from smirk3d.evaluation.registry import MEASURES
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -48,7 +50,7 @@ def test_networks_on_photos(checkpoint, folder, tmp_path, capsys):
     assert 0 < report["results"][1]["figures"]["mean_difference"] < 1
 
 
-def test_what_does_not_apply_is_said_or_refused(folder, capsys):
+def test_a_named_measure_that_does_not_apply_is_refused(folder, capsys):
     assert run("fit", "--data", folder, "--only", "cycle") == 2
     assert "cycle: needs an encoder" in capsys.readouterr().err
     assert run("fit", "--only", "mirror") == 2
@@ -62,6 +64,12 @@ def test_what_does_not_apply_is_said_or_refused(folder, capsys):
         (("fit", "--count", "0"), "count 0"),
         (("fit", "--renderer-steps", "0"), "--renderer-steps"),
         (("fit", "--out", "nowhere/report.json"), "its folder does not exist"),
+        (("fit", "--people", "0"), "--people must be 1 or more"),
+        (("fit", "--only", "character"), "character: needs another head; name a .glb"),
+        (("fit", "--only", "retargeting"), "retargeting: needs another head model"),
+        (("detector", "--only", "pose"), "pose: needs reconstructed heads"),
+        (("--suite", "nonsense"), "suite 'nonsense' is unknown"),
+        ((), "name a CHECKPOINT"),
     ],
 )
 def test_wrong_usage(words, message, capsys):
@@ -76,7 +84,7 @@ def test_missing_files(folder, checkpoint, tmp_path, capsys):
     assert "no val-*.tar" in capsys.readouterr().err
 
 
-def test_damaged_faces_are_told(checkpoint, folder, tmp_path, capsys):
+def test_damaged_faces_are_reported(checkpoint, folder, tmp_path, capsys):
     shard = tmp_path / "val-000000.tar"
     shard.write_bytes((folder / "val-000000.tar").read_bytes()[:-12000])
     assert run(checkpoint, "--data", tmp_path, "--only", "landmarks") == 1
@@ -84,10 +92,39 @@ def test_damaged_faces_are_told(checkpoint, folder, tmp_path, capsys):
     assert "mean_percent" in captured.out and "damaged after" in captured.err
 
 
-def test_shipped_weights(checkpoint, folder, monkeypatch, capsys):
+def test_packaged_weights(checkpoint, folder, monkeypatch, capsys):
     monkeypatch.setattr("smirk3d.evaluation.method_under_test.packaged_encoder", lambda: None)
-    assert run("shipped", "--data", folder) == 1
-    assert "no shipped weights" in capsys.readouterr().err
+    assert run("packaged", "--data", folder) == 1
+    assert "no packaged weights" in capsys.readouterr().err
     monkeypatch.setattr("smirk3d.evaluation.method_under_test.packaged_encoder", lambda: checkpoint)
-    assert run("shipped", "--data", folder, "--only", "landmarks", "--count", 1) == 0
-    assert "landmarks" in capsys.readouterr().out
+    assert run("packaged", "--data", folder, "--only", "landmarks", "--count", 1) == 0
+    captured = capsys.readouterr()
+    assert "landmarks" in captured.out and "deprecated" not in captured.err
+
+
+def test_old_words_work_with_a_note(checkpoint, monkeypatch, capsys):
+    monkeypatch.setattr("smirk3d.evaluation.method_under_test.packaged_encoder", lambda: checkpoint)
+    assert run("shipped", "--only", "truth,beauty") == 2
+    error = capsys.readouterr().err
+    assert "CHECKPOINT shipped is deprecated" in error and "use packaged" in error
+    assert "--only truth is deprecated" in error and "use synthetic" in error and "'beauty' is unknown" in error
+
+
+def test_the_list_describes_every_measure(capsys):
+    assert main(["evaluate", "--list"]) == 0
+    text = capsys.readouterr().out
+    for measure in MEASURES:
+        assert f"{measure.name}: {measure.summary}" in text and f"--only {measure.name}" in text
+        assert all(figure.name in text for figure in measure.figures)
+
+
+def test_the_suite_goes_on_without_its_inputs(monkeypatch, tmp_path, capsys):
+    items = tuple(item for item in suite.README_SUITE if item.measure in ("landmarks", "character", "retargeting"))
+    monkeypatch.setitem(suite.SUITES, "readme", items)
+    out = tmp_path / "figures.csv"
+    assert main(["evaluate", "--suite", "readme", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert len(lines) == len(items) and all(": not run: needs " in line for line in lines)
+    assert len(out.read_text().splitlines()) == 1 + len(items)
+    assert main(["evaluate", "packaged", "--suite", "readme"]) == 2
+    assert "takes no CHECKPOINT" in capsys.readouterr().err

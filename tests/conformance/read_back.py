@@ -47,7 +47,7 @@ from read_back_tables import arrays_read, livelink_read, table_read
 
 from smirk3d import load_head
 from smirk3d.cli.main import main as smirk3d
-from smirk3d.evaluation.video_accuracy import render, talk
+from smirk3d.evaluation.clips import talking_motion, write_talking_clip
 from smirk3d.export.gltf.animation import clip_lens, track_keys
 from smirk3d.export.tables.track_table import read_track_npz
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -200,9 +200,8 @@ def checks(folder: Path, blender_python: str | None) -> dict[Path, Callable[[], 
 
 
 def make_results(folder: Path, n_frames: int) -> None:
-    """Render somebody who talks and run `smirk3d video` on it."""
-    weights, angles_deg = talk(n_frames)
-    render(folder / "talk.mp4", weights, angles_deg, seed=3)
+    """Render a person who talks and run `smirk3d video` on it."""
+    write_talking_clip(folder / "talk.mp4", talking_motion(n_frames), seed=3)
     usd = ["--usd"] if find_spec("pxr") else []
     code = smirk3d(["video", str(folder / "talk.mp4"), "--out", str(folder), *usd])
     if code:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.evaluation.character_accuracy import CharacterPainter
 from smirk3d.evaluation.character_mesh import EYE_DISTANCE_M, CharacterMesh, load_character_mesh
+from smirk3d.evaluation.character_renderer import CharacterRenderer
 from smirk3d.export import save_face
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.params import FaceParams
@@ -67,14 +67,14 @@ def test_left_is_the_persons_and_eyes_are_their_distance_apart(mesh: CharacterMe
 def test_pictures_show_what_the_character_can_do(mesh: CharacterMesh) -> None:
     directions = mesh.directions.clone()
     directions[action("jawOpen")] = 0
-    painter = CharacterPainter(replace(mesh, directions=directions))
+    renderer = CharacterRenderer(replace(mesh, directions=directions))
     images, weights = [], []
     for seed in range(6):
-        image, truth, rotmat = painter.sample("combination", torch.Generator().manual_seed(seed))
+        image, truth, rotmat = renderer.sample("combination", torch.Generator().manual_seed(seed))
         images.append(image)
         weights.append(truth)
         torch.testing.assert_close(rotmat @ rotmat.T, torch.eye(3), atol=1e-5, rtol=0)
-    again, _, _ = painter.sample("combination", torch.Generator().manual_seed(5))
+    again, _, _ = renderer.sample("combination", torch.Generator().manual_seed(5))
     assert torch.equal(images[-1], again) and not torch.equal(images[0], images[1])
     truth = torch.stack(weights)
     assert not truth[:, action("jawOpen")].any() and not truth[:, [action(name) for name in GAZE_NAMES]].any()
@@ -85,5 +85,5 @@ def test_bad_characters_are_told(glb: Path, tmp_path: Path) -> None:
     with pytest.raises(Smirk3dError, match=r"face.glb: no mesh is named 'eyeLeft'; it has head"):
         load_character_mesh(glb, ("eyeLeft", "eyeRight"))
     packed = with_document(glb, tmp_path / "packed.glb", extensionsUsed=["EXT_meshopt_compression"])
-    with pytest.raises(Smirk3dError, match=r"packed.glb: is packed with EXT_meshopt_compression; unpack it"):
+    with pytest.raises(Smirk3dError, match=r"packed.glb: is compressed with EXT_meshopt_compression; unpack it"):
         load_character_mesh(packed)

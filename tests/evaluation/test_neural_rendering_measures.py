@@ -10,9 +10,10 @@ from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.evaluation import cycle
 from smirk3d.evaluation.cycle import cycle_result, measure_cycle
 from smirk3d.evaluation.encoder_predictions import FrozenEncoder
-from smirk3d.evaluation.neural_renderer_probe import RendererTraining, _faces_of, train_renderer
+from smirk3d.evaluation.neural_renderer_probe import _faces_of, train_renderer
+from smirk3d.evaluation.options import RendererTraining
 from smirk3d.evaluation.photos import PhotoSet
-from smirk3d.evaluation.reconstruction import measure_reconstruction, painting_errors
+from smirk3d.evaluation.reconstruction import measure_reconstruction, reconstruction_errors
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.params import FaceParams
 from smirk3d.train.losses.perceptual import lite0_features
@@ -61,7 +62,7 @@ def test_cycle_figures():
     perfect = cycle_result(wanted, wanted).figures
     assert perfect["mean_correlation"] == pytest.approx(1) and perfect["mean_error"] == 0
     assert cycle_result(np.full_like(wanted, 0.1), wanted).figures["mean_correlation"] == 0
-    swapped = cycle_result(wanted[:, list(ARKIT_MIRROR)], wanted).actions["correlation"]
+    swapped = cycle_result(wanted[:, list(ARKIT_MIRROR)], wanted).blendshapes["correlation"]
     assert swapped[ARKIT_NAMES.index("mouthSmileLeft")] < 0.9 and swapped[ARKIT_NAMES.index("jawOpen")] > 0.99
 
 
@@ -82,7 +83,7 @@ def test_a_perfect_encoder_finds_every_expression_again(eye, monkeypatch):
     display = Silent()
     result = measure_cycle(eye, FirstInput(), photo_set(54), display, seeded(), batch_size=5)
     assert result.figures["mean_correlation"] == pytest.approx(1) and result.figures["mean_error"] == 0
-    assert not np.isnan(result.actions["correlation"]).any()
+    assert not np.isnan(result.blendshapes["correlation"]).any()
     assert (result.faces, display.count) == (54, 54)
 
 
@@ -96,13 +97,13 @@ def test_the_encoder_reads_the_painting_of_the_changed_head(eye):
     assert 0.2 < outside.float().mean() < 0.9 and photo.amax(1)[outside].min() > 0  # a mesh, and no photo behind it
 
 
-def test_painting_errors(features):
+def test_reconstruction_errors(features):
     photo = torch.rand(2, 3, SIZE, SIZE, generator=seeded())
     removed = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.bool)
     removed[:, :, : SIZE // 4] = True
-    assert painting_errors(photo, photo, removed, features).abs().max() == 0
+    assert reconstruction_errors(photo, photo, removed, features).abs().max() == 0
     painted = photo + 0.5 * removed
-    whole, inside, perceptual = painting_errors(painted, photo, removed, features).unbind(1)
+    whole, inside, perceptual = reconstruction_errors(painted, photo, removed, features).unbind(1)
     assert whole.tolist() == pytest.approx([0.125] * 2) and inside.tolist() == pytest.approx([0.5] * 2)
     assert perceptual.min() > 0
 

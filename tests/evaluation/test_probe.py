@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_faces import FakeSubject, Silent, write_labelled_shard
+from evaluation_faces import FakeMethod, Silent, write_labelled_shard
 
 from smirk3d.datasets.emotion_labels import emotion_labels
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.photos import PhotoSet
 from smirk3d.evaluation.probe import choose_faces, measure_probe, probe_faces
-from smirk3d.evaluation.report import MeasureNotApplicableError
+from smirk3d.evaluation.result import MeasureNotApplicableError
 from smirk3d.fer.linear_probe import MIN_FACES
 
 
@@ -31,7 +31,7 @@ def test_labels_and_choice(folder):
 
 
 def test_probe_measured(folder):
-    subject = FakeSubject(lambda pixels: pixels.mean((0, 1)).astype(np.float32))
+    subject = FakeMethod(lambda pixels: pixels.mean((0, 1)).astype(np.float32))
     faces = probe_faces(folder, ("train", "val"), 24)
     assert faces.classes == ("anger", "happiness")  # of fear there are too few to judge by
     assert list(map(len, faces.photos)) == [48, 43]

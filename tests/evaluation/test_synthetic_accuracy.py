@@ -6,7 +6,7 @@ import torch
 from evaluation_faces import Silent
 
 from smirk3d.datasets.synthetic.scene_sampling import random_expression
-from smirk3d.evaluation.synthetic_accuracy import measure_truth
+from smirk3d.evaluation.synthetic_accuracy import measure_synthetic
 from smirk3d.evaluation.synthetic_set import SyntheticTestSet
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -39,8 +39,8 @@ def test_measured_in_batches_in_order(truth):
         pixels, truth[:count], KINDS[:count], rotmat, points, empty, scores, np.ones(count), missed=2
     )
     display = Silent()
-    result = measure_truth(Oracle(), pictures, display)  # type: ignore[arg-type]
+    result = measure_synthetic(Oracle(), pictures, display)  # type: ignore[arg-type]
     assert (result.faces, result.left_out, display.count) == (count, 2, count)
     assert result.figures["mean_correlation"] == pytest.approx(1) and result.figures["mean_error"] == 0
-    assert set(result.actions) == {"correlation", "error", "rms"}
-    assert all(len(column) == len(ARKIT_NAMES) for column in result.actions.values())
+    assert set(result.blendshapes) == {"correlation", "error", "rms"}
+    assert all(len(column) == len(ARKIT_NAMES) for column in result.blendshapes.values())
