@@ -191,6 +191,14 @@ def _definitions(module: str) -> set[str]:
     return {getattr(node, "name", "") for node in tree.body}
 
 
+def test_headings_of_the_method_that_the_code_cites_exist() -> None:
+    headings = set(re.findall(r"^#+ (.*)$", TEXTS["method.md"], flags=re.MULTILINE))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "smirk3d").rglob("*.py"))
+    cited = re.findall(r'docs/method\.md,\s+"([^"]+)"', code) + re.findall(r'"([^"]+)"\s+in\s+docs/method\.md', code)
+    assert cited
+    assert set(cited) <= headings
+
+
 def test_parts_of_the_architecture_exist() -> None:
     named = [
         name for cell in _table("architecture.md", "Folder in `smirk3d/`") for name in re.findall(r"`(.*?)`", cell)
