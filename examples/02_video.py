@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from smirk3d import Reconstructor
+from smirk3d import ARKIT_NAMES, Reconstructor
 from smirk3d.export.gltf.animation import save_animation
-from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.video import open_source
 from smirk3d.tracking.track_video import TrackOptions, track_video
 

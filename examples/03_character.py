@@ -11,8 +11,7 @@ import sys
 
 import torch
 
-from smirk3d import Retargeter, load_head
-from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d import ARKIT_NAMES, Retargeter, load_head
 
 EXPRESSION = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.6, "jawOpen": 0.2, "browInnerUp": 0.4}
 
