@@ -1,4 +1,4 @@
-"""What a bare head lacks: landmarks from pictures of it, masks and eyelids from the open head."""
+"""Completion of FLAME models: landmarks detected on renders, regions and eyelids transferred from the open head."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from smirk3d.head.retargeting.correspondence import Correspondence, register_sur
 from smirk3d.params import LandmarkEmbedding
 
 TRANSFER_VERSION = "1"
-"""Raise this whenever the same files give another complete head."""
+"""To be raised whenever the same files give another completed head."""
 SURFACE_REGIONS = ("face", "lips", "nose", "forehead", "eye_regions", "left_eye_region", "right_eye_region")
-"""Regions of the skin between landmarks, where the two heads are brought close together."""
+"""Regions of the skin among the landmarks, where the registration brings the two surfaces close together."""
 OUTER_REGIONS = ("ears", "neck", "scalp")
+"""Regions outside of the landmarks, where the registration extrapolates."""
 TRANSFERRED_REGIONS = SURFACE_REGIONS + OUTER_REGIONS
 MAX_SURFACE_DISTANCE_M = 0.005
-"""Between landmarks, vertices farther than this from the open head's skin lie in another layer: socket or mouth."""
+"""Among the landmarks, vertices farther than this from the open head's skin belong to another layer: socket or
+mouth."""
 EYELID_FADE_END_M = 0.015
-"""The motion of the eyelids fades out between `MAX_SURFACE_DISTANCE_M` and this distance of the two heads."""
+"""Eyelid offsets fade to zero between `MAX_SURFACE_DISTANCE_M` and this distance of the two surfaces."""
 MIDLINE_FADE_M = 0.01
-"""The motion of one side's lids fades out over this distance before the middle of the face."""
+"""Eyelid offsets of one side fade to zero over this distance from the midline."""
 FACE_ABOVE_EYES, FACE_BELOW_EYES, FACE_BEHIND_EYES = 1.0, 2.0, 0.5
-"""Extent of a face, in distances between the eyes."""
+"""Extent of the face around the eyes, in units of the distance between the eyes."""
 
 
 def transfer_annotations(
@@ -38,21 +40,23 @@ def transfer_annotations(
     report: Callable[[str], None] = lambda message: None,
     points: MediapipePoints | None = None,
 ) -> HeadData:
-    """Return a head with all that reconstruction and rendering need, and in `meta` where each part comes from.
+    """Return a head with all annotations that reconstruction and rendering need.
 
-    What the head has already stays: "ibug68", contour, regions, eyelids. `mirror_vertices` stays as it is, too.
+    Existing annotations are kept: "ibug68", contour, regions, eyelids, `mirror_vertices`. `meta` records the origin of
+    each.
 
     Args:
-        data: a head as `read_flame` returns it. detector: finds the landmarks in pictures of the head.
-        report: receives a line of text before each step.
-        points: known places of some MediaPipe points; they replace the automatic ones.
+        data: A head as `read_flame` returns it.
+        detector: Detects landmarks on renders of the head.
+        report: Receives one line of text before each step.
+        points: Known embeddings of some MediaPipe landmarks; they replace the automatic ones.
 
     Raises:
-        Smirk3dError: the detector finds no face in pictures of the head.
+        Smirk3dError: The detector finds no face on renders of the head.
     """
     data = _with_landmarks(data, detector, report, points)
     if data.eyelid_dirs is None or not set(TRANSFERRED_REGIONS) <= data.regions.keys():
-        report("carrying masks and eyelids over from the open head")
+        report("transferring regions and eyelids from the open head")
         data = _with_transferred_parts(open_head_data(), data)
     return data
 
@@ -60,10 +64,11 @@ def transfer_annotations(
 def _with_landmarks(
     data: HeadData, detector: Detector, report: Callable[[str], None], points: MediapipePoints | None
 ) -> HeadData:
-    framed = data
+    with_face = data
     if "face" not in data.regions:
-        framed = replace(data, regions=data.regions | {"face": _approximate_face(data)})
-    automatic = embed_landmarks(framed, detector, report=report).landmarks
+        # The renders are framed on this region.
+        with_face = replace(data, regions=data.regions | {"face": _approximate_face(data)})
+    automatic = embed_landmarks(with_face, detector, report=report).landmarks
     meta = {"landmarks": "automatic (MediaPipe on renders)"}
     mediapipe = automatic["mediapipe"]
     if points is not None:
@@ -76,7 +81,7 @@ def _with_landmarks(
 
 
 def _approximate_face(data: HeadData) -> Tensor:
-    """Return roughly which vertices (V,) are the face, to fill the pictures with it."""
+    """Return an approximate face region (V,) bool from the positions of the eyes."""
     joints = data.J_regressor @ data.v_template
     left, right = joints[JOINT_NAMES.index("left_eye")], joints[JOINT_NAMES.index("right_eye")]
     _, up, out = ((data.v_template - (left + right) / 2) / (left - right).norm()).unbind(1)
@@ -93,42 +98,42 @@ def _with_known_points(embedding: LandmarkEmbedding, points: MediapipePoints) ->
 
 
 def _with_transferred_parts(source: HeadData, data: HeadData) -> HeadData:
-    found = register_surfaces(source, data)
+    correspondence = register_surfaces(source, data)
     meta = dict(data.meta)
-    regions = _transferred_regions(source, data, found)
-    lacking = {name: mask for name, mask in regions.items() if name not in data.regions}
-    if lacking:
-        which = "" if len(lacking) == len(regions) else f" ({', '.join(lacking)})"
+    regions = _transferred_regions(source, data, correspondence)
+    missing = {name: mask for name, mask in regions.items() if name not in data.regions}
+    if missing:
+        which = "" if len(missing) == len(regions) else f" ({', '.join(missing)})"
         own = f"{meta['regions']}; " if "regions" in meta else ""
-        meta["regions"] = f"{own}carried over from the open head{which}"
+        meta["regions"] = f"{own}transferred from the open head{which}"
     eyelid_dirs = data.eyelid_dirs
     if eyelid_dirs is None:
-        eyelid_dirs = _transferred_eyelids(source, data, found)
-        meta["eyelids"] = "carried over from the open head"
-    return replace(data, regions=data.regions | lacking, eyelid_dirs=eyelid_dirs, meta=meta)
+        eyelid_dirs = _transferred_eyelids(source, data, correspondence)
+        meta["eyelids"] = "transferred from the open head"
+    return replace(data, regions=data.regions | missing, eyelid_dirs=eyelid_dirs, meta=meta)
 
 
-def _transferred_regions(source: HeadData, data: HeadData, found: Correspondence) -> dict[str, Tensor]:
+def _transferred_regions(source: HeadData, data: HeadData, correspondence: Correspondence) -> dict[str, Tensor]:
     skin = ~_eyeballs(data)
-    outer = skin & (found.distance_m < MAX_SURFACE_DISTANCE_M)
-    masks = {name: found.transfer_mask(source.regions[name], source.faces) for name in TRANSFERRED_REGIONS}
+    outer = skin & (correspondence.distance_m < MAX_SURFACE_DISTANCE_M)
+    masks = {name: correspondence.transfer_mask(source.regions[name], source.faces) for name in TRANSFERRED_REGIONS}
     return {name: mask & (outer if name in SURFACE_REGIONS else skin) for name, mask in masks.items()}
 
 
-def _transferred_eyelids(source: HeadData, data: HeadData, found: Correspondence) -> Tensor:
+def _transferred_eyelids(source: HeadData, data: HeadData, correspondence: Correspondence) -> Tensor:
     """Return the offsets (V, 3, 2) in metres of the left and the right eyelid."""
     if source.eyelid_dirs is None:
-        raise ValueError(f"head {source.name!r} has no eyelids to carry over")
-    carried = found.transfer(source.eyelid_dirs.permute(2, 0, 1), source.faces)
-    # Motion that ended suddenly, in depth or at the middle of the face, would tear the skin.
-    share = ((EYELID_FADE_END_M - found.distance_m) / (EYELID_FADE_END_M - MAX_SURFACE_DISTANCE_M)).clamp(
+        raise ValueError(f"head {source.name!r} has no eyelids to transfer")
+    transferred = correspondence.transfer(source.eyelid_dirs.permute(2, 0, 1), source.faces)
+    # A discontinuity, in depth or at the midline, would tear the skin when the lids close.
+    fade = ((EYELID_FADE_END_M - correspondence.distance_m) / (EYELID_FADE_END_M - MAX_SURFACE_DISTANCE_M)).clamp(
         0, 1
     ) * ~_eyeballs(data)
     joints = data.J_regressor @ data.v_template
     middle = joints[[JOINT_NAMES.index("left_eye"), JOINT_NAMES.index("right_eye")], 0].mean()
     to_left = (data.v_template[:, 0] - middle) / MIDLINE_FADE_M
-    sides = torch.stack([share * to_left.clamp(0, 1), share * (-to_left).clamp(0, 1)])
-    return (carried * sides[..., None]).permute(1, 2, 0).contiguous()
+    sides = torch.stack([fade * to_left.clamp(0, 1), fade * (-to_left).clamp(0, 1)])
+    return (transferred * sides[..., None]).permute(1, 2, 0).contiguous()
 
 
 def _eyeballs(data: HeadData) -> Tensor:

@@ -1,4 +1,4 @@
-"""The open head's identity space: a PCA over random MakeHuman people."""
+"""The identity space of the open head: a PCA over random MakeHuman people."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from smirk3d.geometry.align import align
 
 HEAD_CATEGORIES = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "nose", "neck")
 LOCAL_TARGET_STD = 0.30
-"""Standard deviation of a local change; its sliders end at ±1."""
+"""Standard deviation of the weight of a local target; MakeHuman's sliders end at ±1."""
 ASYMMETRY_STD = 0.06
-"""Standard deviation of the difference between a left change and the right one."""
+"""Standard deviation of what distinguishes the weight of a left target from that of its right partner."""
 
 GENDERS = ("male", "female")
 AGES = ("child", "young", "old")
@@ -25,6 +25,7 @@ WEIGHTS = ("minweight", "averageweight", "maxweight")
 RACES = ("african", "asian", "caucasian")
 HEIGHTS = ("minheight", "maxheight")
 PROPORTIONS = ("uncommonproportions", "idealproportions")
+"""Words in the names of MakeHuman's macro targets; the order is from low to high values of the slider."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class IdentityBasis:
 
     Attributes:
         mean: (V, 3) metres, symmetric in x.
-        shapedirs: (V, 3, S) metres per standard deviation, by falling variance; each component is either
-            symmetric or antisymmetric in x.
-        mirror_sign: (S,) +1 for symmetric components, -1 for the others: mirroring a face multiplies by it.
-        kept_variance: share of the variance that the S components hold.
+        shapedirs: (V, 3, S) metres per standard deviation, by decreasing variance; each component is either symmetric
+            or antisymmetric in x.
+        mirror_sign: (S,) +1 for symmetric components, -1 for antisymmetric ones: the factor under mirroring.
+        kept_variance: Fraction of the variance that the S components explain, in [0, 1].
     """
 
     mean: Tensor
@@ -50,12 +51,15 @@ def build_identity(
 ) -> IdentityBasis:
     """Sample people, align them on the face and return their principal components.
 
-    Size is not observable in a photo, so it is removed: all faces get the size of the undeformed one.
+    Size is not observable in a single image, so it is removed: all faces are scaled to that of the base mesh.
 
     Args:
-        source: the MakeHuman data. mirror: (V,) partner of each vertex in the mirrored head.
-        face_weight: (V,) trust in each vertex for the alignment; the rest of the head follows.
-        components: S. samples: number of people, each used with its mirror image. seed: of the sampling.
+        source: The MakeHuman data.
+        mirror: (V,) int64 partner of each vertex in the mirrored head.
+        face_weight: (V,) weight of each vertex in the alignment.
+        components: Number of components S.
+        samples: Number of people, each used with its mirror image; must exceed S.
+        seed: Seed of the sampling.
     """
     generator = torch.Generator().manual_seed(seed)
     directions, weights = [], []
@@ -70,17 +74,22 @@ def build_identity(
 
 
 def principal_components(people: Tensor, mirror: Tensor, components: int) -> IdentityBasis:
-    """Return the PCA of `people` (N, V, 3) together with their mirror images.
+    """Return the PCA of N people together with their mirror images.
 
-    A set that is closed under mirroring has components that are exactly symmetric or antisymmetric,
-    so the two halves are decomposed on their own.
+    The principal components of a set that is closed under mirroring are exactly symmetric or antisymmetric, so the
+    symmetric and the antisymmetric part are decomposed separately.
+
+    Args:
+        people: (N, V, 3) vertices, metres.
+        mirror: (V,) int64 partner of each vertex in the mirrored head.
+        components: Number of components S.
     """
     flipped = people[:, mirror] * people.new_tensor([-1.0, 1.0, 1.0])
     mean = (people + flipped).mean(0) / 2
     halves = {1.0: (people + flipped) / 2 - mean, -1.0: (people - flipped) / 2}
     variance, signs, directions, total = [], [], [], 0.0
     for sign, half in halves.items():
-        # In float64: in single precision the small components would come out otherwise on every machine.
+        # In double precision: in single precision the small components would differ from machine to machine.
         rows = half.flatten(1).double() / len(people) ** 0.5
         eigenvalue, vector = torch.linalg.eigh(rows @ rows.T)
         total += float(eigenvalue.sum())
@@ -98,39 +107,41 @@ def principal_components(people: Tensor, mirror: Tensor, components: int) -> Ide
 
 
 def _with_canonical_sign(directions: Tensor, mean: Tensor) -> Tensor:
-    """Return directions (S, V, 3) with the sign by which what is largest on the subject's left side is positive.
+    """Return directions (S, V, 3), each with the sign that makes its cubic sum on the subject's left side positive.
 
-    An eigenvector's own sign is chance: what was learned for one build of the head must hold for the next.
+    The sign of an eigenvector is arbitrary; a fixed convention keeps trained weights valid for later builds of the
+    head.
     """
-    largest = directions[:, mean[:, 0] > 0].pow(3).sum((1, 2))
-    return directions * torch.where(largest < 0, -1.0, 1.0)[:, None, None]
+    cubic_sum = directions[:, mean[:, 0] > 0].pow(3).sum((1, 2))
+    return directions * torch.where(cubic_sum < 0, -1.0, 1.0)[:, None, None]
 
 
 def _interpolation_weights(value: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Split value (N,) in [0, 1] linearly over equally spaced anchors."""
+    """Return the weights (N,) of linear interpolation of values (N,) in [0, 1] between equally spaced anchors."""
     position = value * (len(names) - 1)
     return {name: (1 - (position - k).abs()).clamp_min(0) for k, name in enumerate(names)}
 
 
 def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
-    """Return targets and weights (N, targets) of random sex, age, build, race, height and proportions.
+    """Return macro targets and their weights (N, targets) for random sex, age, build, ancestry, height and proportions.
 
-    A target's weight is the product of the weights of the words in its name.
+    As in MakeHuman, the weight of a target is the product of the weights of the words in its name.
     """
 
     def uniform() -> Tensor:
         return torch.rand(samples, generator=generator)
 
-    # Normalised exponentials are a flat Dirichlet; the power prefers one ancestry over an even mixture.
-    share = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
-    share = share / share.sum(1, keepdim=True)
+    # Normalised exponential variates have a flat Dirichlet distribution; the power favours one ancestry over an even
+    # mixture.
+    ancestry = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
+    ancestry = ancestry / ancestry.sum(1, keepdim=True)
     words = (
         _interpolation_weights(uniform(), GENDERS)
         | _interpolation_weights(uniform() ** 0.7, AGES)
         | _interpolation_weights(uniform(), MUSCLES)
         | _interpolation_weights(uniform(), WEIGHTS)
     )
-    words |= dict(zip(RACES, share.unbind(1)))
+    words |= dict(zip(RACES, ancestry.unbind(1)))
     for names in (HEIGHTS, PROPORTIONS):
         low, high = names
         value = uniform() * 2 - 1
@@ -147,18 +158,18 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
 
 
 def _local_targets(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
-    """Return targets and weights (N, targets) of random local changes, left and right nearly alike."""
-    changes = source.local_targets(HEAD_CATEGORIES)
+    """Return local targets and their random weights (N, targets), nearly equal on the left and on the right."""
+    pairs = source.local_targets(HEAD_CATEGORIES)
     shared: dict[str, Tensor] = {}
     targets, weights = [], []
-    for name, (plus, minus) in changes.items():
+    for name, (plus, minus) in pairs.items():
         key = name[2:] if name[:2] in ("l-", "r-") else name
         if key not in shared:
             shared[key] = LOCAL_TARGET_STD * torch.randn(samples, generator=generator)
         value = shared[key]
         if key != name or _is_lateral(plus):
-            own = ASYMMETRY_STD * torch.randn(samples, generator=generator)
-            value = own if key == name else value + own
+            difference = ASYMMETRY_STD * torch.randn(samples, generator=generator)
+            value = difference if key == name else value + difference
         value = value.clamp(-1, 1)
         targets += [plus, minus]
         weights += [value.clamp_min(0), (-value).clamp_min(0)]
@@ -166,6 +177,6 @@ def _local_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
 
 
 def _is_lateral(offsets: np.ndarray) -> bool:
-    """Tell whether a change moves its region sideways (nose or mouth off the middle), on average."""
+    """Return whether a target (V, 3) moves its region laterally on average (nose or mouth away from the midline)."""
     mean = np.abs(offsets.mean(0))
     return bool(mean[0] > 2 * mean[1:].max())

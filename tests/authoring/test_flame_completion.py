@@ -156,7 +156,7 @@ def test_eyelids_of_one_side_fade_out_before_the_middle(small, no_pictures, open
 def test_the_head_says_where_its_parts_come_from(head):
     meta = head.data.meta
     assert meta["landmarks"].startswith("automatic") and meta["landmarks ibug68"] == "automatic"
-    assert meta["eyelids"] == meta["regions"] == "carried over from the open head"
+    assert meta["eyelids"] == meta["regions"] == "transferred from the open head"
     assert meta["jaw"] == "joint" and head.data.mirror_vertices is None
 
 
@@ -252,5 +252,5 @@ def test_only_what_is_lacking_is_carried_over(small, no_pictures, head):
     whole = transfer_annotations(own, None)  # type: ignore[arg-type]
     assert whole.regions["lips"].equal(mask) and whole.eyelid_dirs is own.eyelid_dirs
     assert whole.regions["face"].equal(head.region_mask("face"))
-    assert whole.meta["regions"].startswith("from FLAME_masks.pkl; carried over from the open head (face, ")
+    assert whole.meta["regions"].startswith("from FLAME_masks.pkl; transferred from the open head (face, ")
     assert "eyelids" not in whole.meta
