@@ -56,6 +56,6 @@ def test_irises_lie_on_the_eyeballs_and_nothing_else_does(embedded):
 
 def test_a_mesh_that_shows_no_face_is_refused(open_head, detector):
     away = replace(open_head.data, v_template=open_head.v_template * torch.tensor([-1.0, 1.0, -1.0]))
-    with pytest.raises(Smirk3dError, match=r"'open'.* of .* pictures.*\+Z") as error:
+    with pytest.raises(Smirk3dError, match=r"'open'.* of .* renders.*\+Z") as error:
         embed_landmarks(away, detector, TINY)
     assert "\n" not in str(error.value)
