@@ -26,10 +26,11 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks
-from smirk3d.train.loss_context import LossContext, Networks
+from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.perceptual import perceptual_loss
+from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import cycle_step, reconstruction_step
-from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
+from smirk3d.train.recipes.neural_synthesis_inputs import mask_photos, render_heads
 
 FACES, SIZE_PX = 4, 224
 LOSSES = LossWeights(landmark=100, photo=10, perceptual=10, expression=1e-3)
@@ -60,9 +61,9 @@ def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts
     first = reconstruction_step(networks, scene, batch, random)
     params = FaceParams(**{name: value.detach() for name, value in first.params.items()})
     assert params.camera is not None
-    drawn = draw_heads(scene.head(params), params.camera, SIZE_PX)
+    drawn = render_heads(scene.head(params), params.camera, SIZE_PX)
     masked = mask_photos(batch, scene.head, drawn, scene.masking, random).image
-    painted = first.pictures["painted"].clone().requires_grad_()
+    painted = first.images["neural_rendering"].clone().requires_grad_()
     return {
         "first path": lambda: reconstruction_step(networks, scene, batch, random).loss.backward(),
         "cycle path, encoder": lambda: cycle_step(networks, scene, batch, first, "encoder", random).loss.backward(),
@@ -70,7 +71,7 @@ def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts
             networks, scene, batch, first, "neural_renderer", random
         ).loss.backward(),
         "  encoder, forward": lambda: networks.encoder(batch.image),
-        "  render": lambda: draw_heads(scene.head(params), params.camera, SIZE_PX),  # type: ignore[arg-type]
+        "  render": lambda: render_heads(scene.head(params), params.camera, SIZE_PX),  # type: ignore[arg-type]
         "  mask": lambda: mask_photos(batch, scene.head, drawn, scene.masking, random),
         "  generator": lambda: generator(drawn.image, masked).mean().backward(),
         "  perceptual": lambda: perceptual_loss(features, painted, batch.image).mean().backward(),

@@ -2,7 +2,7 @@
 
 `smirk3d.authoring.landmark_embedding` finds where the points lie on a mesh from pictures of that mesh. On the cheeks, the jaw and
 the forehead these marks spread widely, and marks at the very rim of a face are left out of them. What the fits to
-thousands of photos still miss on average says where such points belong (`smirk3d/train/recipes/landmark_bias.py`).
+thousands of photos still miss on average says where such points belong (`smirk3d.train.recipes.landmark_bias`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 MediaPipe smooths faces towards what it has seen most: its points barely follow a puffed cheek, and its scores
 see a sneer where there is none. How its points and scores really answer to each ARKit action is measured once on
-thousands of pictures of the open head (`smirk3d/train/recipes/expression_prior.py`) and inverted by ridge regression. Photos
+thousands of pictures of the open head (`smirk3d.train.recipes.expression_prior`) and inverted by ridge regression. Photos
 of calm faces only set how much a reading must exceed before it counts. The result is a guess with a known error,
 which the fit uses as its prior.
 """

@@ -18,7 +18,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
 from smirk3d.networks.encoder import Encoder
 from smirk3d.params import FaceParams
-from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
+from smirk3d.train.recipes.neural_synthesis_inputs import RenderedHeads, mask_photos, render_heads
 
 EVALUATION_MASKING = MaskingConfig(drop_probability=0.0, cycle_drop_probability=0.0)
 """Patches are dropped as augmentation only."""
@@ -36,7 +36,7 @@ class EncoderPredictions:
 
     batch: TrainingBatch
     params: FaceParams
-    drawn: DrawnHeads
+    drawn: RenderedHeads
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,10 @@ class FrozenEncoder:
         return EncoderPredictions(batch, params, self.draw(params))
 
     @torch.no_grad()
-    def draw(self, params: FaceParams) -> DrawnHeads:
+    def draw(self, params: FaceParams) -> RenderedHeads:
         """Render the heads of parameters, fields (B, ...)."""
         assert params.camera is not None
-        return draw_heads(self.head(params), params.camera, self.size_px)
+        return render_heads(self.head(params), params.camera, self.size_px)
 
     def predict_all(self, photos: PhotoSet, batch_size: int) -> Iterator[EncoderPredictions]:
         """Yield the predictions of all faces of a set in order, `batch_size` at a time."""
@@ -85,13 +85,13 @@ class FrozenEncoder:
         found: EncoderPredictions,
         generator: torch.Generator,
         config: MaskingConfig = EVALUATION_MASKING,
-        changed: DrawnHeads | None = None,
+        changed: RenderedHeads | None = None,
     ) -> Tensor:
         """Return the photos (B, 3, S, S) with their faces masked out but for sparse pixels; see `mask_photos`."""
         return mask_photos(found.batch, self.head, found.drawn, config, generator, changed).image
 
 
 @torch.no_grad()
-def neural_render(renderer: nn.Module, drawn: DrawnHeads, masked: Tensor) -> Tensor:
+def neural_render(renderer: nn.Module, drawn: RenderedHeads, masked: Tensor) -> Tensor:
     """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode makes of masked ones."""
     return renderer(drawn.image, masked)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import EngineConfig
-from smirk3d.train.recipes.analysis_by_synthesis import Networks
+from smirk3d.train.networks import Networks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

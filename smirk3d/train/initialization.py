@@ -18,7 +18,7 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.train.config import TrainConfig
-from smirk3d.train.recipes.analysis_by_synthesis import Networks
+from smirk3d.train.networks import Networks
 
 IMAGENET_BACKBONE = "tf_efficientnet_lite0"
 """The backbone, whole or cut short, that the ImageNet weights belong to."""

@@ -21,10 +21,11 @@ from smirk3d.train.engine import any_of, average_values, launch, place
 from smirk3d.train.initialization import build_networks, head_fingerprint, load_initial
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.metrics import MetricsLog
+from smirk3d.train.networks import Networks
 from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
 from smirk3d.train.progress_line import StatusLine
-from smirk3d.train.recipes.analysis_by_synthesis import Networks, StepOutput, cycle_step, reconstruction_step
+from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, reconstruction_step
 from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
 from smirk3d.train.schedule import cycle_learner, step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
@@ -150,13 +151,13 @@ def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], 
     try:
         first = reconstruction_step(networks, run.scene, batch, generator)
         norms = run.optimization.optimizer_step(first)
-        values, pictures = _numbers("reconstruction", first, norms), dict(first.pictures)
+        values, pictures = _numbers("reconstruction", first, norms), dict(first.images)
         learner = cycle_learner(config.stage, step)
         if learner is not None:
             second = cycle_step(networks, run.scene, batch, first, learner, generator)
             norms = run.optimization.optimizer_step(second, config.optimizer.clip_norm)
             values |= _numbers(f"cycle_{learner}", second, norms)
-            pictures |= {f"cycle {name}": picture for name, picture in second.pictures.items()}
+            pictures |= {f"cycle {name}": picture for name, picture in second.images.items()}
     except DivergedError as error:
         raise Smirk3dError(f"step {step}: {error}; {_remedy(config)}") from error
     rates = {f"rate/{name}": rate for name, rate in run.optimization.rates.items()}

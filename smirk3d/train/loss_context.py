@@ -1,11 +1,10 @@
-"""What takes part in a training step: the networks that learn, and all that does not."""
+"""What the losses of a training step need besides the trained networks: head, masking, frozen networks, templates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from smirk3d.assets import printable
 from smirk3d.datasets.synthetic.expression_templates import templates_for
@@ -18,41 +17,22 @@ from smirk3d.train.losses.emotion import Features, emotion_features
 from smirk3d.train.losses.mica import Identity, mica_identity
 from smirk3d.train.losses.perceptual import PerceptualFeatures, lite0_features, vgg16_features
 
-ENCODERS = ("pose", "shape", "expression")
-"""The parts of an `Encoder` as `StageConfig.trainable` names them."""
 MICA_HEAD = "flame"
-"""Name of the heads whose shapes MICA knows."""
-
-
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """The networks; each may be wrapped, as by Fabric, if the wrapper passes attributes on.
-
-    Attributes:
-        encoder: An `Encoder`.
-        neural_renderer: A `NeuralRenderer`; None in the stage pretrain.
-    """
-
-    encoder: nn.Module
-    neural_renderer: nn.Module | None = None
-
-    def parts(self) -> dict[str, nn.Module]:
-        """Return the networks by the names that `StageConfig.trainable` has for them."""
-        parts: dict[str, nn.Module] = {name: getattr(self.encoder, f"{name}_encoder") for name in ENCODERS}
-        return parts if self.neural_renderer is None else parts | {"neural_renderer": self.neural_renderer}
+"""Name of the heads in whose coefficients MICA predicts shapes."""
 
 
 @dataclass(frozen=True, eq=False)
 class LossContext:
-    """What does not learn.
+    """Constants of a training step.
 
     Attributes:
         head: The head model.
-        stage: Which networks learn, and from what. masking: What the neural renderer may see.
-        perceptual: Of the loss of that name; None where its weight is 0.
-        emotion: The same of the loss `emotion`; differentiable in the image, its weights are constants.
-        identity: Shapes that the loss of that name asks for; None where it compares faces of one person.
+        stage: Trainable networks and losses.
+        masking: Which pixels of the photo the neural renderer receives.
+        perceptual: Network of the loss `perceptual`; None where its weight is 0.
+        emotion: Features of the loss `emotion`, differentiable in the image; None where its weight is 0.
         templates: Expressions for the cycle path, fields (T, ...); None in a stage without one.
+        identity: Shape predictor of the loss `identity`; None where that loss compares faces of one person.
     """
 
     head: HeadModel
@@ -65,13 +45,15 @@ class LossContext:
 
     @staticmethod
     def from_config(config: TrainConfig, head: HeadModel, device: torch.device | str) -> LossContext:
-        """Load what a run needs, and nothing whose loss is off.
+        """Load what the losses in use need.
 
         Args:
-            config: The run. head: Its head model, which is moved to the device. device: Of the steps.
+            config: Training run.
+            head: Its head model, which is moved to the device.
+            device: Device of the training steps.
 
         Raises:
-            Smirk3dError: A file of a network or of templates cannot be used.
+            Smirk3dError: A file of a network or of templates cannot be used, or MICA is combined with another head.
         """
         stage, perceptual, emotion, identity = config.stage, None, None, None
         if stage.losses.perceptual > 0:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.engine import any_of, average_gradients, average_statistics
-from smirk3d.train.recipes.analysis_by_synthesis import Networks, StepOutput
+from smirk3d.train.networks import Networks
+from smirk3d.train.recipes.analysis_by_synthesis import StepOutput
 from smirk3d.train.schedule import rate_factor
 
 if TYPE_CHECKING:

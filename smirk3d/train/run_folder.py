@@ -15,7 +15,7 @@ from smirk3d.networks.checkpoint import save_networks
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, latest_checkpoint, save_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
-from smirk3d.train.recipes.analysis_by_synthesis import Networks
+from smirk3d.train.networks import Networks
 
 WEIGHTS_NAME = "networks.safetensors"
 CONFIG_NAME = "config.yaml"

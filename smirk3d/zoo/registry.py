@@ -51,7 +51,7 @@ ENCODER = Artefact(
     licence="MIT",
     card="encoder.md",
     head="open",
-    recipe="python smirk3d/train/recipes/assemble_encoder.py",
+    recipe="python -m smirk3d.train.recipes.assemble_encoder assemble",
     description="The encoder: predicts the open head's parameters from a face crop.",
 )
 NEURAL_RENDERER = Artefact(
@@ -61,7 +61,7 @@ NEURAL_RENDERER = Artefact(
     licence="MIT",
     card="renderer.md",
     head="open",
-    recipe="python smirk3d/train/recipes/neural_renderer.py",
+    recipe="python -m smirk3d.train.recipes.neural_renderer",
     description="The neural renderer: synthesises a face from a shaded mesh and sparse pixels of the photo.",
 )
 EXPRESSION_PRIOR = Artefact(
@@ -71,7 +71,7 @@ EXPRESSION_PRIOR = Artefact(
     licence="MIT",
     card="expression_prior.md",
     head="open",
-    recipe="python smirk3d/train/recipes/expression_prior.py --photos FOLDER",
+    recipe="python -m smirk3d.train.recipes.expression_prior --photos FOLDER",
     description="Ridge regression from MediaPipe's landmarks and blendshape scores to the 52 ARKit weights.",
 )
 LANDMARK_BIAS = Artefact(
@@ -81,7 +81,7 @@ LANDMARK_BIAS = Artefact(
     licence="MIT",
     card="landmark_bias.md",
     head="open",
-    recipe="python smirk3d/train/recipes/landmark_bias.py --photos FOLDER",
+    recipe="python -m smirk3d.train.recipes.landmark_bias --photos FOLDER",
     description="Offsets between where MediaPipe places contour landmarks on photos and on renders of a mesh.",
 )
 ARTEFACTS: tuple[Artefact, ...] = (OPEN_HEAD, ENCODER, NEURAL_RENDERER, EXPRESSION_PRIOR, LANDMARK_BIAS)

@@ -17,8 +17,8 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train import engine, loop
 from smirk3d.train.config import EngineConfig, LossWeights, StageConfig
 from smirk3d.train.config_file import to_yaml
-from smirk3d.train.loss_context import Networks
 from smirk3d.train.metrics import read_metrics
+from smirk3d.train.networks import Networks
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "training_run.py"
 

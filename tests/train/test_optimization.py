@@ -14,8 +14,8 @@ from training_scene import small_head, small_networks
 from smirk3d.params import FaceParams
 from smirk3d.train.config import OptimizerConfig, StageConfig
 from smirk3d.train.engine import launch
-from smirk3d.train.loss_context import Networks
 from smirk3d.train.losses.losses import LossTerms
+from smirk3d.train.networks import Networks
 from smirk3d.train.optimization import Optimization
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput
 

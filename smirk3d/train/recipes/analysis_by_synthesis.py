@@ -1,10 +1,10 @@
-"""The two paths of training, each one function from networks and a batch to a loss.
+"""The two paths of analysis by neural synthesis, each a function from networks and a batch to losses.
 
-Neither touches an optimiser. What does not learn in a path is frozen inside, so that `outcome.loss.backward()` gives
-gradients to the parameters of the learners only, and only the learners' batch norms move. The learners are left in
-the mode, train or eval, in which they come.
+Neither touches an optimiser. Networks that a path does not update are frozen inside, so that `output.loss.backward()`
+yields gradients for the updated parameters only, and only the updated networks' batch norms move. Updated networks
+keep the mode, train or eval, in which they come.
 
-Source: METHOD section 7; Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (2024).
+Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis", CVPR 2024; docs/method.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from smirk3d.render.appearance.semantic_colors import semantic_colors
 from smirk3d.train.config import CycleConfig
 from smirk3d.train.expression_augmentation import PerturbConfig, perturb
 from smirk3d.train.freeze import freeze
-from smirk3d.train.loss_context import ENCODERS, LossContext, Networks
+from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import (
     LossTerms,
     cycle_losses,
@@ -42,127 +42,137 @@ from smirk3d.train.losses.losses import (
     total,
 )
 from smirk3d.train.losses.perceptual import perceptual_loss
-from smirk3d.train.recipes.neural_synthesis_inputs import DrawnHeads, draw_heads, mask_photos
+from smirk3d.train.networks import ENCODERS, Networks
+from smirk3d.train.recipes.neural_synthesis_inputs import RenderedHeads, mask_photos, render_heads
 
 UpdateTarget = Literal["encoder", "neural_renderer"]
-Given = TypeVar("Given")
+"""The network that the cycle path updates."""
+Required = TypeVar("Required")
 LossFns = dict[str, Callable[[], Tensor]]
-"""Losses by name, to be computed where their weights are above 0."""
+"""Losses by name, evaluated only where their weight is above 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class StepOutput:
-    """What a step found.
+    """Losses, predictions and sample images of one path.
 
     Attributes:
-        terms: The losses. weights: Their factors, for the same names.
-        params: What the encoder found in the photos, in the cycle path in the painted ones; on the graph.
-        pictures: (B, 3, S, S) each in [0, 1] by name, off the graph.
+        terms: The losses, unweighted.
+        weights: Their weights, for the same names.
+        params: Prediction of the encoder for the photos, in the cycle path for the neural renderings; on the graph.
+        images: (B, 3, S, S) each in [0, 1] by name, detached.
     """
 
     terms: LossTerms
     weights: Mapping[str, float]
     params: FaceParams
-    pictures: Mapping[str, Tensor]
+    images: Mapping[str, Tensor]
 
     @property
     def loss(self) -> Tensor:
-        """The sum to be minimised, ()."""
+        """The weighted sum to be minimised, ()."""
         return total(self.terms, self.weights)
 
 
 def reconstruction_step(
-    networks: Networks, scene: LossContext, batch: TrainingBatch, generator: torch.Generator
+    networks: Networks, context: LossContext, batch: TrainingBatch, generator: torch.Generator
 ) -> StepOutput:
-    """Find the heads in photos and, in the stage core, paint the photos anew.
+    """Reconstruction path: predict the heads of photos and, in the stage core, re-synthesise the photos.
 
     Args:
-        networks: Of which those in `scene.stage.trainable` learn.
-        scene: What does not learn; has what its losses need.
+        networks: The networks; those in `context.stage.trainable` are updated.
+        context: Head, masking and frozen networks that the losses need.
         batch: B faces on the device of the networks.
-        generator: Of the sampled pixels; of any device.
+        generator: Randomness of the sampled pixels; on any device.
 
     Returns:
-        Losses with a weight above 0. Pictures: photo, mesh and, in the stage core, masked and
-        painted.
+        Losses with a weight above 0. Images: photo, mesh and, in the stage core, masked and neural_rendering.
 
     Raises:
-        ValueError: The scene or the networks lack what a loss or the stage needs.
+        ValueError: The context or the networks lack what a loss or the stage needs.
+        Smirk3dError: The batch has face contours and the head has no contour landmarks.
     """
-    learning = scene.stage.trainable
-    with freeze(*(part for name, part in networks.parts().items() if name not in learning)):
+    trainable = context.stage.trainable
+    with freeze(*(part for name, part in networks.parts().items() if name not in trainable)):
         params: FaceParams = networks.encoder(batch.image)
-        mesh: HeadMesh = scene.head(params)
-        measures = _parameter_measures(scene, batch, params, mesh)
+        mesh: HeadMesh = context.head(params)
+        losses = _parameter_losses(context, batch, params, mesh)
         encoder: Encoder = networks.encoder  # type: ignore[assignment]
-        if "pose" in learning and encoder.config.iterative_pose:
-            measures = measures | _both_looks(measures, _first_look_measures(encoder, scene, batch, params))
-        drawn = draw_heads(mesh, _require(params.camera, "cameras"), batch.image.shape[-1])
-        pictures = {"photo": batch.image, "mesh": drawn.image}
-        if scene.stage.name == "core":
-            paint = _require(networks.neural_renderer, "a neural renderer")
-            masked = mask_photos(batch, scene.head, drawn, scene.masking, generator).image
-            painted = paint(drawn.image, masked)
-            measures |= _photo_measures(scene, batch.image, painted)
-            measures["emotion"] = lambda: emotion_loss(
-                _require(scene.emotion, "emotion features"), frozen_forward(paint)(drawn.image, masked), batch.image
+        if "pose" in trainable and encoder.config.iterative_pose:
+            losses = losses | _sums(losses, _coarse_pose_losses(encoder, context, batch, params))
+        heads = render_heads(mesh, _require(params.camera, "cameras"), batch.image.shape[-1])
+        images = {"photo": batch.image, "mesh": heads.image}
+        if context.stage.name == "core":
+            renderer = _require(networks.neural_renderer, "a neural renderer")
+            masked = mask_photos(batch, context.head, heads, context.masking, generator).image
+            rendering = renderer(heads.image, masked)
+            losses |= _image_losses(context, batch.image, rendering)
+            # The emotion loss trains the encoder only: with weights that no gradient reaches, the renderer cannot
+            # lower it by painting an emotion that the mesh does not show.
+            losses["emotion"] = lambda: emotion_loss(
+                _require(context.emotion, "emotion features"),
+                frozen_forward(renderer)(heads.image, masked),
+                batch.image,
             )
-            pictures |= {"masked": masked, "painted": painted}
-        weights = scene.stage.losses.in_use()
-        terms = LossTerms({name: measures[name]() for name in weights})
-    return StepOutput(terms, weights, params, _detach_images(pictures))
+            images |= {"masked": masked, "neural_rendering": rendering}
+        weights = context.stage.losses.in_use()
+        terms = LossTerms({name: losses[name]() for name in weights})
+    return StepOutput(terms, weights, params, _detached(images))
 
 
 def cycle_step(
     networks: Networks,
-    scene: LossContext,
+    context: LossContext,
     batch: TrainingBatch,
     first: StepOutput,
-    learner: UpdateTarget,
+    updated: UpdateTarget,
     generator: torch.Generator,
 ) -> StepOutput:
-    """Paint the faces with other expressions, and find these.
+    """Cycle path: render the faces with augmented expressions and predict these.
 
     Args:
-        networks: Of which the learner learns: the generator, or those encoders that `scene.stage.trainable` names.
-        scene: With a cycle path. batch: B faces, those of `first`.
-        first: Of `reconstruction_step`; no gradient reaches it.
-        learner: Which side learns in this step.
-        generator: Of the changes and the sampled pixels; of any device.
+        networks: The networks. `updated` selects the neural renderer or the encoders in `context.stage.trainable`.
+        context: Head, masking and templates, with a cycle path.
+        batch: B faces, those of `first`.
+        first: Output of `reconstruction_step`; no gradient reaches it.
+        updated: Which side is updated in this step.
+        generator: Randomness of the augmentation and the sampled pixels; on any device.
 
     Returns:
-        Losses with a weight above 0, that of the shape when the generator learns. Over B · copies faces, the whole
-        batch copy by copy: `params` and the pictures wanted_mesh, masked, painted and recovered_mesh.
+        Losses with a weight above 0; that of the shape only for the neural renderer. Over B · copies faces, the whole
+        batch copy by copy: `params` and the images target_mesh, masked, neural_rendering and recovered_mesh.
 
     Raises:
-        ValueError: The stage has no cycle path, the learner is not to be trained, or there is no generator.
+        ValueError: The stage has no cycle path, `updated` is not trainable, or there is no neural renderer.
     """
-    cycle, head = _require(scene.stage.cycle, "a cycle path"), scene.head
-    paint, templates = _require(networks.neural_renderer, "a neural renderer"), _require(scene.templates, "templates")
+    cycle, head = _require(context.stage.cycle, "a cycle path"), context.head
+    renderer, templates = _require(networks.neural_renderer, "a neural renderer"), context.templates
     size = batch.image.shape[-1]
-    learning = _learning(scene, learner)
-    with freeze(*(part for name, part in networks.parts().items() if name not in learning)):
+    trained = _trained_names(context, updated)
+    with freeze(*(part for name, part in networks.parts().items() if name not in trained)):
         copies = torch.arange(len(batch), device=batch.image.device).repeat(cycle.copies)
         batch = batch.take(copies)
         params = FaceParams(**{name: value.detach()[copies] for name, value in first.params.items()})
-        wanted, _ = perturb(params, head.spec, templates, generator, _changes(scene, cycle))
-        original, changed = _render(scene, params, size), _render(scene, wanted, size)
-        masked = mask_photos(batch, head, original, scene.masking, generator, changed).image
-        painted = paint(changed.image, masked)
-        found: FaceParams = networks.encoder(painted)
+        perturbation = _perturbation(context, cycle)
+        target, _ = perturb(params, head.spec, _require(templates, "templates"), generator, perturbation)
+        original, changed = _render(context, params, size), _render(context, target, size)
+        masked = mask_photos(batch, head, original, context.masking, generator, changed).image
+        rendering = renderer(changed.image, masked)
+        prediction: FaceParams = networks.encoder(rendering)
     weights = {name: weight for name, weight in asdict(cycle.losses).items() if weight > 0}
-    if learner == "encoder":
+    if updated == "encoder":
         weights.pop("shape", None)
     with torch.no_grad():
-        recovered = _render(scene, found, size).image
-    pictures = {"wanted_mesh": changed.image, "masked": masked, "painted": painted, "recovered_mesh": recovered}
-    return StepOutput(cycle_losses(found, wanted, weights), weights, found, _detach_images(pictures))
+        recovered = _render(context, prediction, size).image
+    images = {"target_mesh": changed.image, "masked": masked, "neural_rendering": rendering}
+    images["recovered_mesh"] = recovered
+    return StepOutput(cycle_losses(prediction, target, weights), weights, prediction, _detached(images))
 
 
 def frozen_forward(network: nn.Module) -> Callable[..., Tensor]:
-    """Return a network as a function that the gradient passes, but without weights that it could reach.
+    """Return a network as a function that passes gradients to its inputs but not to its weights.
 
-    In train mode its batch norms go by the batch, as the network's own do, but leave its statistics alone.
+    In train mode its batch norms normalise by the batch, as the network's own do, but leave its statistics alone.
 
     Args:
         network: May be wrapped with the network itself as `module`; then what the wrapper adds is left out.
@@ -173,21 +183,21 @@ def frozen_forward(network: nn.Module) -> Callable[..., Tensor]:
     return lambda *inputs: functional_call(inner, (weights, statistics), inputs)
 
 
-def _parameter_measures(scene: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> LossFns:
-    """Return the losses that need no painted photo."""
+def _parameter_losses(context: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> LossFns:
+    """Return the losses that need no neural rendering."""
 
     def identity() -> Tensor:
         shape = _require(params.shape, "shapes")
-        if scene.identity is None:
+        if context.identity is None:
             return shape_consistency(shape, batch.person)
-        return identity_loss(shape, scene.identity(batch.image, batch.landmarks_ndc))
+        return identity_loss(shape, context.identity(batch.image, batch.landmarks_ndc))
 
     def target() -> Tensor:
-        fields = scene.stage.target_fields
-        return target_loss(params, batch.target, batch.target_weight, scene.head.spec, fields)
+        fields = context.stage.target_fields
+        return target_loss(params, batch.target, batch.target_weight, context.head.spec, fields)
 
     return {
-        "landmark": lambda: _landmark_measure(scene, batch, params, mesh),
+        "landmark": lambda: _landmark_loss(context, batch, params, mesh),
         "identity": identity,
         "expression": lambda: regulariser(params.expression),
         "jaw": lambda: regulariser(params.jaw),
@@ -195,78 +205,75 @@ def _parameter_measures(scene: LossContext, batch: TrainingBatch, params: FacePa
     }
 
 
-def _first_look_measures(encoder: Encoder, scene: LossContext, batch: TrainingBatch, params: FaceParams) -> LossFns:
-    """Return the losses of pose and camera at the first look, from which no other loss comes."""
+def _coarse_pose_losses(encoder: Encoder, context: LossContext, batch: TrainingBatch, params: FaceParams) -> LossFns:
+    """Return the losses of the coarse pose and camera, which no other loss reaches when the pose is regressed twice."""
     pose, camera = encoder.coarse_pose(batch.image)
-    settled = {name: value.detach() for name, value in params.items()} | {"pose": pose, "camera": camera}
-    first, fields = FaceParams(**settled), scene.stage.target_fields
-    look = FaceParams(pose=pose, camera=camera)
+    fixed = {name: value.detach() for name, value in params.items()} | {"pose": pose, "camera": camera}
+    coarse, fields = FaceParams(**fixed), context.stage.target_fields
+    pose_only = FaceParams(pose=pose, camera=camera)
     return {
-        "landmark": lambda: _landmark_measure(scene, batch, first, scene.head(first)),
-        "target": lambda: target_loss(look, batch.target, batch.target_weight, scene.head.spec, fields),
+        "landmark": lambda: _landmark_loss(context, batch, coarse, context.head(coarse)),
+        "target": lambda: target_loss(pose_only, batch.target, batch.target_weight, context.head.spec, fields),
     }
 
 
-def _both_looks(second: LossFns, first: LossFns) -> LossFns:
-    """Return the losses of the first look, those of the second added."""
-    return {name: lambda name=name: first[name]() + second[name]() for name in first}
+def _sums(final: LossFns, coarse: LossFns) -> LossFns:
+    """Return the losses of the coarse pose plus those of the final one."""
+    return {name: lambda name=name: coarse[name]() + final[name]() for name in coarse}
 
 
-def _landmark_measure(scene: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
-    """Compare MediaPipe's points and, as soon as one face has them, the 17 of FAN's outline: one mean over all."""
+def _landmark_loss(context: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
+    """Compare MediaPipe's points and, where a face of the batch has them, FAN's 17 contour points: one mean over all."""
 
-    def seen(name: str) -> tuple[Tensor, Tensor]:
+    def projected(name: str) -> tuple[Tensor, Tensor]:
         points = project_orthographic(mesh.landmarks(name), _require(params.camera, "cameras"))[..., :2]
-        return points, scene.head.landmark_embedding(name).weight
+        return points, context.head.landmark_embedding(name).weight
 
-    points, trust = seen("mediapipe")
-    known, weight = batch.landmarks_ndc, batch.landmark_weight * trust
+    points, embedding_weight = projected("mediapipe")
+    target, weight = batch.landmarks_ndc, batch.landmark_weight * embedding_weight
     if batch.contour_weight.any():
-        if "ibug68" not in scene.head.data.landmarks:
+        if "ibug68" not in context.head.data.landmarks:
             raise Smirk3dError(
-                f"head {scene.head.data.name!r} has no outline (landmarks ibug68) for that of the photos; "
+                f"head {context.head.data.name!r} has no outline (landmarks ibug68) for that of the photos; "
                 "take shards that were prepared without --contour"
             )
-        contour, trust = seen("ibug68")
-        points, known = torch.cat([points, contour[:, :CONTOUR_COUNT]], 1), torch.cat([known, batch.contour_ndc], 1)
-        weight = torch.cat([weight, batch.contour_weight[:, None] * trust[:CONTOUR_COUNT]], 1)
-    return landmark_loss(points, known, weight)
+        contour, embedding_weight = projected("ibug68")
+        points, target = torch.cat([points, contour[:, :CONTOUR_COUNT]], 1), torch.cat([target, batch.contour_ndc], 1)
+        weight = torch.cat([weight, batch.contour_weight[:, None] * embedding_weight[:CONTOUR_COUNT]], 1)
+    return landmark_loss(points, target, weight)
 
 
-def _photo_measures(scene: LossContext, photo: Tensor, painted: Tensor) -> LossFns:
+def _image_losses(context: LossContext, photo: Tensor, rendering: Tensor) -> LossFns:
     return {
-        "photo": lambda: photo_loss(painted, photo),
-        "perceptual": lambda: perceptual_loss(_require(scene.perceptual, "perceptual features"), painted, photo),
+        "photo": lambda: photo_loss(rendering, photo),
+        "perceptual": lambda: perceptual_loss(_require(context.perceptual, "perceptual features"), rendering, photo),
     }
 
 
-def _learning(scene: LossContext, learner: UpdateTarget) -> list[str]:
-    """Return the names of the networks that learn in the cycle path."""
-    side = ("neural_renderer",) if learner == "neural_renderer" else ENCODERS
-    learning = [name for name in side if name in scene.stage.trainable]
-    if not learning:
-        raise ValueError(f"the {learner} cannot learn in the cycle path: the stage trains {scene.stage.trainable}")
-    return learning
+def _trained_names(context: LossContext, updated: UpdateTarget) -> list[str]:
+    """Return the names of the networks that the cycle path updates."""
+    side = ("neural_renderer",) if updated == "neural_renderer" else ENCODERS
+    names = [name for name in side if name in context.stage.trainable]
+    if not names:
+        raise ValueError(f"the {updated} cannot learn in the cycle path: the stage trains {context.stage.trainable}")
+    return names
 
 
-def _render(scene: LossContext, params: FaceParams, size: int) -> DrawnHeads:
-    return draw_heads(scene.head(params), _require(params.camera, "cameras"), size)
+def _render(context: LossContext, params: FaceParams, size: int) -> RenderedHeads:
+    return render_heads(context.head(params), _require(params.camera, "cameras"), size)
 
 
-def _changes(scene: LossContext, cycle: CycleConfig) -> PerturbConfig:
-    """Return how expressions change: gaze only where the mesh shows it."""
-    return (
-        cycle.perturb
-        if semantic_colors(scene.head).colors is not None
-        else replace(cycle.perturb, arkit_gaze_probability=0.0)
-    )
+def _perturbation(context: LossContext, cycle: CycleConfig) -> PerturbConfig:
+    """Return how expressions change; gaze changes only where the mesh shows it."""
+    shows_gaze = semantic_colors(context.head).colors is not None
+    return cycle.perturb if shows_gaze else replace(cycle.perturb, arkit_gaze_probability=0.0)
 
 
-def _detach_images(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: picture.detach().clamp(0, 1) for name, picture in pictures.items()}
+def _detached(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: image.detach().clamp(0, 1) for name, image in images.items()}
 
 
-def _require(value: Given | None, what: str) -> Given:
+def _require(value: Required | None, what: str) -> Required:
     if value is None:
         raise ValueError(f"this training step needs {what}")
     return value

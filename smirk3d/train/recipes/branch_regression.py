@@ -1,22 +1,23 @@
-"""Train one branch of the window encoder on rendered heads and on photos with pseudo-targets.
+"""Train one branch of the windowed encoder on rendered heads and on photos with pseudo-targets.
 
-    python smirk3d/train/recipes/branch_regression.py pose --photos shards/ --targets targets.npz --out out/branches --steps 1000
-    python smirk3d/train/recipes/branch_regression.py shape --photos shards/ --targets targets.npz --out out/branches --steps 1000
-    python smirk3d/train/recipes/branch_regression.py expression --photos shards/ --targets targets.npz --out out/branches --steps 4000
+    python -m smirk3d.train.recipes.branch_regression pose --photos shards/ --targets targets.npz --out out/branches --steps 1000
+    python -m smirk3d.train.recipes.branch_regression shape --photos shards/ --targets targets.npz --out out/branches --steps 1000
+    python -m smirk3d.train.recipes.branch_regression expression --photos shards/ --targets targets.npz --out out/branches --steps 4000
 
-The targets come from `smirk3d data targets`. A branch starts from ImageNet's weights; its linear layer starts as the
-ridge regression of the truth on its features, which saves the thousands of steps in which a random one learns little.
-An auxiliary layer, dropped afterwards, predicts the landmarks. `smirk3d/train/recipes/assemble_encoder.py` makes one encoder of three.
+The targets come from `smirk3d data targets`. A branch starts from ImageNet weights; its linear layer is initialised by
+the ridge regression of the targets on its features, which saves the thousands of steps in which a random one learns
+little. An auxiliary layer, dropped afterwards, predicts the landmarks. `smirk3d.train.recipes.assemble_encoder` makes
+one encoder of three branches.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, cache_dir
@@ -29,20 +30,33 @@ from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.metrics.expression import ExpressionMetrics, expression_metrics
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.train.recipes.branch_tasks import CONFIG, SIZE_PX, Options, TargetGenerator
+from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, STEP_SEED_STRIDE, BranchOptions, BranchSampler
+from smirk3d.train.recipes.branch_losses import BranchLoss
+from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.recipes.labelled_photos import EmotionProbe, LabelledPhotos
 
-HELD_OUT_SEED = 1011
+VALIDATION_SEED = 1011
+"""Seed of rendered people that no branch was trained on."""
 RIDGE = 0.3
-"""Penalty of the first linear layer, times the mean square of a feature."""
-LINEAR_RATE = 0.02
+"""Ridge penalty of the initial linear layer, in units of the mean square of a feature."""
+LINEAR_LR_SCALE = 0.02
 """Learning rate of the linear layers over that of the rest: each reads thousands of features at once."""
+WARM_UP_FACES = 6400
 PROBE_STEPS = 160
-"""Batches of labelled photos that the probe of emotions starts from."""
+"""Batches of labelled photos that the emotion probe is initialised from."""
+PRINCIPAL_STEPS = 10
+"""Batches of the principal component analysis of the last feature map."""
+LOG_EVERY = 100
+_log = logging.getLogger(__name__)
 
 
-class Learner(nn.Module):
-    """A branch and the auxiliary layer: pictures to the branch's raw outputs and to landmarks (B, 478, 2)."""
+class BranchNetwork(nn.Module):
+    """A branch of the encoder with an auxiliary landmark layer.
+
+    Args:
+        branch: "pose", "shape" or "expression".
+        head: The open head.
+    """
 
     def __init__(self, branch: str, head: HeadModel) -> None:
         super().__init__()
@@ -51,42 +65,56 @@ class Learner(nn.Module):
         imagenet = pretrained_efficientnet_lite0()
         wanted = self.branch.encoder.state_dict()
         self.branch.encoder.load_state_dict({name: imagenet[name] for name in wanted})
-        self.points = nn.Linear(self.branch.linear.in_features, 2 * N_LANDMARKS)
+        self.landmarks = nn.Linear(self.branch.linear.in_features, 2 * N_LANDMARKS)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the branch's raw outputs (B, N) and landmarks (B, 478, 2) of pictures (B, 3, P, P)."""
-        features = self.branch.features(pictures.contiguous(memory_format=torch.channels_last))
-        return self.branch.linear(features), self.points(features).unflatten(1, (N_LANDMARKS, 2))
-
-
-@torch.no_grad()
-def ridge_init(learner: Learner, teacher: TargetGenerator, steps: int) -> None:
-    """Make the last map's channels its principal components, and the linear layers the ridge regression on them."""
-    learner.train(False)
-    _squeeze_to_principal(learner, teacher)
-    solved, count = _regression(learner, teacher, steps), learner.branch.linear.out_features
-    _set_linear(learner.branch.linear, solved[:count])
-    _set_linear(learner.points, solved[count:])
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the branch's raw outputs (B, N) and landmarks (B, 478, 2) of images (B, 3, P, P)."""
+        features = self.branch.features(images.contiguous(memory_format=torch.channels_last))
+        return self.branch.linear(features), self.landmarks(features).unflatten(1, (N_LANDMARKS, 2))
 
 
 @torch.no_grad()
-def warm_start(path: Path, learner: Learner, teacher: TargetGenerator, steps: int) -> None:
-    """Take a branch as it was written; the auxiliary layer, which was dropped, is a ridge regression again."""
-    learner.branch.load_state_dict(torch.load(path, weights_only=True))
-    learner.train(False)
-    _set_linear(learner.points, _regression(learner, teacher, steps)[learner.branch.linear.out_features :])
+def ridge_init(network: BranchNetwork, sampler: BranchSampler, steps: int) -> None:
+    """Reduce the last feature map to its principal components and initialise the linear layers by ridge regression.
+
+    Args:
+        network: Changed in place.
+        sampler: Its first batches are used.
+        steps: Number of batches of the regression.
+    """
+    network.train(False)
+    _reduce_to_principal_components(network, sampler)
+    coefficients, count = _ridge_regression(network, sampler, steps), network.branch.linear.out_features
+    _set_linear(network.branch.linear, coefficients[:count])
+    _set_linear(network.landmarks, coefficients[count:])
 
 
-def _set_linear(linear: nn.Linear, solved: Tensor) -> None:
-    linear.weight.copy_(solved[:, :-1])
-    linear.bias.copy_(solved[:, -1])
+@torch.no_grad()
+def warm_start(path: Path, network: BranchNetwork, sampler: BranchSampler, steps: int) -> None:
+    """Load a trained branch; the auxiliary layer, which was dropped, is initialised by ridge regression again.
+
+    Args:
+        path: State dict that this recipe wrote.
+        network: Changed in place.
+        sampler: Its first batches are used.
+        steps: Number of batches of the regression.
+    """
+    network.branch.load_state_dict(torch.load(path, weights_only=True))
+    network.train(False)
+    _set_linear(network.landmarks, _ridge_regression(network, sampler, steps)[network.branch.linear.out_features :])
 
 
-def _squeeze_to_principal(learner: Learner, teacher: TargetGenerator) -> None:
-    branch = learner.branch
-    maps = torch.cat([branch.encoder(teacher.task(step).pictures) for step in range(10)])
+def _set_linear(linear: nn.Linear, coefficients: Tensor) -> None:
+    linear.weight.copy_(coefficients[:, :-1])
+    linear.bias.copy_(coefficients[:, -1])
+
+
+def _reduce_to_principal_components(network: BranchNetwork, sampler: BranchSampler) -> None:
+    branch = network.branch
+    maps = torch.cat([branch.encoder(sampler.batch(step).images) for step in range(PRINCIPAL_STEPS)])
     values = maps.movedim(1, -1).flatten(0, 2)
     mean = values.mean(0)
+    # A quarter of the positions is enough for the directions.
     _, strength, directions = torch.linalg.svd((values - mean)[::4], full_matrices=False)
     conv, norm = branch.narrow
     deviation = strength[: conv.out_channels, None] / math.sqrt(len(values) / 4)
@@ -95,145 +123,175 @@ def _squeeze_to_principal(learner: Learner, teacher: TargetGenerator) -> None:
     norm.running_var.fill_(1.0)
 
 
-def _regression(learner: Learner, teacher: TargetGenerator, steps: int) -> Tensor:
-    """Return the ridge regression (N + 956, D + 1) of the truth and the landmarks on the features and 1."""
-    branch = learner.branch
+def _ridge_regression(network: BranchNetwork, sampler: BranchSampler, steps: int) -> Tensor:
+    """Return coefficients (N + 956, D + 1) of targets and landmarks, regressed on the features and 1."""
+    branch = network.branch
     gram = cross = torch.zeros((), dtype=torch.float64)
     for step in range(steps):
-        task = teacher.task(step)
-        features = torch.cat([branch.features(task.pictures), torch.ones(len(task.weight), 1)], 1).double()
-        wanted = torch.cat([task.wanted, task.points.flatten(1)], 1).double()
-        trusted = features * task.weight[:, None]
-        gram, cross = gram + trusted.T @ features, cross + trusted.T @ wanted
+        batch = sampler.batch(step)
+        features = torch.cat([branch.features(batch.images), torch.ones(len(batch.weight), 1)], 1).double()
+        wanted = torch.cat([batch.target, batch.landmarks.flatten(1)], 1).double()
+        weighted = features * batch.weight[:, None]
+        gram, cross = gram + weighted.T @ features, cross + weighted.T @ wanted
     penalty = RIDGE * gram.diagonal()[:-1].mean() * torch.ones(len(gram), dtype=torch.float64)
-    penalty[-1] = 0.0
+    penalty[-1] = 0.0  # the intercept is not penalised
     return torch.linalg.solve(gram + torch.diag(penalty), cross).float().T
 
 
-def rate(options: Options, step: int) -> float:
-    """Return the learning rate: a short rise, then half a cosine."""
-    rise = min(1.0, (step + 1) * options.batch_size / 6400)
+def learning_rate(options: BranchOptions, step: int) -> float:
+    """Return the learning rate of a step: a linear warm-up, times half a cosine down to 2 %."""
+    rise = min(1.0, (step + 1) * options.batch_size / WARM_UP_FACES)
     return options.lr * rise * (0.5 * (1 + math.cos(math.pi * step / options.steps)) * 0.98 + 0.02)
 
 
-def train(learner: Learner, teacher: TargetGenerator, options: Options) -> None:
-    """Train from what the layers are to the last step."""
-    emotions = None if options.labels is None else EmotionAuxLoss(learner, teacher, options.labels)
-    linear = [*learner.branch.linear.parameters(), *learner.points.parameters()]
-    rest = [parameter for parameter in learner.parameters() if all(parameter is not each for each in linear)]
-    if emotions is not None:
-        rest += emotions.probe.parameters()
+def train(network: BranchNetwork, sampler: BranchSampler, loss: BranchLoss, options: BranchOptions) -> None:
+    """Train a network for `options.steps` steps with AdamW."""
+    emotion = None if options.labels is None else EmotionAuxLoss(network, sampler, options.labels)
+    linear = [*network.branch.linear.parameters(), *network.landmarks.parameters()]
+    rest = [parameter for parameter in network.parameters() if all(parameter is not each for each in linear)]
+    if emotion is not None:
+        rest += emotion.probe.parameters()
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": linear}], options.lr, weight_decay=0.02)
-    _set_training(learner, options.held_stages)
+    _set_train_mode(network, options.frozen_stages)
     for step in range(options.steps):
-        for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_RATE)):
-            group["lr"] = rate(options, step) * factor
-        loss, told = _loss(learner, teacher, emotions, step)
+        for group, factor in zip(optimizer.param_groups, (1.0, LINEAR_LR_SCALE)):
+            group["lr"] = learning_rate(options, step) * factor
+        total, terms = _step_loss(network, sampler, loss, emotion, step)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        total.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1}: {told}", flush=True)
+        if (step + 1) % LOG_EVERY == 0:
+            _log.info("step %d: %s", step + 1, ", ".join(f"{name} {term:.4g}" for name, term in terms.items()))
 
 
-def _loss(learner: Learner, teacher: TargetGenerator, emotions: EmotionAuxLoss | None, step: int) -> tuple[Tensor, str]:
-    """Return the loss of a step, and its parts in words."""
-    options, task, label = teacher.options, teacher.task(step), None
-    pictures = task.pictures
-    if emotions is not None:
-        more, label = emotions.draw(step)
-        pictures = torch.cat([pictures, more])
-    shown, count = len(pictures), len(task.weight)
-    said, points = learner(torch.cat([pictures, task.again]))
-    error = (teacher.error(said[:count], task.wanted) * task.weight).mean()
-    miss = (points[:count] - task.points).square().sum(2).mean()
-    loss, told = error + options.guide * miss, f"error {error.item():.4f}, landmarks {miss.item():.5f}"
-    if emotions is not None:
-        loss = loss + options.emotion_weight * emotions.probe(said[count:shown], label)
-    if len(task.again):
-        seen = slice(len(task.again))
-        error_again = (teacher.error(said[shown:], task.wanted[seen]) * task.weight[seen]).mean()
-        strays = teacher.strays(said[seen], said[shown:]).mean()
-        loss = loss + (error_again - error) / 2 + options.steady * strays
-        told += f", strays {strays.item():.4f}"
-    return loss, told
+def _step_loss(
+    network: BranchNetwork, sampler: BranchSampler, loss: BranchLoss, emotion: EmotionAuxLoss | None, step: int
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of a step, (), and its unweighted terms for the log.
+
+    Batch, labelled photos and augmented frames pass the network together, so that batch norms see one mixture.
+    """
+    options, batch, label = sampler.options, sampler.batch(step), None
+    images = batch.images
+    if emotion is not None:
+        labelled, label = emotion.draw(step)
+        images = torch.cat([images, labelled])
+    first_augmented, count = len(images), len(batch.weight)
+    prediction, landmarks = network(torch.cat([images, batch.augmented]))
+    error = (loss.regression(prediction[:count], batch.target) * batch.weight).mean()
+    landmark = (landmarks[:count] - batch.landmarks).square().sum(2).mean()
+    total, terms = error + options.landmark_weight * landmark, {"error": error.item(), "landmarks": landmark.item()}
+    if emotion is not None:
+        total = total + options.emotion_weight * emotion.probe(prediction[count:first_augmented], label)
+    if len(batch.augmented):
+        paired, augmented = slice(len(batch.augmented)), prediction[first_augmented:]
+        error_augmented = (loss.regression(augmented, batch.target[paired]) * batch.weight[paired]).mean()
+        consistency = loss.consistency(prediction[paired], augmented).mean()
+        total = total + (error_augmented - error) / 2 + options.consistency_weight * consistency
+        terms["consistency"] = consistency.item()
+    return total, terms
 
 
 class EmotionAuxLoss:
-    """Labelled photos as the branch sees them, and a probe that starts from what the branch says of them already."""
+    """Labelled photos, and an emotion probe that is fitted to the branch's predictions before training.
 
-    def __init__(self, learner: Learner, teacher: TargetGenerator, folder: Path) -> None:
-        source = teacher.stream.sources[-1]
+    Args:
+        network: The branch.
+        sampler: Its last source is the photos.
+        folder: Shards with emotion labels, see `smirk3d.train.recipes.labelled_photos`.
+    """
+
+    def __init__(self, network: BranchNetwork, sampler: BranchSampler, folder: Path) -> None:
+        source = sampler.sampler.sources[-1]
         assert isinstance(source, PhotoSource)
-        self.photos = LabelledPhotos(folder, source, teacher.head)
-        self.teacher = teacher
-        learner.train(False)
+        self.photos, self.sampler = LabelledPhotos(folder, source, sampler.head), sampler
+        network.train(False)
         with torch.no_grad():
-            views, labels = zip(*(self.draw(step) for step in range(PROBE_STEPS)))
-            said = torch.cat([learner(each)[0] for each in views])
-        self.probe = EmotionProbe(said, torch.cat(labels), self.photos.share)
+            windows, labels = zip(*(self.draw(step) for step in range(PROBE_STEPS)))
+            prediction = torch.cat([network(each)[0] for each in windows])
+        self.probe = EmotionProbe(prediction, torch.cat(labels), self.photos.share)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return windows (K, 3, P, P) of a step's labelled photos, and their emotions (K,)."""
-        options = self.teacher.options
-        photos, label = self.photos.draw(options.labelled, options.seed * 1_000_003 + step)
-        random = torch.Generator().manual_seed(step)
-        return self.teacher.views(photos, random), label
+        """Return windows (K, 3, P, P) of a step's labelled photos, and their emotions (K,) int64."""
+        options = self.sampler.options
+        photos, label = self.photos.draw(options.labelled, options.seed * STEP_SEED_STRIDE + step)
+        return self.sampler.windows(photos, torch.Generator().manual_seed(step)), label
 
 
-def _set_training(learner: Learner, held_stages: int) -> None:
-    learner.train()
-    backbone = learner.branch.encoder
-    for module in [backbone.conv_stem, backbone.bn1, *backbone.blocks[:held_stages]] if held_stages else []:
+def _set_train_mode(network: BranchNetwork, frozen_stages: int) -> None:
+    network.train()
+    backbone = network.branch.encoder
+    for module in [backbone.conv_stem, backbone.bn1, *backbone.blocks[:frozen_stages]] if frozen_stages else []:
         module.train(False).requires_grad_(False)
 
 
 @torch.no_grad()
-def validate(learner: Learner, teacher: TargetGenerator, count: int, unlike: float) -> ExpressionMetrics:
-    """Compare the expressions of rendered faces of other people with the truth, in windows at their places."""
-    learner.train(False)
-    variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=unlike)
+def validate(
+    network: BranchNetwork, sampler: BranchSampler, count: int, domain_randomization: float
+) -> ExpressionMetrics:
+    """Compare predicted expressions of rendered faces of other people with the ground truth, in ground-truth windows.
+
+    Args:
+        network: With the expression branch.
+        sampler: Supplies head and window.
+        count: Number of faces; a few hundred or more.
+        domain_randomization: Strength in [0, 1], 0 for the open head.
+    """
+    network.train(False)
+    variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=domain_randomization)
     folder = cache_dir() / "rendered"
-    faces = RenderedFaces(teacher.head, count, HELD_OUT_SEED, SIZE_PX, folder=folder, variation=variation)
-    said, truth = [], []
+    faces = RenderedFaces(sampler.head, count, VALIDATION_SEED, SIZE_PX, folder=folder, variation=variation)
+    prediction, truth = [], []
     for index in torch.arange(count).split(64):
         batch = faces.batch(index)
         target = batch.target
         assert target is not None and target.pose is not None and target.camera is not None
         assert target.expression is not None
-        views = teacher.window.extract(batch.image, teacher.window.affine_from_pose(target.pose, target.camera))
-        said.append(learner(views)[0].clamp(0, 1))
+        windows = sampler.window.extract(batch.image, sampler.window.affine_from_pose(target.pose, target.camera))
+        prediction.append(network(windows)[0].clamp(0, 1))
         truth.append(target.expression)
     is_neutral = np.array(faces.kinds) == "neutral"
-    return expression_metrics(torch.cat(said).numpy(), torch.cat(truth).numpy(), is_neutral, ARKIT_NAMES)
+    return expression_metrics(torch.cat(prediction).numpy(), torch.cat(truth).numpy(), is_neutral, ARKIT_NAMES)
 
 
-def main(options: Options) -> None:
+def main(options: BranchOptions) -> None:
     """Train the branch and write its state dict."""
-    if options.branch != "expression" and (options.painter or options.labels or options.steady):
-        raise SystemExit("--painter, --labels and --steady are for the expression branch; leave them out")
+    expression_only = options.neural_renderer or options.labels or options.consistency_weight
+    if options.branch != "expression" and expression_only:
+        raise SystemExit(
+            "--neural-renderer, --labels and --consistency-weight are for the expression branch; leave them out"
+        )
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     head = load_head()
-    learner = Learner(options.branch, head)
-    teacher = TargetGenerator(options, head)
+    network = BranchNetwork(options.branch, head)
+    sampler = BranchSampler(options, head)
+    loss = BranchLoss.for_sampler(sampler)
     if options.init is None:
-        ridge_init(learner, teacher, options.regression_steps)
+        ridge_init(network, sampler, options.regression_steps)
     else:
-        warm_start(options.init, learner, teacher, options.regression_steps)
-    train(learner, teacher, options)
+        warm_start(options.init, network, sampler, options.regression_steps)
+    train(network, sampler, loss, options)
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out / f"{options.branch}.pt") as temporary:
-        torch.save(learner.branch.state_dict(), temporary)
-    if options.judged and options.branch == "expression":
-        for heads, unlike in (("open head", 0.0), ("unlike heads", 1.0)):
-            found = validate(learner, teacher, options.judged, unlike)
-            print(
-                f"{heads}: mean correlation {mean_of_known(found.correlation):.3f}, asymmetry gain {found.asymmetry_slope:.2f}, "
-                f"calm faces {found.neutral_mean:.4f}, mean error {found.error.mean():.4f}"
-            )
+        torch.save(network.branch.state_dict(), temporary)
+    if options.validation_count and options.branch == "expression":
+        _log_validation(network, sampler, options.validation_count)
+
+
+def _log_validation(network: BranchNetwork, sampler: BranchSampler, count: int) -> None:
+    for heads, strength in (("open head", 0.0), ("randomized heads", 1.0)):
+        found = validate(network, sampler, count, strength)
+        _log.info(
+            "%s: mean correlation %.3f, asymmetry slope %.2f, neutral faces %.4f, mean error %.4f",
+            heads,
+            mean_of_known(found.correlation),
+            found.asymmetry_slope,
+            found.neutral_mean,
+            found.error.mean(),
+        )
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_recipe(BranchOptions, main)

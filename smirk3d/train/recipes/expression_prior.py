@@ -1,20 +1,20 @@
-"""Make the detector calibration that comes with the package from thousands of rendered heads.
+"""Fit the packaged blendshape regressor, the detector's calibration, to thousands of rendered heads.
 
-    python smirk3d/train/recipes/expression_prior.py --photos ../shared/data/faces
+    python -m smirk3d.train.recipes.expression_prior --photos FOLDER
 
-Every picture draws its own person, expression, appearance, light, background, camera and pose. So that the result
-does not hang on the open head's exact shape, the strength of each action and the proportions of the head vary as
-well. Pictures are added to --cache in chunks; a second run continues where the first one stopped.
+Every image has its own person, expression, appearance, light, background, camera and pose. So that the result does not
+depend on the open head's exact shape, the strength of each blendshape and the proportions of the head vary as well.
+Detections are kept in --cache in chunks; a second run continues where the first one stopped.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from rich.progress import track
 
 from smirk3d.assets import atomic_path
@@ -33,75 +33,93 @@ from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
+from smirk3d.train.recipes.command import run_recipe
 from smirk3d.zoo.registry import locate
 
 CHUNK = 500
+"""Images per file of the cache."""
+STRETCH, STRENGTH_STD, STRENGTH_RANGE = 0.10, 0.25, (0.2, 2.0)
+"""Largest relative change of the head's width, height and depth; standard deviation and range of the factors on
+blendshapes."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the calibration is made."""
+    """Data and regularisation of the calibration."""
 
     count: int = 10000
-    """Pictures."""
+    """Number of images, a multiple of 500."""
     size: int = 320
-    """Side of a picture in pixels."""
+    """Side of an image in pixels."""
     seed: int = 10_000
-    """Seed of the first chunk of pictures; keep it away from the seeds of test sets."""
+    """Seed of the first chunk of images; keep it away from the seeds of test sets."""
     ridge: float = 300.0
-    """Strength of the regularisation, in pictures."""
+    """Strength of the ridge penalty, in images; 100 to 1000."""
     cache: Path = Path("out/calibration")
-    """Folder for the detector's answers."""
+    """Folder for the detections."""
     photos: Path | None = None
-    """Folder with landmarks.npz and labels.csv (see measure_landmarks.py): calm faces of its training split tell
-    which readings are a matter of real faces' shape."""
+    """Folder with landmarks.npz and labels.csv (`smirk3d.datasets.landmark_annotations`). Neutral faces of its
+    training split show which scores are due to the shape of real faces; without: renders only."""
     out: Path = field(default_factory=lambda: locate("expression_prior"))
+    """File to write; by default the packaged one."""
 
 
-class VariedHead:
-    """The open head with other proportions and strengths of its actions at every call."""
+class RandomizedHead:
+    """Changes proportions and blendshape strengths of a head in place.
+
+    Args:
+        head: The open head; it is changed.
+    """
 
     def __init__(self, head: HeadModel) -> None:
         self.head = head
         self._original = {name: getattr(head, name).clone() for name in ("v_template", "shapedirs", "expressiondirs")}
 
-    def vary(self, generator: torch.Generator) -> None:
-        """Stretch the head by up to 10 % along each axis and change each action's strength by 25 %."""
-        stretch = 1 + 0.10 * (2 * torch.rand(3, generator=generator) - 1)
-        strength = (1 + 0.25 * torch.randn(self.head.n_expression, generator=generator)).clamp(0.2, 2)
+    def randomize(self, generator: torch.Generator) -> None:
+        """Stretch the original head by up to 10 % along each axis and scale each blendshape by about 25 %."""
+        stretch = 1 + STRETCH * (2 * torch.rand(3, generator=generator) - 1)
+        strength = (1 + STRENGTH_STD * torch.randn(self.head.n_expression, generator=generator)).clamp(*STRENGTH_RANGE)
         self.head.v_template.copy_(self._original["v_template"] * stretch)
         self.head.shapedirs.copy_(self._original["shapedirs"] * stretch[:, None])
         self.head.expressiondirs.copy_(self._original["expressiondirs"] * strength * stretch[:, None])
 
 
 def make_chunk(head: HeadModel, detector: Detector, size: int, seed: int) -> dict[str, np.ndarray]:
-    """Return marks, depths, scores and true weights of the pictures of one chunk in which a face was found."""
+    """Render images and detect their faces.
+
+    Args:
+        head: The open head; it is changed.
+        detector: Detector of one face.
+        size: Side of the images in pixels.
+        seed: Seed of everything random.
+
+    Returns:
+        float32 arrays over the N images with a detected face: `points_px` (N, 478, 2), `depth_px` (N, 478), `scores`
+        (N, 52) and the true `weights` (N, 52).
+    """
     generator = torch.Generator().manual_seed(seed)
-    varied, painter = VariedHead(head), ProceduralFaceRenderer(head, supersample=1)
+    randomized, renderer = RandomizedHead(head), ProceduralFaceRenderer(head, supersample=1)
     kinds: list[Kind] = [kind for kind, share in KIND_SHARES for _ in range(share)]
     rows: dict[str, list] = {"points_px": [], "depth_px": [], "scores": [], "weights": []}
     for index in range(CHUNK):
-        varied.vary(generator)
-        sample = random_sample(painter, kinds[index % len(kinds)], size, generator)
+        randomized.randomize(generator)
+        sample = random_sample(renderer, kinds[index % len(kinds)], size, generator)
         found = detector.detect((sample.image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
         if found:
-            row = (
-                found[0].landmarks_px,
-                found[0].depth,
-                found[0].blendshape_scores,
-                sample.expression.numpy(),
-            )
+            face = found[0]
+            row = (face.landmarks_px, face.depth, face.blendshape_scores, sample.expression.numpy())
             for name, value in zip(rows, row):
                 rows[name].append(value)
     return {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
 
 
 def collect(options: Options) -> dict[str, torch.Tensor]:
-    """Return all chunks together, each picture with its mirror image."""
+    """Return all chunks as tensors (2 N, ...), each image followed by its mirror image; see `make_chunk`."""
     options.cache.mkdir(parents=True, exist_ok=True)
     chunks = []
     with Detector(max_faces=1) as detector:
-        for number in track(range(options.count // CHUNK), description="pictures"):
+        for number in track(range(options.count // CHUNK), description="images"):
             path = options.cache / f"{options.seed + number}_{options.size}.npz"
             if not path.exists():
                 chunk = make_chunk(load_head(), detector, options.size, options.seed + number)
@@ -110,21 +128,26 @@ def collect(options: Options) -> dict[str, torch.Tensor]:
             with np.load(path) as chunk:
                 chunks.append({name: torch.from_numpy(chunk[name]) for name in chunk.files})
     rows = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    flipped = _flipped(rows, options.size)
+    # Interleaved, so that an image and its mirror image fall into the same half of the rows.
+    return {name: torch.stack([rows[name], flipped[name]], dim=1).flatten(0, 1) for name in rows}
+
+
+def _flipped(rows: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
+    """Return the detections and weights of the mirrored images."""
     points, mirror = rows["points_px"], list(MIRROR)
-    flipped = {
-        "points_px": torch.stack([options.size - points[..., 0], points[..., 1]], dim=-1)[:, mirror],
+    return {
+        "points_px": torch.stack([size - points[..., 0], points[..., 1]], dim=-1)[:, mirror],
         "depth_px": rows["depth_px"][:, mirror],
         "scores": rows["scores"][:, list(ARKIT_MIRROR)],
         "weights": rows["weights"][:, list(ARKIT_MIRROR)],
     }
-    # Interleaved, so that a picture and its mirror image fall into the same half of the rows.
-    return {name: torch.stack([rows[name], flipped[name]], dim=1).flatten(0, 1) for name in rows}
 
 
-def calm_photos(folder: Path, model: LandmarkModel) -> torch.Tensor:
-    """Return the features and scores (M, D + 52) of the photos that people called neutral."""
-    _, emotions, prepared = read_landmark_annotations(folder, "train")
-    found = [item.detections[0] for item, emotion in zip(prepared, emotions) if emotion == "neutral"]
+def neutral_photo_features(folder: Path, model: LandmarkModel) -> torch.Tensor:
+    """Return the features and scores (M, D + 52) of the photos labelled neutral."""
+    _, emotions, photos = read_landmark_annotations(folder, "train")
+    found = [item.detections[0] for item, emotion in zip(photos, emotions) if emotion == "neutral"]
     points, depth, scores = (
         torch.from_numpy(np.stack(arrays))
         for arrays in zip(*((f.landmarks_px, f.depth, f.blendshape_scores) for f in found))
@@ -133,30 +156,31 @@ def calm_photos(folder: Path, model: LandmarkModel) -> torch.Tensor:
 
 
 def main(options: Options) -> None:
-    """Collect the answers, invert them, write the result."""
+    """Collect detections, fit both regressors and write them."""
     rows = collect(options)
     model = landmark_model(load_head())
-    features = detector_features(model.mean, model.weight, rows["points_px"], rows["depth_px"])
-    seen = torch.cat([features, rows["scores"]], dim=1)
-    calm = calm_photos(options.photos, model) if options.photos else None
-    with_scores = fit_blendshape_regressor(seen, rows["weights"], options.ridge, calm)
-    points_only = fit_blendshape_regressor(
-        features, rows["weights"], options.ridge, None if calm is None else calm[:, : features.shape[1]]
-    )
+    points = detector_features(model.mean, model.weight, rows["points_px"], rows["depth_px"])
+    features = torch.cat([points, rows["scores"]], dim=1)
+    neutral = neutral_photo_features(options.photos, model) if options.photos else None
+    neutral_points = None if neutral is None else neutral[:, : points.shape[1]]
+    with_scores = fit_blendshape_regressor(features, rows["weights"], options.ridge, neutral)
+    points_only = fit_blendshape_regressor(points, rows["weights"], options.ridge, neutral_points)
     calibration = DetectorCalibration(model.mean, model.weight, with_scores, points_only)
+    neutral_count = 0 if neutral is None else len(neutral)
     meta = {
-        "calm_photos": str(0 if calm is None else len(calm)),
-        "pictures": str(len(features) // 2),
-        "made_by": "smirk3d/train/recipes/expression_prior.py",
+        "calm_photos": str(neutral_count),
+        "pictures": str(len(points) // 2),
+        "made_by": "smirk3d.train.recipes.expression_prior",
         "seed": str(options.seed),
         "size": str(options.size),
         "ridge": str(options.ridge),
     }
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
-    print(f"{options.out}: {len(features) // 2} pictures, {len(calm) if calm is not None else 0} calm photos")
-    print(f"mean error of a weight {with_scores.std.mean():.4f} with scores, {points_only.std.mean():.4f} without")
-    print(f"variance explained {with_scores.explained.mean():.3f}")
+    _log.info("%s: %d images, %d neutral photos", options.out, len(points) // 2, neutral_count)
+    errors = with_scores.std.mean(), points_only.std.mean()
+    _log.info("mean error of a weight %.4f with scores, %.4f without", *errors)
+    _log.info("variance explained %.3f", with_scores.explained.mean())
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    run_recipe(Options, main)

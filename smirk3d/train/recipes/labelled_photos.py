@@ -1,4 +1,4 @@
-"""Photos with an emotion label: what a branch says of them should let a linear map tell the emotions apart."""
+"""Photos with emotion labels: an auxiliary loss by which a linear probe must find the emotion in the expression."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.fer.linear_probe import MIN_FACES, fit_probe
 from smirk3d.head.model import HeadModel
 
-EVENNESS = 0.6
-"""0: emotions are drawn as often as they occur, 1: all alike, which would show the few of some again and again."""
-SMOOTHING = 0.1
-"""Share of the labels that is spread over all emotions, because many are wrong."""
-PENALTY = 0.01
-"""Of the probe that a branch starts with."""
+BALANCE = 0.6
+"""Exponent of the class balancing. 0: natural frequencies; 1: uniform, which would repeat rare photos too often."""
+LABEL_SMOOTHING = 0.1
+"""Many labels are wrong."""
+PROBE_PENALTY = 0.01
+"""Ridge penalty of the initial probe."""
 
 
 class LabelledPhotos:
-    """The photos of a source that have a label, drawn with the rare emotions more often.
+    """The labelled photos of a source, drawn with rare emotions oversampled.
 
     Args:
-        folder: Shards with labels, and `labels.csv` (key, person), whose photos were prepared for the source.
-        source: The prepared photos, with targets. head: What the targets are parameters of.
+        folder: Shards with labels, and `labels.csv` (key, person), from which the source was prepared.
+        source: The prepared photos, with targets.
+        head: Head model of the targets.
+
+    Attributes:
+        share: (C,) probability of each emotion in a batch.
 
     Raises:
         Smirk3dError: A file cannot be read, or fewer than two emotions have enough photos.
@@ -48,11 +52,11 @@ class LabelledPhotos:
         self.rows = {name: found for name, found in rows.items() if len(found) >= MIN_FACES}
         if len(self.rows) < 2:
             raise Smirk3dError(f"{folder}: labels fewer than two emotions of {MIN_FACES} prepared photos or more")
-        often = np.array([len(found) for found in self.rows.values()]) ** (1 - EVENNESS)
-        self.share = often / often.sum()
+        frequency = np.array([len(found) for found in self.rows.values()]) ** (1 - BALANCE)
+        self.share = frequency / frequency.sum()
 
     def draw(self, count: int, seed: int) -> tuple[TrainingBatch, Tensor]:
-        """Return photos and the numbers (count,) of their emotions."""
+        """Return augmented photos and their emotions (count,) int64."""
         rng = np.random.default_rng(seed)
         label = rng.choice(len(self.share), count, p=self.share)
         rows = list(self.rows.values())
@@ -62,23 +66,26 @@ class LabelledPhotos:
 
 
 class EmotionProbe(nn.Module):
-    """A linear map from standardised weights to emotions, which learns along with the branch.
+    """A linear classifier of emotions on standardised expressions, trained along with the branch.
 
     Args:
-        said: (N, 52) of photos, by the branch as it is. label: (N,) numbers of their emotions. share: (C,) of photos.
+        prediction: (N, 52) raw expressions of photos by the branch as it is.
+        label: (N,) int64 emotions in [0, C).
+        share: (C,) probability of each emotion in a batch; the cross entropy is weighted by its inverse.
     """
 
-    def __init__(self, said: Tensor, label: Tensor, share: np.ndarray) -> None:
+    def __init__(self, prediction: Tensor, label: Tensor, share: np.ndarray) -> None:
         super().__init__()
-        self.normal = nn.BatchNorm1d(said.shape[1], affine=False, momentum=None)
-        self.linear = nn.Linear(said.shape[1], len(share))
+        self.normal = nn.BatchNorm1d(prediction.shape[1], affine=False, momentum=None)
+        self.linear = nn.Linear(prediction.shape[1], len(share))
         weight = torch.from_numpy(1 / share).float()
-        self.loss = nn.CrossEntropyLoss(weight / weight.mean(), label_smoothing=SMOOTHING)
-        self.normal(said)
+        self.loss = nn.CrossEntropyLoss(weight / weight.mean(), label_smoothing=LABEL_SMOOTHING)
+        # The statistics are those of the initial branch and stay fixed, so that scale alone cannot lower the loss.
+        self.normal(prediction)
         self.normal.train(False)
-        weight = fit_probe(self.normal(said).double(), label, PENALTY).float()
+        weight = fit_probe(self.normal(prediction).double(), label, PROBE_PENALTY).float()
         self.linear.load_state_dict({"bias": weight[0], "weight": weight[1:].T})
 
-    def forward(self, said: Tensor, label: Tensor) -> Tensor:
-        """Return how badly the emotions are told."""
-        return self.loss(self.linear(self.normal(said)), label)
+    def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
+        """Return the cross entropy, (), of labels (K,) given expressions (K, 52)."""
+        return self.loss(self.linear(self.normal(prediction)), label)

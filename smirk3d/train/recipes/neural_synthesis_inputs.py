@@ -1,7 +1,7 @@
-"""From heads and photos to what the neural renderer reads: shaded meshes and masked photos.
+"""Inputs of the neural renderer: shaded meshes and masked photos.
 
-Both paths of training, and whoever evaluates, come through here, so that "mask" has one meaning: the pixels that the
-rasteriser says the drawn region covers, whatever their colour.
+Both paths of training and the evaluation use these functions, so that the mask is the same everywhere: the pixels
+that the rasteriser covers, whatever their colour.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from smirk3d.render.renderer import Renderer
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnHeads:
+class RenderedHeads:
     """The faces of B heads in their crops, see `smirk3d.render.appearance.semantic_colors`.
 
     Attributes:
         image: (B, 3, S, S) in [0, 1], shaded, differentiable in the mesh and the camera.
-        mask: (B, 1, S, S) bool, the pixels that are drawn.
-        view: The whole meshes in image space, and the depth of what is drawn; without a gradient.
+        mask: (B, 1, S, S) bool, the covered pixels.
+        view: The whole meshes in image space and the depth of the covered pixels; without a gradient.
     """
 
     image: Tensor
@@ -44,16 +44,18 @@ class DrawnHeads:
     view: MeshView
 
 
-def draw_heads(mesh: HeadMesh, camera: Tensor, size: int) -> DrawnHeads:
-    """Draw heads as the neural renderer reads them.
+def render_heads(mesh: HeadMesh, camera: Tensor, size: int) -> RenderedHeads:
+    """Render heads as the neural renderer receives them.
 
     Args:
-        mesh: B posed heads. camera: (B, 3) scale, tx, ty. size: S, pixels a side.
+        mesh: B posed heads.
+        camera: (B, 3) scale, tx, ty of the scaled orthographic camera.
+        size: S, side of the images in pixels.
     """
     look = semantic_colors(mesh.head)
     drawn = Renderer(look, size)(mesh.vertices, camera)
     vertices_ndc = project_orthographic(mesh.vertices.detach(), camera.detach())
-    return DrawnHeads(
+    return RenderedHeads(
         look.put_on(drawn.fragments, drawn.image), drawn.mask, MeshView(vertices_ndc, drawn.depth.detach())
     )
 
@@ -61,29 +63,30 @@ def draw_heads(mesh: HeadMesh, camera: Tensor, size: int) -> DrawnHeads:
 def mask_photos(
     batch: TrainingBatch,
     head: HeadModel,
-    original: DrawnHeads,
+    original: RenderedHeads,
     config: MaskingConfig,
     generator: torch.Generator,
-    changed: DrawnHeads | None = None,
+    changed: RenderedHeads | None = None,
 ) -> MaskedPhoto:
     """Remove the faces from their photos and put sparse pixels back.
 
-    All 478 landmarks span the hull that is removed: those outside of the photo are guesses of the detector, but good
-    enough to tell where a face leaves the photo.
+    All 478 landmarks span the hull that is removed. Those outside the photo are extrapolated by the detector, which is
+    accurate enough for where the face leaves the photo.
 
     Args:
-        batch: B photos with landmarks. head: Whose meshes are drawn.
-        original: The heads as the photos show them.
-        config: How much may be seen; its lengths in pixels are for 224 and are scaled to the photos' side.
-        generator: Of any device.
-        changed: The same heads with other expressions, as they will be painted: pixels move along with the skin, and
-            fewer patches are dropped (cycle path). None: pixels stay in place (first path).
+        batch: B photos with landmarks.
+        head: Head model of the meshes.
+        original: The heads as in the photos.
+        config: Masking settings; lengths in pixels are for 224 and are scaled to the photos' side.
+        generator: Randomness of the sampled pixels; on any device.
+        changed: The same heads with other expressions, for the cycle path: pixels move along with the skin, and fewer
+            patches are dropped. None: pixels stay in place (reconstruction path).
 
     Returns:
         MaskedPhoto, without a gradient.
     """
-    config, shown = config.scaled(batch.image.shape[-1]), original if changed is None else changed
-    removed = removal_mask(batch.landmarks_ndc, shown.mask, config.dilation_px)
+    config, rendered = config.scaled(batch.image.shape[-1]), original if changed is None else changed
+    removed = removal_mask(batch.landmarks_ndc, rendered.mask, config.dilation_px)
     points = sample_surface_points(
         original.view.vertices_ndc,
         head.faces,

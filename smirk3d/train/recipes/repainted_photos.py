@@ -1,4 +1,4 @@
-"""Photos painted with other expressions, which are then exactly known: the cycle path's supervision for a branch."""
+"""Photos re-synthesised with other, known expressions: the supervision of the cycle path for a branch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from smirk3d.masking import MaskingConfig
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.params import FaceParams
 from smirk3d.train.expression_augmentation import perturb
-from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
+from smirk3d.train.recipes.neural_synthesis_inputs import mask_photos, render_heads
 
-EXCHANGED = 0.5
-"""Share of the faces whose expressions are those of the measure; the others' are changed as in stage 2."""
+KNOWN_SHARE = 0.5
+"""Share of the faces whose expressions are those of `smirk3d evaluate --only cycle`; the others' are perturbed."""
 
 
 @dataclass(frozen=True, eq=False)
-class ChangedPhotos:
-    """Photos with other expressions, as a neural renderer is asked for them.
+class EditedPhotos:
+    """Inputs of a neural renderer for photos with other expressions.
 
     Attributes:
-        mesh: (B, 3, S, S), its first input. masked: (B, 3, S, S), its second. params: Of the changed faces.
+        mesh: (B, 3, S, S) in [0, 1], its first input.
+        masked: (B, 3, S, S) in [0, 1], its second input.
+        params: Parameters of the edited faces, fields (B, ...).
     """
 
     mesh: Tensor
@@ -38,53 +40,70 @@ class ChangedPhotos:
 
 
 class ExpressionEditor:
-    """Gives photos, whose heads are known, other expressions."""
+    """Gives photos with known head parameters other expressions.
+
+    Args:
+        head: Head of the photos' targets, with the 52 ARKit blendshapes.
+    """
 
     def __init__(self, head: HeadModel) -> None:
         self.head, self.templates, self.masking = head, templates_for(head), MaskingConfig()
 
     @torch.no_grad()
-    def __call__(self, photos: TrainingBatch, random: torch.Generator) -> ChangedPhotos:
-        """Change all photos of a batch."""
+    def __call__(self, photos: TrainingBatch, generator: torch.Generator) -> EditedPhotos:
+        """Edit all photos of a batch at random.
+
+        Args:
+            photos: B photos with targets.
+            generator: All randomness, on the CPU.
+        """
         assert photos.target is not None
-        wanted, _ = perturb(photos.target, self.head.spec, self.templates, random)
-        assert wanted.expression is not None
-        other = some_expressions(len(photos), random)
-        is_other = torch.rand(len(photos), 1, generator=random) < EXCHANGED
-        wanted = wanted.replace(expression=torch.where(is_other, other, wanted.expression))
-        return self.asked(photos, wanted, random)
+        params, _ = perturb(photos.target, self.head.spec, self.templates, generator)
+        assert params.expression is not None
+        other = sample_known_expressions(len(photos), generator)
+        is_known = torch.rand(len(photos), 1, generator=generator) < KNOWN_SHARE
+        params = params.replace(expression=torch.where(is_known, other, params.expression))
+        return self.edit(photos, params, generator)
 
     @torch.no_grad()
-    def asked(self, photos: TrainingBatch, wanted: FaceParams, random: torch.Generator) -> ChangedPhotos:
-        """Return what is painted where the faces of photos are to have the parameters `wanted`."""
-        assert photos.target is not None and photos.target.camera is not None and wanted.camera is not None
+    def edit(self, photos: TrainingBatch, params: FaceParams, generator: torch.Generator) -> EditedPhotos:
+        """Prepare the rendering of photos with given parameters.
+
+        Args:
+            photos: B photos with targets.
+            params: Wanted parameters, fields (B, ...), with cameras.
+            generator: Randomness of the sampled pixels, on the CPU.
+        """
+        assert photos.target is not None and photos.target.camera is not None and params.camera is not None
         size = photos.image.shape[-1]
-        original = draw_heads(self.head(photos.target), photos.target.camera, size)
-        changed = draw_heads(self.head(wanted), wanted.camera, size)
-        masked = mask_photos(photos, self.head, original, self.masking, random, changed)
-        return ChangedPhotos(changed.image, masked.image, wanted)
+        original = render_heads(self.head(photos.target), photos.target.camera, size)
+        changed = render_heads(self.head(params), params.camera, size)
+        masked = mask_photos(photos, self.head, original, self.masking, generator, changed)
+        return EditedPhotos(changed.image, masked.image, params)
 
 
 class RepaintedPhotos:
-    """Paints the photos of a batch with other expressions.
+    """Re-synthesises the photos of a batch with other expressions.
 
     Args:
-        head: Of their targets. renderer: Checkpoint of a neural renderer.
+        head: Head of their targets.
+        renderer: Checkpoint of a neural renderer.
     """
 
     def __init__(self, head: HeadModel, renderer: Path) -> None:
         self.renderer = NeuralRenderer.from_checkpoint(renderer).for_inference()
-        self.changer = ExpressionEditor(head)
+        self.editor = ExpressionEditor(head)
 
     @torch.no_grad()
-    def __call__(self, photos: TrainingBatch, random: torch.Generator) -> tuple[Tensor, FaceParams]:
-        """Return the pictures (B, 3, S, S), S as the renderer learned, and the parameters that they show."""
+    def __call__(self, photos: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, FaceParams]:
+        """Return renderings (B, 3, S, S) in [0, 1], S the renderer's size, and their parameters."""
         side = (self.renderer.size_px, self.renderer.size_px)
-        small = functional.interpolate(photos.image, side, mode="bilinear", antialias=True)
-        changed = self.changer(replace(photos, image=small), random)
-        return self.renderer(changed.mesh, changed.masked), changed.params
+        resized = functional.interpolate(photos.image, side, mode="bilinear", antialias=True)
+        edited = self.editor(replace(photos, image=resized), generator)
+        return self.renderer(edited.mesh, edited.masked), edited.params
 
 
-def some_expressions(count: int, random: torch.Generator) -> Tensor:
-    """Return expressions (count, 52), at most 52, as `smirk3d evaluate --only cycle` draws them."""
-    return known_expressions(len(ARKIT_NAMES), random)[torch.randperm(len(ARKIT_NAMES), generator=random)[:count]]
+def sample_known_expressions(count: int, generator: torch.Generator) -> Tensor:
+    """Return ARKit weights (count, 52), count at most 52, drawn as `smirk3d evaluate --only cycle` does."""
+    order = known_expressions(len(ARKIT_NAMES), generator)
+    return order[torch.randperm(len(ARKIT_NAMES), generator=generator)[:count]]

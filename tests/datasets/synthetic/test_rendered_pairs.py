@@ -7,7 +7,7 @@ from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.render import Renderer
-from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads
+from smirk3d.train.recipes.neural_synthesis_inputs import render_heads
 
 SIZE = 96
 
@@ -45,7 +45,7 @@ def test_only_the_expression_changes(open_head, pairs):
 def test_pictures_lie_where_the_parameters_say(open_head, pairs):
     found = pairs.batch(known_expressions(52, seeded())[:6], seeded(1))
     for params, picture in ((found.before.target, found.before.image), (found.params, found.after)):
-        drawn = draw_heads(open_head(params), params.camera, SIZE)
+        drawn = render_heads(open_head(params), params.camera, SIZE)
         inside = drawn.mask[:, 0]
         # The outline of the head against the background goes with the mesh: shift it and edges fall apart.
         gradient = (picture.mean(1).diff(dim=2, prepend=picture.mean(1)[:, :, :1])).abs()

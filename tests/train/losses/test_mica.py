@@ -16,9 +16,10 @@ from training_scene import learners, seeded, small_batch, small_head, small_netw
 from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
-from smirk3d.train.loss_context import LossContext, Networks
+from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import identity_loss, shape_consistency
 from smirk3d.train.losses.mica import FIVE_PLACES_PX, arcface_crop, mica_identity, nearest_similarity
+from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import reconstruction_step
 
 

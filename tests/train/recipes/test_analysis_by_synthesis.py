@@ -13,8 +13,8 @@ from smirk3d.masking import MaskingConfig
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.face_window import FaceWindow
 from smirk3d.train.config import CycleConfig, CycleWeights, LossWeights
-from smirk3d.train.loss_context import Networks
 from smirk3d.train.losses.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
+from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, frozen_forward, reconstruction_step
 
 FREE = ("pose", "shape", "expression", "neural_renderer")
@@ -78,20 +78,22 @@ def test_losses_are_those_of_the_photo_and_the_head(flame):
     networks, batch = evaluating(small_networks(flame)), small_batch(flame)
     batch = replace(batch, landmark_weight=torch.rand(4, 478, generator=seeded()))
     found = reconstruction_step(networks, small_scene(flame), batch, seeded())
-    params, pictures = found.params, found.pictures
+    params, pictures = found.params, found.images
     points = flame(params).landmarks("mediapipe")[..., :2] + params.camera[:, None, 1:]
     points = points * params.camera[:, None, :1] * torch.tensor([1.0, -1.0])
     torch.testing.assert_close(
         found.terms["landmark"], landmark_loss(points, batch.landmarks_ndc, batch.landmark_weight)
     )
-    torch.testing.assert_close(found.terms["photo"], photo_loss(pictures["painted"], batch.image))
+    torch.testing.assert_close(found.terms["photo"], photo_loss(pictures["neural_rendering"], batch.image))
     torch.testing.assert_close(found.terms["expression"], params.expression.square().sum(dim=1))
     assert (found.terms["target"] > 0).tolist() == [True, False, False, False]
-    assert set(pictures) == {"photo", "mesh", "masked", "painted"}
+    assert set(pictures) == {"photo", "mesh", "masked", "neural_rendering"}
     for picture in pictures.values():
         assert picture.shape == (4, 3, SIZE, SIZE) and not picture.requires_grad
         assert picture.min() >= 0 and picture.max() <= 1
-    torch.testing.assert_close(networks.neural_renderer(pictures["mesh"], pictures["masked"]), pictures["painted"])
+    torch.testing.assert_close(
+        networks.neural_renderer(pictures["mesh"], pictures["masked"]), pictures["neural_rendering"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_only_the_learner_learns_in_the_cycle_path(head, learner, copies, count)
     wanted = {"expression", "jaw", "eyelids"} | ({"shape"} if learner == "neural_renderer" else set())
     assert set(outcome.terms.names) == set(outcome.weights) == wanted
     assert {len(value) for _, value in outcome.params.items()} == {copies * count}
-    assert {picture.shape for picture in outcome.pictures.values()} == {(copies * count, 3, SIZE, SIZE)}
+    assert {picture.shape for picture in outcome.images.values()} == {(copies * count, 3, SIZE, SIZE)}
     outcome.loss.backward()
     name = "expression" if learner == "encoder" else "neural_renderer"
     assert learners(networks) == {name} == moved(networks, before)
@@ -210,8 +212,8 @@ def test_a_seed_decides_everything(head):
 
     for first, same, other in zip(found(3), found(3), found(4)):
         assert torch.equal(first.loss, same.loss) and not torch.equal(first.loss, other.loss)
-        assert all(torch.equal(first.pictures[name], same.pictures[name]) for name in first.pictures)
-        assert not torch.equal(first.pictures["masked"], other.pictures["masked"])
+        assert all(torch.equal(first.images[name], same.images[name]) for name in first.images)
+        assert not torch.equal(first.images["masked"], other.images["masked"])
 
 
 def test_a_face_out_of_the_picture_gives_finite_numbers(head):
@@ -220,7 +222,7 @@ def test_a_face_out_of_the_picture_gives_finite_numbers(head):
         networks.encoder.pose_encoder.linear.bias[4] += 50.0
     scene = small_scene(head, trainable=FREE)
     first = reconstruction_step(networks, scene, batch, seeded())
-    assert not first.pictures["mesh"].any()
+    assert not first.images["mesh"].any()
     outcomes = [
         first,
         *(cycle_step(networks, scene, batch, first, who, seeded()) for who in ("encoder", "neural_renderer")),
@@ -244,7 +246,7 @@ def test_twenty_steps_on_one_batch_lower_the_landmark_loss(head):
         optimizer.step()
         history.append(outcome.loss.item())
     assert sum(history[-3:]) / 3 < 0.5 * history[0]
-    assert set(outcome.pictures) == {"photo", "mesh"}
+    assert set(outcome.images) == {"photo", "mesh"}
 
 
 def test_what_is_missing_is_named(flame):

@@ -9,7 +9,7 @@ from training_scene import SIZE, seeded, small_batch, small_head
 
 from smirk3d.masking import MaskingConfig
 from smirk3d.params import FaceParams
-from smirk3d.train.recipes.neural_synthesis_inputs import draw_heads, mask_photos
+from smirk3d.train.recipes.neural_synthesis_inputs import mask_photos, render_heads
 
 CAMERA = torch.tensor([[8.0, 0.01, -0.01]]).repeat(2, 1)
 PLAIN = MaskingConfig(noise_std=0.0, drop_probability=0.0, cycle_drop_probability=0.0, dilation_px=2)
@@ -27,7 +27,7 @@ def batch(head):
 
 def drawn(head, camera=CAMERA, **params):
     pose = params.pop("pose", torch.zeros(2, 3))
-    return draw_heads(head(FaceParams(pose=pose, **params)), camera, SIZE)
+    return render_heads(head(FaceParams(pose=pose, **params)), camera, SIZE)
 
 
 def test_an_unchanged_face_is_masked_alike_in_both_paths(head, batch):

@@ -6,7 +6,7 @@ import torch
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.train.recipes.repainted_photos import ExpressionEditor, RepaintedPhotos, some_expressions
+from smirk3d.train.recipes.repainted_photos import ExpressionEditor, RepaintedPhotos, sample_known_expressions
 
 SIZE, SIDE = 64, 32
 
@@ -21,7 +21,7 @@ def photos(open_head):
 
 
 def test_expressions_are_another_choice_each_time():
-    found = [some_expressions(8, seeded(seed)) for seed in (0, 0, 1)]
+    found = [sample_known_expressions(8, seeded(seed)) for seed in (0, 0, 1)]
     assert found[0].shape == (8, 52) and (found[0].amax(1) >= 0.4).all()
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
