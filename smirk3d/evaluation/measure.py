@@ -16,7 +16,7 @@ class Measure(Protocol):
     Attributes:
         name: Name on the command line.
         summary: What it measures, one line.
-        needs: Names of inputs, see `smirk3d.evaluation.needs`.
+        needs: Names of inputs, keys of `smirk3d.evaluation.needs.NEEDS`.
         figures: What it prints.
         is_default: Whether it is taken where no measures are named.
     """

@@ -10,6 +10,7 @@ from smirk3d.evaluation.landmark_accuracy import LandmarkFitMeasure
 from smirk3d.evaluation.landmarks import LandmarkMeasure
 from smirk3d.evaluation.measure import Measure
 from smirk3d.evaluation.mirror import MirrorMeasure
+from smirk3d.evaluation.needs import NEEDS
 from smirk3d.evaluation.probe import ProbeMeasure
 from smirk3d.evaluation.probe_comparison import ProbeComparisonMeasure
 from smirk3d.evaluation.reconstruction import ReconstructionMeasure
@@ -78,5 +79,6 @@ def _paragraph(measure: Measure) -> str:
     )
     lines = [f"{measure.name}: {measure.summary}"]
     lines += ["  only where named with --only"] if not measure.is_default else []
-    lines += [f"  needs: {', '.join(sorted(measure.needs))}"] if measure.needs else []
+    needs = [need.label for name, need in NEEDS.items() if name in measure.needs]
+    lines += [f"  needs: {'; '.join(needs)}"] if needs else []
     return "\n".join([*lines, f"  prints: {figures}", f"  command: {command_of(measure)}"])

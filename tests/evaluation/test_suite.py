@@ -1,6 +1,7 @@
 """The suite of all figures that the documentation states."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_the_run_goes_on_after_a_failure(monkeypatch, tmp_path):
     save_suite(lines, tmp_path / "suite.json")
     rows = json.loads((tmp_path / "suite.json").read_text())
     assert [row["value"] for row in rows] == [0.5, None, 0.5, None] and rows[1]["reason"] == "broken file"
+
+
+def test_the_documentation_names_measures_that_exist():
+    root = Path(__file__).parents[2]
+    pages = [*root.glob("docs/*.md"), *root.glob("smirk3d/zoo/files/*.md"), root / "README.md"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = {name for names in re.findall(r"--only ([a-z,_-]+)", text) for name in names.split(",")}
+    assert named and named <= set(BY_NAME)
 
 
 def test_clips_of_an_item_are_in_its_command():
