@@ -5,12 +5,17 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from evaluation_faces import Silent, face_points
 
+from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
+from smirk3d.evaluation.character_accuracy import character_test_set
 from smirk3d.evaluation.character_mesh import EYE_DISTANCE_M, CharacterMesh, load_character_mesh
 from smirk3d.evaluation.character_renderer import CharacterRenderer
+from smirk3d.evaluation.result import MeasureNotApplicableError
 from smirk3d.export import save_face
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.params import FaceParams
@@ -87,3 +92,20 @@ def test_bad_characters_are_told(glb: Path, tmp_path: Path) -> None:
     packed = with_document(glb, tmp_path / "packed.glb", extensionsUsed=["EXT_meshopt_compression"])
     with pytest.raises(Smirk3dError, match=r"packed.glb: is compressed with EXT_meshopt_compression; unpack it"):
         load_character_mesh(packed)
+
+
+def test_the_test_set_of_a_character(mesh: CharacterMesh) -> None:
+    """A face is found in every second picture."""
+    calls, display = [], Silent()
+
+    def detect(pixels: np.ndarray) -> list[Detection]:
+        calls.append(pixels)
+        points = face_points(len(calls))
+        found = Detection(points, points[:, 0], np.zeros(52, np.float32), np.zeros(4), 1.0)
+        return [found] if len(calls) % 2 else []
+
+    found = character_test_set(CharacterRenderer(mesh), detect, display, count=4, seed=5)
+    assert (len(found), found.missed, display.count) == (2, 2, 4)
+    assert np.array_equal(found.pixels[1], calls[2]) and np.array_equal(found.landmarks_px[1], face_points(3))
+    with pytest.raises(MeasureNotApplicableError, match="no face was found in any of 2 pictures"):
+        character_test_set(CharacterRenderer(mesh), lambda pixels: [], display, count=2, seed=5)
