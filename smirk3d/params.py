@@ -12,19 +12,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FaceParams:
-    """Parameters of a head in a picture; a field that is None stands for zeros.
+    """Parameters of a batch of heads; a field that is None stands for zeros.
 
-    All tensors share any leading batch shape `...`; rotations are rotation vectors in radians.
+    The tensors are floating point and their leading shapes `...` broadcast against each other. Rotations are rotation
+    vectors in radians.
 
     Attributes:
-        shape: (..., S) identity coefficients, unit variance.
-        expression: (..., E) expression coefficients; on the open head the 52 ARKit weights in [0, 1].
-        eyelids: (..., 2) closing of the left and right eyelid, 1 = closed.
-        jaw: (..., 3) rotation of the jaw joint.
-        pose: (..., 3) global rotation about the root joint.
+        shape: (..., S) identity coefficients with unit variance, usually in [-3, 3].
+        expression: (..., E) expression coefficients: the 52 ARKit weights in [0, 1] on the open head, coefficients with
+            unit variance on FLAME.
+        eyelids: (..., 2) closing of the left and the right eyelid, from 0 (as in the expression) to 1 (closed).
+        jaw: (..., 3) rotation of the jaw joint; x > 0 opens the mouth, up to about 0.5.
+        pose: (..., 3) rotation of the whole head about the root joint.
         neck: (..., 3) rotation about the neck joint.
         eyes: (..., 6) rotations of the left and the right eyeball.
-        camera: (..., 3) scaled orthographic camera (scale, tx, ty).
+        camera: (..., 3) scaled orthographic camera (scale, tx, ty), see `project_orthographic`.
     """
 
     shape: Tensor | None = None
@@ -37,13 +39,13 @@ class FaceParams:
     camera: Tensor | None = None
 
     def items(self) -> list[tuple[str, Tensor]]:
-        """Return the (name, tensor) pairs of the fields that are given."""
+        """Return the (name, tensor) pairs of the fields that are not None, in the order of the fields."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         return [(name, value) for name, value in pairs if value is not None]
 
     @property
     def batch_shape(self) -> torch.Size:
-        """Leading shape shared by all given fields after broadcasting; () when none is given."""
+        """Leading shape of all fields after broadcasting; () where all fields are None."""
         shapes = (value.shape[:-1] for _, value in self.items())
         return torch.Size(torch.broadcast_shapes(*shapes))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
@@ -52,19 +54,19 @@ class FaceParams:
         return replace(self, **changes)
 
     def to(self, *args: Any, **kwargs: Any) -> FaceParams:
-        """Return a copy with every given tensor moved by `Tensor.to(*args, **kwargs)`."""
+        """Return a copy in which every tensor is converted by `Tensor.to(*args, **kwargs)`."""
         return replace(self, **{name: value.to(*args, **kwargs) for name, value in self.items()})
 
 
 @dataclass(frozen=True)
 class LandmarkEmbedding:
-    """Points fixed to triangles of a mesh.
+    """L landmarks at fixed barycentric coordinates on triangles of a mesh.
 
     Attributes:
-        face_index: (L,) int64 triangle of each point.
-        barycentric: (L, 3) weights of the triangle's corners, sum 1.
-        weight: (L,) in (0, 1], trust in the point: low where its place on the surface is uncertain.
-        mirror: (L,) int64 index of each point's partner in a mirrored face.
+        face_index: (L,) int64 triangle of each landmark.
+        barycentric: (L, 3) float32 weights of the triangle's corners, which sum to 1.
+        weight: (L,) float32 in (0, 1]: low where the position of the landmark on the surface is uncertain.
+        mirror: (L,) int64 index of the landmark's partner on the other side of the face; its own index in the middle.
     """
 
     face_index: Tensor
@@ -80,12 +82,24 @@ class LandmarkEmbedding:
         return LandmarkEmbedding(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def points(self, vertices: Tensor, faces: Tensor) -> Tensor:
-        """Return the points' positions on `vertices` (..., V, C) with triangles `faces` (F, 3): (..., L, C)."""
+        """Return the positions of the landmarks on a mesh.
+
+        Args:
+            vertices: (..., V, C) positions or other attributes of the vertices.
+            faces: (F, 3) int64 triangles.
+
+        Returns:
+            (..., L, C) in the unit of `vertices`.
+        """
         corners = vertices[..., faces[self.face_index], :]
         return torch.einsum("...lkc,lk->...lc", corners, self.barycentric.to(vertices.dtype))
 
     def take(self, index: Tensor) -> LandmarkEmbedding:
-        """Return the sub-set `index` (L2,); partners outside the sub-set are replaced by the point itself."""
+        """Return some of the landmarks; one whose partner is not among them becomes its own partner.
+
+        Args:
+            index: (K,) int64 landmarks to keep, in their new order.
+        """
         points: list[int] = np.asarray(index.cpu()).tolist()
         row_of_point = {point: row for row, point in enumerate(points)}
         mirror = [row_of_point.get(int(self.mirror[point]), row) for row, point in enumerate(points)]
@@ -99,12 +113,13 @@ class LandmarkEmbedding:
 
 @dataclass(frozen=True)
 class ContourTable:
-    """Landmarks of the outline, which slide over the surface as the head turns: one row of points for each yaw.
+    """The 17 landmarks of the face contour, which move over the surface as the head turns: one row for each yaw.
+
+    Rows 0 to 39 hold yaw angles of as many degrees, rows 40 to 78 those of -1 to -39 degrees; see `row`.
 
     Attributes:
-        face_index: (79, 17) int64 triangle of each point. barycentric: (79, 17, 3) weights of its corners.
-
-    Rows 0 to 39 are for a yaw of that many degrees, rows 40 to 78 for -1 to -39 degrees; yaw as in `row`.
+        face_index: (79, 17) int64 triangle of each landmark.
+        barycentric: (79, 17, 3) float32 weights of the triangle's corners.
     """
 
     face_index: Tensor
@@ -116,16 +131,33 @@ class ContourTable:
 
     @staticmethod
     def row(rotation_rotmat: Tensor) -> Tensor:
-        """Return the row (...,) int64 for head rotations (..., 3, 3).
+        """Return the row of the table for each head rotation.
 
-        Source: the released landmark embedding of FLAME (METHOD section 2).
+        Yaw is positive where the subject turns to their left, and limited to ±39 degrees. Source: the dynamic
+        landmark embedding that is published with FLAME (Li et al., "Learning a model of facial shape and expression
+        from 4D scans", 2017).
+
+        Args:
+            rotation_rotmat: (..., 3, 3) rotation matrices.
+
+        Returns:
+            (...,) int64.
         """
         sine, cosine = -rotation_rotmat[..., 2, 0], torch.hypot(rotation_rotmat[..., 0, 0], rotation_rotmat[..., 1, 0])
         yaw_deg = torch.rad2deg(torch.atan2(sine, cosine)).clamp(max=39).round().long()
         return torch.where(yaw_deg >= 0, yaw_deg, (39 - yaw_deg).clamp(max=78))
 
     def points(self, vertices: Tensor, faces: Tensor, rotation_rotmat: Tensor) -> Tensor:
-        """Return the points (..., 17, 3) on posed `vertices` (..., V, 3) of heads with these rotations."""
+        """Return the contour landmarks of posed heads.
+
+        Args:
+            vertices: (..., V, 3) metres.
+            faces: (F, 3) int64 triangles.
+            rotation_rotmat: (..., 3, 3) rotation of each head.
+
+        Returns:
+            (..., 17, 3) metres.
+        """
         row = self.row(rotation_rotmat).expand(vertices.shape[:-2])
         corner = faces[self.face_index[row]].flatten(-2)
         corners = vertices.gather(-2, corner[..., None].expand(*corner.shape, 3)).reshape(*corner.shape[:-1], -1, 3, 3)

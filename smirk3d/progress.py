@@ -1,4 +1,4 @@
-"""How a long run shows where it is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress displays of long runs: a bar on a terminal, a line at intervals in log files and pipes."""
 
 from __future__ import annotations
 
@@ -10,46 +10,50 @@ from typing import Any, Protocol, TextIO
 from smirk3d.assets import printable
 
 LINE_EVERY_IMAGES = 50
+"""Images or frames between two lines of `LineProgress`."""
 LINE_EVERY_S = 10.0
+"""Longest time between two lines, while images are finished."""
 
 
 class Progress(Protocol):
-    """Receives each image (or frame, see `unit`) that is through; a context manager."""
+    """Counts finished images, or frames of a video; a context manager."""
 
     def __enter__(self) -> Progress:
-        """Start."""
+        """Start the display."""
         ...
 
     def __exit__(self, *exc_info: object) -> None:
-        """Stop, whatever happened."""
+        """Stop the display, also after an error."""
         ...
 
     def advance(self) -> None:
-        """Count one image."""
+        """Count one finished image."""
         ...
 
     def note(self, text: str) -> None:
-        """Write a line of text beside the progress."""
+        """Write a line of text without disturbing the display."""
         ...
 
 
 def progress(total: int, stream: TextIO | None = None, unit: str = "images") -> Progress:
-    """Return the display that suits the stream.
+    """Return a bar for a terminal and lines for any other stream.
 
     Args:
-        total: How many there will be; 0 where nobody knows. stream: By default standard error. unit: What they are.
+        total: Number of images; 0 if unknown.
+        stream: Where to write; standard error by default.
+        unit: Plural noun of what is counted, such as "images".
     """
     target = stream or sys.stderr
     return BarProgress(total, target, unit) if target.isatty() else LineProgress(total, target, unit)
 
 
 def frame_progress(total: int) -> Progress:
-    """Return the display for a number of frames of a video, 0 where nobody knows."""
+    """Return a display that counts frames of a video; `total` is 0 if their number is unknown."""
     return progress(total, unit="frames")
 
 
 class LineProgress:
-    """One line every 50 images or 10 seconds: for log files and pipes."""
+    """One line of text every `LINE_EVERY_IMAGES` images or `LINE_EVERY_S` seconds, for log files and pipes."""
 
     def __init__(self, total: int, stream: TextIO, unit: str = "images"):
         self._total, self._stream, self._unit = total, stream, unit
@@ -63,27 +67,27 @@ class LineProgress:
         pass
 
     def advance(self) -> None:
-        """Count one image."""
+        """Count one finished image."""
         self._count += 1
         now_s = time.monotonic()
         if self._count % LINE_EVERY_IMAGES == 0 or now_s - self._line_s >= LINE_EVERY_S:
             rate = self._count / max(now_s - self._started_s, 1e-6)
-            of, left = "", ""
+            total, remaining = "", ""
             if self._count <= self._total:
-                of, left = f"/{self._total}", f", {(self._total - self._count) / rate:.0f} s left"
-            self.note(f"{self._count}{of} {self._unit}, {rate:.1f} a second{left}")
+                total, remaining = f"/{self._total}", f", {(self._total - self._count) / rate:.0f} s left"
+            self.note(f"{self._count}{total} {self._unit}, {rate:.1f} a second{remaining}")
             self._line_s = now_s
 
     def note(self, text: str) -> None:
         """Write a line."""
-        # A reader that has gone away is no reason to stop the work.
+        # A closed pipe or terminal must not stop the run.
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(printable(text) + "\n")
             self._stream.flush()
 
 
 class BarProgress:
-    """A bar with rate and, where the total is known, remaining time."""
+    """A bar with the rate and, if the total is known, the remaining time."""
 
     def __init__(self, total: int, stream: TextIO, unit: str = "images"):
         from rich.console import Console
@@ -110,10 +114,10 @@ class BarProgress:
         self._bar.stop()
 
     def advance(self) -> None:
-        """Count one image."""
+        """Count one finished image."""
         self._count += 1
         rate = self._count / max(time.monotonic() - self._started_s, 1e-6)
-        if 0 < self._total < self._count:  # there are more than was said
+        if 0 < self._total < self._count:  # containers may state too few frames
             self._bar.update(self._task, total=self._count)
         self._bar.update(self._task, advance=1, rate=rate)
 

@@ -22,36 +22,45 @@ Array: TypeAlias = NDArray[Any]
 
 
 class Status(IntEnum):
-    """What the values of a frame rest on."""
+    """How the values of a frame were obtained."""
 
     SEEN = 0
+    """The face was detected."""
     FILLED = 1
-    """The face was not found for a moment; the values lie between those before and after."""
+    """The face was not detected for a short time; the values are interpolated between the frames around the gap."""
     LOST = 2
-    """The face was not found for longer; the values are not a number."""
+    """The face was not detected for a longer time; the values are NaN."""
 
 
 @dataclass(frozen=True, eq=False)
 class Track(EqualByContents):
-    """One person in T consecutive frames of a clip, from the first in which the face was found to the last.
+    """One person in T consecutive frames of a clip, from the first in which the face was detected to the last.
 
-    Frames as in `smirk3d.geometry.camera`; floats are float32 but for the times, and NaN where `status` is LOST.
+    A plain value, as `Face`: it can be compared, copied and pickled, and `head` finds the head model by `head_id`.
+    Coordinate frames as in `smirk3d.geometry.camera`. Floating-point arrays are float32, except the times, and NaN where
+    `status` is LOST.
 
     Attributes:
-        number: Of the tracks of a clip, from 0.
-        frame: (T,) int64, places among all frames of the clip, from 0, without gaps.
-        time_s: (T,) float64, when each frame is shown, in seconds from the first frame of the clip.
+        number: Index among the tracks of the clip, from 0.
+        frame: (T,) int64 indices among all frames of the clip, from 0, without gaps.
+        time_s: (T,) float64 presentation time of each frame, in seconds from the first frame of the clip.
         status: (T,) uint8, see `Status`.
         shape: (S,) identity coefficients, the same in all frames.
-        expression: (T, E) coefficients of the head.
+        expression: (T, E) expression coefficients.
         arkit: (T, 52) ARKit weights in [0, 1] in Apple's order.
-        jaw: (T, 3) rotation vectors. eyelids: (T, 2) in [0, 1], left and right. eyes: (T, 6) rotation vectors.
-        rotation_rotmat: (T, 3, 3) head frame to camera frame. translation_m: (T, 3), see `Camera`.
+        jaw: (T, 3) rotation vectors in radians.
+        eyelids: (T, 2) closing of the left and the right eyelid in [0, 1].
+        eyes: (T, 6) rotation vectors of the left and the right eyeball in radians.
+        rotation_rotmat: (T, 3, 3) rotation matrices, head frame to camera frame.
+        translation_m: (T, 3) metres, see `Camera`.
         scale_px_per_m: (T,), see `Camera`.
-        center_px: (2,) principal point. focal_px: Focal length in pixels; None for a scaled orthographic camera.
-        confidence: (T,) in [0, 1]. residual_percent: (T,) as in `Face`. box_px: (T, 4) x0, y0, x1, y1.
+        center_px: (2,) principal point in pixels.
+        focal_px: Focal length in pixels; None for a scaled orthographic camera.
+        confidence: (T,) in [0, 1].
+        residual_percent: (T,) as in `Face`.
+        box_px: (T, 4) x0, y0, x1, y1 of the detected landmarks in pixels.
         image_size: (width, height) of the frames in pixels.
-        rate_fps: Nominal frames a second of the clip.
+        rate_fps: Nominal frame rate of the clip.
         method: What estimated the frames: "fit", "encoder" or "refine".
         head_id: Identifier of the head model, see `HeadModel.id`.
     """
@@ -93,12 +102,12 @@ class Track(EqualByContents):
 
     @property
     def known(self) -> Array:
-        """Which frames (T,) bool have values: all that are not LOST."""
+        """(T,) bool, true for frames that have values: all that are not LOST."""
         return self.status != Status.LOST
 
     @property
     def angles_deg(self) -> Array:
-        """Yaw, pitch and roll (T, 3) in degrees, as in `smirk3d.geometry.euler`; NaN where the face was lost."""
+        """(T, 3) float32 yaw, pitch and roll in degrees, as in `smirk3d.geometry.euler`; NaN where the face is lost."""
         angles = [angles_from_rotation(rotmat) for rotmat in self.rotation_rotmat.astype(np.float64)]
         return np.reshape(np.array(angles, dtype=np.float32), (-1, 3))
 
@@ -107,12 +116,12 @@ class Track(EqualByContents):
         return replace(self, **changes)
 
     def frames(self, rows: slice) -> Track:
-        """Return the track cut to some of its frames (step 1)."""
+        """Return a part of the track; `rows` is a slice of its frames with step 1."""
         per_frame = ("frame", "time_s", "status", *FRAME_FIELDS)
         return replace(self, **{name: getattr(self, name)[rows] for name in per_frame})
 
     def camera(self, row: int) -> Camera:
-        """Return the pose and camera of one row."""
+        """Return pose and camera in one frame, by its index in the track."""
         return Camera(
             self.rotation_rotmat[row].astype(np.float64),
             self.translation_m[row].astype(np.float64),
@@ -123,7 +132,10 @@ class Track(EqualByContents):
 
     @torch.no_grad()
     def face(self, row: int) -> Face:
-        """Return one row as the result for an image.
+        """Return one frame as the result for an image.
+
+        Args:
+            row: Index of the frame in the track.
 
         Raises:
             ValueError: The face was lost there.
@@ -162,7 +174,7 @@ FRAME_FIELDS: tuple[str, ...] = (
     "residual_percent",
     "box_px",
 )
-"""Fields of `Track` with a value for each frame that is not known where the face is lost."""
+"""Fields of `Track` with one row per frame that are NaN where the face is lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,13 +182,13 @@ class Clip(EqualByContents):
     """A video and the people in it.
 
     Attributes:
-        source: What was read, as it was named.
-        rate_fps: Nominal frames a second.
+        source: Name of the video, as it was given.
+        rate_fps: Nominal frame rate.
         image_size: (width, height) of the frames in pixels.
-        n_frames: How many were read.
-        tracks: Longest first; a track ends where the face is lost for long, or the scene changes.
-        notes: What a person should know of the result, one line each.
-        losses: What of the source could not be read, one line each; the rest is there.
+        n_frames: Number of frames read.
+        tracks: Longest first; a track ends at a shot boundary, or where the face is lost for long.
+        notes: Remarks about the result for the user, one line each.
+        losses: Parts of the video that could not be read, one line each; the rest was processed.
     """
 
     source: str

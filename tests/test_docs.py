@@ -17,7 +17,7 @@ import smirk3d
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.video import Video
-from smirk3d.export.tables.expression_file import SPELLINGS
+from smirk3d.export.tables.expression_file import ARRAY_NAMES
 from smirk3d.export.tables.expressions_csv import TABLE_COLUMNS
 from smirk3d.face import Face
 
@@ -152,8 +152,8 @@ def test_npz_keys_are_those_of_the_archive(make_face: Callable[..., Face]) -> No
 def test_arrays_that_retarget_reads_are_those_it_knows() -> None:
     text = TEXTS["flame.md"][TEXTS["flame.md"].index("**FLAME to ARKit.**") :].split("\n\n")[0]
     named = set(re.findall(r"`([a-z_]+)`", text)) - {command.split()[0] for command in COMMANDS}
-    assert named >= set(SPELLINGS) - {"arkit"}
-    assert named <= set(sum(SPELLINGS.values(), ()))
+    assert named >= set(ARRAY_NAMES) - {"arkit"}
+    assert named <= set(sum(ARRAY_NAMES.values(), ()))
 
 
 @pytest.mark.parametrize("code", PYTHON_BLOCKS)

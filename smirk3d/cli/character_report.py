@@ -1,4 +1,4 @@
-"""What `smirk3d retarget --character` says of a character: what drives it, what stays still, what to do about it."""
+"""Console messages of `smirk3d retarget --character`: which blendshapes are mapped, which are not, and the remedy."""
 
 from __future__ import annotations
 
@@ -14,70 +14,76 @@ if TYPE_CHECKING:
     import numpy as np
 
     from smirk3d.export.gltf.character import Character
-    from smirk3d.export.tables.motion_file import Motion
+    from smirk3d.export.tables.motion_file import KeyframeMotion
 
-FEW = 26
-"""With fewer of the 52 actions driven there is a warning."""
+MIN_MAPPED = 26
+"""A warning is printed if fewer of the 52 blendshapes are mapped."""
 _EYE_BONE = re.compile(r"(?i)eye(ball)?([_. -]?(l|r|left|right))?$")
 
 
-def undriven(matrices: Sequence[np.ndarray]) -> list[str]:
-    """Return the actions that drive no target."""
+def unmapped_blendshapes(matrices: Sequence[np.ndarray]) -> list[str]:
+    """Return the ARKit blendshapes to which no target is mapped; `matrices` are (52, K) of each mesh."""
     from smirk3d.head.arkit import ARKIT_NAMES
 
     return [name for row, name in enumerate(ARKIT_NAMES) if not any(matrix[row].any() for matrix in matrices)]
 
 
-def warn_of_few(hero: Character, matrices: Sequence[np.ndarray]) -> None:
-    """Say where few of the actions are driven, and refuse where none is."""
-    from smirk3d.export.gltf.morph_names import guess_targets
+def warn_if_few_are_mapped(character: Character, matrices: Sequence[np.ndarray]) -> None:
+    """Print a warning if few ARKit blendshapes are mapped to targets.
 
-    missing, name = undriven(matrices), printable(hero.path)
-    if 52 - len(missing) >= FEW:
+    Raises:
+        Smirk3dError: None is.
+    """
+    from smirk3d.export.gltf.morph_names import suggest_targets
+
+    missing, name = unmapped_blendshapes(matrices), printable(character.path)
+    if 52 - len(missing) >= MIN_MAPPED:
         return
     free = [
         target
-        for mesh, matrix in zip(hero.targets, matrices, strict=True)
+        for mesh, matrix in zip(character.targets, matrices, strict=True)
         for target, weights in zip(mesh.names, matrix.T, strict=True)
-        if mesh.given and not weights.any()
+        if mesh.from_file and not weights.any()
     ]
-    if guesses := guess_targets(missing, free)[:5]:
-        hint = "similar: " + ", ".join(f"{guess.action} ~ {guess.target}" for guess in guesses)
+    if suggestions := suggest_targets(missing, free)[:5]:
+        hint = "similar: " + ", ".join(f"{suggestion.blendshape} ~ {suggestion.target}" for suggestion in suggestions)
     elif free:
         hint = "it also has " + ", ".join(free[:5]) + (", …" if len(free) > 5 else "")
-    elif any(mesh.given for mesh in hero.targets):
+    elif any(mesh.from_file for mesh in character.targets):
         hint = "all its named targets are driven"
     else:
-        hint = f"its targets have no names, map them by number, as `jawOpen: '{hero.targets[0].mesh}[0]'`"
+        hint = f"its targets have no names, map them by number, as `jawOpen: '{character.targets[0].mesh}[0]'`"
     advice = f"{hint}; --suggest FILE.yaml writes a mapping to edit, --mapping FILE.yaml uses it"
     if len(missing) == 52:
-        raise Smirk3dError(f"{name}: none of its morph targets is named as an ARKit action; {advice}")
-    print_message(f"{name}: only {52 - len(missing)} of 52 actions are driven, not {', '.join(missing)}; {advice}")
+        raise Smirk3dError(f"{name}: none of its morph targets is named as an ARKit blendshape; {advice}")
+    print_message(
+        f"{name}: only {52 - len(missing)} of 52 ARKit blendshapes are driven, not {', '.join(missing)}; {advice}"
+    )
 
 
-def driven_note(hero: Character, matrices: Sequence[np.ndarray]) -> str:
-    """Say how many actions drive how many targets."""
+def mapping_note(character: Character, matrices: Sequence[np.ndarray]) -> str:
+    """Return how many ARKit blendshapes are mapped to how many targets."""
     counts = [int(matrix.any(axis=0).sum()) for matrix in matrices]
-    missing, meshes = undriven(matrices), sum(count > 0 for count in counts)
-    note = f"{52 - len(missing)} of 52 actions drive {sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
+    missing, meshes = unmapped_blendshapes(matrices), sum(count > 0 for count in counts)
+    note = f"{52 - len(missing)} of 52 ARKit blendshapes drive {sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
     return note + (f"; not driven: {', '.join(missing)}" if missing else "")
 
 
-def turn_note(hero: Character, motion: Motion, head: int | None) -> str:
-    """Say which node turns, or why none does."""
+def head_rotation_note(character: Character, motion: KeyframeMotion, head: int | None) -> str:
+    """Return which node gets the rotation of the head, or why none does."""
     if motion.rotation_rotmat is None:
         return "head not turned: no rotation in the input"
     if head is None:
         return "head not turned: no single node named head, name one with --head-node"
-    return f"head turned: node {hero.document['nodes'][head].get('name')}"
+    return f"head turned: node {character.document['nodes'][head].get('name')}"
 
 
-def gaze_note(hero: Character, matrices: Sequence[np.ndarray]) -> list[str]:
-    """Say where the gaze stays because eye bones, not targets, turn the eyes."""
+def gaze_note(character: Character, matrices: Sequence[np.ndarray]) -> list[str]:
+    """Return a note if the gaze is not animated because bones, not targets, rotate the eyes."""
     from smirk3d.head.arkit import GAZE_NAMES
 
-    names = [str(node.get("name", "")) for node in hero.document["nodes"] if "mesh" not in node]
+    names = [str(node.get("name", "")) for node in character.document["nodes"] if "mesh" not in node]
     bones = [name for name in names if _EYE_BONE.search(name)]
-    if set(GAZE_NAMES) <= set(undriven(matrices)) and bones:
+    if set(GAZE_NAMES) <= set(unmapped_blendshapes(matrices)) and bones:
         return [f"gaze not driven: eye bones ({', '.join(bones[:2])}) are not turned"]
     return []

@@ -1,4 +1,4 @@
-"""`smirk3d retarget`: expressions of one head as ARKit weights, as those of another head, or on a character."""
+"""`smirk3d retarget`: expressions as ARKit weights, as coefficients of another head, or on a character."""
 
 from __future__ import annotations
 
@@ -19,46 +19,49 @@ if TYPE_CHECKING:
     from smirk3d.head.retargeting.retargeter import ArkitResult, Retargeter
 
 ARKIT = "arkit"
-SLACK = 0.01
-"""How far a coefficient may be out of its head's range."""
+RANGE_TOLERANCE = 0.01
+"""Coefficients may exceed the range of their head by this much."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retarget(Command):
-    """Carry expressions over: coefficients of any head to ARKit weights, ARKit weights to any head or character."""
+    """Retarget expressions: coefficients of any head to ARKit weights, ARKit weights to any head or character."""
 
     input: Annotated[Positional[str], arg(metavar="FILE")]
-    """A .npz of video or reconstruct, FLAME's coefficients from elsewhere, or a table of ARKit weights."""
+    """A .npz of video or reconstruct, FLAME coefficients of another program, or a table of ARKit weights."""
     to: Annotated[str, arg(metavar="arkit|open|PATH")] = ARKIT
-    """arkit, or the head whose coefficients are wanted: the open head, or a head file."""
+    """Target: ARKit weights, or coefficients of the open head or of a head file."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
-    """The head that the coefficients in FILE belong to."""
+    """Head that the coefficients in FILE belong to."""
     out: Annotated[str | None, arg(metavar="FILE")] = None
-    """ARKit weights go to .csv or .npz, coefficients to .npz, a character to .glb; beside the input by default."""
-    hero: CharacterFlags = field(default_factory=CharacterFlags)
+    """Output: .csv or .npz for ARKit weights, .npz for coefficients, .glb for a character; beside FILE by default."""
+    character_flags: CharacterFlags = field(default_factory=CharacterFlags)
 
     def run(self) -> int:
-        """Carry all frames over."""
-        from smirk3d.export.tables.expression_file import FORMATS, read_expressions
+        """Retarget all frames; return the exit code."""
+        from smirk3d.export.tables.expression_file import EXPRESSION_FORMATS, read_expressions
 
-        self.hero.check()
-        if self.hero.character is not None:
+        self.character_flags.check()
+        if self.character_flags.character is not None:
             if self.to != ARKIT:
                 raise UsageError(f"--to {self.to}: a character takes ARKit weights; leave --to or --character out")
             return retarget_character(
-                self.hero, self.input, self.out, lambda given: self._to_arkit(given).weights.numpy()
+                self.character_flags,
+                self.input,
+                self.out,
+                lambda expressions: self._to_arkit(expressions).weights.numpy(),
             )
         out = Path(self.out) if self.out else self._default_out()
-        allowed = FORMATS if self.to == ARKIT else (".npz",)
+        allowed = EXPRESSION_FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:
             raise UsageError(f"--out {out}: must end in {' or '.join(allowed)}")
         if out.resolve() == Path(self.input).resolve():
             raise UsageError(f"--out {out}: is the input itself; choose another name")
-        given = read_expressions(self.input)
+        expressions = read_expressions(self.input)
         if self.to == ARKIT:
-            self._write_arkit(given, out)
+            self._write_arkit(expressions, out)
         else:
-            self._write_coefficients(given, out)
+            self._write_coefficients(expressions, out)
         return 0
 
     def _default_out(self) -> Path:
@@ -66,24 +69,24 @@ class Retarget(Command):
         ending = "_arkit.csv" if self.to == ARKIT else f"_{Path(self.to).stem}.npz"
         return source.with_name(source.stem + ending)
 
-    def _write_arkit(self, given: Expressions, out: Path) -> None:
+    def _write_arkit(self, expressions: Expressions, out: Path) -> None:
         from smirk3d.export.save import make_folder
         from smirk3d.export.tables.expression_file import write_arkit
 
-        if "expression" not in given.arrays:
+        if "expression" not in expressions.arrays:
             raise UsageError(
                 f"{self.input}: holds ARKit weights already, and no coefficients of a head; name a head with --to"
             )
-        found = self._to_arkit(given)
-        residual, size = found.residual_mm.numpy(), found.size_mm.numpy()
-        arrays = {ARKIT: found.weights.numpy(), "residual_mm": residual, "size_mm": size}
+        result = self._to_arkit(expressions)
+        residual, size = result.residual_mm.numpy(), result.size_mm.numpy()
+        arrays = {ARKIT: result.weights.numpy(), "residual_mm": residual, "size_mm": size}
         make_folder(out.parent)
-        write_arkit(out, given.frames, arrays)
+        write_arkit(out, expressions.frames, arrays)
         print_result(
-            f"frames: {len(given.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}"
+            f"frames: {len(expressions.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}"
         )
 
-    def _write_coefficients(self, given: Expressions, out: Path) -> None:
+    def _write_coefficients(self, expressions: Expressions, out: Path) -> None:
         import numpy as np
         import torch
 
@@ -92,29 +95,29 @@ class Retarget(Command):
         from smirk3d.head.arkit import ARKIT_NAMES
 
         target = _load(self.to)
-        known = given.arrays.get(ARKIT)
-        weights = self._to_arkit(given).weights if known is None else torch.tensor(known)
+        known = expressions.arrays.get(ARKIT)
+        weights = self._to_arkit(expressions).weights if known is None else torch.tensor(known)
         params = _retargeter(target).from_arkit(weights)
         arrays = {name: value.numpy() for name, value in params.items()}
         texts = {"head": target.data.name, "expression_names": target.expression_names, "arkit_names": ARKIT_NAMES}
         arrays |= {name: np.array(value) for name, value in texts.items()}
         make_folder(out.parent)
-        write_arrays(out, arrays | {ARKIT: weights.numpy(), "frames": np.array(given.frames)})
-        print_result(f"frames: {len(given.frames)}; {out}")
+        write_arrays(out, arrays | {ARKIT: weights.numpy(), "frames": np.array(expressions.frames)})
+        print_result(f"frames: {len(expressions.frames)}; {out}")
 
-    def _to_arkit(self, given: Expressions) -> ArkitResult:
+    def _to_arkit(self, expressions: Expressions) -> ArkitResult:
         import torch
 
         from smirk3d.params import FaceParams
 
         head = _load(self.head)
-        if not _may_be_of(given, head):
+        if not _is_plausible_for(expressions, head):
             raise UsageError(
-                f"{self.input}: its {_described(given)} are not of the head {head.data.name!r}, which has "
+                f"{self.input}: its {_describe_coefficients(expressions)} are not of the head {head.data.name!r}, which has "
                 f"{head.n_expression} and {head.n_shape}; name the file of the right head with --head"
             )
-        own = {"expression", "shape", *_own_joints(head)}
-        fields = {name: torch.tensor(values) for name, values in given.arrays.items() if name in own}
+        names = {"expression", "shape", *_joint_parameters(head)}
+        fields = {name: torch.tensor(values) for name, values in expressions.arrays.items() if name in names}
         return _retargeter(head).to_arkit(FaceParams(**fields))
 
 
@@ -130,29 +133,29 @@ def _retargeter(head: HeadModel) -> Retargeter:
     return Retargeter(head, _load("open"))
 
 
-def _may_be_of(given: Expressions, head: HeadModel) -> bool:
-    """Say whether coefficients may belong to a head, as far as name, number and range tell."""
-    expression, shape = given.arrays["expression"], given.arrays.get("shape")
+def _is_plausible_for(expressions: Expressions, head: HeadModel) -> bool:
+    """Return whether coefficients may belong to a head, judged by its name, their number and their range."""
+    expression, shape = expressions.arrays["expression"], expressions.arrays.get("shape")
     low, high = head.data.expression_low, head.data.expression_high
-    # Coefficients in a range are actions with names, of which no file leaves some out.
-    fewest = head.n_expression if low > float("-inf") else 1
+    # Coefficients with a range are named blendshapes, and a file has all of them.
+    min_size = head.n_expression if low > float("-inf") else 1
     return (
-        given.head in ("", head.data.name)
-        and fewest <= expression.shape[1] <= head.n_expression
+        expressions.head in ("", head.data.name)
+        and min_size <= expression.shape[1] <= head.n_expression
         and (shape is None or shape.shape[1] <= head.n_shape)
-        and bool(low - SLACK <= expression.min() and expression.max() <= high + SLACK)
+        and bool(low - RANGE_TOLERANCE <= expression.min() and expression.max() <= high + RANGE_TOLERANCE)
     )
 
 
-def _described(given: Expressions) -> str:
-    expression, shape = given.arrays["expression"], given.arrays.get("shape")
+def _describe_coefficients(expressions: Expressions) -> str:
+    expression, shape = expressions.arrays["expression"], expressions.arrays.get("shape")
     return (
         f"{expression.shape[1]} coefficients of expression ({expression.min():.3g} to {expression.max():.3g}) and "
-        f"{0 if shape is None else shape.shape[1]} of shape{f', of a head {given.head!r},' if given.head else ''}"
+        f"{0 if shape is None else shape.shape[1]} of shape{f', of a head {expressions.head!r},' if expressions.head else ''}"
     )
 
 
-def _own_joints(head: HeadModel) -> set[str]:
-    """Return which of jaw, eyelids and eyes are parameters of a head; on others they only repeat the expression."""
-    turned_by_expression = bool(head.data.expression_rotvec.any())
-    return {"jaw", "eyelids"} & set(head.spec.names) | (set() if turned_by_expression else {"eyes"})
+def _joint_parameters(head: HeadModel) -> set[str]:
+    """Return which of jaw, eyelids and eyes are parameters of a head; on others they follow from the expression."""
+    rotated_by_expression = bool(head.data.expression_rotvec.any())
+    return {"jaw", "eyelids"} & set(head.spec.names) | (set() if rotated_by_expression else {"eyes"})

@@ -22,10 +22,10 @@ from smirk3d.render.shading import vertex_normals
 
 _DEPTH_MAP_PX = 768
 _DEPTH_BIAS_M = 0.004
-_GRAZING = (0.15, 0.55)
+_FACING_COSINES = (0.15, 0.55)
 """Cosines between normal and ray: below the first a point is not seen, above the second it counts fully."""
-_MIRROR_TRUST = 0.999
-_COLUMN = 0.2
+_MIRROR_WEIGHT = 0.999
+_SIDE_COLUMN_WIDTH = 0.2
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     Raises:
         ValueError: `pixels` is no RGB image of the face's `image_size`.
     """
-    photo = _Photo(face, pixels)
+    photo = _PhotoSampler(face, pixels)
     skin = materials.material_parts(face.head)[0].face_index
     uv = _skin_uv(face.head, skin)
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
@@ -72,9 +72,9 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     visible = np.zeros((size, size), dtype=bool)
     visible[covered.numpy()] = weights[:, 0] > 0
     image = np.zeros((4, size, size), dtype=np.float32)
-    image[:3, covered.numpy()], image[3, covered.numpy()] = _combine(colors, weights)
-    base = torch.from_numpy(_median(colors, weights, face.head))
-    filled = _fill(torch.from_numpy(image[None, :3]), torch.from_numpy(image[None, 3:]), base)
+    image[:3, covered.numpy()], image[3, covered.numpy()] = _blend_sides(colors, weights)
+    base = torch.from_numpy(_median_skin_color(colors, weights, face.head))
+    filled = _fill_pull_push(torch.from_numpy(image[None, :3]), torch.from_numpy(image[None, 3:]), base)
     return Texture(filled[0].permute(1, 2, 0).round().byte().numpy(), visible, uv.astype(np.float32))
 
 
@@ -87,19 +87,19 @@ def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: `pixels` is no RGB image of the face's `image_size`.
     """
-    photo = _Photo(face, pixels)
+    photo = _PhotoSampler(face, pixels)
     result = materials.vertex_colors(face.head) * np.float32(255)
     index = np.unique(face.triangles[materials.material_parts(face.head)[0].face_index])
     corners = torch.from_numpy(index)[:, None].expand(-1, 3)
     at_vertex = torch.tensor([[1.0, 0.0, 0.0]]).expand(len(index), -1)
     colors, weights = photo.read_surface(corners, torch.arange(len(index)), at_vertex)
-    color, weight = _combine(colors, weights)
-    base = _median(colors, weights, face.head)
+    color, weight = _blend_sides(colors, weights)
+    base = _median_skin_color(colors, weights, face.head)
     result[index] = color.T * weight[:, None] + base * (1 - weight[:, None])
     return result.round().clip(0, 255).astype(np.uint8)
 
 
-class _Photo:
+class _PhotoSampler:
     """A photo that can say which colour a point of the face's surface has in it, and how well it is seen."""
 
     def __init__(self, face: Face, pixels: np.ndarray) -> None:
@@ -134,7 +134,8 @@ class _Photo:
 
         Args:
             triangles: (K, 3) int64 vertices.
-            row: (N,) int64, the triangle of each point. barycentric: (N, 3) where it is on that.
+            row: (N,) int64, the triangle of each point.
+            barycentric: (N, 3) where it is on that.
 
         Returns:
             Colours (N, 2, 3) in [0, 255] and weights (N, 2) in [0, 1], 0 for what is not seen.
@@ -159,7 +160,7 @@ class _Photo:
         surface = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
         surface.addcmul_(third, barycentric[:, 2:])
         position = self._project(surface)
-        low, high = _GRAZING
+        low, high = _FACING_COSINES
         amount = ((self._cosine(surface) - low) / (high - low)).clamp(0, 1)
         weight = amount * amount * (3 - 2 * amount) * self._in_front(surface, position)
         extent = position.new_tensor(self.face.image_size)
@@ -192,22 +193,22 @@ class _Photo:
         return depth * scale <= nearest + _DEPTH_BIAS_M * scale
 
 
-def _combine(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _blend_sides(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Blend the direct and the mirrored colour, the direct one first: (3, N) colours, (N,) weights."""
-    direct, mirrored = weights[:, 0], (1 - weights[:, 0]) * weights[:, 1] * _MIRROR_TRUST
+    direct, mirrored = weights[:, 0], (1 - weights[:, 0]) * weights[:, 1] * _MIRROR_WEIGHT
     total = direct + mirrored
     color = (colors[:, 0] * direct[:, None] + colors[:, 1] * mirrored[:, None]) / total.clip(1e-6)[:, None]
     return color.T, total
 
 
-def _median(colors: np.ndarray, weights: np.ndarray, head: HeadModel) -> np.ndarray:
+def _median_skin_color(colors: np.ndarray, weights: np.ndarray, head: HeadModel) -> np.ndarray:
     """Return the median colour (3,) of the well seen points; the plain skin colour where nothing is seen."""
     seen = colors[:, 0][weights[:, 0] > 0.5]
     base = np.median(seen, axis=0) if len(seen) else np.array(materials.SKIN) * 255
     return np.asarray(base, dtype=np.float32)
 
 
-def _fill(image: torch.Tensor, weight: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+def _fill_pull_push(image: torch.Tensor, weight: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
     """Fill (1, 3, H, W) where `weight` (1, 1, H, W) is low from ever coarser levels of itself, in the end
     with `base`.
 
@@ -218,7 +219,7 @@ def _fill(image: torch.Tensor, weight: torch.Tensor, base: torch.Tensor) -> torc
         return image * weight + base[None, :, None, None] * (1 - weight)
     pulled = functional.avg_pool2d(weight, 2)
     coarse = functional.avg_pool2d(image * weight, 2) / pulled.clamp_min(1e-6)
-    below = _fill(coarse, (pulled * 2).clamp_max(1), base)
+    below = _fill_pull_push(coarse, (pulled * 2).clamp_max(1), base)
     pushed = functional.interpolate(below, scale_factor=2.0, mode="bilinear", align_corners=False)
     return image * weight + pushed * (1 - weight)
 
@@ -230,7 +231,7 @@ def _skin_uv(head: HeadModel, skin: np.ndarray) -> np.ndarray:
     labels, counts = np.unique(island[faces_uv[:, 0]], return_counts=True)
     labels = labels[np.argsort(-counts)]
     result = np.zeros_like(uv)
-    column = _COLUMN if len(labels) > 1 else 0.0
+    column = _SIDE_COLUMN_WIDTH if len(labels) > 1 else 0.0
     cell = 1 / max(len(labels) - 1, 1)
     boxes = [(column, 0.0, 1.0, 1.0)]
     boxes += [(0.0, k * cell, column, (k + 1) * cell) for k in range(len(labels) - 1)]

@@ -24,7 +24,7 @@ import numpy as np
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.gltf.animation import CLIP_NAME, EYE_NODES, NEAREST_M, Performance, track_performance
+from smirk3d.export.gltf.animation import CLIP_NAME, EYE_NODES, NEAR_PLANE_M, TrackAnimation, track_animation
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.head.model import HeadModel
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 USD_FORMATS: tuple[str, ...] = (".usdc", ".usda", ".usd")
 """Suffixes that `save_usd` knows: binary, text, and binary again."""
-_FILM_WIDTH = 0.36
+_FILM_BACK_WIDTH = 0.36
 """Of the camera: 36 mm, in tenths of the stage's unit as USD has it."""
-_FARTHEST_M = 1000.0
-_CODE_DECIMALS = 6
+_FAR_PLANE_M = 1000.0
+_TIME_CODE_DECIMALS = 6
 """Of time codes: frames of an even clip are whole ones."""
 
 
@@ -70,10 +70,10 @@ def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[P
     """
     if path.suffix.lower() not in USD_FORMATS:
         raise Smirk3dError(f"{printable(path)}: unknown format {path.suffix!r}; choose one of {' '.join(USD_FORMATS)}")
-    pxr, shown = load_usd(), track_performance(track)
+    pxr, shown = load_usd(), track_animation(track)
     pictures = {
         path.with_name(f"{path.stem}_{name}.png"): (name, pixels)
-        for name, pixels in _pictures(shown.face.head, texture).items()
+        for name, pixels in _texture_images(shown.face.head, texture).items()
     }
     stage = _Stage(pxr, track, shown, texture, {name: picture.name for picture, (name, _) in pictures.items()})
     for picture, (_, pixels) in pictures.items():
@@ -104,12 +104,15 @@ class _Stage:
     """Builds the stage of one track in memory; `layer` is what becomes the file.
 
     Args:
-        pxr: The package. track: One person. shown: What it shows. texture: Of the skin.
+        pxr: The package.
+        track: One person.
+        shown: What it shows.
+        texture: Of the skin.
         pictures: File, beside the stage's, of each material that has one.
     """
 
     def __init__(
-        self, pxr: Any, track: Track, shown: Performance, texture: Texture | None, pictures: dict[str, str]
+        self, pxr: Any, track: Track, shown: TrackAnimation, texture: Texture | None, pictures: dict[str, str]
     ) -> None:
         self._pxr, self._shown = pxr, shown
         self._stage = pxr.Usd.Stage.CreateInMemory()
@@ -150,15 +153,15 @@ class _Stage:
         self._stage.SetEndTimeCode(codes[-1])
 
     def _codes(self, rate_fps: float) -> list[float]:
-        return np.round(self._shown.time_s * rate_fps, _CODE_DECIMALS).tolist()
+        return np.round(self._shown.time_s * rate_fps, _TIME_CODE_DECIMALS).tolist()
 
     def _add_camera(self, path: Any, image_size: tuple[int, int]) -> None:
         width, height = image_size
         camera = self._pxr.UsdGeom.Camera.Define(self._stage, path)
-        camera.CreateHorizontalApertureAttr(_FILM_WIDTH)
-        camera.CreateVerticalApertureAttr(_FILM_WIDTH * height / width)
-        camera.CreateFocalLengthAttr(_FILM_WIDTH * self._shown.focal_px / width)
-        camera.CreateClippingRangeAttr((NEAREST_M, _FARTHEST_M))
+        camera.CreateHorizontalApertureAttr(_FILM_BACK_WIDTH)
+        camera.CreateVerticalApertureAttr(_FILM_BACK_WIDTH * height / width)
+        camera.CreateFocalLengthAttr(_FILM_BACK_WIDTH * self._shown.focal_px / width)
+        camera.CreateClippingRangeAttr((NEAR_PLANE_M, _FAR_PLANE_M))
 
     def _add_mesh(self, path: Any, texture: Texture | None) -> Any:
         """Add the mesh at rest; all vertices belong to the first joint."""
@@ -195,7 +198,7 @@ class _Stage:
         names = [name for name in targets.names if name != RESIDUAL_TARGET]
         paths = [mesh.GetPath().AppendChild(pxr.Tf.MakeValidIdentifier(name)) for name in names]
         for k, path in enumerate(paths):
-            rows = np.flatnonzero(pattern.moved[k] | pattern.turned[k])
+            rows = np.flatnonzero(pattern.moved[k] | pattern.normal_changed[k])
             # Blender leaves out shapes without offsets: a target that moves nothing moves one point nowhere.
             rows = rows if len(rows) else np.zeros(1, dtype=np.int64)
             shape = pxr.UsdSkel.BlendShape.Define(self._stage, path)
@@ -308,7 +311,7 @@ def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarr
     return np.concatenate(tables)[used].astype(np.float32), corner.ravel()
 
 
-def _pictures(head: HeadModel, texture: Texture | None) -> dict[str, np.ndarray]:
+def _texture_images(head: HeadModel, texture: Texture | None) -> dict[str, np.ndarray]:
     """Return the picture, (size, size, 3) uint8 sRGB, of each material that has one."""
     has_eyes = any(part.name == "eyes" for part in material_parts(head))
     return ({"eyes": eye_texture()} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})

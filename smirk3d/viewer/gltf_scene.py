@@ -15,7 +15,7 @@ import pygltflib as gl
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.gltf.reader import GltfArrays, node_matrix, rotmats, uri_bytes
+from smirk3d.export.gltf.reader import GltfArrays, node_matrix, rotmats_from_quaternions, uri_bytes
 from smirk3d.track import Status
 from smirk3d.viewer.color_patches import Surface, patched_mesh, tessellated, welded
 from smirk3d.viewer.scene import Curves, ViewScene
@@ -246,7 +246,7 @@ def _curves(file: GltfArrays, tree: _Tree, names: tuple[str, ...]) -> Curves:
     if turning is not None:
         signs = np.sign(np.sum(turning.values[1:] * turning.values[:-1], axis=1))  # the shorter way round
         turning.values[1:] *= np.cumprod(np.where(signs < 0, -1.0, 1.0))[:, None]
-        rotations = rotmats(turning.at(time_s)) @ _rest_turn(document, tree).T
+        rotations = rotmats_from_quaternions(turning.at(time_s)) @ _rest_turn(document, tree).T
     if moving is not None:
         places = moving.at(time_s)
     step_s = np.median(np.diff(time_s)) if len(time_s) > 1 else 1 / _USUAL_RATE_FPS
@@ -289,7 +289,7 @@ def _rest_turn(document: gl.GLTF2, tree: _Tree) -> np.ndarray:
     """Return how the head's node is turned when it is not animated (3, 3); files of ours have it upright then."""
     if tree.head is None or document.asset.generator == "smirk3d":
         return np.eye(3)
-    return rotmats(np.array([document.nodes[tree.head].rotation or (0, 0, 0, 1)]))[0]
+    return rotmats_from_quaternions(np.array([document.nodes[tree.head].rotation or (0, 0, 0, 1)]))[0]
 
 
 def _still(document: gl.GLTF2, names: tuple[str, ...]) -> Curves:
@@ -299,7 +299,7 @@ def _still(document: gl.GLTF2, names: tuple[str, ...]) -> Curves:
     return Curves(
         np.zeros(1),
         _rest_weights(document, names)[None],
-        rotmats(np.array([quaternion])).astype(np.float32),
+        rotmats_from_quaternions(np.array([quaternion])).astype(np.float32),
         np.zeros((1, 3), dtype=np.float32),
         np.full(1, Status.SEEN, dtype=np.uint8),
         _USUAL_RATE_FPS,

@@ -105,7 +105,7 @@ def test_a_clip_drives_a_character(run, clip: Path, hero: Path, open_head: HeadM
     answer = run(clip, "--character", hero)
     out = clip.with_name("hero_clip.glb")
     assert (answer.code, answer.err) == (0, []) and answer.out == [
-        f"frames: 40; 1.56 s; 52 of 52 actions drive 52 targets on 1 mesh; head turned: node Head; {out}"
+        f"frames: 40; 1.56 s; 52 of 52 ARKit blendshapes drive 52 targets on 1 mesh; head turned: node Head; {out}"
     ]
     track = synthetic_track(open_head)
     times, found = animation(out)
@@ -216,7 +216,7 @@ def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head
     hero = write_character(tmp_path / "vroid.glb", names, bones=())
     refused = run(clip, "--character", hero)
     assert refused.code == 1 and not refused.out and len(refused.err) == 1
-    assert "vroid.glb: none of its morph targets is named as an ARKit action; similar: " in refused.err[0]
+    assert "vroid.glb: none of its morph targets is named as an ARKit blendshape; similar: " in refused.err[0]
     assert "eyeBlinkLeft ~ Fcl_EYE_Close_L" in refused.err[0] and "--suggest FILE.yaml" in refused.err[0]
     answer = run(clip, "--character", hero, "--suggest", "new/names.yaml")
     assert answer.code == 0 and not answer.err and answer.out[0].endswith("--mapping: new/names.yaml")
@@ -227,8 +227,10 @@ def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head
     driven = {"eyeBlinkLeft": "Fcl_EYE_Close_L", "mouthSmileLeft": {"Smile_Left": 0.5}, "eyeLookOutRight": ["aa"]}
     (tmp_path / "names.yaml").write_text(yaml.safe_dump(driven))
     answer = run(clip, "--character", hero, "--mapping", "names.yaml")
-    assert answer.code == 0 and "3 of 52 actions drive 3 targets on 1 mesh; not driven: eyeLook" in answer.out[0]
-    assert len(answer.err) == 1 and "only 3 of 52 actions are driven, not eyeLookDownLeft," in answer.err[0]
+    assert (
+        answer.code == 0 and "3 of 52 ARKit blendshapes drive 3 targets on 1 mesh; not driven: eyeLook" in answer.out[0]
+    )
+    assert len(answer.err) == 1 and "only 3 of 52 ARKit blendshapes are driven, not eyeLookDownLeft," in answer.err[0]
     assert "; similar: eyeBlinkRight ~ Fcl_EYE_Close_R; --suggest" in answer.err[0]
     assert "head not turned: no single node named head" in answer.out[0]
     arkit = synthetic_track(open_head).arkit
@@ -255,7 +257,7 @@ def test_the_summary_says_what_stays(run, clip: Path, tmp_path: Path) -> None:
     hero = write_character(tmp_path / "hero.glb", names, bones)
     answer = run(clip, "--character", hero)
     assert answer.code == 0 and not answer.err
-    assert "; 43 of 52 actions drive 43 targets on 1 mesh; not driven: eyeLookDownLeft, " in answer.out[0]
+    assert "; 43 of 52 ARKit blendshapes drive 43 targets on 1 mesh; not driven: eyeLookDownLeft, " in answer.out[0]
     assert ", tongueOut; head not turned: no single node named head, name one with --head-node; " in answer.out[0]
     assert "gaze not driven: eye bones (LeftEye, eye_R) are not turned" in answer.out[0]
     assert "rotation" not in animation(tmp_path / "hero_clip.glb")[1]

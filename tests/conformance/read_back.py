@@ -48,7 +48,7 @@ from read_back_tables import arrays_read, livelink_read, table_read
 from smirk3d import load_head
 from smirk3d.cli.main import main as smirk3d
 from smirk3d.evaluation.clips import talking_motion, write_talking_clip
-from smirk3d.export.gltf.animation import clip_lens, track_keys
+from smirk3d.export.gltf.animation import clip_camera, key_frames
 from smirk3d.export.tables.track_table import read_track_npz
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Track
@@ -95,7 +95,7 @@ def blender_finds_usd(path: Path, track: Track, python: str | None) -> str:
     Args:
         path: The stage. track: What it was made of. python: Interpreter that has `bpy`; None for this one.
     """
-    keys = track_keys(track)
+    keys = key_frames(track)
     widest = [track.arkit[keys.row, ARKIT_NAMES.index(name)].argmax() for name in ("eyeBlinkLeft", "jawOpen")]
     looked = sorted({0, *map(int, widest), len(keys.row) // 2, len(keys.row) - 1})
     given = ask_blender(path, track, keys.time_s[looked], python)
@@ -111,7 +111,7 @@ def blender_finds_usd(path: Path, track: Track, python: str | None) -> str:
 
 def placed_as_tracked(given: dict[str, np.ndarray], track: Track, rows: np.ndarray) -> str:
     """Compare Blender's deformed and posed mesh with the head model's in the camera frame of the clip."""
-    triangles, places_m = track.head.faces.numpy(), clip_lens(track).translation_m
+    triangles, places_m = track.head.faces.numpy(), clip_camera(track).translation_m
     eyes = track.head.region_mask("eyeballs").numpy()[triangles].all(axis=1)
     worst, worst_px = np.zeros(2), 0.0
     for corners, camera, projection, row in zip(

@@ -16,7 +16,7 @@ from synthetic_track import synthetic_track, with_other_head
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export import usd
-from smirk3d.export.gltf.animation import clip_lens
+from smirk3d.export.gltf.animation import clip_camera
 from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.export.texture import Texture
 from smirk3d.export.usd import save_usd
@@ -90,7 +90,7 @@ def posed(track: Track, arkit: np.ndarray) -> np.ndarray:
 
 def placed(track: Track, row: int) -> np.ndarray:
     """Vertices of a row in the camera frame."""
-    return posed(track, track.arkit[row]) @ track.rotation_rotmat[row].T + clip_lens(track).translation_m[row]
+    return posed(track, track.arkit[row]) @ track.rotation_rotmat[row].T + clip_camera(track).translation_m[row]
 
 
 def assert_close(track: Track, found: np.ndarray, expected: np.ndarray) -> None:
@@ -169,9 +169,9 @@ def test_shapes_are_the_morph_targets(player, track):
 def test_a_target_that_moves_nothing_is_no_empty_shape(track, tmp_path, monkeypatch):
     """Importers may leave those out; the tongue of a head without one is such a target."""
     real, k = usd.morph_pattern(track.head), ARKIT_NAMES.index("tongueOut")
-    moved, turned = real.moved.copy(), real.turned.copy()
+    moved, turned = real.moved.copy(), real.normal_changed.copy()
     moved[k] = turned[k] = False
-    monkeypatch.setattr(usd, "morph_pattern", lambda head: replace(real, moved=moved, turned=turned))
+    monkeypatch.setattr(usd, "morph_pattern", lambda head: replace(real, moved=moved, normal_changed=turned))
     save_usd(track, tmp_path / "a.usdc")
     player = Player(tmp_path / "a.usdc")
     shape = pxr.UsdSkel.BlendShape(player.stage.GetPrimAtPath("/clip/character/head/tongueOut"))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.tables.expression_file import FORMATS, Expressions, read_expressions
+from smirk3d.export.tables.expression_file import EXPRESSION_FORMATS, Expressions, read_expressions
 from smirk3d.head.arkit import ARKIT_NAMES, mirror_name
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import find_retargeter
@@ -181,9 +181,11 @@ def read_templates(folder: str | os.PathLike[str], head: HeadModel) -> FaceParam
         Smirk3dError: The folder holds no such file, or one that cannot be read or belongs to another head.
     """
     folder = Path(folder)
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in FORMATS)
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in EXPRESSION_FORMATS)
     if not files:
-        raise Smirk3dError(f"{printable(folder)}: no templates; give a folder with {' or '.join(FORMATS)} files")
+        raise Smirk3dError(
+            f"{printable(folder)}: no templates; give a folder with {' or '.join(EXPRESSION_FORMATS)} files"
+        )
     return _joined(head, [_as_params(read_expressions(path), path, head) for path in files])
 
 

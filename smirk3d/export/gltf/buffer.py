@@ -1,4 +1,4 @@
-"""The binary half of a glTF file: arrays become accessors of one buffer."""
+"""The binary part of a glTF file: arrays become accessors of one buffer (glTF 2.0 specification, section 3.6)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import pygltflib as gl
 
 _TYPES = {1: gl.SCALAR, 2: gl.VEC2, 3: gl.VEC3, 4: gl.VEC4}
 _COMPONENTS = {"uint16": gl.UNSIGNED_SHORT, "uint32": gl.UNSIGNED_INT, "float32": gl.FLOAT}
-
-
 _ROW_BYTES = 12
+"""Size of one row of three float32 values."""
 
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Which rows of T fields (height, 3) are not zero.
+    """The rows that are stored of T sparse fields (height, 3); all other rows are zero.
 
     Attributes:
-        height: Rows of a field.
-        counts: (T,) int64, rows given of each field.
-        packed: The rows' indices as glTF stores them, field by field, each filled up to 4 bytes.
-        packed_starts: (T,) int64, where each field's indices begin in `packed`.
-        dtype: Type of the indices.
+        height: Number of rows of each field.
+        counts: (T,) int64 number of stored rows of each field.
+        packed: Indices of the stored rows as glTF has them, field by field, each padded to a multiple of 4 bytes.
+        packed_starts: (T,) int64 offset of each field's indices in `packed`, in bytes.
+        dtype: Type of the indices, uint16 or uint32.
     """
 
     height: int
@@ -34,16 +33,26 @@ class SparseRows:
     dtype: np.dtype
 
 
-def sparse_rows(given: np.ndarray) -> SparseRows:
-    """Return the layout of fields from (T, height) bool, true for the rows that are given."""
-    dtype = np.dtype(np.uint16 if given.shape[1] < 0xFFFF else np.uint32)
-    pieces = [_padded(np.flatnonzero(field).astype(dtype)) for field in given]
+def sparse_rows(mask: np.ndarray) -> SparseRows:
+    """Return the layout of T sparse fields.
+
+    Args:
+        mask: (T, height) bool, true for the rows that are stored.
+    """
+    # The largest value of a type is reserved in glTF (primitive restart).
+    dtype = np.dtype(np.uint16 if mask.shape[1] < 0xFFFF else np.uint32)
+    pieces = [_padded_bytes(np.flatnonzero(field).astype(dtype)) for field in mask]
     lengths = np.array([len(piece) for piece in pieces])
-    return SparseRows(given.shape[1], given.sum(axis=1), b"".join(pieces), np.cumsum(lengths) - lengths, dtype)
+    return SparseRows(mask.shape[1], mask.sum(axis=1), b"".join(pieces), np.cumsum(lengths) - lengths, dtype)
 
 
 class BufferBuilder:
-    """Collects arrays; `blob` is the buffer, `views` and `accessors` describe it."""
+    """Appends arrays to one buffer.
+
+    Attributes:
+        views: Buffer views of what was added.
+        accessors: Accessors of what was added.
+    """
 
     def __init__(self) -> None:
         self.views: list[gl.BufferView] = []
@@ -53,7 +62,7 @@ class BufferBuilder:
 
     @property
     def blob(self) -> bytes:
-        """All bytes added so far."""
+        """Contents of the buffer so far."""
         return b"".join(self._chunks)
 
     def add_bytes(self, data: bytes, target: int | None = None) -> int:
@@ -65,16 +74,30 @@ class BufferBuilder:
         return len(self.views) - 1
 
     def add_attribute(self, values: np.ndarray, *, bounds: bool = False) -> int:
-        """Append a float32 vertex attribute (N, C) and return its accessor; POSITION needs `bounds`."""
+        """Append a vertex attribute.
+
+        Args:
+            values: (N, C), stored as float32.
+            bounds: Store minimum and maximum, which glTF requires of positions.
+
+        Returns:
+            Index of the accessor.
+        """
         values = np.ascontiguousarray(values, dtype=np.float32)
         accessor = _accessor(values, bounds=bounds)
         accessor.bufferView = self.add_bytes(values.tobytes(), gl.ARRAY_BUFFER)
         return self._append(accessor)
 
     def add_keys(self, values: np.ndarray, *, bounds: bool = False) -> int:
-        """Append float32 numbers of an animation (K, C), one row a key, and return their accessor.
+        """Append the times or the values of an animation with K keys.
 
-        Times, which are (K, 1), need `bounds`. Morph weights are (K * T, 1), the T weights of a key together.
+        Args:
+            values: (K, C), stored as float32. Times are (K, 1); weights of T morph targets are (K * T, 1), those of one
+                key together.
+            bounds: Store minimum and maximum, which glTF requires of times.
+
+        Returns:
+            Index of the accessor.
         """
         values = np.ascontiguousarray(values, dtype=np.float32)
         accessor = _accessor(values, bounds=bounds)
@@ -82,7 +105,7 @@ class BufferBuilder:
         return self._append(accessor)
 
     def add_indices(self, triangles: np.ndarray) -> int:
-        """Append triangle corners (K, 3) and return their accessor."""
+        """Append triangles (K, 3), stored as uint16 or uint32; return the index of the accessor."""
         dtype = np.uint16 if triangles.max() < 0xFFFF else np.uint32
         values = np.ascontiguousarray(triangles.reshape(-1, 1), dtype=dtype)
         accessor = _accessor(values)
@@ -90,21 +113,21 @@ class BufferBuilder:
         return self._append(accessor)
 
     def add_sparse(self, rows: SparseRows, values: np.ndarray) -> list[int]:
-        """Append fields of offsets, most of them zero, as sparse accessors that share two buffer views.
+        """Append T fields of offsets, which are mostly zero, as sparse accessors that share two buffer views.
 
         Args:
-            rows: Which rows of the fields are given.
-            values: (N, 3) float32, those rows; the others are zero.
+            rows: Layout of the fields.
+            values: (N, 3) float32, the stored rows of all fields, field by field.
 
         Returns:
-            The accessors' indices, one a field.
+            Index of the accessor of each field.
         """
         accessors = [gl.Accessor(componentType=gl.FLOAT, count=rows.height, type=gl.VEC3, byteOffset=None)]
         accessors += [copy.copy(accessors[0]) for _ in rows.counts[1:]]
         for accessor, low, high in zip(accessors, *_bounds(rows, values), strict=True):
             accessor.min, accessor.max = low, high
         if len(values):
-            places = gl.AccessorSparseIndices(
+            indices = gl.AccessorSparseIndices(
                 bufferView=self.add_bytes(rows.packed), componentType=_COMPONENTS[rows.dtype.name]
             )
             offsets = gl.AccessorSparseValues(bufferView=self.add_bytes(values.tobytes()))
@@ -113,13 +136,13 @@ class BufferBuilder:
                 index_offset, value_offset = int(rows.packed_starts[k]), int(starts[k]) * _ROW_BYTES
                 accessors[k].sparse = gl.Sparse(
                     count=int(rows.counts[k]),
-                    indices=replace(places, byteOffset=index_offset),
+                    indices=replace(indices, byteOffset=index_offset),
                     values=replace(offsets, byteOffset=value_offset),
                 )
         return [self._append(accessor) for accessor in accessors]
 
     def attach_to(self, document: gl.GLTF2) -> None:
-        """Make the buffer, with all that was added, that of a document."""
+        """Make this the only buffer of a document."""
         blob = self.blob
         document.bufferViews, document.accessors = self.views, self.accessors
         document.buffers = [gl.Buffer(byteLength=len(blob))]
@@ -143,17 +166,17 @@ def _accessor(values: np.ndarray, *, bounds: bool = False) -> gl.Accessor:
 
 
 def _bounds(rows: SparseRows, values: np.ndarray) -> tuple[list[list[float]], list[list[float]]]:
-    """Return the least and the largest entries of each field, zeros that are not given included."""
-    starts, some = np.cumsum(rows.counts) - rows.counts, rows.counts > 0
+    """Return the minimum and maximum of each field, implicit zeros included."""
+    starts, nonempty = np.cumsum(rows.counts) - rows.counts, rows.counts > 0
     bounds = np.zeros((2, len(rows.counts), 3), dtype=np.float32)
-    if some.any():
-        bounds[0, some] = np.minimum.reduceat(values, starts[some])
-        bounds[1, some] = np.maximum.reduceat(values, starts[some])
+    if nonempty.any():  # reduceat would return the next field's first row for an empty one
+        bounds[0, nonempty] = np.minimum.reduceat(values, starts[nonempty])
+        bounds[1, nonempty] = np.maximum.reduceat(values, starts[nonempty])
     partial = rows.counts < rows.height
     bounds[0, partial], bounds[1, partial] = bounds[0, partial].clip(max=0), bounds[1, partial].clip(min=0)
     return bounds[0].tolist(), bounds[1].tolist()
 
 
-def _padded(index: np.ndarray) -> bytes:
-    """Return the bytes of sparse indices filled up to a multiple of 4, so that the next ones are aligned."""
+def _padded_bytes(index: np.ndarray) -> bytes:
+    """Return the bytes of sparse indices, padded so that the indices that follow are aligned to 4 bytes."""
     return index.tobytes() + b"\0" * (-index.nbytes % 4)

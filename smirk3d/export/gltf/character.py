@@ -1,7 +1,7 @@
-"""Characters of other programs: a glTF file with morph targets gets an animation, and keeps everything else.
+"""Animation of other characters: adds an animation to a glTF file with morph targets and keeps everything else.
 
-The file's JSON is read, added to and written again as it is, so that extensions, extras and compressed meshes stay
-whatever they are. What a .gltf has beside it (buffers, pictures) moves into the one buffer of the .glb.
+The file's JSON is extended and written again without interpretation, so that extensions, extras and compressed meshes
+stay as they are. Files beside a .gltf (buffers, images) are merged into the one buffer of the .glb.
 """
 
 from __future__ import annotations
@@ -22,23 +22,36 @@ import torch
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.gltf.morph_names import TargetNames, closest, target_names
-from smirk3d.export.tables.motion_file import Motion
+from smirk3d.export.gltf.morph_names import TargetNames, closest_names_hint, target_names
+from smirk3d.export.tables.motion_file import KeyframeMotion
 
 Json = dict[str, Any]
 _MAGIC, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", b"JSON", b"BIN\0"
 _FLOAT = 5126
-_PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"\xabKTX 20": "image/ktx2"}
+"""Component type of float32 accessors."""
+_IMAGE_TYPES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
+    b"\xabKTX 20": "image/ktx2",
+}
 _ALIGNMENT = 8
-"""Bytes; glTF asks for 4, some of its extensions for 8."""
-ANIMATION = "smirk3d"
+"""Alignment of buffer views in bytes; glTF requires 4, some of its extensions 8."""
+ANIMATION_NAME = "smirk3d"
+"""Name of the animation that is added."""
 _VRM_0 = "VRM"
-"""Extension of files of that version; later ones have others."""
+"""Name of the extension of VRM 0; later versions have another."""
 
 
 @dataclass(frozen=True)
 class MorphMesh:
-    """A mesh with morph targets; `nodes` are those that show it, `index` its place in the file."""
+    """A mesh with morph targets.
+
+    Attributes:
+        index: Index of the mesh in the file.
+        targets: Names of its morph targets.
+        nodes: Indices of the nodes that have this mesh.
+    """
 
     index: int
     targets: TargetNames
@@ -50,9 +63,11 @@ class Character:
     """A glTF file in memory.
 
     Attributes:
-        path: Where it was read. document: Its JSON, all data in buffer 0.
-        blob: Buffer 0. chunks: What the .glb has after it, type and content.
-        meshes: Those with morph targets that some node shows.
+        path: The file.
+        document: Its JSON, changed so that all data are in buffer 0.
+        blob: Contents of buffer 0.
+        chunks: Further chunks of the .glb, type and contents.
+        meshes: The meshes with morph targets that belong to a node.
     """
 
     path: Path
@@ -63,7 +78,7 @@ class Character:
 
     @property
     def targets(self) -> tuple[TargetNames, ...]:
-        """The morph targets of each mesh."""
+        """Names of the morph targets of each mesh."""
         return tuple(mesh.targets for mesh in self.meshes)
 
 
@@ -73,9 +88,10 @@ def read_character(path: str | Path) -> Character:
     Raises:
         Smirk3dError: It cannot be read, a file that it refers to is missing, or it has no morph targets.
     """
-    with _told_of(path := Path(path)):
+    path = Path(path)
+    with _errors_naming(path):
         document, blob, chunks = _parse(path.read_bytes())
-        document, blob = _in_one_buffer(document, blob, path.parent)
+        document, blob = _merge_buffers(document, blob, path.parent)
         meshes = tuple(_morph_meshes(document))
         if not meshes:
             count = len(document.get("meshes", []))
@@ -84,8 +100,8 @@ def read_character(path: str | Path) -> Character:
 
 
 @contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    """Name the file in whatever goes wrong with it."""
+def _errors_naming(path: Path) -> Iterator[None]:
+    """Turn any error about a file into one that names it."""
     name = printable(path)
     try:
         yield
@@ -101,7 +117,7 @@ def _told_of(path: Path) -> Iterator[None]:
 
 
 def _parse(content: bytes) -> tuple[Json, bytes, tuple[tuple[bytes, bytes], ...]]:
-    """Return the JSON of a file, its binary chunk, and other chunks.
+    """Return the JSON of a file, its binary chunk and the further chunks.
 
     Source: glTF 2.0 specification, section 4, Binary glTF.
     """
@@ -135,32 +151,33 @@ def _chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def _in_one_buffer(document: Json, blob: bytes, folder: Path) -> tuple[Json, bytes]:
-    """Return document and buffer with all that other files and data URIs hold in it.
+def _merge_buffers(document: Json, blob: bytes, folder: Path) -> tuple[Json, bytes]:
+    """Return document and buffer, with the contents of other files and data URIs appended to the buffer.
 
-    Buffers without content, which stand for what a compressed view is when it is unpacked, stay buffers.
+    Buffers without contents stay: compression extensions use them as placeholders of the decompressed data.
     """
-    merged, places, empty = bytearray(blob), [], []
+    # For each buffer of the file its index in the new document and its offset in that buffer.
+    merged, locations, empty = bytearray(blob), [], []
     for index, buffer in enumerate(document.get("buffers", [])):
         if "uri" in buffer:
-            places.append((0, _append(merged, _resource(buffer["uri"], folder))))
+            locations.append((0, _append(merged, _resource(buffer["uri"], folder))))
         elif index == 0 and blob:
-            places.append((0, 0))
+            locations.append((0, 0))
         else:
             empty.append(buffer)
-            places.append((len(empty), 0))
-        if places[-1][0] == 0 and len(merged) - places[-1][1] < buffer["byteLength"]:
+            locations.append((len(empty), 0))
+        if locations[-1][0] == 0 and len(merged) - locations[-1][1] < buffer["byteLength"]:
             raise ValueError(f"its buffer {index} is shorter than it says; export it again")
-    views = [_moved(view, places) for view in document.get("bufferViews", [])]
-    images = [_embedded(image, folder, merged, views) for image in document.get("images", [])]
-    own = next((b for b, place in zip(document.get("buffers", []), places) if place[0] == 0), {})
+    views = [_relocate_view(view, locations) for view in document.get("bufferViews", [])]
+    images = [_embed_image(image, folder, merged, views) for image in document.get("images", [])]
+    own = next((b for b, location in zip(document.get("buffers", []), locations) if location[0] == 0), {})
     first = {name: value for name, value in own.items() if name != "uri"} | {"byteLength": len(merged)}
     changed = {"buffers": [first, *empty], "bufferViews": views, "images": images}
     return document | {name: value for name, value in changed.items() if value}, bytes(merged)
 
 
 def _append(blob: bytearray, data: bytes) -> int:
-    """Append bytes to a buffer and return where they start."""
+    """Append bytes to a buffer, aligned, and return their offset."""
     blob += b"\0" * (-len(blob) % _ALIGNMENT)
     start = len(blob)
     blob += data
@@ -180,24 +197,24 @@ def _resource(uri: str, folder: Path) -> bytes:
         raise ValueError(f"its file {name} cannot be read ({error.strerror}); put it beside the character") from error
 
 
-def _moved(view: Json, places: Sequence[tuple[int, int]]) -> Json:
-    """Return a buffer view for the merged buffer; compressed ones refer to a buffer in an extension as well."""
-    index, start = places[view["buffer"]]
+def _relocate_view(view: Json, locations: Sequence[tuple[int, int]]) -> Json:
+    """Return a buffer view for the merged buffer; extensions of compressed views refer to a buffer, too."""
+    index, start = locations[view["buffer"]]
     extensions = {
-        name: _moved(value, places) if isinstance(value, dict) and "buffer" in value else value
+        name: _relocate_view(value, locations) if isinstance(value, dict) and "buffer" in value else value
         for name, value in view.get("extensions", {}).items()
     }
     moved = view | {"buffer": index} | ({"extensions": extensions} if extensions else {})
     return moved | ({"byteOffset": view.get("byteOffset", 0) + start} if start else {})
 
 
-def _embedded(image: Json, folder: Path, blob: bytearray, views: list[Json]) -> Json:
-    """Return a picture as a part of the buffer."""
+def _embed_image(image: Json, folder: Path, blob: bytearray, views: list[Json]) -> Json:
+    """Return an image that refers to the buffer; its file is appended there."""
     uri = image.get("uri")
     if uri is None:
         return image
     data = _resource(uri, folder)
-    kind = next((kind for magic, kind in _PICTURES.items() if data.startswith(magic)), image.get("mimeType"))
+    kind = next((kind for magic, kind in _IMAGE_TYPES.items() if data.startswith(magic)), image.get("mimeType"))
     if kind is None:
         raise ValueError(f"its picture {unquote(uri)[:80]} is of an unknown kind; convert it to PNG")
     views.append({"buffer": 0, "byteOffset": _append(blob, data), "byteLength": len(data)})
@@ -211,24 +228,26 @@ def _morph_meshes(document: Json) -> Iterator[MorphMesh]:
     names = [mesh.get("name") for mesh in meshes]
     for index, mesh in enumerate(meshes):
         count = max(len(primitive.get("targets", [])) for primitive in mesh["primitives"])
-        shown_by = tuple(n for n, node in enumerate(nodes) if node.get("mesh") == index)
-        if not count or not shown_by:
+        nodes_of_mesh = tuple(n for n, node in enumerate(nodes) if node.get("mesh") == index)
+        if not count or not nodes_of_mesh:
             continue
         label = names[index] if names[index] and names.count(names[index]) == 1 else f"mesh{index}"
-        given = target_names(document, mesh, count)
+        names_in_file = target_names(document, mesh, count)
         numbered = tuple(f"{label}[{k}]" for k in range(count))
-        yield MorphMesh(index, TargetNames(label, given or numbered, given is not None), shown_by)
+        targets = TargetNames(label, names_in_file or numbered, names_in_file is not None)
+        yield MorphMesh(index, targets, nodes_of_mesh)
 
 
 def find_head_node(character: Character, name: str | None = None) -> int | None:
-    """Return the node that turns the head.
+    """Return the index of the node that rotates the head, None if it cannot be determined.
 
     Args:
         character: The character.
-        name: Its name; else it is the only node named head, with any capitals and namespace, that shows no mesh.
+        name: Name of the node. By default it is the only node without a mesh that is named head, in any capitals and
+            with any namespace.
 
     Raises:
-        Smirk3dError: Not exactly one node has the name.
+        Smirk3dError: There is no node, or more than one, with this name.
     """
     nodes = character.document.get("nodes", [])
     if name is None:
@@ -237,29 +256,33 @@ def find_head_node(character: Character, name: str | None = None) -> int | None:
         return found[0] if len(found) == 1 else None
     found = [n for n, node in enumerate(nodes) if node.get("name") == name]
     if len(found) != 1:
-        told = f"{len(found)} nodes are" if found else "no node is"
+        count = f"{len(found)} nodes are" if found else "no node is"
         known = [str(node["name"]) for node in nodes if node.get("name")]
-        raise Smirk3dError(f"{printable(character.path)}: {told} named {name!r}{closest(name, known)}")
+        raise Smirk3dError(f"{printable(character.path)}: {count} named {name!r}{closest_names_hint(name, known)}")
     return found[0]
 
 
-def turned_rotations(character: Character, node: int, rotation_rotmat: np.ndarray) -> np.ndarray:
-    """Return the rotations (T, 3, 3) of a node, in its parent, that turn it in the scene as a head before a camera.
+def head_node_rotations(character: Character, node: int, rotation_rotmat: np.ndarray) -> np.ndarray:
+    """Return the local rotations of a node that rotate it in the scene as the head is rotated before the camera.
 
-    With M the linear part of the parents' transforms and Q the node's rotation at rest, `inv(M) R M Q`: seen from
-    the scene, the node turns by R around its own origin, from its attitude at rest. A character looks along +Z of
-    the scene (glTF 2.0, section 3.4), which is the camera's view of a head with R = 1. Only those of VRM 0 look along
-    -Z (VRM 0.0 specification, node rotation); there M is that of a scene turned about +Y, so that they look along +Z.
+    With M the linear part of the parents' transforms and Q the node's rest rotation, the result is `inv(M) R M Q`: in the
+    scene the node rotates by R about its own origin, starting from its rest pose. A character faces +Z of the scene
+    (glTF 2.0 specification, section 3.4), as a head with R = 1 faces the camera. Only characters of VRM 0 face -Z (VRM
+    0.0 specification, node rotation); for these M includes a rotation of the scene by 180 degrees about +Y.
 
     Args:
-        character: The character. node: Which node.
+        character: The character.
+        node: Index of the node.
         rotation_rotmat: (T, 3, 3) R, head frame to camera frame.
 
+    Returns:
+        (T, 3, 3) rotation matrices from the node's frame to its parent's.
+
     Raises:
-        Smirk3dError: A parent is scaled to nothing, or is its own parent.
+        Smirk3dError: A parent has a scale of 0, or is its own parent.
     """
-    with _told_of(character.path):
-        nodes, above = character.document["nodes"], np.eye(3)
+    with _errors_naming(character.path):
+        nodes, parents = character.document["nodes"], np.eye(3)
         front = np.diag((-1, 1, -1)) if _VRM_0 in character.document.get("extensions", {}) else np.eye(3)
         parent_of = {child: n for n, other in enumerate(nodes) for child in other.get("children", [])}
         chain = [node]
@@ -267,16 +290,16 @@ def turned_rotations(character: Character, node: int, rotation_rotmat: np.ndarra
             if parent in chain:
                 raise ValueError("is damaged (a node is its own parent); export it again")
             chain.append(parent)
-            above = _linear(nodes[parent]) @ above
-        above = front @ above
-        if abs(np.linalg.det(above)) < 1e-12:
+            parents = _linear_part(nodes[parent]) @ parents
+        parents = front @ parents
+        if abs(np.linalg.det(parents)) < 1e-12:
             raise ValueError("the head's parents are scaled to nothing; leave the head's turn out with --no-head-turn")
-        rest = _linear(_in_parts(nodes[node]) | {"scale": (1, 1, 1)})
-        return _nearest_rotation(np.linalg.inv(above) @ rotation_rotmat @ above) @ rest
+        rest = _linear_part(_decompose_matrix(nodes[node]) | {"scale": (1, 1, 1)})
+        return _nearest_rotation(np.linalg.inv(parents) @ rotation_rotmat @ parents) @ rest
 
 
-def _linear(node: Json) -> np.ndarray:
-    """Return the (3, 3) part of a node's transform that is not its translation."""
+def _linear_part(node: Json) -> np.ndarray:
+    """Return rotation and scale of a node's transform as a matrix (3, 3)."""
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T[:3, :3]
     quaternion = torch.tensor(node.get("rotation", (0, 0, 0, 1)), dtype=torch.float64)
@@ -284,30 +307,32 @@ def _linear(node: Json) -> np.ndarray:
 
 
 def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """Return the rotations (..., 3, 3) nearest to matrices; parents that stretch unevenly leave some shear."""
+    """Return the rotations (..., 3, 3) nearest to matrices; non-uniform scales of parents leave some shear."""
     return torch.as_tensor(roma.special_procrustes(torch.from_numpy(matrix))).numpy()
 
 
-def save_animated(
+def save_animated_character(
     character: Character,
-    motion: Motion,
+    motion: KeyframeMotion,
     matrices: Sequence[np.ndarray],
     path: str | Path,
     head_node: int | None = None,
 ) -> None:
     """Write a character as .glb with one more animation, whole or not at all.
 
-    Targets that nothing drives keep the weights of their node or mesh.
+    Morph targets to which no ARKit blendshape is mapped keep the weights of their node or mesh.
 
     Args:
-        character: The character. motion: What it shall do.
-        matrices: For each of its meshes (52, K), see `morph_names.drive_matrices`.
-        path: Target. head_node: The node that the motion's rotations turn, see `turned_rotations`; None for none.
+        character: The character.
+        motion: Key frames of the animation.
+        matrices: For each mesh of the character (52, K), see `morph_names.retarget_matrices`.
+        path: Target, ending in .glb.
+        head_node: Index of the node that the motion's rotations are applied to, see `head_node_rotations`; None for none.
 
     Raises:
         Smirk3dError: The character is damaged, or writing failed.
     """
-    with _told_of(character.path):
+    with _errors_naming(character.path):
         curves = [
             (node, "weights", _weights(character, mesh, node, motion.arkit, matrix))
             for mesh, matrix in zip(character.meshes, matrices, strict=True)
@@ -315,34 +340,34 @@ def save_animated(
             if matrix.any()
         ]
         if head_node is not None and motion.rotation_rotmat is not None:
-            turned = turned_rotations(character, head_node, motion.rotation_rotmat)
-            curves.append((head_node, "rotation", _quaternions(turned)))
+            rotations = head_node_rotations(character, head_node, motion.rotation_rotmat)
+            curves.append((head_node, "rotation", _quaternions(rotations)))
         content = _glb(*_with_animation(character, motion.time_s, curves), character.chunks)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def _weights(character: Character, mesh: MorphMesh, node: int, arkit: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return weights (T, K) of a mesh's targets: those that are driven, and those that the file has."""
-    driven = np.abs(matrix).sum(axis=0) > 0
+    """Return the weights (T, K) of a mesh's targets: mapped ones from the motion, the others from the file."""
+    mapped = np.abs(matrix).sum(axis=0) > 0
     own = character.document["nodes"][node].get("weights") or character.document["meshes"][mesh.index].get("weights")
-    still = np.zeros(len(driven)) if own is None else np.array(own, dtype=np.float64)
-    if still.shape != driven.shape:
-        raise ValueError(f"{mesh.targets.mesh} has {len(still)} weights for {len(driven)} targets; export it again")
-    return np.where(driven, arkit @ matrix, still)
+    constant = np.zeros(len(mapped)) if own is None else np.array(own, dtype=np.float64)
+    if constant.shape != mapped.shape:
+        raise ValueError(f"{mesh.targets.mesh} has {len(constant)} weights for {len(mapped)} targets; export it again")
+    return np.where(mapped, arkit @ matrix, constant)
 
 
 def _quaternions(rotmat: np.ndarray) -> np.ndarray:
-    """Return rotations (T, 3, 3) as unit quaternions (T, 4) x, y, z, w without jumps of the sign."""
-    found = roma.rotmat_to_unitquat(torch.from_numpy(rotmat)).numpy()
-    flips = np.where((found[1:] * found[:-1]).sum(axis=1) < 0, -1, 1)
-    return found * np.cumprod(np.append(1, flips))[:, None]
+    """Return rotations (T, 3, 3) as unit quaternions (T, 4) x, y, z, w without sign changes between neighbours."""
+    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(rotmat)).numpy()
+    flips = np.where((quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0, -1, 1)
+    return quaternions * np.cumprod(np.append(1, flips))[:, None]
 
 
 def _with_animation(
     character: Character, time_s: np.ndarray, curves: Sequence[tuple[int, str, np.ndarray]]
 ) -> tuple[Json, bytes]:
-    """Return a character's JSON and buffer with an animation of (node, property, values (T, K)) added."""
+    """Return JSON and buffer of a character with an animation added, given as (node, property, values (T, K))."""
     document, blob = character.document, bytearray(character.blob)
     views, accessors = [*document.get("bufferViews", [])], [*document.get("accessors", [])]
 
@@ -358,25 +383,25 @@ def _with_animation(
     times = add(seconds, "SCALAR", min=[float(seconds[0])], max=[float(seconds[-1])])
     outputs = [add(values, "VEC4" if name == "rotation" else "SCALAR") for _, name, values in curves]
     others = document.get("animations", [])
-    taken = {animation.get("name") for animation in others}
-    names = (ANIMATION, *(f"{ANIMATION}.{k}" for k in range(1, len(others) + 1)))
+    used = {animation.get("name") for animation in others}
+    names = (ANIMATION_NAME, *(f"{ANIMATION_NAME}.{k}" for k in range(1, len(others) + 1)))
     animation = {
-        "name": next(name for name in names if name not in taken),
+        "name": next(name for name in names if name not in used),
         "samplers": [{"input": times, "output": output, "interpolation": "LINEAR"} for output in outputs],
         "channels": [{"sampler": k, "target": {"node": n, "path": name}} for k, (n, name, _) in enumerate(curves)],
     }
-    turned = {node for node, name, _ in curves if name == "rotation"}
-    nodes = [_in_parts(node) if n in turned else node for n, node in enumerate(document["nodes"])]
+    rotated = {node for node, name, _ in curves if name == "rotation"}
+    nodes = [_decompose_matrix(node) if n in rotated else node for n, node in enumerate(document["nodes"])]
     added = {"bufferViews": views, "accessors": accessors, "animations": [*others, animation], "nodes": nodes}
     buffers = [document["buffers"][0] | {"byteLength": len(blob)}, *document["buffers"][1:]]
     return document | added | {"buffers": buffers}, bytes(blob)
 
 
-def _in_parts(node: Json) -> Json:
-    """Return a node with its matrix as translation, rotation and scale; glTF animates no others."""
+def _decompose_matrix(node: Json) -> Json:
+    """Return a node with its matrix replaced by translation, rotation and scale, which alone glTF can animate."""
     if "matrix" not in node:
         return node
-    linear = _linear(node)
+    linear = _linear_part(node)
     scale = np.linalg.norm(linear, axis=0) * (-1 if np.linalg.det(linear) < 0 else 1, 1, 1)
     (rotation,) = _quaternions(_nearest_rotation(linear / np.where(scale == 0, 1, scale))[None])
     parts = {"translation": node["matrix"][12:15], "rotation": rotation.tolist(), "scale": scale.tolist()}

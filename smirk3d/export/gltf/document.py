@@ -1,4 +1,4 @@
-"""glTF documents as files: JSON, and the container that holds JSON and buffer together."""
+"""glTF documents as bytes: the JSON file (.gltf), and the container of JSON and buffer (.glb)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DATA_URI = "data:application/octet-stream;base64,"
 def glb_bytes(document: gl.GLTF2) -> bytes:
     """Return a document with a binary blob as a GLB file.
 
-    Source: glTF 2.0 specification, section 4, Binary glTF: chunks are filled up to multiples of 4 bytes, JSON
+    Source: glTF 2.0 specification, section 4, Binary glTF: chunks are padded to multiples of 4 bytes, JSON
     with spaces and the buffer with zeros.
     """
     text = json_text(document).encode("utf-8")
@@ -31,7 +31,7 @@ def glb_bytes(document: gl.GLTF2) -> bytes:
 
 
 def gltf_bytes(document: gl.GLTF2) -> bytes:
-    """Return a document with a binary blob as a JSON file that has the buffer inside."""
+    """Return a document with a binary blob as a JSON file with the buffer as a data URI."""
     blob = document.binary_blob() or b""
     uri = _DATA_URI + base64.b64encode(blob).decode("ascii")
     inline = replace(document, buffers=[gl.Buffer(byteLength=len(blob), uri=uri)])
@@ -41,13 +41,13 @@ def gltf_bytes(document: gl.GLTF2) -> bytes:
 def json_text(document: gl.GLTF2) -> str:
     """Return a document's JSON without line breaks.
 
-    The library's own writer copies everything several times over, which takes ten times as long.
+    Takes a tenth of the time of pygltflib's own writer, which copies the document several times.
     """
     return json.dumps(_plain(document), separators=(",", ":"))
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it; fields of records that hold nothing are left out."""
+    """Return a value for `json.dumps`; empty fields of records are left out, as glTF requires."""
     if is_dataclass(value) or isinstance(value, gl.Attributes):
         fields = ((name, field) for name, field in vars(value).items() if not name.startswith("_"))
         return {name: _plain(field) for name, field in fields if not (field is None or field in ([], {}))}

@@ -1,8 +1,7 @@
 """glTF 2.0: the head as a character with named morph targets.
 
-glTF's frame is the head frame (right-handed, metres, +Y up, +Z out of the face), so the node has no
-transform: the character stands upright, and how the head was turned in the photo is written in the node's
-    `extras`.
+glTF's coordinate frame is the head frame (right-handed, metres, +Y up, +Z out of the face), so the node has no
+transform: the character stands upright, and the rotation of the head in the photo is in the node's `extras`.
 """
 
 from __future__ import annotations
@@ -39,34 +38,37 @@ if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
 
 _PNG_LEVEL = 3
-"""zlib's effort for pictures; the default takes thrice as long for files that are 2 % smaller."""
+"""zlib level of embedded images; the default level takes three times as long for 2 % smaller files."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One primitive: a mesh vertex once for each texture coordinate that it has.
+class _PrimitiveLayout:
+    """The vertices of one primitive: each vertex of the mesh once for each texture coordinate that it has.
 
     Attributes:
-        material: What it is made of.
-        vertex: (N,) int64 in the mesh. uv_row: (N,) int64 rows of the texture coordinates.
-        triangles: (K, 3) rows of `vertex`.
-        moved: Rows of the targets' positions, and `moved_from` (L,) where they are in (T * V).
-        turned: The same for normals, with `turned_from`.
+        material: Material of the primitive.
+        vertex: (N,) int64 vertices of the mesh.
+        uv_row: (N,) int64 rows of the texture coordinates.
+        triangles: (K, 3) int64 rows of `vertex`.
+        offset_rows: Layout of the targets' sparse position offsets.
+        offset_source: (L,) int64 index target * V + vertex of each stored offset.
+        normal_rows: Layout of the targets' sparse normal differences.
+        normal_source: (L2,) int64 index target * V + vertex of each stored difference.
     """
 
     material: MaterialPart
     vertex: np.ndarray
     uv_row: np.ndarray
     triangles: np.ndarray
-    moved: SparseRows
-    moved_from: np.ndarray
-    turned: SparseRows
-    turned_from: np.ndarray
+    offset_rows: SparseRows
+    offset_source: np.ndarray
+    normal_rows: SparseRows
+    normal_source: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Surface:
-    """Per-vertex arrays of the whole mesh that the primitives take their rows from; T targets."""
+class _VertexArrays:
+    """Arrays of the whole mesh, of which primitives take rows: (V, 3) each, and (T, V, 3) for T targets."""
 
     positions: np.ndarray
     normals: np.ndarray
@@ -78,6 +80,11 @@ class _Surface:
 def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
     """Write a face as `.glb`, or as `.gltf` with the buffer embedded.
 
+    Args:
+        face: The face.
+        path: Target, ending in .glb or .gltf; its folder exists.
+        texture: Skin texture; without it the skin has uniform vertex colours.
+
     Raises:
         Smirk3dError: Writing failed.
     """
@@ -88,15 +95,15 @@ def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
 
 
 def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
-    """Build a document with one mesh: a primitive for each material, and the same morph targets in each.
+    """Build a document with one mesh, which has a primitive for each material and the same morph targets in each.
 
-    The base mesh is the neutral face; `mesh.weights` are this face's own, so viewers open it with its
-    expression. Offsets are those of `morph_targets`; colours, materials and the painted eyes those of
-    `export.materials`.
+    The base mesh is the neutral face, and `mesh.weights` are those of this face, so that viewers show its expression.
+    Offsets are those of `morph_targets`, colours, materials and the eye texture those of
+    `smirk3d.render.appearance.materials`.
 
     Args:
         face: The face.
-        texture: Skin texture; without it the skin has plain vertex colours.
+        texture: Skin texture; without it the skin has uniform vertex colours.
     """
     builder = BufferBuilder()
     document = build_character(builder, face, texture)
@@ -105,16 +112,16 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
 
 
 def build_character(builder: BufferBuilder, face: Face, texture: Texture | None = None) -> gl.GLTF2:
-    """Build what `build_gltf` does, all but the buffer, which may take more; node 0 and mesh 0 are the head."""
+    """Build the document of `build_gltf` without its buffer, to which more can be added; node 0 and mesh 0 are the head."""
     targets = morph_targets(face)
-    surface = _surface(face, targets.offsets)
+    surface = _vertex_arrays(face, targets.offsets)
     parts = material_parts(face.head)
-    pictures = _pictures(parts, texture)
+    images = _texture_images(parts, texture)
     primitives = []
-    for index, part in enumerate(_split(face.head)):
+    for index, part in enumerate(_primitive_layouts(face.head)):
         primitive = _primitive(builder, part, surface, _uv(face.head, part, texture))
         primitive.material = index
-        if part.material.name not in pictures:
+        if part.material.name not in images:
             primitive.attributes.COLOR_0 = builder.add_attribute(surface.colors_linear[part.vertex])
         primitives.append(primitive)
     mesh = gl.Mesh(name="head", primitives=primitives, weights=[float(weight) for weight in targets.weights])
@@ -126,14 +133,14 @@ def build_character(builder: BufferBuilder, face: Face, texture: Texture | None 
         nodes=[gl.Node(name="head", mesh=0, extras=_node_extras(face))],
         meshes=[mesh],
     )
-    _add_materials(document, builder, parts, pictures)
+    _add_materials(document, builder, parts, images)
     return document
 
 
-def _surface(face: Face, offsets: np.ndarray) -> _Surface:
+def _vertex_arrays(face: Face, offsets: np.ndarray) -> _VertexArrays:
     pattern = morph_pattern(face.head)
-    normals, turns = normal_offsets(face.neutral_vertices, face.triangles, offsets, pattern)
-    return _Surface(face.neutral_vertices, normals, _colors_linear(face.head), offsets, turns)
+    normals, differences = normal_offsets(face.neutral_vertices, face.triangles, offsets, pattern)
+    return _VertexArrays(face.neutral_vertices, normals, _colors_linear(face.head), offsets, differences)
 
 
 @cache_per_head
@@ -142,8 +149,8 @@ def _colors_linear(head: HeadModel) -> np.ndarray:
 
 
 @cache_per_head
-def _split(head: HeadModel) -> tuple[_Part, ...]:
-    """Return the primitives of a head, one a material."""
+def _primitive_layouts(head: HeadModel) -> tuple[_PrimitiveLayout, ...]:
+    """Return the layout of a head's primitives, one for each material."""
     pattern, parts = morph_pattern(head), []
     for material in material_parts(head):
         vertices = head.faces.cpu().numpy()[material.face_index]
@@ -151,15 +158,15 @@ def _split(head: HeadModel) -> tuple[_Part, ...]:
         pairs = np.stack([vertices.ravel(), uv_rows.ravel()], axis=1)
         (vertex, uv_row), inverse = _unique_pairs(pairs)
         layout = []
-        for given in (pattern.moved, pattern.turned):
-            target, row = np.nonzero(given[:, vertex])
-            layout += [sparse_rows(given[:, vertex]), target * given.shape[1] + vertex[row]]
-        parts.append(_Part(material, vertex, uv_row, inverse.reshape(-1, 3), *layout))
+        for mask in (pattern.moved, pattern.normal_changed):
+            target, row = np.nonzero(mask[:, vertex])
+            layout += [sparse_rows(mask[:, vertex]), target * mask.shape[1] + vertex[row]]
+        parts.append(_PrimitiveLayout(material, vertex, uv_row, inverse.reshape(-1, 3), *layout))
     return tuple(parts)
 
 
 def _unique_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different rows of (N, 2) as (2, K), and (N,) which of them each row is."""
+    """Return the distinct rows of (N, 2) as (2, K), and for each row (N,) its index among them."""
     unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
     return unique.T, inverse
 
@@ -168,8 +175,8 @@ def _has_own_uv(head: HeadModel, material: MaterialPart) -> bool:
     return material.name == "eyes" or len(head.uv) == 0
 
 
-def _uv(head: HeadModel, part: _Part, texture: Texture | None) -> np.ndarray:
-    """Return a primitive's texture coordinates (N, 2), v upwards."""
+def _uv(head: HeadModel, part: _PrimitiveLayout, texture: Texture | None) -> np.ndarray:
+    """Return the texture coordinates (N, 2) of a primitive, v upwards."""
     if _has_own_uv(head, part.material):
         return eye_uv(head)[part.uv_row]
     if texture is not None and part.material.name == "skin":
@@ -177,16 +184,16 @@ def _uv(head: HeadModel, part: _Part, texture: Texture | None) -> np.ndarray:
     return head.uv.cpu().numpy()[part.uv_row]
 
 
-def _primitive(builder: BufferBuilder, part: _Part, surface: _Surface, uv: np.ndarray) -> gl.Primitive:
+def _primitive(builder: BufferBuilder, part: _PrimitiveLayout, surface: _VertexArrays, uv: np.ndarray) -> gl.Primitive:
     attributes = gl.Attributes(
         POSITION=builder.add_attribute(surface.positions[part.vertex], bounds=True),
         NORMAL=builder.add_attribute(surface.normals[part.vertex]),
         # glTF counts v downwards from the top of the image.
         TEXCOORD_0=builder.add_attribute(uv * (1, -1) + (0, 1)),
     )
-    offsets, turns = (array.reshape(-1, 3) for array in (surface.target_offsets, surface.target_normals))
-    positions = builder.add_sparse(part.moved, offsets[part.moved_from])
-    normals = builder.add_sparse(part.turned, turns[part.turned_from])
+    offsets, differences = (array.reshape(-1, 3) for array in (surface.target_offsets, surface.target_normals))
+    positions = builder.add_sparse(part.offset_rows, offsets[part.offset_source])
+    normals = builder.add_sparse(part.normal_rows, differences[part.normal_source])
     return gl.Primitive(
         attributes=attributes,
         indices=builder.add_indices(part.triangles),
@@ -194,40 +201,40 @@ def _primitive(builder: BufferBuilder, part: _Part, surface: _Surface, uv: np.nd
     )
 
 
-def _pictures(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
-    """Return the texture image, as a PNG file, of each material that has one."""
-    pictures = {"eyes": _eye_png()} if any(part.name == "eyes" for part in parts) else {}
-    return pictures | ({} if texture is None else {"skin": _png(texture.image)})
+def _texture_images(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
+    """Return the texture of each material that has one, as the bytes of a PNG file."""
+    images = {"eyes": _eye_png()} if any(part.name == "eyes" for part in parts) else {}
+    return images | ({} if texture is None else {"skin": _encode_png(texture.image)})
 
 
 @functools.cache
 def _eye_png() -> bytes:
-    return _png(eye_texture())
+    return _encode_png(eye_texture())
 
 
 def _add_materials(
     document: gl.GLTF2,
     builder: BufferBuilder,
     parts: tuple[MaterialPart, ...],
-    pictures: dict[str, bytes],
+    images: dict[str, bytes],
 ) -> None:
-    for name, picture in pictures.items():
-        view = builder.add_bytes(picture)
+    for name, image in images.items():
+        view = builder.add_bytes(image)
         document.images.append(gl.Image(name=name, mimeType="image/png", bufferView=view))
         document.textures.append(gl.Texture(sampler=0, source=len(document.images) - 1))
-    if pictures:
+    if images:
         clamp = gl.CLAMP_TO_EDGE
         document.samplers = [
             gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=clamp, wrapT=clamp)
         ]
-    names = list(pictures)
+    names = list(images)
     for part in parts:
-        look = gl.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=part.roughness)
-        if part.name in pictures:
-            look.baseColorTexture = gl.TextureInfo(index=names.index(part.name))
-        # The neck is open below: a camera there shall see the inside and not through the head.
+        pbr = gl.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=part.roughness)
+        if part.name in images:
+            pbr.baseColorTexture = gl.TextureInfo(index=names.index(part.name))
+        # The mesh is open at the neck; seen from below, its inside must be drawn.
         document.materials.append(
-            gl.Material(name=part.name, pbrMetallicRoughness=look, doubleSided=True, alphaCutoff=None)
+            gl.Material(name=part.name, pbrMetallicRoughness=pbr, doubleSided=True, alphaCutoff=None)
         )
 
 
@@ -251,9 +258,9 @@ def _node_extras(face: Face) -> dict[str, object]:
     }
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _encode_png(pixels: np.ndarray) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG", compress_level=_PNG_LEVEL)
+    Image.fromarray(pixels).save(file, format="PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()

@@ -1,8 +1,8 @@
-"""Which morph targets of a character are which ARKit actions: by their names, or as a mapping file says.
+"""Mapping of ARKit blendshapes to the morph targets of a character, by their names or by a mapping file.
 
-Names match by themselves only where that is exact: any capitals and separators, `L` and `R` for the sides, and words
-around the name that have no meaning for a face (`head_eyeBlinkLeft`, `blendShape1.eyeBlink_L`). Everything else is for
-the mapping file; what is merely similar is suggested, never driven.
+Names are matched automatically only where that is unambiguous: with any capitals and separators, with `L` and `R` for
+the sides, and with further words that have no meaning for a face (`head_eyeBlinkLeft`, `blendShape1.eyeBlink_L`). All
+other targets need a mapping file; targets with similar names are suggested, but never used without it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from smirk3d.head.arkit import ARKIT_NAMES
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\x00-\x7f]+")
 _BY_NUMBER = re.compile(r"(?P<mesh>.*)\[(?P<number>\d+)\]")
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
-_ORGANS = frozenset(["eye", "jaw", "mouth", "brow", "cheek", "nose", "tongue"])
-_WORDS_OF_ACTIONS = frozenset(word.lower() for name in ARKIT_NAMES for word in _WORD.findall(name)) - _ORGANS
-_OTHER_SHAPES = frozenset(
+_FACE_PARTS = frozenset(["eye", "jaw", "mouth", "brow", "cheek", "nose", "tongue"])
+_ARKIT_WORDS = frozenset(word.lower() for name in ARKIT_NAMES for word in _WORD.findall(name)) - _FACE_PARTS
+_VARIANT_WORDS = frozenset(
     ("corrective", "corr", "fix", "inverse", "inv", "negative", "neg", "opposite", "half", "inbetween", "not", "no")
 )
-"""Words that make of a name that of another shape."""
+"""Words of names that are variants or correctives of a blendshape."""
 
 
-def _keys() -> Iterator[tuple[str, str]]:
+def _spellings() -> Iterator[tuple[str, str]]:
     for name in ARKIT_NAMES:
         yield name.lower(), name
         for side in ("Left", "Right"):
@@ -40,7 +40,7 @@ def _keys() -> Iterator[tuple[str, str]]:
                 yield (name.removesuffix(side) + side[0]).lower(), name
 
 
-_KEYS = dict(_keys())
+_SPELLINGS = dict(_spellings())
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,23 @@ class TargetNames:
     """The morph targets of a mesh.
 
     Attributes:
-        mesh: What the mesh is called. names: One a target, `mesh[number]` where the file gives none.
-        given: Whether the file gives them.
+        mesh: Name of the mesh.
+        names: Name of each target, `mesh[number]` where the file has no names.
+        from_file: Whether the names are from the file.
     """
 
     mesh: str
     names: tuple[str, ...] = field(repr=False)
-    given: bool = True
+    from_file: bool = True
 
 
 @dataclass(frozen=True)
 class NameMapping:
-    """What a mapping file says.
+    """The contents of a mapping file.
 
     Attributes:
-        source: The file, as errors name it.
-        targets: ARKit name -> target, or `mesh[number]` -> weight.
+        source: Name of the file, for error messages.
+        targets: ARKit name -> target name, or `mesh[number]` -> weight.
     """
 
     source: str
@@ -71,21 +72,25 @@ class NameMapping:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A name that was understood.
+class _ParsedName:
+    """The ARKit blendshape that the name of a target stands for.
 
     Attributes:
-        action: ARKit name. rank: 0 the name itself, 1 spelt otherwise, 2 with other words around it.
-        side: "left" or "right" for one half of an action that has no side in ARKit, as browInnerUp_L, else "".
+        blendshape: ARKit name.
+        rank: 0 for the exact name, 1 for another spelling, 2 if there are further words around it.
+        side: "left" or "right" for one half of a blendshape that has no side in ARKit, such as browInnerUp_L; else "".
     """
 
-    action: str
+    blendshape: str
     rank: int
     side: str = ""
 
 
 def target_names(document: dict[str, Any], mesh: dict[str, Any], count: int) -> tuple[str, ...] | None:
-    """Return the names of a glTF mesh's `count` targets: as most exporters write them, as VRM's, or the accessors'."""
+    """Return the names of the `count` targets of a glTF mesh, None where it has none.
+
+    Exporters write them in the `extras` of the mesh or, as in VRM, of a primitive, or as names of accessors.
+    """
     for owner in (mesh, *mesh["primitives"]):
         names = (owner.get("extras") or {}).get("targetNames") or ()
         if len(names) == count and all(isinstance(name, str) for name in names):
@@ -99,40 +104,46 @@ def target_names(document: dict[str, Any], mesh: dict[str, Any], count: int) -> 
 
 
 def match_names(names: Sequence[str]) -> np.ndarray:
-    """Return (52, K) float32, 1 where one of the K targets of a mesh is an ARKit action, else 0.
+    """Match the K target names of a mesh with the ARKit names.
 
-    Of several targets that may be one action the closest spelling counts; two of the same closeness are none. An
-    action without a side that the mesh has as a left and a right half drives both.
+    If several targets match one blendshape, the closest spelling is taken, and none if two are equally close. A
+    blendshape without a side is mapped to both halves where the mesh has a left and a right half of it.
+
+    Returns:
+        (52, K) float32, 1 where a target is mapped to a blendshape, else 0.
     """
-    readings = [_read(name) for name in names]
+    parsed = [_parse_name(name) for name in names]
     matrix = np.zeros((len(ARKIT_NAMES), len(names)), dtype=np.float32)
-    for row, action in enumerate(ARKIT_NAMES):
-        found = [(column, r) for column, r in enumerate(readings) if r is not None and r.action == action]
-        wholes = [(column, r.rank) for column, r in found if not r.side]
-        best = [column for column, rank in wholes if rank == min(rank for _, rank in wholes)]
+    for row, blendshape in enumerate(ARKIT_NAMES):
+        found = [(column, r) for column, r in enumerate(parsed) if r is not None and r.blendshape == blendshape]
+        unsided = [(column, r.rank) for column, r in found if not r.side]
+        best = [column for column, rank in unsided if rank == min(rank for _, rank in unsided)]
         halves = [column for column, r in found if r.side]
         if len(best) == 1:
             matrix[row, best] = 1
-        elif not wholes and sorted(r.side for _, r in found) == ["left", "right"]:
+        elif not unsided and sorted(r.side for _, r in found) == ["left", "right"]:
             matrix[row, halves] = 1
     return matrix
 
 
-def _read(name: str) -> _Reading | None:
-    """Return what a target's name means, None where that is not certain."""
+def _parse_name(name: str) -> _ParsedName | None:
+    """Return the blendshape of a target's name, None where that is ambiguous."""
     if name in ARKIT_NAMES:
-        return _Reading(name, 0)
+        return _ParsedName(name, 0)
     words = _words(name)
-    places = [(i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1) if "".join(words[i:j]) in _KEYS]
-    if len(places) != 1:
+    spans = [
+        (i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1) if "".join(words[i:j]) in _SPELLINGS
+    ]
+    if len(spans) != 1:
         return None
-    ((start, end),) = places
-    action, before, after = _KEYS["".join(words[start:end])], words[:start], words[end:]
+    ((start, end),) = spans
+    blendshape, before, after = _SPELLINGS["".join(words[start:end])], words[:start], words[end:]
     side = ""
-    if after and after[0] in _SIDES and not action.endswith(("Left", "Right")):
+    if after and after[0] in _SIDES and not blendshape.endswith(("Left", "Right")):
         side, after = _SIDES[after[0]], after[1:]
-    strange = {*before, *after} & (_WORDS_OF_ACTIONS | _OTHER_SHAPES | _SIDES.keys()) or {*after} & _ORGANS
-    return None if strange else _Reading(action, 2 if before or after else 1, side)
+    # Further words that belong to another blendshape or a variant make the name ambiguous.
+    conflicting = {*before, *after} & (_ARKIT_WORDS | _VARIANT_WORDS | _SIDES.keys()) or {*after} & _FACE_PARTS
+    return None if conflicting else _ParsedName(blendshape, 2 if before or after else 1, side)
 
 
 def _words(name: str) -> list[str]:
@@ -140,32 +151,41 @@ def _words(name: str) -> list[str]:
 
 
 def retarget_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None = None) -> tuple[np.ndarray, ...]:
-    """Return for each mesh (52, K) float32: ARKit weights (T, 52) times it are the weights (T, K) of its targets.
+    """Return the linear map from ARKit weights to the weights of each mesh's targets.
 
-    What the mapping says of an action replaces what its name would match; contributions of several actions to one
+    An entry of the mapping replaces the match by name of its blendshape. Contributions of several blendshapes to one
     target add up.
+
+    Args:
+        meshes: Targets of each mesh.
+        mapping: Contents of a mapping file.
+
+    Returns:
+        For each mesh with K targets (52, K) float32; ARKit weights (T, 52) times it are the targets' weights (T, K).
 
     Raises:
         Smirk3dError: The mapping names a target that no mesh has.
     """
-    matrices = [match_names(mesh.names if mesh.given else [""] * len(mesh.names)) for mesh in meshes]
-    for action, targets in (mapping.targets if mapping else {}).items():
-        row = ARKIT_NAMES.index(action)
+    matrices = [match_names(mesh.names if mesh.from_file else [""] * len(mesh.names)) for mesh in meshes]
+    for blendshape, targets in (mapping.targets if mapping else {}).items():
+        row = ARKIT_NAMES.index(blendshape)
         for matrix in matrices:
             matrix[row] = 0
         for target, weight in targets.items():
-            places = list(_places(target, meshes))
-            if not places:
+            found = list(_find_targets(target, meshes))
+            if not found:
                 known = dict.fromkeys(name for mesh in meshes for name in mesh.names)
                 where = mapping.source if mapping else ""
-                raise Smirk3dError(f"{where}: {action}: no target {_quoted(target)}{closest(target, list(known))}")
-            for place, column in places:
-                matrices[place][row, column] = weight
+                raise Smirk3dError(
+                    f"{where}: {blendshape}: no target {_quoted(target)}{closest_names_hint(target, list(known))}"
+                )
+            for mesh_index, column in found:
+                matrices[mesh_index][row, column] = weight
     return tuple(matrices)
 
 
-def _places(target: str, meshes: Sequence[TargetNames]) -> Iterator[tuple[int, int]]:
-    """Yield mesh and column of all targets that a mapping's word means: a name, or else `mesh[number]`."""
+def _find_targets(target: str, meshes: Sequence[TargetNames]) -> Iterator[tuple[int, int]]:
+    """Yield (mesh, column) of all targets with a name; if there are none, of the target `mesh[number]`."""
     named = [(m, k) for m, mesh in enumerate(meshes) for k, name in enumerate(mesh.names) if name == target]
     yield from named
     if not named and (parts := _BY_NUMBER.fullmatch(target)):
@@ -176,17 +196,19 @@ def _places(target: str, meshes: Sequence[TargetNames]) -> Iterator[tuple[int, i
 
 
 def read_mapping(path: str | Path) -> NameMapping:
-    """Read a mapping: YAML of `arkitName: target`, `[targets]` or `{target: weight}`; `[]` leaves the action out.
+    """Read a mapping: YAML of `arkitName: target`, `[targets]` or `{target: weight}`; `[]` leaves the blendshape out.
 
     Raises:
-        Smirk3dError: The file cannot be read, is something else, or names no ARKit action.
+        Smirk3dError: The file cannot be read, is something else, or names no ARKit blendshape.
     """
     source = printable(path)
     try:
-        given = _load_yaml(Path(path).read_text(encoding="utf-8-sig"))
-        if not isinstance(given, dict):
+        entries = _load_yaml(Path(path).read_text(encoding="utf-8-sig"))
+        if not isinstance(entries, dict):
             raise ValueError("it is no list of `arkitName: target`")
-        return NameMapping(source, {_action(name): _targets(name, value) for name, value in given.items()})
+        return NameMapping(
+            source, {_checked_blendshape(name): _checked_targets(name, value) for name, value in entries.items()}
+        )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Smirk3dError(
@@ -198,7 +220,7 @@ def _load_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Refuses a key that is given twice."""
+        """Rejects duplicate keys."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -212,22 +234,22 @@ def _load_yaml(text: str) -> Any:
         raise ValueError(f"no YAML: {' '.join(str(error).split())}") from error
 
 
-def _action(name: Any) -> str:
+def _checked_blendshape(name: Any) -> str:
     if name not in ARKIT_NAMES:
-        raise ValueError(f"{_quoted(str(name))} is no ARKit action{closest(str(name), ARKIT_NAMES)}")
+        raise ValueError(f"{_quoted(str(name))} is no ARKit blendshape{closest_names_hint(str(name), ARKIT_NAMES)}")
     return name
 
 
-def _targets(action: str, value: Any) -> dict[str, float]:
+def _checked_targets(blendshape: str, value: Any) -> dict[str, float]:
     if value is None:
         return {}
     listed = value if isinstance(value, list) else [value]
     pairs = list(value.items()) if isinstance(value, dict) else [(target, 1.0) for target in listed]
     for target, weight in pairs:
         if not isinstance(target, str):
-            raise ValueError(f"{action}: {target!r} is no name; a target without one is mesh[number]")
+            raise ValueError(f"{blendshape}: {target!r} is no name; a target without one is mesh[number]")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-            raise ValueError(f"{action}: the weight of {_quoted(target)} is {weight!r}, no number")
+            raise ValueError(f"{blendshape}: the weight of {_quoted(target)} is {weight!r}, no number")
     return {target: float(weight) for target, weight in pairs}
 
 
@@ -235,8 +257,8 @@ def _quoted(name: str) -> str:
     return f"'{printable(name)}'"
 
 
-def closest(name: str, known: Sequence[str]) -> str:
-    """Return the end of a sentence: what may have been meant."""
+def closest_names_hint(name: str, known: Sequence[str]) -> str:
+    """Return the end of an error message: the most similar names, or some of the known ones."""
     lower = {other.lower(): other for other in known}
     found = [lower[other] for other in get_close_matches(name.lower(), list(lower), cutoff=0.5)]
     if not found:
@@ -245,20 +267,25 @@ def closest(name: str, known: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Guess:
-    """What an action may be called in a character, by the similarity of the names, which is in [0, 1].
+class Suggestion:
+    """A target whose name is similar to that of a blendshape.
 
-    `weight` is 0.5 where the target is for both sides and the action for one of them.
+    Attributes:
+        blendshape: ARKit name.
+        target: Name of the target.
+        similarity: Similarity of the two names in [0, 1].
+        weight: 0.5 where the target is for both sides of the face and the blendshape for one of them, else 1.
     """
 
-    action: str
+    blendshape: str
     target: str
     similarity: float
     weight: float = 1.0
 
 
-_LIKELY = 0.6
-_SAME_WORDS = {
+_MIN_SIMILARITY = 0.6
+"""Targets with less similar names are not suggested."""
+_SYNONYMS = {
     "brw": "brow",
     "eyebrow": "brow",
     "eyebrows": "brow",
@@ -275,86 +302,94 @@ _SAME_WORDS = {
     "happy": "smile",
     "kiss": "pucker",
 }
-"""Words of other naming schemes, and what ARKit says; a mouth that is closed is closed in both."""
+"""Words of other naming schemes and their ARKit equivalents; "close" of mouth or jaw is not replaced."""
 
 
-def guess_targets(actions: Sequence[str], names: Sequence[str]) -> list[Guess]:
-    """Return the likely targets of actions, most similar names first; one an action, and none for two actions.
+def suggest_targets(blendshapes: Sequence[str], names: Sequence[str]) -> list[Suggestion]:
+    """Return at most one target for each blendshape, most similar names first; no target is suggested twice.
 
     Args:
-        actions: ARKit names without a target. names: Targets without an action.
+        blendshapes: ARKit names without a target.
+        names: Targets without a blendshape.
     """
-    pairs = [_compared(action, name) for action in actions for name in dict.fromkeys(names)]
-    guesses: list[Guess] = []
-    taken: set[str] = set()
-    for guess in sorted(pairs, key=lambda pair: -pair.similarity):
-        # A target for both sides may serve two actions.
-        seat = guess.target if guess.weight == 1 else f"{guess.target} {guess.action[-5:]}"
-        if guess.similarity >= _LIKELY and not {guess.action, seat} & taken:
-            taken |= {guess.action, seat}
-            guesses.append(guess)
-    return guesses
+    pairs = [_suggestion(blendshape, name) for blendshape in blendshapes for name in dict.fromkeys(names)]
+    suggestions: list[Suggestion] = []
+    used: set[str] = set()
+    for suggestion in sorted(pairs, key=lambda pair: -pair.similarity):
+        # A target for both sides can be suggested once for each side.
+        key = suggestion.target if suggestion.weight == 1 else f"{suggestion.target} {suggestion.blendshape[-5:]}"
+        if suggestion.similarity >= _MIN_SIMILARITY and not {suggestion.blendshape, key} & used:
+            used |= {suggestion.blendshape, key}
+            suggestions.append(suggestion)
+    return suggestions
 
 
-def _compared(action: str, target: str) -> Guess:
-    wanted, own_side = _plain_words(action)
-    found, side = _plain_words(target)
-    if own_side and side and own_side != side:
-        return Guess(action, target, 0.0)
+def _suggestion(blendshape: str, target: str) -> Suggestion:
+    wanted, blendshape_side = _normalized_words(blendshape)
+    found, side = _normalized_words(target)
+    if blendshape_side and side and blendshape_side != side:
+        return Suggestion(blendshape, target, 0.0)
     matcher = SequenceMatcher(None, " ".join(wanted), " ".join(found), autojunk=False)
-    same = matcher.ratio() if matcher.quick_ratio() >= _LIKELY else 0.0
-    return Guess(action, target, same * (1.0 if own_side == side else 0.85), 0.5 if own_side and not side else 1.0)
+    # `quick_ratio` is an upper bound of `ratio`, which is slow.
+    similarity = matcher.ratio() if matcher.quick_ratio() >= _MIN_SIMILARITY else 0.0
+    similarity *= 1.0 if blendshape_side == side else 0.85
+    return Suggestion(blendshape, target, similarity, 0.5 if blendshape_side and not side else 1.0)
 
 
-def _plain_words(name: str) -> tuple[list[str], str]:
-    """Return the words of a name in ARKit's terms, and its side ("" for none or both)."""
+def _normalized_words(name: str) -> tuple[list[str], str]:
+    """Return the words of a name with ARKit's synonyms, and its side ("" for none or both)."""
     words = _words(name)
     sides = {_SIDES[word] for word in words if word in _SIDES}
-    plain = [_SAME_WORDS.get(word, word) for word in words if word not in _SIDES]
+    plain = [_SYNONYMS.get(word, word) for word in words if word not in _SIDES]
     if "mouth" in plain or "jaw" in plain:
         plain = ["close" if word == "blink" else word for word in plain]
     return plain, sides.pop() if len(sides) == 1 else ""
 
 
 def suggestion_yaml(character: str, meshes: Sequence[TargetNames], matrices: Sequence[np.ndarray]) -> str:
-    """Return a mapping to edit: what is driven, and the best guesses for the rest.
+    """Return the text of a mapping file to edit: the present mapping, and suggestions for the other blendshapes.
 
     Args:
-        character: What the comment at the top calls it. meshes: Its targets. matrices: As of `retarget_matrices`.
+        character: Name of the character, for the comment at the top.
+        meshes: Targets of each mesh.
+        matrices: Present mapping of each mesh (52, K), see `retarget_matrices`.
     """
-    driven = _driven(meshes, matrices)
-    used = {name for targets in driven.values() for name in targets}
+    mapped = _mapped_targets(meshes, matrices)
+    used = {name for targets in mapped.values() for name in targets}
     unused = list(dict.fromkeys(name for mesh in meshes for name in mesh.names if name not in used))
-    known = [name for mesh in meshes if mesh.given for name in mesh.names if name not in used]
-    missing = [action for action in ARKIT_NAMES if not driven[action]]
-    guesses = {guess.action: guess for guess in guess_targets(missing, known)}
+    known = [name for mesh in meshes if mesh.from_file for name in mesh.names if name not in used]
+    missing = [blendshape for blendshape in ARKIT_NAMES if not mapped[blendshape]]
+    suggestions = {suggestion.blendshape: suggestion for suggestion in suggest_targets(missing, known)}
     lines = [
         f"# Which morph targets of {printable(character)} each ARKit action drives; edit, then give with --mapping.",
         "# action: target, [targets], or {target: weight}; [] leaves the action out. A target may be mesh[number].",
     ]
-    for action in ARKIT_NAMES:
-        guess = guesses.get(action)
-        if guess is not None:
-            pair = _flow({guess.target: guess.weight})
-            lines.append(f"{action}: {pair}  # guess, names are similar by {guess.similarity:.2f}: check it")
+    for blendshape in ARKIT_NAMES:
+        suggestion = suggestions.get(blendshape)
+        if suggestion is not None:
+            pair = _inline_yaml({suggestion.target: suggestion.weight})
+            lines.append(f"{blendshape}: {pair}  # guess, names are similar by {suggestion.similarity:.2f}: check it")
         else:
-            lines.append(f"{action}: {_flow(driven[action])}" + ("" if driven[action] else "  # nothing similar"))
-    left = [name for name in unused if name not in {guess.target for guess in guesses.values()}]
+            lines.append(
+                f"{blendshape}: {_inline_yaml(mapped[blendshape])}"
+                + ("" if mapped[blendshape] else "  # nothing similar")
+            )
+    left = [name for name in unused if name not in {suggestion.target for suggestion in suggestions.values()}]
     lines += ["# Targets that nothing drives:", *(f"#   {printable(name)}" for name in left)] if left else []
     return "\n".join(lines) + "\n"
 
 
-def _driven(meshes: Sequence[TargetNames], matrices: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return for each action the targets that it drives, and their weights."""
-    found: dict[str, dict[str, float]] = {action: {} for action in ARKIT_NAMES}
+def _mapped_targets(meshes: Sequence[TargetNames], matrices: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return for each blendshape the targets that are mapped to it, and their weights."""
+    found: dict[str, dict[str, float]] = {blendshape: {} for blendshape in ARKIT_NAMES}
     for mesh, matrix in zip(meshes, matrices, strict=True):
         for row, column in zip(*np.nonzero(matrix)):
             found[ARKIT_NAMES[row]][mesh.names[column]] = float(matrix[row, column])
     return found
 
 
-def _flow(targets: dict[str, float]) -> str:
-    """Return targets as YAML on one line: a name, a list, or names with weights."""
+def _inline_yaml(targets: dict[str, float]) -> str:
+    """Return targets as YAML in one line: a name, a list of names, or names with weights."""
     import yaml
 
     names = list(targets)

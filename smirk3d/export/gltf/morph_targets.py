@@ -1,4 +1,4 @@
-"""Morph targets: what each expression does to one person's face, as offsets from the neutral mesh."""
+"""Morph targets of a face: vertex offsets from the neutral mesh for each ARKit blendshape."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
 RESIDUAL_TARGET = "remainder"
-"""Name of the extra target on heads whose jaw and eyelids are parameters of their own."""
-STILL_M = 1e-6
-"""Offsets below a micrometre are left out."""
-FAINT_M = 5e-5
-"""What an action that is carried over to a head moves by less than this is left to `RESIDUAL_TARGET`."""
+"""Name of the last target of heads on which the others do not reproduce every expression."""
+MIN_OFFSET_M = 1e-6
+"""Targets do not move vertices by less than this."""
+MIN_TRANSFERRED_OFFSET_M = 5e-5
+"""Smaller offsets of an ARKit blendshape that is transferred to another head are left to `RESIDUAL_TARGET`."""
 _EYE_COLUMNS = (3, 4)
+"""Joints of the left and the right eye in `JOINT_NAMES`."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class MorphTargets:
 
     Attributes:
         names: T names; the 52 ARKit names in Apple's order first.
-        offsets: (T, V, 3) float32 at weight 1.
-        weights: (T,) this face's own weights.
+        offsets: (T, V, 3) float32 offsets at weight 1.
+        weights: (T,) float32 weights of this face.
     """
 
     names: tuple[str, ...]
@@ -39,56 +40,56 @@ class MorphTargets:
 
 
 def morph_targets(face: Face) -> MorphTargets:
-    """Return the targets of a face.
+    """Return the morph targets of a face.
 
-    They are the 52 ARKit actions on every head that they can be carried over to, which takes face landmarks, and the
-    components of its own expression on others. A target is the head at weight 1 minus the neutral head. Gaze turns the
-    eyeballs; a morph target can only move a vertex along the straight chord of that turn, so between 0 and 1 an
-    eyeball shrinks by at most 1 - cos(angle / 2), about 2 % of its radius. Heads with a jaw joint or separate
-    eyelids get one more target, `RESIDUAL_TARGET`, with weight 1: whatever the others leave to reach `face.vertices`.
+    They are the 52 ARKit blendshapes on every head to which these can be transferred, which takes face landmarks, and
+    the components of the head's own expression on others. A target is the head at weight 1 minus the neutral head. Gaze
+    rotates the eyeballs, but a morph target can only move a vertex along the chord of that rotation: between the
+    weights 0 and 1 an eyeball shrinks by at most 1 - cos(angle / 2), about 2 % of its radius. Heads other than the open
+    head get one more target, `RESIDUAL_TARGET`, with weight 1: the residual that remains to `face.vertices`.
     """
     head = face.head
     offsets = linear_blendshape_offsets(head).copy()
-    turning = turning_targets(head)
-    if len(turning):
-        offsets[turning] = _turned_offsets(face, turning) * moved_vertices(head)[turning, :, None]
+    gaze = eye_rotation_targets(head)
+    if len(gaze):
+        offsets[gaze] = _rotated_offsets(face, gaze) * moved_vertices(head)[gaze, :, None]
     if uses_arkit_basis(head):
         names, weights = ARKIT_NAMES, np.array([face.arkit[name] for name in ARKIT_NAMES], dtype=np.float32)
     else:
         names, weights = head.expression_names, np.asarray(face.expression, dtype=np.float32)
     if has_residual_target(head):
-        rest = face.vertices - face.neutral_vertices - np.tensordot(weights, offsets, axes=1)
-        offsets = np.concatenate([offsets, rest[None].astype(np.float32)])
+        residual = face.vertices - face.neutral_vertices - np.tensordot(weights, offsets, axes=1)
+        offsets = np.concatenate([offsets, residual[None].astype(np.float32)])
         names, weights = (*names, RESIDUAL_TARGET), np.append(weights, np.float32(1))
     return MorphTargets(tuple(names), offsets, weights)
 
 
 def uses_arkit_basis(head: HeadModel) -> bool:
-    """Say whether the targets are the ARKit actions: the head's own, or carried over to it."""
+    """Return whether the targets are the ARKit blendshapes: the head's own, or transferred to it."""
     return head.expression_names == ARKIT_NAMES or "mediapipe" in head.data.landmarks
 
 
 def has_residual_target(head: HeadModel) -> bool:
-    """Say whether faces of this head have a last target `RESIDUAL_TARGET`."""
+    """Return whether the last target of faces of this head is `RESIDUAL_TARGET`."""
     return bool({"jaw", "eyelids"} & set(head.spec.names)) or head.expression_names != ARKIT_NAMES
 
 
 @cache_per_head
 def target_params(head: HeadModel) -> FaceParams:
     """Return the parameters (T, ...) of each target at weight 1."""
-    carried = find_retargeter(head) if uses_arkit_basis(head) else None
-    if carried is None:
+    transfer = find_retargeter(head) if uses_arkit_basis(head) else None
+    if transfer is None:
         return FaceParams(expression=torch.eye(head.n_expression).to(head.v_template))
-    return carried.from_arkit(torch.eye(len(ARKIT_NAMES)).to(head.v_template))
+    return transfer.from_arkit(torch.eye(len(ARKIT_NAMES)).to(head.v_template))
 
 
 @cache_per_head
 def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
-    """Return the offsets (T, V, 3) float32 of the targets on the mean person, for all but the eyes that of everyone."""
+    """Return the offsets (T, V, 3) float32 of the targets on the mean head; except at the eyes, everyone's are the same."""
     if uses_arkit_basis(head) and head.expression_names != ARKIT_NAMES:
         with torch.no_grad():
             moved = head(target_params(head)).vertices - head.v_template
-        offsets = torch.where(moved.abs() < FAINT_M, 0.0, moved)
+        offsets = torch.where(moved.abs() < MIN_TRANSFERRED_OFFSET_M, 0.0, moved)
     else:
         offsets = head.expressiondirs.detach().permute(2, 0, 1)
     result = offsets.cpu().numpy().astype(np.float32, order="C")
@@ -98,16 +99,16 @@ def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
 
 @cache_per_head
 def moved_vertices(head: HeadModel) -> np.ndarray:
-    """Return (T, V) bool: the vertices that the targets move on whatever person, `RESIDUAL_TARGET` aside."""
-    moved = np.abs(linear_blendshape_offsets(head)).max(axis=2) > STILL_M
+    """Return (T, V) bool: the vertices that the targets move on any person, without `RESIDUAL_TARGET`."""
+    moved = np.abs(linear_blendshape_offsets(head)).max(axis=2) > MIN_OFFSET_M
     return moved | (rotated_joints(head) @ head.lbs_weights.cpu().numpy().T > 0)
 
 
 @cache_per_head
 def rotated_joints(head: HeadModel) -> np.ndarray:
-    """Return (T, J) float32: the largest angle in radians about any axis that a target turns each joint by.
+    """Return (T, J) float32: the largest component in radians of the rotation vector of each joint in each target.
 
-    On heads with a jaw joint only the eyes count, whose turn depends on the person the most.
+    On heads with joint parameters only the eyes count, whose rotation depends most on the person's shape.
     """
     params = target_params(head)
     angles = head.expression_rotvec.detach().abs().amax(dim=2)
@@ -117,13 +118,13 @@ def rotated_joints(head: HeadModel) -> np.ndarray:
     return angles.cpu().numpy()
 
 
-def turning_targets(head: HeadModel) -> np.ndarray:
-    """Return the rows (K,) int64 of the targets that turn the eyes: these depend on the person."""
+def eye_rotation_targets(head: HeadModel) -> np.ndarray:
+    """Return the indices (K,) int64 of the targets that rotate the eyes; their offsets depend on the person."""
     return np.flatnonzero(rotated_joints(head).any(axis=1))
 
 
-def _turned_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
-    """Return the offsets (K, V, 3) of targets that turn joints, posed by the head itself."""
+def _rotated_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
+    """Return the offsets (K, V, 3) of targets that rotate joints, computed with the head model for this person."""
     head = face.head
     neutral = torch.as_tensor(face.neutral_vertices).to(head.v_template)
     params = FaceParams(**{name: value[torch.from_numpy(rows)] for name, value in target_params(head).items()})

@@ -15,7 +15,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
-SPELLINGS = {
+ARRAY_NAMES = {
     "expression": ("expression", "expressions", "expr", "exp", "expression_params"),
     "jaw": ("jaw", "jaw_pose", "jaw_params"),
     "eyelids": ("eyelids", "eyelid", "eyelid_params"),
@@ -24,12 +24,12 @@ SPELLINGS = {
     "arkit": ("arkit", "arkit_weights"),
 }
 """Names that arrays have in our files (first) and in those of other programs."""
-SIZES = {"jaw": 3, "eyelids": 2, "eyes": 6}
-FORMATS: tuple[str, ...] = (".csv", ".npz")
+ARRAY_SIZES = {"jaw": 3, "eyelids": 2, "eyes": 6}
+EXPRESSION_FORMATS: tuple[str, ...] = (".csv", ".npz")
 NAME_COLUMNS = ("frame", "frames", "image", "key", "timecode")
 """Columns of a table that name its rows; where there is none of them, the first column does."""
-_TEXTS = ("head", "arkit_names", "frames", "keys", "names")
-_PLAUSIBLE = (-1.0, 2.0)
+_STRING_ARRAYS = ("head", "arkit_names", "frames", "keys", "names")
+_ACCEPTED_RANGE = (-1.0, 2.0)
 """Calibrated recordings leave [0, 1] a little; what leaves this is in percent, or no weight."""
 
 
@@ -51,7 +51,7 @@ class Expressions:
 def read_expressions(path: str | Path) -> Expressions:
     """Read a .npz of coefficients or features, or a .csv with columns named as the ARKit weights (any capitals).
 
-    Arrays of a .npz are (K,) for one frame or (N, K); `SPELLINGS` lists their names. A shape (K,) stands for all
+    Arrays of a .npz are (K,) for one frame or (N, K); `ARRAY_NAMES` lists their names. A shape (K,) stands for all
     frames. ARKit weights are in Apple's order unless `arkit_names` says otherwise. Frames are named by `frames`, or
     by the column of a table, else numbered; of several faces in one image, k > 0 gets `#k` after the image's name, and
     so do the frames of tracks k > 0 of a clip. Rows without weights are those of failed images, and left out, and so
@@ -73,7 +73,7 @@ def read_expressions(path: str | Path) -> Expressions:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a .npz that have a name of use."""
-    wanted = {*sum(SPELLINGS.values(), _TEXTS), "features", "status"}
+    wanted = {*sum(ARRAY_NAMES.values(), _STRING_ARRAYS), "features", "status"}
     with open(path, "rb") as file:
         start = file.read(6)
     if start == np.lib.format.MAGIC_PREFIX:
@@ -90,25 +90,25 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 def _from_arrays(given: Mapping[str, np.ndarray]) -> Expressions:
     given = _without_lost_frames(given)
     arrays: dict[str, np.ndarray] = {}
-    for name, spellings in SPELLINGS.items():
+    for name, spellings in ARRAY_NAMES.items():
         found = [spelling for spelling in spellings if spelling in given]
         if found:
-            arrays[name] = _checked(found[0], given[found[0]], SIZES.get(name))
+            arrays[name] = _frames_array(found[0], given[found[0]], ARRAY_SIZES.get(name))
     if "arkit" in arrays:
-        arrays["arkit"] = _in_order(arrays["arkit"], _texts(given, "arkit_names") or ARKIT_NAMES)
+        arrays["arkit"] = _in_arkit_order(arrays["arkit"], _strings(given, "arkit_names") or ARKIT_NAMES)
     elif "features" in given:
-        arrays["arkit"] = _in_order(_checked("features", given["features"]), _texts(given, "names"))
+        arrays["arkit"] = _in_arkit_order(_frames_array("features", given["features"]), _strings(given, "names"))
     if not {"expression", "arkit"} & set(arrays):
         raise ValueError("it has neither 'expression' nor 'arkit'")
     count = max(map(len, arrays.values()))
     for name, values in arrays.items():
         if len(values) not in (1, count):
             raise ValueError(f"{name!r} has {len(values)} frames, others have {count}")
-    frames = _texts(given, "frames") or _texts(given, "keys") or tuple(map(str, range(count)))
+    frames = _strings(given, "frames") or _strings(given, "keys") or tuple(map(str, range(count)))
     if len(frames) != count:
         raise ValueError(f"it names {len(frames)} frames and has {count}")
     spread = {name: np.broadcast_to(values, (count, values.shape[1])) for name, values in arrays.items()}
-    return Expressions(frames, spread, next(iter(_texts(given, "head")), ""))
+    return Expressions(frames, spread, next(iter(_strings(given, "head")), ""))
 
 
 def _without_lost_frames(given: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -121,7 +121,7 @@ def _without_lost_frames(given: Mapping[str, np.ndarray]) -> Mapping[str, np.nda
     return {name: values[known] if name in per_frame | {"frames"} else values for name, values in given.items()}
 
 
-def _checked(name: str, values: np.ndarray, size: int | None = None) -> np.ndarray:
+def _frames_array(name: str, values: np.ndarray, size: int | None = None) -> np.ndarray:
     """Return an array as (N, K) float32."""
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name!r} is no array of numbers")
@@ -134,7 +134,7 @@ def _checked(name: str, values: np.ndarray, size: int | None = None) -> np.ndarr
     return rows
 
 
-def _texts(given: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
+def _strings(given: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
     """Return the texts under a name; none where it means something else to another program."""
     values = given.get(name)
     return () if values is None or values.dtype.kind != "U" else tuple(map(str, values.ravel()))
@@ -157,7 +157,7 @@ def _from_table(path: Path) -> Expressions:
     if columns and not weights:
         raise ValueError("it has no rows with weights")
     table = np.array(weights, dtype=np.float32).reshape(len(weights), len(columns))
-    return Expressions(tuple(frames), {"arkit": _in_order(table, [name for name, _ in columns])})
+    return Expressions(tuple(frames), {"arkit": _in_arkit_order(table, [name for name, _ in columns])})
 
 
 def _number(text: str, column: str, line: int) -> float:
@@ -181,7 +181,7 @@ def _frame_name(header: Sequence[str], row: Sequence[str]) -> str:
     return "" if is_weight else row[0]
 
 
-def _in_order(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def _in_arkit_order(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return weights (N, K) with columns `names` (any capitals, others among them) as (N, 52) in Apple's order."""
     position = {name.lower(): column for column, name in enumerate(names)}
     # Detectors that do not know the tongue give 51 weights.
@@ -194,7 +194,7 @@ def _in_order(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
     columns = [position.get(name.lower()) for name in ARKIT_NAMES]
     ordered = np.stack([still if column is None else weights[:, column] for column in columns], axis=1)
     low, high = ordered.min(), ordered.max()
-    if not (_PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1]):  # also where one is not a number
+    if not (_ACCEPTED_RANGE[0] <= low and high <= _ACCEPTED_RANGE[1]):  # also where one is not a number
         raise ValueError(f"the ARKit weights go from {low:g} to {high:g}, expected 0 to 1")
     return ordered.clip(0, 1)
 
@@ -203,7 +203,8 @@ def write_arkit(path: str | Path, frames: Sequence[str], arrays: dict[str, np.nd
     """Write ARKit weights as .csv (one row a frame) or .npz, whole or not at all.
 
     Args:
-        path: Target, ending in one of `FORMATS`. frames: N names.
+        path: Target, ending in one of `EXPRESSION_FORMATS`.
+        frames: N names.
         arrays: "arkit" (N, 52), and (N,) columns of any name.
 
     Raises:
@@ -214,7 +215,7 @@ def write_arkit(path: str | Path, frames: Sequence[str], arrays: dict[str, np.nd
         texts = {"frames": np.array(frames), "arkit_names": np.array(ARKIT_NAMES)}
         return write_arrays(path, arrays | texts)
     if path.suffix.lower() != ".csv":
-        raise Smirk3dError(f"{printable(path)}: must end in one of {' '.join(FORMATS)}")
+        raise Smirk3dError(f"{printable(path)}: must end in one of {' '.join(EXPRESSION_FORMATS)}")
     extra = [name for name in arrays if name != "arkit"]
     table = np.concatenate([arrays["arkit"], *(arrays[name][:, None] for name in extra)], axis=1)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:

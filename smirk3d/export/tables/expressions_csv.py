@@ -48,7 +48,7 @@ class TableWriter:
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
-        old = _good_rows(self.path) if resume else []
+        old = _successful_rows(self.path) if resume else []
         self.done: set[str] = {row[0] for row in old}
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(_encode([TABLE_COLUMNS, *old]))
@@ -125,7 +125,7 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in _rows(Path(path))]
 
 
-def _good_rows(path: Path) -> list[list[str]]:
+def _successful_rows(path: Path) -> list[list[str]]:
     return [row for row in _rows(path) if row[2] == STATUS_OK] if path.exists() else []
 
 

@@ -86,10 +86,12 @@ def write_features(rows: Iterable[FeatureRow], path: str | Path) -> int:
     if first is None:
         raise Smirk3dError(f"{printable(path)}: not written, no face was found in any image")
     with atomic_path(path) as temporary:
-        return writers[path.suffix.lower()](_alike(chain([first], rows), first.names), first.names, temporary)
+        return writers[path.suffix.lower()](
+            _with_equal_names(chain([first], rows), first.names), first.names, temporary
+        )
 
 
-def _alike(rows: Iterable[FeatureRow], names: tuple[str, ...]) -> Iterator[FeatureRow]:
+def _with_equal_names(rows: Iterable[FeatureRow], names: tuple[str, ...]) -> Iterator[FeatureRow]:
     for row in rows:
         if row.names != names:
             raise Smirk3dError(f"{row.key}: its features differ from the first face's; use one head for all")

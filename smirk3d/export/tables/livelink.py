@@ -73,7 +73,8 @@ def timecode(time_s: float, rate_fps: float, start_s: float = 0.0) -> str:
     Frames are counted and none is dropped, so that at 29.97 frames a second the timecode of 30 frames is a second.
 
     Args:
-        time_s: Seconds from the first frame. rate_fps: Nominal frames a second.
+        time_s: Seconds from the first frame.
+        rate_fps: Nominal frames a second.
         start_s: Timecode of the first frame, in seconds of timecode.
     """
     count = max(round(rate_fps), 1)

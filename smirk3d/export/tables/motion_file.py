@@ -19,7 +19,7 @@ import torch
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.tables.expression_file import Expressions, read_expressions
-from smirk3d.export.tables.timecode import check_codes, coded_times, has_codes
+from smirk3d.export.tables.timecode import check_timecodes, has_timecodes, times_of_timecodes
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
@@ -28,17 +28,18 @@ TABLES: tuple[str, ...] = (".csv", ".parquet")
 _WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 _ANGLES = ("headyaw", "headpitch", "headroll")
-_CODE_COLUMNS = ("timecode", "frame")
+_TIMECODE_COLUMNS = ("timecode", "frame")
 """Of time codes: those of the app, and those of tables that were made of its recordings."""
-_MOST_RAD = 2 * np.pi
+_MAX_ANGLE_RAD = 2 * np.pi
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class KeyframeMotion:
     """Key frames, with even change between one and the next.
 
     Attributes:
-        time_s: (T,) float64, increasing. arkit: (T, 52) weights in Apple's order.
+        time_s: (T,) float64, increasing.
+        arkit: (T, 52) weights in Apple's order.
         rotation_rotmat: (T, 3, 3) float64 head frame to camera frame; None where that is not known.
     """
 
@@ -52,23 +53,27 @@ class MotionFile:
     """What `read_motion` finds.
 
     Attributes:
-        keys: The motion. n_frames: Frames that it stands for. n_lost: Those without a face.
+        keys: The motion.
+        n_frames: Frames that it stands for.
+        n_lost: Those without a face.
         note: What a person should know of the times; "" for nothing.
     """
 
-    keys: Motion = field(repr=False)
+    keys: KeyframeMotion = field(repr=False)
     n_frames: int
     n_lost: int
     note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class _Frames:
+class _SourceFrames:
     """T frames as a file has them; what lost frames hold has no meaning.
 
     Attributes:
-        time_s: (T,) float64, or None. known: (T,) bool, False where the face was lost.
-        arkit: (T, 52). rotation_rotmat: (T, 3, 3), or None.
+        time_s: (T,) float64, or None.
+        known: (T,) bool, False where the face was lost.
+        arkit: (T, 52).
+        rotation_rotmat: (T, 3, 3), or None.
         codes: T names, which may be time codes.
     """
 
@@ -101,37 +106,37 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
         raise UsageError(f"--fps {fps:g}: {path} has its own time stamps; leave the flag out")
     if not given.known.any():
         raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
-    time_s, note = _times(path, given, fps)
+    time_s, note = _frame_times(path, given, fps)
     times = time_s.astype(np.float32)  # as they will be written
     if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
-    return MotionFile(_held(given, time_s), len(times), int((~given.known).sum()), note)
+    return MotionFile(_hold_last_values(given, time_s), len(times), int((~given.known).sum()), note)
 
 
-def _times(path: Path, given: _Frames, fps: float | None) -> tuple[np.ndarray, str]:
+def _frame_times(path: Path, given: _SourceFrames, fps: float | None) -> tuple[np.ndarray, str]:
     """Return when each frame is shown, and what to say of that."""
     if given.time_s is not None:
         return given.time_s, ""
-    told = coded_times(given.codes) if fps is None else None
+    told = times_of_timecodes(given.codes) if fps is None else None
     if told is not None:
         return told, ""
-    check_codes(str(path), given.codes, fps or DEFAULT_FPS)
+    check_timecodes(str(path), given.codes, fps or DEFAULT_FPS)
     note = f"{path}: its time codes do not tell how many frames a second has; taking {DEFAULT_FPS:g}, --fps changes it"
     even = np.arange(len(given.known)) / (fps or DEFAULT_FPS)
-    return even, note if fps is None and has_codes(given.codes) else ""
+    return even, note if fps is None and has_timecodes(given.codes) else ""
 
 
-def _held(given: _Frames, time_s: np.ndarray) -> Motion:
+def _hold_last_values(given: _SourceFrames, time_s: np.ndarray) -> KeyframeMotion:
     frames = np.arange(len(given.known))
     last_known = np.maximum.accumulate(np.where(given.known, frames, -1))
     ends = np.append(given.known[1:], True)
     keys = np.flatnonzero((given.known | ends) & (last_known >= 0))
     source = last_known[keys]
     turned = None if given.rotation_rotmat is None else given.rotation_rotmat[source].astype(np.float64)
-    return Motion(time_s[keys], given.arkit[source].clip(0, 1), turned)
+    return KeyframeMotion(time_s[keys], given.arkit[source].clip(0, 1), turned)
 
 
-def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _Frames:
+def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _SourceFrames:
     if path.suffix.lower() in TABLES:
         return _table_frames(path)
     arrays = _arrays(path)
@@ -141,7 +146,7 @@ def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _
     weights = given.arrays["arkit"] if "arkit" in given.arrays else to_arkit(given)
     photo = arrays.get("rotation", np.zeros(()))
     turned = photo[None] if len(weights) == 1 and photo.shape == (3, 3) and _are_rotations(photo) else None
-    return _Frames(None, np.ones(len(weights), dtype=bool), weights, turned, given.frames)
+    return _SourceFrames(None, np.ones(len(weights), dtype=bool), weights, turned, given.frames)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -154,7 +159,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def _clip_frames(path: Path, arrays: dict[str, np.ndarray]) -> _Frames:
+def _clip_frames(path: Path, arrays: dict[str, np.ndarray]) -> _SourceFrames:
     arkit, time_s, count = arrays["arkit"], arrays["time_s"], len(np.atleast_1d(arrays["time_s"]))
     names = [str(name) for name in arrays.get("arkit_names", np.array(ARKIT_NAMES)).ravel()]
     status = arrays.get("status", np.zeros(count, dtype=np.uint8))
@@ -167,7 +172,9 @@ def _clip_frames(path: Path, arrays: dict[str, np.ndarray]) -> _Frames:
         raise Smirk3dError(
             f"{printable(path)}: has weights that are no numbers, or rotations that are none; write it anew"
         )
-    return _Frames(time_s.astype(np.float64), known, arkit[:, [names.index(name) for name in ARKIT_NAMES]], rotation)
+    return _SourceFrames(
+        time_s.astype(np.float64), known, arkit[:, [names.index(name) for name in ARKIT_NAMES]], rotation
+    )
 
 
 def _are_rotations(rotmat: np.ndarray) -> bool:
@@ -182,7 +189,8 @@ class _Table:
     """A table of N rows.
 
     Attributes:
-        path: Where it was read. cells: Columns, named in small letters -> N texts.
+        path: Where it was read.
+        cells: Columns, named in small letters -> N texts.
         known: (N,) bool, which rows have weights; the face was lost in the others.
     """
 
@@ -203,7 +211,7 @@ class _Table:
             return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
         except ValueError as error:
             raise Smirk3dError(
-                f"{printable(self.path)}: {_listed(names)}: {printable(str(error))}; correct it, or leave the column "
+                f"{printable(self.path)}: {_column_range(names)}: {printable(str(error))}; correct it, or leave the column "
                 "out"
             ) from error
 
@@ -214,7 +222,7 @@ def _read_table(path: Path) -> _Table:
     return _Table(path, cells, np.array([any(row) for row in zip(*weights)], dtype=bool))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _column_range(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]}...{names[-1]}"
 
 
@@ -247,7 +255,7 @@ def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
     return {name.lower(): ["" if cell is None else str(cell) for cell in cells[name]] for name in columns}
 
 
-def _table_frames(path: Path) -> _Frames:
+def _table_frames(path: Path) -> _SourceFrames:
     if path.suffix.lower() == ".csv":
         weights = read_expressions(path).arrays["arkit"]  # first, since it says what is wrong with a file
         table = _read_table(path)
@@ -258,8 +266,8 @@ def _table_frames(path: Path) -> _Frames:
         raise Smirk3dError(f"{printable(path)}: holds {len(people)} people; name the .npz of one of them")
     arkit = np.zeros((len(table.known), len(ARKIT_NAMES)))
     arkit[table.known] = weights
-    codes = next((table.cells[name] for name in _CODE_COLUMNS if table.has(name)), ())
-    return _Frames(_table_times(table), table.known, arkit, _table_rotations(table), codes)
+    codes = next((table.cells[name] for name in _TIMECODE_COLUMNS if table.has(name)), ())
+    return _SourceFrames(_table_times(table), table.known, arkit, _table_rotations(table), codes)
 
 
 def _parquet_weights(table: _Table) -> np.ndarray:
@@ -292,7 +300,7 @@ def _table_rotations(table: _Table) -> np.ndarray | None:
         known = to_rotmat(given)
         if not _are_rotations(known):
             raise Smirk3dError(
-                f"{printable(table.path)}: {_listed(columns)} tell no rotation in some row with weights; correct them, "
+                f"{printable(table.path)}: {_column_range(columns)} tell no rotation in some row with weights; correct them, "
                 "or leave the columns out"
             )
         rotmat = np.zeros((len(table.known), 3, 3))
@@ -310,6 +318,6 @@ def _from_livelink(angles_rad: np.ndarray) -> np.ndarray:
 
     What no angle in radians can be becomes no rotation.
     """
-    angles = np.where(np.abs(angles_rad) <= _MOST_RAD, angles_rad, np.nan)
+    angles = np.where(np.abs(angles_rad) <= _MAX_ANGLE_RAD, angles_rad, np.nan)
     pitch_yaw_roll = torch.from_numpy(angles[:, [1, 0, 2]] * (1, -1, 1))
     return roma.euler_to_rotmat("XYZ", pitch_yaw_roll).numpy()

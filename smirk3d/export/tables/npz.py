@@ -80,7 +80,7 @@ def save_json(face: Face, path: Path) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    fields = {name: _plain(value) for name, value in _small_fields(face).items()}
+    fields = {name: _json_numbers(value) for name, value in _small_fields(face).items()}
     record = fields | {
         "expression": dict(zip(face.expression_names, fields["expression"], strict=True)),
         "arkit": dict(zip(ARKIT_NAMES, fields["arkit"], strict=True)),
@@ -114,7 +114,7 @@ def _small_fields(face: Face) -> dict[str, np.ndarray]:
     }
 
 
-def _plain(value: np.ndarray):
+def _json_numbers(value: np.ndarray):
     """Return nested lists of numbers rounded to float32's worth of digits."""
     rounded = [float(f"{number:.7g}") for number in np.asarray(value, dtype=np.float64).ravel()]
     return np.array(rounded).reshape(np.shape(value)).tolist()

@@ -13,16 +13,16 @@ import numpy as np
 from smirk3d.errors import UsageError
 
 DAY_S = 86_400
-_CODE = re.compile(r"(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d)[:;](?P<frame>\d+(\.\d+)?)")
-_USUAL_FPS = (24, 25, 30, 48, 50, 60, 100, 120, 240)
+_TIMECODE = re.compile(r"(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d)[:;](?P<frame>\d+(\.\d+)?)")
+_COMMON_FPS = (24, 25, 30, 48, 50, 60, 100, 120, 240)
 
 
-def has_codes(texts: Sequence[str]) -> bool:
+def has_timecodes(texts: Sequence[str]) -> bool:
     """Return whether any text is a time code."""
-    return any(map(_CODE.fullmatch, texts))
+    return any(map(_TIMECODE.fullmatch, texts))
 
 
-def coded_times(codes: Sequence[str]) -> np.ndarray | None:
+def times_of_timecodes(codes: Sequence[str]) -> np.ndarray | None:
     """Return the times (N,) float64 of time codes in seconds from the first; None where they do not tell.
 
     From the last frame of one second to the first of the next it is one usual step; so many frames a second has. Most
@@ -31,7 +31,7 @@ def coded_times(codes: Sequence[str]) -> np.ndarray | None:
     Args:
         codes: One a row, in the order of the recording.
     """
-    found = [match for match in map(_CODE.fullmatch, codes) if match]
+    found = [match for match in map(_TIMECODE.fullmatch, codes) if match]
     if len(found) < len(codes) or not found:
         return None
     clock = [[int(match[name]) for name in ("hour", "minute", "second")] for match in found]
@@ -49,14 +49,14 @@ def coded_times(codes: Sequence[str]) -> np.ndarray | None:
     return time_s if (np.diff(time_s) > 0).all() else None
 
 
-def check_codes(name: str, codes: Sequence[str], fps: float) -> None:
+def check_timecodes(name: str, codes: Sequence[str], fps: float) -> None:
     """Refuse a recording that counts more frames a second than it would be played with.
 
     Raises:
         UsageError: So it is; `name` is that of the file.
     """
-    found = [match for match in map(_CODE.fullmatch, codes) if match]
+    found = [match for match in map(_TIMECODE.fullmatch, codes) if match]
     most = max((int(float(match["frame"])) for match in found), default=0)
     if most >= fps:
-        likely = next((usual for usual in _USUAL_FPS if usual > most), most + 1)
+        likely = next((usual for usual in _COMMON_FPS if usual > most), most + 1)
         raise UsageError(f"{name}: its time codes count to frame {most} of a second; give --fps {likely}")

@@ -20,8 +20,8 @@ from smirk3d.track import Status, Track
 
 TABLE_FORMATS: tuple[str, ...] = (".csv", ".parquet")
 _XYZ = ("x", "y", "z")
-_LEADING = ("frame", "time_s", "track", "status", "confidence", "method")
-_MEASURED: tuple[str, ...] = (
+_LEADING_COLUMNS = ("frame", "time_s", "track", "status", "confidence", "method")
+_NUMBER_COLUMNS: tuple[str, ...] = (
     *("yaw", "pitch", "roll"),
     *(f"r{row}{column}" for row in range(3) for column in range(3)),
     *("tx", "ty", "tz", "scale_px_per_m", "x0", "y0", "x1", "y1"),
@@ -37,8 +37,8 @@ class _Rows:
     """The rows of one track.
 
     Attributes:
-        leading: The T cells of each of the columns `_LEADING`.
-        numbers: (T, D) float32, the columns `_MEASURED` and the coefficients; NaN where there is no value.
+        leading: The T cells of each of the columns `_LEADING_COLUMNS`.
+        numbers: (T, D) float32, the columns `_NUMBER_COLUMNS` and the coefficients; NaN where there is no value.
     """
 
     leading: tuple[Sequence[int | float | str], ...]
@@ -55,7 +55,11 @@ def table_columns(tracks: Sequence[Track]) -> tuple[str, ...]:
     - The 52 ARKit weights; `jaw_*`, `eye_left_*`, `eye_right_*` rotation vectors in radians; eyelids in [0, 1].
     - `expression_0` and on, where a head's own coefficients are not the ARKit weights.
     """
-    return (*_LEADING, *_MEASURED, *(f"expression_{index}" for index in range(_own_coefficients(tracks))))
+    return (
+        *_LEADING_COLUMNS,
+        *_NUMBER_COLUMNS,
+        *(f"expression_{index}" for index in range(_n_expression_columns(tracks))),
+    )
 
 
 def write_track_table(tracks: Sequence[Track], path: Path) -> None:
@@ -75,7 +79,7 @@ def write_track_table(tracks: Sequence[Track], path: Path) -> None:
     if suffix not in writers:
         raise Smirk3dError(f"{printable(path)}: unknown format {suffix!r}; choose one of {' '.join(TABLE_FORMATS)}")
     columns = table_columns(tracks)
-    rows = [_rows(track, len(columns) - len(_LEADING)) for track in tracks]
+    rows = [_rows(track, len(columns) - len(_LEADING_COLUMNS)) for track in tracks]
     with atomic_path(path) as temporary:
         writers[suffix](rows, columns, temporary)
 
@@ -199,7 +203,7 @@ def _checked(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
     return values.astype(_TYPES.get(name, np.float64 if whole else np.float32))
 
 
-def _own_coefficients(tracks: Sequence[Track]) -> int:
+def _n_expression_columns(tracks: Sequence[Track]) -> int:
     own = (track for track in tracks if track.head.expression_names != ARKIT_NAMES)
     return max((track.expression.shape[1] for track in own), default=0)
 
@@ -215,7 +219,7 @@ def _rows(track: Track, width: int) -> _Rows:
         track.jaw,
         track.eyelids,
         track.eyes,
-        *([track.expression] if _own_coefficients([track]) else []),
+        *([track.expression] if _n_expression_columns([track]) else []),
     ]
     numbers = np.full((len(track), width), np.nan, dtype=np.float32)
     known = np.concatenate(parts, axis=1)
@@ -248,9 +252,11 @@ def _write_parquet(rows: Sequence[_Rows], columns: tuple[str, ...], path: Path) 
     except ImportError as error:
         raise Smirk3dError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or write .csv") from error
     kinds = (pyarrow.int64(), pyarrow.float64(), pyarrow.int64(), pyarrow.string(), pyarrow.float32(), pyarrow.string())
-    leading = [list(chain.from_iterable(part.leading[index] for part in rows)) for index in range(len(_LEADING))]
+    leading = [
+        list(chain.from_iterable(part.leading[index] for part in rows)) for index in range(len(_LEADING_COLUMNS))
+    ]
     arrays = [pyarrow.array(cells, kind, from_pandas=True) for cells, kind in zip(leading, kinds, strict=True)]
-    empty = np.zeros((0, len(columns) - len(_LEADING)), dtype=np.float32)
+    empty = np.zeros((0, len(columns) - len(_LEADING_COLUMNS)), dtype=np.float32)
     numbers = np.concatenate([empty, *(part.numbers for part in rows)])
     arrays += [pyarrow.array(column, pyarrow.float32(), from_pandas=True) for column in numbers.T]
     parquet.write_table(pyarrow.Table.from_arrays(arrays, names=list(columns)), path)

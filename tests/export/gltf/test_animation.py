@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from synthetic_track import synthetic_track, with_other_head
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.export.gltf.animation import save_animation, target_weights, track_keys
+from smirk3d.export.gltf.animation import key_frames, save_animation, target_weights
 from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET
 from smirk3d.export.texture import Texture
 from smirk3d.geometry.camera import default_focal_px
@@ -258,11 +258,11 @@ def test_an_orthographic_track_keeps_size_and_place(open_head, tmp_path):
 
 def test_keys_of_single_lost_frames_and_of_lost_ends(open_head):
     track = synthetic_track(open_head, 8, lost=slice(3, 4))
-    assert track_keys(track).row.tolist() == [0, 1, 2, 2, 4, 5, 6, 7]
+    assert key_frames(track).row.tolist() == [0, 1, 2, 2, 4, 5, 6, 7]
     ends = synthetic_track(open_head, 8, lost=slice(0, 3))
-    assert track_keys(ends).row.tolist() == [3, 4, 5, 6, 7]
+    assert key_frames(ends).row.tolist() == [3, 4, 5, 6, 7]
     ends = synthetic_track(open_head, 8, lost=slice(5, 8))
-    assert track_keys(ends).row.tolist() == [0, 1, 2, 3, 4]
+    assert key_frames(ends).row.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_track_without_a_face_is_refused(open_head, tmp_path):

@@ -20,12 +20,12 @@ from scipy.spatial.transform import Rotation
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.character import (
     find_head_node,
+    head_node_rotations,
     read_character,
-    save_animated,
-    turned_rotations,
+    save_animated_character,
 )
 from smirk3d.export.gltf.morph_names import retarget_matrices
-from smirk3d.export.tables.motion_file import Motion
+from smirk3d.export.tables.motion_file import KeyframeMotion
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -159,13 +159,13 @@ def curves(path: Path, name: str = "smirk3d") -> dict[tuple[int, str], tuple[np.
     return found
 
 
-def make_motion(count: int = 5, seed: int = 0) -> Motion:
+def make_motion(count: int = 5, seed: int = 0) -> KeyframeMotion:
     random = np.random.default_rng(seed)
     rotations = Rotation.from_rotvec(random.normal(0, 1.5, (count, 3))).as_matrix()
-    return Motion(0.12 + np.arange(count) / 24, random.uniform(0, 1, (count, 52)), rotations)
+    return KeyframeMotion(0.12 + np.arange(count) / 24, random.uniform(0, 1, (count, 52)), rotations)
 
 
-def column(motion: Motion, name: str) -> np.ndarray:
+def column(motion: KeyframeMotion, name: str) -> np.ndarray:
     return motion.arkit[:, ARKIT_NAMES.index(name)]
 
 
@@ -175,10 +175,10 @@ def hero(tmp_path: Path) -> Path:
     return tmp_path / "hero.glb"
 
 
-def _animated(path: Path, out: Path, motion: Motion, head: str | None = "mixamorig:Head") -> Path:
+def _animated(path: Path, out: Path, motion: KeyframeMotion, head: str | None = "mixamorig:Head") -> Path:
     character = read_character(path)
     node = None if head is None else find_head_node(character, head)
-    save_animated(character, motion, retarget_matrices(character.targets), out, node)
+    save_animated_character(character, motion, retarget_matrices(character.targets), out, node)
     return out
 
 
@@ -310,7 +310,7 @@ def test_characters_of_vrm_0_look_the_other_way(extension: str, tmp_path: Path) 
 
 def test_no_turn_leaves_the_head_at_rest(hero: Path) -> None:
     character = read_character(hero)
-    (found,) = turned_rotations(character, 2, np.eye(3)[None])
+    (found,) = head_node_rotations(character, 2, np.eye(3)[None])
     assert np.allclose(found, Rotation.from_quat(TILT).as_matrix())
 
 
@@ -406,8 +406,8 @@ def test_names_elsewhere_and_nowhere(tmp_path: Path) -> None:
         mesh["name"] = "Same"
     (tmp_path / "hero.glb").write_bytes(glb(document, blob))
     first, second = read_character(tmp_path / "hero.glb").meshes
-    assert first.targets.names == FACE and first.targets.given and first.nodes == (3, 5)
-    assert second.targets.names == ("mesh1[0]", "mesh1[1]") and not second.targets.given
+    assert first.targets.names == FACE and first.targets.from_file and first.nodes == (3, 5)
+    assert second.targets.names == ("mesh1[0]", "mesh1[1]") and not second.targets.from_file
     for target, name in zip(face["primitives"][0]["targets"], "abcd"):
         document["accessors"][target["POSITION"]]["name"] = name
     (tmp_path / "hero.glb").write_bytes(glb(document, blob))
@@ -420,7 +420,7 @@ def test_our_own_head_is_a_character(make_face: Callable[..., Face], tmp_path: P
     character = read_character(make_face().save(tmp_path / "head.glb"))
     (matrix,) = retarget_matrices(character.targets)
     assert (matrix == np.eye(52)).all()
-    save_animated(character, motion, [matrix], tmp_path / "out.glb", find_head_node(character))
+    save_animated_character(character, motion, [matrix], tmp_path / "out.glb", find_head_node(character))
     found = curves(tmp_path / "out.glb")
     assert list(found) == [(0, "weights")] and np.allclose(found[0, "weights"][1], motion.arkit, atol=1e-6)
     mesh = trimesh.load(tmp_path / "out.glb", force="mesh")

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.morph_names import (
     TargetNames,
-    guess_targets,
     match_names,
     read_mapping,
     retarget_matrices,
+    suggest_targets,
     suggestion_yaml,
 )
 from smirk3d.head.arkit import ARKIT_NAMES
 
 
 def _driving(names: list[str]) -> dict[str, str]:
-    """Return target -> action of what matches by itself."""
+    """Return target -> blendshape of all names that match automatically."""
     matrix = match_names(names)
     assert matrix.shape == (52, len(names)) and set(np.unique(matrix)) <= {0, 1}
     return {names[column]: ARKIT_NAMES[row] for row, column in zip(*np.nonzero(matrix))}
@@ -50,7 +50,7 @@ AROUND = ("{}", "head_{}", "blendShape1.{}", "Wolf3D_Head:{}", "{}_Mesh", "BS_{}
 
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_all_actions_match_however_they_are_spelt(spelling, around: str) -> None:
+def test_all_spellings_of_blendshapes_match_however_they_are_spelt(spelling, around: str) -> None:
     names = [around.format(spelling(name)) for name in ARKIT_NAMES]
     assert (match_names(names) == np.eye(52)).all()
 
@@ -90,21 +90,21 @@ def test_the_closest_spelling_counts_and_two_equals_are_none() -> None:
     assert _driving(["jawOpen", "jawOpen"]) == {}
 
 
-def test_two_halves_of_an_action_without_sides() -> None:
+def test_two_halves_of_a_blendshape_without_sides() -> None:
     both = ["browInnerUp_L", "Brow_Inner_Up_R"]
     assert _driving([*both, "cheekPuffLeft"]) == dict.fromkeys(both, "browInnerUp")
     assert _driving([*both, "browInnerUp"]) == {"browInnerUp": "browInnerUp"}
 
 
 @given(st.lists(st.text(max_size=30), max_size=8))
-def test_any_names_at_most_one_action_a_target(names: list[str]) -> None:
+def test_any_names_at_most_one_blendshape_per_target(names: list[str]) -> None:
     assert (match_names(names).sum(axis=0) <= 1).all()
 
 
 MESHES = (
     TargetNames("Face", ("jawOpen", "A", "smile", "eyeBlinkLeft")),
     TargetNames("Teeth", ("JawOpen", "A")),
-    TargetNames("Lashes", ("Lashes[0]", "Lashes[1]"), given=False),
+    TargetNames("Lashes", ("Lashes[0]", "Lashes[1]"), from_file=False),
 )
 
 
@@ -131,8 +131,8 @@ def test_a_mapping_replaces_and_adds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("jawOpne: A", "'jawOpne' is no ARKit action; did you mean jawOpen"),
-        ("jawopen: A", "'jawopen' is no ARKit action; did you mean jawOpen"),
+        ("jawOpne: A", "'jawOpne' is no ARKit blendshape; did you mean jawOpen"),
+        ("jawopen: A", "'jawopen' is no ARKit blendshape; did you mean jawOpen"),
         ("jawOpen: A\njawOpen: B", "jawOpen is given twice"),
         ("jawOpen: 3", "jawOpen: 3 is no name; a target without one is mesh[number]"),
         ("jawOpen: {A: much}", "the weight of 'A' is 'much', no number"),
@@ -174,8 +174,8 @@ def test_unknown_targets_in_a_mapping(tmp_path: Path, target: str, hint: str) ->
 def test_guesses_know_sides_and_other_schemes() -> None:
     names = ["Fcl_EYE_Close_R", "Fcl_EYE_Close_L", "Mouth_Happy", "browsInnerRaised", "Basis", "xyz"]
     wanted = ["eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "tongueOut"]
-    found = {guess.action: guess for guess in guess_targets(wanted, names)}
-    assert {action: guess.target for action, guess in found.items()} == {
+    found = {guess.blendshape: guess for guess in suggest_targets(wanted, names)}
+    assert {name: guess.target for name, guess in found.items()} == {
         "eyeBlinkLeft": "Fcl_EYE_Close_L",
         "eyeBlinkRight": "Fcl_EYE_Close_R",
         "mouthSmileLeft": "Mouth_Happy",
@@ -183,8 +183,8 @@ def test_guesses_know_sides_and_other_schemes() -> None:
         "browInnerUp": "browsInnerRaised",
     }
     assert found["mouthSmileLeft"].weight == 0.5 and found["eyeBlinkLeft"].weight == 1
-    assert not guess_targets(["eyeBlinkLeft"], ["Fcl_EYE_Close_R", "Eye_Blink_R"])
-    assert [guess.similarity for guess in guess_targets(wanted, names)] == sorted(
+    assert not suggest_targets(["eyeBlinkLeft"], ["Fcl_EYE_Close_R", "Eye_Blink_R"])
+    assert [guess.similarity for guess in suggest_targets(wanted, names)] == sorted(
         (guess.similarity for guess in found.values()), reverse=True
     )
 

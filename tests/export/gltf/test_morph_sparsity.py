@@ -25,7 +25,7 @@ def face(make_face, request):
 def test_nothing_moves_outside_the_pattern(face):
     pattern, targets = morph_pattern(face.head), morph_targets(face)
     assert np.abs(targets.offsets[~pattern.moved]).max() <= 1e-6
-    assert (pattern.moved <= pattern.turned).all()
+    assert (pattern.moved <= pattern.normal_changed).all()
 
 
 def test_normals_are_those_of_the_moved_meshes(face):

@@ -6,7 +6,7 @@ from pygltflib import GLTF2
 
 from smirk3d.export import save_face
 from smirk3d.export.gltf.morph_sparsity import morph_pattern
-from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, STILL_M, morph_targets
+from smirk3d.export.gltf.morph_targets import MIN_OFFSET_M, RESIDUAL_TARGET, morph_targets
 from smirk3d.head.arkit import ARKIT_NAMES
 
 
@@ -42,7 +42,7 @@ def test_they_move_what_they_are_named_after(flame_face, targets):
 
 def test_nothing_moves_that_the_pattern_leaves_out(flame_face, targets):
     pattern = morph_pattern(flame_face.head)
-    assert np.abs(targets.offsets[~pattern.moved]).max(initial=0) <= STILL_M
+    assert np.abs(targets.offsets[~pattern.moved]).max(initial=0) <= MIN_OFFSET_M
 
 
 def test_the_file_names_them(flame_face, tmp_path):

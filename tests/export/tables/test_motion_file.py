@@ -15,7 +15,7 @@ from synthetic_track import synthetic_track
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.tables.expression_file import Expressions
 from smirk3d.export.tables.livelink import save_livelink
-from smirk3d.export.tables.motion_file import Motion, MotionFile, read_motion
+from smirk3d.export.tables.motion_file import KeyframeMotion, MotionFile, read_motion
 from smirk3d.export.tables.track_table import save_track_npz, write_track_table
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
@@ -32,7 +32,7 @@ def read(path: Path, fps: float | None = None) -> MotionFile:
     return read_motion(path, fps, no_coefficients)
 
 
-def turned(motion: Motion) -> np.ndarray:
+def turned(motion: KeyframeMotion) -> np.ndarray:
     assert motion.rotation_rotmat is not None
     assert motion.rotation_rotmat.shape == (len(motion.time_s), 3, 3)
     return motion.rotation_rotmat

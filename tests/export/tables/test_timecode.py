@@ -9,27 +9,27 @@ from hypothesis import strategies as st
 
 from smirk3d.errors import UsageError
 from smirk3d.export.tables.livelink import timecode
-from smirk3d.export.tables.timecode import check_codes, coded_times, has_codes
+from smirk3d.export.tables.timecode import check_timecodes, has_timecodes, times_of_timecodes
 
 
 @given(st.integers(2, 240), st.floats(0, 86_399), st.integers(2, 4))
 def test_whatever_the_rate_and_the_start(rate_fps: int, start_s: float, seconds: int) -> None:
     """Also over midnight."""
     time_s = np.arange(seconds * rate_fps) / rate_fps
-    found = coded_times([timecode(time, rate_fps, start_s) for time in time_s])
+    found = times_of_timecodes([timecode(time, rate_fps, start_s) for time in time_s])
     assert found is not None
     np.testing.assert_allclose(found, time_s, atol=1e-3)
 
 
 def test_uneven_steps_and_frames_that_were_dropped() -> None:
     frames = np.delete(np.arange(200), [7, 31, 32, 33, 150]) + np.random.default_rng(0).uniform(-0.2, 0.2, 195)
-    found = coded_times([timecode(frame / 60, 60, 1000) for frame in frames])
+    found = times_of_timecodes([timecode(frame / 60, 60, 1000) for frame in frames])
     assert found is not None
     np.testing.assert_allclose(found, (frames - frames[0]) / 60, atol=1e-4)
 
 
 def test_rows_of_every_other_frame() -> None:
-    found = coded_times([timecode(frame / 60, 60) for frame in range(0, 300, 2)])
+    found = times_of_timecodes([timecode(frame / 60, 60) for frame in range(0, 300, 2)])
     assert found is not None
     np.testing.assert_allclose(np.diff(found), 1 / 30, atol=1e-6)
 
@@ -49,12 +49,12 @@ def test_rows_of_every_other_frame() -> None:
     ],
 )
 def test_codes_that_do_not_tell(codes: list[str]) -> None:
-    assert coded_times(codes) is None
+    assert times_of_timecodes(codes) is None
 
 
 def test_too_few_frames_a_second_are_refused() -> None:
     codes = ["10:20:30:59.250", "frame"]
-    check_codes("a.csv", codes, 60)
+    check_timecodes("a.csv", codes, 60)
     with pytest.raises(UsageError, match=r"^a\.csv: its time codes count to frame 59 of a second; give --fps 60$"):
-        check_codes("a.csv", codes, 59)
-    assert has_codes(codes) and not has_codes(["frame", "1", "10:20"])
+        check_timecodes("a.csv", codes, 59)
+    assert has_timecodes(codes) and not has_timecodes(["frame", "1", "10:20"])
