@@ -24,11 +24,10 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.datasets.shards import SPLITS, DataError, Record, read_folder, refuse
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.estimator import FaceObservation, reconstruct_faces
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
@@ -141,11 +140,11 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
     if count > 1:
         raise Smirk3dError(f"face {printable(key)}: is there {count} times; name every folder once")
     # The camera of the crops; with an assumed perspective the fit misses the landmarks by a third more there.
-    fitter = LandmarkFitEstimator(head, find_retargeter(head), focal="orthographic")
+    estimator = LandmarkFitEstimator(head, focal="orthographic")
     for groups in _batches(_groups(given), batch_faces):
         members = [record for group in groups for record in group]
-        person = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(group) for group in groups]))
-        faces = fitter([_sighting(record) for record in members], person)
+        person = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        faces = reconstruct_faces(estimator, [_observation(record) for record in members], person)
         yield TargetTable(
             keys=tuple(record.key for record in members),
             params=_params(head, faces),
@@ -195,7 +194,7 @@ def _batches(groups: Iterable[list[Record]], batch_faces: int) -> Iterator[list[
         yield batch
 
 
-def _sighting(record: Record) -> FaceObservation:
+def _observation(record: Record) -> FaceObservation:
     """Return what the fit asks for; it looks at the size of the picture, not at its pixels."""
     if record.depth_px is None:
         raise Smirk3dError(f"face {printable(record.key)}: its landmarks have no depth; prepare the shard again")

@@ -1,4 +1,9 @@
-"""From estimated parameters to the faces that users get, whatever estimated them."""
+"""The interface of every method, and the assembly of faces from what a method estimates.
+
+An estimator works in two steps. `Estimator.observe` reduces each detected face to a record of numbers, so that no
+frame of a video has to be kept. `Estimator.solve` turns records into heads, for a batch of photos as well as for the
+frames of a track.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import roma
+import torch
 from torch import Tensor
 
 from smirk3d.detection.detector import Detection
+from smirk3d.estimation.projection import Pose
 from smirk3d.face import Face, ImageFit, assemble_face
-from smirk3d.geometry.camera import Camera
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
+from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
 HALF_CONFIDENCE_RESIDUAL = 0.04
-"""Mean residual, in distances of the outer eye corners, at which confidence falls to one half."""
+"""Residual at which the confidence is halved, in units of the distance between the outer eye corners."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,61 +42,188 @@ class FaceObservation:
     detection: Detection
 
 
-class Estimator(Protocol):
-    """Estimates the heads of B faces.
+@dataclass(frozen=True, eq=False)
+class Intrinsics:
+    """The intrinsic camera parameters of N images.
 
-    `person` (B,) int64 is the same number for faces that share their shape; 0, 1, 2, ... without gaps.
+    Attributes:
+        center_px: (N, 2) float64 principal points, pixels.
+        focal_px: (N,) float64 focal lengths, pixels; infinite for a scaled orthographic camera.
     """
 
-    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
-        """Return one face for each observation."""
+    center_px: np.ndarray
+    focal_px: np.ndarray
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Intrinsics:
+        """Return the parameters of some of the images."""
+        return Intrinsics(self.center_px[rows], self.focal_px[rows])
+
+    @staticmethod
+    def orthographic(image_size: np.ndarray) -> Intrinsics:
+        """Return scaled orthographic cameras.
+
+        Args:
+            image_size: (N, 2) widths and heights of the images, pixels.
+        """
+        return Intrinsics(image_size / 2, np.full(len(image_size), np.inf))
+
+
+@dataclass(frozen=True, eq=False)
+class HeadEstimates:
+    """The estimated heads of N faces; tensors on any device.
+
+    Attributes:
+        shape: (N, S) identity coefficients.
+        arkit: (N, 52) ARKit weights in [0, 1].
+        pose: N head poses with their cameras.
+        residual: (N,) mean distance of projected and detected landmarks, in units of the distance between the outer
+            eye corners.
+        params: Further head parameters, fields (N, ...), of a method that predicts them itself: expression, jaw,
+            eyelids, eyes; and the pose, where they depend on it. None where they all follow from the ARKit weights.
+    """
+
+    shape: Tensor
+    arkit: Tensor
+    pose: Pose
+    residual: Tensor
+    params: FaceParams | None = None
+
+    def head_params(self, head: HeadModel) -> FaceParams:
+        """Return all parameters of the head, fields (N, ...)."""
+        if self.params is not None:
+            return self.params.replace(shape=self.shape)
+        return params_from_arkit(head, self.arkit, self.shape)
+
+
+class Estimator(Protocol):
+    """Estimates heads from detected faces, of photos and of video frames alike.
+
+    Attributes:
+        head: The head model.
+        method: Name of the method, e.g. "fit"; it becomes `Face.method` and `Track.method`.
+        dtype: Structured type of the records.
+    """
+
+    head: HeadModel
+    method: str
+    dtype: np.dtype
+
+    def observe(self, faces: Sequence[FaceObservation]) -> np.ndarray:
+        """Return one record for each face, (N,) of type `dtype`: all that the later steps need to know of it."""
+        ...
+
+    def intrinsics(self, records: np.ndarray, shared: bool = False) -> Intrinsics:
+        """Return the cameras of the images of N records.
+
+        Args:
+            records: (N,) as returned by `observe`.
+            shared: The records come from the frames of one clip and share one focal length.
+        """
+        ...
+
+    def identity(self, records: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+        """Return the identity coefficients (S,) float32 of the person in all of N records.
+
+        Args:
+            records: (N,) as returned by `observe`.
+            intrinsics: Their N cameras.
+        """
+        ...
+
+    def solve(
+        self,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        identity: np.ndarray | None = None,
+        person: np.ndarray | None = None,
+    ) -> HeadEstimates:
+        """Estimate the heads of N faces.
+
+        Args:
+            records: (N,) as returned by `observe`.
+            intrinsics: Their N cameras.
+            identity: (S,) known identity coefficients of all faces; None to estimate them.
+            person: (N,) int64 person of each face, 0, 1, 2, ... without gaps: faces of one person share the
+                identity that is estimated. None for a person each. Not used where the identity is known.
+        """
         ...
 
 
-def make_faces(
-    head: HeadModel,
-    face_observations: Sequence[FaceObservation],
-    params: FaceParams,
-    arkit: Tensor,
-    cameras: Sequence[Camera],
-    residual: Tensor,
-    method: str,
+def reconstruct_faces(
+    estimator: Estimator, faces: Sequence[FaceObservation], person: np.ndarray | None = None
 ) -> list[Face]:
-    """Return the faces of B observations.
+    """Estimate the heads of photos.
 
     Args:
-        head: the model. face_observations: photos and detections. params: fields (B, ...); the faces are without its pose.
-        arkit: (B, 52) weights in [0, 1]. cameras: of each face.
-        residual: (B,) mean distance of fitted and detected landmarks over that of the outer eye corners.
-        method: what estimated them.
+        estimator: The method.
+        faces: N detected faces.
+        person: (N,) int64 person of each face, as in `Estimator.solve`.
+
+    Returns:
+        N faces, in the same order.
     """
-    neutral = head.shaped(params.shape).vertices.expand(len(face_observations), -1, -1).cpu().numpy()
-    vertices = unposed_vertices(head, params).expand(len(face_observations), -1, -1).cpu().numpy()
+    records = estimator.observe(faces)
+    return make_faces(estimator, faces, estimator.solve(records, estimator.intrinsics(records), person=person))
+
+
+@torch.no_grad()
+def make_faces(estimator: Estimator, faces: Sequence[FaceObservation], estimates: HeadEstimates) -> list[Face]:
+    """Assemble faces from estimates.
+
+    Args:
+        estimator: The method that made the estimates.
+        faces: N detected faces.
+        estimates: The N heads. The vertices of the faces are without their poses.
+
+    Returns:
+        N faces, in the same order.
+    """
+    head, params = estimator.head, estimates.head_params(estimator.head)
+    neutral = head.shaped(params.shape).vertices.expand(len(faces), -1, -1).cpu().numpy()
+    vertices = unposed_vertices(head, params).expand(len(faces), -1, -1).cpu().numpy()
     fields = {
         name: value.cpu().numpy()
-        for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, arkit)).items()
+        for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, estimates.arkit)).items()
     }
-    weights, residuals = arkit.cpu().numpy(), residual.cpu().tolist()
-    faces = []
-    for k, each in enumerate(face_observations):
+    weights, residuals = estimates.arkit.cpu().numpy(), estimates.residual.cpu().tolist()
+    assembled = []
+    for k, face in enumerate(faces):
         fit = ImageFit(
-            camera=cameras[k],
-            confidence=float(each.detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
-            method=method,
-            image_size=each.photo.size,
-            box_px=each.detection.box_px,
+            camera=estimates.pose.camera(k),
+            confidence=float(face.detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
+            method=estimator.method,
+            image_size=face.photo.size,
+            box_px=face.detection.box_px,
             residual_percent=100 * residuals[k],
         )
         own = {name: values[k] for name, values in fields.items()}
-        faces.append(assemble_face(head, vertices[k], neutral[k], own, weights[k], fit))
-    return faces
+        assembled.append(assemble_face(head, vertices[k], neutral[k], own, weights[k], fit))
+    return assembled
+
+
+def params_from_arkit(head: HeadModel, weights: Tensor, shape: Tensor) -> FaceParams:
+    """Return the head parameters that show ARKit weights; on a head with ARKit blendshapes these are the expression.
+
+    Args:
+        head: The head model.
+        weights: (N, 52) ARKit weights in [0, 1].
+        shape: (N, S) or (S,) identity coefficients.
+    """
+    retargeter = find_retargeter(head)
+    if retargeter is None:
+        return FaceParams(shape=shape, expression=weights)
+    return retargeter.from_arkit(weights, shape)
 
 
 def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:
-    """Return the posed mesh (B, V, 3) turned back about the root joint.
+    """Return the posed mesh turned back about the root joint, (N, V, 3) metres.
 
-    That is the mesh without pose, but for eyelids which a head adds in world axes: as part of the head they depend
-    on the pose with which they were estimated.
+    That is the mesh without the pose, except for eyelids that a head adds along the world axes (FLAME as SMIRK uses
+    it): relative to the head they depend on the pose with which they were estimated.
+
+    Args:
+        head: The head model.
+        params: Fields (N, ...); the pose is a rotation vector, radians.
     """
     mesh = head(params)
     if params.pose is None:

@@ -1,10 +1,10 @@
-"""What the detector's answer says about an expression: a linear reading learned from rendered heads.
+"""What the detector's output says of an expression: a ridge regression that was learned from rendered heads.
 
-MediaPipe smooths faces towards what it has seen most: its points barely follow a puffed cheek, and its scores
-see a sneer where there is none. How its points and scores really answer to each ARKit action is measured once on
-thousands of pictures of the open head (`smirk3d.train.recipes.expression_prior`) and inverted by ridge regression. Photos
-of calm faces only set how much a reading must exceed before it counts. The result is a guess with a known error,
-which the fit uses as its prior.
+MediaPipe's landmarks are biased towards common faces: they barely follow a puffed cheek, and its blendshape scores
+report a sneer where there is none. How landmarks and scores respond to each ARKit blendshape is measured once on
+thousands of renderings of the open head (`smirk3d.train.recipes.expression_prior`) and inverted by ridge
+regression. Photos of neutral faces only set how large a regressed weight must be before it counts. The result is an
+expected expression with a known error, which the landmark fit uses as its prior.
 """
 
 from __future__ import annotations
@@ -25,25 +25,56 @@ from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.zoo.registry import find
 
 METRES_TO_FEATURE = 100.0
-"""Points enter in centimetres, which puts them on the scale of the scores."""
+"""Landmarks enter in centimetres, which puts them on the scale of the scores."""
+MIN_PRIOR_STD = 0.01
+"""Smallest standard deviation of a weight, which keeps the normal equations well conditioned."""
 MIN_PRIOR_RELAXATION = 0.1
-"""Share of a reading's error by which landmarks may move an action that the detector does not answer to."""
+"""Share of the regression's error by which landmarks may move a weight to which the detector does not respond."""
 MIN_EXPLAINED_VARIANCE = 0.15
-"""Actions of which less than this share of the variance is explained are not stretched."""
+"""Weights of which less than this share of the variance is explained are not stretched."""
 NEUTRAL_QUANTILE = 0.5
-"""Share of calm photos that are to read nothing."""
+"""Share of the photos of neutral faces that are to show no expression."""
 MAX_GAIN = 1.8
 OVERSHOOT = 1.3
-"""Makes good the strength that the floor takes away."""
+"""Makes up for the strength that the floor takes away."""
+
+
+@dataclass(frozen=True)
+class ExpressionPrior:
+    """A Gaussian prior on the expressions of N faces, with independent weights.
+
+    Attributes:
+        mean: (N, E) expected expression weights in [0, 1].
+        std: (E,) standard deviations of their errors.
+        scale: Multiple of `std` that the fit uses: 1 for the prior as it is, less to trust it more than that, 0 to
+            fix the expression at the mean.
+    """
+
+    mean: Tensor
+    std: Tensor
+    scale: float = 1.0
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the expression can be nothing but the mean."""
+        return self.scale == 0
+
+    @property
+    def precision(self) -> Tensor:
+        """Inverse variances (E,) that the fit uses."""
+        return (self.scale * self.std).clamp_min(MIN_PRIOR_STD) ** -2
 
 
 @dataclass(frozen=True)
 class BlendshapeRegressor:
-    """A linear reading of E = 52 weights from D features.
+    """A linear regressor of E = 52 ARKit weights from D features, with its error model.
 
     Attributes:
-        mean: (D,) of the features. matrix: (D, E). offset: (E,). std: (E,) error of each weight.
-        explained: (E,) in [0, 1], share of each weight's variance that the reading explains.
+        mean: (D,) mean of the features.
+        matrix: (D, E) weights per unit of each feature.
+        offset: (E,) weights at the mean of the features.
+        std: (E,) root mean square error of each weight.
+        explained: (E,) share of each weight's variance that the regressor explains, in [0, 1].
     """
 
     mean: Tensor
@@ -53,41 +84,46 @@ class BlendshapeRegressor:
     explained: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Return the expected weights (B, E) in [0, 1] of features (B, D)."""
+        """Return the expected weights (N, E) in [0, 1] of features (N, D)."""
         return self.linear(features).clamp(0, 1)
 
     def linear(self, features: Tensor) -> Tensor:
-        """Return the weights (B, E) before they are limited to their range."""
+        """Return the weights (N, E) of features (N, D) before they are limited to their range."""
         return (features - self.mean) @ self.matrix + self.offset
 
     @property
-    def give(self) -> Tensor:
-        """Share (E,) of the error of a reading by which the fit may move each weight from it."""
+    def prior_relaxation(self) -> Tensor:
+        """Share (E,) of the regressor's error by which landmarks may move each weight, in (0, 1].
+
+        A weight that the detector explains well may move by about the error. One that it hardly responds to is held:
+        there the landmarks reflect the detector's bias more than the face.
+        """
         return MIN_PRIOR_RELAXATION + (1 - MIN_PRIOR_RELAXATION) * self.explained
 
     @property
     def prior_std(self) -> Tensor:
-        """Standard deviation (E,) that the fit leaves each weight around its reading."""
-        return self.std * self.give
+        """Standard deviation (E,) of each weight as a prior of the landmark fit."""
+        return self.std * self.prior_relaxation
 
     @property
     def likelihood_std(self) -> Tensor:
-        """Error (E,) of each reading as one voice among several; infinite where the features say nothing.
+        """Standard deviation (E,) of each weight as one measurement among several; infinite without information.
 
-        Regression leans on what is common: where nothing is explained it names the usual value, whose error is
-        but the spread of the truth. Of the precision 1 / std^2 only the share that is explained comes from the face.
+        Regression shrinks towards the mean: where nothing is explained it returns the usual value, and its error is
+        the spread of the true weights. Of the precision 1 / std^2 only the explained share comes from the face.
         """
         return self.std * (self.explained * self.matrix.any(0)).rsqrt()
 
 
 @dataclass(frozen=True)
 class DetectorCalibration:
-    """The readings, with and without the detector's scores.
+    """The regressors with and without the detector's blendshape scores.
 
     Attributes:
-        reference: (478, 3) landmarks of the mean open head in metres, to which marks are aligned.
-        weight: (478,) trust in each point for the alignment.
-        with_scores: reading of points and scores. points_only: reading of the points alone.
+        reference: (478, 3) landmarks of the mean open head, metres, with which detected ones are aligned.
+        weight: (478,) weight of each landmark in the alignment.
+        with_scores: Regressor from landmarks and scores.
+        points_only: Regressor from landmarks alone.
     """
 
     reference: Tensor
@@ -95,29 +131,31 @@ class DetectorCalibration:
     with_scores: BlendshapeRegressor
     points_only: BlendshapeRegressor
 
-    def reading(self, with_scores: bool) -> BlendshapeRegressor:
-        """Return the reading that knows the detector's scores, or that of the points alone."""
+    def regressor(self, with_scores: bool) -> BlendshapeRegressor:
+        """Return the regressor from landmarks and scores, or the one from landmarks alone."""
         return self.with_scores if with_scores else self.points_only
 
-    def guess(self, points_px: Tensor, depth_px: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the expected ARKit weights (B, 52) and how far landmarks may pull each from there (52,).
-
-        An action that the detector answers to well may be pulled by about the error of its reading. One that
-        it hardly answers to is held: its landmarks say more about the detector than about the face.
+    def prior(self, points_px: Tensor, depth_px: Tensor, scores: Tensor | None) -> ExpressionPrior:
+        """Return the prior that detected faces give on their ARKit weights.
 
         Args:
-            points_px: (B, 478, 2) marks in pixels. depth_px: (B, 478). scores: (B, 52), or None to do without.
+            points_px: (N, 478, 2) landmarks, pixels, y down.
+            depth_px: (N, 478) their depth, pixels; smaller is nearer.
+            scores: (N, 52) blendshape scores in [0, 1], or None to use the landmarks alone.
+
+        Returns:
+            The prior with mean (N, 52), std (52,) and a scale of 1.
         """
         features = detector_features(self.reference, self.weight, points_px, depth_px)
-        reading = self.reading(scores is not None)
-        seen = features if scores is None else torch.cat([features, scores], dim=1)
-        return resolve_antagonists(reading(seen)), reading.prior_std
+        regressor = self.regressor(scores is not None)
+        features = features if scores is None else torch.cat([features, scores], dim=1)
+        return ExpressionPrior(resolve_antagonists(regressor(features)), regressor.prior_std)
 
     def to(self, device: torch.device) -> DetectorCalibration:
         """Return a copy on another device."""
 
-        def move(reading: BlendshapeRegressor) -> BlendshapeRegressor:
-            return BlendshapeRegressor(*(getattr(reading, f.name).to(device) for f in fields(BlendshapeRegressor)))
+        def move(regressor: BlendshapeRegressor) -> BlendshapeRegressor:
+            return BlendshapeRegressor(*(getattr(regressor, f.name).to(device) for f in fields(BlendshapeRegressor)))
 
         return DetectorCalibration(
             self.reference.to(device), self.weight.to(device), move(self.with_scores), move(self.points_only)
@@ -125,55 +163,74 @@ class DetectorCalibration:
 
 
 def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, depth_px: Tensor) -> Tensor:
-    """Return (B, 3 * 478): where the marks lie beside those of the mean head, with pose and size taken out."""
-    marks = torch.cat([points_px * points_px.new_tensor([1.0, -1.0]), -depth_px.unsqueeze(-1)], dim=-1)
-    placed = align(marks, reference.expand_as(marks), weight).apply(marks)
-    return (placed - reference).flatten(1) * METRES_TO_FEATURE
+    """Return the deviations of detected landmarks from a mean head, with pose and size taken out by Procrustes alignment.
+
+    Args:
+        reference: (L, 3) landmarks of the mean head, metres.
+        weight: (L,) weight of each landmark in the alignment.
+        points_px: (N, L, 2) detected landmarks, pixels, y down.
+        depth_px: (N, L) their depth, pixels; smaller is nearer.
+
+    Returns:
+        (N, 3 L) in units of 1 / `METRES_TO_FEATURE` metres.
+    """
+    detected = torch.cat([points_px * points_px.new_tensor([1.0, -1.0]), -depth_px.unsqueeze(-1)], dim=-1)
+    aligned = align(detected, reference.expand_as(detected), weight).apply(detected)
+    return (aligned - reference).flatten(1) * METRES_TO_FEATURE
 
 
 def fit_blendshape_regressor(
-    features: Tensor, weights: Tensor, ridge: float, everyday: Tensor | None = None
+    features: Tensor, weights: Tensor, ridge: float, neutral_photos: Tensor | None = None
 ) -> BlendshapeRegressor:
-    """Return a reading of weights (N, E) from features (N, D): ridge regression, then sharpened.
+    """Fit a regressor by ridge regression and sharpen it.
 
-    Regression alone calls a weak expression where it is in doubt, and half of a strong one. So what calm faces
-    (rows of zero weights) read is taken off, mean and one standard deviation, and the rest is stretched to the
-    spread of the true weights, as far as an action is explained at all.
+    Ridge regression alone reports a weak expression where it is in doubt, and half of a strong one. So a floor is
+    subtracted, the mean plus one standard deviation of what it reports on neutral faces (rows of zero weights), and
+    the rest is stretched to the spread of the true weights, as far as a weight is explained at all.
 
-    `everyday` (M, D) are features of photos of calm faces, if there are any at hand: real faces are not shaped
-    like rendered ones, and what most of them read is their shape, not an expression.
+    Error and explained variance are those of a regressor of the first half of the rows on the second half.
 
-    Errors and explained shares are those of a reading of the first half of the rows on the second half.
+    Args:
+        features: (M, D) features.
+        weights: (M, E) true weights in [0, 1].
+        ridge: Strength of the regularisation, in rows; above 0.
+        neutral_photos: (K, D) features of photos of neutral faces, or None. Real faces are not shaped like rendered
+            ones, and what most of them show is their shape, not an expression: it raises the floor.
     """
     half = len(features) // 2
     trial = _ridge(features[:half], weights[:half], ridge)
-    rest = weights[half:]
-    # An action that no row shows has no variance, of which nothing is explained.
-    missed = (trial(features[half:]) - rest).square().mean(0) / rest.var(0)
-    explained = torch.where(rest.var(0) > 0, 1 - missed, 0.0).clamp(0, 1)
-    calm = trial.linear(features[half:][(rest == 0).all(1)])
-    floor = calm.mean(0) + calm.std(0)
-    if everyday is not None:
-        floor = torch.maximum(floor, trial.linear(everyday).quantile(NEUTRAL_QUANTILE, dim=0))
-    # Photos are not mirrored, and left and right must be read alike.
+    held_out = weights[half:]
+    # A weight that is 0 in all rows has no variance, of which nothing is explained.
+    unexplained = (trial(features[half:]) - held_out).square().mean(0) / held_out.var(0)
+    explained = torch.where(held_out.var(0) > 0, 1 - unexplained, 0.0).clamp(0, 1)
+    neutral = trial.linear(features[half:][(held_out == 0).all(1)])
+    floor = neutral.mean(0) + neutral.std(0)
+    if neutral_photos is not None:
+        floor = torch.maximum(floor, trial.linear(neutral_photos).quantile(NEUTRAL_QUANTILE, dim=0))
+    # The neutral photos are not mirrored, and both sides of a face must be treated alike.
     mirror = list(ARKIT_MIRROR)
     floor, explained = torch.maximum(floor, floor[mirror]), (explained + explained[mirror]) / 2
-    stretch = torch.where(explained > MIN_EXPLAINED_VARIANCE, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(
-        MAX_GAIN
-    )
-    # No landmark lies on the tongue; what follows it in the pictures is only the open mouth that it needs.
-    stretch[ARKIT_NAMES.index("tongueOut")] = 0.0
-    sharpened = [_sharpen(reading, floor, OVERSHOOT * stretch) for reading in (trial, _ridge(features, weights, ridge))]
-    error = (sharpened[0](features[half:]) - rest).square().mean(0).sqrt()
+    gain = OVERSHOOT * _gain(explained)
+    trial, final = (_sharpen(each, floor, gain) for each in (trial, _ridge(features, weights, ridge)))
+    error = (trial(features[half:]) - held_out).square().mean(0).sqrt()
     error = (error + error[mirror]) / 2
-    return replace(sharpened[1], std=error, explained=explained)
+    return replace(final, std=error, explained=explained)
 
 
-def _sharpen(reading: BlendshapeRegressor, floor: Tensor, gain: Tensor) -> BlendshapeRegressor:
-    return replace(reading, matrix=reading.matrix * gain, offset=(reading.offset - floor) * gain)
+def _gain(explained: Tensor) -> Tensor:
+    """Return the factors (E,) that give regressed weights about the spread of the true ones."""
+    gain = torch.where(explained > MIN_EXPLAINED_VARIANCE, explained.clamp_min(0.05) ** -0.5, 1.0).clamp_max(MAX_GAIN)
+    # No landmark lies on the tongue; what follows it in the renderings is only the open mouth that it needs.
+    gain[ARKIT_NAMES.index("tongueOut")] = 0.0
+    return gain
+
+
+def _sharpen(regressor: BlendshapeRegressor, floor: Tensor, gain: Tensor) -> BlendshapeRegressor:
+    return replace(regressor, matrix=regressor.matrix * gain, offset=(regressor.offset - floor) * gain)
 
 
 def _ridge(features: Tensor, weights: Tensor, ridge: float) -> BlendshapeRegressor:
+    """Solve the normal equations in double precision on standardised features, which the penalty treats alike."""
     x, y = features.double(), weights.double()
     mean, scale = x.mean(0), x.std(0) + 1e-3
     x = (x - mean) / scale
@@ -183,11 +240,17 @@ def _ridge(features: Tensor, weights: Tensor, ridge: float) -> BlendshapeRegress
 
 
 def save_calibration(calibration: DetectorCalibration, path: Path, meta: dict[str, str]) -> None:
-    """Write a calibration in float16 with a description in the header."""
+    """Write a calibration in float16.
+
+    Args:
+        calibration: What is written.
+        path: The file, .safetensors.
+        meta: Description for the header of the file.
+    """
     tensors = {"reference": calibration.reference, "weight": calibration.weight}
     for name in ("with_scores", "points_only"):
-        reading = getattr(calibration, name)
-        tensors |= {f"{name}/{f.name}": getattr(reading, f.name).half() for f in fields(BlendshapeRegressor)}
+        regressor = getattr(calibration, name)
+        tensors |= {f"{name}/{f.name}": getattr(regressor, f.name).half() for f in fields(BlendshapeRegressor)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -195,20 +258,23 @@ def save_calibration(calibration: DetectorCalibration, path: Path, meta: dict[st
 
 
 def load_calibration(path: Path | None = None) -> DetectorCalibration:
-    """Read a calibration; without a path the one that comes with the package.
+    """Read a calibration.
+
+    Args:
+        path: The file; None for the one that comes with the package.
 
     Raises:
-        Smirk3dError: the file is missing or damaged.
+        Smirk3dError: The file is missing or damaged.
     """
     path = find("expression_prior") if path is None else path
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        readings = [
+        regressors = [
             BlendshapeRegressor(**{f.name: tensors[f"{name}/{f.name}"] for f in fields(BlendshapeRegressor)})
             for name in ("with_scores", "points_only")
         ]
-        return DetectorCalibration(tensors["reference"], tensors["weight"], *readings)
-    # A KeyError is what another kind of safetensors file ends in.
+        return DetectorCalibration(tensors["reference"], tensors["weight"], *regressors)
+    # Another kind of safetensors file lacks the keys.
     except (OSError, KeyError, SafetensorError) as error:
         raise Smirk3dError(f"{path}: cannot be read as a calibration ({error}); reinstall smirk3d") from error

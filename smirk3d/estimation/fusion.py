@@ -1,82 +1,101 @@
-"""The method "refine": an encoder says the expression, landmarks say everything else.
+"""The method "refine": an encoder's prediction of the expression fused with the detector's, and a landmark fit of the rest.
 
-The encoder's answer and the reading of the detector (`smirk3d.estimation.expression_prior`) are two voices of known error
-about the 52 ARKit weights. Their fusion stands in for the guess of the method "fit", which then finds identity,
-pose and camera. The encoder may be of another head than the one that is fitted: both speak of ARKit weights.
+The encoder's prediction and the regression from the detector's output (`smirk3d.estimation.expression_prior`) are two
+measurements of the 52 ARKit weights, with errors that are known and taken as independent. Their fusion, the
+precision-weighted mean, replaces the prior of the method "fit", which then finds identity, pose and camera. The
+encoder may be of another head than the one that is fitted, since both measurements are ARKit weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from smirk3d.estimation.estimator import FaceObservation
-from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
-from smirk3d.estimation.lm_solver import FitConfig, LandmarkTargets
-from smirk3d.estimation.regression import CropEncoder, WindowEncoder
-from smirk3d.face import Face
+from smirk3d.estimation.estimator import FaceObservation, HeadEstimates, Intrinsics
+from smirk3d.estimation.expression_prior import ExpressionPrior
+from smirk3d.estimation.landmark_fit import RECORD_DTYPE, LandmarkFitEstimator
+from smirk3d.estimation.regression import ExpressionEncoder
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import Retargeter
 from smirk3d.networks.checkpoint import read_layout
 
 DEFAULT_EXPRESSION_STD = 0.15
-"""Error of an encoder's ARKit weights where its file does not say."""
+"""Error of an encoder's ARKit weights where its file does not state it."""
 ASYMMETRY_NOISE_RATIO = 4.0
-"""Error of the detector's left-right differences over that of its weights."""
+"""Error of the detector's left-right differences over the error of its weights."""
 
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """How readings become an expression."""
+    """Settings of the fusion.
 
-    give: float = 0.25
-    """How far landmarks may move the weights: multiple of the error of the fused readings; 0 holds them there.
-
-    Little: more of it brings the mesh nearer to the landmarks and evens out one-sided faces.
+    Attributes:
+        prior_scale: How far the landmarks may move the fused weights, in multiples of the fused error: 0 holds the
+            weights, 0.1 to 0.5 are sensible. More brings the mesh nearer to the landmarks, but makes one-sided
+            expressions too symmetric.
     """
+
+    prior_scale: float = 0.25
 
 
 @dataclass(frozen=True)
 class ExpressionEstimate:
-    """What one voice says of B expressions.
+    """One measurement of the expressions of N faces.
 
     Attributes:
-        weights: (B, 52) in [0, 1]. std: (52,) standard deviation of their errors; infinite where it says nothing.
+        weights: (N, 52) ARKit weights in [0, 1].
+        std: (52,) standard deviations of their errors; infinite for a weight that is not measured.
     """
 
     weights: Tensor
     std: Tensor
 
 
-def fuse(*readings: ExpressionEstimate) -> ExpressionEstimate:
-    """Return the mean of readings, each weighted by its precision 1 / std^2; their errors count as independent.
+def fuse(*estimates: ExpressionEstimate) -> ExpressionEstimate:
+    """Return the mean of estimates, weighted by their precisions 1 / std^2; their errors count as independent.
 
-    At least one of the readings of each weight must have a finite error.
+    Args:
+        estimates: Of the same N faces. For each weight at least one of them must have a finite error.
     """
-    precision = torch.stack([reading.std for reading in readings]) ** -2
+    precision = torch.stack([estimate.std for estimate in estimates]) ** -2
     total = precision.sum(0)
-    weights = sum((reading.weights * share for reading, share in zip(readings, precision / total)), torch.zeros(()))
+    shares = zip(estimates, precision / total)
+    weights = sum((estimate.weights * share for estimate, share in shares), torch.zeros(()))
     return ExpressionEstimate(resolve_antagonists(weights), total.rsqrt())
 
 
 def fuse_with_symmetry_prior(encoder: ExpressionEstimate, detector: ExpressionEstimate) -> ExpressionEstimate:
-    """Return the fusion of both voices; about how the sides of a face differ the detector counts for less.
+    """Fuse the encoder's and the detector's estimate, with less weight for the asymmetry that the detector shows.
 
-    The detector evens faces out: its error of a difference is taken for `ASYMMETRY_NOISE_RATIO` times that of the weights.
+    The detector is biased towards symmetric faces: the error of its left-right differences is taken as
+    `ASYMMETRY_NOISE_RATIO` times that of its weights. So the mean of both sides comes from the plain fusion, and
+    their difference from a fusion in which the detector is that much less certain.
+
+    Args:
+        encoder: Of N faces.
+        detector: Of the same N faces.
     """
     both = fuse(encoder, detector)
-    differing = fuse(encoder, ExpressionEstimate(detector.weights, ASYMMETRY_NOISE_RATIO * detector.std)).weights
+    asymmetric = fuse(encoder, ExpressionEstimate(detector.weights, ASYMMETRY_NOISE_RATIO * detector.std)).weights
     partner = list(ARKIT_MIRROR)
-    weights = (both.weights + both.weights[:, partner] + differing - differing[:, partner]) / 2
+    # (a + b) / 2 of the one plus (a - b) / 2 of the other; a weight without a partner is its own.
+    weights = (both.weights + both.weights[:, partner] + asymmetric - asymmetric[:, partner]) / 2
     return ExpressionEstimate(resolve_antagonists(weights.clamp(0, 1)), both.std)
 
 
 def expression_std(weights: str | Path) -> Tensor:
-    """Return the errors (52,) of the ARKit weights of the encoder in a file, `DEFAULT_EXPRESSION_STD` where it does not say.
+    """Return the errors of an encoder's ARKit weights as its file states them, else `DEFAULT_EXPRESSION_STD`.
+
+    Args:
+        weights: Path of the encoder's checkpoint.
+
+    Returns:
+        (52,) float32 standard deviations.
 
     Raises:
         Smirk3dError: The file cannot be read.
@@ -87,56 +106,73 @@ def expression_std(weights: str | Path) -> Tensor:
 
 
 class FusionEstimator:
-    """Estimates heads from landmarks, with an encoder's answer as a further reading of the expression.
+    """Fits heads to landmarks with a prior that fuses an encoder's prediction with the detector's; an `Estimator`.
 
     Args:
-        fitter: of the head that is wanted.
-        encoder: it emits at least the expression, with jaw and eyelids where its head has them. What reads windows
-            sees them where the landmarks put them, which is surer than where an encoder thinks that the head is.
-        std: (52,) errors of the ARKit weights that it gives.
-        actions: reads ARKit weights off the encoder's own head; None where it emits them.
-        config: how the readings become an expression.
+        fitter: The landmark fit, with the head that is wanted.
+        encoder: Predicts at least the expression, with jaw and eyelids where its head has them.
+        std: (52,) standard deviations of the errors of its ARKit weights.
+        retargeter: Converts parameters of the encoder's own head to ARKit weights; None where these are predicted.
+        config: Settings of the fusion.
     """
+
+    method = "refine"
+    dtype = np.dtype([*RECORD_DTYPE.descr, ("prediction", "f4", len(ARKIT_NAMES))])
 
     def __init__(
         self,
         fitter: LandmarkFitEstimator,
-        encoder: CropEncoder | WindowEncoder,
+        encoder: ExpressionEncoder,
         std: Tensor,
-        actions: Retargeter | None = None,
+        retargeter: Retargeter | None = None,
         config: FusionConfig = FusionConfig(),
     ) -> None:
-        self.fitter, self.encoder, self.std, self.actions, self.config = fitter, encoder, std, actions, config
+        self.head, self.fitter, self.encoder = fitter.head, fitter, encoder
+        self.std, self.retargeter, self.config = std, retargeter, config
+
+    def observe(self, faces: Sequence[FaceObservation]) -> np.ndarray:
+        """See `Estimator`; the records of the landmark fit with the encoder's ARKit weights."""
+        landmarks = self.fitter.observe(faces)
+        records = np.zeros(len(faces), dtype=self.dtype)
+        for name in RECORD_DTYPE.names or ():
+            records[name] = landmarks[name]
+        records["prediction"] = self._predict(faces, landmarks).cpu().numpy()
+        return records
+
+    def intrinsics(self, records: np.ndarray, shared: bool = False) -> Intrinsics:
+        """See `Estimator`; those of the landmark fit."""
+        return self.fitter.intrinsics(records, shared)
 
     @torch.no_grad()
-    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
-        """Return one face for each observation; see `Estimator`."""
-        seen = self.informed(self.fitter.observe(face_observations, person), self.read(face_observations))
-        return self.fitter.solve(face_observations, seen, self.fit_config, "refine")
-
-    @property
-    def fit_config(self) -> FitConfig:
-        """How landmarks are fitted once the readings have been fused."""
-        return FitConfig(guess_std=self.config.give)
-
-    def informed(self, seen: LandmarkTargets, said: Tensor) -> LandmarkTargets:
-        """Return the observations of B faces with their guess and what the encoder said (B, 52) fused."""
-        assert seen.guess is not None
-        detector = self.fitter.reading
-        read = said.to(seen.guess)
+    def prior(self, records: np.ndarray) -> ExpressionPrior:
+        """Return the fused prior of the ARKit weights of N records."""
+        detector, regressor = self.fitter.prior(records), self.fitter.regressor
+        prediction = torch.from_numpy(np.array(records["prediction"])).to(detector.mean)
         fused = fuse_with_symmetry_prior(
-            ExpressionEstimate(read, self.std.to(read)), ExpressionEstimate(seen.guess, detector.likelihood_std)
+            ExpressionEstimate(prediction, self.std.to(prediction)),
+            ExpressionEstimate(detector.mean, regressor.likelihood_std),
         )
-        return replace(seen, guess=fused.weights, guess_std=fused.std * detector.give)
+        return ExpressionPrior(fused.weights, fused.std * regressor.prior_relaxation, self.config.prior_scale)
+
+    def identity(self, records: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+        """See `Estimator`; as in the landmark fit."""
+        return self.fitter.identity_with(self.prior, records, intrinsics)
+
+    def solve(
+        self,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        identity: np.ndarray | None = None,
+        person: np.ndarray | None = None,
+    ) -> HeadEstimates:
+        """See `Estimator`."""
+        return self.fitter.solve_with(self.prior(records), records, intrinsics, identity, person)
 
     @torch.no_grad()
-    def read(self, face_observations: Sequence[FaceObservation]) -> Tensor:
-        """Return the ARKit weights (B, 52) that the encoder sees."""
-        if isinstance(self.encoder, WindowEncoder):
-            said = self.encoder(face_observations, self.fitter.laid(*self.fitter.landmarks(face_observations)))
-        else:
-            said, _ = self.encoder(face_observations)
-        if self.actions is not None:
-            return self.actions.to_arkit(said).weights
-        assert said.expression is not None
-        return said.expression
+    def _predict(self, faces: Sequence[FaceObservation], landmarks: np.ndarray) -> Tensor:
+        """Return the ARKit weights (N, 52) that the encoder predicts."""
+        params = self.encoder.predict_expression(faces, self.fitter.align_mean_head(landmarks))
+        if self.retargeter is not None:
+            return self.retargeter.to_arkit(params).weights
+        assert params.expression is not None
+        return params.expression

@@ -1,126 +1,224 @@
-"""The method "fit": heads from the detector's landmarks and scores alone, without trained networks.
+"""The method "fit": optimisation of heads to the detector's landmarks and blendshape scores, without trained networks.
 
-On every head the expression is fitted as the 52 ARKit weights, which the detector's answer is calibrated for; on a
-head with other expressions they are then carried over to its own coefficients.
+On every head the expression is fitted as the 52 ARKit weights, for which the detector is calibrated; on a head with
+other expressions they are then retargeted to its own coefficients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from smirk3d.estimation.estimator import FaceObservation, make_faces
-from smirk3d.estimation.expression_prior import BlendshapeRegressor, load_calibration
+from smirk3d.detection.detector import N_LANDMARKS
+from smirk3d.estimation.estimator import FaceObservation, HeadEstimates, Intrinsics
+from smirk3d.estimation.expression_prior import BlendshapeRegressor, ExpressionPrior, load_calibration
+from smirk3d.estimation.keyframes import select_neutral_keyframes, thinned
 from smirk3d.estimation.landmark_model import landmark_model
-from smirk3d.estimation.lm_solver import FitConfig, LandmarkTargets, align_mean_head, fit_landmarks
-from smirk3d.face import Face
+from smirk3d.estimation.lm_solver import LandmarkTargets, align_mean_head, fit_landmarks, procrustes_pose
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import default_focal_px
+from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import Retargeter
-from smirk3d.media.images import Photo
-from smirk3d.params import FaceParams
+from smirk3d.head.retargeting.retargeter import find_retargeter
 
 Focal = Literal["auto", "orthographic"] | float
+"""Focal length in pixels of the image file, "auto" for the usual field of view, or "orthographic"."""
 
 LANDMARK_SPACING_M = 0.006
 """Landmarks nearer than this to others are left out of the fit, which makes it twice as fast."""
 MAX_SHAPE_COMPONENTS = 100
-"""Landmarks do not tell finer differences of identity, and the fit slows with the square of their number."""
+"""Landmarks do not determine finer differences of identity, and the cost grows with the square of the number."""
+PRIOR_SCALE = 0.4
+"""`ExpressionPrior.scale` of the detector's prior: how far the landmarks may move the weights from it."""
+MAX_FOCAL_SAMPLES = 256
+"""Records of a clip from which its focal length is assumed."""
+CLIP_SCALE_QUANTILE = 0.9
+"""Quantile of the face's size in a clip that stands for its nearest frames."""
+
+RECORD_DTYPE = np.dtype(
+    [
+        ("landmarks_px", "f4", (N_LANDMARKS, 2)),
+        ("depth_px", "f4", N_LANDMARKS),
+        ("blendshape_scores", "f4", len(ARKIT_NAMES)),
+        ("image_size", "i4", 2),
+        ("image_scale", "f8"),
+    ]
+)
+"""One detected face: fields of `Detection`, and size (width, height) and scale of its photo."""
 
 
 class LandmarkFitEstimator:
-    """Fits heads to landmarks.
+    """Fits heads to landmarks; an `Estimator`.
 
     Args:
-        head: the model, on the device where the numbers are computed.
-        actions: carries ARKit weights over to the head; None for heads whose expressions they are.
-        focal: "auto" to assume the usual field of view, "orthographic", or the focal length in pixels of the photo.
-        use_scores: let the detector's own 52 scores guide the expression.
+        head: The head model, on the device where the fit is computed.
+        focal: Focal length; see `Focal`.
+        use_scores: Let the detector's 52 blendshape scores inform the prior of the expression.
     """
 
-    def __init__(
-        self, head: HeadModel, actions: Retargeter | None = None, focal: Focal = "auto", use_scores: bool = True
-    ) -> None:
-        self.head, self.actions, self.focal, self.use_scores = head, actions, focal, use_scores
+    method = "fit"
+    dtype = RECORD_DTYPE
+
+    def __init__(self, head: HeadModel, focal: Focal = "auto", use_scores: bool = True) -> None:
+        self.head, self.focal, self.use_scores = head, focal, use_scores
         self._device = head.v_template.device
-        self.model = landmark_model(head, "mediapipe", LANDMARK_SPACING_M, actions, MAX_SHAPE_COMPONENTS)
+        self.model = landmark_model(
+            head, "mediapipe", LANDMARK_SPACING_M, find_retargeter(head), max_shape_components=MAX_SHAPE_COMPONENTS
+        )
         self._calibration = load_calibration().to(self._device)
 
     @property
-    def reading(self) -> BlendshapeRegressor:
-        """What the guess of the expression comes from."""
-        return self._calibration.reading(self.use_scores)
+    def regressor(self) -> BlendshapeRegressor:
+        """The regressor behind the prior of the expression."""
+        return self._calibration.regressor(self.use_scores)
+
+    def observe(self, faces: Sequence[FaceObservation]) -> np.ndarray:
+        """See `Estimator`; the records are of `RECORD_DTYPE`."""
+        records = np.zeros(len(faces), dtype=RECORD_DTYPE)
+        for record, face in zip(records, faces):
+            record["landmarks_px"], record["depth_px"] = face.detection.landmarks_px, face.detection.depth
+            record["blendshape_scores"] = face.detection.blendshape_scores
+            record["image_size"], record["image_scale"] = face.photo.size, face.photo.scale
+        return records
 
     @torch.no_grad()
-    def __call__(self, face_observations: Sequence[FaceObservation], person: Tensor) -> list[Face]:
-        """Return one face for each observation; see `Estimator`."""
-        return self.solve(face_observations, self.observe(face_observations, person), FitConfig(), "fit")
+    def intrinsics(self, records: np.ndarray, shared: bool = False) -> Intrinsics:
+        """See `Estimator`; a clip has one focal length, even where the face comes near."""
+        return Intrinsics(records["image_size"] / 2, self._focal_px(records, shared))
 
     @torch.no_grad()
+    def prior(self, records: np.ndarray) -> ExpressionPrior:
+        """Return the prior of the ARKit weights of N records that the detector's output gives."""
+        points_px, depth_px = self._landmarks(records)
+        scores = self._tensor(records["blendshape_scores"]) if self.use_scores else None
+        return replace(self._calibration.prior(points_px, depth_px, scores), scale=PRIOR_SCALE)
+
+    def identity(self, records: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+        """See `Estimator`; one shape is fitted to neutral keyframes of all views together."""
+        return self.identity_with(self.prior, records, intrinsics)
+
     def solve(
-        self, face_observations: Sequence[FaceObservation], seen: LandmarkTargets, config: FitConfig, method: str
-    ) -> list[Face]:
-        """Return the faces of B observations, fitted to observations of them; `method` is what they are labelled."""
-        fit = fit_landmarks(self.model, seen, config)
-        shape, weights = fit.coefficients.split([self.model.n_shape, len(ARKIT_NAMES)], dim=1)
-        params = self.params(weights, self.whole_shape(shape))
-        cameras = [fit.pose.camera(index) for index in range(len(face_observations))]
-        return make_faces(self.head, face_observations, params, weights, cameras, fit.residual.mean(1), method)
+        self,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        identity: np.ndarray | None = None,
+        person: np.ndarray | None = None,
+    ) -> HeadEstimates:
+        """See `Estimator`."""
+        return self.solve_with(self.prior(records), records, intrinsics, identity, person)
 
-    def whole_shape(self, shape: Tensor) -> Tensor:
-        """Return all coefficients (..., S) of the head for the first few (..., n) that are fitted."""
-        return torch.nn.functional.pad(shape, (0, self.head.n_shape - self.model.n_shape))
+    @torch.no_grad()
+    def identity_with(
+        self, prior_of: Callable[[np.ndarray], ExpressionPrior], records: np.ndarray, intrinsics: Intrinsics
+    ) -> np.ndarray:
+        """Do as `identity` with another prior of the expression.
 
-    def params(self, weights: Tensor, shape: Tensor) -> FaceParams:
-        """Return the head's parameters for ARKit weights (B, 52) and shapes (B, S) or (S,)."""
-        if self.actions is None:
-            return FaceParams(shape=shape, expression=weights)
-        return self.actions.from_arkit(weights, shape)
+        Args:
+            prior_of: Records (N,) to the prior of their expressions.
+            records: (N,) of `RECORD_DTYPE`, or with more fields.
+            intrinsics: Their N cameras.
 
-    def landmarks(self, face_observations: Sequence[FaceObservation]) -> tuple[Tensor, Tensor]:
-        """Return the detector's points (B, 478, 2) and their depth (B, 478), both in pixels."""
-        points_px = self._stack([each.detection.landmarks_px for each in face_observations])
-        return points_px, self._stack([each.detection.depth for each in face_observations])
-
-    def observe(self, face_observations: Sequence[FaceObservation], person: Tensor) -> LandmarkTargets:
-        """Return what the detector's answer says of B faces, a guess of their ARKit weights included."""
-        points_px, depth_px = self.landmarks(face_observations)
-        scores = self._stack([each.detection.blendshape_scores for each in face_observations])
-        photos = [each.photo for each in face_observations]
-        center_px = self._stack([np.array(photo.size) / 2 for photo in photos])
-        focal_px = self._focal_px(photos, points_px, depth_px)
-        return self.observations(points_px, depth_px, scores, center_px, focal_px, person)
-
-    def observations(
-        self, points_px: Tensor, depth_px: Tensor, scores: Tensor, center_px: Tensor, focal_px: Tensor, person: Tensor
-    ) -> LandmarkTargets:
-        """Return `LandmarkTargets` of these tensors with the guess that they give; scores (B, 52) are the detector's."""
-        guess, guess_std = self._calibration.guess(points_px, depth_px, scores if self.use_scores else None)
-        person = person.to(self._device)
-        return LandmarkTargets(points_px, depth_px, center_px, focal_px, guess, guess_std, person)
-
-    def laid(self, points_px: Tensor, depth_px: Tensor) -> Similarity:
-        """Return how the mean head best lies on landmarks (B, 478, 2) with depth (B, 478), both in pixels.
-
-        It maps metres of the head frame to pixels, with y upwards.
+        Returns:
+            (S,) float32 identity coefficients.
         """
+        rows = thinned(len(records))
+        records, intrinsics = np.array(records[rows]), intrinsics[rows]
+        angles_deg = self._initial_angles_deg(self._targets(records, intrinsics))
+        keyframes = select_neutral_keyframes(angles_deg, prior_of(records).mean.sum(1).cpu().numpy())
+        records, intrinsics = records[keyframes], intrinsics[keyframes]
+        same_person = np.zeros(len(records), dtype=np.int64)
+        estimates = self.solve_with(prior_of(records), records, intrinsics, person=same_person)
+        return estimates.shape[0].cpu().numpy()
+
+    @torch.no_grad()
+    def solve_with(
+        self,
+        prior: ExpressionPrior,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        identity: np.ndarray | None = None,
+        person: np.ndarray | None = None,
+    ) -> HeadEstimates:
+        """Do as `solve` with another prior of the expression.
+
+        Args:
+            prior: Of the expressions of the N records.
+            records: (N,) of `RECORD_DTYPE`, or with more fields.
+            intrinsics: Their N cameras.
+            identity: (S,) known identity coefficients, or None.
+            person: (N,) int64 person of each record, or None for a person each.
+        """
+        model, known = self.model, None
+        if identity is not None:
+            known = self._tensor(identity)
+            model = model.of_person(known[: model.n_shape])
+        fit = fit_landmarks(model, self._targets(records, intrinsics, person, prior))
+        fitted, weights = fit.coefficients.split([model.n_shape, len(ARKIT_NAMES)], dim=1)
+        shape = self._all_components(fitted) if known is None else known.expand(len(records), -1)
+        return HeadEstimates(shape, weights, fit.pose, fit.residual.mean(1))
+
+    def align_mean_head(self, records: np.ndarray) -> Similarity:
+        """Return the Procrustes alignments of the mean head with the landmarks of N records.
+
+        They map metres of the head frame to pixels of the photo, with y upwards.
+        """
+        points_px, depth_px = self._landmarks(records)
         return align_mean_head(self.model, points_px[:, self.model.index], depth_px[:, self.model.index])
 
-    def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(arrays)).float().to(self._device)
+    def _landmarks(self, records: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return landmarks (N, 478, 2) and their depth (N, 478), both in pixels."""
+        return self._tensor(records["landmarks_px"]), self._tensor(records["depth_px"])
 
-    def _focal_px(self, photos: Sequence[Photo], points_px: Tensor, depth_px: Tensor) -> Tensor:
-        """Return the focal lengths (B,) of photos with these faces in them."""
+    def _targets(
+        self,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        person: np.ndarray | None = None,
+        prior: ExpressionPrior | None = None,
+    ) -> LandmarkTargets:
+        points_px, depth_px = self._landmarks(records)
+        person = np.arange(len(records)) if person is None else person
+        return LandmarkTargets(
+            points_px,
+            depth_px,
+            self._tensor(intrinsics.center_px),
+            self._tensor(intrinsics.focal_px),
+            prior,
+            torch.from_numpy(person).to(self._device),
+        )
+
+    def _initial_angles_deg(self, targets: LandmarkTargets) -> np.ndarray:
+        """Return the yaw, pitch and roll (N, 3) in degrees of the Procrustes alignment."""
+        rotmats = procrustes_pose(self.model, targets.subset(self.model.index)).rotmat.double().cpu().numpy()
+        return np.array([angles_from_rotation(rotmat) for rotmat in rotmats])
+
+    def _all_components(self, shape: Tensor) -> Tensor:
+        """Return all (N, S) shape coefficients of the head for the first (N, n) that are fitted."""
+        return torch.nn.functional.pad(shape, (0, self.head.n_shape - self.model.n_shape))
+
+    def _focal_px(self, records: np.ndarray, shared: bool) -> np.ndarray:
+        """Return the focal lengths (N,) of the photos of N records."""
         if self.focal == "orthographic":
-            return points_px.new_full((len(photos),), float("inf"))
+            return np.full(len(records), np.inf)
         if self.focal != "auto":
-            # The focal length is that of the file, whose pixels a photo limited in size no longer has.
-            return points_px.new_tensor([float(self.focal) * photo.scale for photo in photos])
-        scale = self.laid(points_px, depth_px).scale.tolist()
-        return points_px.new_tensor([default_focal_px(*photo.size, each) for photo, each in zip(photos, scale)])
+            # The focal length refers to the file, whose pixels a photo of limited size no longer has.
+            return float(self.focal) * records["image_scale"]
+        if not shared:
+            scales = self.align_mean_head(records).scale.tolist()
+            sizes = records["image_size"].tolist()
+            return np.array(
+                [default_focal_px(width, height, scale) for (width, height), scale in zip(sizes, scales, strict=True)]
+            )
+        sample = records[thinned(len(records), MAX_FOCAL_SAMPLES)]
+        scale = float(self.align_mean_head(sample).scale.quantile(CLIP_SCALE_QUANTILE))
+        width, height = sample["image_size"][0].tolist()
+        return np.full(len(records), default_focal_px(width, height, scale))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self._device)

@@ -15,7 +15,7 @@ from PIL import Image
 from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
-from smirk3d.estimation.estimator import Estimator, FaceObservation
+from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.fusion import FusionEstimator, expression_std
 from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
 from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
@@ -66,7 +66,7 @@ class Reconstructor:
         Smirk3dError: the method needs trained weights, the device or the head is missing, or they do not match.
     """
 
-    def __init__(  # noqa: PLR0913, what may be left out are keywords
+    def __init__(  # noqa: PLR0913 - the further settings are keywords
         self,
         head: str | Path | HeadModel = "open",
         method: Method = "auto",
@@ -80,15 +80,30 @@ class Reconstructor:
     ) -> None:
         if not isinstance(focal, str) and not focal > 0:
             raise ValueError(f"focal must be a positive number of pixels, not {focal}")
-        chosen = _chosen(method, weights)
-        on = _device(device)
-        if chosen.weights is None:
-            self.head = _loaded(head).to(on)
-            self._estimator: Estimator = LandmarkFitEstimator(self.head, find_retargeter(self.head), focal, use_scores)
-        elif chosen.method == "encoder":
-            self.head, self._estimator = _encoded(head, chosen.weights, engine, on)
+        choice = _choose(method, weights)
+        torch_device = _device(device)
+        if choice.weights is None:
+            estimator: Estimator = LandmarkFitEstimator(_loaded(head).to(torch_device), focal, use_scores)
+        elif choice.method == "encoder":
+            estimator = _regression_estimator(head, choice.weights, engine, torch_device)
         else:
-            self.head, self._estimator = _refined(head, chosen.weights, engine, on, focal, use_scores)
+            estimator = _fusion_estimator(head, choice.weights, engine, torch_device, focal, use_scores)
+        self._set_up(estimator, max_faces)
+
+    @classmethod
+    def from_estimator(cls, estimator: Estimator, *, max_faces: int | None = None) -> Reconstructor:
+        """Return a reconstructor with a method of your own.
+
+        Args:
+            estimator: The method, with its head.
+            max_faces: As for the class.
+        """
+        reconstructor = cls.__new__(cls)
+        reconstructor._set_up(estimator, max_faces)
+        return reconstructor
+
+    def _set_up(self, estimator: Estimator, max_faces: int | None) -> None:
+        self._estimator, self.head = estimator, estimator.head
         self._detector = Detector(max_faces=max_faces or DEFAULT_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:
@@ -127,10 +142,10 @@ class Reconstructor:
 
     def solve(self, prepared: Sequence[DetectedPhoto]) -> list[list[Face]]:
         """Fit all faces of several photos together; one list of faces a photo."""
-        pairs = [FaceObservation(item.photo, detection) for item in prepared for detection in item.detections]
-        if not pairs:
+        observations = [FaceObservation(item.photo, detection) for item in prepared for detection in item.detections]
+        if not observations:
             return [[] for _ in prepared]
-        faces = iter(self._estimator(pairs, torch.arange(len(pairs))))
+        faces = iter(reconstruct_faces(self._estimator, observations))
         return [[next(faces) for _ in item.detections] for item in prepared]
 
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
@@ -138,8 +153,8 @@ class Reconstructor:
         prepared = [self.read_and_detect(photo) for photo in photos]
         if not prepared:
             return []
-        pairs = [FaceObservation(item.photo, item.detections[0]) for item in prepared]
-        return self._estimator(pairs, torch.zeros(len(pairs), dtype=torch.int64))
+        observations = [FaceObservation(item.photo, item.detections[0]) for item in prepared]
+        return reconstruct_faces(self._estimator, observations, np.zeros(len(observations), dtype=np.int64))
 
     def close(self) -> None:
         """Release the detector."""
@@ -160,7 +175,7 @@ class _Choice:
     weights: str | Path | None
 
 
-def _chosen(method: Method, named: str | Path | None) -> _Choice:
+def _choose(method: Method, named: str | Path | None) -> _Choice:
     """Return what "auto" stands for and the weights to use, and refuse what cannot be done."""
     if method == "fit" and named is not None:
         raise UsageError(f"{named}: method 'fit' uses no weights; leave --weights out, or use --method refine")
@@ -175,10 +190,10 @@ def _chosen(method: Method, named: str | Path | None) -> _Choice:
     return _Choice(AUTO_METHOD if method == "auto" else method, weights)
 
 
-def _encoded(
+def _regression_estimator(
     head: str | Path | HeadModel, weights: str | Path, engine: Engine, device: torch.device
-) -> tuple[HeadModel, Estimator]:
-    """Return the head in the encoder's sizes, and what estimates all of it with the encoder."""
+) -> Estimator:
+    """Return the method "encoder", with the head in the encoder's sizes."""
     model = _loaded(head)
     if weights == packaged_encoder() and model.expression_names != ARKIT_NAMES:
         raise UsageError(
@@ -187,27 +202,29 @@ def _encoded(
         )
     encoder = Encoder.from_checkpoint(weights)
     model = head_for(encoder.spec, model, weights).to(device)
-    return model, RegressionEstimator(model, crop_encoder(encoder, engine, device), find_retargeter(model))
+    return RegressionEstimator(model, crop_encoder(encoder, engine, device))
 
 
-def _refined(
+def _fusion_estimator(
     head: str | Path | HeadModel,
     weights: str | Path,
     engine: Engine,
     device: torch.device,
     focal: Focal,
     use_scores: bool,
-) -> tuple[HeadModel, Estimator]:
-    """Return the head, and what fits it to landmarks with the encoder's word on the expression."""
+) -> Estimator:
+    """Return the method "refine"."""
     encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
-    own = not predicts_arkit(encoder.spec)  # its expression means something on its own head only
-    model = (head_for(encoder.spec, model, weights) if own else model).to(device)
-    fitter = LandmarkFitEstimator(model, find_retargeter(model), focal, use_scores)
+    # Coefficients other than ARKit weights mean something on the encoder's own head only.
+    is_native = not predicts_arkit(encoder.spec)
+    model = (head_for(encoder.spec, model, weights) if is_native else model).to(device)
+    fitter = LandmarkFitEstimator(model, focal, use_scores)
     if encoder.config.window is None:
-        reader = crop_encoder(encoder, engine, device, expression_only=True)
+        expression_encoder = crop_encoder(encoder, engine, device, expression_only=True)
     else:
-        reader = window_encoder(encoder, engine, device)
-    return model, FusionEstimator(fitter, reader, expression_std(weights), fitter.actions if own else None)
+        expression_encoder = window_encoder(encoder, engine, device)
+    own_retargeter = find_retargeter(model) if is_native else None
+    return FusionEstimator(fitter, expression_encoder, expression_std(weights), own_retargeter)
 
 
 def _loaded(head: str | Path | HeadModel) -> HeadModel:

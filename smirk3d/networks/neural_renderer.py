@@ -109,14 +109,6 @@ class NeuralRenderer(nn.Module):
         network.is_folded = True
         return network
 
-    def reconstruct(
-        self, face: Face, image: Any, *, changed: Face | None = None, seed: int = 0, as_seen: bool = True
-    ) -> Any:
-        """Re-synthesise a photo from its reconstructed face; see `smirk3d.estimation.resynthesis.resynthesise`."""
-        from smirk3d.estimation.resynthesis import resynthesise  # the pipeline lies above; this is a shortcut into it
-
-        return resynthesise(self, face, image, changed=changed, seed=seed, as_seen=as_seen)
-
 
 def _width(first: Tensor | None) -> int:
     """Return the width of a network with these first weights.

@@ -13,7 +13,7 @@ import numpy as np
 
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.estimator import Estimator, FaceObservation
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.tracking.association import FaceAssociator
@@ -21,7 +21,6 @@ from smirk3d.tracking.detection_loop import DetectorMode, RoiTracker
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.shot_boundary import ShotBoundaryDetector
-from smirk3d.tracking.track_solver import TrackSolver
 
 OBSERVATION_BATCH = 8
 """Sightings that are read together."""
@@ -43,7 +42,7 @@ class DetectionLog:
     """What the first pass found; grows while it runs.
 
     Attributes:
-        spool: A record for each face_observation: person, frame, score, box_px, and the solver's `reading`.
+        spool: A record for each face_observation: person, frame, score, box_px, and the estimator's `record`.
         size: (width, height) of the frames. time_s: Of every frame. damage: Why reading ended early, if it did.
     """
 
@@ -57,16 +56,16 @@ class DetectionLog:
         self.damage = reason
 
 
-def record_type(solver: TrackSolver) -> np.dtype:
+def record_type(estimator: Estimator) -> np.dtype:
     """Return the type of the records of observations."""
     place = [("person", "i4"), ("frame", "i8"), ("score", "f4"), ("box_px", "f4", 4)]
-    return np.dtype([*place, ("reading", solver.dtype)])
+    return np.dtype([*place, ("record", estimator.dtype)])
 
 
 def run_detection_pass(
     source: FrameSource,
     detector: Detector,
-    solver: TrackSolver,
+    estimator: Estimator,
     watched: DetectionLog,
     max_faces: int | None = 1,
     *,
@@ -76,7 +75,7 @@ def run_detection_pass(
     """Look through a video.
 
     Args:
-        source: The video. detector: Finds faces. solver: Reduces them to records.
+        source: The video. detector: Finds faces. estimator: Reduces them to records.
         watched: Is filled. Damage of the source is noted there, and what came before it is kept.
         max_faces: How many people are followed at a time; None for all that are found.
         mode: See `RoiTracker`. advance: Called after each frame.
@@ -94,10 +93,10 @@ def run_detection_pass(
             watched.time_s.append(scene.frame.time_s)
             waiting += [(scene, k) for k in range(len(scene.found))]
             if len(waiting) >= OBSERVATION_BATCH:
-                _store(waiting, solver, watched.spool)
+                _store(waiting, estimator, watched.spool)
                 waiting.clear()
             advance()
-    _store(waiting, solver, watched.spool)
+    _store(waiting, estimator, watched.spool)
 
 
 def until_damage(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
@@ -146,7 +145,7 @@ class TrackSelector:
         return [person for person in people if person in self._last_s]
 
 
-def _store(waiting: Sequence[tuple[FrameDetections, int]], solver: TrackSolver, spool: RecordBuffer) -> None:
+def _store(waiting: Sequence[tuple[FrameDetections, int]], estimator: Estimator, spool: RecordBuffer) -> None:
     if not waiting:
         return
     photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}
@@ -154,7 +153,7 @@ def _store(waiting: Sequence[tuple[FrameDetections, int]], solver: TrackSolver, 
         FaceObservation(photos[id(scene)], scene.found[k]) for scene, k in waiting
     ]
     rows = np.zeros(len(waiting), dtype=spool.dtype)
-    rows["reading"] = solver.read(face_observations)
+    rows["record"] = estimator.observe(face_observations)
     for row, (scene, k) in zip(rows, waiting):
         row["person"], row["frame"] = scene.people[k], scene.frame.number
         row["score"], row["box_px"] = scene.found[k].score, scene.found[k].box_px

@@ -14,7 +14,7 @@ import roma
 import torch
 
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.estimation.estimator import FaceObservation
+from smirk3d.estimation.estimator import Estimator, FaceObservation
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
@@ -24,7 +24,7 @@ from smirk3d.tracking.detection_pass import detect_frames, until_damage
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.one_euro import OneEuroConfig, OneEuroFilter
 from smirk3d.tracking.run import show_notes, write_clip
-from smirk3d.tracking.track_solver import ClipCamera, TrackSolver, track_solver
+from smirk3d.tracking.track_solver import ClipCamera, clip_camera, solve_identity, solve_motion
 from smirk3d.tracking.track_video import Person, TrackOptions, build_clip
 
 IDENTITY_UPDATE_COUNTS = (1, 5, 15, 45, 120)
@@ -38,11 +38,11 @@ class LivePerson:
     """One person as the frames arrive.
 
     Args:
-        solver: Solves the observations. size: (width, height) of the frames. options: How strongly to smooth.
+        estimator: Solves the observations. size: (width, height) of the frames. options: How strongly to smooth.
     """
 
-    def __init__(self, solver: TrackSolver, size: tuple[int, int], options: TrackOptions) -> None:
-        self._solver, self._size, self._strength = solver, size, options.smooth.strength
+    def __init__(self, estimator: Estimator, size: tuple[int, int], options: TrackOptions) -> None:
+        self._estimator, self._size, self._strength = estimator, size, options.smooth.strength
         self._known: list[np.ndarray] = []
         self._shape: np.ndarray | None = None
         self._view: ClipCamera | None = None
@@ -54,17 +54,17 @@ class LivePerson:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def add(self, frame: Frame, reading: np.ndarray, score: float, box_px: np.ndarray) -> Motion:
-        """Take one observation, a record (1,) of the solver's; return the motion of that frame."""
+    def add(self, frame: Frame, record: np.ndarray, score: float, box_px: np.ndarray) -> Motion:
+        """Take one observation, a record (1,) of the estimator's; return the motion of that frame."""
         count = len(self) + 1
         if self._view is None:
-            self._view = self._solver.view(reading, self._size)
+            self._view = clip_camera(self._estimator, record, self._size)
         if count <= IDENTITY_UPDATE_COUNTS[-1]:
-            self._known.append(reading)
+            self._known.append(record)
             if count in IDENTITY_UPDATE_COUNTS:
-                self._shape = self._solver.identity(np.concatenate(self._known), self._view)
+                self._shape = solve_identity(self._estimator, np.concatenate(self._known), self._view)
         assert self._shape is not None
-        motion = self._solver.solve(reading, self._shape, self._view)
+        motion = solve_motion(self._estimator, record, self._shape, self._view)
         motion = motion if self._strength == 0 else self._smooth(motion, frame.time_s)
         # In one step, since the user may interrupt at any time.
         self._seen.append((frame.number, score, box_px, motion))
@@ -138,7 +138,7 @@ def run_live(
     Raises:
         NoFaceError: Nobody was seen. Smirk3dError: Nothing can be read, or a file cannot be written.
     """
-    solver, size = track_solver(reconstructor.estimator), (0, 0)
+    estimator, size = reconstructor.estimator, (0, 0)
     people: dict[int, LivePerson] = {}
     times_s: list[float] = []
     damage: list[str] = []
@@ -151,9 +151,9 @@ def run_live(
                 times_s.append(frame.time_s)
                 for number, detection in zip(scene.people, scene.found):
                     if number not in people:
-                        people[number] = LivePerson(solver, size, options)
-                    reading = solver.read([FaceObservation(Photo(frame.pixels), detection)])
-                    people[number].add(frame, reading, detection.score, detection.box_px)
+                        people[number] = LivePerson(estimator, size, options)
+                    record = estimator.observe([FaceObservation(Photo(frame.pixels), detection)])
+                    people[number].add(frame, record, detection.score, detection.box_px)
                 display.advance()
         except KeyboardInterrupt:
             display.note("smirk3d: stopped; writing the files")
@@ -162,7 +162,7 @@ def run_live(
             raise Smirk3dError(damage[0])
         if not finished:
             raise NoFaceError("; ".join([f"{source.info.name}: no face found in {len(times_s)} frames", *damage]))
-        clip = build_clip(finished, np.array(times_s), size, solver, options, source.info, damage)
+        clip = build_clip(finished, np.array(times_s), size, estimator, options, source.info, damage)
         show_notes([*clip.losses, *clip.notes], display)
     write_clip(clip, out_dir, stem)
     return clip

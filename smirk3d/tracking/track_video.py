@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL
+from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL, Estimator
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.head.registry import register
 from smirk3d.media.video import FrameSource, VideoInfo
@@ -19,7 +19,7 @@ from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.motion import Motion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
-from smirk3d.tracking.track_solver import ClipCamera, TrackSolver, coefficients, track_solver
+from smirk3d.tracking.track_solver import ClipCamera, clip_camera, coefficients, solve_identity, solve_motion
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
 MIN_FRAME_WEIGHT = 0.05
@@ -65,13 +65,13 @@ def track_video(
         NoFaceError: Nobody is in it. Smirk3dError: It has no frames that can be read.
     """
     options = options or TrackOptions()
-    solver = track_solver(reconstructor.estimator)
-    with RecordBuffer(record_type(solver)) as spool:
+    estimator = reconstructor.estimator
+    with RecordBuffer(record_type(estimator)) as spool:
         watched = DetectionLog(spool)
         run_detection_pass(
             source,
             reconstructor.detector,
-            solver,
+            estimator,
             watched,
             options.max_faces,
             mode=options.detector,
@@ -83,11 +83,11 @@ def track_video(
         if not len(rows):
             found = f"{source.info.name}: no face found in {len(watched.time_s)} frames"
             raise NoFaceError("; ".join([found, *losses]))
-        view = solver.view(rows["reading"], watched.size)
-        people = [_solve_person(rows[rows["person"] == k], solver, view) for k in np.unique(rows["person"])]
+        view = clip_camera(estimator, rows["record"], watched.size)
+        people = [_solve_person(rows[rows["person"] == k], estimator, view) for k in np.unique(rows["person"])]
         time_s = np.array(watched.time_s)
         people = [_smooth_person(person, time_s, options) for person in people]
-        clip = build_clip(people, time_s, watched.size, solver, options, source.info, losses)
+        clip = build_clip(people, time_s, watched.size, estimator, options, source.info, losses)
         misfits = len(rows) - sum(len(person.frame) for person in people)
         told = (f"{misfits} face_observations that are no face left out",) if misfits else ()
         return replace(clip, notes=(*clip.notes, *told))
@@ -119,7 +119,7 @@ def build_clip(
     people: Sequence[Person],
     time_s: np.ndarray,
     size: tuple[int, int],
-    solver: TrackSolver,
+    estimator: Estimator,
     options: TrackOptions,
     info: VideoInfo,
     losses: Sequence[str],
@@ -128,27 +128,27 @@ def build_clip(
 
     Args:
         people: At least one. time_s: When each frame of the clip is shown. size: (width, height) of the frames.
-        solver: What solved them. options: See there. info: Of the source. losses: What could not be read.
+        estimator: What solved them. options: See there. info: Of the source. losses: What could not be read.
     """
     ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
     kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.min_duration_s] or ordered[:1]
     short = len(ordered) - len(kept)
     notes = (f"{short} faces seen for less than {options.min_duration_s:g} s left out",) if short else ()
-    tracks = tuple(_track(k, person, time_s, solver, options, info.rate_fps) for k, person in enumerate(kept))
+    tracks = tuple(_track(k, person, time_s, estimator, options, info.rate_fps) for k, person in enumerate(kept))
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
-def _solve_person(rows: np.ndarray, solver: TrackSolver, view: ClipCamera) -> Person:
+def _solve_person(rows: np.ndarray, estimator: Estimator, view: ClipCamera) -> Person:
     """Solve a person, without observations that are none: a detector is easily deceived when a face appears or goes."""
-    shape = solver.identity(rows["reading"], view)
-    motion = solver.solve(rows["reading"], shape, view)
+    shape = solve_identity(estimator, rows["record"], view)
+    motion = solve_motion(estimator, rows["record"], shape, view)
     is_face = motion.residual <= max(
         OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL
     )
     if not is_face.all():  # the identity, too, came from all of them
         rows = rows[is_face]
-        shape = solver.identity(rows["reading"], view)
-        motion = solver.solve(rows["reading"], shape, view)
+        shape = solve_identity(estimator, rows["record"], view)
+        motion = solve_motion(estimator, rows["record"], shape, view)
     return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
 
 
@@ -175,7 +175,7 @@ def _detected_frames(person: Person) -> tuple[int, np.ndarray]:
 
 
 def _track(
-    number: int, person: Person, time_s: np.ndarray, solver: TrackSolver, options: TrackOptions, rate_fps: float
+    number: int, person: Person, time_s: np.ndarray, estimator: Estimator, options: TrackOptions, rate_fps: float
 ) -> Track:
     """Return a person's observations with the frames between them."""
     first, seen = _detected_frames(person)
@@ -185,7 +185,7 @@ def _track(
     motion, view = interpolate_gaps(person.motion, seen, times_s), person.view
     confidence = np.zeros(len(frames))
     confidence[seen] = person.confidence
-    values = coefficients(solver, motion, person.shape) | {
+    values = coefficients(estimator.head, motion, person.shape) | {
         "arkit": motion.arkit,
         "rotation_rotmat": motion.rotmat,
         "translation_m": motion.translation_m(view.focal_px),
@@ -207,7 +207,7 @@ def _track(
         focal_px=view.focal_px,
         image_size=view.size,
         rate_fps=rate_fps,
-        method=solver.method,
-        head_id=register(solver.head),
+        method=estimator.method,
+        head_id=register(estimator.head),
         **values,
     )

@@ -77,7 +77,7 @@ def test_as_a_voice_among_others_a_reading_is_as_sure_as_it_explains():
     reading = BlendshapeRegressor(torch.zeros(1), matrix, zero, torch.full((4,), 0.2), explained)
     expected = torch.tensor([0.2, 0.4, torch.inf, torch.inf])  # the last is not read off anything
     torch.testing.assert_close(reading.likelihood_std, expected)
-    torch.testing.assert_close(reading.prior_std, 0.2 * reading.give)
+    torch.testing.assert_close(reading.prior_std, 0.2 * reading.prior_relaxation)
 
 
 def test_evidence_is_as_wrong_as_the_reading_without_its_lean_on_the_usual():
@@ -93,9 +93,10 @@ def test_evidence_is_as_wrong_as_the_reading_without_its_lean_on_the_usual():
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
-def test_guesses_are_weights(shipped, marks, with_scores):
+def test_prior_means_are_weights(shipped, marks, with_scores):
     points_px, depth_px, scores = marks
-    guess, prior_std = shipped.guess(points_px, depth_px, scores if with_scores else None)
+    prior = shipped.prior(points_px, depth_px, scores if with_scores else None)
+    guess, prior_std = prior.mean, prior.std
     assert guess.shape == (FACES, 52) and guess.min() >= 0 and guess.max() <= 1
     assert prior_std.shape == (52,) and (prior_std > 0).all()
     assert prior_std.equal((shipped.with_scores if with_scores else shipped.points_only).prior_std)
@@ -107,21 +108,21 @@ def test_opposites_never_act_together(shipped, marks):
     points_px, depth_px, _ = marks
     scores = torch.rand(FACES, 52, generator=torch.Generator().manual_seed(1))
     everything = replace(shipped.with_scores, offset=torch.full((52,), 0.6))
-    guess, _ = replace(shipped, with_scores=everything).guess(points_px, depth_px, scores)
+    guess = replace(shipped, with_scores=everything).prior(points_px, depth_px, scores).mean
     both = torch.stack([torch.minimum(guess[:, a], guess[:, b]) for a, b in ANTAGONISTS])
     assert not both.any()
     assert guess[:, [a for pair in ANTAGONISTS for a in pair]].any()
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
-def test_a_mirrored_face_gives_the_mirrored_guess(shipped, marks, with_scores):
+def test_a_mirrored_face_gives_the_mirrored_prior(shipped, marks, with_scores):
     points_px, depth_px, scores = marks
     mirrored_px = (points_px * MIRROR_X[:2] + torch.tensor([640.0, 0.0]))[:, list(MIRROR)]
-    guess, _ = shipped.guess(points_px, depth_px, scores if with_scores else None)
-    other, _ = shipped.guess(
+    guess = shipped.prior(points_px, depth_px, scores if with_scores else None).mean
+    other = shipped.prior(
         mirrored_px, depth_px[:, list(MIRROR)], scores[:, list(ARKIT_MIRROR)] if with_scores else None
     )
-    torch.testing.assert_close(other, guess[:, list(ARKIT_MIRROR)], atol=0.02, rtol=0)
+    torch.testing.assert_close(other.mean, guess[:, list(ARKIT_MIRROR)], atol=0.02, rtol=0)
 
 
 def test_features_do_not_know_pose_and_size(shipped, marks):
@@ -241,7 +242,7 @@ def test_what_calm_photos_read_is_taken_off():
     calm = features[(weights == 0).all(1)]
     shifted = calm + features[weights[:, SEEN[0]] > 0.5].mean(0) - calm.mean(0)
     plain = fit_blendshape_regressor(features, weights, ridge=1e-2)
-    taught = fit_blendshape_regressor(features, weights, ridge=1e-2, everyday=shifted)
+    taught = fit_blendshape_regressor(features, weights, ridge=1e-2, neutral_photos=shifted)
     assert plain(shifted)[:, SEEN[0]].mean() > 0.3
     assert taught(shifted)[:, SEEN[0]].mean() < 0.05
     assert (taught(features) <= plain(features) + 1e-5).all()

@@ -14,8 +14,8 @@ from torch import Tensor
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import FaceObservation
-from smirk3d.estimation.expression_prior import BlendshapeRegressor
+from smirk3d.estimation.estimator import FaceObservation, reconstruct_faces
+from smirk3d.estimation.expression_prior import BlendshapeRegressor, ExpressionPrior
 from smirk3d.estimation.fusion import (
     DEFAULT_EXPRESSION_STD,
     ExpressionEstimate,
@@ -26,7 +26,6 @@ from smirk3d.estimation.fusion import (
     fuse_with_symmetry_prior,
 )
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
-from smirk3d.estimation.lm_solver import LandmarkTargets
 from smirk3d.estimation.regression import CropEncoder
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
@@ -42,7 +41,6 @@ FACES, SIDE_PX = 12, 256
 CPU = torch.device("cpu")
 BACKBONE = "tf_mobilenetv3_small_minimal_100"
 SMALL = EncoderConfig(BACKBONE, BACKBONE, BACKBONE)
-PERSON = torch.arange(FACES)
 
 
 @pytest.fixture(scope="module")
@@ -71,34 +69,32 @@ def face_observations(open_head: HeadModel, truth: Tensor) -> list[FaceObservati
     return seen
 
 
-GUESS_STD = 0.12
+PRIOR_STD = 0.12
 
 
-class ToldFitter(LandmarkFitEstimator):
-    """Its guess of the expression is the truth with known errors.
+class KnownPriorFitter(LandmarkFitEstimator):
+    """A landmark fit whose prior of the expression is the ground truth with known errors.
 
-    The calibration is for MediaPipe's marks, which lie elsewhere than a perfect detector's.
+    The calibration is for MediaPipe's landmarks, which lie elsewhere than a perfect detector's.
     """
 
     truth = torch.zeros(FACES, 52)
 
     @property
-    def reading(self) -> BlendshapeRegressor:
+    def regressor(self) -> BlendshapeRegressor:
         one = torch.ones(52)
         return BlendshapeRegressor(
-            torch.zeros(1), one[None], 0 * one, std=GUESS_STD * 0.9**0.5 * one, explained=0.9 * one
+            torch.zeros(1), one[None], 0 * one, std=PRIOR_STD * 0.9**0.5 * one, explained=0.9 * one
         )
 
-    def observe(self, face_observations: Sequence[FaceObservation], person: Tensor) -> LandmarkTargets:
-        noise = GUESS_STD * torch.randn(self.truth.shape, generator=torch.Generator().manual_seed(4))
-        return replace(
-            super().observe(face_observations, person), guess=(self.truth + noise).clamp(0, 1)[: len(face_observations)]
-        )
+    def prior(self, records: np.ndarray) -> ExpressionPrior:
+        noise = PRIOR_STD * torch.randn(self.truth.shape, generator=torch.Generator().manual_seed(4))
+        return replace(super().prior(records), mean=(self.truth + noise).clamp(0, 1)[: len(records)])
 
 
 @pytest.fixture(scope="module")
 def fitter(open_head: HeadModel, truth: Tensor) -> LandmarkFitEstimator:
-    made = ToldFitter(open_head)
+    made = KnownPriorFitter(open_head)
     made.truth = truth
     return made
 
@@ -125,12 +121,11 @@ def refine(
     weights: Tensor,
     std: float,
     face_observations: Sequence[FaceObservation],
-    give: float = 1.0,
+    prior_scale: float = 1.0,
 ):
-    estimator = FusionEstimator(
-        fitter, saying(FaceParams(expression=weights)), torch.full((52,), std), config=FusionConfig(give=give)
-    )
-    return estimator(face_observations, PERSON)
+    encoder, config = saying(FaceParams(expression=weights)), FusionConfig(prior_scale)
+    estimator = FusionEstimator(fitter, encoder, torch.full((52,), std), config=config)
+    return reconstruct_faces(estimator, face_observations)
 
 
 def arkit(faces: Sequence) -> Tensor:
@@ -176,8 +171,7 @@ def test_fused_weights_do_not_oppose_each_other():
 
 
 def test_the_expression_is_better_than_both_readings(fitter, face_observations, truth, encoded):
-    guess = fitter.observe(face_observations, PERSON).guess
-    assert guess is not None
+    guess = fitter.prior(fitter.observe(face_observations)).mean
     std = rms(encoded - truth)
     refined = arkit(refine(fitter, encoded, std, face_observations))
     assert rms(refined - truth) < 0.95 * min(std, rms(guess - truth))
@@ -185,24 +179,24 @@ def test_the_expression_is_better_than_both_readings(fitter, face_observations, 
 
 
 def test_the_mesh_still_lies_on_the_landmarks(fitter, face_observations, encoded):
-    fitted = np.mean([face.residual_percent for face in fitter(face_observations, PERSON)])
+    fitted = np.mean([face.residual_percent for face in reconstruct_faces(fitter, face_observations)])
     refined = refine(fitter, encoded, 0.1, face_observations)
     assert np.mean([face.residual_percent for face in refined]) < fitted + 0.15
     assert {face.method for face in refined} == {"refine"}
 
 
-def test_no_give_holds_the_expression_and_fits_the_rest(fitter, face_observations, truth, encoded):
-    faces = refine(fitter, encoded, 1e-6, face_observations, give=0.0)
+def test_a_prior_scale_of_zero_holds_the_expression_and_fits_the_rest(fitter, face_observations, truth, encoded):
+    faces = refine(fitter, encoded, 1e-6, face_observations, prior_scale=0.0)
     torch.testing.assert_close(arkit(faces), resolve_antagonists(encoded), atol=1e-5, rtol=0)
-    exact = refine(fitter, truth, 1e-6, face_observations, give=0.0)
+    exact = refine(fitter, truth, 1e-6, face_observations, prior_scale=0.0)
     assert max(face.residual_percent for face in exact) < 1.0
     assert all(np.abs(face.shape).max() > 0.3 for face in exact)
 
 
-def test_more_give_follows_the_landmarks_more_closely(fitter, face_observations, truth, encoded):
+def test_a_larger_prior_scale_follows_the_landmarks_more_closely(fitter, face_observations, truth, encoded):
     moved, residual = [], []
-    for give in (0.0, 1.0, 10.0):
-        faces = refine(fitter, encoded, 0.1, face_observations, give)
+    for prior_scale in (0.0, 1.0, 10.0):
+        faces = refine(fitter, encoded, 0.1, face_observations, prior_scale)
         moved.append(float((arkit(faces) - resolve_antagonists(encoded)).abs().mean()))
         residual.append(np.mean([face.residual_percent for face in faces]))
     assert moved[0] < moved[1] < moved[2] and residual[0] > residual[1] > residual[2]
@@ -210,8 +204,7 @@ def test_more_give_follows_the_landmarks_more_closely(fitter, face_observations,
 
 def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, face_observations):
     fitter = LandmarkFitEstimator(open_head)
-    guess, detector = fitter.observe(face_observations, PERSON).guess, fitter.reading
-    assert guess is not None
+    guess, detector = fitter.prior(fitter.observe(face_observations)).mean, fitter.regressor
     faces = refine(
         fitter, torch.rand(FACES, 52, generator=torch.Generator().manual_seed(3)), 1e4, face_observations, 0.0
     )
@@ -221,7 +214,7 @@ def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, f
 
 
 def test_other_heads_take_the_same_answer(flame_head, open_head, face_observations, truth, fitter):
-    faces = refine(LandmarkFitEstimator(flame_head, find_retargeter(flame_head)), truth, 0.02, face_observations)
+    faces = refine(LandmarkFitEstimator(flame_head), truth, 0.02, face_observations)
     own = refine(fitter, truth, 0.02, face_observations)
     assert all(face.expression.shape == (flame_head.n_expression,) for face in faces)
     assert float((arkit(faces) - arkit(own)).abs().mean()) < 0.02
@@ -233,17 +226,17 @@ def test_an_encoder_of_another_head_is_read_as_arkit(flame_head, face_observatio
     assert actions is not None
     said = actions.from_arkit(truth)
     said = FaceParams(expression=said.expression, jaw=said.jaw, eyelids=said.eyelids)
-    fitter = LandmarkFitEstimator(flame_head, actions)
-    estimator = FusionEstimator(fitter, saying(said), torch.full((52,), 1e-6), actions, FusionConfig(give=0.0))
+    fitter = LandmarkFitEstimator(flame_head)
+    estimator = FusionEstimator(fitter, saying(said), torch.full((52,), 1e-6), actions, FusionConfig(prior_scale=0.0))
     shown = actions.to_arkit(said).weights
-    torch.testing.assert_close(arkit(estimator(face_observations, PERSON)), shown, atol=1e-4, rtol=0)
+    torch.testing.assert_close(arkit(reconstruct_faces(estimator, face_observations)), shown, atol=1e-4, rtol=0)
     no_gaze = [k for k, name in enumerate(ARKIT_NAMES) if not name.startswith("eyeLook")]
     assert float((shown - truth)[:, no_gaze].abs().mean()) < 0.02  # FLAME encoders do not see the eyes turn
 
 
 def test_faces_of_one_person_share_their_shape(fitter, face_observations, encoded):
     estimator = FusionEstimator(fitter, saying(FaceParams(expression=encoded[:3])), torch.full((52,), 0.1))
-    faces = estimator(face_observations[:3], torch.tensor([0, 1, 0]))
+    faces = reconstruct_faces(estimator, face_observations[:3], np.array([0, 1, 0]))
     np.testing.assert_array_equal(faces[0].shape, faces[2].shape)
     assert np.abs(faces[0].shape - faces[1].shape).max() > 0.1
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from smirk3d.estimation.landmark_model import ALWAYS_KEPT, LandmarkModel, landmark_model
+from smirk3d.estimation.landmark_model import EXPRESSION_LANDMARKS, LandmarkModel, landmark_model
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.params import FaceParams
@@ -87,12 +87,12 @@ def test_fewer_points_are_rows_of_all_points(open_head, model, spacing_m):
 def test_fewer_points_are_symmetric_and_keep_the_rims(open_head, spacing_m):
     kept = set(landmark_model(open_head, spacing_m=spacing_m).index.tolist())
     assert {MIRROR[index] for index in kept} == kept
-    assert set(ALWAYS_KEPT) <= kept
+    assert set(EXPRESSION_LANDMARKS) <= kept
 
 
 def test_kept_points_are_apart_and_no_point_is_far_from_one(open_head, model, spacing_m):
     index = landmark_model(open_head, spacing_m=spacing_m).index
-    free = torch.tensor([k not in ALWAYS_KEPT for k in range(478)])
+    free = torch.tensor([k not in EXPRESSION_LANDMARKS for k in range(478)])
     distance = torch.cdist(model.mean[index], model.mean[index]).fill_diagonal_(1.0)
     # Both of a mirrored pair are kept together, however near the middle line they lie.
     partner = torch.tensor(MIRROR)[index, None] == index

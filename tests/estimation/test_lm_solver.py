@@ -7,6 +7,7 @@ import roma
 import torch
 from torch import Tensor
 
+from smirk3d.estimation.expression_prior import ExpressionPrior
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
 from smirk3d.estimation.lm_solver import Fit, FitConfig, LandmarkTargets, fit_landmarks, procrustes_pose
 from smirk3d.estimation.projection import Pose, project
@@ -16,7 +17,7 @@ from smirk3d.head.landmark_indices import MIRROR
 
 FOCALS = pytest.mark.parametrize("focal_px", [float("inf"), 900.0])
 WIDTH_PX, HEIGHT_PX = 640.0, 480.0
-PER_FACE = ("points_px", "depth_px", "center_px", "focal_px", "guess", "person")
+PER_FACE = ("points_px", "depth_px", "center_px", "focal_px", "person")
 CLOSE = FitConfig(noise=0.005)
 
 
@@ -32,8 +33,7 @@ def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tens
         depth_px=-(points @ pose.rotmat.mT)[..., 2] * pose.scale[:, None],
         center_px=pose.center_px,
         focal_px=pose.focal_px,
-        guess=None,
-        guess_std=None,
+        prior=None,
         person=torch.arange(len(coefficients)) if person is None else person,
     )
 
@@ -184,8 +184,8 @@ def test_position_and_size_in_the_picture_do_not_matter(model):
 
 def mirrored(seen: LandmarkTargets) -> LandmarkTargets:
     points = seen.points_px * torch.tensor([-1.0, 1.0]) + torch.tensor([WIDTH_PX, 0.0])
-    guess = None if seen.guess is None else seen.guess[:, list(ARKIT_MIRROR)]
-    return replace(seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], guess=guess)
+    prior = seen.prior and replace(seen.prior, mean=seen.prior.mean[:, list(ARKIT_MIRROR)])
+    return replace(seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], prior=prior)
 
 
 def mirrored_coefficients(open_head, coefficients: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def test_a_mirrored_face_gives_the_mirrored_head(open_head, model, focal_px):
     assert torch.rad2deg(roma.rotmat_geodesic_distance(turned, other.pose.rotmat)).max() < 0.1
 
 
-# Outliers, guesses, identity
+# Outliers, priors, identity
 
 
 def test_a_few_gross_outliers_hardly_matter(model):
@@ -226,30 +226,30 @@ def test_a_few_gross_outliers_hardly_matter(model):
     )
 
 
-def test_a_guess_pulls_the_weights_as_hard_as_it_is_sure(model):
+def test_a_prior_of_smaller_std_pulls_the_weights_harder(model):
     truth, _, seen = scene(model, float("inf"))
     wrong = torch.full((6, 52), 0.5)
     errors = []
     for std in (1e-3, 0.1, 10.0):
-        fit = fit_landmarks(model, replace(seen, guess=wrong, guess_std=torch.full((52,), std)))
+        fit = fit_landmarks(model, replace(seen, prior=ExpressionPrior(wrong, torch.full((52,), std), 0.4)))
         errors.append(float((fit.coefficients[:, model.n_shape :] - 0.5).abs().mean()))
     assert errors[0] < 0.05 and errors[0] < errors[1] < errors[2]
-    right = replace(seen, guess=truth[:, model.n_shape :], guess_std=torch.full((52,), 0.1))
+    right = replace(seen, prior=ExpressionPrior(truth[:, model.n_shape :], torch.full((52,), 0.1), 0.4))
     helped = (fit_landmarks(model, right).coefficients - truth)[:, model.n_shape :].abs().mean()
     assert helped < (fit_landmarks(model, seen).coefficients - truth)[:, model.n_shape :].abs().mean()
 
 
 @FOCALS
-def test_a_guess_can_be_held(model, focal_px):
+def test_a_prior_of_scale_zero_fixes_the_expression(model, focal_px):
     truth, pose, seen = scene(model, focal_px, seed=6)
     weights = truth[:, model.n_shape :]
-    held = replace(FitConfig(), guess_std=0.0)
-    fit = fit_landmarks(model, replace(seen, guess=weights, guess_std=torch.full((52,), 0.1)), held)
+    held = ExpressionPrior(weights, torch.full((52,), 0.1), scale=0.0)
+    fit = fit_landmarks(model, replace(seen, prior=held))
     assert fit.coefficients[:, model.n_shape :].equal(weights)
     assert angle_deg(fit, pose).max() < 1.5 and fit.residual.mean() < 0.003
     assert distance_mm(model, fit.coefficients, truth).max() < 1.0
     assert model.low.shape == (model.n_shape + 52,)  # the model is left alone
-    wrong = fit_landmarks(model, replace(seen, guess=1 - weights, guess_std=torch.full((52,), 0.1)), held)
+    wrong = fit_landmarks(model, replace(seen, prior=replace(held, mean=1 - weights)))
     assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()
 
 
@@ -304,7 +304,7 @@ def test_the_same_photo_twice_says_no_more_about_the_rest(model):
 def test_observations_are_left_alone(model):
     _, _, seen = scene(model, 900.0)
     before = {field.name: getattr(seen, field.name) for field in fields(seen)}
-    copies = {name: value.clone() for name, value in before.items() if value is not None}
+    copies = {name: value.clone() for name, value in before.items() if isinstance(value, Tensor)}
     fit_landmarks(model, seen)
     for name, copy in copies.items():
         assert before[name].equal(copy)

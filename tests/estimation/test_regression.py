@@ -11,13 +11,13 @@ from skimage.data import astronaut
 from smirk3d import Reconstructor
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import FaceObservation
-from smirk3d.estimation.regression import CROP_SCALE, ENCODED_AT_ONCE, CropEncoder, RegressionEstimator, head_for
+from smirk3d.estimation.estimator import FaceObservation, reconstruct_faces
+from smirk3d.estimation.regression import CROP_SCALE, MAX_BATCH, CropEncoder, RegressionEstimator, head_for
+from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -56,7 +56,7 @@ def known(head: HeadModel, count: int) -> FaceParams:
 
 def estimate(head: HeadModel, encoder: Callable, face_observations: list, person: list[int]):
     crops = CropEncoder(encoder, SIZE_PX, torch.device("cpu"))
-    return RegressionEstimator(head, crops, find_retargeter(head))(face_observations, torch.tensor(person))
+    return reconstruct_faces(RegressionEstimator(head, crops), face_observations, np.array(person))
 
 
 def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation):
@@ -102,10 +102,10 @@ def test_many_crops_are_encoded_some_at_a_time_and_in_order(face_observation):
     photo, found = face_observation.photo, face_observation.detection
     moved = [
         FaceObservation(photo, replace(found, landmarks_px=found.landmarks_px + shift))
-        for shift in range(ENCODED_AT_ONCE + 3)
+        for shift in range(MAX_BATCH + 3)
     ]
     said, crops = CropEncoder(encoder, 32, torch.device("cpu"))(moved)
-    assert counts == [ENCODED_AT_ONCE, 3] and {crop.size for crop in crops} == {32}
+    assert counts == [MAX_BATCH, 3] and {crop.size for crop in crops} == {32}
     brightness = torch.stack([crop.cut(photo.pixels).mean() for crop in crops])
     assert said.expression is not None and brightness.std() > 0
     torch.testing.assert_close(said.expression[:, 0], brightness)
@@ -121,9 +121,9 @@ def test_a_released_checkpoint_runs(flame_head, tmp_path):
     with Reconstructor(flame_head, "encoder", weights=path) as reconstructor:
         (face,) = reconstructor(astronaut())
     assert face.method == "encoder" and face.shape.shape == (300,) and face.expression.shape == (50,)
-    result = NeuralRenderer.from_checkpoint(path).reconstruct(face, astronaut())
+    result = resynthesise(NeuralRenderer.from_checkpoint(path), face, astronaut())
     assert result.photo.shape == (224, 224, 3) and result.photo.dtype == np.uint8
-    again = NeuralRenderer.from_checkpoint(path).for_inference().reconstruct(face, astronaut())
+    again = resynthesise(NeuralRenderer.from_checkpoint(path).for_inference(), face, astronaut())
     np.testing.assert_allclose(result.photo.astype(float), again.photo, atol=2)
 
 

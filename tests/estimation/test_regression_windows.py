@@ -54,7 +54,7 @@ def test_windows_placed_from_outside(open_head, engine: str) -> None:
     face_observation = FaceObservation(Photo(pixels), detection)
     crop = Crop.from_landmarks(points, 1.4, 64)
     placed = Similarity(torch.tensor([350.0]), torch.eye(3)[None], torch.tensor([[60.0, -60.0, 0.0]]))
-    said = window_encoder(encoder, engine, CPU)([face_observation], placed)  # type: ignore[arg-type]
+    said = window_encoder(encoder, engine, CPU).predict_expression([face_observation], placed)  # type: ignore[arg-type]
     place = window.affine_from_pose(*camera_to_crop(placed, torch.tensor(window.root_m), [crop]))
     # The window's middle is where the map puts it.
     middle = placed.apply(torch.tensor([window.center_m]))[0, 0, :2].numpy() * (1, -1)

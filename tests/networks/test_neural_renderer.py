@@ -128,12 +128,3 @@ def test_copy_for_inference_computes_the_same_numbers() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
     with torch.no_grad():
         torch.testing.assert_close(fast(*pair()), network(*pair()), atol=1e-5, rtol=1e-5)
-
-
-def test_reconstruct_hands_over_to_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = ModuleType("smirk3d.estimation.resynthesis")
-    stand_in.resynthesise = lambda *args, **kwargs: (args, kwargs)  # pyright: ignore
-    monkeypatch.setitem(sys.modules, "smirk3d.estimation.resynthesis", stand_in)
-    network = make()
-    expected = ((network, "face", "image"), {"changed": "smile", "seed": 5, "as_seen": False})
-    assert network.reconstruct("face", "image", changed="smile", seed=5, as_seen=False) == expected  # pyright: ignore

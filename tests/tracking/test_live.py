@@ -17,6 +17,7 @@ from synthetic_track import nearest, synthetic_track
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.media.video import Frame, VideoInfo
@@ -24,7 +25,6 @@ from smirk3d.progress import LineProgress
 from smirk3d.track import Clip, Status, Track
 from smirk3d.tracking.detection_loop import FULL_FRAME_INTERVAL
 from smirk3d.tracking.live import LivePerson, run_live
-from smirk3d.tracking.track_solver import LandmarkTrackSolver
 from smirk3d.tracking.track_video import TrackOptions
 from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
@@ -165,19 +165,19 @@ def test_a_kill_ends_the_recording_too(live, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unwritten")
-@pytest.mark.parametrize("place", ["read", "identity", "solve"])
+@pytest.mark.parametrize("place", ["observe", "identity", "solve"])
 def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Track, monkeypatch) -> None:
-    started, real = [], getattr(LandmarkTrackSolver, place)
+    started, real = [], getattr(LandmarkFitEstimator, place)
     added: list[LivePerson] = []
     monkeypatch.setattr(LivePerson, "__init__", _noting(LivePerson.__init__, added))
 
-    def interrupted(self: LandmarkTrackSolver, *words: Any) -> Any:
+    def interrupted(self: LandmarkFitEstimator, *words: Any, **named: Any) -> Any:
         if len(added) == 2:
             started.append(place)
             raise KeyboardInterrupt
-        return real(self, *words)
+        return real(self, *words, **named)
 
-    monkeypatch.setattr(LandmarkTrackSolver, place, interrupted)
+    monkeypatch.setattr(LandmarkFitEstimator, place, interrupted)
     finder, last = Finder(track, second_from=FULL_FRAME_INTERVAL), FULL_FRAME_INTERVAL + 1
     clip, said = live(Source(), finder, TrackOptions(max_faces=2))
     assert started == [place] and said == ["smirk3d: stopped; writing the files"]
@@ -203,10 +203,10 @@ def test_damage_is_told_and_the_rest_kept(live, tmp_path: Path) -> None:
 
 
 def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: object) -> np.ndarray:
+    def failing(*_: object, **__: object) -> np.ndarray:
         raise Smirk3dError("no room on the device")
 
-    monkeypatch.setattr(LandmarkTrackSolver, "solve", failing)
+    monkeypatch.setattr(LandmarkFitEstimator, "solve", failing)
     with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
         live(Source())
 

@@ -15,6 +15,7 @@ from synthetic_track import nearest
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -22,7 +23,6 @@ from smirk3d.head.model import HeadModel
 from smirk3d.media.video import Frame, VideoInfo
 from smirk3d.params import FaceParams
 from smirk3d.track import Status, Track
-from smirk3d.tracking.track_solver import LandmarkTrackSolver, select_neutral_keyframes
 from smirk3d.tracking.track_video import TrackOptions, track_video
 from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
@@ -199,7 +199,7 @@ def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: 
 def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Person, monkeypatch) -> None:
     """What goes wrong elsewhere is an error, not the end of the video."""
 
-    for place, name in ((Finder, "detect_fast"), (LandmarkTrackSolver, "read")):
+    for place, name in ((Finder, "detect_fast"), (LandmarkFitEstimator, "observe")):
         real, calls = getattr(place, name), []
 
         def failing(self: Any, *words: Any, real: Any = real, calls: list[int] = calls) -> Any:
@@ -224,14 +224,6 @@ def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person,
     (raw,) = tracked(reconstructor, Finder(person), TrackOptions(smooth=SmoothConfig(0))).tracks
     assert not np.array_equal(raw.arkit, track.arkit)
     np.testing.assert_allclose(raw.arkit, track.arkit, atol=0.25)
-
-
-def test_the_calmest_frames_of_every_view() -> None:
-    angles = np.zeros((60, 3))
-    angles[:, 0] = np.repeat([-30, 0, 30], 20)
-    activity = np.tile(np.arange(20)[::-1], 3).astype(float)
-    chosen = select_neutral_keyframes(angles, activity)
-    assert sorted(chosen) == [*range(16, 20), *range(36, 40), *range(56, 60)]
 
 
 @pytest.mark.parametrize("method", ["encoder", "refine"])
