@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
 from smirk3d.networks.inference import folded
 
 if TYPE_CHECKING:
-    from smirk3d.face import Face
+    pass
 
 N_RESIDUAL_BLOCKS = 5
 SIZE_STEP_PX = 16  # four halvings

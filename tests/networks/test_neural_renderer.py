@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-
 import pytest
 import torch
 import torch.nn.functional as F
