@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import smirk3d
+from smirk3d.cli.evaluate import Evaluate
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.video import Video
@@ -222,6 +223,40 @@ def test_files_named_exist() -> None:
 def test_terms_of_the_glossary_are_in_order() -> None:
     terms = [term.lower() for term in _table("glossary.md", "Term")]
     assert terms == sorted(terms)
+
+
+def test_measures_are_those_of_the_command() -> None:
+    from smirk3d.evaluation.registry import MEASURES
+
+    tables = TEXTS["evaluation.md"].split("| Measure |")[1:]
+    cells = [line.split("|")[1] for table in tables for line in table.split("\n\n")[0].splitlines()[2:]]
+    assert [cell.strip(" `") for cell in cells] == [measure.name for measure in MEASURES]
+    used = [names for text in TEXTS.values() for names in re.findall(r"--only ([a-z_,-]+)", text)]
+    assert {name for names in used for name in names.split(",")} <= {measure.name for measure in MEASURES} | {"truth"}
+
+
+def test_flags_of_evaluate_exist() -> None:
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(Evaluate)}
+    for page, text in TEXTS.items():
+        for command in re.findall(r"smirk3d evaluate [^`\n]*", text):
+            assert set(re.findall(r"--[a-z-]+", command)) <= known, (page, command)
+
+
+def test_flags_of_recipes_exist() -> None:
+    commands = re.findall(r"python -m (smirk3d\.train\.recipes\.\w+) ([^`]*)", "\n".join(TEXTS.values()))
+    assert len(commands) > 3
+    for module, arguments in commands:
+        spec = find_spec(module)
+        assert spec is not None and spec.origin is not None
+        folder = Path(spec.origin).parent
+        names = {
+            node.target.id
+            for path in folder.glob("*.py")
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+        flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", arguments)}
+        assert flags <= names, (module, flags - names)
 
 
 def test_figures_are_dated() -> None:
