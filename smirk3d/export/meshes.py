@@ -1,4 +1,4 @@
-"""Plain meshes: OBJ and PLY, with the head's vertex order kept."""
+"""Static meshes: OBJ and PLY, with the vertex order of the head."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ _PLY_TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 
 
 def save_obj(face: Face, path: Path) -> None:
-    """Write the expressed, unturned head as Wavefront OBJ: metres, one `v` a vertex in the head's order.
+    """Write the head with its expression, in the head frame, as Wavefront OBJ in metres.
+
+    Args:
+        face: The face.
+        path: Target; its folder exists.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -43,12 +47,12 @@ def save_obj(face: Face, path: Path) -> None:
 
 
 def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
-    """Write the expressed, unturned head as binary PLY with a colour at each vertex.
+    """Write the head with its expression, in the head frame, as binary PLY in metres with vertex colours.
 
     Args:
         face: The face.
-        path: Target file.
-        colors: (V, 3) uint8 sRGB; the head's plain colours where None.
+        path: Target; its folder exists.
+        colors: (V, 3) uint8 sRGB; the uniform colours of the materials by default.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -66,5 +70,5 @@ def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
 
 @cache_per_head
 def _obj_triangles(head: HeadModel) -> str:
-    """Return the lines of a head's triangles; OBJ counts vertices from 1."""
+    """Return the lines with the triangles of a head; OBJ counts vertices from 1."""
     return "".join(map("f {} {} {}\n".format, *(head.faces.cpu() + 1).T.tolist()))

@@ -1,7 +1,7 @@
-"""The skin's colours, read from the photo: as a texture image or at the vertices.
+"""Skin colours sampled from the photo, as a texture image or at the vertices.
 
-Texture images of the skin alone use their own coordinates (`Texture.uv`): the head's layout leaves much room
-for the rest of a body, so its largest island is stretched over most of the image, with the small ones in a
+Texture images of the skin have texture coordinates of their own (`Texture.uv`): the layout of the head reserves much
+room for the rest of a body, so its largest island is stretched over most of the image and the small ones are put in a
 column beside it.
 """
 
@@ -21,11 +21,15 @@ from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
 
 _DEPTH_MAP_PX = 768
+"""Side of the depth map for occlusion tests."""
 _DEPTH_BIAS_M = 0.004
+"""Points this much behind the depth map still count as visible, against self-occlusion by the resolution of the map."""
 _FACING_COSINES = (0.15, 0.55)
-"""Cosines between normal and ray: below the first a point is not seen, above the second it counts fully."""
+"""Cosines between normal and viewing ray at which the weight of a point rises from 0 to 1."""
 _MIRROR_WEIGHT = 0.999
+"""Weight of a visible mirrored point, relative to a visible point itself."""
 _SIDE_COLUMN_WIDTH = 0.2
+"""Part of the texture's width for the small islands."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Texture:
 
     Attributes:
         image: (size, size, 3) uint8 sRGB.
-        visible: (size, size) bool, texels whose colour was seen directly in the photo.
-        uv: (T, 2) float32 in [0, 1], v upwards: a position in `image` for each row of the head's `uv`.
+        visible: (size, size) bool, texels whose own surface point is visible in the photo.
+        uv: (T, 2) float32 in [0, 1], v upwards: the position in `image` for each row of the head's `uv`.
     """
 
     image: np.ndarray
@@ -44,19 +48,19 @@ class Texture:
 
 
 def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
-    """Read the skin's texture from a photo.
+    """Sample the texture of the skin from a photo.
 
-    A texel is seen where its surface point is the front-most in the photo and faces the camera. Others take
-    the colour of the mirrored point if that is seen, the rest fades from its surroundings to the median
-    colour of the seen skin.
+    A texel is visible where its surface point faces the camera and nothing is in front of it. Other texels have the
+    colour of the mirrored point where that is visible. The rest is filled with a transition from its surroundings to the
+    median colour of the visible skin.
 
     Args:
         face: The face in the photo.
-        pixels: (H, W, 3) uint8 RGB.
-        size: Side of the texture in pixels.
+        pixels: (H, W, 3) uint8 sRGB, the photo.
+        size: Side of the texture in pixels; 512 to 2048 are sensible.
 
     Raises:
-        ValueError: `pixels` is no RGB image of the face's `image_size`.
+        ValueError: `pixels` is not an RGB image of the face's `image_size`.
     """
     photo = _PhotoSampler(face, pixels)
     skin = materials.material_parts(face.head)[0].face_index
@@ -64,7 +68,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
     fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
     covered = fragments.mask[0]
-    colors, weights = photo.read_surface(
+    colors, weights = photo.sample_surface(
         torch.from_numpy(face.triangles[skin].astype(np.int64)),
         fragments.face_index[0][covered],
         fragments.barycentric[0][covered],
@@ -79,20 +83,27 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
 
 
 def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:
-    """Return photo colours at the vertices, (V, 3) uint8 sRGB.
+    """Sample the colours of the vertices from a photo.
 
-    Skin is read as by `sample_texture`, unseen skin has the median colour; eyeballs, mouth and teeth keep
-    the colours of `export.materials`.
+    Skin is sampled as in `sample_texture`, and has its median colour where it is not visible. Eyeballs, mouth and teeth
+    keep the colours of their materials.
+
+    Args:
+        face: The face in the photo.
+        pixels: (H, W, 3) uint8 sRGB, the photo.
+
+    Returns:
+        (V, 3) uint8 sRGB.
 
     Raises:
-        ValueError: `pixels` is no RGB image of the face's `image_size`.
+        ValueError: `pixels` is not an RGB image of the face's `image_size`.
     """
     photo = _PhotoSampler(face, pixels)
     result = materials.vertex_colors(face.head) * np.float32(255)
     index = np.unique(face.triangles[materials.material_parts(face.head)[0].face_index])
     corners = torch.from_numpy(index)[:, None].expand(-1, 3)
     at_vertex = torch.tensor([[1.0, 0.0, 0.0]]).expand(len(index), -1)
-    colors, weights = photo.read_surface(corners, torch.arange(len(index)), at_vertex)
+    colors, weights = photo.sample_surface(corners, torch.arange(len(index)), at_vertex)
     color, weight = _blend_sides(colors, weights)
     base = _median_skin_color(colors, weights, face.head)
     result[index] = color.T * weight[:, None] + base * (1 - weight[:, None])
@@ -100,7 +111,7 @@ def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:
 
 
 class _PhotoSampler:
-    """A photo that can say which colour a point of the face's surface has in it, and how well it is seen."""
+    """Samples the colours of surface points of a face in a photo, with weights for their visibility."""
 
     def __init__(self, face: Face, pixels: np.ndarray) -> None:
         width, height = face.image_size
@@ -112,7 +123,7 @@ class _PhotoSampler:
         vertices, rotation = face.vertices.astype(np.float64), face.rotation
         normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(face.triangles.astype(np.int64))).numpy()
         points = vertices @ rotation.T + face.camera.translation_m
-        # In the camera frame, where a surface point and its normal are all that has to be interpolated.
+        # Position and normal of the vertices in the camera frame, to be interpolated at surface points.
         self.surface = torch.from_numpy(np.concatenate([points, normals @ rotation.T], axis=1)).float()
         low, high = self.vertices_px[:, :2].min(0), self.vertices_px[:, :2].max(0)
         self.low, self.extent = low, (high - low).max()
@@ -127,33 +138,34 @@ class _PhotoSampler:
         faces = torch.from_numpy(self.face.triangles.astype(np.int64))
         return rasterize(torch.from_numpy(ndc)[None], faces, _DEPTH_MAP_PX, w=w).depth[0]
 
-    def read_surface(
+    def sample_surface(
         self, triangles: torch.Tensor, row: torch.Tensor, barycentric: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read surface points and their mirror images.
+        """Sample surface points and their mirror images.
 
         Args:
-            triangles: (K, 3) int64 vertices.
-            row: (N,) int64, the triangle of each point.
-            barycentric: (N, 3) where it is on that.
+            triangles: (K, 3) int64 vertices of each triangle.
+            row: (N,) int64 triangle of each point.
+            barycentric: (N, 3) barycentric coordinates of each point.
 
         Returns:
-            Colours (N, 2, 3) in [0, 255] and weights (N, 2) in [0, 1], 0 for what is not seen.
+            Colours (N, 2, 3) in [0, 255] and weights (N, 2) in [0, 1] of the point and of its mirror image; the weight
+            of invisible points is 0.
         """
         mirror = self.face.head.data.mirror_vertices
         colors, weights = np.zeros((len(row), 2, 3), np.float32), np.zeros((len(row), 2), np.float32)
         for side in range(1 if mirror is None else 2):
             corners = triangles if side == 0 or mirror is None else mirror.cpu()[triangles]
-            facing = self._may_be_seen(corners)[row].nonzero()[:, 0]
-            found = self._read(corners, row[facing], barycentric[facing])
-            colors[facing.numpy(), side], weights[facing.numpy(), side] = found
+            facing = self._faces_camera(corners)[row].nonzero()[:, 0]
+            sampled = self._sample(corners, row[facing], barycentric[facing])
+            colors[facing.numpy(), side], weights[facing.numpy(), side] = sampled
         return colors, weights
 
-    def _may_be_seen(self, triangles: torch.Tensor) -> torch.Tensor:
-        """Return (K,) bool, false for triangles that face away at all corners."""
+    def _faces_camera(self, triangles: torch.Tensor) -> torch.Tensor:
+        """Return (K,) bool, false for triangles that face away from the camera at all corners."""
         return (self._cosine(self.surface) > 0)[triangles].any(dim=1)
 
-    def _read(
+    def _sample(
         self, triangles: torch.Tensor, row: torch.Tensor, barycentric: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         first, second, third = self.surface[triangles].flatten(1).index_select(0, row).chunk(3, dim=1)
@@ -161,8 +173,8 @@ class _PhotoSampler:
         surface.addcmul_(third, barycentric[:, 2:])
         position = self._project(surface)
         low, high = _FACING_COSINES
-        amount = ((self._cosine(surface) - low) / (high - low)).clamp(0, 1)
-        weight = amount * amount * (3 - 2 * amount) * self._in_front(surface, position)
+        t = ((self._cosine(surface) - low) / (high - low)).clamp(0, 1)
+        weight = t * t * (3 - 2 * t) * self._is_unoccluded(surface, position)  # smoothstep
         extent = position.new_tensor(self.face.image_size)
         inside = ((position >= 0.5) & (position <= extent - 0.5)).all(dim=1)
         grid = (position * 2 / extent - 1)[None, None]
@@ -170,21 +182,21 @@ class _PhotoSampler:
         return colors[0, :, 0].T.numpy(), (weight * inside).numpy()
 
     def _project(self, surface: torch.Tensor) -> torch.Tensor:
-        """Return pixels (N, 2), see `Camera`."""
+        """Return the pixels (N, 2) of points in the camera frame, see `Camera`."""
         camera = self.face.camera
         scale = camera.scale_px_per_m if camera.focal_px is None else camera.focal_px / -surface[:, 2:3]
         flip = surface.new_tensor([1.0, -1.0])
         return surface[:, :2] * flip * scale + surface.new_tensor(camera.center_px)
 
     def _cosine(self, surface: torch.Tensor) -> torch.Tensor:
-        """Return the cosines (N,) between normals and rays to the camera."""
+        """Return the cosines (N,) between normals and viewing rays."""
         if self.face.camera.focal_px is None:
             return surface[:, 5]
-        towards = functional.normalize(-surface[:, :3], dim=1)
-        return (surface[:, 3:] * towards).sum(dim=1)
+        to_camera = functional.normalize(-surface[:, :3], dim=1)
+        return (surface[:, 3:] * to_camera).sum(dim=1)
 
-    def _in_front(self, surface: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """Return (N,) bool: nothing of the head lies before the point."""
+    def _is_unoccluded(self, surface: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        """Return (N,) bool, true for points that no other part of the head occludes."""
         scale = self.face.camera.scale_px_per_m
         depth = -surface[:, 2] - float(self.face.camera.depth(np.zeros((1, 3)))[0])
         low = torch.from_numpy(self.low)
@@ -194,7 +206,7 @@ class _PhotoSampler:
 
 
 def _blend_sides(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Blend the direct and the mirrored colour, the direct one first: (3, N) colours, (N,) weights."""
+    """Blend the colours of the points and of their mirror images; return colours (3, N) and weights (N,)."""
     direct, mirrored = weights[:, 0], (1 - weights[:, 0]) * weights[:, 1] * _MIRROR_WEIGHT
     total = direct + mirrored
     color = (colors[:, 0] * direct[:, None] + colors[:, 1] * mirrored[:, None]) / total.clip(1e-6)[:, None]
@@ -202,17 +214,16 @@ def _blend_sides(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _median_skin_color(colors: np.ndarray, weights: np.ndarray, head: HeadModel) -> np.ndarray:
-    """Return the median colour (3,) of the well seen points; the plain skin colour where nothing is seen."""
-    seen = colors[:, 0][weights[:, 0] > 0.5]
-    base = np.median(seen, axis=0) if len(seen) else np.array(materials.SKIN) * 255
+    """Return the median colour (3,) of the visible points; the default skin colour if there are none."""
+    visible = colors[:, 0][weights[:, 0] > 0.5]
+    base = np.median(visible, axis=0) if len(visible) else np.array(materials.SKIN) * 255
     return np.asarray(base, dtype=np.float32)
 
 
 def _fill_pull_push(image: torch.Tensor, weight: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """Fill (1, 3, H, W) where `weight` (1, 1, H, W) is low from ever coarser levels of itself, in the end
-    with `base`.
+    """Fill an image (1, 3, H, W) where `weight` (1, 1, H, W) is low, from coarser levels of a pyramid and then `base`.
 
-    Source: the pull-push algorithm, Gortler et al., "The Lumigraph", 1996, section 3.4.
+    Source: the pull-push algorithm of Gortler et al., "The Lumigraph", 1996, section 3.4.
     """
     side = image.shape[-1]
     if side % 2 or side <= 4:
@@ -225,7 +236,7 @@ def _fill_pull_push(image: torch.Tensor, weight: torch.Tensor, base: torch.Tenso
 
 
 def _skin_uv(head: HeadModel, skin: np.ndarray) -> np.ndarray:
-    """Return texture coordinates (T, 2) in [0, 1] that spread the skin's islands over one image."""
+    """Return texture coordinates (T, 2) in [0, 1] that arrange the islands of the skin in one image."""
     faces_uv, uv = head.faces_uv.cpu().numpy()[skin], head.uv.cpu().numpy().astype(np.float64)
     island = _islands(faces_uv, len(uv))
     labels, counts = np.unique(island[faces_uv[:, 0]], return_counts=True)
@@ -244,7 +255,8 @@ def _skin_uv(head: HeadModel, skin: np.ndarray) -> np.ndarray:
 
 
 def _islands(faces_uv: np.ndarray, count: int) -> np.ndarray:
-    """Return the smallest connected row for each of `count` rows; -1 for rows that no triangle uses."""
+    """Return for each of `count` rows the smallest row that is connected with it, -1 for rows without a triangle."""
+    # Union by label propagation, with pointer jumping in each pass.
     label = np.arange(count)
     while True:
         lowest = label.copy()

@@ -1,4 +1,4 @@
-"""Files of expressions over frames: coefficients of a head, or ARKit weights; read from other programs' files too."""
+"""Files with the expressions of several frames: coefficients of a head or ARKit weights, also of other programs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ ARRAY_NAMES = {
     "shape": ("shape", "betas", "shape_params"),
     "arkit": ("arkit", "arkit_weights"),
 }
-"""Names that arrays have in our files (first) and in those of other programs."""
+"""Names of arrays in files of this package (first) and of other programs."""
 ARRAY_SIZES = {"jaw": 3, "eyelids": 2, "eyes": 6}
+"""Numbers per frame of arrays whose size does not depend on the head."""
 EXPRESSION_FORMATS: tuple[str, ...] = (".csv", ".npz")
 NAME_COLUMNS = ("frame", "frames", "image", "key", "timecode")
-"""Columns of a table that name its rows; where there is none of them, the first column does."""
+"""Columns of a table that may name its rows; the first column does if there is none of them."""
 _STRING_ARRAYS = ("head", "arkit_names", "frames", "keys", "names")
 _ACCEPTED_RANGE = (-1.0, 2.0)
-"""Calibrated recordings leave [0, 1] a little; what leaves this is in percent, or no weight."""
+"""Calibrated recordings exceed [0, 1] a little; values outside this range are percentages, or no weights."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Expressions:
     """Expressions of N frames.
 
     Attributes:
-        frames: N names.
-        arrays: name as in `FaceParams`, or "arkit" -> (N, K) float32.
-        head: name of the head model that the coefficients belong to; "" where the file does not say.
+        frames: Names of the N frames.
+        arrays: Name as in `FaceParams`, or "arkit" -> (N, K) float32.
+        head: Name of the head model of the coefficients; "" if the file does not state it.
     """
 
     frames: tuple[str, ...]
@@ -51,14 +52,17 @@ class Expressions:
 def read_expressions(path: str | Path) -> Expressions:
     """Read a .npz of coefficients or features, or a .csv with columns named as the ARKit weights (any capitals).
 
-    Arrays of a .npz are (K,) for one frame or (N, K); `ARRAY_NAMES` lists their names. A shape (K,) stands for all
-    frames. ARKit weights are in Apple's order unless `arkit_names` says otherwise. Frames are named by `frames`, or
-    by the column of a table, else numbered; of several faces in one image, k > 0 gets `#k` after the image's name, and
-    so do the frames of tracks k > 0 of a clip. Rows without weights are those of failed images, and left out, and so
-    are the frames of a clip in which the face was lost.
+    Arrays of a .npz are (K,) for one frame or (N, K); `ARRAY_NAMES` lists their names. Identity coefficients (K,) apply
+    to all frames. ARKit weights are in Apple's order, or in that of the array `arkit_names`. Frames are named by the
+    array `frames`, by a column of the table (`NAME_COLUMNS`), or else numbered. For the faces k > 0 of an image and the
+    tracks k > 0 of a clip, `#k` is appended to the name. Rows without weights (failed images) and frames in which the
+    face was lost are left out.
+
+    Args:
+        path: The file.
 
     Raises:
-        Smirk3dError: The file cannot be read, or holds nothing of use.
+        Smirk3dError: The file cannot be read, or has no expressions.
     """
     path = Path(path)
     try:
@@ -72,7 +76,7 @@ def read_expressions(path: str | Path) -> Expressions:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz that have a name of use."""
+    """Return the arrays of a .npz that have a known name."""
     wanted = {*sum(ARRAY_NAMES.values(), _STRING_ARRAYS), "features", "status"}
     with open(path, "rb") as file:
         start = file.read(6)
@@ -83,49 +87,49 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name in wanted}
-    except Exception as error:  # numpy, zipfile and zlib raise many things about damaged archives
+    except Exception as error:  # numpy, zipfile and zlib raise many types of errors for damaged archives
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _from_arrays(given: Mapping[str, np.ndarray]) -> Expressions:
-    given = _without_lost_frames(given)
+def _from_arrays(file_arrays: Mapping[str, np.ndarray]) -> Expressions:
+    stored = _without_lost_frames(file_arrays)
     arrays: dict[str, np.ndarray] = {}
-    for name, spellings in ARRAY_NAMES.items():
-        found = [spelling for spelling in spellings if spelling in given]
+    for name, aliases in ARRAY_NAMES.items():
+        found = [alias for alias in aliases if alias in stored]
         if found:
-            arrays[name] = _frames_array(found[0], given[found[0]], ARRAY_SIZES.get(name))
+            arrays[name] = _frames_array(found[0], stored[found[0]], ARRAY_SIZES.get(name))
     if "arkit" in arrays:
-        arrays["arkit"] = _in_arkit_order(arrays["arkit"], _strings(given, "arkit_names") or ARKIT_NAMES)
-    elif "features" in given:
-        arrays["arkit"] = _in_arkit_order(_frames_array("features", given["features"]), _strings(given, "names"))
+        arrays["arkit"] = _in_arkit_order(arrays["arkit"], _strings(stored, "arkit_names") or ARKIT_NAMES)
+    elif "features" in stored:
+        arrays["arkit"] = _in_arkit_order(_frames_array("features", stored["features"]), _strings(stored, "names"))
     if not {"expression", "arkit"} & set(arrays):
         raise ValueError("it has neither 'expression' nor 'arkit'")
     count = max(map(len, arrays.values()))
     for name, values in arrays.items():
         if len(values) not in (1, count):
             raise ValueError(f"{name!r} has {len(values)} frames, others have {count}")
-    frames = _strings(given, "frames") or _strings(given, "keys") or tuple(map(str, range(count)))
+    frames = _strings(stored, "frames") or _strings(stored, "keys") or tuple(map(str, range(count)))
     if len(frames) != count:
         raise ValueError(f"it names {len(frames)} frames and has {count}")
-    spread = {name: np.broadcast_to(values, (count, values.shape[1])) for name, values in arrays.items()}
-    return Expressions(frames, spread, next(iter(_strings(given, "head")), ""))
+    per_frame = {name: np.broadcast_to(values, (count, values.shape[1])) for name, values in arrays.items()}
+    return Expressions(frames, per_frame, next(iter(_strings(stored, "head")), ""))
 
 
-def _without_lost_frames(given: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Return the arrays of a clip without the frames in which its `status` says that the face was lost."""
-    status = given.get("status")
+def _without_lost_frames(stored: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Return the arrays of a clip without the frames whose `status` is LOST."""
+    status = stored.get("status")
     if status is None or status.ndim != 1 or status.dtype.kind not in "iu":
-        return given
+        return stored
     known, count = status != Status.LOST, len(status)
-    per_frame = {name for name, values in given.items() if len(np.atleast_1d(values)) == count and values.ndim == 2}
-    return {name: values[known] if name in per_frame | {"frames"} else values for name, values in given.items()}
+    per_frame = {name for name, values in stored.items() if len(np.atleast_1d(values)) == count and values.ndim == 2}
+    return {name: values[known] if name in per_frame | {"frames"} else values for name, values in stored.items()}
 
 
 def _frames_array(name: str, values: np.ndarray, size: int | None = None) -> np.ndarray:
     """Return an array as (N, K) float32."""
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name!r} is no array of numbers")
-    with np.errstate(over="ignore"):  # refused below
+    with np.errstate(over="ignore"):  # infinity is refused below
         rows = np.atleast_2d(values.astype(np.float32))
     if rows.ndim != 2 or not rows.size or rows.shape[1] != (size or rows.shape[1]):
         raise ValueError(f"{name!r} has the shape {values.shape}, expected (frames, {size or 'any'})")
@@ -134,9 +138,9 @@ def _frames_array(name: str, values: np.ndarray, size: int | None = None) -> np.
     return rows
 
 
-def _strings(given: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
-    """Return the texts under a name; none where it means something else to another program."""
-    values = given.get(name)
+def _strings(stored: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
+    """Return an array of strings; none if another program uses the name for something else."""
+    values = stored.get(name)
     return () if values is None or values.dtype.kind != "U" else tuple(map(str, values.ravel()))
 
 
@@ -170,42 +174,42 @@ def _number(text: str, column: str, line: int) -> float:
 
 
 def _frame_name(header: Sequence[str], row: Sequence[str]) -> str:
-    """Return the name of a row of a table, "" where it has none."""
+    """Return the name of a row of a table, "" if it has none."""
     cells = dict(zip(header, row))
     known = [cells[name] for name in NAME_COLUMNS if name in cells]
     if known:
         face = cells.get("face", cells.get("track", "")).strip()
         return known[0] if face in ("", "0") else f"{known[0]}#{face}"
-    # MediaPipe's scores start with the one for a neutral face.
+    # The first of MediaPipe's 52 scores is that of the neutral face.
     is_weight = header[0] in {"_neutral", *(name.lower() for name in ARKIT_NAMES)}
     return "" if is_weight else row[0]
 
 
 def _in_arkit_order(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return weights (N, K) with columns `names` (any capitals, others among them) as (N, 52) in Apple's order."""
+    """Return the ARKit weights (N, 52) in Apple's order from columns (N, K) with names in any capitals."""
     position = {name.lower(): column for column, name in enumerate(names)}
-    # Detectors that do not know the tongue give 51 weights.
+    # Some detectors have 51 weights, without the tongue.
     missing = [name for name in ARKIT_NAMES if name.lower() not in position and name != "tongueOut"]
     if missing:
         raise ValueError(f"{len(missing)} of the 52 ARKit weights are missing, {missing[0]!r} first")
     if weights.shape[1] != len(names):
         raise ValueError(f"the ARKit weights have the shape {weights.shape}, for {len(names)} names")
-    still = np.zeros(len(weights), dtype=np.float32)
+    zeros = np.zeros(len(weights), dtype=np.float32)
     columns = [position.get(name.lower()) for name in ARKIT_NAMES]
-    ordered = np.stack([still if column is None else weights[:, column] for column in columns], axis=1)
+    ordered = np.stack([zeros if column is None else weights[:, column] for column in columns], axis=1)
     low, high = ordered.min(), ordered.max()
-    if not (_ACCEPTED_RANGE[0] <= low and high <= _ACCEPTED_RANGE[1]):  # also where one is not a number
+    if not (_ACCEPTED_RANGE[0] <= low and high <= _ACCEPTED_RANGE[1]):  # false for NaN as well
         raise ValueError(f"the ARKit weights go from {low:g} to {high:g}, expected 0 to 1")
     return ordered.clip(0, 1)
 
 
 def write_arkit(path: str | Path, frames: Sequence[str], arrays: dict[str, np.ndarray]) -> None:
-    """Write ARKit weights as .csv (one row a frame) or .npz, whole or not at all.
+    """Write ARKit weights as .csv (one row per frame) or .npz, whole or not at all.
 
     Args:
         path: Target, ending in one of `EXPRESSION_FORMATS`.
-        frames: N names.
-        arrays: "arkit" (N, 52), and (N,) columns of any name.
+        frames: Names of the N frames.
+        arrays: "arkit" (N, 52), and further columns (N,) of any name.
 
     Raises:
         Smirk3dError: The suffix is unknown, or writing failed.
@@ -228,9 +232,13 @@ def write_arkit(path: str | Path, frames: Sequence[str], arrays: dict[str, np.nd
 def write_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as a .npz that loads with `allow_pickle=False`, whole or not at all.
 
+    Args:
+        path: Target, ending in .npz.
+        arrays: Name -> array of numbers or strings.
+
     Raises:
         Smirk3dError: Writing failed.
     """
-    named: dict[str, Any] = {**arrays}  # older numpy takes allow_pickle=False for one more array
+    named: dict[str, Any] = {**arrays}  # older versions of numpy store allow_pickle=False as an array
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **named)

@@ -1,6 +1,7 @@
-"""The table of a run, `expressions.csv`: one row a face, and one for every image that failed.
+"""The table of a run, `expressions.csv`: one row per face, and one for each image that failed.
 
-UTF-8, comma, lines end in "\\n". Rows are appended whole, so an interrupted run leaves a valid table.
+UTF-8, comma, lines end in "\\n". Rows are appended in one write each, so that an interrupted run leaves a valid
+table.
 """
 
 from __future__ import annotations
@@ -26,24 +27,25 @@ TABLE_COLUMNS: tuple[str, ...] = (
     *ARKIT_NAMES,
     *(f"lm68_{axis}{point}" for point in range(68) for axis in "xy"),
 )
-"""Columns in order; angles in degrees, boxes and landmarks in pixels, r00...r22 from head to camera frame."""
+"""Columns in order: angles in degrees, boxes and landmarks in pixels, r00 to r22 from head frame to camera frame."""
 
 STATUS_OK = "ok"
+"""Status of rows with a face; that of failed images is "failed: " and the reason."""
 
 
 class TableWriter:
     """Writes the table row by row; a context manager.
 
     Args:
-        path: The table; its folder exists. Without `resume` an old table is replaced.
-        resume: Continue an old table: keep its good rows, drop a torn last line and the rows of failed
-            images, which are to be tried again. A missing file is an empty table.
+        path: The table; its folder exists. Without `resume` an existing table is replaced.
+        resume: Continue an existing table: keep its rows of faces, drop an incomplete last line and the rows of failed
+            images, which are processed again. A missing file is an empty table.
 
     Attributes:
-        done: Names, as written in the table, of the images that the old table already has.
+        done: Names of the images, as in the table, that the existing table has rows of.
 
     Raises:
-        Smirk3dError: The old file is no such table, or the file cannot be read or written.
+        Smirk3dError: The existing file is no such table, or the file cannot be read or written.
     """
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
@@ -56,7 +58,7 @@ class TableWriter:
 
     def __enter__(self) -> TableWriter:
         try:
-            # Unbuffered: each row is one write to the file, there is nothing left to flush.
+            # Unbuffered, so that each row reaches the file in one write.
             self._file = open(self.path, "ab", buffering=0)
         except OSError as error:
             raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}") from error
@@ -68,7 +70,7 @@ class TableWriter:
             self._file = None
 
     def is_done(self, image: str | os.PathLike[str]) -> bool:
-        """Say whether the old table has good rows of an image."""
+        """Return whether the existing table has rows of an image."""
         return table_name(image) in self.done
 
     def add_face(self, image: str | os.PathLike[str], index: int, face: Face) -> None:
@@ -76,11 +78,11 @@ class TableWriter:
         self._append([face_row(image, index, face)])
 
     def add_faces(self, image: str | os.PathLike[str], faces: Sequence[Face]) -> None:
-        """Append the rows of all faces of an image in one write, so that an interruption cannot part them."""
+        """Append the rows of all faces of an image in one write, so that an interruption cannot separate them."""
         self._append([face_row(image, index, face) for index, face in enumerate(faces)])
 
     def add_failure(self, image: str | os.PathLike[str], reason: str) -> None:
-        """Append a row with the status `failed: reason` (made one line) and empty values."""
+        """Append a row with the status `failed: ` and the reason in one line, and empty values."""
         status = f"failed: {printable(' '.join(reason.split()))}"
         self._append([[table_name(image), "", status, *[""] * (len(TABLE_COLUMNS) - 3)]])
 
@@ -96,12 +98,17 @@ class TableWriter:
 
 
 def table_name(image: str | os.PathLike[str]) -> str:
-    """Return an image's name as the table holds it: bytes that are not UTF-8 become backslash escapes."""
+    """Return the name of an image as in the table: bytes that are not UTF-8 become backslash escapes."""
     return os.fspath(image).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def face_row(image: str | os.PathLike[str], index: int, face: Face) -> list[str]:
     """Return the cells of one face in the order of `TABLE_COLUMNS`.
+
+    Args:
+        image: Path of the image.
+        index: Index of the face in the image, from 0.
+        face: The face.
 
     Raises:
         KeyError: The head has no "ibug68" landmarks.
@@ -117,7 +124,7 @@ def face_row(image: str | os.PathLike[str], index: int, face: Face) -> list[str]
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
-    """Return the rows of a table as column -> cell; a torn last line is left out.
+    """Return the rows of a table as column -> cell, without an incomplete last line.
 
     Raises:
         Smirk3dError: The file is no such table or cannot be read.
@@ -148,7 +155,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _records(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the complete records: a record ends with a newline outside quotes; a torn end is left out."""
+    """Yield the complete records, which end with a newline outside quotes."""
     record = ""
     for line in lines:
         record += line

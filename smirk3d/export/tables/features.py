@@ -1,4 +1,4 @@
-"""Expression features for recognition: one row of numbers a face, as .npz, .parquet or .csv."""
+"""Expression features for recognition: one row of numbers per face, as .npz, .parquet or .csv."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from smirk3d.head.arkit import ARKIT_NAMES
 
 FEATURE_FORMATS: tuple[str, ...] = (".npz", ".parquet", ".csv")
 _CHUNK_ROWS = 1024
+"""Rows that are written to .parquet at a time."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FeatureRow:
 
     Attributes:
         key: The image, with `#k` appended for its faces k > 0.
-        names: D column names.
+        names: Names of the D features.
         values: (D,) float32.
     """
 
@@ -39,11 +40,11 @@ class FeatureRow:
 
 
 def feature_names(n_expression: int) -> tuple[str, ...]:
-    """Return the column names for a head with that many expression components.
+    """Return the names of the features for a head with `n_expression` expression components.
 
-    The 52 ARKit names, then `expression_00`, `expression_01`, ... (the head's own coefficients by number, on
-    every head, also where they are the ARKit weights), `jaw_x/y/z` and `pose_x/y/z` (rotation vectors in
-    radians, the pose from the head to the camera frame) and `eyelid_left/right`.
+    They are the 52 ARKit names, `expression_00`, `expression_01`, ... (the coefficients of the head, also where these
+    are the ARKit weights), `jaw_x/y/z` (rotation vector in radians), `eyelid_left/right` in [0, 1] and `pose_x/y/z`
+    (rotation vector in radians from the head frame to the camera frame).
     """
     expression = (f"expression_{index:02d}" for index in range(n_expression))
     jaw, pose = ([f"{name}_{axis}" for axis in "xyz"] for name in ("jaw", "pose"))
@@ -51,7 +52,13 @@ def feature_names(n_expression: int) -> tuple[str, ...]:
 
 
 def feature_row(image: str | os.PathLike[str], index: int, face: Face) -> FeatureRow:
-    """Return the features of face `index` (from 0) of an image."""
+    """Return the features of a face.
+
+    Args:
+        image: Path of the image.
+        index: Index of the face in the image, from 0.
+        face: The face.
+    """
     pose = roma.rotmat_to_rotvec(torch.as_tensor(face.rotation, dtype=torch.float64)).numpy()
     arkit = [face.arkit[name] for name in ARKIT_NAMES]
     values = np.concatenate([arkit, face.expression, face.jaw, face.eyelids, pose]).astype(np.float32)
@@ -63,10 +70,10 @@ def write_features(rows: Iterable[FeatureRow], path: str | Path) -> int:
     """Write a table of features in the format of the suffix, whole or not at all.
 
     - .npz: `keys` (N,) text, `names` (D,) text, `features` (N, D) float32; held in memory until the end.
-    - .parquet and .csv: a column `key` and the D feature columns; written as the rows come.
+    - .parquet and .csv: a column `key` and the D feature columns; written row by row, without holding all in memory.
 
     Args:
-        rows: Rows with equal names, read once.
+        rows: Rows with equal names; iterated once.
         path: Target, ending in one of `FEATURE_FORMATS`; its folder exists.
 
     Returns:

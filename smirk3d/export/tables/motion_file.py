@@ -1,8 +1,8 @@
-"""What a face does over time, read from files: clips, photos, tables of ARKit weights, recordings of Live Link Face.
+"""Reading of facial motion from clips, photos, tables of ARKit weights and recordings of Live Link Face.
 
-A table may tell how the head is turned, too: in columns `r00` to `r22`, the rotation from head to camera frame row by
-row, or in the app's `HeadYaw`, `HeadPitch` and `HeadRoll`, which are taken as `smirk3d.export.tables.livelink` describes
-them. The app writes zeros where it records no rotation, so that zeros throughout stand for none.
+A table may also have the rotation of the head: in the columns `r00` to `r22`, the rotation matrix from head to camera
+frame, or in the app's `HeadYaw`, `HeadPitch` and `HeadRoll`, see `smirk3d.export.tables.livelink`. The app writes zeros
+if it does not record rotations, so zeros in all rows stand for no rotation.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
 DEFAULT_FPS = 30.0
+"""Frame rate of files that state neither times nor time codes."""
 TABLES: tuple[str, ...] = (".csv", ".parquet")
 _WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 _ANGLES = ("headyaw", "headpitch", "headroll")
 _TIMECODE_COLUMNS = ("timecode", "frame")
-"""Of time codes: those of the app, and those of tables that were made of its recordings."""
+"""Columns with time codes: of the app, and of tables that were made from its recordings."""
 _MAX_ANGLE_RAD = 2 * np.pi
+"""Larger angles are taken for degrees, and refused."""
 
 
 @dataclass(frozen=True, eq=False)
 class KeyframeMotion:
-    """Key frames, with even change between one and the next.
+    """Key frames of a facial motion, to be interpolated linearly.
 
     Attributes:
         time_s: (T,) float64, increasing.
-        arkit: (T, 52) weights in Apple's order.
-        rotation_rotmat: (T, 3, 3) float64 head frame to camera frame; None where that is not known.
+        arkit: (T, 52) ARKit weights in [0, 1] in Apple's order.
+        rotation_rotmat: (T, 3, 3) float64, head frame to camera frame; None if the head's rotation is not known.
     """
 
     time_s: np.ndarray
@@ -50,13 +52,13 @@ class KeyframeMotion:
 
 @dataclass(frozen=True)
 class MotionFile:
-    """What `read_motion` finds.
+    """The result of `read_motion`.
 
     Attributes:
         keys: The motion.
-        n_frames: Frames that it stands for.
-        n_lost: Those without a face.
-        note: What a person should know of the times; "" for nothing.
+        n_frames: Number of frames in the file.
+        n_lost: Number of frames in which the face was lost.
+        note: A remark about the times for the user; "" for none.
     """
 
     keys: KeyframeMotion = field(repr=False)
@@ -67,73 +69,74 @@ class MotionFile:
 
 @dataclass(frozen=True, eq=False)
 class _SourceFrames:
-    """T frames as a file has them; what lost frames hold has no meaning.
+    """T frames as they are in a file; the values of lost frames have no meaning.
 
     Attributes:
-        time_s: (T,) float64, or None.
+        time_s: (T,) float64 seconds, or None if the file has no times.
         known: (T,) bool, False where the face was lost.
-        arkit: (T, 52).
-        rotation_rotmat: (T, 3, 3), or None.
-        codes: T names, which may be time codes.
+        arkit: (T, 52) ARKit weights.
+        rotation_rotmat: (T, 3, 3) head frame to camera frame, or None.
+        timecodes: Names of the T frames, which may be time codes.
     """
 
     time_s: np.ndarray | None
     known: np.ndarray
     arkit: np.ndarray
     rotation_rotmat: np.ndarray | None = None
-    codes: Sequence[str] = ()
+    timecodes: Sequence[str] = ()
 
 
 def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Expressions], np.ndarray]) -> MotionFile:
-    """Read what drives a character.
+    """Read the motion for the animation of a character.
 
-    Each known frame becomes a key, and so does the last frame of each gap after them, with the values before the gap:
-    so linear interpolation holds these, and nothing is made up.
+    Each frame with a face becomes a key, and so does the last frame of each gap, with the values before the gap: linear
+    interpolation then keeps these values during the gap.
 
     Args:
-        path: A .npz of a clip or a photo, whatever `read_expressions` takes, or the .parquet of a clip.
-        fps: Frames a second of a file without time stamps. Where it is None, time codes are asked, and `DEFAULT_FPS`
-            is taken where they do not tell.
-        to_arkit: Makes ARKit weights (T, 52) of what holds coefficients alone.
+        path: A .npz of a clip or a photo, any file that `read_expressions` reads, or the .parquet of a clip.
+        fps: Frame rate of a file without time stamps. None determines it from time codes, and else takes
+            `DEFAULT_FPS`.
+        to_arkit: Converts coefficients of a head to ARKit weights (T, 52).
 
     Raises:
-        Smirk3dError: The file cannot be read, holds nothing of use, or more than one person.
-        UsageError: `fps` is given for a file with time stamps, or contradicts time codes.
+        Smirk3dError: The file cannot be read, has no expressions, or more than one person.
+        UsageError: `fps` is given for a file with time stamps, or contradicts its time codes.
     """
     path = Path(path)
-    given = _read_frames(path, to_arkit)
-    if fps is not None and given.time_s is not None:
+    frames = _read_frames(path, to_arkit)
+    if fps is not None and frames.time_s is not None:
         raise UsageError(f"--fps {fps:g}: {path} has its own time stamps; leave the flag out")
-    if not given.known.any():
+    if not frames.known.any():
         raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
-    time_s, note = _frame_times(path, given, fps)
+    time_s, note = _frame_times(path, frames, fps)
     times = time_s.astype(np.float32)  # as they will be written
     if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
-    return MotionFile(_hold_last_values(given, time_s), len(times), int((~given.known).sum()), note)
+    return MotionFile(_hold_last_values(frames, time_s), len(times), int((~frames.known).sum()), note)
 
 
-def _frame_times(path: Path, given: _SourceFrames, fps: float | None) -> tuple[np.ndarray, str]:
-    """Return when each frame is shown, and what to say of that."""
-    if given.time_s is not None:
-        return given.time_s, ""
-    told = times_of_timecodes(given.codes) if fps is None else None
-    if told is not None:
-        return told, ""
-    check_timecodes(str(path), given.codes, fps or DEFAULT_FPS)
+def _frame_times(path: Path, frames: _SourceFrames, fps: float | None) -> tuple[np.ndarray, str]:
+    """Return the time of each frame in seconds, and a remark about them."""
+    if frames.time_s is not None:
+        return frames.time_s, ""
+    time_s = times_of_timecodes(frames.timecodes) if fps is None else None
+    if time_s is not None:
+        return time_s, ""
+    check_timecodes(str(path), frames.timecodes, fps or DEFAULT_FPS)
     note = f"{path}: its time codes do not tell how many frames a second has; taking {DEFAULT_FPS:g}, --fps changes it"
-    even = np.arange(len(given.known)) / (fps or DEFAULT_FPS)
-    return even, note if fps is None and has_timecodes(given.codes) else ""
+    even = np.arange(len(frames.known)) / (fps or DEFAULT_FPS)
+    return even, note if fps is None and has_timecodes(frames.timecodes) else ""
 
 
-def _hold_last_values(given: _SourceFrames, time_s: np.ndarray) -> KeyframeMotion:
-    frames = np.arange(len(given.known))
-    last_known = np.maximum.accumulate(np.where(given.known, frames, -1))
-    ends = np.append(given.known[1:], True)
-    keys = np.flatnonzero((given.known | ends) & (last_known >= 0))
+def _hold_last_values(frames: _SourceFrames, time_s: np.ndarray) -> KeyframeMotion:
+    index = np.arange(len(frames.known))
+    last_known = np.maximum.accumulate(np.where(frames.known, index, -1))
+    # A lost frame before one with a face, or at the end, closes a gap.
+    ends = np.append(frames.known[1:], True)
+    keys = np.flatnonzero((frames.known | ends) & (last_known >= 0))
     source = last_known[keys]
-    turned = None if given.rotation_rotmat is None else given.rotation_rotmat[source].astype(np.float64)
-    return KeyframeMotion(time_s[keys], given.arkit[source].clip(0, 1), turned)
+    rotation = None if frames.rotation_rotmat is None else frames.rotation_rotmat[source].astype(np.float64)
+    return KeyframeMotion(time_s[keys], frames.arkit[source].clip(0, 1), rotation)
 
 
 def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _SourceFrames:
@@ -142,20 +145,20 @@ def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _
     arrays = _arrays(path)
     if {"time_s", "arkit"} <= arrays.keys():
         return _clip_frames(path, arrays)
-    given = read_expressions(path)
-    weights = given.arrays["arkit"] if "arkit" in given.arrays else to_arkit(given)
-    photo = arrays.get("rotation", np.zeros(()))
-    turned = photo[None] if len(weights) == 1 and photo.shape == (3, 3) and _are_rotations(photo) else None
-    return _SourceFrames(None, np.ones(len(weights), dtype=bool), weights, turned, given.frames)
+    expressions = read_expressions(path)
+    weights = expressions.arrays["arkit"] if "arkit" in expressions.arrays else to_arkit(expressions)
+    rotmat = arrays.get("rotation", np.zeros(()))
+    rotation = rotmat[None] if len(weights) == 1 and rotmat.shape == (3, 3) and _are_rotations(rotmat) else None
+    return _SourceFrames(None, np.ones(len(weights), dtype=bool), weights, rotation, expressions.frames)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return what the archive of a clip or a photo has of use; nothing where it cannot be read."""
+    """Return the arrays of a clip or a photo that are used here; none if the archive cannot be read."""
     wanted = ("time_s", "status", "arkit", "arkit_names", "rotation_rotmat", "rotation")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in wanted if name in archive.files}
-    except Exception:  # `read_expressions` says what is wrong with it
+    except Exception:  # `read_expressions` raises an error that names the reason
         return {}
 
 
@@ -189,9 +192,9 @@ class _Table:
     """A table of N rows.
 
     Attributes:
-        path: Where it was read.
-        cells: Columns, named in small letters -> N texts.
-        known: (N,) bool, which rows have weights; the face was lost in the others.
+        path: The file.
+        cells: Name of each column in lower case -> N texts.
+        known: (N,) bool, true for rows with weights; the face was lost in the others.
     """
 
     path: Path
@@ -202,10 +205,10 @@ class _Table:
         return set(names) <= self.cells.keys()
 
     def numbers(self, *names: str) -> np.ndarray:
-        """Return columns (N, len(names)) float64; empty cells are no numbers (NaN).
+        """Return columns as (N, len(names)) float64; empty cells are NaN.
 
         Raises:
-            Smirk3dError: Another cell is no number.
+            Smirk3dError: A cell is not a number.
         """
         try:
             return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
@@ -257,7 +260,7 @@ def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
 
 def _table_frames(path: Path) -> _SourceFrames:
     if path.suffix.lower() == ".csv":
-        weights = read_expressions(path).arrays["arkit"]  # first, since it says what is wrong with a file
+        weights = read_expressions(path).arrays["arkit"]  # first, for its error messages
         table = _read_table(path)
     else:
         table = _read_table(path)
@@ -266,16 +269,16 @@ def _table_frames(path: Path) -> _SourceFrames:
         raise Smirk3dError(f"{printable(path)}: holds {len(people)} people; name the .npz of one of them")
     arkit = np.zeros((len(table.known), len(ARKIT_NAMES)))
     arkit[table.known] = weights
-    codes = next((table.cells[name] for name in _TIMECODE_COLUMNS if table.has(name)), ())
-    return _SourceFrames(_table_times(table), table.known, arkit, _table_rotations(table), codes)
+    timecodes = next((table.cells[name] for name in _TIMECODE_COLUMNS if table.has(name)), ())
+    return _SourceFrames(_table_times(table), table.known, arkit, _table_rotations(table), timecodes)
 
 
 def _parquet_weights(table: _Table) -> np.ndarray:
-    """Return the weights (K, 52) of the K known rows."""
+    """Return the weights (K, 52) of the K rows with a face."""
     if not table.has(*_WEIGHTS):
         raise Smirk3dError(f"{printable(table.path)}: has not all of the 52 ARKit weights; name the .parquet of a clip")
     weights = table.numbers(*_WEIGHTS)[table.known]
-    if not ((weights >= 0) & (weights <= 1)).all():  # also where one is not a number
+    if not ((weights >= 0) & (weights <= 1)).all():  # true for NaN as well
         raise Smirk3dError(f"{printable(table.path)}: has ARKit weights that are not in [0, 1]; write it anew")
     return weights
 
@@ -292,12 +295,12 @@ def _table_times(table: _Table) -> np.ndarray | None:
 
 
 def _table_rotations(table: _Table) -> np.ndarray | None:
-    """Return the head's rotations (N, 3, 3) of all rows, 0 in those without weights; None where it has none."""
+    """Return the rotations of the head (N, 3, 3), 0 in rows without weights; None if the table has none."""
     for columns, to_rotmat in ((_MATRIX, _from_entries), (_ANGLES, _from_livelink)):
-        given = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
-        if np.isnan(given).all() or not given.any():
+        values = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
+        if np.isnan(values).all() or not values.any():
             continue
-        known = to_rotmat(given)
+        known = to_rotmat(values)
         if not _are_rotations(known):
             raise Smirk3dError(
                 f"{printable(table.path)}: {_column_range(columns)} tell no rotation in some row with weights; correct them, "
@@ -314,9 +317,9 @@ def _from_entries(entries: np.ndarray) -> np.ndarray:
 
 
 def _from_livelink(angles_rad: np.ndarray) -> np.ndarray:
-    """Return rotations (K, 3, 3) `Rx(pitch) Ry(-yaw) Rz(roll)` of yaw, pitch and roll (K, 3) as the app has them.
+    """Return rotations (K, 3, 3) `Rx(pitch) Ry(-yaw) Rz(roll)` of the app's yaw, pitch and roll (K, 3) in radians.
 
-    What no angle in radians can be becomes no rotation.
+    Implausible angles become NaN.
     """
     angles = np.where(np.abs(angles_rad) <= _MAX_ANGLE_RAD, angles_rad, np.nan)
     pitch_yaw_roll = torch.from_numpy(angles[:, [1, 0, 2]] * (1, -1, 1))

@@ -1,4 +1,4 @@
-"""Numbers of a face for programs: NumPy archive and JSON."""
+"""The numbers of a face as a NumPy archive or as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
 
 _ZIP_LEVEL = 1
-"""zlib's effort; coordinates hardly get smaller with more of it, only slower."""
+"""zlib level; higher levels take longer and hardly compress coordinates any further."""
 
 
 def save_npz(face: Face, path: Path) -> None:
@@ -33,18 +33,29 @@ def save_npz(face: Face, path: Path) -> None:
 
 
 def face_arrays(face: Face) -> dict[str, np.ndarray]:
-    """Return everything about a face by name; float32 unless noted, metres in the head frame unless noted.
+    """Return all values of a face by name: float32, and metres in the head frame, unless noted.
 
-    - vertices, neutral_vertices: (V, 3). triangles: (F, 3) int32.
-    - vertices_image: (V, 3) pixels: x right, y down, and z, smaller is nearer, 0 at the head's origin and in
-      pixels as well (metres times the camera's scale), so that it is a mesh in image space.
-    - shape: (S,). expression: (E,). expression_names: (E,) text. jaw: (3,) rotation vector. eyelids: (2,).
-    - eyes: (6,) rotation vectors of the left and right eyeball. head: () text, name of the head model.
-    - arkit: (52,) in [0, 1] in Apple's order. arkit_names: (52,) text.
-    - rotation: (3, 3) head frame to camera frame. camera: (3, 4), `[u w, v w, w] = camera @ [X, 1]`.
-    - focal_px: (), not a number for a scaled orthographic camera. angles_deg: (3,) yaw, pitch, roll.
-    - landmarks_68: (68, 2) pixels. landmarks_68_head: (68, 3).
-    - confidence: () in [0, 1]. box: (4,) pixels x0, y0, x1, y1. image_size: (2,) int32 width, height.
+    - vertices, neutral_vertices: (V, 3)
+    - triangles: (F, 3) int32
+    - vertices_image: (V, 3) pixels, see `vertices_image`
+    - shape: (S,)
+    - expression: (E,)
+    - expression_names: (E,) text
+    - jaw: (3,) rotation vector in radians
+    - eyelids: (2,) in [0, 1]
+    - eyes: (6,) rotation vectors of the left and the right eyeball in radians
+    - head: () text, name of the head model
+    - arkit: (52,) in [0, 1] in Apple's order
+    - arkit_names: (52,) text
+    - rotation: (3, 3) head frame to camera frame
+    - camera: (3, 4), `[u w, v w, w] = camera @ [X, 1]`
+    - focal_px: (), NaN for a scaled orthographic camera
+    - angles_deg: (3,) yaw, pitch, roll
+    - landmarks_68: (68, 2) pixels
+    - landmarks_68_head: (68, 3)
+    - confidence: () in [0, 1]
+    - box: (4,) pixels x0, y0, x1, y1
+    - image_size: (2,) int32 width, height
 
     Raises:
         KeyError: The head has no "ibug68" landmarks.
@@ -67,15 +78,19 @@ def face_arrays(face: Face) -> dict[str, np.ndarray]:
 
 
 def vertices_image(face: Face) -> np.ndarray:
-    """Return the mesh in image space, (V, 3) pixels: x right, y down; small z is near, 0 at the origin."""
+    """Return the mesh in image space.
+
+    Returns:
+        (V, 3) float64 pixels: x right, y down, and z increasing with the distance from the camera, 0 at the origin of
+        the head, in metres times the scale of the camera.
+    """
     origin_depth_m = face.camera.depth(np.zeros((1, 3)))
     depth_px = (face.camera.depth(face.vertices) - origin_depth_m) * face.camera.scale_px_per_m
     return np.concatenate([face.project(face.vertices), depth_px[:, None]], axis=1)
 
 
 def save_json(face: Face, path: Path) -> None:
-    """Write the small fields of `face_arrays` as JSON; weights are objects by name, what is not a number is
-    null.
+    """Write the values of `face_arrays` except the meshes as JSON: coefficients as objects by name, NaN as null.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -96,7 +111,7 @@ def save_json(face: Face, path: Path) -> None:
 
 
 def _small_fields(face: Face) -> dict[str, np.ndarray]:
-    """Return the numeric fields that are not meshes."""
+    """Return the numeric values that are not meshes."""
     return {
         "shape": face.shape,
         "expression": face.expression,
@@ -115,6 +130,6 @@ def _small_fields(face: Face) -> dict[str, np.ndarray]:
 
 
 def _json_numbers(value: np.ndarray):
-    """Return nested lists of numbers rounded to float32's worth of digits."""
+    """Return nested lists of numbers, rounded to the seven significant digits of float32."""
     rounded = [float(f"{number:.7g}") for number in np.asarray(value, dtype=np.float64).ravel()]
     return np.array(rounded).reshape(np.shape(value)).tolist()

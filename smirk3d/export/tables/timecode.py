@@ -1,6 +1,6 @@
 """Time codes `HH:MM:SS:FF.sub` of recordings: seconds, frames within a second, and thousandths of a frame.
 
-They do not say how many frames a second has; their succession does, where it goes over from one second to the next.
+They do not state the frame rate. It follows from the last frame number before a change of the second.
 """
 
 from __future__ import annotations
@@ -23,40 +23,49 @@ def has_timecodes(texts: Sequence[str]) -> bool:
 
 
 def times_of_timecodes(codes: Sequence[str]) -> np.ndarray | None:
-    """Return the times (N,) float64 of time codes in seconds from the first; None where they do not tell.
+    """Return the times of frames from their time codes; None where the frame rate cannot be determined.
 
-    From the last frame of one second to the first of the next it is one usual step; so many frames a second has. Most
-    changes of the second must agree in that, no frame may be beyond it, and times must rise.
+    At a change of the second the frame number decreases by the frame rate minus the usual step between two frames. Most
+    changes must agree on the frame rate, no frame number may exceed it, and the times must increase.
 
     Args:
-        codes: One a row, in the order of the recording.
+        codes: Time code of each frame, in the order of the recording.
+
+    Returns:
+        (N,) float64 seconds from the first frame.
     """
-    found = [match for match in map(_TIMECODE.fullmatch, codes) if match]
-    if len(found) < len(codes) or not found:
+    matches = [match for match in map(_TIMECODE.fullmatch, codes) if match]
+    if len(matches) < len(codes) or not matches:
         return None
-    clock = [[int(match[name]) for name in ("hour", "minute", "second")] for match in found]
+    clock = [[int(match[name]) for name in ("hour", "minute", "second")] for match in matches]
+    # Recordings may run past midnight.
     second = np.unwrap(np.array(clock) @ (3600.0, 60.0, 1.0), period=DAY_S)
-    frame = np.array([float(match["frame"]) for match in found])
-    within, turns = np.diff(second) == 0, np.flatnonzero(np.diff(second) == 1)
-    if not len(turns) or not within.any():
+    frame = np.array([float(match["frame"]) for match in matches])
+    within, changes = np.diff(second) == 0, np.flatnonzero(np.diff(second) == 1)
+    if not len(changes) or not within.any():
         return None
     step = float(np.median(np.diff(frame)[within]))
-    rates, votes = np.unique(np.round(frame[turns] - frame[turns + 1] + step), return_counts=True)
+    rates, votes = np.unique(np.round(frame[changes] - frame[changes + 1] + step), return_counts=True)
     rate_fps = rates[votes.argmax()]
-    if 2 * votes.max() <= len(turns) or rate_fps <= np.floor(frame).max():
+    if 2 * votes.max() <= len(changes) or rate_fps <= np.floor(frame).max():
         return None
     time_s = second - second[0] + (frame - frame[0]) / rate_fps
     return time_s if (np.diff(time_s) > 0).all() else None
 
 
 def check_timecodes(name: str, codes: Sequence[str], fps: float) -> None:
-    """Refuse a recording that counts more frames a second than it would be played with.
+    """Check that the frame numbers of a recording are below its frame rate.
+
+    Args:
+        name: Name of the file, for the error.
+        codes: Names of the frames; those that are no time codes are ignored.
+        fps: Assumed frame rate.
 
     Raises:
-        UsageError: So it is; `name` is that of the file.
+        UsageError: A frame number is too large.
     """
-    found = [match for match in map(_TIMECODE.fullmatch, codes) if match]
-    most = max((int(float(match["frame"])) for match in found), default=0)
-    if most >= fps:
-        likely = next((usual for usual in _COMMON_FPS if usual > most), most + 1)
-        raise UsageError(f"{name}: its time codes count to frame {most} of a second; give --fps {likely}")
+    matches = [match for match in map(_TIMECODE.fullmatch, codes) if match]
+    max_frame = max((int(float(match["frame"])) for match in matches), default=0)
+    if max_frame >= fps:
+        likely = next((common for common in _COMMON_FPS if common > max_frame), max_frame + 1)
+        raise UsageError(f"{name}: its time codes count to frame {max_frame} of a second; give --fps {likely}")

@@ -1,4 +1,4 @@
-"""The numbers of a clip: a table of all tracks as .csv or .parquet, and one track as .npz, which can be read back."""
+"""The numbers of a clip: a table of all tracks as .csv or .parquet, and a track as .npz, which can be read back."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class _Rows:
     """The rows of one track.
 
     Attributes:
-        leading: The T cells of each of the columns `_LEADING_COLUMNS`.
-        numbers: (T, D) float32, the columns `_NUMBER_COLUMNS` and the coefficients; NaN where there is no value.
+        leading: Cells of the T frames for each of `_LEADING_COLUMNS`.
+        numbers: (T, D) float32, the columns `_NUMBER_COLUMNS` and the coefficients; NaN where the face is lost.
     """
 
     leading: tuple[Sequence[int | float | str], ...]
@@ -53,7 +53,7 @@ def table_columns(tracks: Sequence[Track]) -> tuple[str, ...]:
     - `yaw`, `pitch`, `roll` degrees; `r00`...`r22` head to camera frame; `tx`, `ty`, `tz` metres; `scale_px_per_m`;
       `x0`, `y0`, `x1`, `y1` the face box in pixels.
     - The 52 ARKit weights; `jaw_*`, `eye_left_*`, `eye_right_*` rotation vectors in radians; eyelids in [0, 1].
-    - `expression_0` and on, where a head's own coefficients are not the ARKit weights.
+    - `expression_0`, `expression_1`, ... on heads whose coefficients are not the ARKit weights.
     """
     return (
         *_LEADING_COLUMNS,
@@ -63,12 +63,12 @@ def table_columns(tracks: Sequence[Track]) -> tuple[str, ...]:
 
 
 def write_track_table(tracks: Sequence[Track], path: Path) -> None:
-    """Write one row a frame and track, track by track, as .csv or .parquet, whole or not at all.
+    """Write one row per frame and track, track by track, as .csv or .parquet, whole or not at all.
 
-    What is not known, as in lost frames, is an empty cell in .csv and a null in .parquet.
+    Unknown values, as in lost frames, are empty cells in .csv and nulls in .parquet.
 
     Args:
-        tracks: People of one clip; without any the table has only its columns.
+        tracks: The people of one clip; a table without tracks has only its header.
         path: Target, ending in one of `TABLE_FORMATS`.
 
     Raises:
@@ -87,9 +87,10 @@ def write_track_table(tracks: Sequence[Track], path: Path) -> None:
 def save_track_npz(track: Track, path: Path) -> None:
     """Write a track as a compressed NumPy archive that loads with `allow_pickle=False`.
 
-    All fields of `Track` under their names (`focal_px` is not a number for a scaled orthographic camera, `head` is
-    the head's name), and `expression_names`, `arkit_names`, `frames` (the frames' numbers as text), `angles_deg`
-    (T, 3) yaw, pitch and roll, `neutral_vertices` (V, 3) and `triangles` (F, 3). `read_track_npz` reads it back.
+    It has all fields of `Track` under their names, but `head`, the name of the head, instead of `head_id`; `focal_px` is
+    NaN for a scaled orthographic camera. Further arrays are `expression_names`, `arkit_names`, `frames` (the frame
+    numbers as text), `angles_deg` (T, 3) yaw, pitch and roll, `neutral_vertices` (V, 3) metres and `triangles` (F, 3).
+    `read_track_npz` reads the file.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -118,11 +119,11 @@ def save_track_npz(track: Track, path: Path) -> None:
 
 
 def read_track_npz(path: Path, head: HeadModel) -> Track:
-    """Read what `save_track_npz` wrote.
+    """Read a track that `save_track_npz` wrote.
 
     Args:
         path: The archive.
-        head: The model that the track was made with.
+        head: The head model that the track was made with.
 
     Raises:
         Smirk3dError: The file cannot be read, is no track, or was made with another head.
@@ -152,7 +153,7 @@ _SHAPES: Mapping[str, tuple[int, ...]] = {
     "residual_percent": (),
     "box_px": (4,),
 }
-"""Shapes, after the number of frames, of the fields of `Track` that do not depend on the head."""
+"""Shape per frame of the fields of `Track` whose size does not depend on the head."""
 _TYPES = {"frame": np.int64, "time_s": np.float64, "status": np.uint8}
 _SCALARS = ("number", "rate_fps", "focal_px", "method", "head")
 
@@ -165,22 +166,22 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy, zipfile and zlib raise many things about damaged archives
+    except Exception as error:  # numpy, zipfile and zlib raise many types of errors for damaged archives
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _track(given: Mapping[str, np.ndarray], head: HeadModel) -> Track:
+def _track(stored: Mapping[str, np.ndarray], head: HeadModel) -> Track:
     needed = (*_SHAPES, *_SCALARS, "shape", "expression", "center_px", "image_size")
-    if missing := [name for name in needed if name not in given]:
+    if missing := [name for name in needed if name not in stored]:
         raise ValueError(f"it has no {missing[0]!r}")
-    text = {name: str(given[name]) for name in ("method", "head")}
+    text = {name: str(stored[name]) for name in ("method", "head")}
     if text["head"] != head.data.name:
         raise ValueError(f"it was made with the head {text['head']!r}, this is {head.data.name!r}")
-    count = len(np.atleast_1d(given["frame"]))
+    count = len(np.atleast_1d(stored["frame"]))
     sizes = {name: (count, *tail) for name, tail in _SHAPES.items()}
     sizes |= {"shape": (head.n_shape,), "expression": (count, head.n_expression), "center_px": (2,), "image_size": (2,)}
     sizes |= dict.fromkeys(("number", "rate_fps", "focal_px"), ())
-    arrays = {name: _checked(name, given[name], size) for name, size in sizes.items()}
+    arrays = {name: _checked(name, stored[name], size) for name, size in sizes.items()}
     number, rate_fps, focal_px = (float(arrays.pop(name)) for name in ("number", "rate_fps", "focal_px"))
     width, height = arrays.pop("image_size").astype(int).tolist()
     if not np.isin(arrays["status"], list(Status)).all():
