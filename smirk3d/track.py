@@ -37,8 +37,8 @@ class Track(EqualByContents):
     """One person in T consecutive frames of a clip, from the first in which the face was detected to the last.
 
     A plain value, as `Face`: it can be compared, copied and pickled, and `head` finds the head model by `head_id`.
-    Coordinate frames as in `smirk3d.geometry.camera`. Floating-point arrays are float32, except the times, and NaN where
-    `status` is LOST.
+    Coordinate frames as in `smirk3d.geometry.camera`. Floating-point arrays are float32, except the times, and NaN
+    where `status` is LOST.
 
     Attributes:
         number: Index among the tracks of the clip, from 0.

@@ -65,7 +65,8 @@ def mapping_note(character: Character, matrices: Sequence[np.ndarray]) -> str:
     """Return how many ARKit blendshapes are mapped to how many targets."""
     counts = [int(matrix.any(axis=0).sum()) for matrix in matrices]
     missing, meshes = unmapped_blendshapes(matrices), sum(count > 0 for count in counts)
-    note = f"{52 - len(missing)} of 52 ARKit blendshapes drive {sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
+    where = f"{sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
+    note = f"{52 - len(missing)} of 52 ARKit blendshapes drive {where}"
     return note + (f"; not driven: {', '.join(missing)}" if missing else "")
 
 

@@ -113,8 +113,8 @@ class Retarget(Command):
         head = _load(self.head)
         if not _is_plausible_for(expressions, head):
             raise UsageError(
-                f"{self.input}: its {_describe_coefficients(expressions)} are not of the head {head.data.name!r}, which has "
-                f"{head.n_expression} and {head.n_shape}; name the file of the right head with --head"
+                f"{self.input}: its {_describe_coefficients(expressions)} are not of the head {head.data.name!r}, "
+                f"which has {head.n_expression} and {head.n_shape}; name the file of the right head with --head"
             )
         names = {"expression", "shape", *_joint_parameters(head)}
         fields = {name: torch.tensor(values) for name, values in expressions.arrays.items() if name in names}
@@ -149,9 +149,10 @@ def _is_plausible_for(expressions: Expressions, head: HeadModel) -> bool:
 
 def _describe_coefficients(expressions: Expressions) -> str:
     expression, shape = expressions.arrays["expression"], expressions.arrays.get("shape")
+    origin = f", of a head {expressions.head!r}," if expressions.head else ""
     return (
         f"{expression.shape[1]} coefficients of expression ({expression.min():.3g} to {expression.max():.3g}) and "
-        f"{0 if shape is None else shape.shape[1]} of shape{f', of a head {expressions.head!r},' if expressions.head else ''}"
+        f"{0 if shape is None else shape.shape[1]} of shape{origin}"
     )
 
 

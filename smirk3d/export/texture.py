@@ -51,8 +51,8 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     """Sample the texture of the skin from a photo.
 
     A texel is visible where its surface point faces the camera and nothing is in front of it. Other texels have the
-    colour of the mirrored point where that is visible. The rest is filled with a transition from its surroundings to the
-    median colour of the visible skin.
+    colour of the mirrored point where that is visible. The rest is filled with a transition from its surroundings to
+    the median colour of the visible skin.
 
     Args:
         face: The face in the photo.

@@ -295,8 +295,8 @@ class _Stage:
 def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the texture coordinates of a head's materials.
 
-    Those of the eyes are `eye_uv`, those of a skin with a texture are the texture's. All other parts have the head's own
-    texture coordinates, if there are any.
+    Those of the eyes are `eye_uv`, those of a skin with a texture are the texture's. All other parts have the head's
+    own texture coordinates, if there are any.
 
     Args:
         head: The head model.

@@ -185,9 +185,9 @@ def key_frames(track: Track) -> KeyFrames:
 def clip_camera(track: Track) -> PinholeCamera:
     """Return the camera of a clip, one for all frames.
 
-    It is the track's own where that has a focal length; glTF cannot represent a principal point off the centre, which is
-    ignored. A scaled orthographic track gets the focal length that `default_focal_px` assumes for its median scale, and
-    in each frame the distance at which the scale at the head's origin is that of the track.
+    It is the track's own where that has a focal length; a principal point off the centre is ignored, which
+    glTF cannot represent. A scaled orthographic track gets the focal length that `default_focal_px` assumes for its
+    median scale, and in each frame the distance at which the scale at the head's origin is that of the track.
     """
     if track.focal_px is not None:
         return PinholeCamera(track.focal_px, track.translation_m)

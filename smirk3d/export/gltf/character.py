@@ -265,8 +265,8 @@ def find_head_node(character: Character, name: str | None = None) -> int | None:
 def head_node_rotations(character: Character, node: int, rotation_rotmat: np.ndarray) -> np.ndarray:
     """Return the local rotations of a node that rotate it in the scene as the head is rotated before the camera.
 
-    With M the linear part of the parents' transforms and Q the node's rest rotation, the result is `inv(M) R M Q`: in the
-    scene the node rotates by R about its own origin, starting from its rest pose. A character faces +Z of the scene
+    With M the linear part of the parents' transforms and Q the node's rest rotation, the result is `inv(M) R M Q`: in
+    the scene the node rotates by R about its own origin, starting from its rest pose. A character faces +Z of the scene
     (glTF 2.0 specification, section 3.4), as a head with R = 1 faces the camera. Only characters of VRM 0 face -Z (VRM
     0.0 specification, node rotation); for these M includes a rotation of the scene by 180 degrees about +Y.
 
@@ -327,7 +327,7 @@ def save_animated_character(
         motion: Key frames of the animation.
         matrices: For each mesh of the character (52, K), see `morph_names.retarget_matrices`.
         path: Target, ending in .glb.
-        head_node: Index of the node that the motion's rotations are applied to, see `head_node_rotations`; None for none.
+        head_node: Index of the node that gets the motion's rotations, see `head_node_rotations`; None for none.
 
     Raises:
         Smirk3dError: The character is damaged, or writing failed.

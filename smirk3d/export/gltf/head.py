@@ -112,7 +112,10 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
 
 
 def build_character(builder: BufferBuilder, face: Face, texture: Texture | None = None) -> gl.GLTF2:
-    """Build the document of `build_gltf` without its buffer, to which more can be added; node 0 and mesh 0 are the head."""
+    """Build the document of `build_gltf` except its buffer, to which more can be added.
+
+    Node 0 and mesh 0 are the head.
+    """
     targets = morph_targets(face)
     surface = _vertex_arrays(face, targets.offsets)
     parts = material_parts(face.head)

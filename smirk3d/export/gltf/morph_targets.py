@@ -85,7 +85,10 @@ def target_params(head: HeadModel) -> FaceParams:
 
 @cache_per_head
 def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
-    """Return the offsets (T, V, 3) float32 of the targets on the mean head; except at the eyes, everyone's are the same."""
+    """Return the offsets (T, V, 3) float32 of the targets on the mean head.
+
+    Except at the eyes they are the same for every person.
+    """
     if uses_arkit_basis(head) and head.expression_names != ARKIT_NAMES:
         with torch.no_grad():
             moved = head(target_params(head)).vertices - head.v_template

@@ -214,8 +214,8 @@ class _Table:
             return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
         except ValueError as error:
             raise Smirk3dError(
-                f"{printable(self.path)}: {_column_range(names)}: {printable(str(error))}; correct it, or leave the column "
-                "out"
+                f"{printable(self.path)}: {_column_range(names)}: {printable(str(error))}; correct it, "
+                "or leave the column out"
             ) from error
 
 
@@ -303,8 +303,8 @@ def _table_rotations(table: _Table) -> np.ndarray | None:
         known = to_rotmat(values)
         if not _are_rotations(known):
             raise Smirk3dError(
-                f"{printable(table.path)}: {_column_range(columns)} tell no rotation in some row with weights; correct them, "
-                "or leave the columns out"
+                f"{printable(table.path)}: {_column_range(columns)} tell no rotation in some row with weights; "
+                "correct them, or leave the columns out"
             )
         rotmat = np.zeros((len(table.known), 3, 3))
         rotmat[table.known] = known

@@ -87,8 +87,8 @@ def write_track_table(tracks: Sequence[Track], path: Path) -> None:
 def save_track_npz(track: Track, path: Path) -> None:
     """Write a track as a compressed NumPy archive that loads with `allow_pickle=False`.
 
-    It has all fields of `Track` under their names, but `head`, the name of the head, instead of `head_id`; `focal_px` is
-    NaN for a scaled orthographic camera. Further arrays are `expression_names`, `arkit_names`, `frames` (the frame
+    It has all fields of `Track` under their names, but `head`, the name of the head, instead of `head_id`; `focal_px`
+    is NaN for a scaled orthographic camera. Further arrays are `expression_names`, `arkit_names`, `frames` (the frame
     numbers as text), `angles_deg` (T, 3) yaw, pitch and roll, `neutral_vertices` (V, 3) metres and `triangles` (F, 3).
     `read_track_npz` reads the file.
 
