@@ -1,8 +1,8 @@
-"""Milliseconds a mesh of the head model at the size of FLAME, beside the textbook form of the same equations.
+"""Milliseconds per mesh of the head model at the size of FLAME, and of the textbook form of the same equations.
 
 The head is made of random numbers: 5,023 vertices, 300 shape and 100 expression components, 36 pose correctives, five
-joints, two eyelids; every parameter is given. Both forms run in turn, round by round, so that other load on the machine
-meets both; the minimum is closest to what an idle machine does, the median is what was met.
+joints, two eyelids; every parameter is set. Both implementations alternate, round by round, so that other load on the
+machine affects both; the minimum is closest to an idle machine, the median is typical of this one.
 
 Run with OMP_NUM_THREADS set to the number of threads to measure, and with OMP_WAIT_POLICY=PASSIVE where others use the
 machine as well.
@@ -22,11 +22,11 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
 VERTICES, SHAPES, EXPRESSIONS, JOINTS = 5023, 300, 100, len(JOINT_NAMES)
-ROUNDS = 100
+ROUNDS, WARM_UP_ROUNDS = 100, 3
 
 
 def random_head(seed: int = 0) -> HeadData:
-    """A head of FLAME's size; as in such heads, a joint is a mean of a few vertices (here 100)."""
+    """Return a random head of FLAME's size; as in such heads, a joint is a mean of a few vertices (here 100)."""
     random = torch.Generator().manual_seed(seed)
 
     def directions(components: int) -> Tensor:
@@ -58,7 +58,7 @@ def random_head(seed: int = 0) -> HeadData:
 
 
 def random_params(batch: int, expressions: int, gradient: bool, seed: int = 0) -> FaceParams:
-    """Every parameter of `batch` faces."""
+    """Return random parameters of `batch` faces, all fields set."""
     random = torch.Generator().manual_seed(seed)
     sizes = {"shape": SHAPES, "expression": expressions, "eyelids": 2, "jaw": 3, "pose": 3, "neck": 3, "eyes": 6}
     return FaceParams(
@@ -70,7 +70,12 @@ def random_params(batch: int, expressions: int, gradient: bool, seed: int = 0) -
 
 
 class Textbook:
-    """The equations of SMPL (Loper et al., 2015) and FLAME (Li et al., 2017) as they are usually written down."""
+    """The equations of SMPL (Loper et al., 2015) and FLAME (Li et al., 2017) as they are usually implemented.
+
+    Args:
+        data: The head.
+        expressions: Number of expression components.
+    """
 
     def __init__(self, data: HeadData, expressions: int) -> None:
         assert data.posedirs is not None and data.eyelid_dirs is not None
@@ -123,51 +128,51 @@ def rigid_transforms(rotmat: Tensor, joints: Tensor) -> Tensor:
     return world - torch.nn.functional.pad(world @ rest, (3, 0))
 
 
-def interleaved_ms(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Wall-clock milliseconds of each of the `works`, which run in turn."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for round_ in range(rounds + 3):
-        for name, work in works.items():
+def interleaved_ms(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the wall-clock milliseconds of each function, which alternate."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for round_ in range(rounds + WARM_UP_ROUNDS):
+        for name, function in functions.items():
             start = time.perf_counter()
-            work()
-            if round_ >= 3:  # the first rounds warm up
+            function()
+            if round_ >= WARM_UP_ROUNDS:
                 times[name].append(1e3 * (time.perf_counter() - start))
     return times
 
 
-def measure(forms: dict[str, Callable[[FaceParams], Tensor]], params: FaceParams, title: str) -> None:
-    """Print the times of `forms` a mesh, the first of which is ours, and how many times as long the others take."""
-    first, *others = (form(params) for form in forms.values())
+def measure(implementations: dict[str, Callable[[FaceParams], Tensor]], params: FaceParams, title: str) -> None:
+    """Print the time per mesh of each implementation, and its ratio to the first one, which is ours."""
+    first, *others = (implementation(params) for implementation in implementations.values())
     batch, gradient = len(first), first.requires_grad
     for other in others:
         torch.testing.assert_close(other, first, atol=1e-5, rtol=0)
     upstream = torch.ones_like(first)
 
-    def work(form: Callable[[FaceParams], Tensor]) -> None:
-        vertices = form(params)
+    def run(implementation: Callable[[FaceParams], Tensor]) -> None:
+        vertices = implementation(params)
         if gradient:
             vertices.backward(upstream)
 
-    times = interleaved_ms({name: lambda f=form: work(f) for name, form in forms.items()}, ROUNDS)
+    times = interleaved_ms({name: lambda f=function: run(f) for name, function in implementations.items()}, ROUNDS)
     median = {name: statistics.median(values) / batch for name, values in times.items()}
-    least = {name: min(values) / batch for name, values in times.items()}
-    ours = next(iter(forms))
-    for name in forms:
-        ratio = f"{median[name] / median[ours]:5.1f} ({least[name] / least[ours]:.1f}) times as long as {ours}"
-        print(f"{title:28s} {name:9s} {median[name]:8.3f} ms ({least[name]:.3f})  {'' if name == ours else ratio}")
+    minimum = {name: min(values) / batch for name, values in times.items()}
+    ours = next(iter(implementations))
+    for name in implementations:
+        ratio = f"{median[name] / median[ours]:5.1f} ({minimum[name] / minimum[ours]:.1f}) times as long as {ours}"
+        print(f"{title:28s} {name:9s} {median[name]:8.3f} ms ({minimum[name]:.3f})  {'' if name == ours else ratio}")
 
 
 def main() -> None:
-    """Print the median and, in brackets, the minimum of milliseconds a mesh."""
-    print(f"{VERTICES} vertices, {torch.get_num_threads()} threads, {ROUNDS} rounds: median (minimum) a mesh")
+    """Print the median and, in brackets, the minimum of milliseconds per mesh."""
+    print(f"{VERTICES} vertices, {torch.get_num_threads()} threads, {ROUNDS} rounds: median (minimum) per mesh")
     data = random_head()
     for expressions in (50, 100):
         head = HeadModel(data, n_expression=expressions)
-        forms = {"smirk3d": lambda p, h=head: h(p).vertices, "textbook": Textbook(data, expressions)}
+        implementations = {"smirk3d": lambda p, h=head: h(p).vertices, "textbook": Textbook(data, expressions)}
         for gradient in (False, True):
             for batch in (1, 32):
                 title = f"{expressions:3d} expr., batch {batch:2d}{', gradient' if gradient else ''}"
-                measure(forms, random_params(batch, expressions, gradient), title)
+                measure(implementations, random_params(batch, expressions, gradient), title)
 
 
 if __name__ == "__main__":

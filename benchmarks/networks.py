@@ -2,7 +2,7 @@
 
 Pictures have 224 × 224 pixels, those of the packaged encoder 160 × 160.
 
-The engines take turns, so that a change of the machine's load meets all of them. Run with OMP_NUM_THREADS set to
+The engines alternate, so that a change of the machine's load affects all of them. Run with OMP_NUM_THREADS set to
 the number of threads to measure, and with OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for one
 engine's work slow down the next engine's. Without a checkpoint the weights are random, which costs the same time.
 """
@@ -40,25 +40,25 @@ Engines = dict[str, Callable[[], object]]
 
 
 def interleaved_ms(engines: Engines, rounds: int) -> dict[str, list[float]]:
-    """Wall-clock milliseconds of every engine in every round; each is warmed up once a round."""
+    """Return the wall-clock milliseconds of every engine in every round; each is warmed up once a round."""
     times: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(rounds):
-        for name, work in engines.items():
-            work()
+        for name, run in engines.items():
+            run()
             start = time.perf_counter()
-            work()
+            run()
             times[name].append(1e3 * (time.perf_counter() - start))
     return times
 
 
 def torch_engines(network: Encoder | NeuralRenderer, inputs: tuple[Tensor, ...]) -> Engines:
-    """The network as it is, and its copy for inference."""
-    fast = network.for_inference()
-    return {"torch eager": lambda: network(*inputs), "torch for_inference": lambda: fast(*inputs)}
+    """Return the network in eager mode, and its copy for inference."""
+    for_inference = network.for_inference()
+    return {"torch eager": lambda: network(*inputs), "torch for_inference": lambda: for_inference(*inputs)}
 
 
 def encoder_engines(encoder: Encoder) -> Engines:
-    """Torch and, where it is installed, ONNX Runtime, for one crop of the size that the encoder is for."""
+    """Return torch and, where it is installed, ONNX Runtime, for one crop of the encoder's size."""
     crops = torch.rand(1, 3, encoder.size_px, encoder.size_px)
     engines = torch_engines(encoder, (crops,))
     if find_spec("onnx") and find_spec("onnxruntime"):
@@ -68,7 +68,7 @@ def encoder_engines(encoder: Encoder) -> Engines:
 
 
 def onnx_file_engines(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Engines:
-    """What can be had by exporting a network with one output and fixed sizes."""
+    """Return the engines that run an ONNX export of a network with one output and fixed sizes."""
     if not (find_spec("onnx") and find_spec("onnxruntime")):
         return {}
     import onnxruntime  # pyright: ignore[reportMissingImports]
@@ -90,7 +90,7 @@ def onnx_file_engines(network: nn.Module, inputs: tuple[Tensor, ...], folder: Pa
 
 
 def report(title: str, engines: Engines, rounds: int) -> None:
-    """Print one line an engine: median, fastest, and the median ratio to the first engine in the same round."""
+    """Print median, minimum, and the median ratio to the first engine in the same round, one line an engine."""
     times = interleaved_ms(engines, rounds)
     eager = next(iter(times.values()))
     print(f"{title}, batch 1, {torch.get_num_threads()} threads, {rounds} rounds")

@@ -1,7 +1,7 @@
-"""Median milliseconds an image of rasterising and rendering at 224 × 224 pixels.
+"""Median milliseconds per image of rasterising and rendering at 224 × 224 pixels.
 
-Two meshes of some 3,500 triangles are drawn: the face of the open head, and a sphere. The other rasterisers do
-the same work beside: the plain torch one, and PyTorch3D where it is installed.
+Two meshes of some 3,500 triangles are rasterised: the face of the open head, and a sphere. The other rasterisers are
+timed on the same meshes: the plain torch one, and PyTorch3D where it is installed.
 Run with OMP_NUM_THREADS set to the number of threads to measure.
 """
 
@@ -23,7 +23,12 @@ SIZE = 224
 
 
 class Sphere:
-    """A UV sphere of radius 1 that offers faces as a head does."""
+    """A UV sphere of radius 1 with the interface of a head.
+
+    Args:
+        rings: Rows of triangles from pole to pole.
+        segments: Triangles around the axis.
+    """
 
     def __init__(self, rings: int = 42, segments: int = 42) -> None:
         polar = torch.linspace(0, math.pi, rings + 1)
@@ -39,26 +44,26 @@ class Sphere:
         self.faces = torch.cat([lower_triangles.reshape(-1, 3), upper_triangles.reshape(-1, 3)])
 
     def region_faces(self, name: str) -> Tensor:
-        """All faces, whatever the region."""
+        """Return all faces (F, 3), whatever the region."""
         return self.faces
 
 
-def median_ms(work: Callable[[], object], repeats: int) -> float:
-    """Median wall-clock time of `work` in milliseconds, after one call that is not counted."""
-    work()
+def median_ms(function: Callable[[], object], repeats: int) -> float:
+    """Return the median wall-clock time of a function in milliseconds, after one warm-up call."""
+    function()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        work()
+        function()
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
 
 
 def report(name: str, head: DrawableHead, vertices: Tensor, scale: float) -> None:
-    """Print what a mesh (V,3) under a camera of this scale costs, one line a measurement."""
+    """Print the times of a mesh (V, 3) under a camera of this scale, one line a measurement."""
     faces = head.region_faces("face")
-    centre = vertices[faces].mean(dim=(0, 1))
-    renderer, camera = Renderer(head, SIZE), torch.tensor([[scale, -float(centre[0]), -float(centre[1])]])
+    center = vertices[faces].mean(dim=(0, 1))
+    renderer, camera = Renderer(head, SIZE), torch.tensor([[scale, -float(center[0]), -float(center[1])]])
     covered = renderer(vertices[None], camera).mask.float().mean()
     print(f"{name}: {len(faces)} triangles on {100 * covered:.0f} % of the pixels")
     for batch in (1, 8):
@@ -69,27 +74,27 @@ def report(name: str, head: DrawableHead, vertices: Tensor, scale: float) -> Non
         whole = median_ms(lambda v=posed, c=cameras: renderer(v, c), 50)
         trained = posed.clone().requires_grad_()
         both = median_ms(lambda v=trained, c=cameras: renderer(v, c).image.sum().backward(), 20)
-        for what, spent in (
+        for title, time_ms in (
             ("rasterize", raster),
             ("vertex normals", normals),
             ("render", whole),
             ("render, gradient", both),
         ):
-            print(f"  batch {batch}: {what:<18}{spent / batch:9.3f} ms an image")
+            print(f"  batch {batch}: {title:<18}{time_ms / batch:9.3f} ms per image")
         if batch == 1:
             report_peers(projected, faces)
 
 
 def report_peers(projected: Tensor, faces: Tensor) -> None:
-    """Print how much longer the other rasterisers take for one mesh at a quarter of the size."""
+    """Print the times of the other rasterisers for one mesh at a quarter of the size, and their ratios to ours."""
     size = SIZE // 4
     own = median_ms(lambda: rasterize(projected, faces, size), 50)
     peers: list[Backend] = ["reference"]
     if importlib.util.find_spec("pytorch3d") is not None:
         peers.append("pytorch3d")
     for peer in peers:
-        spent = median_ms(lambda b=peer: rasterize(projected, faces, size, backend=b), 1)
-        print(f"  batch 1: {peer:<18}{spent:9.1f} ms an image of {size} pixels, {spent / own:.0f} times as long")
+        time_ms = median_ms(lambda b=peer: rasterize(projected, faces, size, backend=b), 1)
+        print(f"  batch 1: {peer:<18}{time_ms:9.1f} ms per image of {size} pixels, {time_ms / own:.0f} times as long")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Time the way from a photo to a head, without file export; run it on an otherwise idle machine.
+"""Time reconstruction from a photo to a head, without export; run it on an otherwise idle machine.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/reconstruct.py
 
@@ -23,7 +23,12 @@ RUNS = 15
 
 
 def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
-    """Return the median of `runs` timings of an action in milliseconds, after two that do not count."""
+    """Return the median wall-clock time of an action in milliseconds.
+
+    Args:
+        action: What is timed.
+        runs: Number of timings, after two for warm-up.
+    """
     times = []
     for _ in range(runs + 2):
         start = time.perf_counter()

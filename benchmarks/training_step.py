@@ -38,7 +38,7 @@ Parts = dict[str, Callable[[], object]]
 
 
 def random_batch(head: HeadModel) -> TrainingBatch:
-    """Noise as photos, with the landmarks of faces that fill them."""
+    """Return noise as photos, with the landmarks of faces that fill them."""
     params = FaceParams(shape=torch.randn(FACES, head.n_shape), camera=torch.tensor([[7.0, 0.0, 0.0]] * FACES))
     points = project_orthographic(head(params).landmarks("mediapipe"), torch.tensor([[7.0, 0.0, 0.0]] * FACES))
     return TrainingBatch(
@@ -54,7 +54,7 @@ def random_batch(head: HeadModel) -> TrainingBatch:
 
 
 def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts:
-    """The steps, and what they are made of; work on the generator and the features counts with its gradient."""
+    """Return the steps and their parts; those of the neural renderer and the perceptual loss include the gradient."""
     random, generator = torch.Generator().manual_seed(0), networks.neural_renderer
     assert generator is not None and scene.perceptual is not None
     features = scene.perceptual
@@ -79,7 +79,7 @@ def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts
 
 
 def main(rounds: int = 3) -> None:
-    """Print medians; the parts take turns, so that a change of the machine's load meets all of them."""
+    """Print medians; the parts alternate, so that a change of the machine's load affects all of them."""
     torch.manual_seed(0)
     head = load_head("open")
     stage = StageConfig("core", ("expression", "neural_renderer"), LOSSES, steps=1, cycle=CycleConfig())

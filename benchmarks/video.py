@@ -1,4 +1,4 @@
-"""Time and memory of `smirk3d video` on a 640x480 clip, beside MediaPipe's landmarker alone on the same frames.
+"""Time and memory of `smirk3d video` on a 640x480 clip, and of MediaPipe's landmarker alone on the same frames.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/video.py             # frames a second, median of three runs
     OMP_WAIT_POLICY=PASSIVE python benchmarks/video.py --frames 5000 --runs 1     # and memory along a long clip
@@ -42,13 +42,13 @@ class Options:
     engine: Literal["torch", "onnx"] = "torch"
 
 
-def write_video(path: Path, count: int) -> None:
-    """Write the clip."""
+def write_video(path: Path, n_frames: int) -> None:
+    """Write the clip at `path`, an .mp4."""
     photo = Image.fromarray(astronaut())
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        for k in range(count):
+        for k in range(n_frames):
             x, y = 40 * np.sin(k / 20) - 60, 20 * np.cos(k / 15) + 20
             frame = photo.transform(SIZE, Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
@@ -56,13 +56,17 @@ def write_video(path: Path, count: int) -> None:
 
 
 def resident_mb() -> float:
-    """Return the memory that the process holds now, in MB."""
+    """Return the resident memory of this process in MB."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
-class Meter:
-    """Notes the memory at every tenth of the frames."""
+class MemoryMeter:
+    """Records the memory at every tenth of the frames.
+
+    Args:
+        total: Number of frames.
+    """
 
     def __init__(self, total: int) -> None:
         self._every, self._count = max(total // 10, 1), 0
@@ -75,20 +79,20 @@ class Meter:
             self.resident_mb.append(resident_mb())
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long some work takes."""
+def seconds(function: Callable[[], object]) -> float:
+    """Return how long a function takes."""
     start = time.perf_counter()
-    work()
+    function()
     return time.perf_counter() - start
 
 
-def run(out: Path, detector: Detector, reconstructor: Reconstructor, meter: Meter) -> dict[str, float]:
+def run(out: Path, detector: Detector, reconstructor: Reconstructor, meter: MemoryMeter) -> dict[str, float]:
     """Return the seconds of each part of one run on the clip in a folder."""
-    source, found = open_source(str(out / "clip.mp4")), []
+    source, clips = open_source(str(out / "clip.mp4")), []
     alone = seconds(lambda: [detector.detect_fast(frame.pixels) for frame in source.frames()])
-    track = seconds(lambda: found.append(track_video(source, reconstructor, advance=meter)))
-    files = seconds(lambda: write_clip(found[0], out, "clip"))
-    overlay = seconds(lambda: write_overlay(found[0], source, out / "clip_overlay.mp4"))
+    track = seconds(lambda: clips.append(track_video(source, reconstructor, advance=meter)))
+    files = seconds(lambda: write_clip(clips[0], out, "clip"))
+    overlay = seconds(lambda: write_overlay(clips[0], source, out / "clip_overlay.mp4"))
     return {
         "detector alone": alone,
         "all but the overlay": track + files,
@@ -102,8 +106,8 @@ def main(options: Options) -> None:
         out = Path(folder)
         write_video(out / "clip.mp4", options.frames)
         with Reconstructor(method=options.method, engine=options.engine) as reconstructor:
-            reconstructor(astronaut())  # whatever is made once
-            meter = Meter(options.frames)
+            reconstructor(astronaut())  # caches and lazy initialisation
+            meter = MemoryMeter(options.frames)
             runs = [run(out, detector, reconstructor, meter) for _ in range(options.runs)]
     medians = {name: statistics.median(each[name] for each in runs) for name in runs[0]}
     for name, median in medians.items():

@@ -1,9 +1,11 @@
-"""Draw every ARKit action of the open head at full weight, from the front and from three quarters.
+"""Draw every ARKit blendshape of the open head at full weight, from the front and from three quarters.
 
 mouthClose brings the lips together on an open jaw and is drawn with jawOpen.
 
 Usage: python scripts/action_sheet.py [OUT.jpg]    (docs/images/actions.jpg when not given)
 """
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
@@ -14,15 +16,17 @@ from PIL import Image
 
 from smirk3d.authoring.load import load_head
 from smirk3d.geometry.euler import rotation_from_angles
+from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.head_image import draw_portrait
 
 HEAD_PX = (300, 240)
-ROWS = slice(75, 265)
+FACE_ROWS = slice(75, 265)
+"""Rows of the rendered head that the sheet shows."""
 COLUMNS = 7
 VIEWS_YAW_DEG = (0.0, 40.0)
-PAPER = 0.93
+BACKGROUND = 0.93
 
 
 def main(target: Path) -> None:
@@ -36,18 +40,18 @@ def main(target: Path) -> None:
         if name == "mouthClose":
             weights[head.expression_names.index("jawOpen")] = 1.0
         vertices = head(FaceParams(expression=weights)).vertices.numpy()
-        images.append(np.concatenate([view(head, vertices, yaw) for yaw in VIEWS_YAW_DEG], axis=1))
+        images.append(np.concatenate([render_view(head, vertices, yaw) for yaw in VIEWS_YAW_DEG], axis=1))
         captions.append(f"{name} + jawOpen" if name == "mouthClose" else name)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(contact_sheet(images, captions, COLUMNS)).save(target, quality=82, optimize=True)
     print(f"{target}: {len(images)} pictures, {target.stat().st_size / 1000:.0f} kB")
 
 
-def view(head, vertices: np.ndarray, yaw_deg: float) -> np.ndarray:
-    """Draw the face in one view: (H, W, 3) uint8."""
-    drawing = draw_portrait(head, vertices, rotation_from_angles(yaw_deg, 0, 0), HEAD_PX)
-    picture = drawing.over(torch.full((1, 3, 1, 1), PAPER))[0]
-    return (picture * 255).round().byte().permute(1, 2, 0).numpy()[ROWS]
+def render_view(head: HeadModel, vertices: np.ndarray, yaw_deg: float) -> np.ndarray:
+    """Render the face of vertices (V, 3) at a yaw: (H, W, 3) uint8."""
+    layer = draw_portrait(head, vertices, rotation_from_angles(yaw_deg, 0, 0), HEAD_PX)
+    image = layer.over(torch.full((1, 3, 1, 1), BACKGROUND))[0]
+    return (image * 255).round().byte().permute(1, 2, 0).numpy()[FACE_ROWS]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Paint photos with other expressions by the neural renderer: a row for each face, a column for each expression.
+"""Neurally render photos with other expressions: a row for each face, a column for each expression.
 
 python scripts/synthesise.py PHOTOS... --out expressions.png
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from smirk3d import NeuralRenderer, Reconstructor
+from smirk3d import Face, NeuralRenderer, Reconstructor
 from smirk3d.errors import NoFaceError
 from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.media.images import read_image
@@ -31,44 +31,50 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
     "frown": {"mouthFrownLeft": 0.9, "mouthFrownRight": 0.9, "browDownLeft": 0.9, "browDownRight": 0.9},
     "mouth to their left": {"mouthLeft": 0.9},
 }
+CAPTIONS = ("photo", "neural rendering", *EXPRESSIONS)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is painted."""
+    """What is rendered."""
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
     out: Path = Path("expressions.png")
     renderer: Path | None = None
-    """Instead of the packaged one."""
+    """Checkpoint of the neural renderer, instead of the packaged one."""
     meshes: bool = False
     """Show the meshes, too."""
 
 
 def main(options: Options) -> None:
-    """Paint all expressions of all photos and write the sheet."""
-    weights = options.renderer or packaged_neural_renderer()
-    assert weights is not None, "name a checkpoint with --renderer"
-    renderer = NeuralRenderer.from_checkpoint(weights).for_inference()
+    """Render all expressions of all photos and write the sheet."""
+    path = options.renderer or packaged_neural_renderer()
+    if path is None:
+        raise SystemExit("this installation has no neural renderer; name a checkpoint with --renderer")
+    renderer = NeuralRenderer.from_checkpoint(path).for_inference()
     pictures: list[np.ndarray] = []
     with Reconstructor(max_faces=1) as reconstructor:
-        for path in options.photos:
-            pixels = read_image(path).pixels
+        for photo in options.photos:
             try:
-                face = reconstructor(path)[0]
+                face = reconstructor(photo)[0]
             except NoFaceError as error:
                 print(error)
                 continue
-            as_it_is = resynthesise(renderer, face, pixels)
-            row = [as_it_is.crop_pixels, as_it_is.photo]
-            meshes = [as_it_is.crop_pixels, as_it_is.mesh_image]
-            for wanted in EXPRESSIONS.values():
-                painted = resynthesise(renderer, face, pixels, changed=face.with_arkit(wanted))
-                row.append(painted.photo)
-                meshes.append(painted.mesh_image)
-            pictures += row + (meshes if options.meshes else [])
-    captions = ["photo", "painted", *EXPRESSIONS]
-    save_png(options.out, contact_sheet(pictures, captions * (len(pictures) // len(captions)), columns=len(captions)))
+            photos, meshes = rows_of_face(renderer, face, read_image(photo).pixels)
+            pictures += photos + (meshes if options.meshes else [])
+    captions = list(CAPTIONS) * (len(pictures) // len(CAPTIONS))
+    save_png(options.out, contact_sheet(pictures, captions, columns=len(CAPTIONS)))
+
+
+def rows_of_face(renderer: NeuralRenderer, face: Face, pixels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the rendered photos of a face and their meshes, each behind the photo; pixels (H, W, 3) uint8."""
+    unchanged = resynthesise(renderer, face, pixels)
+    photos, meshes = [unchanged.crop_pixels, unchanged.photo], [unchanged.crop_pixels, unchanged.mesh_image]
+    for weights in EXPRESSIONS.values():
+        rendered = resynthesise(renderer, face, pixels, changed=face.with_arkit(weights))
+        photos.append(rendered.photo)
+        meshes.append(rendered.mesh_image)
+    return photos, meshes
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def cycle_result(recovered: np.ndarray, truth: np.ndarray) -> Result:
         len(truth),
         values_of(FIGURES, numbers),
         {"correlation": correlation, "error": error},
-        worst_is_low="correlation",
+        worst="low",
     )
 
 

@@ -78,4 +78,4 @@ def landmark_fit_result(annotations: LandmarkAnnotations, faces: Sequence[Face])
     emotions = np.array(annotations.emotions)
     columns = {f"mean_{name}": weights[emotions == name].mean(0) for name in sorted({*emotions.tolist()} - {""})}
     by_sample = dict(zip(annotations.keys, error.tolist()))
-    return Result("landmark-fit", "fit", len(faces), values_of(FIGURES, numbers), columns, by_sample)
+    return Result("landmark-fit", "fit", len(faces), values_of(FIGURES, numbers), columns, by_sample, worst="")

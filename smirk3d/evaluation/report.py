@@ -99,11 +99,11 @@ def number_text(number: float) -> str:
 
 
 def worst_blendshapes(result: Result) -> str:
-    """Return the worst blendshapes of the first column of a result, "" where there is none."""
-    if not result.blendshapes:
+    """Return the worst blendshapes by the first column of a result, "" where there is none."""
+    if not result.blendshapes or not result.worst:
         return ""
-    name, values = next(iter(result.blendshapes.items()))
-    order = np.argsort(values if name == result.worst_is_low else -values)  # NaN comes last
+    values = next(iter(result.blendshapes.values()))
+    order = np.argsort(values if result.worst == "low" else -values)  # NaN comes last
     known = [k for k in order if not np.isnan(values[k])][:WORST_COUNT]
     return ", ".join(f"{ARKIT_NAMES[k]} {values[k]:.3f}" for k in known)
 

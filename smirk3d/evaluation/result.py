@@ -75,7 +75,7 @@ class Result:
         blendshapes: Columns (52,) by name, one number an ARKit blendshape in Apple's order, NaN where there is none.
         by_sample: One number a face or clip by its name; high ones are bad.
         left_out: How many more faces could not be measured, because none was found in their photos.
-        worst_is_low: Column of `blendshapes` in which low numbers are bad; "" where high ones, or none, are.
+        worst: Which numbers of the first column of `blendshapes` are the worst; "" where they are no errors.
     """
 
     measure: str
@@ -85,7 +85,7 @@ class Result:
     blendshapes: Mapping[str, np.ndarray] = field(default_factory=lambda: _NO_COLUMNS)
     by_sample: Mapping[str, float] = field(default_factory=lambda: _NO_SAMPLES)
     left_out: int = 0
-    worst_is_low: str = ""
+    worst: Literal["low", "high", ""] = "high"
 
     @property
     def figures(self) -> dict[str, float]:

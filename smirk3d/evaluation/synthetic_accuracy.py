@@ -108,7 +108,7 @@ def expression_result(
         values_of(EXPRESSION_FIGURES, numbers),
         {"correlation": found.correlation, "error": found.error, "rms": found.rms, **columns},
         left_out=left_out,
-        worst_is_low="correlation",
+        worst="low",
     )
 
 

@@ -171,5 +171,5 @@ def accuracy_result(method: str, found: dict[str, ClipAccuracy]) -> Result:
         values_of(FIGURES, numbers),
         columns,
         by_sample,
-        worst_is_low="correlation",
+        worst="low",
     )

@@ -20,9 +20,7 @@ def report() -> Report:
     correlation[0] = np.nan
     numbers = {"mean_correlation": 0.5, "smile_slope": float("nan")}
     columns = {"correlation": correlation, "error": np.zeros(52)}
-    synthetic = Result(
-        "synthetic", "fit", 9, values_of(FIGURES, numbers), columns, left_out=3, worst_is_low="correlation"
-    )
+    synthetic = Result("synthetic", "fit", 9, values_of(FIGURES, numbers), columns, left_out=3, worst="low")
     values = values_of(FIGURES, {"mean_percent": 0.01})
     jitter = Result("jitter", "encoder", 4, values, {"std": np.linspace(0, 1, 52)}, {"a": 1.0, "b": 2.0})
     return Report({"checkpoint": "a.pt", "data": None}, [synthetic, jitter], {"cycle": "needs an encoder"}, ["bad.jpg"])

@@ -76,9 +76,8 @@ def test_the_run_goes_on_after_a_failure(monkeypatch, tmp_path):
     assert [line.is_failure for line in lines] == [False, True, False, False]
     assert lines[2].value is not None and lines[2].value.number == 0.5
     table = suite_table(lines).splitlines()
-    assert table[1].split() == [
-        "a", "fit", "mean_difference", "0.5000", *command_of(items[0], EvaluationOptions("x", data=Path("data"))).split()
-    ]  # fmt: skip
+    command = command_of(items[0], EvaluationOptions("packaged", data=Path("data")))
+    assert table[1].split() == ["a", "fit", "mean_difference", "0.5000", *command.split()]
     assert table[-2].startswith("b: not run: broken file (smirk3d evaluate fit --only mirror")
     assert table[-1].startswith("d: not run: needs another head; ")
     save_suite(lines, tmp_path / "suite.json")
