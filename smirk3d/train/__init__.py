@@ -1,1 +1,1 @@
-"""Training by analysis by neural synthesis: data, perturbations, losses, configuration, checkpoints."""
+"""Training by analysis by neural synthesis: configuration, loop, losses, optimisation, checkpoints, recipes."""

@@ -1,7 +1,7 @@
-"""Everything that a training run needs to go on as if it had never stopped, in one file.
+"""Checkpoints of a training run, from which it continues bit for bit.
 
-A file holds plain data and tensors only, is written whole or not at all, and is restored strictly: what does not
-fit is an error, and is found before anything is changed.
+A file holds plain data and tensors only, is written atomically and restored strictly: a mismatch is an error, and is
+found before anything is changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from smirk3d.train.renamed_keys import with_current_keys
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step_(\d{8,})\.pt")
-_FREE_TO_DIFFER = re.compile(r"engine\..*|out_dir|stage\.steps")
+_MAY_DIFFER = re.compile(r"engine\..*|out_dir|stage\.steps")
 _PLAIN = (str, int, float, bool, type(None))
 _DIGEST = "sha256"
 _REMEDY = "resume from another checkpoint, or start anew in an empty folder"
@@ -44,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a run consists of at one moment.
+    """The state of a run after a step.
 
     Attributes:
         step: Steps done.
-        modules: Networks by name. Their tensors are saved, not whether they are in training mode.
-        optimizers: By name.
-        schedulers: Of the learning rates, by name.
-        generators: Sources of random numbers by name, beside the global ones of torch, numpy and Python.
-        config: What the run was told.
-        head_hash: Stands for the content of the head model.
+        modules: Networks by name. Their tensors are saved, not their train or eval mode.
+        optimizers: Optimisers by name.
+        schedulers: Learning-rate schedulers and loss scalers by name.
+        generators: Random generators by name, besides the global ones of torch, NumPy and Python.
+        config: Configuration of the run.
+        head_hash: Fingerprint of the head model.
     """
 
     step: int
@@ -66,19 +66,19 @@ class TrainingState:
 
 
 def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:
-    """Return where the checkpoint of a step belongs: `step_00001000.pt`."""
+    """Return the path of a step's checkpoint, such as `step_00001000.pt`."""
     return Path(folder) / f"step_{step:08d}.pt"
 
 
 def save_training(path: str | os.PathLike[str], state: TrainingState) -> None:
-    """Write a run's state and the global random number generators to one file, whole or not at all.
+    """Write the state of a run and of the global random generators to one file, atomically.
 
     Args:
-        path: The file; its folder must exist.
-        state: The state.
+        path: File to write; its folder must exist.
+        state: State of the run.
 
     Raises:
-        ValueError: A state dict holds more than tensors and plain data, and could not be read back safely.
+        ValueError: A state dict holds other objects than tensors and plain data, and could not be read back safely.
         Smirk3dError: The file cannot be written.
     """
     content = {
@@ -95,33 +95,33 @@ def save_training(path: str | os.PathLike[str], state: TrainingState) -> None:
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
         try:
             torch.save(content, file)
-        except RuntimeError as error:  # torch hides what the file system says, such as a full disk
+        except RuntimeError as error:  # torch hides the cause, such as a full disk
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
         file.flush()
-        os.fsync(file.fileno())  # else the name may outlive a crash of the machine without the content
+        os.fsync(file.fileno())  # otherwise a crash may leave the name without the content
 
 
 def resume_training(path: str | os.PathLike[str], state: TrainingState) -> int:
-    """Restore what `save_training` wrote, in place, the global random number generators included.
+    """Restore a checkpoint in place, the global random generators included.
 
-    The run then goes on bit for bit as it would have without a stop, on the same devices. Its configuration must
-    be the one of the checkpoint, but for `engine`, `out_dir` and `stage.steps`; `generators` must be on devices of
-    the same kind.
+    On the same devices the run then continues bit for bit as without the interruption. Its configuration must equal
+    that of the checkpoint, except for `engine`, `out_dir` and `stage.steps`; `generators` must be on devices of the
+    same type.
 
     Args:
-        path: The file. Nothing in it is executed.
-        state: Objects to restore, built from the configuration; `state.step` plays no part.
+        path: File that `save_training` wrote. Nothing in it is executed.
+        state: Objects to restore, built from the configuration; `state.step` is ignored.
 
     Returns:
         Steps done.
 
     Raises:
-        Smirk3dError: The file is missing or damaged, or belongs to another configuration, head or set of objects;
-            all that is compared before anything is changed.
+        Smirk3dError: The file is missing or damaged, or belongs to another configuration, head or set of objects. All
+            of this is compared before anything is changed.
     """
     content = _read(path)
     try:
-        faults = [*_differences(content, state), *_misfits(content, state)]
+        faults = [*_differences(content, state), *_mismatches(content, state)]
         if faults:
             raise Smirk3dError(f"{printable(path)}: does not fit this run: {printable('; '.join(faults))}; {_REMEDY}")
         for part, group in _parts(state):
@@ -138,13 +138,13 @@ def resume_training(path: str | os.PathLike[str], state: TrainingState) -> int:
 
 
 def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
-    """Find the newest whole checkpoint of a folder; damaged ones that are newer are reported as logged warnings.
+    """Find the newest intact checkpoint of a folder; newer damaged ones are logged as warnings.
 
     Returns:
-        The file of the highest step, or None where there is no checkpoint.
+        The checkpoint of the highest step, or None where there is none.
 
     Raises:
-        Smirk3dError: There are checkpoints, and all are damaged: a run must not start anew unnoticed.
+        Smirk3dError: All checkpoints are damaged: a run must not silently start anew.
     """
     paths = _newest_first(folder)
     for path in paths:
@@ -157,7 +157,7 @@ def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
 
 
 def keep_last(folder: str | os.PathLike[str], n: int) -> None:
-    """Remove all checkpoints of a folder but those of the `n` highest steps; other files stay.
+    """Remove all checkpoints of a folder except those of the `n` highest steps; other files stay.
 
     Raises:
         ValueError: `n` is below 1.
@@ -180,7 +180,7 @@ def _newest_first(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _parts(state: TrainingState) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    """List what has a state dict."""
+    """Return the groups of objects that have a state dict."""
     return ("modules", state.modules), ("optimizers", state.optimizers), ("schedulers", state.schedulers)
 
 
@@ -196,10 +196,10 @@ def _refuse_objects(value: Any, where: str) -> None:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """Return a hexadecimal digest of all that a checkpoint holds, its own digest aside."""
+    """Return a hexadecimal digest of a checkpoint's content, its own digest excluded."""
     digest = hashlib.sha256()
 
-    def take(value: Any) -> None:
+    def update(value: Any) -> None:
         if isinstance(value, Tensor):
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -208,16 +208,16 @@ def _digest(content: Mapping[str, Any]) -> str:
             digest.update(f"{len(value)}".encode())
             for key, item in items:
                 digest.update(repr(key).encode())
-                take(item)
+                update(item)
         else:
             digest.update(repr(value).encode())
 
-    take({key: value for key, value in content.items() if key != _DIGEST})
+    update({key: value for key, value in content.items() if key != _DIGEST})
     return digest.hexdigest()
 
 
 def _damage(path: str | os.PathLike[str]) -> str | None:
-    """Say what is wrong with the bytes of a checkpoint; torch.load itself would not notice a changed tensor."""
+    """Describe damage to the bytes of a checkpoint; torch.load would not notice a changed tensor."""
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
@@ -232,14 +232,14 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if damage := _damage(path):
         raise Smirk3dError(f"{printable(path)}: {damage}; {_REMEDY}")
     try:
-        with warnings.catch_warnings():  # about odd pickles, which are refused anyway
+        with warnings.catch_warnings():  # torch warns about pickles that it then refuses
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged bytes the reader raises nearly any kind there is
+    except Exception as error:  # on damaged bytes the reader raises nearly any type
         raise _unreadable(path, error) from error
     if not isinstance(content, dict) or content.get("smirk3d_training") != FORMAT_VERSION:
         raise Smirk3dError(f"{printable(path)}: is no training checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
-    if content.get(_DIGEST) != _digest(content):  # a zip archive has fields that no checksum covers
+    if content.get(_DIGEST) != _digest(content):  # some fields of a zip archive have no checksum
         raise Smirk3dError(f"{printable(path)}: is damaged; {_REMEDY}")
     return _with_current_names(content)
 
@@ -259,16 +259,16 @@ def _with_current_names(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
-    reason = type(error).__name__  # the reader's own texts run over many lines and advise to switch the guard off
+    reason = type(error).__name__  # torch's own messages are long and advise to disable the protection
     return Smirk3dError(f"{printable(path)}: holds no whole training state ({reason}); {_REMEDY}")
 
 
 def _differences(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
-    """Name what the run was told otherwise: configuration and head."""
+    """List the differences in configuration and head between checkpoint and run."""
     texts = content["config"], to_yaml(state.config)
     then, now = (dict(_leaves(with_current_keys(yaml.safe_load(text)))) for text in texts)
     for key in [*now, *(key for key in then if key not in now)]:
-        if not _FREE_TO_DIFFER.fullmatch(key) and (key not in then or key not in now or then[key] != now[key]):
+        if not _MAY_DIFFER.fullmatch(key) and (key not in then or key not in now or then[key] != now[key]):
             was, wanted = (reprlib.repr(side[key]) if key in side else "nothing" for side in (then, now))
             yield f"{key} was {was}, now {wanted}"
     if content["head_hash"] != state.head_hash:
@@ -284,8 +284,8 @@ def _leaves(tree: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f"{key}.{name}" if key else str(name))
 
 
-def _misfits(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
-    """Name objects, tensors and parameter groups that are only on one side, or of another size."""
+def _mismatches(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
+    """List objects, tensors and parameter groups that are only on one side, or of another size."""
     for part, group in _parts(state):
         yield from _unmatched(part, dict.fromkeys(content[part]), dict.fromkeys(group))
     states = {name: generator.get_state() for name, generator in state.generators.items()}
@@ -306,7 +306,7 @@ def _shapes(tensors: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _unmatched(owner: str, saved: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:
-    """Count and name the keys that are missing, left over, or hold something else."""
+    """List keys that are missing, unexpected or of another shape."""
     faults = {
         "missing": [name for name in wanted if name not in saved],
         "unexpected": [name for name in saved if name not in wanted],
@@ -319,7 +319,7 @@ def _unmatched(owner: str, saved: Mapping[str, object], wanted: Mapping[str, obj
 
 
 def _global_random_state() -> dict[str, Any]:
-    """Collect the states of the global generators as plain data; CUDA's are many, one a device."""
+    """Return the states of the global random generators as plain data; CUDA has one per device."""
     numpy_state = np.random.get_state(legacy=False)
     assert isinstance(numpy_state, dict)
     key = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
@@ -337,6 +337,6 @@ def _restore_global_random_state(saved: Mapping[str, Any]) -> None:
     np.random.set_state({**numpy_state, "state": {**numpy_state["state"], "key": key}})
     random.setstate(saved["python"])
     torch.set_rng_state(saved["torch"])
-    if torch.cuda.is_available():  # a run that moves to more devices goes on, though not bit for bit
+    if torch.cuda.is_available():  # on more devices the run continues, though not bit for bit
         for device, rng_state in list(enumerate(saved["cuda"]))[: torch.cuda.device_count()]:
             torch.cuda.set_rng_state(rng_state, device)

@@ -1,7 +1,7 @@
 """Reading and writing of a run's configuration as YAML.
 
-A file holds only what differs from the defaults, and `key=value` overrides lie over the file. A key that nothing
-knows is an error.
+A file holds only values that differ from the defaults; `key=value` overrides have priority over the file. An unknown
+key is an error that names the nearest one; deprecated keys are in `smirk3d.train.renamed_keys`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from smirk3d.train.renamed_keys import current_key, with_current_keys
 def load_config(
     path: str | os.PathLike[str], overrides: Sequence[str] = (), report: Callable[[str], None] = lambda text: None
 ) -> TrainConfig:
-    """Read a run's configuration: the file over the defaults, then the overrides in their order.
+    """Read a configuration: the file over the defaults, then the overrides in their order.
 
     Args:
-        path: YAML file, a mapping; plain data only, nothing in it is executed.
-        overrides: Texts `a.b.c=value`, the value in YAML; a list is replaced as a whole.
+        path: YAML file with a mapping; plain data only, nothing in it is executed.
+        overrides: Texts `a.b.c=value`, the value in YAML; lists are replaced as a whole.
         report: Receives one line for each deprecated key.
 
     Raises:
@@ -47,7 +47,7 @@ def load_config(
     except (OSError, ValueError) as error:
         reason = printable(getattr(error, "strerror", None) or str(error))
         raise Smirk3dError(
-            f"{printable(path)}: cannot be read as YAML: {reason}; give a file like the shipped ones"
+            f"{printable(path)}: cannot be read as YAML: {reason}; give a file like those in configs/"
         ) from error
     keys = [current_key(text.partition("=")[0]) for text in overrides]
     try:
@@ -56,7 +56,7 @@ def load_config(
                 report(f"the key {given} is deprecated; use {key}")
             _overlay(tree, key, text)
         return _convert(TrainConfig, with_current_keys(tree, report), "")
-    except _KeyFault as fault:
+    except _KeyError as fault:
         blamed = [text for key, text in dict(zip(keys, overrides)).items() if _on_one_branch(key, fault.key)]
         where = f"override {printable(blamed[-1])}" if blamed else printable(path)
         raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
@@ -67,8 +67,8 @@ def to_yaml(config: TrainConfig) -> str:
     return yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False)
 
 
-class _KeyFault(ValueError):
-    """What is wrong with the value of one key."""
+class _KeyError(ValueError):
+    """An error in the value of one key."""
 
     def __init__(self, key: str, fault: str) -> None:
         super().__init__(f"{key or 'the configuration'} {fault}")
@@ -79,7 +79,7 @@ _TYPE_NAMES = {float: "a finite number", int: "a whole number", str: "text", boo
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
-    """Make what a type hint asks for out of plain YAML data; raises `_KeyFault`."""
+    """Convert plain YAML data to the type of a hint; raises `_KeyError`."""
     kind, args = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
         return _convert_record(hint, value, key)
@@ -89,7 +89,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return _convert(next(arg for arg in args if arg is not NoneType), value, key)
     if kind is Literal:
         if not any(value == arg and type(value) is type(arg) for arg in args):
-            raise _KeyFault(key, f"must be one of {', '.join(args)}, not {reprlib.repr(value)}")
+            raise _KeyError(key, f"must be one of {', '.join(args)}, not {reprlib.repr(value)}")
         return value
     if kind is tuple:
         return _convert_list(args, value, key)
@@ -98,7 +98,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if hint is Path and type(value) is str and value:
         return Path(value)
     if type(value) is not hint or (isinstance(value, float) and not math.isfinite(value)):
-        raise _KeyFault(key, f"must be {_TYPE_NAMES[hint]}, not {reprlib.repr(value)}")
+        raise _KeyError(key, f"must be {_TYPE_NAMES[hint]}, not {reprlib.repr(value)}")
     return value
 
 
@@ -107,32 +107,32 @@ def _convert_list(hints: tuple, value: Any, key: str) -> tuple:
     count = None if hints[-1] is ... else len(hints)
     if not isinstance(value, list) or count not in (None, len(value)):
         wanted = "a list" if count is None else f"a list of {count}"
-        raise _KeyFault(key, f"must be {wanted}, not {reprlib.repr(value)}")
+        raise _KeyError(key, f"must be {wanted}, not {reprlib.repr(value)}")
     each = hints if count else hints[:1] * len(value)
     return tuple(_convert(hint, item, f"{key}.{i}") for i, (hint, item) in enumerate(zip(each, value)))
 
 
 def _convert_record(record: Any, value: Any, key: str) -> Any:
     if not isinstance(value, dict):
-        raise _KeyFault(key, f"must be a mapping of keys to values, not {reprlib.repr(value)}")
+        raise _KeyError(key, f"must be a mapping of keys to values, not {reprlib.repr(value)}")
     prefix = f"{key}." if key else ""
     hints = get_type_hints(record)
     for name in value:
         if name not in hints:
-            raise _KeyFault(f"{prefix}{name}", f"is no key; the nearest one is {_nearest(prefix, name, hints)}")
+            raise _KeyError(f"{prefix}{name}", f"is no key; the nearest one is {_nearest(prefix, name, hints)}")
     for each in fields(record):
         if each.name not in value and each.default is MISSING and each.default_factory is MISSING:
-            raise _KeyFault(prefix + each.name, "is missing; give it in the file or as an override")
+            raise _KeyError(prefix + each.name, "is missing; give it in the file or as an override")
     members = {name: _convert(hints[name], item, prefix + name) for name, item in value.items()}
     try:
         return record(**members)
-    except ValueError as error:  # begins with the key, without the way to it
+    except ValueError as error:  # its text begins with the name of the field
         name, _, fault = str(error).partition(" ")
-        raise _KeyFault(prefix + name, fault) from error
+        raise _KeyError(prefix + name, fault) from error
 
 
 def _nearest(prefix: str, name: Any, siblings: Iterable[str]) -> str:
-    """Find the key that may have been meant: one of that very name elsewhere, else the one spelt most alike."""
+    """Return the key that was probably meant: one of the same name elsewhere, else the most similar one."""
     known = [key for key in known_keys(TrainConfig) if not prefix.startswith(f"{key}.")]
     known += [prefix + sibling for sibling in siblings]
     namesakes = [key for key in known if key.rpartition(".")[2] == name]
@@ -140,7 +140,7 @@ def _nearest(prefix: str, name: Any, siblings: Iterable[str]) -> str:
 
 
 def known_keys(record: Any, prefix: str = "") -> Iterator[str]:
-    """List all keys that a file can hold, groups included; those of list items stay out."""
+    """Yield all dotted keys of a configuration record, groups included, without those of list items."""
     for name, hint in get_type_hints(record).items():
         yield prefix + name
         group = next((arg for arg in (hint, *get_args(hint)) if is_dataclass(arg)), None)
@@ -149,20 +149,20 @@ def known_keys(record: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _overlay(tree: dict, key: str, text: str) -> None:
-    """Put the value of an override `key=value` into its place; raises `_KeyFault`."""
+    """Set the value of an override `key=value` in the tree; raises `_KeyError`."""
     *groups, last = key.split(".")
     if "=" not in text or not all((*groups, last)):
-        raise _KeyFault(text, "is no override; write it as a.b.c=value")
+        raise _KeyError(text, "is no override; write it as a.b.c=value")
     for depth, name in enumerate(groups, 1):
         if tree.get(name) is None:
             tree[name] = {}
         tree = tree[name]
         if not isinstance(tree, dict):
-            raise _KeyFault(".".join(groups[:depth]), "has no keys below it; give it as a whole")
+            raise _KeyError(".".join(groups[:depth]), "has no keys below it; give it as a whole")
     try:
         tree[last] = _parse(text.partition("=")[2])
     except ValueError as error:
-        raise _KeyFault(key, f"is no YAML: {error}") from error
+        raise _KeyError(key, f"is no YAML: {error}") from error
 
 
 def _on_one_branch(key: str, other: str) -> bool:
@@ -170,14 +170,14 @@ def _on_one_branch(key: str, other: str) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only; unlike its base it refuses a key that is given twice, and reads 1e-3 as a number."""
+    """Reads plain data; unlike its base it refuses duplicate keys and reads 1e-3 as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        names = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
+            if key.value in names:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value)
+            names.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -203,7 +203,7 @@ def _parse(text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Make a record into dicts, lists and scalars."""
+    """Convert a record to dicts, lists and scalars."""
     if is_dataclass(value):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple):

@@ -1,7 +1,7 @@
-"""Where a run is computed, and how several processes learn as one.
+"""Devices, precision and data parallelism.
 
 Lightning Fabric starts the processes and chooses device and precision. Gradients are averaged here rather than by
-DistributedDataParallel, which wants every step to be one call of one module: the two paths of a step call parts of
+DistributedDataParallel, which requires every step to be one call of one module: the two paths of a step call parts of
 the networks, some frozen, some more than once.
 """
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 
 def launch(config: EngineConfig) -> Fabric:
-    """Start the run's processes, or join them where something else (torchrun, a cluster) has started this one.
+    """Start the processes of a run, or join them where a launcher (torchrun, a cluster) has started this one.
 
     Where this process starts the others, they run the same command line.
 
+    Args:
+        config: Devices and precision.
+
     Raises:
-        Smirk3dError: Lightning Fabric is not installed, or devices, processes or precision are not to be had.
+        Smirk3dError: Lightning Fabric is not installed, or devices, processes or precision are not available.
     """
     try:
         from lightning_fabric import Fabric
@@ -62,11 +65,15 @@ def launch(config: EngineConfig) -> Fabric:
     return fabric
 
 
-def place(networks: Networks, fabric: Fabric) -> None:
-    """Move networks to the run's device and give them its precision, in place; their state dicts stay the same.
+def move_to_device(networks: Networks, fabric: Fabric) -> None:
+    """Move networks to the run's device and set its precision, in place; their state dicts stay the same.
 
-    Batch norms then see the faces of all processes on CUDA. On a CPU, where torch has none that do, each sees its
-    own process's, and `average_statistics` keeps what they remember the same.
+    On CUDA, batch norms are synchronised over the processes. On a CPU, where torch has no synchronised batch norm, each
+    normalises by its own share of the batch, and `average_statistics` keeps the running statistics equal.
+
+    Args:
+        networks: Networks on the CPU.
+        fabric: Launched Fabric.
     """
     for network in _each(networks):
         if fabric.world_size > 1 and fabric.device.type == "cuda":
@@ -78,31 +85,31 @@ def place(networks: Networks, fabric: Fabric) -> None:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], fabric: Fabric) -> None:
-    """Replace gradients by their means over the processes, in place: those of the joint batch, as shares are equal."""
+    """Replace gradients by their means over the processes, in place: the gradients of the joint batch."""
     _average([parameter.grad for parameter in parameters if parameter.grad is not None], fabric)
 
 
 def average_statistics(networks: Networks, fabric: Fabric) -> None:
-    """Replace what batch norms remember by the means over the processes, in place."""
+    """Replace the running statistics of batch norms by their means over the processes, in place."""
     norms = [
         part
         for network in _each(networks)
         for part in network.modules()
         if isinstance(part, nn.modules.batchnorm._BatchNorm)
     ]
-    remembered = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
-    _average([tensor for tensor in remembered if tensor is not None], fabric)
+    statistics = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
+    _average([tensor for tensor in statistics if tensor is not None], fabric)
 
 
 def any_of(flag: bool, fabric: Fabric) -> bool:
-    """Say whether a flag is set in any process; to be called by all."""
+    """Return whether a flag is set in any process; to be called by all."""
     total = torch.tensor(float(flag), device=fabric.device)
     _average([total], fabric)
     return bool(total > 0)
 
 
 def average_values(values: Mapping[str, float], fabric: Fabric) -> dict[str, float]:
-    """Return the means of numbers over the processes, all of which give the same names."""
+    """Return the means of values over the processes; the names must be the same in all."""
     joined = torch.tensor(list(values.values()), dtype=torch.float64, device=fabric.device)
     _average([joined], fabric)
     return dict(zip(values, joined.tolist()))
@@ -122,7 +129,7 @@ def _average(tensors: list[Tensor], fabric: Fabric) -> None:
 
 
 def _compute_in_precision(network: nn.Module, fabric: Fabric) -> None:
-    """Let a network alone compute in the run's precision; meshes and losses need all digits."""
+    """Run a network in the run's precision; rendering and losses need float32."""
     forward = network.forward
 
     @functools.wraps(forward)

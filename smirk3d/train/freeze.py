@@ -1,4 +1,4 @@
-"""Networks that take part in a training step without learning from it."""
+"""Freezing of networks during a training step."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import nn
 
 @contextmanager
 def freeze(*modules: nn.Module) -> Iterator[None]:
-    """Keep modules as they are: no gradient reaches their parameters, and their statistics stand still.
+    """Freeze modules within the block: no gradient reaches their parameters, and batch norms keep their statistics.
 
-    They are in eval mode, since batch norms change their running statistics in train mode whether or not anything
-    requires a gradient. Gradients still pass through to what the modules are given. Afterwards, also after an
-    exception, every parameter and every sub-module is as it was: parts frozen before stay frozen. `backward` may be
-    called inside or after the block.
+    Modules are in eval mode, because batch norms update their running statistics in train mode whether or not anything
+    requires a gradient. Gradients still pass through to the inputs. Afterwards, also after an exception, every
+    parameter and every sub-module is as before: parts that were frozen stay frozen. `backward` may be called inside or
+    after the block.
 
     Args:
-        modules: To be frozen; any may occur twice or be part of another.
+        modules: Modules to freeze; one may occur twice or be part of another.
     """
     parameters = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
     modes = [(part, part.training) for module in modules for part in module.modules()]
@@ -31,5 +31,5 @@ def freeze(*modules: nn.Module) -> Iterator[None]:
     finally:
         for parameter, required in parameters:
             parameter.requires_grad_(required)
-        for part, mode in modes:  # not part.train(mode), which a part may have changed
+        for part, mode in modes:  # not part.train(mode), which a part may override
             part.training = mode

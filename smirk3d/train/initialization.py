@@ -1,4 +1,4 @@
-"""The networks that a run starts with."""
+"""Initial weights of a run: random, from ImageNet, or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from smirk3d.train.config import TrainConfig
 from smirk3d.train.networks import Networks
 
 IMAGENET_BACKBONE = "tf_efficientnet_lite0"
-"""The backbone, whole or cut short, that the ImageNet weights belong to."""
+"""The backbone, complete or truncated, that the ImageNet weights belong to."""
 
 
 def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
-    """Return the networks of a stage with random weights, which the seed decides, on the CPU.
+    """Return the networks of a stage with random weights, on the CPU.
 
     Args:
-        config: The run; the stage core has a neural renderer, pretrain has none.
+        config: Training run; the stage core has a neural renderer, pretrain has none. Its seed decides the weights.
         spec: Parameters of the head.
 
     Raises:
@@ -36,7 +36,7 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        # Its depthwise convolutions are a quarter faster so; those of the neural renderer would be slower.
+        # Channels last speeds up depthwise convolutions by a quarter, and slows down the neural renderer's.
         encoder = Encoder(spec, config.encoder, config.data.size).to(memory_format=torch.channels_last)  # type: ignore
         is_core = config.stage.name == "core"
         renderer = NeuralRenderer(config.neural_renderer_width, config.data.size) if is_core else None
@@ -44,18 +44,18 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
 
 
 def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str], None]) -> None:
-    """Load the weights that the configuration's `init` names, in place.
+    """Load the weights of the checkpoint `config.init`, or ImageNet weights, in place.
 
-    A stage with a neural renderer may start from a file without one, as stage pretrain writes it, if it trains it.
+    A stage that trains the neural renderer may start from a file without one, as the stage pretrain writes it.
 
     Args:
-        networks: As `build_networks` makes them.
-        config: The run.
-        report: Told what keeps its random weights, or is left out.
+        networks: Made by `build_networks`.
+        config: Training run.
+        report: Receives a line about a network that keeps random weights or is left out.
 
     Raises:
-        Smirk3dError: The file cannot be read or does not fit, or what does not learn would keep random weights; or
-            ImageNet's weights are not installed, or not for these backbones.
+        Smirk3dError: The file cannot be read or does not fit; a frozen network would keep random weights; or the
+            ImageNet weights are not installed, or not for these backbones.
     """
     file = None if config.init is None else read_networks(config.init)
     if file is None and config.backbone_init == "imagenet":
@@ -63,12 +63,12 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
     if file is not None:
         _check_layout(file, networks.encoder, config)  # type: ignore[arg-type]
         file.load_into(networks.encoder, ENCODER)
-    has_generator = file is not None and any(name.startswith(NEURAL_RENDERER) for name in file.tensors)
+    has_renderer = file is not None and any(name.startswith(NEURAL_RENDERER) for name in file.tensors)
     if networks.neural_renderer is None:
-        if has_generator:
+        if has_renderer:
             report(f"{config.init}: the stage {config.stage.name} has no use for its neural renderer")
         return
-    if file is not None and has_generator:
+    if file is not None and has_renderer:
         file.load_into(networks.neural_renderer, NEURAL_RENDERER)
     elif "neural_renderer" not in config.stage.trainable:
         raise Smirk3dError(
@@ -80,7 +80,7 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
 
 
 def _load_imagenet(encoder: Encoder, config: TrainConfig) -> None:
-    """Load EfficientNet-Lite0's weights into all backbones, as far as these go."""
+    """Load EfficientNet-Lite0's weights into all backbones, which may be truncated."""
     weights = pretrained_efficientnet_lite0()
     for key in ("pose_backbone", "shape_backbone", "expression_backbone"):
         name = getattr(config.encoder, key)
@@ -94,7 +94,7 @@ def _load_imagenet(encoder: Encoder, config: TrainConfig) -> None:
 
 
 def head_fingerprint(head: HeadModel) -> str:
-    """Return a hexadecimal digest of what training depends on of a head: its surface, bases, joints and landmarks."""
+    """Return a hexadecimal digest of a head's surface, bases, joints and landmarks, on which training depends."""
     digest = hashlib.sha256()
     for name, tensor in sorted(head.named_buffers()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
@@ -106,7 +106,7 @@ def head_fingerprint(head: HeadModel) -> str:
 
 
 def _check_layout(file: NetworkFile, encoder: Encoder, config: TrainConfig) -> None:
-    """Refuse an encoder of another build by the key that would mend it; released files do not tell."""
+    """Refuse an encoder with other backbones or another head; released files do not hold this information."""
     if file.layout is None:
         return
     wanted, saved = asdict(config.encoder), file.layout.config

@@ -1,4 +1,4 @@
-"""A training run from its configuration to its last checkpoint."""
+"""The training loop: a run from its configuration to its last checkpoint."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.checkpoint import TrainingState, resume_training
 from smirk3d.train.config import TrainConfig
-from smirk3d.train.engine import any_of, average_values, launch, place
+from smirk3d.train.engine import any_of, average_values, launch, move_to_device
 from smirk3d.train.initialization import build_networks, head_fingerprint, load_initial
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.networks import Networks
 from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
-from smirk3d.train.progress_line import StatusLine
+from smirk3d.train.progress_line import ProgressLine
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, reconstruction_step
 from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
-from smirk3d.train.schedule import cycle_learner, step_generator
+from smirk3d.train.schedule import cycle_update_target, step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class TrainResult:
     """How a run ended.
 
     Attributes:
-        step: Steps done. is_interrupted: A signal came before the last one. rank: Of this process, from 0.
+        step: Steps done.
+        is_interrupted: A signal ended the run before its last step.
+        rank: Number of this process, from 0.
     """
 
     step: int
@@ -51,21 +53,31 @@ class TrainResult:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run works with, in one of its processes."""
+    """The objects of a run in one of its processes.
+
+    Attributes:
+        config: Configuration of the run.
+        fabric: Launched Fabric.
+        sampler: Batches of the run.
+        context: Head, masking and frozen networks of the losses.
+        networks: The trained networks.
+        optimization: Adam.
+        head_hash: Fingerprint of the head model.
+    """
 
     config: TrainConfig
     fabric: Fabric
-    stream: BatchSampler
-    scene: LossContext
+    sampler: BatchSampler
+    context: LossContext
     networks: Networks
     optimization: Optimization
     head_hash: str
 
     def state(self, step: int) -> TrainingState:
-        """Return what has to be kept after so many steps; learning rates and random numbers follow from the step."""
+        """Return what a checkpoint after `step` steps holds; learning rates and random numbers follow from the step."""
         networks = {"encoder": self.networks.encoder, "neural_renderer": self.networks.neural_renderer}
         modules = {name: network for name, network in networks.items() if network is not None}
-        scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)  # of losses in 16 bits
+        scaler: Any = getattr(self.fabric.strategy.precision, "scaler", None)  # loss scaling of 16-mixed
         schedulers = {} if scaler is None else {"loss_scale": scaler}
         return TrainingState(
             step, modules, {"adam": self.optimization.adam}, schedulers, {}, self.config, self.head_hash
@@ -73,14 +85,14 @@ class Run:
 
 
 def train(config: TrainConfig, *, resume: bool = False, report: Report | None = None) -> TrainResult:
-    """Train networks as a configuration says; everything that comes out lies in `config.out_dir`.
+    """Train networks by a configuration; all results are in `config.out_dir`.
 
-    The signals SIGINT and SIGTERM end the run after the step they come in, with a checkpoint.
+    The signals SIGINT and SIGTERM end the run after the current step, with a checkpoint.
 
     Args:
-        config: The run.
-        resume: Go on from the newest checkpoint of `config.out_dir`, bit for bit as if there had been no stop.
-        report: Receives one-line messages, of the first process only.
+        config: Training run.
+        resume: Continue from the newest checkpoint of `config.out_dir`, bit for bit as an uninterrupted run.
+        report: Receives one-line messages of the first process.
 
     Raises:
         UsageError: `config.out_dir` is not empty, or holds no run to be resumed.
@@ -98,32 +110,32 @@ def train(config: TrainConfig, *, resume: bool = False, report: Report | None = 
     with contextlib.ExitStack() as stack:
         request = stack.enter_context(stop_on_signals(report))
         log = stack.enter_context(MetricsLog(config.out_dir, start)) if fabric.is_global_zero else None
-        return _loop(run, start, log, request, StatusLine(start, config.stage.steps, report))
+        return _loop(run, start, log, request, ProgressLine(start, config.stage.steps, report))
 
 
 def _prepare(config: TrainConfig, fabric: Fabric, checkpoint: Path | None, report: Report) -> Run:
-    with fabric.rank_zero_first(local=True):  # which fills the cache
+    with fabric.rank_zero_first(local=True):  # the first process fills the cache
         head = load_head(config.head, report=report)
     networks = build_networks(config, head.spec)
     if checkpoint is None:
         load_initial(networks, config, report)
-    place(networks, fabric)
+    move_to_device(networks, fabric)
     optimization = Optimization(networks, config, fabric)
-    scene = LossContext.from_config(config, head, fabric.device)  # moves the head
+    context = LossContext.from_config(config, head, fabric.device)  # moves the head to the device
     with fabric.rank_zero_first(local=True):
-        stream = BatchSampler(config.data, config.augment, config.seed, head)
-    for fault in stream.faults:
+        sampler = BatchSampler(config.data, config.augment, config.seed, head)
+    for fault in sampler.faults:
         report(str(fault))
-    return Run(config, fabric, stream, scene, networks, optimization, head_fingerprint(head))
+    return Run(config, fabric, sampler, context, networks, optimization, head_fingerprint(head))
 
 
-def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, status: StatusLine) -> TrainResult:
+def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, progress: ProgressLine) -> TrainResult:
     config, fabric = run.config, run.fabric
     steps, rank, world = config.stage.steps, fabric.global_rank, fabric.world_size
     done, is_stopped = start, False
     began_s = time.perf_counter()
-    for batch in run.stream.batches(start, steps, rank, world):
-        values, pictures = _step(run, done, batch.to(fabric.device))
+    for batch in run.sampler.batches(start, steps, rank, world):
+        values, images = _step(run, done, batch.to(fabric.device))
         rate = config.data.batch_size / (time.perf_counter() - began_s)
         values = average_values(values, fabric) | {"faces_per_s": rate}
         is_stopped = any_of(request.is_made, fabric)
@@ -131,12 +143,12 @@ def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, st
             log.write(done, values)
         done += 1
         if log is not None and _is_due(done, config.engine.preview_every, steps):
-            save_preview(preview_path(config.out_dir, done), pictures)
+            save_preview(preview_path(config.out_dir, done), images)
         if is_stopped or _is_due(done, config.engine.save_every, steps):
             if log is not None:
                 save_run(run.state(done), run.networks)
-            fabric.barrier()  # nobody goes away while the first process writes
-        status.show(done, values["reconstruction/total"], rate)
+            fabric.barrier()  # the other processes wait while the first one writes
+        progress.update(done, values["reconstruction/total"], rate)
         if is_stopped:
             break
         began_s = time.perf_counter()
@@ -144,31 +156,31 @@ def _loop(run: Run, start: int, log: MetricsLog | None, request: StopRequest, st
 
 
 def _step(run: Run, step: int, batch: TrainingBatch) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Learn from a batch, by the cycle path too where there is one; returns numbers and sample pictures by name."""
+    """Run both paths of a step and update the networks; returns metrics and sample images by name."""
     config, networks = run.config, run.networks
     generator = step_generator(config.seed, step, run.fabric.global_rank)
     run.optimization.start_step(step)
     try:
-        first = reconstruction_step(networks, run.scene, batch, generator)
+        first = reconstruction_step(networks, run.context, batch, generator)
         norms = run.optimization.optimizer_step(first)
-        values, pictures = _numbers("reconstruction", first, norms), dict(first.images)
-        learner = cycle_learner(config.stage, step)
-        if learner is not None:
-            second = cycle_step(networks, run.scene, batch, first, learner, generator)
+        values, images = _metrics("reconstruction", first, norms), dict(first.images)
+        updated = cycle_update_target(config.stage, step)
+        if updated is not None:
+            second = cycle_step(networks, run.context, batch, first, updated, generator)
             norms = run.optimization.optimizer_step(second, config.optimizer.clip_norm)
-            values |= _numbers(f"cycle_{learner}", second, norms)
-            pictures |= {f"cycle {name}": picture for name, picture in second.images.items()}
+            values |= _metrics(f"cycle_{updated}", second, norms)
+            images |= {f"cycle {name}": image for name, image in second.images.items()}
     except DivergedError as error:
         raise Smirk3dError(f"step {step}: {error}; {_remedy(config)}") from error
     rates = {f"rate/{name}": rate for name, rate in run.optimization.rates.items()}
-    return values | rates, pictures
+    return values | rates, images
 
 
-def _numbers(path: str, outcome: StepOutput, norms: Mapping[str, float]) -> dict[str, float]:
-    numbers = {"total": float(outcome.loss.detach())}
-    numbers |= {name: float(mean) for name, mean in outcome.terms.means().items()}
-    numbers |= {f"gradient_{name}": norm for name, norm in norms.items()}
-    return {f"{path}/{name}": number for name, number in numbers.items()}
+def _metrics(path: str, output: StepOutput, norms: Mapping[str, float]) -> dict[str, float]:
+    values = {"total": float(output.loss.detach())}
+    values |= {name: float(mean) for name, mean in output.terms.means().items()}
+    values |= {f"gradient_{name}": norm for name, norm in norms.items()}
+    return {f"{path}/{name}": value for name, value in values.items()}
 
 
 def _is_due(done: int, every: int, steps: int) -> bool:
@@ -183,4 +195,4 @@ def _remedy(config: TrainConfig) -> str:
 
 
 def _ignore(message: str) -> None:
-    """Report nothing: one process speaks for all."""
+    """Drop the messages of all processes but the first."""

@@ -1,4 +1,4 @@
-"""Numbers of a run as it goes: a table that anything reads, and TensorBoard."""
+"""Metrics of a training run: a CSV table and TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HEADER = ("step", "name", "value")
 
 
 class MetricsLog:
-    """Writes `metrics.csv`, a row a step and name, and events for TensorBoard; a context manager.
+    """Writes `metrics.csv`, one row per step and name, and events for TensorBoard; a context manager.
 
     Args:
-        folder: Of the run.
-        start: Steps done so far; what an earlier run has written beyond that is removed.
+        folder: Folder of the run.
+        start: Steps done so far; rows of an earlier run beyond that are removed.
 
     Raises:
         Smirk3dError: TensorBoard is not installed, or the table cannot be written.
@@ -46,7 +46,12 @@ class MetricsLog:
         self._board.close()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the numbers of a step (from 0); they are on the disk afterwards, whatever happens next."""
+        """Write the metrics of a step and flush the table.
+
+        Args:
+            step: Number of the step, from 0.
+            values: Name -> value.
+        """
         self._rows.writerows((step, name, repr(value)) for name, value in values.items())
         self._file.flush()
         for name, value in values.items():
@@ -54,7 +59,7 @@ class MetricsLog:
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
-    """Return what a run has written: name -> step -> value. A row that was cut off is left out.
+    """Read the table of a run: name -> step -> value. An incomplete last row is left out.
 
     Raises:
         OSError: There is no table.

@@ -1,4 +1,4 @@
-"""How a person sees that a run goes on: a quiet line now and then."""
+"""Progress of a training run as occasional lines of text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from collections.abc import Callable
 LINE_EVERY_S = 10.0
 
 
-class StatusLine:
+class ProgressLine:
     """Reports step, loss, speed and remaining time, at most every 10 seconds and at the end.
 
     Args:
-        start: Steps done before. steps: Steps in all. report: Receives the lines.
+        start: Steps done before.
+        steps: Steps of the whole run.
+        report: Receives the lines.
     """
 
     def __init__(self, start: int, steps: int, report: Callable[[str], None]) -> None:
         self._start, self._steps, self._report = start, steps, report
         self._began_s = self._line_s = time.monotonic()
 
-    def show(self, done: int, loss: float, faces_per_s: float) -> None:
-        """Tell of a step that is through."""
+    def update(self, done: int, loss: float, faces_per_s: float) -> None:
+        """Report a completed step.
+
+        Args:
+            done: Steps done.
+            loss: Loss of the step.
+            faces_per_s: Throughput of the step.
+        """
         now_s = time.monotonic()
         if now_s - self._line_s < LINE_EVERY_S and done < self._steps:
             return

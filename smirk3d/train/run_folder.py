@@ -1,7 +1,7 @@
-"""The folder of a run: what lies in it, and how a run that was stopped is found there.
+"""The folder of a run.
 
-`step_*.pt` checkpoints, `networks.safetensors` the weights alone, `config.yaml` what the run was told,
-`metrics.csv` and `tensorboard/` its numbers, `previews/` sample pictures.
+It holds `step_*.pt` (checkpoints), `networks.safetensors` (the weights alone), `config.yaml` (the complete
+configuration), `metrics.csv` and `tensorboard/` (metrics), and `previews/` (sample images).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ PREVIEWS_NAME = "previews"
 
 
 def find_start(folder: Path, resume: bool, report: Callable[[str], None]) -> Path | None:
-    """Return the checkpoint from which a run goes on, None for one that starts; nothing is written.
+    """Return the checkpoint from which a run continues, None for a new run; nothing is written.
 
     Args:
-        folder: Of the run; may not exist yet.
-        resume: Go on with the run that lies there. One that ended before its first checkpoint starts anew.
-        report: Told of that.
+        folder: Folder of the run; may not exist yet.
+        resume: Continue the run in that folder. A run that ended before its first checkpoint starts anew.
+        report: Receives a line about that.
 
     Raises:
-        UsageError: The folder holds something, and the run is not to be resumed, or is none.
-        Smirk3dError: The folder is a file, or its checkpoints are all damaged.
+        UsageError: The folder is not empty and `resume` is not set, or it holds no run.
+        Smirk3dError: The folder is a file, or all its checkpoints are damaged.
     """
     if folder.exists() and not folder.is_dir():
         raise Smirk3dError(f"{printable(folder)}: is no folder; give another out_dir")
@@ -50,10 +50,10 @@ def find_start(folder: Path, resume: bool, report: Callable[[str], None]) -> Pat
 
 
 def make_folder(config: TrainConfig) -> None:
-    """Make the run's folder and write the complete configuration into it.
+    """Make the folder of a run and write the complete configuration into it.
 
     Raises:
-        Smirk3dError: It cannot be written.
+        Smirk3dError: The folder cannot be made or written to.
     """
     try:
         (config.out_dir / PREVIEWS_NAME).mkdir(parents=True, exist_ok=True)
@@ -65,10 +65,10 @@ def make_folder(config: TrainConfig) -> None:
 
 
 def save_run(state: TrainingState, networks: Networks) -> None:
-    """Write a checkpoint and the weights, then remove checkpoints that are older than those to be kept.
+    """Write a checkpoint and the weights, then remove checkpoints beyond `engine.keep_last`.
 
     Raises:
-        Smirk3dError: Something cannot be written or removed.
+        Smirk3dError: A file cannot be written or removed.
     """
     folder = state.config.out_dir
     save_training(checkpoint_path(folder, state.step), state)
@@ -82,5 +82,5 @@ def save_run(state: TrainingState, networks: Networks) -> None:
 
 
 def preview_path(folder: Path, step: int) -> Path:
-    """Return where the sample pictures after so many steps belong."""
+    """Return the path of the sample images after `step` steps."""
     return folder / PREVIEWS_NAME / f"step_{step:08d}.png"

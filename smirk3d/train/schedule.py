@@ -1,6 +1,6 @@
-"""What a step is given by its number alone: the learning rate, random numbers, and who learns in the cycle path.
+"""Learning rate, random numbers and updated network of a step, as functions of its number.
 
-Nothing here has a state, so that a run that goes on at a step does what an uninterrupted one would have done.
+Nothing here has a state, so that a resumed run repeats an uninterrupted one exactly.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from smirk3d.train.config import StageConfig, TrainConfig
 from smirk3d.train.recipes.analysis_by_synthesis import UpdateTarget
 
 
-def rate_factor(config: TrainConfig, step: int) -> float:
-    """Return the share of the learning rate at a step, from 1 down to `cosine_floor` along half a cosine.
+def learning_rate_factor(config: TrainConfig, step: int) -> float:
+    """Return the factor on the learning rate at a step: a cosine from 1 to `cosine_floor`.
 
-    It falls over `cosine_samples` faces and then starts anew, or, where that is None, once over the whole stage.
+    `floor + (1 - floor) (1 + cos(π t)) / 2`, t in [0, 1) being the progress within a period of `cosine_samples` faces,
+    after which the rate restarts; where that is None the period is the whole stage.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5.
 
     Args:
-        config: The run.
-        step: From 0.
-
-    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
+        config: Training run.
+        step: Number of the step, from 0.
     """
     cosine_samples, floor = config.optimizer.cosine_samples, config.optimizer.cosine_floor
     if cosine_samples is None:
@@ -34,21 +35,27 @@ def rate_factor(config: TrainConfig, step: int) -> float:
 
 
 def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """Return the source of a step's random numbers, on the CPU; another one for every step and process."""
+    """Return the random generator of a step, on the CPU; a different one for every step and process.
+
+    Args:
+        seed: Seed of the run.
+        step: Number of the step, from 0.
+        rank: Number of the process, from 0.
+    """
     (mixed,) = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed))
 
 
-def cycle_learner(stage: StageConfig, step: int) -> UpdateTarget | None:
-    """Say which network learns in the cycle path: both alternate where both learn; None where there is no such path.
+def cycle_update_target(stage: StageConfig, step: int) -> UpdateTarget | None:
+    """Return the network that the cycle path updates in a step; None in a stage without a cycle path.
 
-    Source: METHOD section 7, "encoder and generator alternate batch by batch".
+    Encoder and neural renderer alternate step by step where both are trainable (Retsinas et al., CVPR 2024).
     """
     if stage.cycle is None:
         return None
-    learners: list[UpdateTarget] = []
+    targets: list[UpdateTarget] = []
     if set(stage.trainable) - {"neural_renderer"}:
-        learners.append("encoder")
+        targets.append("encoder")
     if "neural_renderer" in stage.trainable:
-        learners.append("neural_renderer")
-    return learners[step % len(learners)]
+        targets.append("neural_renderer")
+    return targets[step % len(targets)]

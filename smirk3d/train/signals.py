@@ -1,4 +1,4 @@
-"""A polite end: a signal asks a run to stop, and the run does so where nothing is lost."""
+"""Graceful interruption: a signal requests a stop, and the run ends after its step with a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether a signal has come; made by `stop_on_signals`."""
+    """Whether a signal was received; made by `stop_on_signals`."""
 
     def __init__(self) -> None:
         self.is_made = False
@@ -21,17 +21,17 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(report: Callable[[str], None]) -> Iterator[StopRequest]:
-    """Turn the signals SIGINT and SIGTERM into a request, within the block; outside of a main thread do nothing.
+    """Turn the signals SIGINT and SIGTERM into a request, within the block; does nothing outside the main thread.
 
-    Processes forked within the block are not to be stopped by what a terminal sends to all of them, but end at once
-    when they are told to.
+    Processes forked within the block ignore SIGINT, which a terminal sends to the whole process group, and end at once
+    on SIGTERM.
 
     Args:
-        report: Told of the first signal.
+        report: Receives a line about the first signal.
     """
     request, owner = StopRequest(), os.getpid()
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:
             if number == signal.SIGTERM:
                 os._exit(128 + number)
@@ -43,7 +43,7 @@ def stop_on_signals(report: Callable[[str], None]) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield request
     finally:

@@ -90,7 +90,7 @@ def test_networks_compute_in_bfloat16_and_answer_in_float32() -> None:
     layer = networks.encoder.get_submodule("pose_encoder.encoder.0")
     layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     fabric = engine.launch(EngineConfig("cpu", precision="bf16-mixed"))
-    engine.place(networks, fabric)
+    engine.move_to_device(networks, fabric)
     params = networks.encoder(torch.rand(2, 3, 64, 64))
     assert seen == [torch.bfloat16] and {value.dtype for _, value in params.items()} == {torch.float32}
     assert list(networks.encoder.state_dict()) == names

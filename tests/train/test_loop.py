@@ -26,7 +26,7 @@ from smirk3d.train.config import EngineConfig, LossWeights
 from smirk3d.train.config_file import load_config
 from smirk3d.train.loop import TrainResult, train
 from smirk3d.train.metrics import read_metrics
-from smirk3d.train.preview import LEAST_SIDE_PX
+from smirk3d.train.preview import MIN_SIDE_PX
 from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME
 
 Numbers = dict[str, dict[int, float]]
@@ -110,7 +110,7 @@ def test_previews(whole: Path) -> None:
     assert {path.name for path in (whole / "previews").iterdir()} == {"step_00000002.png", "step_00000004.png"}
     with Image.open(whole / "previews" / "step_00000004.png") as sheet:
         pictures = np.asarray(sheet)
-    factor = math.ceil(LEAST_SIDE_PX / SIZE)
+    factor = math.ceil(MIN_SIDE_PX / SIZE)
     side = factor * SIZE
     assert pictures.shape == (4 * (side + 16), 8 * side, 3)  # four faces; four pictures of each path
     photo = SmallFaces(tiny_run(whole).data, AugmentConfig(), 0, small_head("arkit")).batch(3).image[0]

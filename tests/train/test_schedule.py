@@ -11,13 +11,13 @@ import torch
 from training_run import CORE, PRETRAIN, tiny_run
 
 from smirk3d.train.config import OptimizerConfig
-from smirk3d.train.schedule import cycle_learner, rate_factor, step_generator
+from smirk3d.train.schedule import cycle_update_target, learning_rate_factor, step_generator
 
 
 def factors(steps: int, **changes: float | None) -> list[float]:
     stage = replace(CORE, steps=steps)
     config = tiny_run(Path("out"), stage, optimizer=OptimizerConfig(**changes))  # type: ignore[arg-type]
-    return [rate_factor(config, step) for step in range(steps)]
+    return [learning_rate_factor(config, step) for step in range(steps)]
 
 
 def test_the_rate_falls_along_a_cosine_and_starts_anew() -> None:
@@ -53,8 +53,8 @@ def test_random_numbers_are_those_of_step_and_process() -> None:
 
 
 def test_who_learns_in_the_cycle_path() -> None:
-    assert [cycle_learner(CORE, step) for step in range(4)] == ["encoder", "neural_renderer"] * 2
-    assert cycle_learner(PRETRAIN, 0) is None
+    assert [cycle_update_target(CORE, step) for step in range(4)] == ["encoder", "neural_renderer"] * 2
+    assert cycle_update_target(PRETRAIN, 0) is None
     for name, learner in (("expression", "encoder"), ("neural_renderer", "neural_renderer")):
         stage = replace(CORE, trainable=(name,))
-        assert {cycle_learner(stage, step) for step in range(3)} == {learner}
+        assert {cycle_update_target(stage, step) for step in range(3)} == {learner}

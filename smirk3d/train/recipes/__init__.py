@@ -1,1 +1,1 @@
-"""How the packaged weights are made."""
+"""Training steps of analysis by neural synthesis, and the recipes of the packaged weights."""
