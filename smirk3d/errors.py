@@ -1,13 +1,13 @@
-"""Errors that are meant for the person at the keyboard."""
+"""Errors that are reported to the user without a traceback."""
 
 
 class Smirk3dError(RuntimeError):
-    """A failure with a one-line message that names the file and the remedy; shown without a traceback."""
+    """A failure with a one-line message that names the cause, usually a file, and the remedy."""
 
 
 class NoFaceError(Smirk3dError):
-    """A picture that can be read and in which no face is found."""
+    """A readable image in which no face is detected."""
 
 
 class UsageError(Smirk3dError):
-    """A request that cannot be meant, such as a folder without images as the only input."""
+    """Wrong usage, such as a folder without images as the only input; exit code 2."""

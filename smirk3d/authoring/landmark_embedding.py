@@ -62,7 +62,7 @@ class EmbedConfig:
     """How a mesh is rendered for the detector.
 
     Attributes:
-        size: Side of a render in pixels; 256 suffices, because the detector scales faces to that size.
+        size: Side of a render in pixels; 256 suffices.
         views_deg: Yaw and pitch of each view in degrees; the detector is reliable within ±30.
         identities: Number of random identities in each of the two passes, besides the mean; a pass without any uses
             closed mouths only. Every second identity is the negative of the one before, so that first-order effects of

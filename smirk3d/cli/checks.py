@@ -1,4 +1,4 @@
-"""The checks of `smirk3d doctor`; each tries the thing itself where that takes no more than seconds."""
+"""The checks of `smirk3d doctor`; each runs what it checks where that takes no more than seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPTIONAL = {
     "kornia": ("augmentation of training data", "pip install 'smirk3d[train]'"),
 }
 _MODULES = {"usd-core": "pxr"}
-"""Of packages whose module has another name."""
+"""Import names of packages where they differ from the package name."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Check:
     """One line of the report.
 
     Attributes:
-        name: What was checked.
-        ok: It is there and works.
-        detail: Version, place, or what is wrong.
-        remedy: How to get it; empty where nothing is missing.
-        required: Reconstruction of photos needs it.
+        name: The component.
+        ok: Whether it is installed and works.
+        detail: Version, path, or the reason of the failure.
+        remedy: How to install it; empty where nothing is missing.
+        required: Whether the reconstruction of photos needs it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """Run all checks; a check that breaks is a check that failed."""
+    """Run all checks; a check that raises an error counts as failed."""
     checks: list[tuple[str, Callable[[], str], str]] = [
         ("python", _python, "install Python 3.10 or newer"),
         ("torch", _torch, "pip install torch"),
@@ -71,7 +71,7 @@ def run_checks() -> list[Check]:
 def _attempt(name: str, probe: Callable[[], str], remedy: str) -> Check:
     try:
         return Check(name, True, probe())
-    except Exception as error:  # whatever is broken in an installation, the other checks go on
+    except Exception as error:  # any failure of one component must not prevent the other checks
         reason = " ".join(str(error).split())[:300]
         return Check(
             name,
@@ -120,7 +120,7 @@ def _open_head() -> str:
 
 
 def _encoder_weights() -> Check:
-    """Tell which trained weights came with the package, and so what the method "auto" does."""
+    """Report the packaged weights, which determine what the method "auto" does."""
     path = packaged_encoder()
     if path is None:
         detail = "none came with this installation: --method auto is fit"
@@ -141,7 +141,7 @@ def _optional_packages() -> Iterator[Check]:
 
 
 def _version(name: str) -> str:
-    """Return the version of a package; USD often comes with other programs, without the package's metadata."""
+    """Return the version of a package; USD is often installed by other programs without package metadata."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

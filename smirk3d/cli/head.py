@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
 
 MAX_LISTED_NAMES = 60
-"""Longer lists of expression names are shortened."""
+"""Longer lists of expression names are abbreviated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,15 @@ class HeadInfo(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConvert(Command):
-    """Read a FLAME model, add what it lacks, and write it as one pack, which loads at once everywhere."""
+    """Read a FLAME model, complete it, and write it as one pack, which loads quickly on any machine."""
 
     file: Annotated[Positional[str], arg(metavar="FILE")]
-    """The FLAME model; its companions are found beside it."""
+    """The FLAME model; companion files are searched beside it."""
     out: Annotated[Path, arg(metavar="PACK")]
     """The pack to write."""
 
     def run(self) -> int:
-        """Convert the head and say where it is."""
+        """Convert the head and print the path of the pack."""
         from smirk3d.authoring.load import load_head_data
         from smirk3d.head.pack import save_pack
 
@@ -85,7 +85,7 @@ class HeadConvert(Command):
 
 
 def describe(head: HeadModel) -> str:
-    """Return the description of a head, a line for each fact."""
+    """Return the description of a head, one line for each property."""
     data = head.data
     low, high = data.expression_low, data.expression_high
     facts = {

@@ -1,6 +1,6 @@
-"""The files that may lie beside a FLAME model: landmarks, masks, eyelids, texture coordinates.
+"""Companion files of a FLAME model: landmarks, masks, eyelids, texture coordinates.
 
-They are read as strictly as the model itself: a damaged one is an error that names it, never passed over.
+They are validated as strictly as the model itself: a damaged file is an error that names it, and is never ignored.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from smirk3d.head.landmark_indices import MIRROR, POINT_COUNT
 from smirk3d.params import ContourTable, LandmarkEmbedding
 
 CONTOUR_POINTS, CONTOUR_ROWS = 17, 79
+"""Landmarks of the face contour, and the yaw angles for which the released table holds them."""
 MAX_SAME_POINT_M = 1e-4
-"""Two landmarks nearer than this are the same."""
+"""Largest distance of two embeddings of the same landmark, metres."""
 _MIRROR_PAIRS_68 = (
     *((k, 16 - k) for k in range(9)),
     *((17 + k, 26 - k) for k in range(5)),
@@ -69,24 +70,32 @@ IBUG68_MIRROR = _mirror_68()
 
 @dataclass(frozen=True)
 class FlameFiles:
-    """Where the companions of a FLAME model are; None for those that are not there."""
+    """Paths of the companion files of a FLAME model; None for those that do not exist.
+
+    Attributes:
+        landmarks: `landmark_embedding.npy`, the 68 iBUG landmarks and their contour by yaw.
+        mediapipe: `mediapipe_landmark_embedding.npz`, 105 of MediaPipe's landmarks.
+        masks: `FLAME_masks.pkl`, regions.
+        left_eyelid: `l_eyelid.npy`, offsets of the closed left eyelid.
+        right_eyelid: `r_eyelid.npy`, offsets of the closed right eyelid.
+        texture: `FLAME_texture.npz`, texture coordinates.
+    """
 
     landmarks: Path | None = None
-    """`landmark_embedding.npy`: the 68 iBUG landmarks and their moving contour."""
     mediapipe: Path | None = None
-    """`mediapipe_landmark_embedding.npz`: 105 of MediaPipe's points."""
     masks: Path | None = None
-    """`FLAME_masks.pkl`: regions."""
     left_eyelid: Path | None = None
-    """`l_eyelid.npy`: offsets of the closed left eyelid."""
     right_eyelid: Path | None = None
-    """`r_eyelid.npy`."""
     texture: Path | None = None
-    """`FLAME_texture.npz`: texture coordinates."""
 
     @classmethod
     def beside(cls, path: str | Path) -> FlameFiles:
-        """Find the files by their usual names in the folder of a model, or in folders named like them as published."""
+        """Find the companions of a model.
+
+        Args:
+            path: The model. Companions are searched by their published names in its folder, and in subfolders with the
+                name of the file.
+        """
         names = {
             "landmarks": "landmark_embedding.npy",
             "mediapipe": "mediapipe_landmark_embedding.npz",
@@ -98,7 +107,7 @@ class FlameFiles:
         return cls(**{field: _find(Path(path).parent, name) for field, name in names.items()})
 
     def present(self) -> tuple[Path, ...]:
-        """Return the files that are there."""
+        """Return the paths of the files that exist."""
         paths = (getattr(self, field.name) for field in fields(self))
         return tuple(path for path in paths if path is not None)
 
@@ -110,11 +119,12 @@ def _find(folder: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class LandmarkFile:
-    """What `landmark_embedding.npy` says.
+    """Content of `landmark_embedding.npy`.
 
     Attributes:
-        ibug68: the full static set. contour: its first 17 points by yaw.
-        sets_agree: the 51 inner points of the static set are those of the full set.
+        ibug68: The full static set, 68 landmarks.
+        contour: Its first 17 landmarks by yaw.
+        sets_agree: Whether the file's static set of 51 inner landmarks coincides with those of the full set.
     """
 
     ibug68: LandmarkEmbedding
@@ -124,36 +134,50 @@ class LandmarkFile:
 
 @dataclass(frozen=True)
 class MediapipePoints:
-    """Some of MediaPipe's 478 points. `index`: (N,) int64 which ones; `embedding`: N points, weight 1."""
+    """Known embeddings of N of MediaPipe's 478 landmarks.
+
+    Attributes:
+        index: (N,) int64 indices of the landmarks.
+        embedding: The N embeddings, with weight 1.
+    """
 
     index: Tensor
     embedding: LandmarkEmbedding
 
 
 def read_landmarks(path: Path, vertices: Tensor, faces: Tensor) -> LandmarkFile:
-    """Read `landmark_embedding.npy` of a mesh: vertices (V, 3) metres, faces (F, 3).
+    """Read `landmark_embedding.npy`.
+
+    Args:
+        path: The file.
+        vertices: (V, 3) mean head of the model, metres.
+        faces: (F, 3) int64 triangles of the model.
 
     Raises:
-        Smirk3dError: it lacks a part, or does not belong to the mesh.
+        Smirk3dError: The file lacks a part, or does not belong to the mesh.
     """
     table = read_npy(path)
     if not isinstance(table, Mapping):
         raise Smirk3dError(f"{printable(path)}: holds no landmarks by name; get landmark_embedding.npy again")
     rows = (CONTOUR_ROWS, CONTOUR_POINTS)
     inner = _points(path, table, ("static_lmk_faces_idx", "static_lmk_bary_coords"), (51,), len(faces))
-    moving = _points(path, table, ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"), rows, len(faces))
+    contour = _points(path, table, ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"), rows, len(faces))
     full = _points(path, table, ("full_lmk_faces_idx", "full_lmk_bary_coords"), (68,), len(faces))
     ibug68 = LandmarkEmbedding(*full, torch.ones(68), torch.tensor(IBUG68_MIRROR))
     static = LandmarkEmbedding(*inner, torch.ones(51), torch.arange(51))
-    apart = ibug68.points(vertices, faces)[17:] - static.points(vertices, faces)
-    return LandmarkFile(ibug68, ContourTable(*moving), bool(apart.norm(dim=1).max() < MAX_SAME_POINT_M))
+    difference = ibug68.points(vertices, faces)[17:] - static.points(vertices, faces)
+    return LandmarkFile(ibug68, ContourTable(*contour), bool(difference.norm(dim=1).max() < MAX_SAME_POINT_M))
 
 
 def read_mediapipe_points(path: Path, face_count: int) -> MediapipePoints:
-    """Read `mediapipe_landmark_embedding.npz` of a mesh with `face_count` triangles.
+    """Read `mediapipe_landmark_embedding.npz`.
+
+    Args:
+        path: The file.
+        face_count: Number of triangles of the model.
 
     Raises:
-        Smirk3dError: it lacks a part, or does not belong to the mesh.
+        Smirk3dError: The file lacks a part, or does not belong to the mesh.
     """
     table = _read_npz(path)
     index = checked_integers(path, "landmark_indices", _entry(path, table, "landmark_indices"), POINT_COUNT).flatten()
@@ -169,48 +193,70 @@ def read_mediapipe_points(path: Path, face_count: int) -> MediapipePoints:
 
 
 def read_masks(path: Path, vertex_count: int) -> dict[str, Tensor]:
-    """Read `FLAME_masks.pkl`: region -> (V,) bool, with the names that other heads use.
+    """Read `FLAME_masks.pkl`.
+
+    Args:
+        path: The file.
+        vertex_count: Number of vertices V of the model.
+
+    Returns:
+        Region -> (V,) bool mask, under the region names of the open head.
 
     Raises:
-        Smirk3dError: it holds no lists of vertices, or vertices that the mesh does not have.
+        Smirk3dError: The file holds no lists of vertices, or vertices that the mesh does not have.
     """
     table = read_pickle(path)
     if not isinstance(table, Mapping):
         raise Smirk3dError(f"{printable(path)}: holds no regions by name; get FLAME_masks.pkl again")
-    theirs = {}
+    file_masks = {}
     for name in {*_REGION_NAMES, *sum(_UNIONS.values(), ())} & table.keys():
-        theirs[name] = torch.zeros(vertex_count, dtype=torch.bool)
-        theirs[name][checked_integers(path, name, table[name], vertex_count).flatten()] = True
-    if not theirs:
+        file_masks[name] = torch.zeros(vertex_count, dtype=torch.bool)
+        file_masks[name][checked_integers(path, name, table[name], vertex_count).flatten()] = True
+    if not file_masks:
         raise Smirk3dError(f"{printable(path)}: has none of the regions of FLAME_masks.pkl; get the file again")
-    masks = {ours: theirs[name] for name, ours in _REGION_NAMES.items() if name in theirs}
-    for ours, (left, right) in _UNIONS.items():
-        if ours not in masks and {left, right} <= theirs.keys():
-            masks[ours] = theirs[left] | theirs[right]
+    masks = {region: file_masks[name] for name, region in _REGION_NAMES.items() if name in file_masks}
+    for region, (left, right) in _UNIONS.items():
+        if region not in masks and {left, right} <= file_masks.keys():
+            masks[region] = file_masks[left] | file_masks[right]
     return masks
 
 
 def read_eyelids(files: FlameFiles, vertex_count: int) -> Tensor | None:
-    """Return the offsets (V, 3, 2) of the closed left and right eyelid in metres, or None where there are no files.
+    """Read the eyelid offsets.
+
+    Args:
+        files: The companion files.
+        vertex_count: Number of vertices V of the model.
+
+    Returns:
+        (V, 3, 2) offsets of the closed left and right eyelid in metres, or None where there are no files.
 
     Raises:
-        Smirk3dError: only one side is there, or a file does not belong to the mesh.
+        Smirk3dError: Only one side exists, or a file does not belong to the mesh.
     """
     sides = (files.left_eyelid, files.right_eyelid)
-    there = [path for path in sides if path is not None]
-    if not there:
+    present = [path for path in sides if path is not None]
+    if not present:
         return None
-    if len(there) == 1:
+    if len(present) == 1:
         missing = "r_eyelid.npy" if files.left_eyelid else "l_eyelid.npy"
-        raise Smirk3dError(f"{printable(there[0])}: {missing} is missing beside it; add it, or take both away")
-    return torch.stack([checked_floats(path, "offsets", read_npy(path), (vertex_count, 3)) for path in there], dim=-1)
+        raise Smirk3dError(f"{printable(present[0])}: {missing} is missing beside it; add it, or take both away")
+    return torch.stack([checked_floats(path, "offsets", read_npy(path), (vertex_count, 3)) for path in present], dim=-1)
 
 
 def read_texture(path: Path, face_count: int) -> tuple[Tensor, Tensor]:
-    """Read `FLAME_texture.npz`: coordinates (T, 2), v upwards, and (F, 3) indices.
+    """Read `FLAME_texture.npz`.
+
+    Args:
+        path: The file.
+        face_count: Number of triangles F of the model.
+
+    Returns:
+        uv: (T, 2) texture coordinates, v upwards.
+        faces_uv: (F, 3) int64 indices into `uv`.
 
     Raises:
-        Smirk3dError: it lacks a part, or does not belong to the mesh.
+        Smirk3dError: The file lacks a part, or does not belong to the mesh.
     """
     table = _read_npz(path)
     uv = checked_floats(path, "vt", _entry(path, table, "vt"), (None, 2))
@@ -242,7 +288,7 @@ def _entry(path: Path, table: Mapping, name: str) -> object:
 def _points(
     path: Path, table: Mapping, names: tuple[str, str], shape: tuple[int, ...], face_count: int
 ) -> tuple[Tensor, Tensor]:
-    """Return triangles and barycentric weights under two names; leading axes of length 1 may be there or not."""
+    """Return triangles and barycentric weights under two names, in the given shape; axes of length 1 are ignored."""
     face_index = checked_integers(path, names[0], _entry(path, table, names[0]), face_count)
     weights = checked_array(path, names[1], _entry(path, table, names[1]))
     if face_index.numel() != np.prod(shape) or weights.size != face_index.numel() * 3:

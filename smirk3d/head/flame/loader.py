@@ -1,7 +1,8 @@
-"""Reading of FLAME models (2017, 2019, 2020, 2023, 2023 Open, with and without a jaw joint) as `HeadData`.
+"""Reader of FLAME models (2017, 2019, 2020, 2023, 2023 Open, with and without a jaw joint) as `HeadData`.
 
-FLAME's frame is the head frame already: metres, +Y up, +Z out of the face, +X to the subject's left.
-Source of the layout: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017.
+FLAME's frame equals the head frame: metres, +Y up, +Z out of the face, +X to the subject's left.
+
+Source of the model: Li et al., "Learning a model of facial shape and expression from 4D scans", 2017.
 """
 
 from __future__ import annotations
@@ -29,28 +30,31 @@ LICENCE = (
     "2023 Open CC-BY-4.0; see flame.is.tue.mpg.de"
 )
 FULL_COLUMNS, FULL_EXPRESSIONS = 400, 100
-"""Columns of a complete basis, and how many of them, the last ones, are expressions."""
+"""Columns of the complete basis; the last `FULL_EXPRESSIONS` of them are expression components."""
 MIN_JAW_WEIGHT = 0.1
-"""A model in which no vertex follows the jaw by more than this has no jaw joint worth turning."""
+"""A model in which no vertex has a larger skinning weight of the jaw has no usable jaw joint."""
 MAX_ROW_SUM_ERROR = 0.1
-"""How far the weights of a vertex or a joint may be from adding up to 1: far off, they are something else."""
+"""Largest deviation of a row sum of the skinning weights or the joint regressor from 1 in a valid file."""
 CHIN_BELOW_EYES = (1.3, 1.9)
-"""How far below the eyes the skin of the chin lies, in distances between the eyes."""
+"""Range of the chin below the eyes, in units of the distance between the eyes."""
 _JAW, _LEFT_EYE, _RIGHT_EYE = (JOINT_NAMES.index(name) for name in ("jaw", "left_eye", "right_eye"))
 
 
 def read_flame(path: str | Path, companions: FlameFiles | None = None) -> HeadData:
-    """Read a FLAME model with what lies beside it; nothing in the files is executed.
+    """Read a FLAME model with its companion files; nothing in the files is executed.
 
-    What the files do not say is left out: see `smirk3d.authoring.flame_completion`. Texture coordinates are the
+    What the files lack is left out: see `smirk3d.authoring.flame_completion`. Texture coordinates are the
     exception; a model without its own gets `cylindrical_uv`.
 
     Args:
-        path: the model, `generic_model.pkl` or `flame2023.pkl` for example. Any number of vertices will do.
-        companions: the other files; those beside the model by default, `FlameFiles()` for none.
+        path: The model, such as `generic_model.pkl` or `flame2023.pkl`, with any number of vertices.
+        companions: The companion files; those beside the model by default, `FlameFiles()` for none.
+
+    Returns:
+        The head, with `jaw_readout` where the model has no jaw joint.
 
     Raises:
-        Smirk3dError: a file is damaged, is no FLAME model, or does not fit the others.
+        Smirk3dError: A file is damaged, is no FLAME model, or does not fit the others.
     """
     path = Path(path)
     companions = FlameFiles.beside(path) if companions is None else companions
@@ -112,7 +116,7 @@ def _read_model(path: Path, model: Mapping) -> HeadData:
 
 
 def _split_columns(path: Path, columns: int) -> tuple[int, str]:
-    """Return how many columns of the common basis are shape, and how that is known, in words."""
+    """Return the number of shape columns in the common basis, and a description of the split for the header."""
     if columns < 2:
         raise Smirk3dError(f"{printable(path)}: 'shapedirs' has {columns} column, expected shape and expression")
     full = columns == FULL_COLUMNS
@@ -152,10 +156,10 @@ def _with_jaw_type(data: HeadData, path: Path) -> HeadData:
 
 
 def _lower_jaw(data: HeadData) -> Tensor:
-    """Return the (V,) mask of vertices that move with the jaw bone and little besides: by weights, else by place."""
-    weighted = data.lbs_weights[:, _JAW] > 0.5
-    if weighted.any():
-        return weighted
+    """Return the (V,) bool mask of vertices that move rigidly with the jaw: by skinning weights, else by position."""
+    by_weight = data.lbs_weights[:, _JAW] > 0.5
+    if by_weight.any():
+        return by_weight
     joints = data.J_regressor @ data.v_template
     left, right = joints[_LEFT_EYE], joints[_RIGHT_EYE]
     middle, between = (left + right) / 2, (left - right).norm()
@@ -168,7 +172,7 @@ def _lower_jaw(data: HeadData) -> Tensor:
 
 
 def _rigid_rotvec(rest: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
-    """Return the rotation vectors (E, 3) that best explain what directions (V, 3, E) do to masked vertices."""
+    """Return the rotation vectors (E, 3), radians, that best fit offsets (V, 3, E) of the masked vertices."""
     start = rest[mask].double()
     moved = start + directions[mask].double().permute(2, 0, 1)
     return roma.rotmat_to_rotvec(align(start.expand_as(moved), moved, scaled=False).rotmat).float()

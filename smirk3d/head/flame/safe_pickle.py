@@ -1,7 +1,7 @@
-"""Reading of pickled head files without running anything that they say.
+"""Safe reader of pickled head files: nothing in a file is executed.
 
-A pickle is a program; the usual reader lets it call any function. This one lets it build plain values and the
-inert stand-ins of `smirk3d.head.flame.safe_stub`, and refuses every other name before it is looked up.
+A pickle is a program, and Python's own reader lets it call any function. This reader restricts it to plain values and
+the stubs of `smirk3d.head.flame.safe_stub`, and rejects every other name before it is imported.
 """
 
 from __future__ import annotations
@@ -20,28 +20,35 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.flame.safe_stub import ALLOWED, Array, Chumpy, Sparse
 
 _MAX_BYTES = 1 << 31
+"""Larger files are rejected."""
 _OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 _MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
+"""Opcodes whose argument is an index into the memo, for which the reader would allocate memory."""
 _EXTERNAL_OPCODES = ("EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER")
-"""Opcodes for values that lie outside of the file."""
+"""Opcodes for values outside of the file."""
 
 
 def read_pickle(path: str | Path) -> object:
     """Read a pickle of protocol 0 to 5, written by Python 2 or 3.
 
     Returns:
-        Plain values: dicts, lists, tuples, sets, numbers, text, and numpy arrays wherever the file has arrays, sparse
-        matrices, chumpy objects or torch tensors. A chumpy object without numbers stays a stand-in.
+        Plain values: dicts, lists, tuples, sets, numbers, text, and numpy arrays in place of arrays, sparse matrices,
+        chumpy objects and torch tensors. A chumpy object without numbers stays a stub.
 
     Raises:
-        Smirk3dError: The file cannot be read, is damaged, or names anything that a head file has no need of, in which
-            case nothing of it is executed.
+        Smirk3dError: The file cannot be read, is damaged, or refers to a name that is not allowed.
     """
     return _unpickle(_content(Path(path)), Path(path))
 
 
 def read_npy(path: str | Path) -> object:
-    """Read an array of a .npy file, or what one with a single pickled object holds, as `read_pickle` would.
+    """Read the array of a .npy file, or the pickled object of one that holds a single object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The array, or plain values as of `read_pickle`.
 
     Raises:
         Smirk3dError: As for `read_pickle`.
@@ -94,12 +101,11 @@ def _unpickle(content: bytes, path: Path) -> object:
 
 
 def _check_opcodes(content: bytes) -> None:
-    """Read through the program without running it.
-
-    Sizes that promise more than the file holds would make the reader reserve memory that nothing fills.
+    """Parse the opcodes without executing them.
 
     Raises:
-        ValueError: It is cut off, is no pickle, or refers to values outside of the file.
+        ValueError: The pickle is truncated or damaged, refers to values outside of the file, or claims more memory than
+            it can need.
     """
     stream, code, argument = io.BytesIO(content), b"", None
     while code != b".":
@@ -123,7 +129,11 @@ class _Unpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> type:
-        """Return the stand-in for a name, or refuse it."""
+        """Return the stub of an allowed name.
+
+        Raises:
+            Smirk3dError: The name is not allowed.
+        """
         if module == "chumpy" or module.startswith("chumpy."):
             return Chumpy
         if (module, name) not in ALLOWED:
@@ -135,12 +145,14 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _plain(value: object, done: dict[int, tuple[object, object]]) -> object:
-    """Return a value with arrays in the place of stand-ins.
+    """Return a value with arrays in place of stubs.
 
     Args:
-        value: What the file holds. done: id -> (value, result) of what has been seen, for values that the file
-            refers to more than once or that contain themselves.
+        value: A value of the file.
+        done: id -> (value, result) of the values that have been converted, for values that occur more than once or
+            contain themselves.
     """
+    # `done` keeps a reference to each value: otherwise its id could be used again.
     if id(value) in done:
         return done[id(value)][1]
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Stand-ins for the classes that head files name: they keep numbers and can do nothing else.
+"""Safe stubs for the classes and functions that pickled head files refer to: they hold numbers and do nothing else.
 
-No class of another package is ever built from a file. What a file may name is mapped to a class of this module,
-which checks what it is given; `ALLOWED` is the whole list, besides the classes of chumpy.
+No class of another package is ever instantiated from a file. Each allowed name is mapped to a class of this module that
+validates its arguments; `ALLOWED` is the complete list, besides the classes of chumpy.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import torch
 
 _DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|O[48]?|[SU]\d{1,4}")
 _LEGACY_STORAGE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How a storage inside a pickled tensor begins; `torch.load` knows other formats, which are not wanted here."""
+"""First bytes of a legacy torch storage; the other formats of `torch.load` do not occur in head files."""
 _MAX_ENTRIES = 1 << 28
-"""A sparse matrix with more entries than this is not made dense."""
+"""Sparse matrices with more entries than this are rejected."""
 
 
 class SafeStub:
-    """A name that a file may use, and that does nothing.
+    """Base class of the stubs.
 
-    Unpickling can set attributes of whatever a name stands for, classes and functions included. A class with
-    `__setstate__` is safe from that, and so everything here is a class.
+    Unpickling can set attributes of any object that a name stands for, classes and functions included. A class that
+    defines `__setstate__` is protected, so every stub is a class.
     """
 
     __slots__ = ()
@@ -38,12 +38,16 @@ class SafeStub:
 
 
 class Chumpy(SafeStub):
-    """Any object of chumpy. `state`: its attributes; the numbers are in the attribute `x`."""
+    """Any object of chumpy.
+
+    Attributes:
+        state: The attributes of the object; its numbers are in the attribute `x`.
+    """
 
     __slots__ = ("state",)
 
     def __new__(cls, *args: object, **kwargs: object) -> Chumpy:
-        """Accept whatever the real constructor was given."""
+        """Accept the arguments of the real constructor and ignore them."""
         self = super().__new__(cls)
         self.state = {}
         return self
@@ -55,12 +59,16 @@ class Chumpy(SafeStub):
 
 
 class Sparse(SafeStub, ABC):
-    """A matrix of scipy.sparse. `state`: its attributes."""
+    """A matrix of scipy.sparse.
+
+    Attributes:
+        state: The attributes of the matrix.
+    """
 
     __slots__ = ("state",)
 
     def __new__(cls, *args: object) -> Sparse:
-        """Accept whatever the real constructor was given."""
+        """Accept the arguments of the real constructor and ignore them."""
         self = super().__new__(cls)
         self.state = {}
         return self
@@ -69,7 +77,7 @@ class Sparse(SafeStub, ABC):
         self.state.update(state)
 
     def dense(self) -> np.ndarray:
-        """Return the matrix with its zeros.
+        """Return the dense matrix.
 
         Raises:
             ValueError: The attributes do not describe a matrix.
@@ -91,11 +99,11 @@ class Sparse(SafeStub, ABC):
 
     @abstractmethod
     def _indices(self) -> tuple[object, object]:
-        """Return the row and the column of every stored value."""
+        """Return the row index and the column index of each stored value."""
 
 
 class SparseColumns(Sparse):
-    """A matrix of columns (CSC)."""
+    """A matrix in compressed column format (CSC)."""
 
     __slots__ = ()
 
@@ -104,7 +112,7 @@ class SparseColumns(Sparse):
 
 
 class SparseRows(Sparse):
-    """A matrix of rows (CSR)."""
+    """A matrix in compressed row format (CSR)."""
 
     __slots__ = ()
 
@@ -113,7 +121,7 @@ class SparseRows(Sparse):
 
 
 class SparseList(Sparse):
-    """A list of coordinates (COO), in the attributes of old and of new versions of scipy."""
+    """A matrix in coordinate format (COO), with the attributes of old and of new versions of scipy."""
 
     __slots__ = ()
 
@@ -123,18 +131,22 @@ class SparseList(Sparse):
 
 
 def _expanded(pointers: object) -> np.ndarray:
-    """Return the line of every stored value, from where each line begins."""
+    """Return the row (or column) index of each stored value from the index pointers."""
     count = np.diff(np.asarray(pointers))
     return np.repeat(np.arange(len(count)), count)
 
 
 class DType(SafeStub):
-    """`numpy.dtype`. `value`: the real one: numbers, text or objects, no records."""
+    """`numpy.dtype`.
+
+    Attributes:
+        value: The real type: numbers, text or objects, but no records.
+    """
 
     __slots__ = ("value",)
 
     def __new__(cls, code: str, *flags: object) -> DType:
-        """Take the code that numpy writes, such as f8."""
+        """Accept a type code of numpy, such as f8."""
         if not (isinstance(code, str) and _DTYPE.fullmatch(code)):
             raise ValueError(f"array of type {code!r}")
         self = super().__new__(cls)
@@ -149,10 +161,10 @@ class DType(SafeStub):
 
 
 class Array(np.ndarray):
-    """An array whose state is checked before numpy sees it; no file can name it."""
+    """An array whose state is validated before numpy uses it; files cannot refer to it."""
 
     def __setstate__(self, state: tuple) -> None:
-        """Take shape, type, order and content, as numpy wrote them."""
+        """Accept shape, type, order and content as numpy writes them."""
         shape, dtype, fortran, content = state[-4:]
         if not isinstance(dtype, DType):
             raise ValueError("array without a type")
@@ -168,24 +180,24 @@ class Array(np.ndarray):
 
 
 class ArrayClass(SafeStub):
-    """`numpy.ndarray`, which arrays name and which is not called."""
+    """`numpy.ndarray`, to which pickled arrays refer without calling it."""
 
     __slots__ = ()
 
 
-class Reconstruct(SafeStub):
-    """`_reconstruct` of numpy: an empty array that waits for its state."""
+class NumpyReconstruct(SafeStub):
+    """`_reconstruct` of numpy: an empty array that receives its state later."""
 
     __slots__ = ()
 
     def __new__(cls, kind: type, *ignored: object) -> Array:  # type: ignore[misc]
-        """Make the array, whatever shape is asked for."""
+        """Make an empty array, whatever the requested shape."""
         if kind is not ArrayClass:
             raise ValueError(f"array of class {kind!r}")
         return np.zeros(0, np.int8).view(Array)
 
 
-class FromBuffer(SafeStub):
+class NumpyFromBuffer(SafeStub):
     """`_frombuffer` of numpy: an array of pickle protocol 5."""
 
     __slots__ = ()
@@ -196,7 +208,7 @@ class FromBuffer(SafeStub):
         return flat.reshape(_checked_shape(shape), order="F" if order == "F" else "C")
 
 
-class Scalar(SafeStub):
+class NumpyScalar(SafeStub):
     """`scalar` of numpy: one number."""
 
     __slots__ = ()
@@ -207,7 +219,7 @@ class Scalar(SafeStub):
 
 
 class Encode(SafeStub):
-    """`_codecs.encode`, by which protocol 2 of Python 3 writes bytes."""
+    """`_codecs.encode`, with which protocol 2 of Python 3 writes bytes."""
 
     __slots__ = ()
 
@@ -219,7 +231,7 @@ class Encode(SafeStub):
 
 
 class NoBytes(SafeStub):
-    """`bytes`, by which protocol 2 of Python 3 writes empty bytes."""
+    """`bytes`, with which protocol 2 of Python 3 writes empty bytes."""
 
     __slots__ = ()
 
@@ -229,30 +241,34 @@ class NoBytes(SafeStub):
 
 
 class ObjectClass(SafeStub):
-    """`object`, which protocol 0 names and which is not called."""
+    """`object`, to which protocol 0 refers without calling it."""
 
     __slots__ = ()
 
 
-class Reconstructor(SafeStub):
-    """`copyreg._reconstructor`, by which protocols 0 and 1 make objects."""
+class CopyregReconstructor(SafeStub):
+    """`copyreg._reconstructor`, with which protocols 0 and 1 create objects."""
 
     __slots__ = ()
 
     def __new__(cls, kind: type, *ignored: object) -> object:
-        """Make one of the stand-ins."""
+        """Make an instance of a stub."""
         if not (isinstance(kind, type) and issubclass(kind, SafeStub)):
             raise ValueError(f"object of class {kind!r}")
         return kind()
 
 
 class TorchStorage(SafeStub):
-    """`_load_from_bytes` of torch. `value`: the numbers of a storage, a flat tensor."""
+    """`_load_from_bytes` of torch.
+
+    Attributes:
+        value: (N,) the numbers of the storage.
+    """
 
     __slots__ = ("value",)
 
     def __new__(cls, content: object) -> TorchStorage:
-        """Read the storage with torch's own restricted reader."""
+        """Read the storage with the restricted reader of torch."""
         content = _as_bytes(content)
         if not content.startswith(_LEGACY_STORAGE):
             raise ValueError("storage of an unknown format")
@@ -263,14 +279,14 @@ class TorchStorage(SafeStub):
 
 
 class TorchTensor(SafeStub):
-    """`_rebuild_tensor_v2` of torch: a tensor, as an array."""
+    """`_rebuild_tensor_v2` of torch: a tensor, converted to an array."""
 
     __slots__ = ()
 
     def __new__(cls, storage: TorchStorage, offset: int, size: tuple, stride: tuple, *ignored: object) -> np.ndarray:  # type: ignore[misc]
-        """Make the array; torch itself checks that it lies within the storage."""
+        """Make the array; torch validates that it lies within the storage."""
         flat = storage.value
-        # Steps of 0 would make a huge array of a few numbers.
+        # Strides of 0 would make a huge array of a few numbers.
         if math.prod(_checked_shape(size)) > len(flat):
             raise ValueError("tensor larger than its storage")
         return flat.as_strided(tuple(size), tuple(stride), offset).clone().numpy()
@@ -310,11 +326,11 @@ def _allowed() -> Mapping[tuple[str, str], type]:
         names = {"set": set, "frozenset": frozenset, "object": ObjectClass, "bytes": NoBytes}
         table |= {(builtins, name): kind for name, kind in names.items()}
     for module in ("copyreg", "copy_reg"):
-        table[module, "_reconstructor"] = Reconstructor
+        table[module, "_reconstructor"] = CopyregReconstructor
     for core in ("numpy.core", "numpy._core"):
-        table[f"{core}.multiarray", "_reconstruct"] = Reconstruct
-        table[f"{core}.multiarray", "scalar"] = Scalar
-        table[f"{core}.numeric", "_frombuffer"] = FromBuffer
+        table[f"{core}.multiarray", "_reconstruct"] = NumpyReconstruct
+        table[f"{core}.multiarray", "scalar"] = NumpyScalar
+        table[f"{core}.numeric", "_frombuffer"] = NumpyFromBuffer
     for name, kind in (("csc", SparseColumns), ("csr", SparseRows), ("coo", SparseList)):
         for module in (name, f"_{name}", "_arrays"):
             table |= {(f"scipy.sparse.{module}", f"{name}_{what}"): kind for what in ("matrix", "array")}
@@ -322,4 +338,4 @@ def _allowed() -> Mapping[tuple[str, str], type]:
 
 
 ALLOWED = _allowed()
-"""(module, name) -> the class that stands for it: all that a head file may name."""
+"""(module, name) -> its stub: all names to which a head file may refer."""
