@@ -48,7 +48,7 @@ class Check:
     required: bool = True
 
     def line(self) -> str:
-        """Return the check as text."""
+        """Return the check as a line of text."""
         state = "ok" if self.ok else "MISSING" if self.required else "-"
         remedy = f"; to get it: {self.remedy}" if self.remedy else ""
         return f"{state:<8}{self.name:<17}{self.detail}{remedy}"

@@ -17,7 +17,7 @@ class Doctor(Command):
     """Write JSON."""
 
     def run(self) -> int:
-        """Run all checks; 1 when photos cannot be reconstructed here."""
+        """Run all checks; the exit code is 1 where a component is missing that the reconstruction of photos needs."""
         from smirk3d.cli.checks import run_checks
 
         checks = run_checks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,16 @@ def test_the_file_is_there_and_unchanged(artefact: Artefact) -> None:
 
 def test_a_model_card_describes_it(artefact: Artefact) -> None:
     card = (files_dir() / artefact.card).read_text(encoding="utf-8")
-    assert (
-        card.startswith("# Model card: ")
-        and artefact.file in card
-        and "## Limits" in card.replace("**Limits**", "## Limits")
-    )
+    assert card.startswith("# Model card: ") and artefact.file in card
+    assert "## Limits" in card or "**Limits**" in card
 
 
 def test_the_recipe_exists(artefact: Artefact) -> None:
     command = artefact.recipe.split()
-    assert command[:3] == ["smirk3d", "head", "build"] or (files_dir().parents[2] / command[1]).is_file()
+    if command[0] == "smirk3d":
+        assert command[1:3] == ["head", "build"]
+    else:
+        assert command[:2] == ["python", "-m"] and importlib.util.find_spec(command[2]) is not None
 
 
 def test_nothing_else_lies_beside_them() -> None:
