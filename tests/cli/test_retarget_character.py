@@ -193,7 +193,7 @@ def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
     _write_table(tmp_path / "short.csv", columns, [["10:20:30:07.250", *row[1:]] for row in rows])
     answer = run("short.csv", "--character", hero)
     assert answer.code == 0 and len(answer.err) == 1
-    assert "short.csv: its time codes do not tell how many frames a second has; taking 30" in answer.err[0]
+    assert "short.csv: its time codes do not determine the frame rate; assuming 30" in answer.err[0]
     answer = run("take.csv", "--character", hero, "--fps", 60)
     assert answer.code == 0 and "; head turned: node Head; " in answer.out[0]
     times, found = animation(tmp_path / "hero_take.glb")

@@ -105,5 +105,5 @@ def uri_bytes(uri: str, folder: Path | None) -> bytes:
     if uri.startswith("data:"):
         return base64.b64decode(uri.partition(",")[2])
     if folder is None or not uri:
-        raise ValueError("a buffer or picture is missing")
+        raise ValueError("a buffer or image is missing")
     return (folder / unquote(uri)).read_bytes()

@@ -123,7 +123,7 @@ def _frame_times(path: Path, frames: _SourceFrames, fps: float | None) -> tuple[
     if time_s is not None:
         return time_s, ""
     check_timecodes(str(path), frames.timecodes, fps or DEFAULT_FPS)
-    note = f"{path}: its time codes do not tell how many frames a second has; taking {DEFAULT_FPS:g}, --fps changes it"
+    note = f"{path}: its time codes do not determine the frame rate; assuming {DEFAULT_FPS:g}, --fps changes it"
     even = np.arange(len(frames.known)) / (fps or DEFAULT_FPS)
     return even, note if fps is None and has_timecodes(frames.timecodes) else ""
 
@@ -303,7 +303,7 @@ def _table_rotations(table: _Table) -> np.ndarray | None:
         known = to_rotmat(values)
         if not _are_rotations(known):
             raise Smirk3dError(
-                f"{printable(table.path)}: {_column_range(columns)} tell no rotation in some row with weights; "
+                f"{printable(table.path)}: {_column_range(columns)} are no rotation in some row with weights; "
                 "correct them, or leave the columns out"
             )
         rotmat = np.zeros((len(table.known), 3, 3))

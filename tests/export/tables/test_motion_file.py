@@ -104,7 +104,7 @@ def test_without_head_rotation_the_app_writes_zeros(tmp_path: Path) -> None:
 
 
 def test_degrees_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Smirk3dError, match=r"take.csv: headyaw...headroll tell no rotation in some row"):
+    with pytest.raises(Smirk3dError, match=r"take.csv: headyaw...headroll are no rotation in some row"):
         read(_recording(tmp_path / "take.csv", [(0, 0, 0), (20, 5, 1)]))
 
 
@@ -131,9 +131,9 @@ def test_empty_rotations_are_none(track: Track, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"r11": 0.3}, "clip.csv: r00...r22 tell no rotation in some row with weights; correct them, or leave the "),
-        ({"r22": np.where(np.arange(12) == 2, np.nan, 1)}, "r00...r22 tell no rotation"),
-        ({"r22": np.inf}, "r00...r22 tell no rotation"),
+        ({"r11": 0.3}, "clip.csv: r00...r22 are no rotation in some row with weights; correct them, or leave the "),
+        ({"r22": np.where(np.arange(12) == 2, np.nan, 1)}, "r00...r22 are no rotation"),
+        ({"r22": np.inf}, "r00...r22 are no rotation"),
         ({"r00": "x"}, "clip.csv: r00...r22: could not convert string to float: 'x'; correct it, or leave the column"),
         ({"time_s": np.arange(12)[::-1]}, "clip.csv: its times do not increase; name the .npz of one person"),
         ({"time_s": np.where(np.arange(12) == 2, np.nan, 1)}, "clip.csv: 'time_s' is not a number in all rows"),
@@ -149,7 +149,7 @@ def test_tables_that_cannot_be_meant(changes: dict, reason: str, track: Track, t
 
 def test_mirrored_rotations_are_none(track: Track, tmp_path: Path) -> None:
     path = _table(track, tmp_path / "clip.csv", **dict(zip(MATRIX, np.diag([1, 1, -1]).ravel(), strict=True)))
-    with pytest.raises(Smirk3dError, match="tell no rotation"):
+    with pytest.raises(Smirk3dError, match="are no rotation"):
         read(path)
 
 
@@ -183,7 +183,7 @@ def test_frames_a_second(track: Track, tmp_path: Path) -> None:
     found = read(tmp_path / "take.csv")  # no change of the second
     np.testing.assert_allclose(found.keys.time_s, np.arange(4) / 30)
     assert found.note.endswith(
-        "take.csv: its time codes do not tell how many frames a second has; taking 30, --fps changes it"
+        "take.csv: its time codes do not determine the frame rate; assuming 30, --fps changes it"
     )
     assert not read(tmp_path / "take.csv", 20).note
     with pytest.raises(UsageError, match="count to frame 6 of a second; give --fps 24"):
