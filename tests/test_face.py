@@ -64,7 +64,7 @@ def test_saving_returns_the_path(make_face, tmp_path):
     assert path == tmp_path / "face.json" and path.stat().st_size > 100
 
 
-def test_showing_a_face_is_short(make_face):
+def test_repr_is_short(make_face):
     assert len(repr(make_face())) < 1200
 
 

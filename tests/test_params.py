@@ -1,4 +1,4 @@
-"""Value types: batches, copies and points on triangles."""
+"""Parameters and landmark embeddings: batches, copies and points on triangles."""
 
 from dataclasses import FrozenInstanceError
 
@@ -17,7 +17,7 @@ EMBEDDING = LandmarkEmbedding(
 )
 
 
-def test_params_list_what_is_given_in_their_order():
+def test_items_are_the_fields_that_are_not_none():
     params = FaceParams(jaw=torch.zeros(3), shape=torch.zeros(5))
     assert [name for name, _ in params.items()] == ["shape", "jaw"]
     assert FaceParams().items() == [] and FaceParams().batch_shape == ()
@@ -30,7 +30,7 @@ def test_batch_shape_is_broadcast():
         _ = FaceParams(shape=torch.zeros(2, 5), pose=torch.zeros(3, 3)).batch_shape
 
 
-def test_copies_leave_the_original_alone():
+def test_copies_do_not_change_the_original():
     params = FaceParams(shape=torch.ones(2, 5))
     double = params.to(torch.float64)
     assert double.shape is not None and double.shape.dtype == torch.float64 and double.pose is None

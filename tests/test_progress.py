@@ -1,4 +1,4 @@
-"""What a long run says."""
+"""Progress displays of long runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "3/10 images, 0.2 a second, 28 s left\n"
 
 
-def test_a_reader_that_has_gone_stops_nothing() -> None:
+def test_a_closed_pipe_is_ignored() -> None:
     LineProgress(1, ClosedPipe()).note("text")
 
 

@@ -26,7 +26,7 @@ def run(capsys: pytest.CaptureFixture):
 
 @pytest.fixture(scope="module")
 def flame_pack(flame_head: HeadModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The completed head as a file that loads at once."""
+    """The completed head as a pack, which loads fast."""
     path = tmp_path_factory.mktemp("heads") / "flame 头.pack"
     save_pack(flame_head.data, path)
     return path
@@ -88,7 +88,7 @@ def test_results_of_one_head_on_another(run, flame_face: Face, result: Path) -> 
 
 
 def test_results_of_the_open_head(run, make_face, tmp_path: Path) -> None:
-    """Its coefficients are the weights; jaw and eyelids only repeat them."""
+    """Its coefficients are the weights; jaw and eyelids follow from them."""
     repeated = {"jaw": np.array([0.2, 0, 0], dtype=np.float32), "eyelids": np.full(2, 0.5, dtype=np.float32)}
     face = replace(make_face({"jawOpen": 0.6, "mouthSmileLeft": 0.3}), **repeated)
     face.save(tmp_path / "b_0.npz")
@@ -128,7 +128,7 @@ def test_coefficients_of_another_head_are_wrong_usage(run, flame_pack: Path, res
         {"exp": np.full((2, 52), 0.3), "betas": np.zeros(300)},
     ],
 )
-def test_coefficients_without_a_head_are_not_taken_for_the_open_head(
+def test_coefficients_without_a_head_are_not_assumed_to_be_of_the_open_head(
     arrays: dict[str, np.ndarray], run, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "clip.npz", **arrays)  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def test_refusals(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.csv", "sub"]
 
 
-def test_a_first_use_says_what_takes_long(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_first_use_is_announced(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from smirk3d.authoring import load
 
     def load_head(head: str = "open", *, report) -> HeadModel:

@@ -1,4 +1,4 @@
-"""`smirk3d retarget --character` on files: clips, photos and tables drive a character."""
+"""`smirk3d retarget --character` on files: animation of a character by clips, photos and tables."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def animation(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def save_clip(track: Track, path: Path, **changes: np.ndarray) -> Path:
-    """Write the arrays of a clip that matter here."""
+    """Write the arrays of a clip that the command reads."""
     names = ("arkit", "time_s", "status", "rotation_rotmat", "translation_m", "eyes", "jaw", "expression")
     arrays = {name: getattr(track, name) for name in names} | {"arkit_names": np.array(ARKIT_NAMES)}
     np.savez(path, **(arrays | {"rate_fps": np.array(25.0), "head": np.array("open")} | changes))  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def hero(tmp_path: Path) -> Path:
     return write_character(tmp_path / "hero.glb")
 
 
-def test_a_clip_drives_a_character(run, clip: Path, hero: Path, open_head: HeadModel) -> None:
+def test_a_clip_animates_a_character(run, clip: Path, hero: Path, open_head: HeadModel) -> None:
     answer = run(clip, "--character", hero)
     out = clip.with_name("hero_clip.glb")
     assert (answer.code, answer.err) == (0, []) and answer.out == [
@@ -143,7 +143,7 @@ def test_weights_in_another_order(run, hero: Path, open_head: HeadModel, tmp_pat
     assert np.allclose(animation(tmp_path / "x.glb")[1]["weights"], track.arkit, atol=1e-6)
 
 
-def test_a_photo_drives_a_character(run, hero: Path, make_face: Callable[..., Face], tmp_path: Path) -> None:
+def test_a_photo_animates_a_character(run, hero: Path, make_face: Callable[..., Face], tmp_path: Path) -> None:
     face = make_face()
     face.save(tmp_path / "photo_0.npz")
     answer = run("photo_0.npz", "--character", hero)
@@ -153,7 +153,7 @@ def test_a_photo_drives_a_character(run, hero: Path, make_face: Callable[..., Fa
     assert abs(found["rotation"][0, 3]) < 0.999
 
 
-def test_a_table_drives_a_character(run, hero: Path, tmp_path: Path) -> None:
+def test_a_table_animates_a_character(run, hero: Path, tmp_path: Path) -> None:
     weights = np.random.default_rng(0).uniform(0, 1, (7, 52))
     write_arkit(tmp_path / "clip.csv", tuple("abcdefg"), {"arkit": weights})
     for words, fps in ((), 30), (("--fps", 12.5), 12.5):
@@ -202,7 +202,9 @@ def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_table_of_a_clip_turns_the_head(suffix: str, run, clip: Path, hero: Path, open_head, tmp_path: Path) -> None:
+def test_a_table_of_a_clip_rotates_the_head(
+    suffix: str, run, clip: Path, hero: Path, open_head, tmp_path: Path
+) -> None:
     write_track_table([synthetic_track(open_head)], tmp_path / f"table{suffix}")
     for source in (clip.name, f"table{suffix}"):
         assert "; head turned: node Head; " in run(source, "--character", hero).out[0]
@@ -251,7 +253,7 @@ def test_targets_without_names(run, clip: Path, tmp_path: Path) -> None:
     assert np.allclose(weights[:, 7], np.linspace(0, 1, 40)) and not np.delete(weights, 7, axis=1).any()
 
 
-def test_the_summary_says_what_stays(run, clip: Path, tmp_path: Path) -> None:
+def test_the_summary_lists_what_is_not_animated(run, clip: Path, tmp_path: Path) -> None:
     bones = ("CC_Base_Head", "LeftEye", "eye_R", "Eyebrow")
     names = [name for name in ARKIT_NAMES if name not in (*GAZE_NAMES, "tongueOut")]
     hero = write_character(tmp_path / "hero.glb", names, bones)
@@ -266,7 +268,7 @@ def test_the_summary_says_what_stays(run, clip: Path, tmp_path: Path) -> None:
     assert "rotation" in animation(tmp_path / "hero_clip.glb")[1]
 
 
-def test_the_turn_can_be_left_out(run, clip: Path, hero: Path, tmp_path: Path) -> None:
+def test_the_rotation_can_be_left_out(run, clip: Path, hero: Path, tmp_path: Path) -> None:
     answer = run(clip, "--character", hero, "--no-head-turn")
     assert answer.code == 0 and "head" not in answer.out[0].split(str(tmp_path))[0]
     assert list(animation(tmp_path / "hero_clip.glb")[1]) == ["weights"]

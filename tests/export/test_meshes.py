@@ -82,14 +82,14 @@ def test_folders_are_made_and_nothing_else_is_left(face, tmp_path, suffix):
     assert [entry for entry in path.parent.iterdir()] == [path]
 
 
-def test_a_file_in_the_place_of_the_folder_is_one_line(face, tmp_path):
+def test_a_file_in_place_of_the_folder_is_a_one_line_error(face, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(Smirk3dError, match="taken") as error:
         save_face(face, tmp_path / "taken/face.obj")
     assert "\n" not in str(error.value)
 
 
-def test_texture_only_where_it_fits(face, tmp_path):
+def test_texture_only_in_formats_that_hold_one(face, tmp_path):
     with pytest.raises(Smirk3dError, match="texture"):
         save_face(face, tmp_path / "face.obj", texture=object())  # type: ignore[arg-type]
     assert not os.listdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The photo is painted with known colours, so that every texel has a known right answer."""
+"""Textures from a photo with known colours, so that the correct colour of every texel is known."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def texels(face, texture) -> tuple[np.ndarray, np.ndarray]:
     return row.astype(int).clip(0, SIZE - 1), column.astype(int).clip(0, SIZE - 1)
 
 
-def test_seen_texels_have_the_photos_colors(scene):
+def test_visible_texels_have_the_colors_of_the_photo(scene):
     face, _, texture = scene
     row, column = texels(face, texture)
     on_skin = face.head.region_mask("face").numpy() & ~face.head.region_mask("lips").numpy()
@@ -54,7 +54,7 @@ def test_seen_texels_have_the_photos_colors(scene):
     assert np.median(error) < 3 and np.quantile(error, 0.95) < 20
 
 
-def test_the_far_side_takes_the_mirrored_colors(scene):
+def test_the_far_side_has_the_mirrored_colors(scene):
     face, _, texture = scene
     row, column = texels(face, texture)
     # The head turns to its left, so its left cheek and ear are the hidden ones.
@@ -66,7 +66,7 @@ def test_the_far_side_takes_the_mirrored_colors(scene):
     assert np.median(error) < 12
 
 
-def test_the_back_of_the_head_is_not_seen(scene):
+def test_the_back_of_the_head_is_not_visible(scene):
     face, _, texture = scene
     row, column = texels(face, texture)
     back = face.vertices[:, 2] < -0.02
@@ -94,7 +94,7 @@ def test_refuses_another_photo(scene):
         sample_texture(face, pixels[1:])
 
 
-def test_a_face_outside_the_photo_gets_plain_skin(make_face):
+def test_a_face_outside_the_photo_has_the_default_skin_color(make_face):
     from dataclasses import replace
 
     face = make_face()

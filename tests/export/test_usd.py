@@ -1,4 +1,4 @@
-"""USD files are evaluated by OpenUSD's own skinning and compared with the head model, and with the animated GLB."""
+"""USD files, evaluated with OpenUSD's skinning and compared with the head model and the animated GLB."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def player(path) -> Player:
 
 
 def posed(track: Track, arkit: np.ndarray) -> np.ndarray:
-    """Vertices of the person with these weights in the head frame, by the head itself."""
+    """Vertices of the person with these weights in the head frame, computed with the head model."""
     params = FaceParams(shape=torch.from_numpy(track.shape), expression=torch.from_numpy(arkit))
     return track.head(params).vertices.numpy()
 
@@ -101,11 +101,11 @@ def assert_close(track: Track, found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
-def test_the_mesh_is_the_head_of_that_frame(player, track, row):
+def test_mesh_equals_head_model_of_the_frame(player, track, row):
     assert_close(track, player.points(float(track.frame[row])), placed(track, row))
 
 
-def test_between_frames_it_moves_evenly(player, track):
+def test_motion_between_frames_is_linear(player, track):
     code = float(track.frame[3]) + 0.5
     weights = np.array(player.animation.ComputeBlendShapeWeights(code))
     np.testing.assert_allclose(weights, track.arkit[3:5].mean(axis=0), atol=1e-6)
@@ -113,7 +113,7 @@ def test_between_frames_it_moves_evenly(player, track):
     np.testing.assert_allclose(player.joint(0, code)[:3, :3], halfway, atol=1e-6)
 
 
-def test_nothing_moves_while_the_face_is_lost(player, track):
+def test_no_motion_while_the_face_is_lost(player, track):
     before = player.points(float(track.frame[9]))
     for code in (track.frame[10], track.frame[12] + 0.3, track.frame[14]):
         np.testing.assert_allclose(player.points(float(code)), before, atol=1e-7)
@@ -144,7 +144,7 @@ def test_uneven_frames_keep_their_times(track, tmp_path):
     np.testing.assert_allclose(np.array(codes) / 29.97, times_s, atol=1e-6)
 
 
-def test_the_stage_says_what_it_is(player, track):
+def test_metadata_of_the_stage(player, track):
     assert pxr.UsdGeom.GetStageUpAxis(player.stage) == "Y"
     assert pxr.UsdGeom.GetStageMetersPerUnit(player.stage) == 1
     assert player.root.GetPath() == "/clip"
@@ -166,8 +166,8 @@ def test_shapes_are_the_morph_targets(player, track):
         np.testing.assert_allclose(dense, offsets, atol=1.1e-6)  # less than a micrometre may be left out
 
 
-def test_a_target_that_moves_nothing_is_no_empty_shape(track, tmp_path, monkeypatch):
-    """Importers may leave those out; the tongue of a head without one is such a target."""
+def test_a_target_without_offsets_is_not_an_empty_shape(track, tmp_path, monkeypatch):
+    """Importers may drop empty shapes; the tongue of a head without one is such a target."""
     real, k = usd.morph_pattern(track.head), ARKIT_NAMES.index("tongueOut")
     moved, turned = real.moved.copy(), real.normal_changed.copy()
     moved[k] = turned[k] = False
@@ -180,7 +180,7 @@ def test_a_target_that_moves_nothing_is_no_empty_shape(track, tmp_path, monkeypa
 
 
 def test_baked_points_and_normals(path, track):
-    """In the last frame there are all of a smile and half of a look, which add up almost straight."""
+    """In the last frame there are a full smile and half of a gaze, whose offsets add up almost linearly."""
     stage, code = pxr.Usd.Stage.Open(str(path)), float(track.frame[39])
     stage.SetEditTarget(stage.GetSessionLayer())  # the layer of the file is shared
     mesh = pxr.UsdGeom.Mesh(stage.GetPrimAtPath("/clip/character/head"))
@@ -194,7 +194,7 @@ def test_baked_points_and_normals(path, track):
     assert (at_rest * expected).sum(axis=1).min() < 0.9
 
 
-def test_joints_of_the_eyes_carry_an_eyeball_as_the_head_does(player, track):
+def test_eye_joints_move_an_eyeball_as_the_head_does(player, track):
     row, head = 30, track.head
     neutral, moved = posed(track, np.zeros(52, np.float32)), placed(track, row)
     names = list(player.skeleton.GetJointOrder())
@@ -208,7 +208,7 @@ def test_joints_of_the_eyes_carry_an_eyeball_as_the_head_does(player, track):
 
 
 @pytest.mark.parametrize("row", [0, 39])
-def test_through_the_camera_it_covers_the_video(player, track, row):
+def test_projection_covers_the_face_in_the_video(player, track, row):
     lens = pxr.UsdGeom.Camera(player.stage.GetPrimAtPath("/clip/camera")).GetCamera(float(track.frame[row])).frustum
     matrix = np.array(lens.ComputeViewMatrix() * lens.ComputeProjectionMatrix())
     clip = np.c_[player.points(float(track.frame[row])), np.ones(len(track.head.v_template))] @ matrix
@@ -218,7 +218,7 @@ def test_through_the_camera_it_covers_the_video(player, track, row):
     np.testing.assert_allclose(found, track.camera(row).project(posed(track, track.arkit[row]))[outside], atol=0.05)
 
 
-def test_an_orthographic_track_stands_where_the_assumed_lens_sees_it(track, tmp_path):
+def test_orthographic_track_has_the_distance_of_the_assumed_focal_length(track, tmp_path):
     flat = replace(synthetic_track(track.head, 4), focal_px=None)
     save_usd(flat, tmp_path / "a.usdc")
     assert_close(flat, Player(tmp_path / "a.usdc").points(float(flat.frame[2])), placed(flat, 2))
@@ -244,7 +244,7 @@ def test_materials(player, path, track):
         assert np.asarray(image).std() > 20
 
 
-def test_a_skin_texture_has_coordinates_of_its_own(open_head, tmp_path):
+def test_a_skin_texture_has_its_own_coordinates(open_head, tmp_path):
     own = 1 - open_head.uv.numpy()
     texture = Texture(np.full((8, 8, 3), 77, np.uint8), np.ones((8, 8), bool), own)
     written = save_usd(synthetic_track(open_head, 2), tmp_path / "a.usdc", texture)
@@ -261,7 +261,7 @@ def test_a_skin_texture_has_coordinates_of_its_own(open_head, tmp_path):
         np.testing.assert_array_equal(found[part.face_index], given[part.face_index])
 
 
-def test_checkers_find_nothing(path):
+def test_usd_checkers_report_no_errors(path):
     validation = pytest.importorskip("pxr.UsdValidation")
     checker = pxr.UsdUtils.ComplianceChecker()
     checker.CheckCompliance(str(path))
@@ -271,8 +271,8 @@ def test_checkers_find_nothing(path):
     assert validators and not [error.GetErrorAsString() for error in errors]
 
 
-def test_heads_with_parameters_of_their_own(tiny_data, open_head, tmp_path):
-    """Shapes are the head's components; the rest of the face, which does nothing here, has none."""
+def test_heads_with_other_parameters(tiny_data, open_head, tmp_path):
+    """The shapes are the head's expression components; there is none for the residual."""
     head, still = HeadModel(tiny_data), np.zeros((6, 3), np.float32)
     track = replace(with_other_head(synthetic_track(open_head, 6), head), jaw=still, eyelids=still[:, :2])
     written = save_usd(track, tmp_path / "a.usdc")

@@ -1,4 +1,4 @@
-"""Animated glTF files are played back here: accessors decoded, keys interpolated, meshes posed and projected."""
+"""Animated glTF files, played back without the package: decoded, interpolated, posed and projected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 class Player:
-    """Evaluates a file as the specification says, without the package."""
+    """Evaluates a file according to the specification, without the package."""
 
     def __init__(self, path: Path) -> None:
         self.file: Any = gl.GLTF2().load(str(path))
@@ -125,7 +125,7 @@ def in_order(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
 
 
 def posed(track: Track, arkit: np.ndarray) -> np.ndarray:
-    """Vertices of the person with these weights, by the head itself."""
+    """Vertices of the person with these weights, computed with the head model."""
     params = FaceParams(shape=torch.from_numpy(track.shape), expression=torch.from_numpy(arkit))
     return track.head(params).vertices.numpy()
 
@@ -135,7 +135,7 @@ def eye_corners(head: HeadModel) -> np.ndarray:
 
 
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
-def test_the_mesh_is_the_head_of_that_frame(player, track, row):
+def test_mesh_equals_head_model_of_the_frame(player, track, row):
     error = np.abs(player.corners(track.time_s[row]) - in_order(track.head, posed(track, track.arkit[row])))
     eyes = eye_corners(track.head)
     assert error[~eyes].max() < 1e-4  # lids follow the eyeballs a little
@@ -143,7 +143,7 @@ def test_the_mesh_is_the_head_of_that_frame(player, track, row):
 
 
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
-def test_through_the_camera_it_covers_the_video(player, track, row):
+def test_projection_covers_the_face_in_the_video(player, track, row):
     outside = ~eye_corners(track.head)
     points = player.corners(track.time_s[row])[outside].reshape(-1, 3)
     face = in_order(track.head, posed(track, track.arkit[row]))[outside].reshape(-1, 3)
@@ -152,7 +152,7 @@ def test_through_the_camera_it_covers_the_video(player, track, row):
     np.testing.assert_allclose(player.project(points, track.time_s[row], track.image_size), expected, atol=0.05)
 
 
-def test_between_frames_it_moves_evenly(player, track):
+def test_motion_between_frames_is_linear(player, track):
     middle = (track.time_s[3] + track.time_s[4]) / 2
     np.testing.assert_allclose(player.at("head", "weights", middle), track.arkit[3:5].mean(axis=0), atol=1e-6)
     yaw, pitch, _ = angles_from_rotation(player.transform("head", middle)[:3, :3])
@@ -160,7 +160,7 @@ def test_between_frames_it_moves_evenly(player, track):
     assert pitch == pytest.approx(5, abs=0.01)
 
 
-def test_nothing_moves_while_the_face_is_lost(player, track):
+def test_no_motion_while_the_face_is_lost(player, track):
     times, _ = player.keys("head", "weights")
     expected = np.delete(track.time_s, range(10, 14))  # the last lost frame has a key
     np.testing.assert_allclose(times, expected, rtol=1e-6)
@@ -178,8 +178,8 @@ def test_time_counts_from_the_first_frame_of_the_clip(player, track):
     assert [accessor.min, accessor.max] == [[np.float32(times[0])], [np.float32(times[-1])]]
 
 
-def test_yaw_turns_the_nose_to_the_subjects_left(open_head, tmp_path):
-    """The subject's left is +X, the right side of the picture."""
+def test_yaw_rotates_the_nose_to_the_subjects_left(open_head, tmp_path):
+    """The subject's left is +X, the right side of the image."""
     turned = np.stack([rotation_from_angles(yaw, 0, 0) for yaw in (0, 30)]).astype(np.float32)
     save_animation(synthetic_track(open_head, 2).replace(rotation_rotmat=turned), tmp_path / "clip.glb")
     player = Player(tmp_path / "clip.glb")
@@ -197,15 +197,15 @@ def test_left_weights_move_the_left_side(player, track):
     assert track.arkit[-1, ARKIT_NAMES.index("mouthSmileLeft")] == 1
 
 
-def test_the_blink_lasts_one_frame(player, track):
+def test_a_blink_lasts_one_frame(player, track):
     times, weights = player.keys("head", "weights")
     assert weights.shape[1] == 52 and player.file.meshes[0].extras["targetNames"] == list(ARKIT_NAMES)
     blink = weights[:, ARKIT_NAMES.index("eyeBlinkLeft")]
     assert np.flatnonzero(blink).tolist() == [int(np.argmin(np.abs(times - track.time_s[20])))]
 
 
-def test_eye_nodes_carry_an_eyeball_as_the_head_does(player, track):
-    """A ball around the node, turned with it, is where the head puts its own."""
+def test_eye_nodes_move_an_eyeball_as_the_head_does(player, track):
+    """An eyeball that rotates with the node coincides with that of the head."""
     row, head = 30, track.head
     neutral, moved = posed(track, np.zeros(52, np.float32)), posed(track, track.arkit[row])
     rotmat, shift = track.rotation_rotmat[row], track.translation_m[row]
@@ -218,7 +218,7 @@ def test_eye_nodes_carry_an_eyeball_as_the_head_does(player, track):
     assert np.abs(moved - neutral)[head.region_mask("right_eyeball").numpy()].max() > 0.001
 
 
-def test_quaternions_take_the_short_way(open_head, tmp_path):
+def test_quaternions_take_the_short_path(open_head, tmp_path):
     turns = np.stack([rotation_from_angles(yaw, 0, 0) for yaw in np.linspace(-175, 400, 40)]).astype(np.float32)
     save_animation(synthetic_track(open_head, 40).replace(rotation_rotmat=turns), tmp_path / "clip.glb")
     _, quaternions = Player(tmp_path / "clip.glb").keys("head", "rotation")
@@ -226,7 +226,7 @@ def test_quaternions_take_the_short_way(open_head, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1, atol=1e-6)
 
 
-def test_before_it_is_played_it_is_the_first_frame(player, track):
+def test_rest_state_is_the_first_frame(player, track):
     head = player.file.nodes[0]
     np.testing.assert_allclose(Rotation.from_quat(head.rotation).as_matrix(), track.rotation_rotmat[0], atol=1e-6)
     np.testing.assert_allclose(head.translation, track.translation_m[0], atol=1e-6)
@@ -235,8 +235,8 @@ def test_before_it_is_played_it_is_the_first_frame(player, track):
     assert player.file.scenes[0].nodes == [player.names.index("clip")]
 
 
-def test_an_orthographic_track_keeps_size_and_place(open_head, tmp_path):
-    """Each frame as large as in the picture, at the distance that the assumed lens gives it."""
+def test_orthographic_track_keeps_size_and_position(open_head, tmp_path):
+    """In each frame the head is as large as in the image, at the distance of the assumed focal length."""
     scale = np.linspace(600, 900, 40).astype(np.float32)
     flat = synthetic_track(open_head, 40)
     flat.translation_m[:, 2] = 0
@@ -271,8 +271,8 @@ def test_a_track_without_a_face_is_refused(open_head, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_heads_with_parameters_of_their_own(tiny_data, open_head, tmp_path):
-    """A head whose targets are its own components: the rest of the face has a target that stays at 0."""
+def test_heads_with_other_parameters(tiny_data, open_head, tmp_path):
+    """A head whose targets are its expression components; the weight of its residual target is 0."""
     head = HeadModel(tiny_data)
     track = with_other_head(synthetic_track(open_head, 6), head)
     weights = target_weights(track)
@@ -285,7 +285,7 @@ def test_heads_with_parameters_of_their_own(tiny_data, open_head, tmp_path):
         assert not player.accessor(primitive.targets[-1]["POSITION"]).any()
 
 
-def test_trimesh_reads_it(track, tmp_path):
+def test_trimesh_reads_the_file(track, tmp_path):
     trimesh = pytest.importorskip("trimesh")
     save_animation(track, tmp_path / "clip.glb")
     scene = trimesh.load(tmp_path / "clip.glb")
@@ -294,7 +294,7 @@ def test_trimesh_reads_it(track, tmp_path):
     assert placed[2] == pytest.approx(-1, abs=0.1)  # in front of the camera
 
 
-def test_validator_finds_nothing(track, tmp_path):
+def test_validator_reports_no_errors(track, tmp_path):
     folder = os.environ.get("GLTF_VALIDATOR", ".")
     if shutil.which("node") is None or not (Path(folder) / "node_modules/gltf-validator").is_dir():
         pytest.skip("needs node and the npm package gltf-validator (folder in GLTF_VALIDATOR)")

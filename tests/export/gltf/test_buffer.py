@@ -13,7 +13,7 @@ def test_views_are_aligned_and_hold_the_bytes():
     assert view.byteOffset == 4 and builder.blob[4:9] == b"defgh" and len(builder.blob) % 4 == 0
 
 
-def test_sparse_fields_hold_the_given_rows():
+def test_sparse_fields_have_the_stored_rows():
     builder, given = BufferBuilder(), np.zeros((3, 10), bool)
     given[0, [3, 7, 8]], given[2, :] = True, True
     values = np.random.default_rng(0).normal(1, 1, (13, 3)).astype(np.float32)
@@ -31,7 +31,7 @@ def test_sparse_fields_hold_the_given_rows():
     assert dense.min == values[3:].min(axis=0).tolist() and dense.max == values[3:].max(axis=0).tolist()
 
 
-def test_nothing_that_moves_needs_no_bytes():
+def test_empty_fields_need_no_bytes():
     builder = BufferBuilder()
     indices = builder.add_sparse(sparse_rows(np.zeros((2, 5), bool)), np.zeros((0, 3), np.float32))
     assert len(indices) == 2 and builder.blob == b"" and not builder.views

@@ -1,4 +1,4 @@
-"""glTF files are read back without the writer's help: header, JSON and accessors by hand."""
+"""glTF files, read back without the writer: header, JSON and accessors."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def test_base_mesh_is_the_neutral_face(document, face):
     np.testing.assert_array_equal(found, expected_corners(face, face.neutral_vertices))
 
 
-def test_weights_give_the_face_except_for_the_turn_of_the_eyes(document, face):
+def test_weights_reproduce_the_face_except_for_eye_rotations(document, face):
     error = np.abs(corner_points(document, face.expression) - expected_corners(face, face.vertices))
     eyes = expected_corners(face, face.head.region_mask("eyeballs").numpy()).all(axis=1)
     assert error[~eyes].max() < 1e-4  # lids follow the eyeballs a little
     assert error[eyes].max() < 5e-4
 
 
-def test_each_material_has_its_primitive(document, face):
+def test_each_material_has_a_primitive(document, face):
     primitives = document.json["meshes"][0]["primitives"]
     names = [document.json["materials"][primitive["material"]]["name"] for primitive in primitives]
     assert names == ["skin", "eyes", "mouth", "teeth"]
@@ -148,7 +148,7 @@ def test_pose_is_in_the_extras_and_the_node_stands_upright(document, face):
     assert "CC0" in document.json["asset"]["extras"]["licence"]
 
 
-def test_other_libraries_read_it(face, tmp_path):
+def test_other_libraries_read_the_file(face, tmp_path):
     pygltflib, trimesh = pytest.importorskip("pygltflib"), pytest.importorskip("trimesh")
     path = save_face(face, tmp_path / "face.glb")
     assert len(pygltflib.GLTF2().load(str(path)).meshes) == 1
@@ -165,7 +165,7 @@ def test_heads_with_a_jaw_joint_reach_the_face_exactly(face):
     np.testing.assert_allclose(reached, jawed.vertices, atol=1e-5)
 
 
-def test_validator_finds_nothing(face, tmp_path):
+def test_validator_reports_no_errors(face, tmp_path):
     folder = os.environ.get("GLTF_VALIDATOR", ".")
     if shutil.which("node") is None or not (Path(folder) / "node_modules/gltf-validator").is_dir():
         pytest.skip("needs node and the npm package gltf-validator (folder in GLTF_VALIDATOR)")

@@ -1,4 +1,4 @@
-"""Names of morph targets: what matches by itself, what a mapping says, what is suggested."""
+"""Names of morph targets: automatic matches, mapping files, suggestions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ AROUND = ("{}", "head_{}", "blendShape1.{}", "Wolf3D_Head:{}", "{}_Mesh", "BS_{}
 
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_all_spellings_of_blendshapes_match_however_they_are_spelt(spelling, around: str) -> None:
+def test_all_spellings_of_blendshapes_match(spelling, around: str) -> None:
     names = [around.format(spelling(name)) for name in ARKIT_NAMES]
     assert (match_names(names) == np.eye(52)).all()
 
@@ -79,11 +79,11 @@ def test_all_spellings_of_blendshapes_match_however_they_are_spelt(spelling, aro
         "",
     ],
 )
-def test_what_is_only_similar_does_not_match(name: str) -> None:
+def test_similar_names_do_not_match(name: str) -> None:
     assert _driving([name]) == {}
 
 
-def test_the_closest_spelling_counts_and_two_equals_are_none() -> None:
+def test_the_closest_spelling_matches_and_ties_do_not() -> None:
     assert _driving(["jawOpen_50", "jawOpen", "JawOpen"]) == {"jawOpen": "jawOpen"}
     assert _driving(["head_jawOpen", "JawOpen"]) == {"JawOpen": "jawOpen"}
     assert _driving(["head_jawOpen", "teeth_jawOpen", "tongueOut"]) == {"tongueOut": "tongueOut"}
@@ -171,7 +171,7 @@ def test_unknown_targets_in_a_mapping(tmp_path: Path, target: str, hint: str) ->
         retarget_matrices(MESHES, mapping)
 
 
-def test_guesses_know_sides_and_other_schemes() -> None:
+def test_suggestions_respect_sides_and_other_naming_schemes() -> None:
     names = ["Fcl_EYE_Close_R", "Fcl_EYE_Close_L", "Mouth_Happy", "browsInnerRaised", "Basis", "xyz"]
     wanted = ["eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "tongueOut"]
     found = {guess.blendshape: guess for guess in suggest_targets(wanted, names)}
@@ -190,7 +190,7 @@ def test_guesses_know_sides_and_other_schemes() -> None:
 
 
 def test_a_suggestion_is_a_mapping(tmp_path: Path) -> None:
-    """It says what matches already, and the guesses besides; awkward names survive."""
+    """It has the automatic matches and the suggestions; names with special characters are preserved."""
     odd = TargetNames("Odd: # mesh", ("mouth: 'smile' #1, [l]", "Odd: # mesh", "yes", "head_JawOpen", "笑顔"))
     meshes = (*MESHES, odd)
     matrices = retarget_matrices(meshes)

@@ -22,7 +22,7 @@ def face(make_face, request):
     return replace(face, head_id=register(HeadModel(replace(face.head.data, jaw_readout=None))))
 
 
-def test_nothing_moves_outside_the_pattern(face):
+def test_no_motion_outside_the_pattern(face):
     pattern, targets = morph_pattern(face.head), morph_targets(face)
     assert np.abs(targets.offsets[~pattern.moved]).max() <= 1e-6
     assert (pattern.moved <= pattern.normal_changed).all()
@@ -38,7 +38,7 @@ def test_normals_are_those_of_the_moved_meshes(face):
     np.testing.assert_allclose(normals + changes, moved, atol=5e-3)  # slivers lose digits
 
 
-def test_offsets_are_what_the_head_does(face):
+def test_offsets_equal_those_of_the_head_model(face):
     head, targets = face.head, morph_targets(face)
     for component in (0, 1, 17):  # the second one turns an eye
         weights = torch.zeros(head.n_expression)

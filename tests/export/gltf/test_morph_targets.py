@@ -1,4 +1,4 @@
-"""Morph targets of a head whose own expressions are no ARKit actions."""
+"""Morph targets of a head whose expression components are not the ARKit blendshapes."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def targets(flame_face):
     return morph_targets(flame_face)
 
 
-def test_flame_has_the_arkit_actions(flame_face, targets):
+def test_flame_has_the_arkit_blendshapes(flame_face, targets):
     assert targets.names == (*ARKIT_NAMES, RESIDUAL_TARGET)
     np.testing.assert_allclose(targets.weights[:-1], list(flame_face.arkit.values()), rtol=1e-6)
     reached = flame_face.neutral_vertices + np.tensordot(targets.weights, targets.offsets, axes=1)
@@ -25,7 +25,7 @@ def test_flame_has_the_arkit_actions(flame_face, targets):
     assert np.linalg.norm(targets.offsets[-1]) < 0.35 * np.linalg.norm(actions)
 
 
-def test_they_move_what_they_are_named_after(flame_face, targets):
+def test_blendshapes_move_the_parts_in_their_names(flame_face, targets):
     points = {name: flame_face.head.region_mask(name).numpy() for name in ("lips", "forehead", "eyeballs")}
     x = flame_face.head.v_template[:, 0].numpy()
     size = np.linalg.norm(targets.offsets, axis=2)
@@ -40,12 +40,12 @@ def test_they_move_what_they_are_named_after(flame_face, targets):
     assert moved("mouthSmileLeft", lips_left) > 2 * moved("mouthSmileLeft", lips_right)
 
 
-def test_nothing_moves_that_the_pattern_leaves_out(flame_face, targets):
+def test_no_motion_outside_the_pattern(flame_face, targets):
     pattern = morph_pattern(flame_face.head)
     assert np.abs(targets.offsets[~pattern.moved]).max(initial=0) <= MIN_OFFSET_M
 
 
-def test_the_file_names_them(flame_face, tmp_path):
+def test_the_file_has_their_names(flame_face, tmp_path):
     path = save_face(flame_face, tmp_path / "face.glb")
     (mesh,) = GLTF2().load(str(path)).meshes  # pyright: ignore[reportOptionalMemberAccess]
     assert mesh.extras is not None

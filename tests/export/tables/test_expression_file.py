@@ -1,4 +1,4 @@
-"""Files of expressions: ours, those of other programs, and those that are refused."""
+"""Files of expressions: of this package, of other programs, and those that are refused."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_one_frame_and_many(tmp_path: Path) -> None:
         ("eye_pose", "eyes", 6),
     ],
 )
-def test_spellings_of_other_programs(theirs: str, ours: str, size: int, tmp_path: Path) -> None:
+def test_array_names_of_other_programs(theirs: str, ours: str, size: int, tmp_path: Path) -> None:
     values = np.random.default_rng(1).normal(size=(4, size)).astype(np.float32)
     read = read_expressions(_npz(tmp_path, **{theirs: values, "arkit_weights": _weights(4)}))
     assert np.array_equal(read.arrays[ours], values) and np.array_equal(read.arrays["arkit"], _weights(4))
@@ -266,7 +266,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "npz", "CSV"])
-def test_what_was_written_is_read(suffix: str, tmp_path: Path) -> None:
+def test_written_files_are_read(suffix: str, tmp_path: Path) -> None:
     path, weights, residual = tmp_path / f"out ü.{suffix}", _weights(3), np.array([0.5, 0.25, 1.0], dtype=np.float32)
     frames = ("a, b.png", 'say "x"', "头")
     write_arkit(path, frames, {"arkit": weights, "residual_mm": residual})
@@ -287,7 +287,7 @@ def test_what_was_written_is_read(suffix: str, tmp_path: Path) -> None:
         assert table["residual_mm"].tolist() == residual.tolist()
 
 
-def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_writing_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(Smirk3dError, match=r"x\.txt: must end in one of \.csv \.npz"):
         write_arkit(tmp_path / "x.txt", ("a",), {"arkit": _weights(1)})
     with pytest.raises(Smirk3dError, match="folder does not exist"):

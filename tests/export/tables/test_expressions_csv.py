@@ -52,7 +52,7 @@ def test_every_row_is_on_disk_before_the_table_is_closed(face, tmp_path):
         assert len(read_table(path)) == 1
 
 
-def test_pandas_reads_it(face, tmp_path):
+def test_pandas_reads_the_table(face, tmp_path):
     pandas = pytest.importorskip("pandas")
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
@@ -77,7 +77,7 @@ def test_resume_keeps_good_rows_and_retries_failures(face, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 5, -1, -40])
-def test_resume_drops_a_torn_line(face, tmp_path, kept):
+def test_resume_drops_an_incomplete_line(face, tmp_path, kept):
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
         table.add_face("a.jpg", 0, face)
@@ -90,7 +90,7 @@ def test_resume_drops_a_torn_line(face, tmp_path, kept):
     assert path.read_bytes() == whole
 
 
-def test_resume_without_a_table_and_after_a_torn_header(tmp_path):
+def test_resume_without_a_table_and_after_an_incomplete_header(tmp_path):
     path = tmp_path / "expressions.csv"
     for content in (None, b"", b"image,face"):
         if content is not None:
@@ -133,6 +133,6 @@ def test_the_table_must_be_open(face, tmp_path):
         TableWriter(tmp_path / "t.csv").add_face("a.jpg", 0, face)
 
 
-def test_missing_folder_is_one_line(tmp_path):
+def test_missing_folder_is_a_one_line_error(tmp_path):
     with pytest.raises(Smirk3dError, match="folder"):
         TableWriter(tmp_path / "none/t.csv")

@@ -56,7 +56,7 @@ def test_pandas_reads_the_weights_under_their_names(path, track):
         )
 
 
-def test_left_and_right_of_jaw_and_mouth_are_not_mixed_up(open_head, tmp_path):
+def test_left_and_right_of_jaw_and_mouth_are_not_swapped(open_head, tmp_path):
     track = synthetic_track(open_head, 2)
     track.arkit[:, ARKIT_NAMES.index("jawLeft")], track.arkit[:, ARKIT_NAMES.index("mouthRight")] = 0.25, 0.75
     save_livelink(track, tmp_path / "clip.csv")
@@ -72,7 +72,7 @@ def test_lost_frames_have_a_count_of_zero_and_no_numbers(path):
     assert (table[~lost]["BlendshapeCount"] == 61).all()
 
 
-def test_our_own_reader_takes_it(path, track):
+def test_read_expressions_reads_the_table(path, track):
     read = read_expressions(path)
     np.testing.assert_allclose(read.arrays["arkit"], track.arkit[track.known], atol=1e-6)
     assert read.frames[0] == "01:01:01:03.000"
@@ -91,8 +91,8 @@ def test_a_gaze_has_the_angles_that_the_app_records(open_head, yaw, pitch, roll)
     np.testing.assert_allclose(found[0, 3:], [yaw, pitch, roll] * 2, atol=1e-6)
 
 
-def test_eyes_look_where_their_weights_say(open_head):
-    """The recordings' signs, on the head's own gaze: yaw < 0 is to the subject's left, pitch < 0 is up."""
+def test_gaze_follows_the_weights(open_head):
+    """Signs as in the recordings: yaw < 0 is to the subject's left, pitch < 0 is up."""
     arkit = torch.zeros(4, 52)
     for row, name in enumerate(("eyeLookOutLeft", "eyeLookInRight", "eyeLookUpLeft", "eyeLookDownRight")):
         arkit[row, ARKIT_NAMES.index(name)] = 1
@@ -106,7 +106,7 @@ def test_eyes_look_where_their_weights_say(open_head):
 @pytest.mark.parametrize(
     ("angles_deg", "expected_deg"), [((30, 0, 0), (-30, 0, 0)), ((0, 20, 0), (0, -20, 0)), ((0, 0, 10), (0, 0, -10))]
 )
-def test_the_head_has_the_signs_of_the_eyes(open_head, angles_deg, expected_deg):
+def test_head_angles_have_the_signs_of_the_eyes(open_head, angles_deg, expected_deg):
     rotmat = rotation_from_angles(*angles_deg).astype(np.float32)[None]
     found = livelink_angles(synthetic_track(open_head, 1).replace(rotation_rotmat=rotmat))[0, :3]
     np.testing.assert_allclose(np.rad2deg(found), expected_deg, atol=1e-4)

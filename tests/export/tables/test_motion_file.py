@@ -1,4 +1,4 @@
-"""Motions are written as the package writes clips, or by pandas, and read back."""
+"""Motions, read from files that the package or pandas wrote."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def turned(motion: KeyframeMotion) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def track(open_head: HeadModel) -> Track:
-    """A head that turns about all three axes; three frames are lost."""
+    """A head that rotates about all three axes; three frames are lost."""
     found = synthetic_track(open_head, 12, lost=slice(5, 8))
     angles = np.stack([np.linspace(-60, 50, 12), np.linspace(30, -25, 12), np.linspace(-15, 20, 12)], axis=1)
     rotmat = Rotation.from_euler("YXZ", angles, degrees=True).as_matrix().astype(np.float32)
@@ -67,7 +67,7 @@ def test_a_clip_is_the_same_in_all_its_files(suffix: str, track: Track, tmp_path
     np.testing.assert_allclose(turned(found.keys), track.rotation_rotmat[SOURCE], atol=1e-6)
 
 
-def test_a_recording_turns_the_head_as_the_track_that_it_was_made_of(track: Track, tmp_path: Path) -> None:
+def test_a_recording_has_the_head_rotation_of_its_track(track: Track, tmp_path: Path) -> None:
     save_livelink(track, tmp_path / "clip.csv")
     found = read(tmp_path / "clip.csv", 25)
     assert (found.n_frames, found.n_lost) == (12, 3)
@@ -77,7 +77,7 @@ def test_a_recording_turns_the_head_as_the_track_that_it_was_made_of(track: Trac
 
 
 def _recording(path: Path, angles_rad: Sequence[Sequence[float]]) -> Path:
-    """Write a recording of a resting face as the app would, with these yaws, pitches and rolls of the head."""
+    """Write a recording of a neutral face in the app's format, with these yaw, pitch and roll angles of the head."""
     weights = pd.DataFrame(
         0.0, index=range(len(angles_rad)), columns=[name[0].upper() + name[1:] for name in ARKIT_NAMES]
     )
@@ -140,20 +140,20 @@ def test_empty_rotations_are_none(track: Track, tmp_path: Path) -> None:
         ({"track": [0] * 6 + [1] * 6}, "clip.csv: holds 2 people; name the .npz of one of them"),
     ],
 )
-def test_tables_that_cannot_be_meant(changes: dict, reason: str, track: Track, tmp_path: Path) -> None:
+def test_implausible_tables_are_refused(changes: dict, reason: str, track: Track, tmp_path: Path) -> None:
     path = _table(track, tmp_path / "clip.csv", **changes)
     with pytest.raises(Smirk3dError) as refused:
         read(path)
     assert reason in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_mirrored_rotations_are_none(track: Track, tmp_path: Path) -> None:
+def test_mirrored_rotations_are_refused(track: Track, tmp_path: Path) -> None:
     path = _table(track, tmp_path / "clip.csv", **dict(zip(MATRIX, np.diag([1, 1, -1]).ravel(), strict=True)))
     with pytest.raises(Smirk3dError, match="are no rotation"):
         read(path)
 
 
-def test_parquet_tables_that_are_none(track: Track, tmp_path: Path) -> None:
+def test_invalid_parquet_tables_are_refused(track: Track, tmp_path: Path) -> None:
     path = tmp_path / "clip.parquet"
     for content, reason in ((b"", "cannot be read as a table"), (b"PAR1 and more", "cannot be read as a table")):
         path.write_bytes(content)
@@ -178,7 +178,7 @@ def test_two_people_in_a_parquet_table(track: Track, tmp_path: Path) -> None:
         read(tmp_path / "clip.parquet")
 
 
-def test_frames_a_second(track: Track, tmp_path: Path) -> None:
+def test_frame_rate(track: Track, tmp_path: Path) -> None:
     save_livelink(track.frames(slice(0, 4)), tmp_path / "take.csv")
     found = read(tmp_path / "take.csv")  # no change of the second
     np.testing.assert_allclose(found.keys.time_s, np.arange(4) / 30)
@@ -194,7 +194,7 @@ def test_frames_a_second(track: Track, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate_fps", [24.0, 25.0, 29.97, 60.0])
-def test_time_codes_tell_the_rate(rate_fps: float, open_head: HeadModel, tmp_path: Path) -> None:
+def test_frame_rate_of_time_codes(rate_fps: float, open_head: HeadModel, tmp_path: Path) -> None:
     track = synthetic_track(open_head, 90, rate_fps, lost=slice(30, 40))
     save_livelink(track, tmp_path / "clip_livelink.csv")
     found = read(tmp_path / "clip_livelink.csv")
@@ -205,7 +205,7 @@ def test_time_codes_tell_the_rate(rate_fps: float, open_head: HeadModel, tmp_pat
     np.testing.assert_allclose(read(tmp_path / "clip_livelink.csv", 120).keys.time_s, np.flatnonzero(keys) / 120)
 
 
-def test_coefficients_are_carried_over(tmp_path: Path) -> None:
+def test_coefficients_are_converted(tmp_path: Path) -> None:
     expression = np.random.default_rng(0).normal(size=(5, 50)).astype(np.float32)
     np.savez(tmp_path / "flame.npz", expression=expression)
 
@@ -217,7 +217,7 @@ def test_coefficients_are_carried_over(tmp_path: Path) -> None:
     assert found.arkit.shape == (5, 52) and (found.arkit == 1).all() and found.rotation_rotmat is None
 
 
-def test_a_face_that_is_never_seen(open_head: HeadModel, tmp_path: Path) -> None:
+def test_a_clip_without_a_face_is_refused(open_head: HeadModel, tmp_path: Path) -> None:
     lost = synthetic_track(open_head, 4, lost=slice(0, 4))
     write_track_table([lost], tmp_path / "clip.parquet")
     with pytest.raises(Smirk3dError, match=r"clip.parquet: the face was lost in all frames"):

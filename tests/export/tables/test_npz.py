@@ -44,7 +44,7 @@ def test_camera_matrix_maps_vertices_to_the_image(arrays, face):
     assert np.isnan(arrays["focal_px"]) == (face.camera.focal_px is None)
 
 
-def test_image_mesh_is_near_where_the_nose_is(arrays, face):
+def test_image_mesh_is_nearest_at_the_nose(arrays, face):
     z = arrays["vertices_image"][:, 2]
     turned = face.vertices @ face.rotation.T
     assert np.corrcoef(z, turned[:, 2])[0, 1] < -0.99
@@ -52,7 +52,7 @@ def test_image_mesh_is_near_where_the_nose_is(arrays, face):
     assert np.ptp(z) == pytest.approx(extent_px, rel=1e-3)
 
 
-def test_json_says_the_same(arrays, face, tmp_path):
+def test_json_has_the_same_values(arrays, face, tmp_path):
     record = json.loads(save_face(face, tmp_path / "face.json").read_text())
     assert list(record["arkit"]) == list(ARKIT_NAMES)
     np.testing.assert_allclose(list(record["arkit"].values()), arrays["arkit"], atol=1e-6)

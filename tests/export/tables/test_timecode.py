@@ -1,4 +1,4 @@
-"""Time codes tell how many frames a second has where they go over from one second to the next."""
+"""Frame rates of time codes follow from the frame numbers at changes of the second."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from smirk3d.export.tables.timecode import check_timecodes, has_timecodes, times
 
 
 @given(st.integers(2, 240), st.floats(0, 86_399), st.integers(2, 4))
-def test_whatever_the_rate_and_the_start(rate_fps: int, start_s: float, seconds: int) -> None:
-    """Also over midnight."""
+def test_any_frame_rate_and_start(rate_fps: int, start_s: float, seconds: int) -> None:
+    """Recordings may run past midnight."""
     time_s = np.arange(seconds * rate_fps) / rate_fps
     found = times_of_timecodes([timecode(time, rate_fps, start_s) for time in time_s])
     assert found is not None
     np.testing.assert_allclose(found, time_s, atol=1e-3)
 
 
-def test_uneven_steps_and_frames_that_were_dropped() -> None:
+def test_uneven_steps_and_dropped_frames() -> None:
     frames = np.delete(np.arange(200), [7, 31, 32, 33, 150]) + np.random.default_rng(0).uniform(-0.2, 0.2, 195)
     found = times_of_timecodes([timecode(frame / 60, 60, 1000) for frame in frames])
     assert found is not None
@@ -48,11 +48,11 @@ def test_rows_of_every_other_frame() -> None:
         ["00:00:00:24.0", "00:00:01:00.0", "00:00:01:01.0", "00:00:01:01.0"],  # stands still
     ],
 )
-def test_codes_that_do_not_tell(codes: list[str]) -> None:
+def test_time_codes_without_a_frame_rate(codes: list[str]) -> None:
     assert times_of_timecodes(codes) is None
 
 
-def test_too_few_frames_a_second_are_refused() -> None:
+def test_too_low_frame_rates_are_refused() -> None:
     codes = ["10:20:30:59.250", "frame"]
     check_timecodes("a.csv", codes, 60)
     with pytest.raises(UsageError, match=r"^a\.csv: its time codes count to frame 59 of a second; give --fps 60$"):

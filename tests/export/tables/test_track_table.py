@@ -27,7 +27,7 @@ def track(open_head) -> Track:
 
 @pytest.fixture(scope="module")
 def own_track(tiny_data, open_head) -> Track:
-    """A track on a head with coefficients of its own."""
+    """A track of a head whose coefficients are not the ARKit weights."""
     head, base = HeadModel(tiny_data), synthetic_track(open_head, 6)
     random = np.random.default_rng(0)
     expression = random.normal(size=(6, head.n_expression)).astype(np.float32)
@@ -66,8 +66,8 @@ def test_pandas_reads_every_number(table, track):
     assert {"track", "status", "method"} == set(table.columns) - {name for names in expected for name in names}
 
 
-def test_the_turn_to_the_subjects_left_has_a_positive_yaw(table):
-    """At the end of the track +Z of the head points to +X, the right side of the picture."""
+def test_rotation_to_the_subjects_left_has_positive_yaw(table):
+    """At the end of the track +Z of the head points to +X, the right side of the image."""
     last = table.iloc[-1]
     assert last["yaw"] == pytest.approx(20, abs=1e-3) and last["r02"] > 0.3
 
@@ -100,7 +100,7 @@ def test_a_clip_without_people_has_an_empty_table(tmp_path, suffix):
     assert len(table) == 0 and list(table.columns)[:3] == ["frame", "time_s", "track"]
 
 
-def test_what_is_not_known_is_null_in_parquet(track, tmp_path):
+def test_unknown_values_are_null_in_parquet(track, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_track_table([track], tmp_path / "clip.parquet")
     table = parquet.read_table(tmp_path / "clip.parquet")
@@ -121,7 +121,7 @@ def test_parquet_without_pyarrow_names_the_extra(track, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("which", ["track", "own_track"])
 @pytest.mark.parametrize("focal_px", [600.5, None])
-def test_an_archive_gives_back_the_track(request, which, focal_px, tmp_path):
+def test_an_archive_is_read_as_the_same_track(request, which, focal_px, tmp_path):
     track = replace(request.getfixturevalue(which), focal_px=focal_px)
     save_track_npz(track, tmp_path / "clip.npz")
     read = read_track_npz(tmp_path / "clip.npz", track.head)
@@ -148,7 +148,7 @@ def test_an_archive_is_complete_without_the_package(track, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_the_reader_of_expressions_takes_it_without_lost_frames(track, tmp_path, suffix):
+def test_read_expressions_leaves_out_lost_frames(track, tmp_path, suffix):
     path = tmp_path / f"clip{suffix}"
     (save_track_npz(track, path) if suffix == ".npz" else write_track_table([track], path))
     read = read_expressions(path)
@@ -160,7 +160,7 @@ def test_the_reader_of_expressions_takes_it_without_lost_frames(track, tmp_path,
         np.testing.assert_array_equal(read.arrays["shape"][0], track.shape)
 
 
-def test_frames_of_later_tracks_are_told_apart(track, tmp_path):
+def test_frames_of_later_tracks_have_other_names(track, tmp_path):
     write_track_table([track, replace(track, number=2)], tmp_path / "clip.csv")
     frames = read_expressions(tmp_path / "clip.csv").frames
     assert frames[0] == "3" and frames[-1] == "42#2" and len(set(frames)) == len(frames)
@@ -187,7 +187,7 @@ def _with(**values):
         (_with(frame=np.array(5)), "'frame' is int64 with the shape ()"),
     ],
 )
-def test_archives_that_are_no_track_say_why(track, tmp_path, damage, reason):
+def test_archives_that_are_no_track_are_refused_with_a_reason(track, tmp_path, damage, reason):
     path = tmp_path / "clip.npz"
     save_track_npz(track, path)
     with np.load(path) as archive:
@@ -200,7 +200,7 @@ def test_archives_that_are_no_track_say_why(track, tmp_path, damage, reason):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 broken", None])
-def test_broken_files_give_one_line(track, tmp_path, content):
+def test_damaged_files_are_a_one_line_error(track, tmp_path, content):
     path = tmp_path / "clip.npz"
     if content is not None:
         path.write_bytes(content)
@@ -209,7 +209,7 @@ def test_broken_files_give_one_line(track, tmp_path, content):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_torn_archive_gives_one_line(track, tmp_path):
+def test_a_truncated_archive_is_a_one_line_error(track, tmp_path):
     path = tmp_path / "clip.npz"
     save_track_npz(track, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
