@@ -35,7 +35,7 @@ class Face(EqualByContents):
     part of a face: `head` finds it by `head_id`.
 
     Attributes:
-        vertices: (V, 3) float32, expression and gaze applied, head not turned.
+        vertices: (V, 3) float32, expression and gaze applied, without the rotation of the head.
         neutral_vertices: (V, 3) float32, the same person with a neutral face.
         triangles: (F, 3) int32, counter-clockwise from outside; one read-only array for all faces of a head.
         shape: (S,) float32 identity coefficients.
@@ -202,7 +202,7 @@ def assemble_face(
 
     Args:
         head: The model.
-        vertices: (V, 3) float32 metres, expression and gaze applied, head not turned.
+        vertices: (V, 3) float32 metres, expression and gaze applied, without the rotation of the head.
         neutral_vertices: (V, 3) float32 metres.
         coefficients: "shape" (S,) and "expression" (E,), and as far as known "jaw" (3,), "eyelids" (2,) and
             "eyes" (6,), which are zeros otherwise; other names are left out.

@@ -73,10 +73,10 @@ def mapping_note(character: Character, matrices: Sequence[np.ndarray]) -> str:
 def head_rotation_note(character: Character, motion: KeyframeMotion, head: int | None) -> str:
     """Return which node gets the rotation of the head, or why none does."""
     if motion.rotation_rotmat is None:
-        return "head not turned: no rotation in the input"
+        return "head not rotated: no rotation in the input"
     if head is None:
-        return "head not turned: no single node named head, name one with --head-node"
-    return f"head turned: node {character.document['nodes'][head].get('name')}"
+        return "head not rotated: no single node named head, name one with --head-node"
+    return f"head rotated: node {character.document['nodes'][head].get('name')}"
 
 
 def gaze_note(character: Character, matrices: Sequence[np.ndarray]) -> list[str]:
@@ -86,5 +86,5 @@ def gaze_note(character: Character, matrices: Sequence[np.ndarray]) -> list[str]
     names = [str(node.get("name", "")) for node in character.document["nodes"] if "mesh" not in node]
     bones = [name for name in names if _EYE_BONE.search(name)]
     if set(GAZE_NAMES) <= set(unmapped_blendshapes(matrices)) and bones:
-        return [f"gaze not driven: eye bones ({', '.join(bones[:2])}) are not turned"]
+        return [f"gaze not driven: eye bones ({', '.join(bones[:2])}) are not rotated"]
     return []

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
-from smirk3d.cli.retarget_character import CharacterFlags, retarget_character
+from smirk3d.cli.retarget_character import CharacterOptions, retarget_character
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,18 +35,18 @@ class Retarget(Command):
     """Head that the coefficients in FILE belong to."""
     out: Annotated[str | None, arg(metavar="FILE")] = None
     """Output: .csv or .npz for ARKit weights, .npz for coefficients, .glb for a character; beside FILE by default."""
-    character_flags: CharacterFlags = field(default_factory=CharacterFlags)
+    animation: CharacterOptions = field(default_factory=CharacterOptions)
 
     def run(self) -> int:
         """Retarget all frames; return the exit code."""
         from smirk3d.export.tables.expression_file import EXPRESSION_FORMATS, read_expressions
 
-        self.character_flags.check()
-        if self.character_flags.character is not None:
+        self.animation.check()
+        if self.animation.character is not None:
             if self.to != ARKIT:
                 raise UsageError(f"--to {self.to}: a character takes ARKit weights; leave --to or --character out")
             return retarget_character(
-                self.character_flags,
+                self.animation,
                 self.input,
                 self.out,
                 lambda expressions: self._to_arkit(expressions).weights.numpy(),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharacterFlags:
+class CharacterOptions:
     """Options that animate a character."""
 
     character: Annotated[str | None, arg(metavar="FILE.glb")] = None
@@ -55,12 +55,12 @@ class CharacterFlags:
 
 
 def retarget_character(
-    flags: CharacterFlags, source: str, out: str | None, to_arkit: Callable[[Expressions], np.ndarray]
+    options: CharacterOptions, source: str, out: str | None, to_arkit: Callable[[Expressions], np.ndarray]
 ) -> int:
     """Animate a character, or write a mapping for it, and return the exit code.
 
     Args:
-        flags: Options of the command.
+        options: Options of the command.
         source: Path of the motion.
         out: Target; beside the motion by default.
         to_arkit: Converts coefficients of a head to ARKit weights (T, 52).
@@ -74,22 +74,22 @@ def retarget_character(
     from smirk3d.export.save import make_folder
     from smirk3d.export.tables.motion_file import read_motion
 
-    target = _target(flags, source, out)
-    character = read_character(str(flags.character))
-    matrices = retarget_matrices(character.targets, read_mapping(flags.mapping) if flags.mapping else None)
-    if flags.suggest is not None:
+    target = _target(options, source, out)
+    character = read_character(str(options.character))
+    matrices = retarget_matrices(character.targets, read_mapping(options.mapping) if options.mapping else None)
+    if options.suggest is not None:
         return _suggest(character, matrices, target)
     warn_if_few_are_mapped(character, matrices)
-    motion_file = read_motion(source, flags.fps, to_arkit)
+    motion_file = read_motion(source, options.fps, to_arkit)
     if motion_file.note:
         print_message(motion_file.note)
     motion = motion_file.keys
-    head = None if flags.no_head_turn else find_head_node(character, flags.head_node)
-    if flags.head_node is not None and motion.rotation_rotmat is None:
-        raise UsageError(f"--head-node {flags.head_node}: {source} has no rotation of the head; leave the flag out")
+    head = None if options.no_head_turn else find_head_node(character, options.head_node)
+    if options.head_node is not None and motion.rotation_rotmat is None:
+        raise UsageError(f"--head-node {options.head_node}: {source} has no rotation of the head; leave the flag out")
     make_folder(target.parent)
     save_animated_character(character, motion, matrices, target, head)
-    rotation = [] if flags.no_head_turn else [head_rotation_note(character, motion, head)]
+    rotation = [] if options.no_head_turn else [head_rotation_note(character, motion, head)]
     print_result(
         "; ".join(
             [
@@ -104,10 +104,10 @@ def retarget_character(
     return 0
 
 
-def _target(flags: CharacterFlags, source: str, out: str | None) -> Path:
+def _target(options: CharacterOptions, source: str, out: str | None) -> Path:
     """Return the path of the output."""
-    if flags.suggest is not None:
-        target = Path(flags.suggest)
+    if options.suggest is not None:
+        target = Path(options.suggest)
         if out is not None:
             raise UsageError("--suggest writes a mapping and no animation; leave --out out")
         if target.suffix.lower() not in (".yaml", ".yml"):
@@ -115,11 +115,11 @@ def _target(flags: CharacterFlags, source: str, out: str | None) -> Path:
         if target.exists():
             raise UsageError(f"--suggest {target}: exists already, perhaps edited; choose another name")
         return target
-    own = Path(source).with_name(f"{Path(str(flags.character)).stem}_{Path(source).stem}.glb")
+    own = Path(source).with_name(f"{Path(str(options.character)).stem}_{Path(source).stem}.glb")
     target = own if out is None else Path(out)
     if target.suffix.lower() != ".glb":
         raise UsageError(f"--out {target}: must end in .glb")
-    if target.resolve() in {Path(name).resolve() for name in (source, flags.character, flags.mapping) if name}:
+    if target.resolve() in {Path(name).resolve() for name in (source, options.character, options.mapping) if name}:
         raise UsageError(f"--out {target}: is an input itself; choose another name")
     return target
 

@@ -105,7 +105,7 @@ def test_a_clip_animates_a_character(run, clip: Path, hero: Path, open_head: Hea
     answer = run(clip, "--character", hero)
     out = clip.with_name("hero_clip.glb")
     assert (answer.code, answer.err) == (0, []) and answer.out == [
-        f"frames: 40; 1.56 s; 52 of 52 ARKit blendshapes drive 52 targets on 1 mesh; head turned: node Head; {out}"
+        f"frames: 40; 1.56 s; 52 of 52 ARKit blendshapes drive 52 targets on 1 mesh; head rotated: node Head; {out}"
     ]
     track = synthetic_track(open_head)
     times, found = animation(out)
@@ -147,7 +147,7 @@ def test_a_photo_animates_a_character(run, hero: Path, make_face: Callable[..., 
     face = make_face()
     face.save(tmp_path / "photo_0.npz")
     answer = run("photo_0.npz", "--character", hero)
-    assert answer.code == 0 and "frames: 1; 0.00 s" in answer.out[0] and "head turned: node Head" in answer.out[0]
+    assert answer.code == 0 and "frames: 1; 0.00 s" in answer.out[0] and "head rotated: node Head" in answer.out[0]
     times, found = animation(tmp_path / "hero_photo_0.glb")
     assert times.tolist() == [0] and np.allclose(found["weights"], [list(face.arkit.values())], atol=1e-6)
     assert abs(found["rotation"][0, 3]) < 0.999
@@ -158,7 +158,7 @@ def test_a_table_animates_a_character(run, hero: Path, tmp_path: Path) -> None:
     write_arkit(tmp_path / "clip.csv", tuple("abcdefg"), {"arkit": weights})
     for words, fps in ((), 30), (("--fps", 12.5), 12.5):
         answer = run("clip.csv", "--character", hero, *words)
-        assert answer.code == 0 and "head not turned: no rotation in the input" in answer.out[0]
+        assert answer.code == 0 and "head not rotated: no rotation in the input" in answer.out[0]
         times, found = animation(tmp_path / "hero_clip.glb")
         assert np.allclose(times, np.arange(7) / fps) and np.allclose(found["weights"], weights, atol=1e-5)
         assert list(found) == ["weights"]
@@ -195,7 +195,7 @@ def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
     assert answer.code == 0 and len(answer.err) == 1
     assert "short.csv: its time codes do not determine the frame rate; assuming 30" in answer.err[0]
     answer = run("take.csv", "--character", hero, "--fps", 60)
-    assert answer.code == 0 and "; head turned: node Head; " in answer.out[0]
+    assert answer.code == 0 and "; head rotated: node Head; " in answer.out[0]
     times, found = animation(tmp_path / "hero_take.glb")
     assert np.allclose(times, np.arange(4) / 60) and np.allclose(found["weights"][:, 51], np.arange(4) / 8)
     assert np.allclose(found["rotation"], (0, -np.sin(0.25), 0, np.cos(0.25)))  # to the subject's right
@@ -207,7 +207,7 @@ def test_a_table_of_a_clip_rotates_the_head(
 ) -> None:
     write_track_table([synthetic_track(open_head)], tmp_path / f"table{suffix}")
     for source in (clip.name, f"table{suffix}"):
-        assert "; head turned: node Head; " in run(source, "--character", hero).out[0]
+        assert "; head rotated: node Head; " in run(source, "--character", hero).out[0]
     (times, found), (wanted_times, wanted) = (animation(tmp_path / f"hero_{name}.glb") for name in ("table", "clip"))
     assert np.allclose(times, wanted_times) and found.keys() == wanted.keys()
     assert all(np.allclose(found[name], wanted[name], atol=1e-5) for name in found)
@@ -234,7 +234,7 @@ def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head
     )
     assert len(answer.err) == 1 and "only 3 of 52 ARKit blendshapes are driven, not eyeLookDownLeft," in answer.err[0]
     assert "; similar: eyeBlinkRight ~ Fcl_EYE_Close_R; --suggest" in answer.err[0]
-    assert "head not turned: no single node named head" in answer.out[0]
+    assert "head not rotated: no single node named head" in answer.out[0]
     arkit = synthetic_track(open_head).arkit
     wanted = np.zeros((40, 5))
     wanted[:, 1], wanted[:, 3] = (arkit[:, ARKIT_NAMES.index(name)] for name in ("eyeBlinkLeft", "mouthSmileLeft"))
@@ -260,11 +260,11 @@ def test_the_summary_lists_what_is_not_animated(run, clip: Path, tmp_path: Path)
     answer = run(clip, "--character", hero)
     assert answer.code == 0 and not answer.err
     assert "; 43 of 52 ARKit blendshapes drive 43 targets on 1 mesh; not driven: eyeLookDownLeft, " in answer.out[0]
-    assert ", tongueOut; head not turned: no single node named head, name one with --head-node; " in answer.out[0]
-    assert "gaze not driven: eye bones (LeftEye, eye_R) are not turned" in answer.out[0]
+    assert ", tongueOut; head not rotated: no single node named head, name one with --head-node; " in answer.out[0]
+    assert "gaze not driven: eye bones (LeftEye, eye_R) are not rotated" in answer.out[0]
     assert "rotation" not in animation(tmp_path / "hero_clip.glb")[1]
     answer = run(clip, "--character", hero, "--head-node", "CC_Base_Head")
-    assert "head turned: node CC_Base_Head" in answer.out[0]
+    assert "head rotated: node CC_Base_Head" in answer.out[0]
     assert "rotation" in animation(tmp_path / "hero_clip.glb")[1]
 
 
