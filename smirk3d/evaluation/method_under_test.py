@@ -26,7 +26,7 @@ from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.packaged import packaged_encoder, packaged_neural_renderer
 
 PACKAGED, FIT, DETECTOR = "packaged", "fit", "detector"
-"""Words in place of a checkpoint's path."""
+"""Names in place of a checkpoint's path."""
 Method = Literal["encoder", "refine", "fit", "detector"]
 
 
@@ -49,10 +49,10 @@ class MethodUnderTest(Protocol):
         ...
 
     def observe(self, known: FaceObservation) -> FaceObservation | None:
-        """Return what the method gets to see of a face with known landmarks, None where it would not be found.
+        """Return the observation that the method uses of a face with known landmarks, None where none is detected.
 
-        Methods that use landmarks get those of the detector in exactly these pixels, with their depth. Methods that
-        use a crop alone get the known landmarks, which place the crop.
+        Methods that use landmarks get those that are detected in exactly these pixels, with their depth. Methods
+        that use a crop alone get the known landmarks, from which the crop is computed.
         """
         ...
 
@@ -105,19 +105,19 @@ class Checkpoint:
         return Checkpoint(path, sized, encoder, generator)
 
 
-def checkpoint_path(word: str) -> Path | None:
-    """Return the file of networks that a word of the command line stands for, None for methods without networks.
+def checkpoint_path(name: str) -> Path | None:
+    """Return the file of networks of a checkpoint argument, None for methods without networks.
 
     Args:
-        word: A path, or one of the words `PACKAGED`, `FIT` and `DETECTOR`.
+        name: A path, or `PACKAGED`, `FIT` or `DETECTOR`.
 
     Raises:
         Smirk3dError: This installation has no packaged weights.
     """
-    if word in (FIT, DETECTOR):
+    if name in (FIT, DETECTOR):
         return None
-    if word != PACKAGED:
-        return Path(word)
+    if name != PACKAGED:
+        return Path(name)
     path = packaged_encoder()
     if path is None:
         raise Smirk3dError("this installation has no packaged weights; name a checkpoint, or evaluate 'fit'")

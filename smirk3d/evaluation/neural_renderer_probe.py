@@ -99,7 +99,7 @@ def _averaging_batch_norm(network: nn.Module) -> Iterator[None]:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's word for a cumulative average
+        norm.momentum = None  # a cumulative instead of an exponential average
     yield
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -207,14 +207,14 @@ def options_of(item: SuiteItem, options: EvaluationOptions) -> EvaluationOptions
 
 def command_of(item: SuiteItem, options: EvaluationOptions) -> str:
     """Return the command line of one evaluation; inputs that are not named have placeholders."""
-    words = ["smirk3d evaluate", item.checkpoint, "--only", item.measure]
+    arguments = ["smirk3d evaluate", item.checkpoint, "--only", item.measure]
     if _uses_data(item):
-        words += ["--data", str(options.data or "DATA")]
+        arguments += ["--data", str(options.data or "DATA")]
     for extra in item.uses:
-        words += _words_of_input(extra, options)
+        arguments += _arguments_of_input(extra, options)
     for name, value in item.changes.items():
-        words += _words_of_change(name, value)
-    return " ".join(words)
+        arguments += _arguments_of_change(name, value)
+    return " ".join(arguments)
 
 
 def _uses_data(item: SuiteItem) -> bool:
@@ -222,7 +222,7 @@ def _uses_data(item: SuiteItem) -> bool:
     return bool(measure.needs & {"data", "annotations", "faces"})
 
 
-def _words_of_input(extra: Extra, options: EvaluationOptions) -> list[str]:
+def _arguments_of_input(extra: Extra, options: EvaluationOptions) -> list[str]:
     if extra == "character":
         character = options.character
         path, eyes = (Path("HEAD.glb"), ("LEFT", "RIGHT")) if character is None else (character.path, character.eyes)
@@ -232,7 +232,7 @@ def _words_of_input(extra: Extra, options: EvaluationOptions) -> list[str]:
     return ["--head", "MODEL" if options.head == OPEN_HEAD else str(options.head)]
 
 
-def _words_of_change(name: str, value: Any) -> list[str]:
+def _arguments_of_change(name: str, value: Any) -> list[str]:
     if isinstance(value, ClipOptions):
         return ["--people", str(value.people)]
     if name == "use_scores":

@@ -1,15 +1,19 @@
 """`smirk3d evaluate` from flags to table, JSON and exit code."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from evaluation_faces import shards
+from flame_layout import write_correspondence, write_flame_layout
 
 from smirk3d.cli.main import main
 from smirk3d.evaluation import suite
 from smirk3d.evaluation.registry import MEASURES
+from smirk3d.evaluation.retargeting_accuracy import SurfaceCorrespondence
+from smirk3d.export import save_face
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -32,15 +36,15 @@ def folder(tmp_path_factory) -> Path:
     return shards(tmp_path_factory.mktemp("shards"))
 
 
-def run(*words: object) -> int:
-    return main(["evaluate", *map(str, words), "--device", "cpu"])
+def run(*arguments: object) -> int:
+    return main(["evaluate", *map(str, arguments), "--device", "cpu"])
 
 
 def test_networks_on_photos(checkpoint, folder, tmp_path, capsys):
     out = tmp_path / "report.json"
     measures = f"{PHOTO_MEASURES},reconstruction,cycle"
-    words = (checkpoint, "--data", folder, "--only", measures, "--out", out, "--renderer-steps", 1)
-    assert run(*words, "--renderer-width", 2, "--count", 2) == 0
+    arguments = (checkpoint, "--data", folder, "--only", measures, "--out", out, "--renderer-steps", 1)
+    assert run(*arguments, "--renderer-width", 2, "--count", 2) == 0
     table = capsys.readouterr().out
     assert all(name in table for name in (*measures.split(","), "mean_percent", "worst difference", "l1_face"))
     report = json.loads(out.read_text())
@@ -58,7 +62,7 @@ def test_a_named_measure_that_does_not_apply_is_refused(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("fit", "--only", "beauty"), "measure 'beauty' is unknown"),
         (("fit", "--count", "0"), "count 0"),
@@ -72,8 +76,8 @@ def test_a_named_measure_that_does_not_apply_is_refused(folder, capsys):
         ((), "name a CHECKPOINT"),
     ],
 )
-def test_wrong_usage(words, message, capsys):
-    assert run(*words) == 2
+def test_wrong_usage(arguments, message, capsys):
+    assert run(*arguments) == 2
     assert message in capsys.readouterr().err
 
 
@@ -108,6 +112,39 @@ def test_old_words_work_with_a_note(checkpoint, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert "CHECKPOINT shipped is deprecated" in error and "use packaged" in error
     assert "--only truth is deprecated" in error and "use synthetic" in error and "'beauty' is unknown" in error
+
+
+def test_rendered_heads_and_a_character(make_face, tmp_path, capsys):
+    path, out = save_face(make_face({}, seed=2), tmp_path / "hero.glb"), tmp_path / "report.csv"
+    arguments = ("--only", "synthetic,pose,character", "--character", path, "--count", 2, "--keep", tmp_path / "kept")
+    assert run("fit", *arguments, "--out", out) == 0
+    capsys.readouterr()
+    rows = list(csv.DictReader(out.open(newline="")))
+    assert [row["measure"] for row in rows if row["figure"] in ("mean_error", "yaw_error_deg")] == [
+        "synthetic", "pose", "character",
+    ]  # fmt: skip
+    assert {row["method"] for row in rows} == {"fit"} and {row["faces"] for row in rows} == {"2"}
+    assert {file.name for file in (tmp_path / "kept").iterdir()} == {"synthetic.png", "character.png"}
+    assert run("detector", "--only", "synthetic", "--count", 2) == 0
+    assert "detector" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_tracking_and_retargeting(tmp_path, capsys):
+    out = tmp_path / "report.json"
+    arguments = ("--only", "video-accuracy,video-stability", "--seconds", 4, "--keep", tmp_path / "clips")
+    assert run("fit", *arguments, "--out", out) == 0
+    accuracy, stability = json.loads(out.read_text())["results"]
+    assert accuracy["figures"]["pose_error_deg"] < 4 and stability["figures"]["pose_error_deg"] < 2
+    assert stability["figures"]["tracked_frames_percent"] == 100
+    assert {"talking_0.mp4", "talking_0.glb", "sample.csv"} <= {path.name for path in (tmp_path / "clips").iterdir()}
+    model = tmp_path / "model.pkl"
+    layout = write_flame_layout(model)
+    write_correspondence(SurfaceCorrespondence.path_of(model), layout)
+    assert run("fit", "--head", model, "--only", "retargeting", "--count", 20, "--out", out) == 0
+    results = {result["method"]: result["figures"] for result in json.loads(out.read_text())["results"]}
+    assert results["round_trip"]["mean_error"] < 0.003 and results["tracked"]["mean_error"] < 0.01
+    assert results["open_head"]["max_error"] < 0.002 and set(results["speed"]) == {"to_arkit_s", "from_arkit_s"}
 
 
 def test_the_list_describes_every_measure(capsys):

@@ -1,4 +1,4 @@
-"""The linear probe, and which faces it is given."""
+"""The probe measure: its faces and its result."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_labels_and_choice(folder):
 def test_probe_measured(folder):
     subject = FakeMethod(lambda pixels: pixels.mean((0, 1)).astype(np.float32))
     faces = probe_faces(folder, ("train", "val"), 24)
-    assert faces.classes == ("anger", "happiness")  # of fear there are too few to judge by
+    assert faces.classes == ("anger", "happiness")  # the test split has too few of fear
     assert list(map(len, faces.photos)) == [48, 43]
     display = Silent()
     result = measure_probe(subject, faces, display)

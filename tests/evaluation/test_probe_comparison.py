@@ -16,7 +16,7 @@ from smirk3d.evaluation.probe_comparison import (
 
 
 def features_of(n_persons: int = 40, faces_each: int = 4) -> ProbeFeatures:
-    """Return faces whose first method sees the label, and whose detector sees nothing but the person."""
+    """Return faces whose encoder features contain the label, and whose detector features only the person."""
     random = np.random.default_rng(0)
     person = np.repeat(np.arange(n_persons), faces_each)
     label = np.arange(len(person)) % 2

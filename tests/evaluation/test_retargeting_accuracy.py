@@ -34,8 +34,8 @@ def test_errors_of_active_and_inactive_weights():
     found = weights.clone()
     found[:, 0] += 0.2
     found[1, 1] = 0.51
-    answer = SimpleNamespace(weights=found, residual_mm=torch.tensor([1.0, 3.0]), size_mm=torch.tensor([4.0, 4.0]))
-    result = error_result("round_trip", weights, answer)  # type: ignore[arg-type]
+    retargeted = SimpleNamespace(weights=found, residual_mm=torch.tensor([1.0, 3.0]), size_mm=torch.tensor([4.0, 4.0]))
+    result = error_result("round_trip", weights, retargeted)  # type: ignore[arg-type]
     assert result.figures["active_error"] == pytest.approx(0.2)
     assert result.figures["inactive_error"] == pytest.approx(0.51 / 102)
     assert (result.figures["residual_mm"], result.figures["max_error"]) == pytest.approx((2, 0.51))

@@ -21,7 +21,7 @@ def truth() -> np.ndarray:
 
 
 def test_measured_in_batches_in_order(truth):
-    """Each picture's first pixels hold the row's number: a subject that looks the truth up is perfect."""
+    """Each picture's first pixels hold the row's number: a method that returns the truth of that row is perfect."""
     count = 70
     pixels = np.zeros((count, 2, 2, 3), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(count)

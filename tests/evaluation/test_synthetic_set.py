@@ -12,17 +12,17 @@ from smirk3d.evaluation.synthetic_set import synthetic_test_set
 
 
 class FakeDetector:
-    """Finds a made-up face in every second picture."""
+    """Finds a synthetic face in every second picture."""
 
     def __init__(self, every: int = 2) -> None:
-        self.seen: list[np.ndarray] = []
+        self.pictures: list[np.ndarray] = []
         self._every = every
 
     def __call__(self, pixels: np.ndarray) -> list[Detection]:
-        self.seen.append(pixels)
-        if len(self.seen) % self._every:
+        self.pictures.append(pixels)
+        if len(self.pictures) % self._every:
             return []
-        points = face_points(len(self.seen))
+        points = face_points(len(self.pictures))
         box = np.concatenate([points.min(0), points.max(0)])
         return [Detection(points, points[:, 0], np.full(52, 0.5, np.float32), box, 0.9)]
 
@@ -40,14 +40,14 @@ def make(head, detector, seed=3, count=4):
 def test_made_once_and_read_again(open_head):
     detector = FakeDetector()
     made = make(open_head, detector)
-    assert len(detector.seen) == 4 and len(made) == 2 and made.missed == 2
-    assert np.array_equal(made.pixels[0], detector.seen[1]) and made.pixels.shape == (2, 48, 48, 3)
+    assert len(detector.pictures) == 4 and len(made) == 2 and made.missed == 2
+    assert np.array_equal(made.pixels[0], detector.pictures[1]) and made.pixels.shape == (2, 48, 48, 3)
     assert made.kind.tolist() == ["single", "one_sided"]  # the second and the fourth of a turn
     again = make(open_head, FakeDetector(every=99))
     assert np.array_equal(again.pixels, made.pixels) and np.array_equal(again.expression, made.expression)
     (second,) = again.face_observations(1, 2)
     photo, found = second.photo, second.detection
-    assert np.array_equal(photo.pixels, detector.seen[3])
+    assert np.array_equal(photo.pixels, detector.pictures[3])
     assert np.array_equal(found.landmarks_px, face_points(4)) and np.array_equal(found.depth, face_points(4)[:, 0])
     assert found.box_px.tolist() == [*face_points(4).min(0), *face_points(4).max(0)]
     assert found.score == pytest.approx(0.9) and found.blendshape_scores.tolist() == [0.5] * 52

@@ -12,10 +12,10 @@ def test_separable_classes_are_separated():
     label = np.arange(90) % 3
     features = random.normal(size=(90, 4)) * 0.1
     features[:, :3] += np.eye(3)[label]
-    answer = probe_predictions(features, label, features)
-    assert answer.tolist() == label.tolist()
-    assert recall_by_class(answer, label, 3).tolist() == [1, 1, 1]
-    assert recall_by_class(answer, (label + 1) % 3, 3).tolist() == [0, 0, 0]
+    prediction = probe_predictions(features, label, features)
+    assert prediction.tolist() == label.tolist()
+    assert recall_by_class(prediction, label, 3).tolist() == [1, 1, 1]
+    assert recall_by_class(prediction, (label + 1) % 3, 3).tolist() == [0, 0, 0]
 
 
 def test_a_constant_feature_gives_chance():

@@ -13,12 +13,12 @@ def error(points_px: np.ndarray, truth_px: np.ndarray) -> np.ndarray:
 
 
 def test_landmark_error_is_in_distances_of_the_eye_corners():
-    given = np.stack([face_points(0), face_points(1)])
-    moved = given + np.array([[[0.0, 0.0]], [[3.0, 4.0]]])  # the eye corners are 20 pixels apart
-    assert error(moved, given) == pytest.approx([0, 25], abs=1e-4)
-    moved = given.copy()
+    truth = np.stack([face_points(0), face_points(1)])
+    moved = truth + np.array([[[0.0, 0.0]], [[3.0, 4.0]]])  # the eye corners are 20 pixels apart
+    assert error(moved, truth) == pytest.approx([0, 25], abs=1e-4)
+    moved = truth.copy()
     moved[:, list(IRIS_LEFT)] += 100  # does not lie on the skin
-    assert error(moved, given).tolist() == [0, 0]
+    assert error(moved, truth).tolist() == [0, 0]
 
 
 def test_all_points_count_by_default():
