@@ -192,13 +192,13 @@ class _ResultWriter:
             save_face(face, path, texture=texture if name in _TEXTURED_FORMATS else None)
 
     def _save_neural_render(self, result: PhotoResult, k: int, face: Face, renderer: NeuralRenderer) -> None:
-        from smirk3d.estimation.resynthesis import resynthesise, strip
+        from smirk3d.estimation.resynthesis import resynthesise, side_by_side
         from smirk3d.export.save import make_folder
         from smirk3d.viz.overlay import save_png
 
         path = self._out_dir / f"{result.job.stem}_{k}{NEURAL_RENDER_ENDING}"
         make_folder(path.parent)
-        save_png(path, strip(resynthesise(renderer, face, result.pixels)))
+        save_png(path, side_by_side(resynthesise(renderer, face, result.pixels)))
 
     def _save_overlay(self, result: PhotoResult) -> None:
         from smirk3d.export.save import make_folder

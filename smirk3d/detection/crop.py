@@ -1,4 +1,4 @@
-"""The square crop about a face that networks read, and the way back to the photo.
+"""The square crop about a face that is the input of networks, and the maps between crop and photo.
 
 Photo and crop both have pixels with the origin at the top-left corner of the top-left pixel: centres at +0.5.
 """
@@ -22,22 +22,22 @@ from smirk3d.geometry.camera import Camera
 class Crop:
     """An upright square of a photo, resampled to `size` pixels a side.
 
-    The corners of the square fall on the *centres* of the crop's corner pixels, 0 and `size` - 1, so half a
-    pixel more is seen on each side. A point `p` of the photo lands in the crop at
-    `c = 0.5 + (p - (x0, y0)) (size - 1) / side_px`.
+    The corners of the square coincide with the *centres* of the crop's corner pixels, 0 and `size` - 1, so the crop
+    shows half a pixel more on each side. A point `p` of the photo is at
+    `c = 0.5 + (p - (x0, y0)) (size - 1) / side_px` in the crop.
 
-    The released code has the same map between pixel indices, but takes landmarks, which count from the corner
-    of the first pixel, for indices; its crops lie half a pixel of the photo further down and right.
+    The released SMIRK code (Retsinas et al., CVPR 2024) has the same map between pixel indices, but uses landmarks,
+    which count from the corner of the first pixel, as indices: its crops lie half a pixel of the photo further down
+    and right.
 
     Attributes:
-        x0: left side of the square in pixels of the photo. y0: its top.
-        side_px: side of the square in pixels of the photo.
-        size: pixels a side of the crop.
+        x0: Left side of the square, pixels of the photo.
+        y0: Top of the square, pixels of the photo.
+        side_px: Side of the square, pixels of the photo.
+        size: Side of the crop, pixels of the crop.
 
     Raises:
         ValueError: `side_px` is not positive, or `size` is less than 2.
-
-    Source: METHOD section 7.
     """
 
     x0: float
@@ -54,9 +54,10 @@ class Crop:
         """Return the crop about landmarks.
 
         Args:
-            landmarks_px: (L, 2) float, pixels of the photo.
-            scale: Side of the square over the mean of width and height of the landmarks' box; 1.4 in use.
-            size: Pixels a side of the crop.
+            landmarks_px: (L, 2) float landmarks, pixels of the photo.
+            scale: Side of the square over the mean of width and height of the landmarks' box; all networks of the
+                package use 1.4.
+            size: Side of the crop, pixels.
 
         Returns:
             The crop about the centre of the box; its side is truncated to whole pixels, as the released
@@ -95,9 +96,9 @@ class Crop:
         """Resample the photo bilinearly, black outside of it.
 
         Args:
-            photo: (H, W, 3) uint8 RGB.
-            antialias: Average over the area of a pixel of the crop where it is larger than one of the photo.
-                The released weights were trained without.
+            photo: (H, W, 3) uint8 RGB in [0, 255].
+            antialias: Average over the area of a pixel of the crop where it is larger than a pixel of the photo.
+                The released SMIRK weights were trained without.
 
         Returns:
             (3, size, size) float32 in [0,1].
@@ -107,33 +108,33 @@ class Crop:
         """
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
             raise ValueError(f"expected H×W×3 uint8, not empty; got {photo.dtype} of shape {photo.shape}")
-        # A k-th of a pixel apart, k samples and their mean fill a pixel evenly.
-        fineness = max(1, int(np.ceil(1 / self.scale))) if antialias else 1
-        centers = (np.arange(self.size * fineness) + 0.5) / fineness
+        # k samples a k-th of a pixel apart cover a pixel of the crop evenly.
+        n_samples = max(1, int(np.ceil(1 / self.scale))) if antialias else 1
+        centers = (np.arange(self.size * n_samples) + 0.5) / n_samples
         x, y = self.to_photo(np.stack([centers, centers], axis=1)).T
         left, right = _span(x, photo.shape[1])
         top, bottom = _span(y, photo.shape[0])
         if left >= right or top >= bottom:
             return torch.zeros(3, self.size, self.size)
-        # Only the part that is seen becomes float: photos may have a hundred times more pixels.
+        # Only the part in the crop becomes float: photos may have a hundred times more pixels.
         part = torch.tensor(photo[top:bottom, left:right]).movedim(-1, 0)[None].float() / 255
         grid = _grid(2 * (x - left) / (right - left) - 1, 2 * (y - top) / (bottom - top) - 1)
         sampled = functional.grid_sample(part, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return functional.avg_pool2d(sampled, fineness)[0]
+        return functional.avg_pool2d(sampled, n_samples)[0]
 
 
 def camera_from_crop(pose_rotmat: np.ndarray, joints_root: np.ndarray, camera: np.ndarray, crop: Crop) -> Camera:
-    """Turn an encoder's camera of a crop into the camera of the photo.
+    """Convert an encoder's camera of a crop to a camera of the photo.
 
     Args:
-        pose_rotmat: (3, 3) global rotation of the head, which turns it about the root joint.
-        joints_root: (3,) metres, root joint J of the unposed head: `X_posed = R (X - J) + J`.
-        camera: (3,) scale, tx, ty of METHOD section 2: `x' = s (x + tx)`, `y' = -s (y + ty)`.
-        crop: Where in the photo.
+        pose_rotmat: (3, 3) global rotation R of the head about the root joint.
+        joints_root: (3,) root joint J of the unposed head, metres: `X_posed = R (X - J) + J`.
+        camera: (3,) scaled orthographic camera (s, tx, ty) of the crop's NDC: `x' = s (x + tx)`, `y' = -s (y + ty)`.
+        crop: The crop.
 
     Returns:
-        Scaled orthographic camera that sees the *unposed* head (shape, expression, jaw and neck applied, the
-        global rotation not).
+        Scaled orthographic camera for points of the *unposed* head (shape, expression, jaw and neck applied, the
+        global rotation not); its rotation is R.
     """
     scale, *shift = np.asarray(camera, dtype=np.float64)
     rotmat = np.asarray(pose_rotmat, dtype=np.float64)
@@ -147,26 +148,28 @@ def camera_from_crop(pose_rotmat: np.ndarray, joints_root: np.ndarray, camera: n
     )
 
 
-def camera_to_crop(placed: Similarity, root: Tensor, crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
+def camera_to_crop(alignment: Similarity, root: Tensor, crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
     """Return pose and camera of heads in their crops, the inverse of `camera_from_crop`.
 
     Args:
-        placed: B maps from metres, head frame, to pixels of the photo, with y upwards.
-        root: (3,) metres, root joint of the unposed head. crops: B crops.
+        alignment: B maps from metres of the head frame to pixels of the photo, y upwards.
+        root: (3,) root joint of the unposed head, metres.
+        crops: B crops.
 
     Returns:
-        Rotation vectors (B, 3) about the root joint, and cameras (B, 3): scale, tx, ty.
+        Rotation vectors (B, 3) about the root joint, radians, and cameras (B, 3): scale, tx, ty.
     """
-    zoom = placed.scale.new_tensor([2 * crop.scale / crop.size for crop in crops])
-    middle = placed.scale.new_tensor(np.stack([crop.to_photo(crop.from_ndc(np.zeros(2))) for crop in crops]))
-    moved = placed.rotmat @ root - root  # what turning about the root joint does not move
-    shift = (placed.offset[:, :2] + middle * middle.new_tensor([-1.0, 1.0])) / placed.scale[:, None]
-    camera = torch.cat([(placed.scale * zoom)[:, None], moved[:, :2] + shift], dim=1)
-    return roma.rotmat_to_rotvec(placed.rotmat), camera
+    zoom = alignment.scale.new_tensor([2 * crop.scale / crop.size for crop in crops])
+    middle = alignment.scale.new_tensor(np.stack([crop.to_photo(crop.from_ndc(np.zeros(2))) for crop in crops]))
+    # An alignment rotates about the origin, a pose about the root joint J: R X = R (X - J) + J + (R J - J).
+    moved = alignment.rotmat @ root - root
+    shift = (alignment.offset[:, :2] + middle * middle.new_tensor([-1.0, 1.0])) / alignment.scale[:, None]
+    camera = torch.cat([(alignment.scale * zoom)[:, None], moved[:, :2] + shift], dim=1)
+    return roma.rotmat_to_rotvec(alignment.rotmat), camera
 
 
 def _span(positions: np.ndarray, length: int) -> tuple[int, int]:
-    """Return the first and one past the last pixel of a side that bilinear samples at sorted positions read."""
+    """Return the half-open range of pixels that bilinear samples at sorted positions use."""
     return max(int(np.floor(positions[0] - 0.5)), 0), min(int(np.floor(positions[-1] + 0.5)) + 1, length)
 
 

@@ -1,4 +1,4 @@
-"""Faces in a photo: MediaPipe's 478 landmarks and 52 blendshape scores, with a search for the hard cases.
+"""Face detection: MediaPipe's 478 landmarks and 52 blendshape scores, with further search where a face is hard to find.
 
 Landmarks are pixels with the origin at the top-left corner of the top-left pixel, x right, y down. Left and
 right in names of blendshapes are the subject's.
@@ -19,11 +19,11 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
 N_LANDMARKS = 478
-_RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
 DUPLICATE_IOU = 0.5
-_SAME_IOU = 0.2  # of a face in two frames that follow each other
-# The landmarker keeps this many candidates at least, so that the largest face is found among several.
-_MIN_CANDIDATES = 4
+"""Overlap above which two detections are the same face."""
+_RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
+_MIN_CONSECUTIVE_IOU = 0.2  # overlap of one face in consecutive frames
+_MIN_CANDIDATES = 4  # the landmarker keeps as many at least, so that the largest face is found among several
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +37,10 @@ class Detection:
             the model does not know it.
         box_px: (4,) float32, x0, y0, x1, y1 of the landmarks.
         score: In [0, 1]. The landmarker reports no score of its own; this one says how easily the face was
-            found: 1.0 in the photo as it is or where it had just been seen, less after a border (0.9), an
-            enlargement or a tile (0.8), or a rotation by a multiple of 90° (0.6).
-        transform: (4, 4) float32, MediaPipe's canonical face (centimetres) to its camera, which it assumes to
-            see the photo at 63° of vertical angle; None unless the face was found in the photo as it is.
+            found: 1.0 in the photo as it is or in the region of the previous detection, less after a border (0.9),
+            an enlargement or a tile (0.8), or a rotation by a multiple of 90° (0.6).
+        transform: (4, 4) float32, MediaPipe's canonical face (centimetres) to its camera, for which it assumes a
+            vertical field of view of 63°; None unless the face was found in the photo as it is.
     """
 
     landmarks_px: np.ndarray
@@ -57,9 +57,9 @@ class Detector:
     Args:
         model_path: The landmarker bundle; None finds it (see `smirk3d.assets.find_landmarker`).
         max_faces: At most this many faces are returned, the largest.
-        search_tiles: Search large photos in tiles until `max_faces` are found; otherwise only where no face is
-            found at first sight.
-        min_confidence: In [0, 1], for MediaPipe's face detection and for its presence test.
+        min_confidence: Threshold of MediaPipe's face detection and presence test, in [0, 1]; 0.3 to 0.7 is sensible.
+        search_tiles: Search large photos in tiles until `max_faces` are found; otherwise only where the photo as it
+            is shows no face.
 
     Raises:
         Smirk3dError: MediaPipe or its bundle is missing or does not work.
@@ -76,10 +76,10 @@ class Detector:
         if max_faces < 1 or not 0.0 <= min_confidence <= 1.0:
             raise ValueError(f"max_faces {max_faces} must be ≥ 1, min_confidence {min_confidence} in [0, 1]")
         self._max_faces = max_faces
-        self._wanted = max_faces if search_tiles else 1
+        self._min_found = max_faces if search_tiles else 1
         self._options = LandmarkerOptions(find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence)
         self._landmarker, self._to_mp_image = create_landmarker(self._options)
-        # Runs before the interpreter takes modules apart, so that MediaPipe's own __del__ finds it closed.
+        # Runs before the interpreter clears modules at exit; MediaPipe's own __del__ would fail after that.
         self._close = weakref.finalize(self, release_landmarker, self._landmarker)
 
     def __enter__(self) -> "Detector":
@@ -93,16 +93,16 @@ class Detector:
         self._close()
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        """Find faces, searching further only where the photo as it is shows too few.
+        """Find faces; search further only where the photo as it is shows too few.
 
-        A photo without any face found is searched with a grey border (faces that fill the frame) and enlarged
-        (small photos). Then, until `max_faces` (or one) are found, large photos are searched in ever finer tiles
-        (small faces), which takes up to a second. The last attempts, only where nothing was found at
-        all, are the photo turned by 180°, 90° and 270°. Where all faces lie sideways or upside down, the
-        photo turned upright is preferred, because landmarks are better there.
+        A photo in which no face is found is searched again with a grey border (faces that fill the frame) and
+        enlarged (small photos). Then, until `max_faces` (or one) are found, large photos are searched in ever finer
+        tiles (small faces), which takes up to a second. Finally, only where nothing was found at all, the photo is
+        searched rotated by 180°, 90° and 270°. Where all faces lie sideways or upside down, the photo rotated upright
+        is preferred, because landmarks are more accurate there.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB.
+            pixels: (H, W, 3) uint8 RGB in [0, 255].
 
         Returns:
             Up to `max_faces` faces, largest box first; empty where none is found.
@@ -116,29 +116,37 @@ class Detector:
             found = self._search(rotated(pixels, turns.pop())) or found
         found = found or self._first(reframed(pixels))
         for tiles in tile_levels(pixels):
-            if len(found) >= self._wanted:
+            if len(found) >= self._min_found:
                 break
             found = non_max_suppression(found + [face for tile in tiles for face in self._search(tile)])
         found = found or self._first(rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
         return sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
-        """Find faces in (H, W, 3) uint8 RGB pixels as they are, without a search for hard ones; otherwise as `detect`.
+        """Find faces in the photo as it is, in about the same time for every frame of a video.
 
-        It takes the same short time for every frame of a video.
+        Args:
+            pixels: (H, W, 3) uint8 RGB in [0, 255].
+
+        Returns:
+            Up to `max_faces` faces, largest box first.
+
+        Raises:
+            ValueError: The array is not an RGB image, or the detector is closed.
         """
         self._check(pixels)
         found = non_max_suppression(self._search(identity_view(pixels)))
         return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
 
     def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
-        """Find a face again where it has just been seen, upright and in the middle of a small picture.
+        """Find a face again in an upright crop about its previous detection.
 
-        MediaPipe places what it reads landmarks from by a coarse look at the whole picture; in such a one that place is
-        surer, and hardly jitters from frame to frame.
+        MediaPipe places the region from which it regresses landmarks by a coarse detection in the whole image. In a
+        crop with the face upright in its middle that region is more accurate and hardly jitters between frames.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB. face: There, or in the frame before.
+            pixels: (H, W, 3) uint8 RGB in [0, 255].
+            face: A detection in the same photo or in the frame before.
 
         Returns:
             The face, or None where it is no longer there.
@@ -150,7 +158,7 @@ class Detector:
         points_px = face.landmarks_px
         found = self._search(face_crop_view(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
         nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
-        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _SAME_IOU else None
+        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _MIN_CONSECUTIVE_IOU else None
 
     def for_video(self) -> "VideoDetector":
         """Return a detector of the same kind for the frames of a video.
@@ -165,23 +173,23 @@ class Detector:
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
 
-    def _first(self, attempts: Iterable[SearchView]) -> list[Detection]:
-        """Return the faces of the first attempt that shows any."""
-        return next(filter(None, map(self._search, attempts)), [])
+    def _first(self, views: Iterable[SearchView]) -> list[Detection]:
+        """Return the faces of the first view that shows any."""
+        return next(filter(None, map(self._search, views)), [])
 
-    def _search(self, attempt: SearchView) -> list[Detection]:
-        """Run the landmarker on one image and map what it finds back to the photo."""
-        return _detections(self._landmarker.detect(self._to_mp_image(attempt.pixels)), attempt)
+    def _search(self, view: SearchView) -> list[Detection]:
+        """Run the landmarker on one view and map its result back to the photo."""
+        return _detections(self._landmarker.detect(self._to_mp_image(view.pixels)), view)
 
 
 class VideoDetector:
     """MediaPipe's face landmarker for the frames of one video in their order; a context manager.
 
-    It follows one face, where it was in the frame before, and evens its landmarks over time. With more faces MediaPipe
-    would do neither, but what it does for single photos.
+    It tracks one face from frame to frame and smooths its landmarks over time. With more faces MediaPipe does neither
+    and processes every frame like a photo.
 
     Args:
-        options: What the landmarker is made of, for one face.
+        options: Settings of the landmarker, for one face.
 
     Raises:
         Smirk3dError: MediaPipe or its bundle is missing or does not work.
@@ -207,16 +215,17 @@ class VideoDetector:
         self._close()
 
     def restart(self) -> None:
-        """Forget the frames so far, as at a cut, behind which another face may be where one was."""
+        """Forget the frames so far, as needed at a shot boundary: another face may follow in the same place."""
         if self._last_ms > 0:
             self.close()
             self._begin()
 
     def detect_fast(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
-        """Return the face that is followed, or none.
+        """Return the tracked face, or an empty list.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB of the frame after the one before. time_s: When it is shown.
+            pixels: (H, W, 3) uint8 RGB in [0, 255], the next frame.
+            time_s: When it is shown, seconds.
 
         Raises:
             ValueError: The array is not an RGB image, or the detector is closed.
@@ -224,7 +233,7 @@ class VideoDetector:
         _check_pixels(pixels)
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
-        # Whole milliseconds that rise, whatever the times.
+        # MediaPipe refuses times that do not increase by whole milliseconds.
         self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
         result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
         return _detections(result, identity_view(pixels))
@@ -235,11 +244,11 @@ def _check_pixels(pixels: np.ndarray) -> None:
         raise ValueError(f"expected H×W×3 uint8, not empty; got {pixels.dtype} of shape {pixels.shape}")
 
 
-def _detections(result: Any, attempt: SearchView) -> list[Detection]:
-    """Map what the landmarker found in one image back to the photo."""
+def _detections(result: Any, view: SearchView) -> list[Detection]:
+    """Map the landmarker's result for one view back to the photo."""
     transforms = result.facial_transformation_matrixes
     return [
-        _detection(points, scores_by_name(result.face_blendshapes[k], ARKIT_NAMES), transforms[k], attempt)
+        _detection(points, scores_by_name(result.face_blendshapes[k], ARKIT_NAMES), transforms[k], view)
         for k, points in enumerate(result.face_landmarks)
     ]
 
@@ -248,8 +257,8 @@ def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarra
     """Order MediaPipe's blendshape scores by name.
 
     Args:
-        categories: Objects with `category_name` and `score`; names that are not asked for are left out.
-        names: The wanted order.
+        categories: Objects with `category_name` and `score`; other names than the requested ones are left out.
+        names: Names in the requested order.
 
     Returns:
         (len(names),) float32 in [0, 1]; 0 for `tongueOut`, which the model does not have.
@@ -264,29 +273,30 @@ def scores_by_name(categories: Sequence[Any], names: Sequence[str]) -> np.ndarra
     return np.clip(np.array([scores[name] for name in names], dtype=np.float32), 0.0, 1.0)
 
 
-def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, attempt: SearchView) -> Detection:
-    height, width = attempt.pixels.shape[:2]
+def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray, view: SearchView) -> Detection:
+    height, width = view.pixels.shape[:2]
     xyz = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float64)
-    linear, offset = attempt.to_photo[:, :2], attempt.to_photo[:, 2]
+    linear, offset = view.to_photo[:, :2], view.to_photo[:, 2]
     landmarks_px = (xyz[:, :2] * (width, height)) @ linear.T + offset
+    # MediaPipe's z is on the scale of x; sqrt |det| is the scale of the view's map to the photo.
     return Detection(
         landmarks_px=landmarks_px.astype(np.float32),
         depth=(xyz[:, 2] * width * np.sqrt(abs(np.linalg.det(linear)))).astype(np.float32),
         blendshape_scores=scores,
         box_px=np.concatenate((landmarks_px.min(axis=0), landmarks_px.max(axis=0))).astype(np.float32),
-        score=attempt.score,
-        transform=np.asarray(transform, dtype=np.float32) if attempt.is_photo else None,
+        score=view.score,
+        transform=np.asarray(transform, dtype=np.float32) if view.is_photo else None,
     )
 
 
 def _turns_to_upright(face: Detection) -> int:
-    """Return by how many quarter turns, counter-clockwise, the photo shows the face nearest to upright."""
+    """Return the counter-clockwise quarter turns that bring the face nearest to upright."""
     dx, dy = face.landmarks_px[_LEFT_EYE] - face.landmarks_px[_RIGHT_EYE]
     return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
 
 
 def non_max_suppression(faces: Sequence[Detection]) -> list[Detection]:
-    """Of detections that are the same face keep the one with the highest score, else the largest."""
+    """Keep one detection per face: of overlapping ones that of the highest score, among equals the largest."""
     kept: list[Detection] = []
     for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):
         if all(iou(face.box_px, other.box_px) <= DUPLICATE_IOU for other in kept):
@@ -299,6 +309,6 @@ def _area(box_px: np.ndarray) -> float:
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Return intersection over union of two boxes x0, y0, x1, y1."""
+    """Return the intersection over union, in [0, 1], of two boxes (4,) x0, y0, x1, y1."""
     common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
     return common / max(_area(a) + _area(b) - common, 1e-12)

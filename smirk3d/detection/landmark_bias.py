@@ -1,8 +1,8 @@
-"""How the detector marks photos otherwise than rendered heads: along the contour, where it can only guess.
+"""The bias of the detector's landmarks on photos against renderings, along the contour of the face.
 
-`smirk3d.authoring.landmark_embedding` finds where the points lie on a mesh from pictures of that mesh. On the cheeks, the jaw and
-the forehead these marks spread widely, and marks at the very rim of a face are left out of them. What the fits to
-thousands of photos still miss on average says where such points belong (`smirk3d.train.recipes.landmark_bias`).
+`smirk3d.authoring.landmark_embedding` finds the places of the landmarks on a mesh from renderings of that mesh. On
+cheeks, jaw and forehead the detected landmarks scatter widely there, and those on the outline of a face are excluded.
+The mean residuals of fits to thousands of photos correct these places (`smirk3d.train.recipes.landmark_bias`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,27 @@ _TENSOR = "offset"
 
 
 def save_landmark_bias(offset: Tensor, path: Path, meta: dict[str, str]) -> None:
-    """Write offsets, see `load_landmark_bias`, with a description in the header."""
+    """Write the bias.
+
+    Args:
+        offset: (478, 3), see `load_landmark_bias`.
+        path: The file, .safetensors.
+        meta: Description for the header of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_bytes(save({_TENSOR: offset.contiguous()}, metadata={"about": json.dumps(meta)}))
 
 
 def load_landmark_bias(path: Path | None = None) -> Tensor:
-    """Read how far points lie from where pictures of a mesh put them; without a path the package's own file.
+    """Read the bias.
+
+    Args:
+        path: The file; None for the one that comes with the package.
 
     Returns:
-        (478, 3) float32, head frame, in distances of the outer eye corners; zero for points that are seen well.
+        (478, 3) float32 offsets from the places that renderings give, head frame, in units of the distance between
+        the outer eye corners; zero for landmarks that renderings place reliably.
 
     Raises:
         Smirk3dError: The file is missing or damaged.

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker, made and freed without a word on standard error."""
+"""MediaPipe's face landmarker, created and released without output on standard error."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from smirk3d.errors import Smirk3dError
 
 @dataclass(frozen=True)
 class LandmarkerOptions:
-    """What a landmarker is made of.
+    """Settings of a landmarker.
 
     Attributes:
-        model: The bundle. num_faces: Faces that it keeps at most. min_confidence: In [0, 1], of its face detection, its
-            presence test and its tracking.
+        model: The model bundle, `face_landmarker.task`.
+        num_faces: Faces that it returns at most.
+        min_confidence: Threshold of its face detection, presence test and tracking, in [0, 1].
     """
 
     model: Path
@@ -30,9 +31,14 @@ class LandmarkerOptions:
 
 
 def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"] = "image") -> tuple[Any, Any]:
-    """Return MediaPipe's landmarker, warmed up, and a function from arrays to MediaPipe's images.
+    """Create a landmarker and warm it up, in video mode with an empty frame at 0 ms.
 
-    One for the frames of a video has seen an empty frame at 0 ms.
+    Args:
+        options: Settings.
+        mode: "image" for single photos, "video" for consecutive frames.
+
+    Returns:
+        MediaPipe's landmarker, and a function from (H, W, 3) uint8 RGB arrays to MediaPipe's images.
 
     Raises:
         Smirk3dError: MediaPipe or its bundle is missing or does not work.
@@ -46,8 +52,8 @@ def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"
     def to_mp_image(pixels: np.ndarray) -> Any:
         return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
 
-    wanted = vision.FaceLandmarkerOptions(
-        # The content, not the path: C code would not open every file name.
+    landmarker_options = vision.FaceLandmarkerOptions(
+        # The content instead of the path: MediaPipe's C++ code cannot open every file name.
         base_options=BaseOptions(model_asset_buffer=options.model.read_bytes()),
         running_mode=vision.RunningMode[mode.upper()],
         num_faces=options.num_faces,
@@ -59,7 +65,7 @@ def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"
     )
     try:
         with _quiet_stderr():
-            landmarker = vision.FaceLandmarker.create_from_options(wanted)
+            landmarker = vision.FaceLandmarker.create_from_options(landmarker_options)
             empty = to_mp_image(np.zeros((64, 64, 3), dtype=np.uint8))
             landmarker.detect(empty) if mode == "image" else landmarker.detect_for_video(empty, 0)
     except (OSError, RuntimeError, ValueError) as error:
@@ -71,22 +77,22 @@ def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"
 
 
 def release_landmarker(landmarker: Any) -> None:
-    """Close MediaPipe's graph; when the interpreter exits its worker thread is gone, and so is the need."""
+    """Close MediaPipe's graph; at interpreter exit its worker thread is gone and there is nothing left to close."""
     try:
         landmarker.close()
     except RuntimeError:
-        landmarker._handle = None  # else its __del__ would print a traceback
+        landmarker._handle = None  # otherwise its __del__ prints a traceback
 
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Send the process's standard error to nowhere: MediaPipe's C++ start-up lines heed no logging level."""
+    """Discard the process's standard error: no logging level silences the start-up lines of MediaPipe's C++ code."""
     sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+        os.close(devnull)

@@ -1,4 +1,4 @@
-"""Pictures derived from a photo in which a face may be found more easily, and the way back to the photo."""
+"""Views of a photo in which a face may be detected more easily, with the maps back to the photo."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 _BORDER_GREY = 128
-_SMALL_SIDE_PX = 320
-_TILED_SIDE_PX = 1000
+_MIN_SIDE_PX = 320  # smaller photos are enlarged
+_MIN_TILED_SIDE_PX = 1000
 _TILE_OVERLAP = 0.3
-_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false faces, not true ones
-_MODERATE_SIDE_PX = 1024
-_CLOSE_UP_PX = 384  # the landmarker reads a face and a quarter around it at 256 pixels
-_CLOSE_UP_SCALE = 2.2  # times the face; the detector wants to see some of what is around
+_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false positives, not more faces
+_MAX_WHOLE_SIDE_PX = 1024
+_FACE_CROP_PX = 384  # the landmarker's network takes the face with a margin of a quarter at 256 pixels
+_FACE_CROP_SCALE = 2.2  # side of the crop over that of the face; the face detector needs context
 
 
 @dataclass(frozen=True, eq=False)
 class SearchView:
-    """A derived image to search, the affine map (2×3, pixels) from it back to the photo, and what finding there says.
+    """An image derived from a photo, in which faces are searched.
 
     Pixels have the origin at the top-left corner of the top-left pixel, x right, y down.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB in [0, 255].
+        to_photo: (2, 3) float64 affine map from its pixels to those of the photo.
+        score: `Detection.score` of faces that are found in it, in [0, 1].
+        is_photo: Whether it is the photo itself.
     """
 
     pixels: np.ndarray
@@ -31,16 +37,20 @@ class SearchView:
 
 
 def identity_view(pixels: np.ndarray) -> SearchView:
-    """Return the photo (H, W, 3) as it is."""
+    """Return the photo (H, W, 3) uint8 as it is."""
     return SearchView(pixels, np.eye(2, 3), 1.0, is_photo=True)
 
 
 def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> SearchView:
-    """Return a square about a face.
+    """Return an upright square crop about a face.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB. points_px: (L, 2) on the face.
-        across_px: (2,) from the subject's right eye to the left one, which will lie beside each other.
+        pixels: (H, W, 3) uint8 RGB.
+        points_px: (L, 2) landmarks of the face, pixels.
+        across_px: (2,) vector from the subject's right eye to the left one, pixels; horizontal in the crop.
+
+    Returns:
+        A view of `_FACE_CROP_PX` pixels a side, grey outside of the photo.
     """
     from PIL import Image
 
@@ -48,14 +58,14 @@ def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndar
     axes = np.stack([x_axis, [-x_axis[1], x_axis[0]]])
     turned = points_px.astype(np.float64) @ axes.T
     low, high = turned.min(0), turned.max(0)
-    linear = axes.T * _CLOSE_UP_SCALE * float((high - low).max()) / _CLOSE_UP_PX
-    corner = (low + high) / 2 @ axes - linear @ np.full(2, _CLOSE_UP_PX / 2)
+    linear = axes.T * _FACE_CROP_SCALE * float((high - low).max()) / _FACE_CROP_PX
+    corner = (low + high) / 2 @ axes - linear @ np.full(2, _FACE_CROP_PX / 2)
     to_photo = np.column_stack([linear, corner])
     part, part_to_photo = _reduced_part(pixels, to_photo)
     inverse = np.linalg.inv(part_to_photo[:, :2])
     to_part = np.column_stack([inverse @ linear, inverse @ (corner - part_to_photo[:, 2])])
     square = Image.fromarray(part).transform(
-        (_CLOSE_UP_PX, _CLOSE_UP_PX),
+        (_FACE_CROP_PX, _FACE_CROP_PX),
         Image.Transform.AFFINE,
         tuple(to_part.ravel()),
         Image.Resampling.BILINEAR,
@@ -65,10 +75,10 @@ def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndar
 
 
 def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a close-up sees of a photo, not much finer than the close-up, and the affine map back."""
+    """Return the part of a photo that a crop shows, at about the crop's resolution, and its affine map to the photo."""
     from PIL import Image
 
-    ends = np.array([(x, y, 1) for x in (0, _CLOSE_UP_PX) for y in (0, _CLOSE_UP_PX)]) @ to_photo.T
+    ends = np.array([(x, y, 1) for x in (0, _FACE_CROP_PX) for y in (0, _FACE_CROP_PX)]) @ to_photo.T
     height, width = pixels.shape[:2]
     left, top = np.clip(np.floor(ends.min(0)).astype(int) - 1, 0, (width - 1, height - 1))
     right, bottom = np.clip(np.ceil(ends.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
@@ -79,10 +89,10 @@ def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray,
 
 
 def reframed(pixels: np.ndarray) -> Iterator[SearchView]:
-    """Yield the photo with more around it, and enlarged if it is small."""
+    """Yield the photo with grey borders, and enlarged if it is small."""
     for fraction in (0.25, 0.6):
         yield _bordered(pixels, fraction)
-    if min(pixels.shape[:2]) < _SMALL_SIDE_PX:
+    if min(pixels.shape[:2]) < _MIN_SIDE_PX:
         yield _resized(pixels, 2.0)
 
 
@@ -96,42 +106,47 @@ def _resized(pixels: np.ndarray, factor: float) -> SearchView:
     return SearchView(np.array(resized), to_photo, 0.8)
 
 
-def _moderate(pixels: np.ndarray) -> SearchView:
-    """Limit the size where the whole photo is derived from: copying many pixels costs more than searching."""
-    factor = min(1.0, _MODERATE_SIDE_PX / max(pixels.shape[:2]))
+def _reduced(pixels: np.ndarray) -> SearchView:
+    """Limit the size of whole photos: copying many pixels costs more than the search, which needs few."""
+    factor = min(1.0, _MAX_WHOLE_SIDE_PX / max(pixels.shape[:2]))
     return _resized(pixels, factor) if factor < 1.0 else SearchView(pixels, np.eye(2, 3), 1.0)
 
 
 def _bordered(pixels: np.ndarray, fraction: float) -> SearchView:
-    """Surround the photo with grey: faces that fill the frame are too large for the detector."""
-    inner = _moderate(pixels)
+    """Add a grey border: faces that fill the frame are too large for the detector."""
+    inner = _reduced(pixels)
     margin = round(fraction * max(inner.pixels.shape[:2]))
     bordered = np.pad(inner.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=_BORDER_GREY)
     return SearchView(bordered, _compose(inner.to_photo, [[1, 0, -margin], [0, 1, -margin]]), 0.9)
 
 
 def rotated(pixels: np.ndarray, quarter_turns: int) -> SearchView:
-    """Turn the photo counter-clockwise by quarter turns: pictures whose orientation was lost."""
-    inner = _moderate(pixels)
+    """Rotate the photo, for photos whose orientation was lost.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        quarter_turns: 1, 2 or 3, counter-clockwise.
+    """
+    inner = _reduced(pixels)
     height, width = inner.pixels.shape[:2]
-    back = {
+    inverse = {
         1: [[0, -1, width], [1, 0, 0]],
         2: [[-1, 0, width], [0, -1, height]],
         3: [[0, 1, 0], [-1, 0, height]],
     }[quarter_turns]
     turned = np.ascontiguousarray(np.rot90(inner.pixels, quarter_turns))
-    return SearchView(turned, _compose(inner.to_photo, back), 0.6)
+    return SearchView(turned, _compose(inner.to_photo, inverse), 0.6)
 
 
 def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
-    """Chain two affine maps (2×3): first the inner, then the outer."""
+    """Compose two affine maps (2, 3): first the inner, then the outer."""
     return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
 
 
 def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[SearchView]]:
-    """Yield ever finer grids of overlapping tiles of a large photo: the detector sees 128×128 pixels."""
+    """Yield ever finer grids of overlapping tiles of a large photo: the detector works on 128×128 pixels."""
     longest = max(pixels.shape[:2])
-    if longest <= _TILED_SIDE_PX:
+    if longest <= _MIN_TILED_SIDE_PX:
         return
     for per_side in (2, 4, 8):
         if longest / per_side >= _MIN_TILE_STEP_PX:
@@ -147,7 +162,7 @@ def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[SearchView]:
 
 
 def _spans(length: int, count: int) -> list[tuple[int, int]]:
-    """Cut a side into equal spans, each of which shares a part of its length with the next."""
+    """Divide a side into equal spans, each of which overlaps the next by `_TILE_OVERLAP` of its length."""
     size = length / (count - (count - 1) * _TILE_OVERLAP)
     starts = [round(k * size * (1 - _TILE_OVERLAP)) for k in range(count)]
     return [(start, min(length, start + round(size))) for start in starts]

@@ -5,6 +5,9 @@ Gauss-Newton approximation J^T W J of the data term, a gradient is J^T W r: the 
 projected.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -91,6 +94,7 @@ def bounded_step(
     outward = gradient[:, p:]
     fixed = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
     known = torch.zeros_like(coefficients)  # the steps of the fixed coefficients
+    step, limited = torch.zeros_like(gradient), coefficients
     for _ in range(ACTIVE_SET_ITERATIONS):
         free = (~torch.nn.functional.pad(fixed, (p, 0))).to(gradient.dtype)
         moved = torch.nn.functional.pad(known, (p, 0))

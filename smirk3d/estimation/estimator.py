@@ -5,6 +5,10 @@ frame of a video has to be kept. `Estimator.solve` turns records into heads, for
 frames of a track.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -186,7 +190,7 @@ def make_faces(estimator: Estimator, faces: Sequence[FaceObservation], estimates
         for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, estimates.arkit)).items()
     }
     weights, residuals = estimates.arkit.cpu().numpy(), estimates.residual.cpu().tolist()
-    assembled = []
+    assembled: list[Face] = []
     for k, face in enumerate(faces):
         fit = ImageFit(
             camera=estimates.pose.camera(k),

@@ -7,6 +7,9 @@ regression. Photos of neutral faces only set how large a regressed weight must b
 expected expression with a known error, which the landmark fit uses as its prior.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json

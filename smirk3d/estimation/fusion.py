@@ -6,6 +6,9 @@ precision-weighted mean, replaces the prior of the method "fit", which then find
 encoder may be of another head than the one that is fitted, since both measurements are ARKit weights.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

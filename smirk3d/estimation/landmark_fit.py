@@ -4,6 +4,9 @@ On every head the expression is fitted as the 52 ARKit weights, for which the de
 other expressions they are then retargeted to its own coefficients.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

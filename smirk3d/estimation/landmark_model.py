@@ -1,5 +1,8 @@
 """A head reduced to what landmark fitting needs: linear landmarks, bounds and priors."""
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

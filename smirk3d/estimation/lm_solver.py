@@ -4,6 +4,9 @@ All faces of a batch take their steps together; faces of one person share their 
 distance of the outer eye corners in the image, which makes residuals of faces of all sizes comparable.
 """
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace

@@ -1,5 +1,9 @@
 """Poses of many heads, their projection to pixels, and its derivatives."""
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -13,21 +17,23 @@ from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 
 POSE_SIZE = 6
-"""Three for the rotation, one for the logarithm of the size, two for the place in the image."""
+"""Degrees of freedom of a pose step: three of the rotation, the logarithm of the scale, two of the offset."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How B heads stand before their cameras.
+    """The poses of B heads relative to their cameras, with the cameras' intrinsics.
 
-    The projection is `center + offset_px + scale * (x, -y) / (1 - scale z / focal)` of the turned point
-    (x, y, z): with an infinite focal length the scaled orthographic camera, else the perspective one whose
-    distance is focal / scale and whose image is moved by `offset_px` of the head's origin.
+    With an infinite focal length the camera is scaled orthographic, else perspective at a distance of focal / scale.
+    The rotated point (x, y, z) and the offset (ox, oy) in metres, `offset_px / scale` with oy down, project to
+    `center_px + scale * (x + ox, oy - y) / (1 - scale z / focal)`.
 
     Attributes:
-        rotmat: (B, 3, 3) head to camera. scale: (B,) pixels per metre at the head's origin.
-        offset_px: (B, 2) image of the head's origin relative to the principal point, y down.
-        center_px: (B, 2) principal point. focal_px: (B,), infinite for orthographic.
+        rotmat: (B, 3, 3) rotations from the head frame to the camera frame.
+        scale: (B,) pixels per metre at the head's origin.
+        offset_px: (B, 2) image of the head's origin relative to the principal point, pixels, y down.
+        center_px: (B, 2) principal points, pixels.
+        focal_px: (B,) focal lengths, pixels; infinite for scaled orthographic cameras.
     """
 
     rotmat: Tensor
@@ -38,16 +44,27 @@ class Pose:
 
     @staticmethod
     def from_similarity(similarity: Similarity, center_px: Tensor, focal_px: Tensor) -> Pose:
-        """Return the pose of a similarity from metres to pixels around the principal point, y up."""
+        """Return the poses of similarities.
+
+        Args:
+            similarity: B maps from metres of the head frame to pixels relative to the principal point, y up.
+            center_px: (B, 2) principal points, pixels.
+            focal_px: (B,) focal lengths, pixels.
+        """
         offset_px = similarity.offset[:, :2] * similarity.offset.new_tensor([1.0, -1.0])
         return Pose(similarity.rotmat, similarity.scale, offset_px, center_px, focal_px)
 
     def moved(self, step: Tensor) -> Pose:
-        """Return the pose after a step (B, 6): rotation vector (camera frame), log scale, offset in `scale` metres."""
-        turn = roma.rotvec_to_rotmat(step[:, :3])
+        """Return the poses after a step.
+
+        Args:
+            step: (B, 6) rotation vector in the camera frame, change of the log scale, offset in metres.
+        """
+        rotation = roma.rotvec_to_rotmat(step[:, :3])
         return replace(
             self,
-            rotmat=turn @ self.rotmat,
+            rotmat=rotation @ self.rotmat,
+            # A logarithm keeps the scale positive; the limit keeps a bad first step from losing the head.
             scale=self.scale * step[:, 3].clamp(-0.3, 0.3).exp(),
             offset_px=self.offset_px + self.scale[:, None] * step[:, 4:],
         )
@@ -65,33 +82,37 @@ class Pose:
 
 
 def project(points: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
-    """Project points and differentiate.
+    """Project points, with derivatives.
 
     Args:
-        points: (B, L, 3) metres, head frame. pose: B poses.
+        points: (B, L, 3) metres, head frame.
+        pose: B poses.
 
     Returns:
-        Pixels (B, L, 2), their derivatives by a pose step (B, L, 2, 6) as taken by `Pose.moved`, and by the
-        point in the head frame (B, L, 2, 3).
+        Pixels (B, L, 2); their derivatives by a pose step (B, L, 2, 6), see `Pose.moved`; and by the point in the
+        head frame (B, L, 2, 3).
     """
-    turned = points @ pose.rotmat.mT
-    x, y, z = turned.unbind(-1)
+    rotated = points @ pose.rotmat.mT
+    x, y, z = rotated.unbind(-1)
     scale = pose.scale[:, None]
     offset = pose.offset_px / pose.scale[:, None]
     # In metres at the head's distance: u = (x + ox) g, v = (oy - y) g, g = 1 / (1 - scale z / focal).
-    bend = scale / pose.focal_px[:, None]
-    gain = 1 / (1 - bend * z).clamp_min(0.05)
+    inverse_distance = scale / pose.focal_px[:, None]
+    gain = 1 / (1 - inverse_distance * z).clamp_min(0.05)  # the limit keeps points behind the camera finite
     u, v = (x + offset[:, None, 0]) * gain, (offset[:, None, 1] - y) * gain
     image = pose.center_px[:, None] + scale[..., None] * torch.stack([u, v], dim=-1)
     zero = torch.zeros_like(x)
-    du = torch.stack([gain, zero, u * gain * bend], dim=-1)
-    dv = torch.stack([zero, -gain, v * gain * bend], dim=-1)
-    by_turned = scale[..., None, None] * torch.stack([du, dv], dim=-2)
-    # A rotation step w moves the turned point by w x point.
-    by_rotation = torch.linalg.cross(turned.unsqueeze(-2).expand_as(by_turned), by_turned)
-    # The offset is kept in pixels, so a larger scale moves only what the head itself spans, and bends more.
-    grow = torch.stack([x * gain + u * gain * bend * z, -y * gain + v * gain * bend * z], dim=-1)
+    du = torch.stack([gain, zero, u * gain * inverse_distance], dim=-1)
+    dv = torch.stack([zero, -gain, v * gain * inverse_distance], dim=-1)
+    by_rotated = scale[..., None, None] * torch.stack([du, dv], dim=-2)
+    # A rotation step w moves the rotated point p by w x p, and d . (w x p) = w . (p x d).
+    by_rotation = torch.linalg.cross(rotated.unsqueeze(-2).expand_as(by_rotated), by_rotated)
+    # The offset is kept in pixels. So a larger scale enlarges the head about its origin, and brings it nearer, which
+    # changes the gain: d gain / d log scale = gain^2 z / distance.
+    grow = torch.stack(
+        [x * gain + u * gain * inverse_distance * z, -y * gain + v * gain * inverse_distance * z], dim=-1
+    )
     by_scale = (scale[..., None] * grow).unsqueeze(-1)
     by_offset = torch.diag_embed((scale * gain)[..., None].expand(*gain.shape, 2))
     by_pose = torch.cat([by_rotation, by_scale, by_offset], dim=-1)
-    return image, by_pose, by_turned @ pose.rotmat[:, None]
+    return image, by_pose, by_rotated @ pose.rotmat[:, None]

@@ -1,4 +1,4 @@
-"""Photo in, heads out: the public `Reconstructor`."""
+"""The public `Reconstructor`: from a photo to heads."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ Engine = Literal["torch", "onnx"]
 PhotoSource = str | Path | Image.Image | np.ndarray
 
 AUTO_METHOD: Literal["encoder", "refine"] = "refine"
-"""What "auto" means where there are weights, given or shipped; without any it is "fit"."""
-DEFAULT_FACES = 4
-"""Faces to look for when the caller names no number."""
+"""What the method "auto" means where there are weights, given or packaged; without weights it is "fit"."""
+DEFAULT_MAX_FACES = 4
+"""Faces per photo where the caller sets no maximum."""
 
 
 @dataclass(frozen=True)
 class DetectedPhoto:
-    """A photo and the faces found in it, largest first; ready to be fitted in a batch with others."""
+    """A photo and the faces that were detected in it, ready to be solved in a batch with others.
+
+    Attributes:
+        photo: The photo.
+        detections: The faces, largest first.
+    """
 
     photo: Photo
     detections: tuple[Detection, ...]
@@ -49,21 +54,27 @@ class Reconstructor:
     """Reconstructs heads from photos.
 
     Args:
-        head: "open", or the path of a head pack or FLAME file.
-        method: "fit" (landmarks), "encoder" (a trained network) or "refine" (the network says the expression, the
-            landmarks everything else); "auto" is `AUTO_METHOD` where there are weights, else "fit".
-        device: "auto", "cpu" or "cuda"; where the numbers are computed.
-        max_faces: faces a photo at most, searched for in large photos down to small sizes; None takes up to
-            `DEFAULT_FACES` that are found at first sight.
-        focal: camera of "fit" and "refine": focal length in pixels of the photo, "auto" to assume the usual field
-            of view, or "orthographic" for the scaled orthographic camera, which that of "encoder" always is.
-        use_scores: let the detector's own 52 scores guide the expression of "fit" and "refine".
-        weights: checkpoint of an encoder; those that come with the package, if they do, where none is named. "encoder"
-            wants one that was trained for this head; for "refine" it may also be one that emits ARKit weights.
-        engine: what runs the encoder: "torch", or "onnx" (ONNX Runtime, on the CPU).
+        head: "open", the path of a head pack or FLAME file, or a head model.
+        method: "fit": optimisation to landmarks, without weights. "encoder": regression by a trained network.
+            "refine": fusion of both, in which the network's prediction informs the expression and the landmarks
+            determine everything else. "auto": `AUTO_METHOD` where there are weights, else "fit".
+        device: "auto", "cpu" or "cuda" (or "cuda:1", ...): where networks and optimisation run.
+        max_faces: Most faces per photo; large photos are then searched down to small faces. None takes up to
+            `DEFAULT_MAX_FACES` that are found without that search.
+        focal: Camera of "fit" and "refine": the focal length in pixels of the photo, "auto" to assume the usual field
+            of view, or "orthographic" for the scaled orthographic camera. That of "encoder" is always orthographic.
+        use_scores: Let the detector's 52 blendshape scores inform the expression of "fit" and "refine".
+        weights: Checkpoint of an encoder; None for the packaged one. "encoder" needs one that was trained for this
+            head; "refine" also takes one that predicts ARKit weights.
+        engine: What runs the encoder: "torch", or "onnx" (ONNX Runtime, on the CPU).
+
+    Attributes:
+        head: The head model.
 
     Raises:
-        Smirk3dError: the method needs trained weights, the device or the head is missing, or they do not match.
+        UsageError: Method, weights, head and device do not go together.
+        Smirk3dError: Head or weights cannot be read, or the device or the engine is not available.
+        ValueError: The focal length is not positive.
     """
 
     def __init__(  # noqa: PLR0913 - the further settings are keywords
@@ -104,56 +115,85 @@ class Reconstructor:
 
     def _set_up(self, estimator: Estimator, max_faces: int | None) -> None:
         self._estimator, self.head = estimator, estimator.head
-        self._detector = Detector(max_faces=max_faces or DEFAULT_FACES, search_tiles=(max_faces or 1) > 1)
+        self._detector = Detector(max_faces=max_faces or DEFAULT_MAX_FACES, search_tiles=(max_faces or 1) > 1)
 
     def __call__(self, photo: PhotoSource) -> list[Face]:
-        """Reconstruct every face of a photo, largest first.
+        """Reconstruct every face of a photo.
 
         Args:
-            photo: path, PIL image, or (H, W, 3) uint8 RGB array.
+            photo: Path, PIL image, or (H, W, 3) uint8 RGB array in [0, 255].
+
+        Returns:
+            The faces, largest first.
 
         Raises:
-            Smirk3dError: the photo cannot be read. NoFaceError: no face was found in it.
+            NoFaceError: No face was found in the photo.
+            Smirk3dError: The photo cannot be read.
         """
         return self.solve([self.read_and_detect(photo)])[0]
 
     def read_and_detect(self, photo: PhotoSource) -> DetectedPhoto:
-        """Read one photo and find its faces; raises as `__call__`."""
-        read = read_image(photo)
-        detections = self.detect(read.pixels)
+        """Read one photo and detect its faces; arguments and errors as for `__call__`."""
+        image = read_image(photo)
+        detections = self.detect(image.pixels)
         if not detections:
             name = str(photo) if isinstance(photo, (str, Path)) else "the picture"
             raise NoFaceError(f"{name}: no face found; is a face in the picture, upright and at least 40 pixels high?")
-        return DetectedPhoto(read, tuple(detections))
+        return DetectedPhoto(image, tuple(detections))
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        """Return the faces found in (H, W, 3) uint8 RGB pixels, largest first."""
+        """Detect faces.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB in [0, 255].
+
+        Returns:
+            The detections, largest first; empty where there are none.
+        """
         return self._detector.detect(pixels)
 
     @property
     def estimator(self) -> Estimator:
-        """What estimates the heads of found faces."""
+        """The method that estimates the heads of detected faces."""
         return self._estimator
 
     @property
     def detector(self) -> Detector:
-        """What finds faces."""
+        """The face detector."""
         return self._detector
 
-    def solve(self, prepared: Sequence[DetectedPhoto]) -> list[list[Face]]:
-        """Fit all faces of several photos together; one list of faces a photo."""
-        observations = [FaceObservation(item.photo, detection) for item in prepared for detection in item.detections]
+    def solve(self, photos: Sequence[DetectedPhoto]) -> list[list[Face]]:
+        """Reconstruct all faces of several photos in one batch, each with its own identity.
+
+        Args:
+            photos: The photos with their detections.
+
+        Returns:
+            The faces of each photo, in the order of its detections.
+        """
+        observations = [FaceObservation(item.photo, detection) for item in photos for detection in item.detections]
         if not observations:
-            return [[] for _ in prepared]
+            return [[] for _ in photos]
         faces = iter(reconstruct_faces(self._estimator, observations))
-        return [[next(faces) for _ in item.detections] for item in prepared]
+        return [[next(faces) for _ in item.detections] for item in photos]
 
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
-        """Reconstruct the largest face of each photo of one person, with one shape for all; raises as `__call__`."""
-        prepared = [self.read_and_detect(photo) for photo in photos]
-        if not prepared:
+        """Reconstruct the largest face of each photo of one person, with one identity for all.
+
+        Args:
+            photos: Photos of the person; each as for `__call__`.
+
+        Returns:
+            One face per photo.
+
+        Raises:
+            NoFaceError: No face was found in one of the photos.
+            Smirk3dError: A photo cannot be read.
+        """
+        detected = [self.read_and_detect(photo) for photo in photos]
+        if not detected:
             return []
-        observations = [FaceObservation(item.photo, item.detections[0]) for item in prepared]
+        observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]
         return reconstruct_faces(self._estimator, observations, np.zeros(len(observations), dtype=np.int64))
 
     def close(self) -> None:
@@ -169,17 +209,17 @@ class Reconstructor:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A method that can be carried out; `weights` are None for the one that needs none."""
+    """A method with its weights; None for "fit"."""
 
     method: Literal["fit", "encoder", "refine"]
     weights: str | Path | None
 
 
-def _choose(method: Method, named: str | Path | None) -> _Choice:
-    """Return what "auto" stands for and the weights to use, and refuse what cannot be done."""
-    if method == "fit" and named is not None:
-        raise UsageError(f"{named}: method 'fit' uses no weights; leave --weights out, or use --method refine")
-    weights = packaged_encoder() if named is None else named
+def _choose(method: Method, given: str | Path | None) -> _Choice:
+    """Resolve "auto" and the weights, and refuse combinations that cannot work."""
+    if method == "fit" and given is not None:
+        raise UsageError(f"{given}: method 'fit' uses no weights; leave --weights out, or use --method refine")
+    weights = packaged_encoder() if given is None else given
     if method == "fit" or (method == "auto" and weights is None):
         return _Choice("fit", None)
     if weights is None:

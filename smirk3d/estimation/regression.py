@@ -1,5 +1,9 @@
 """The method "encoder": regression of heads from crops of the photo by a trained network."""
 
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -79,7 +83,7 @@ class CropEncoder:
     def __call__(self, faces: Sequence[FaceObservation]) -> tuple[FaceParams, list[Crop]]:
         """Return the parameters of N faces, fields (N, ...) on the encoder's device, and the N crops."""
         crops = [Crop.from_landmarks(face.detection.landmarks_px, CROP_SCALE, self.size_px) for face in faces]
-        parts = []
+        parts: list[dict[str, Tensor]] = []
         for start in range(0, len(crops), MAX_BATCH):
             batch = slice(start, start + MAX_BATCH)
             pairs = zip(crops[batch], faces[batch])
@@ -114,7 +118,7 @@ class WindowEncoder:
         crops = [Crop.from_landmarks(face.detection.landmarks_px, CROP_SCALE, self.size_px) for face in faces]
         root = alignment.scale.new_tensor(self.window.root_m)
         places = self.window.affine_from_pose(*camera_to_crop(alignment, root, crops)).cpu()
-        parts = []
+        parts: list[dict[str, Tensor]] = []
         for start in range(0, len(crops), MAX_BATCH):
             batch = slice(start, start + MAX_BATCH)
             pairs = zip(crops[batch], faces[batch])
@@ -233,7 +237,7 @@ def _pose(cameras: Sequence[Camera]) -> Pose:
 
 def _residual(points: np.ndarray, cameras: Sequence[Camera], landmarks_px: np.ndarray) -> Tensor:
     """Return (N,) mean distance of points (N, L, 3) from detected landmarks (N, L, 2), in outer eye corners' distances."""
-    residuals = []
+    residuals: list[float] = []
     for each, camera, detected_px in zip(points, cameras, landmarks_px):
         right, left = detected_px[list(OUTER_EYE_CORNERS)]
         error_px = np.linalg.norm(camera.project(each) - detected_px, axis=1).mean()
@@ -266,8 +270,11 @@ def crop_encoder(
     antialias = encoder.config.window is not None
     if engine == "torch":
         fast = encoder.for_inference().to(device)
-        run = (lambda crops: FaceParams(**fast.expression(crops))) if expression_only else fast
-        return CropEncoder(run, encoder.size_px, device, antialias)
+
+        def predict_expression(crops: Tensor) -> FaceParams:
+            return FaceParams(**fast.expression(crops))
+
+        return CropEncoder(predict_expression if expression_only else fast, encoder.size_px, device, antialias)
     _check_onnx(device)
     from smirk3d.networks.onnx_engine import OnnxEncoder
 

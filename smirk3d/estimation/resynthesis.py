@@ -1,8 +1,11 @@
-"""A face as the neural renderer paints it: from its mesh and a few pixels of the photo."""
+"""Re-synthesis of a face by the neural renderer, from its mesh and a few pixels of the photo."""
+
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,34 +34,40 @@ from smirk3d.render.renderer import shade_fragments
 from smirk3d.render.shading import vertex_normals
 
 CROP_SCALE = 1.4
-"""Side of the crop over the size of the face; METHOD section 7."""
+"""Side of the crop over the size of the face, as in the released SMIRK code."""
 
 PhotoRenderer = Callable[[Tensor, Tensor], Tensor]
-"""Mesh image and masked photo, (B,3,H,W) each in [0,1], to the photo (B,3,H,W) in [0,1]: a `NeuralRenderer`."""
+"""A `NeuralRenderer`, or a function like it: mesh image and masked photo, (B, 3, H, W) in [0, 1], to the photo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Resynthesis:
-    """A re-synthesised face and what it was made from; pictures are (S, S, 3) uint8 RGB, S as the renderer learned.
+    """A re-synthesised face and its inputs; images are (S, S, 3) uint8 RGB, S as the renderer was trained.
 
     Attributes:
         photo: The re-synthesised crop.
         crop_pixels: The crop of the photo.
         mesh_image: The shaded mesh, the first input of the neural renderer.
-        seen: What the neural renderer saw of the photo, its second input.
-        crop: Where in the photo.
+        masked_photo: The masked photo with the sampled pixels, the second input of the neural renderer.
+        crop: The crop in the photo.
     """
 
     photo: np.ndarray
     crop_pixels: np.ndarray
     mesh_image: np.ndarray
-    seen: np.ndarray
+    masked_photo: np.ndarray
     crop: Crop
 
 
 @dataclass(frozen=True)
 class _CropMesh:
-    """The face's mesh in its crop. `image`: (1,3,H,W) shaded, `mask`: (1,1,H,W) bool, `view`: one mesh."""
+    """The face's mesh in its crop.
+
+    Attributes:
+        image: (1, 3, H, W) shaded mesh in [0, 1].
+        mask: (1, 1, H, W) bool, where the mesh is.
+        view: Its vertices and depth.
+    """
 
     image: Tensor
     mask: Tensor
@@ -72,26 +81,25 @@ def resynthesise(
     *,
     changed: Face | None = None,
     seed: int = 0,
-    as_seen: bool = True,
+    adjust_colors: bool = True,
 ) -> Resynthesis:
-    """Paint a reconstructed face anew, as it is or with another expression.
+    """Render a reconstructed face by the neural renderer, as it is or with another expression.
 
-    The neural renderer sees what it sees in the first path of training, but no patch is dropped: that is
-    augmentation. A module is put into evaluation mode meanwhile.
+    The inputs are those of the reconstruction path of training (Retsinas et al., "3D Facial Expressions through
+    Analysis-by-Neural-Synthesis", CVPR 2024), but without dropped patches, which are augmentation. A module is in
+    evaluation mode during the call.
 
     Args:
         renderer: A `NeuralRenderer`, or any other callable of its kind; a module is called on its own device.
-        face: Its head has "mediapipe" landmarks.
-        image: (H, W, 3) uint8 RGB, the photo of the face.
-        changed: The same face with another expression, see `Face.with_arkit`; pixels of the photo move along.
-        seed: Of the sampled pixels and their noise.
-        as_seen: Draw the painted colours to those of the seen pixels, see `match_colors`; else they are the network's.
-
-    Returns:
-        Resynthesis.
+        face: The face; its head has "mediapipe" landmarks.
+        image: (H, W, 3) uint8 RGB in [0, 255], the photo of the face.
+        changed: The same face with another expression, see `Face.with_arkit`; sampled pixels move with the mesh.
+        seed: Seed of the sampled pixels and their noise.
+        adjust_colors: Match the rendered colors to the visible pixels, see `match_colors`; otherwise they are as the
+            network renders them.
 
     Raises:
-        ValueError: `image` has not the size that the face was found in, or the crop is less than a pixel.
+        ValueError: The size of `image` is not that of the face's photo, or the crop is smaller than a pixel.
         KeyError: The head has no "mediapipe" landmarks.
     """
     height, width = image.shape[:2]
@@ -101,48 +109,48 @@ def resynthesise(
     photo = crop.cut(image)[None]
     original = _draw_in_crop(face, crop)
     mesh = original if changed is None else _draw_in_crop(changed, crop)
-    seen = _seen_photo(face, crop, photo, (original, mesh), torch.Generator().manual_seed(seed))
+    masked = _mask_photo(face, crop, photo, (original, mesh), torch.Generator().manual_seed(seed))
     with torch.no_grad(), _evaluating(renderer):
         device = _device(renderer)
-        painted = renderer(mesh.image.to(device), seen.image.to(device)).float().cpu()
-    if as_seen:
-        painted = match_colors(painted, seen, mesh.mask)
-    return Resynthesis(_pixels(painted), _pixels(photo), _pixels(mesh.image), _pixels(seen.image), crop)
+        rendered = renderer(mesh.image.to(device), masked.image.to(device)).float().cpu()
+    if adjust_colors:
+        rendered = match_colors(rendered, masked, mesh.mask)
+    return Resynthesis(_pixels(rendered), _pixels(photo), _pixels(mesh.image), _pixels(masked.image), crop)
 
 
-def strip(result: Resynthesis) -> np.ndarray:
-    """Lay the pictures side by side, (S, 4 S, 3) uint8: crop | mesh | seen | result."""
-    return np.concatenate([result.crop_pixels, result.mesh_image, result.seen, result.photo], axis=1)
+def side_by_side(result: Resynthesis) -> np.ndarray:
+    """Return crop, mesh, masked photo and re-synthesised photo in one image, (S, 4 S, 3) uint8."""
+    return np.concatenate([result.crop_pixels, result.mesh_image, result.masked_photo, result.photo], axis=1)
 
 
 def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
-    """Draw the face under its own camera, lit as by `smirk3d.render.Renderer`, see `smirk3d.render.appearance.semantic_colors`."""
-    look = semantic_colors(face.head)
-    faces = look.faces.cpu()
+    """Render the face under its own camera, with the shading of `Renderer` and the colors of `semantic_colors`."""
+    colors = semantic_colors(face.head)
+    faces = colors.faces.cpu()
     vertices_ndc = _vertices_ndc(face, crop)
     w = None
     if face.camera.focal_px is not None:
         w = torch.from_numpy(face.camera.depth(face.vertices)).float()[None]
     fragments = rasterize(vertices_ndc, faces, crop.size, w=w)
-    turned = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
-    grey = shade_fragments(fragments, vertex_normals(turned, faces), faces)[:, 3:]
+    rotated = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
+    grey = shade_fragments(fragments, vertex_normals(rotated, faces), faces)[:, 3:]
     view = MeshView(vertices_ndc, fragments.depth[:, None])
-    image = look.put_on(fragments, grey.expand(-1, 3, -1, -1))
+    image = colors.put_on(fragments, grey.expand(-1, 3, -1, -1))
     return _CropMesh(image, fragments.mask[:, None], view)
 
 
 def _vertices_ndc(face: Face, crop: Crop) -> Tensor:
-    """(1,V,3) the mesh in the crop's image space; depth on the scale of x at the head's distance."""
+    """Return the mesh in the crop's NDC, (1, V, 3), with depth on the scale of x at the head's distance."""
     in_photo = vertices_image(face)
     xy = crop.to_ndc(crop.to_crop(in_photo[:, :2]))
     z = in_photo[:, 2:] * (crop.scale * 2 / crop.size)
     return torch.from_numpy(np.concatenate([xy, z], axis=1)).float()[None]
 
 
-def _seen_photo(
+def _mask_photo(
     face: Face, crop: Crop, photo: Tensor, meshes: tuple[_CropMesh, _CropMesh], generator: torch.Generator
 ) -> MaskedPhoto:
-    """Mask the photo as in training; `meshes` are as the photo shows the face, and as it will be painted."""
+    """Mask the photo as in training; the meshes are those of the face in the photo and of the face to render."""
     original, mesh = meshes
     config = MaskingConfig().scaled(crop.size)
     landmarks_ndc = crop.to_ndc(crop.to_crop(face.landmarks("mediapipe")))
@@ -160,8 +168,8 @@ def _seen_photo(
 
 
 @contextmanager
-def _evaluating(renderer: PhotoRenderer) -> Iterator[None]:
-    """Put all parts of a module into evaluation mode, and each back into its own."""
+def _evaluating(renderer: PhotoRenderer) -> Generator[None]:
+    """Put all submodules of a module into evaluation mode, and each back into its own mode."""
     modules = list(renderer.modules()) if isinstance(renderer, nn.Module) else []
     modes = [module.training for module in modules]
     try:
@@ -178,6 +186,6 @@ def _device(renderer: PhotoRenderer) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def _pixels(picture: Tensor) -> np.ndarray:
-    """(H, W, 3) uint8 of (1,3,H,W) in [0,1]."""
-    return (picture[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+def _pixels(image: Tensor) -> np.ndarray:
+    """Return (H, W, 3) uint8 of (1, 3, H, W) in [0, 1]."""
+    return (image[0].float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The crop's map there and back, its pixels, and the encoder's camera in the photo."""
+"""The map between crop and photo, the pixels of a crop, and the encoder's camera in the photo."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import AffineTransform, warp
 
-from smirk3d.detection.crop import Crop, camera_from_crop
+from smirk3d.detection.crop import Crop, camera_from_crop, camera_to_crop
+from smirk3d.geometry.align import Similarity
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
@@ -22,25 +23,25 @@ def astronaut():
 
 
 @given(CROPS, st.lists(st.tuples(st.floats(-3000, 3000), st.floats(-3000, 3000)), min_size=1))
-def test_there_and_back(crop, points):
+def test_maps_are_inverse(crop, points):
     points = np.array(points)
     np.testing.assert_allclose(crop.to_photo(crop.to_crop(points)), points, atol=1e-6)
     np.testing.assert_allclose(crop.from_ndc(crop.to_ndc(points)), points, atol=1e-6)
 
 
 @given(CROPS)
-def test_corners_are_centres_of_corner_pixels(crop):
+def test_corners_are_centers_of_corner_pixels(crop):
     corners = np.array([[crop.x0, crop.y0], [crop.x0 + crop.side_px, crop.y0 + crop.side_px]])
     np.testing.assert_allclose(crop.to_crop(corners), [[0.5, 0.5], [crop.size - 0.5] * 2], atol=1e-6)
 
 
-def test_ndc_of_pixel_centres_is_the_renderers():
+def test_ndc_of_pixel_centers_is_the_renderers():
     centers = np.arange(224) + 0.5
     expected = (2 * np.arange(224) + 1) / 224 - 1
     np.testing.assert_allclose(Crop(3, 4, 50).to_ndc(np.stack([centers] * 2, axis=1))[:, 0], expected, atol=1e-12)
 
 
-def test_side_is_truncated_and_the_centre_kept():
+def test_side_is_truncated_and_the_center_kept():
     landmarks = np.array([[10.0, 20.0], [110.5, 50.0], [60.0, 160.0]])
     crop = Crop.from_landmarks(landmarks, 1.4)
     assert crop.side_px == int((100.5 + 140) / 2 * 1.4) == 168
@@ -60,7 +61,7 @@ def test_impossible_crops_are_refused():
 
 
 @pytest.mark.parametrize("crop", [Crop(31.3, 12.8, 57.0), Crop(40.0, 30.0, 20.0, 96), Crop(20.5, 10.25, 90.0)])
-def test_a_dot_lands_where_the_map_says(crop):
+def test_a_dot_is_resampled_where_the_map_puts_it(crop):
     photo = np.zeros((120, 140, 3), dtype=np.uint8)
     photo[40:43, 48:51] = 255  # its middle is the centre of pixel 49, 41
     image = crop.cut(photo)[0].double().numpy()
@@ -112,7 +113,7 @@ def test_antialiasing_keeps_the_place(astronaut):
 
 
 def test_camera_of_a_crop_in_the_photo(any_head: HeadModel):
-    """METHOD section 2 in the crop, then to the photo, equals the camera on the head before its global turn."""
+    """The camera of the crop, mapped to the photo, equals the camera of the photo on the unposed head."""
     params = FaceParams(
         shape=torch.linspace(-1, 1, any_head.n_shape),
         expression=torch.linspace(0, 0.4, any_head.n_expression),
@@ -131,3 +132,22 @@ def test_camera_of_a_crop_in_the_photo(any_head: HeadModel):
     unposed = any_head(params.replace(pose=None)).vertices.double().numpy()
     assert found.focal_px is None and found.translation_m[2] == 0
     np.testing.assert_allclose(found.project(unposed), expected, atol=1e-3)
+
+
+def test_camera_to_crop_is_the_inverse_of_camera_from_crop() -> None:
+    random = np.random.default_rng(0)
+    rotmat = roma.random_rotmat(3).double()
+    root = torch.tensor([0.0, -0.15, 0.01], dtype=torch.float64)
+    alignment = Similarity(
+        torch.tensor([900.0, 1200.0, 700.0], dtype=torch.float64),
+        rotmat,
+        torch.from_numpy(random.uniform(-300, 300, (3, 3))),
+    )
+    crops = [Crop(*random.uniform(0, 100, 2), random.uniform(100, 300), 160) for _ in range(3)]
+    pose, camera = camera_to_crop(alignment, root, crops)
+    torch.testing.assert_close(roma.rotvec_to_rotmat(pose), rotmat)
+    points = random.normal(0, 0.1, (20, 3))
+    for k, crop in enumerate(crops):
+        back = camera_from_crop(rotmat[k].numpy(), root.numpy(), camera[k].numpy(), crop)
+        up = alignment.apply(torch.from_numpy(points))[k, :, :2].numpy()
+        np.testing.assert_allclose(back.project(points), up * (1, -1), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Faces are found where they are, in easy and hard framings; left and right are the subject's."""
+"""Face detection in easy and hard framings; left and right are the subject's."""
 
 import subprocess
 import sys
@@ -50,8 +50,8 @@ def test_types_and_ranges(face):
     assert face.score == 1.0
 
 
-def test_the_astronaut_is_where_she_is_and_smiles(face):
-    # Positions read by eye off the picture, enlarged under a grid.
+def test_landmarks_and_scores_of_the_astronaut(face):
+    # Positions were measured by hand in the enlarged photo.
     expected = np.array([[193, 101], [259, 103], [204, 140], [246, 140]])
     assert np.abs(face.landmarks_px[EYES_AND_MOUTH] - expected).max() < 5
     scores = dict(zip(ARKIT_NAMES, face.blendshape_scores, strict=True))
@@ -135,7 +135,7 @@ def test_wrong_arrays_are_refused(detector, wrong):
         detector.detect(wrong)
 
 
-def test_a_closed_detector_says_so(photo):
+def test_a_closed_detector_is_an_error(photo):
     opened = Detector()
     opened.close()
     opened.close()
@@ -179,20 +179,20 @@ detector = d.Detector()  # not closed: leaving the interpreter must be quiet, to
 assert detector.detect(astronaut())
 video = detector.for_video()
 assert video.detect_fast(astronaut(), 0.0)
-sys.stderr.write("own words\\n")
+sys.stderr.write("test output\\n")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert (done.stdout, done.stderr) == ("", "own words\n")
+    assert (done.stdout, done.stderr) == ("", "test output\n")
 
 
-def shaken(photo: np.ndarray, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Return frames of a photo that stands, with the noise of a camera."""
+def noisy_frames(photo: np.ndarray, count: int, seed: int = 0) -> list[np.ndarray]:
+    """Return frames of a still photo with camera noise."""
     noise = np.random.default_rng(seed).normal(0, 12, (count, 256, 256, 3))
     return list((photo[:256, 96:352] + noise).clip(0, 255).astype(np.uint8))
 
 
-def test_a_closer_look_jitters_less_when_the_face_wanders(detector, photo, face):
+def test_detection_in_a_roi_jitters_less_when_the_face_moves(detector, photo, face):
     def jitter_px(found: list[Detection], places: np.ndarray) -> float:
         return float((np.stack([each.landmarks_px for each in found]) - places[:, None]).std(axis=0).mean())
 
@@ -210,7 +210,7 @@ def test_a_closer_look_jitters_less_when_the_face_wanders(detector, photo, face)
 
 
 @pytest.mark.parametrize("angle_deg", [-40, 25, 90, 180])
-def test_a_closer_look_takes_faces_as_they_lie(detector, photo, face, angle_deg):
+def test_detection_in_a_roi_of_rotated_faces(detector, photo, face, angle_deg):
     middle = face.landmarks_px.mean(axis=0)
     turned = np.array(Image.fromarray(photo).rotate(angle_deg, Image.Resampling.BICUBIC, center=tuple(middle)))
     cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
@@ -219,7 +219,7 @@ def test_a_closer_look_takes_faces_as_they_lie(detector, photo, face, angle_deg)
     assert found is not None and error_px(found, known_px) < 2.5
 
 
-def test_a_closer_look_finds_large_faces_faces_at_the_rim_and_none_where_there_is_none(detector, photo, face):
+def test_detection_in_a_roi_of_large_cut_off_and_absent_faces(detector, photo, face):
     large = np.array(Image.fromarray(photo).resize((3072, 3072), Image.Resampling.BICUBIC))
     found = detector.detect_in_roi(large, scaled(face, 6.0))
     assert found is not None and error_px(found, 6 * face.landmarks_px) < 6 * 2
@@ -237,8 +237,8 @@ def scaled(face: Detection, factor: float) -> Detection:
     return replace(face, landmarks_px=face.landmarks_px * factor, box_px=face.box_px * factor)
 
 
-def test_a_face_is_followed_through_a_video(detector, photo):
-    frames = shaken(photo, 8)
+def test_a_face_is_tracked_through_a_video(detector, photo):
+    frames = noisy_frames(photo, 8)
     with detector.for_video() as video:
         followed = [video.detect_fast(pixels, k / 25) for k, pixels in enumerate(frames)]
     alone = [detector.detect_fast(pixels) for pixels in frames]
@@ -251,8 +251,8 @@ def test_a_face_is_followed_through_a_video(detector, photo):
     assert jitter_px(followed) < 0.7 * jitter_px(alone)
 
 
-def test_a_new_scene_begins_anew(detector, photo):
-    first, *others = shaken(photo, 4)
+def test_a_restart_forgets_the_frames_before(detector, photo):
+    first, *others = noisy_frames(photo, 4)
     with detector.for_video() as video, detector.for_video() as fresh:
         for k, pixels in enumerate(others):
             video.detect_fast(pixels, k / 25)
@@ -263,12 +263,12 @@ def test_a_new_scene_begins_anew(detector, photo):
         assert not np.array_equal(smoothed.landmarks_px, wanted.landmarks_px)
 
 
-def test_times_that_do_not_rise_are_taken_as_the_next_ones(detector, photo):
+def test_times_that_do_not_increase_are_accepted(detector, photo):
     with detector.for_video() as video:
         assert all(len(video.detect_fast(photo, time_s)) == 1 for time_s in (0.0, 0.0, 0.0001, 2.0, 1.0))
 
 
-def test_a_detector_for_a_video_refuses_what_it_must(detector, photo):
+def test_a_video_detector_refuses_wrong_arrays_and_closed_use(detector, photo):
     video = detector.for_video()
     with pytest.raises(ValueError, match="uint8"):
         video.detect_fast(photo.astype(float), 0.0)

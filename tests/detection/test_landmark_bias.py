@@ -1,4 +1,4 @@
-"""How the detector marks photos otherwise than rendered heads."""
+"""The bias of the detector's landmarks on photos against renderings."""
 
 from dataclasses import replace
 
@@ -28,12 +28,12 @@ TINY = EmbedConfig(views_deg=((-15.0, 0.0), (15.0, 0.0)), identities=(0, 0))
 JAW_ANGLES = [132, 58, 361, 288]
 
 
-def test_only_badly_seen_points_of_the_skin_move_and_both_sides_alike():
+def test_only_unreliable_landmarks_of_the_skin_move_and_symmetrically():
     offset = load_landmark_bias()
     assert offset.shape == (POINT_COUNT, 3) and offset.isfinite().all()
     moves = offset.any(dim=1)
     assert moves[list(FACE_OVAL)].all() and not moves[SKIN_COUNT:].any() and moves.sum() < SKIN_COUNT / 2
-    # What expressions move is where pictures of the mesh put it.
+    # Renderings place the landmarks that expressions move reliably.
     assert not moves[[*EYE_LEFT, *EYE_RIGHT, *BROW_LEFT, *BROW_RIGHT, *LIPS_INNER, *LIPS_OUTER]].any()
     mirrored = offset[list(MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
     assert (mirrored - offset).norm(dim=1).max() < 0.02
@@ -42,18 +42,18 @@ def test_only_badly_seen_points_of_the_skin_move_and_both_sides_alike():
 
 def test_the_contour_of_an_embedding_moves_to_the_sides_and_back(open_head):
     with Detector() as detector:
-        as_seen, as_on_photos = (
+        from_renderings, corrected = (
             HeadModel(embed_landmarks(open_head.data, detector, replace(TINY, landmark_bias=moves)))
             for moves in (False, True)
         )
-    places, moved = (head(FaceParams()).landmarks("mediapipe") for head in (as_seen, as_on_photos))
+    places, moved = (head(FaceParams()).landmarks("mediapipe") for head in (from_renderings, corrected))
     move = (moved - places)[JAW_ANGLES]
     assert (move[:, 0] * places[JAW_ANGLES, 0] > 0).all() and (move[:, 2] < -0.002).all()
     still = ~load_landmark_bias().any(dim=1)
     assert (moved - places)[still].norm(dim=1).max() < 1e-6
 
 
-def test_offsets_come_back_from_their_file(tmp_path):
+def test_offsets_are_read_as_they_were_written(tmp_path):
     offset = torch.randn(POINT_COUNT, 3)
     save_landmark_bias(offset, tmp_path / "new" / "marks.safetensors", {"made_by": "a test"})
     torch.testing.assert_close(load_landmark_bias(tmp_path / "new" / "marks.safetensors"), offset, rtol=0, atol=0)

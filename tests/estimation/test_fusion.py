@@ -1,4 +1,4 @@
-"""The method "refine": two readings of the expression become one, and landmarks fit the rest."""
+"""The method "refine": two estimates of the expression are fused, and landmarks determine the rest."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,28 +45,28 @@ SMALL = EncoderConfig(BACKBONE, BACKBONE, BACKBONE)
 
 @pytest.fixture(scope="module")
 def truth() -> Tensor:
-    """Weights of faces with a few actions each."""
+    """ARKit weights of faces with a few blendshapes each."""
     random = torch.Generator().manual_seed(0)
     strength = 0.3 + 0.6 * torch.rand(FACES, 52, generator=random)
     return resolve_antagonists(strength * (torch.rand(FACES, 52, generator=random) < 0.1))
 
 
 @pytest.fixture(scope="module")
-def face_observations(open_head: HeadModel, truth: Tensor) -> list[FaceObservation]:
-    """Blank photos of people with those expressions, as a perfect detector sees them."""
+def observations(open_head: HeadModel, truth: Tensor) -> list[FaceObservation]:
+    """Blank photos of people with those expressions, as detected without errors."""
     random = torch.Generator().manual_seed(1)
     shape = 0.7 * torch.randn(FACES, open_head.n_shape, generator=random)
     points = open_head(FaceParams(shape=shape, expression=truth)).landmarks("mediapipe").double().numpy()
     angles_deg = 15 * torch.randn(FACES, 3, generator=random).clamp(-1.5, 1.5)
     blank = Photo(np.zeros((SIDE_PX, SIDE_PX, 3), dtype=np.uint8), None, 1.0, ())
-    seen = []
+    found = []
     for each, angles, weights in zip(points, angles_deg.tolist(), truth.numpy()):
         rotmat = rotation_from_angles(*angles)
         camera = Camera(rotmat, np.zeros(3), np.full(2, SIDE_PX / 2), 700.0)
-        marks, depth = camera.project(each).astype(np.float32), -700 * (each @ rotmat[2]).astype(np.float32)
-        box = np.concatenate([marks.min(0), marks.max(0)])
-        seen.append(FaceObservation(blank, Detection(marks, depth, 0.5 * weights, box, 1.0)))
-    return seen
+        landmarks_px, depth = camera.project(each).astype(np.float32), -700 * (each @ rotmat[2]).astype(np.float32)
+        box = np.concatenate([landmarks_px.min(0), landmarks_px.max(0)])
+        found.append(FaceObservation(blank, Detection(landmarks_px, depth, 0.5 * weights, box, 1.0)))
+    return found
 
 
 PRIOR_STD = 0.12
@@ -101,17 +101,17 @@ def fitter(open_head: HeadModel, truth: Tensor) -> LandmarkFitEstimator:
 
 @pytest.fixture(scope="module")
 def encoded(truth: Tensor) -> Tensor:
-    """What an encoder with errors of 0.1 says."""
+    """The predictions of an encoder with errors of 0.1."""
     return (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
 
 
-def saying(answers: FaceParams) -> CropEncoder:
-    """An encoder that gives these answers, one a face, whatever it sees."""
-    rows = cycle(range(answers.batch_shape[0]))
+def encoder_of(predictions: FaceParams) -> CropEncoder:
+    """An encoder that predicts these parameters, one row per face, for any image."""
+    rows = cycle(range(predictions.batch_shape[0]))
 
     def run(crops: Tensor) -> FaceParams:
         index = [next(rows) for _ in crops]
-        return FaceParams(**{name: value[index] for name, value in answers.items()})
+        return FaceParams(**{name: value[index] for name, value in predictions.items()})
 
     return CropEncoder(run, 32, CPU)
 
@@ -120,12 +120,12 @@ def refine(
     fitter: LandmarkFitEstimator,
     weights: Tensor,
     std: float,
-    face_observations: Sequence[FaceObservation],
+    observations: Sequence[FaceObservation],
     prior_scale: float = 1.0,
 ):
-    encoder, config = saying(FaceParams(expression=weights)), FusionConfig(prior_scale)
+    encoder, config = encoder_of(FaceParams(expression=weights)), FusionConfig(prior_scale)
     estimator = FusionEstimator(fitter, encoder, torch.full((52,), std), config=config)
-    return reconstruct_faces(estimator, face_observations)
+    return reconstruct_faces(estimator, observations)
 
 
 def arkit(faces: Sequence) -> Tensor:
@@ -139,28 +139,28 @@ def rms(error: Tensor) -> float:
 # Fusion
 
 
-def test_fusion_is_better_than_either_reading_and_knows_by_how_much():
+def test_fusion_is_better_than_either_estimate_and_states_its_error():
     random = torch.Generator().manual_seed(0)
     truth = 0.3 + 0.4 * torch.rand(4000, 52, generator=random)
     for a, b in ((0.1, 0.1), (0.05, 0.2), (0.3, 0.1)):
         noisy = [truth + std * torch.randn(truth.shape, generator=random) for std in (a, b)]
-        neutral = [reading.index_fill(1, torch.arange(52)[:28], 0.0) for reading in noisy]  # no opposites to undo
+        neutral = [estimate.index_fill(1, torch.arange(52)[:28], 0.0) for estimate in noisy]  # no opposites to undo
         fused = fuse(*(ExpressionEstimate(w, torch.full((52,), std)) for w, std in zip(neutral, (a, b))))
         error = rms((fused.weights - truth)[:, 28:])
         assert error < 0.99 * min(a, b)
         assert error == pytest.approx(float(fused.std[0]), rel=0.02)
 
 
-def test_a_reading_of_infinite_error_has_no_say():
+def test_an_estimate_of_infinite_error_has_no_weight():
     weights = torch.rand(5, 52, generator=torch.Generator().manual_seed(0))
-    said, nothing = ExpressionEstimate(weights, torch.full((52,), 0.2)), torch.full((52,), torch.inf)
-    fused = fuse(said, ExpressionEstimate(torch.ones(5, 52), nothing))
+    predicted, nothing = ExpressionEstimate(weights, torch.full((52,), 0.2)), torch.full((52,), torch.inf)
+    fused = fuse(predicted, ExpressionEstimate(torch.ones(5, 52), nothing))
     torch.testing.assert_close(fused.weights, resolve_antagonists(weights))
-    torch.testing.assert_close(fused.std, said.std)
-    assert fuse(said, said).std[0] == pytest.approx(0.2 / 2**0.5)
+    torch.testing.assert_close(fused.std, predicted.std)
+    assert fuse(predicted, predicted).std[0] == pytest.approx(0.2 / 2**0.5)
 
 
-def test_fused_weights_do_not_oppose_each_other():
+def test_fused_antagonists_are_not_active_together():
     up, down = torch.zeros(1, 52), torch.zeros(1, 52)
     up[0, ARKIT_NAMES.index("eyeLookUpLeft")] = down[0, ARKIT_NAMES.index("eyeLookDownLeft")] = 0.8
     std = torch.full((52,), 0.1)
@@ -170,73 +170,73 @@ def test_fused_weights_do_not_oppose_each_other():
 # The estimator
 
 
-def test_the_expression_is_better_than_both_readings(fitter, face_observations, truth, encoded):
-    guess = fitter.prior(fitter.observe(face_observations)).mean
+def test_the_expression_is_better_than_both_estimates(fitter, observations, truth, encoded):
+    mean = fitter.prior(fitter.observe(observations)).mean
     std = rms(encoded - truth)
-    refined = arkit(refine(fitter, encoded, std, face_observations))
-    assert rms(refined - truth) < 0.95 * min(std, rms(guess - truth))
+    refined = arkit(refine(fitter, encoded, std, observations))
+    assert rms(refined - truth) < 0.95 * min(std, rms(mean - truth))
     assert refined.min() >= 0 and refined.max() <= 1
 
 
-def test_the_mesh_still_lies_on_the_landmarks(fitter, face_observations, encoded):
-    fitted = np.mean([face.residual_percent for face in reconstruct_faces(fitter, face_observations)])
-    refined = refine(fitter, encoded, 0.1, face_observations)
+def test_the_mesh_still_lies_on_the_landmarks(fitter, observations, encoded):
+    fitted = np.mean([face.residual_percent for face in reconstruct_faces(fitter, observations)])
+    refined = refine(fitter, encoded, 0.1, observations)
     assert np.mean([face.residual_percent for face in refined]) < fitted + 0.15
     assert {face.method for face in refined} == {"refine"}
 
 
-def test_a_prior_scale_of_zero_holds_the_expression_and_fits_the_rest(fitter, face_observations, truth, encoded):
-    faces = refine(fitter, encoded, 1e-6, face_observations, prior_scale=0.0)
+def test_a_prior_scale_of_zero_holds_the_expression_and_fits_the_rest(fitter, observations, truth, encoded):
+    faces = refine(fitter, encoded, 1e-6, observations, prior_scale=0.0)
     torch.testing.assert_close(arkit(faces), resolve_antagonists(encoded), atol=1e-5, rtol=0)
-    exact = refine(fitter, truth, 1e-6, face_observations, prior_scale=0.0)
+    exact = refine(fitter, truth, 1e-6, observations, prior_scale=0.0)
     assert max(face.residual_percent for face in exact) < 1.0
     assert all(np.abs(face.shape).max() > 0.3 for face in exact)
 
 
-def test_a_larger_prior_scale_follows_the_landmarks_more_closely(fitter, face_observations, truth, encoded):
+def test_a_larger_prior_scale_follows_the_landmarks_more_closely(fitter, observations, truth, encoded):
     moved, residual = [], []
     for prior_scale in (0.0, 1.0, 10.0):
-        faces = refine(fitter, encoded, 0.1, face_observations, prior_scale)
+        faces = refine(fitter, encoded, 0.1, observations, prior_scale)
         moved.append(float((arkit(faces) - resolve_antagonists(encoded)).abs().mean()))
         residual.append(np.mean([face.residual_percent for face in faces]))
     assert moved[0] < moved[1] < moved[2] and residual[0] > residual[1] > residual[2]
 
 
-def test_an_encoder_that_knows_nothing_leaves_the_detectors_reading(open_head, face_observations):
+def test_an_uncertain_encoder_leaves_the_detectors_prior(open_head, observations):
     fitter = LandmarkFitEstimator(open_head)
-    guess, detector = fitter.prior(fitter.observe(face_observations)).mean, fitter.regressor
-    faces = refine(
-        fitter, torch.rand(FACES, 52, generator=torch.Generator().manual_seed(3)), 1e4, face_observations, 0.0
-    )
-    spoken = detector.likelihood_std.isfinite()
-    assert spoken.sum() > 40 and not spoken[ARKIT_NAMES.index("tongueOut")]
-    torch.testing.assert_close(arkit(faces)[:, spoken], guess[:, spoken], atol=1e-3, rtol=0)
+    mean, detector = fitter.prior(fitter.observe(observations)).mean, fitter.regressor
+    faces = refine(fitter, torch.rand(FACES, 52, generator=torch.Generator().manual_seed(3)), 1e4, observations, 0.0)
+    measured = detector.likelihood_std.isfinite()
+    assert measured.sum() > 40 and not measured[ARKIT_NAMES.index("tongueOut")]
+    torch.testing.assert_close(arkit(faces)[:, measured], mean[:, measured], atol=1e-3, rtol=0)
 
 
-def test_other_heads_take_the_same_answer(flame_head, open_head, face_observations, truth, fitter):
-    faces = refine(LandmarkFitEstimator(flame_head), truth, 0.02, face_observations)
-    own = refine(fitter, truth, 0.02, face_observations)
+def test_one_prediction_serves_other_heads(flame_head, open_head, observations, truth, fitter):
+    faces = refine(LandmarkFitEstimator(flame_head), truth, 0.02, observations)
+    own = refine(fitter, truth, 0.02, observations)
     assert all(face.expression.shape == (flame_head.n_expression,) for face in faces)
     assert float((arkit(faces) - arkit(own)).abs().mean()) < 0.02
     assert np.mean([face.residual_percent for face in faces]) < 3
 
 
-def test_an_encoder_of_another_head_is_read_as_arkit(flame_head, face_observations, truth):
+def test_predictions_for_another_head_are_retargeted_to_arkit(flame_head, observations, truth):
     actions = find_retargeter(flame_head)
     assert actions is not None
-    said = actions.from_arkit(truth)
-    said = FaceParams(expression=said.expression, jaw=said.jaw, eyelids=said.eyelids)
+    predicted = actions.from_arkit(truth)
+    predicted = FaceParams(expression=predicted.expression, jaw=predicted.jaw, eyelids=predicted.eyelids)
     fitter = LandmarkFitEstimator(flame_head)
-    estimator = FusionEstimator(fitter, saying(said), torch.full((52,), 1e-6), actions, FusionConfig(prior_scale=0.0))
-    shown = actions.to_arkit(said).weights
-    torch.testing.assert_close(arkit(reconstruct_faces(estimator, face_observations)), shown, atol=1e-4, rtol=0)
+    estimator = FusionEstimator(
+        fitter, encoder_of(predicted), torch.full((52,), 1e-6), actions, FusionConfig(prior_scale=0.0)
+    )
+    shown = actions.to_arkit(predicted).weights
+    torch.testing.assert_close(arkit(reconstruct_faces(estimator, observations)), shown, atol=1e-4, rtol=0)
     no_gaze = [k for k, name in enumerate(ARKIT_NAMES) if not name.startswith("eyeLook")]
     assert float((shown - truth)[:, no_gaze].abs().mean()) < 0.02  # FLAME encoders do not see the eyes turn
 
 
-def test_faces_of_one_person_share_their_shape(fitter, face_observations, encoded):
-    estimator = FusionEstimator(fitter, saying(FaceParams(expression=encoded[:3])), torch.full((52,), 0.1))
-    faces = reconstruct_faces(estimator, face_observations[:3], np.array([0, 1, 0]))
+def test_faces_of_one_person_share_their_shape(fitter, observations, encoded):
+    estimator = FusionEstimator(fitter, encoder_of(FaceParams(expression=encoded[:3])), torch.full((52,), 0.1))
+    faces = reconstruct_faces(estimator, observations[:3], np.array([0, 1, 0]))
     np.testing.assert_array_equal(faces[0].shape, faces[2].shape)
     assert np.abs(faces[0].shape - faces[1].shape).max() > 0.1
 
@@ -244,7 +244,7 @@ def test_faces_of_one_person_share_their_shape(fitter, face_observations, encode
 # Files and methods
 
 
-def test_whose_expression_is_arkit(open_head, flame_head):
+def test_which_heads_predict_arkit_weights(open_head, flame_head):
     assert predicts_arkit(open_head.spec) and not predicts_arkit(flame_head.spec)
     assert not predicts_arkit(HeadModel(open_head.data, n_expression=50).spec)
 
@@ -276,13 +276,13 @@ def test_from_the_photo_to_the_face(open_head, tmp_path):
         Encoder.from_checkpoint(sure),
         [FaceObservation(prepared.photo, prepared.detections[0])],
     )
-    said, _ = CropEncoder(encoder.eval(), encoder.size_px, CPU)([face_observation])
-    assert said.expression is not None
-    expected = resolve_antagonists(said.expression.detach())[0]
+    predicted, _ = CropEncoder(encoder.eval(), encoder.size_px, CPU)([face_observation])
+    assert predicted.expression is not None
+    expected = resolve_antagonists(predicted.expression.detach())[0]
     np.testing.assert_allclose(list(face.arkit.values()), expected, atol=0.05)
 
 
-def test_the_open_heads_encoder_serves_other_heads(open_head, flame_head, tmp_path):
+def test_the_encoder_of_the_open_head_serves_other_heads(open_head, flame_head, tmp_path):
     path = write_encoder(tmp_path / "w.safetensors", open_head)
     with Reconstructor(flame_head, weights=path) as reconstructor:
         (face,) = reconstructor(astronaut())
@@ -301,7 +301,7 @@ def test_a_flame_encoder_serves_its_own_head_alone(open_head, flame_head, tmp_pa
         Reconstructor(open_head, "refine", weights=path)
 
 
-def test_sides_differ_as_the_encoder_says_where_it_knows() -> None:
+def test_asymmetry_follows_a_certain_encoder() -> None:
     left, right = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")
     even, one_sided = torch.zeros(1, 52), torch.zeros(1, 52)
     even[0, [left, right]] = 0.5

@@ -1,4 +1,4 @@
-"""A head reduced to linear landmarks."""
+"""The linear landmark model of a head."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_points_are_those_of_the_head(open_head, model):
     torch.testing.assert_close(model.points(coefficients), expected, atol=2e-5, rtol=0)
 
 
-def test_turning_eyes_are_nearly_linear(open_head, model):
+def test_rotating_eyes_are_nearly_linear(open_head, model):
     expression = torch.zeros(1, 52)
     expression[0, ARKIT_NAMES.index("eyeLookOutLeft")] = 0.5
     coefficients = torch.cat([torch.zeros(1, model.n_shape), expression], dim=1)

@@ -1,4 +1,4 @@
-"""Landmark fitting on landmarks of heads that are known: what was put in comes out."""
+"""Landmark fitting recovers known heads from their landmarks."""
 
 from dataclasses import fields, replace
 
@@ -39,7 +39,7 @@ def observe(model: LandmarkModel, coefficients: Tensor, pose: Pose, person: Tens
 
 
 def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) -> tuple[Tensor, Pose, LandmarkTargets]:
-    """Random people with up to four actions, seen from random sides."""
+    """Random people with four blendshapes each, from random directions."""
     random = torch.Generator().manual_seed(seed)
     n = model.n_shape
     coefficients = torch.zeros(count, n + 52)
@@ -57,12 +57,12 @@ def scene(model: LandmarkModel, focal_px: float, count: int = 6, seed: int = 0) 
     return coefficients, pose, observe(model, coefficients, pose)
 
 
-def only(seen: LandmarkTargets, index: Tensor) -> LandmarkTargets:
-    """The faces `index`, with persons numbered anew."""
-    chosen = {name: getattr(seen, name) for name in PER_FACE}
+def only(targets: LandmarkTargets, index: Tensor) -> LandmarkTargets:
+    """Select faces; people are renumbered."""
+    chosen = {name: getattr(targets, name) for name in PER_FACE}
     chosen = {name: value[index] for name, value in chosen.items() if value is not None}
     chosen["person"] = chosen["person"].unique(return_inverse=True)[1]
-    return replace(seen, **chosen)
+    return replace(targets, **chosen)
 
 
 def angle_deg(fit: Fit, pose: Pose) -> Tensor:
@@ -78,9 +78,9 @@ def distance_mm(model: LandmarkModel, a: Tensor, b: Tensor) -> Tensor:
 
 @FOCALS
 @pytest.mark.parametrize("config", [FitConfig(), CLOSE], ids=["usual", "close"])
-def test_known_heads_come_back(model, focal_px, config):
-    truth, pose, seen = scene(model, focal_px, seed=6)
-    fit = fit_landmarks(model, seen, config)
+def test_known_heads_are_recovered(model, focal_px, config):
+    truth, pose, targets = scene(model, focal_px, seed=6)
+    fit = fit_landmarks(model, targets, config)
     assert fit.residual.mean() < 0.003  # of the distance of the eye corners
     assert angle_deg(fit, pose).max() < 1.5
     assert distance_mm(model, fit.coefficients, truth).max() < 1.0
@@ -89,9 +89,9 @@ def test_known_heads_come_back(model, focal_px, config):
 
 @FOCALS
 def test_fewer_points_do_nearly_as_well(open_head, model, focal_px):
-    truth, pose, seen = scene(model, focal_px)
+    truth, pose, targets = scene(model, focal_px)
     few = landmark_model(open_head, spacing_m=0.006)
-    fit = fit_landmarks(few, seen)
+    fit = fit_landmarks(few, targets)
     assert fit.residual.shape == (6, len(few.index)) and fit.residual.mean() < 0.003
     assert angle_deg(fit, pose).max() < 2
     assert distance_mm(model, fit.coefficients, truth).max() < 1.5
@@ -99,14 +99,14 @@ def test_fewer_points_do_nearly_as_well(open_head, model, focal_px):
 
 @FOCALS
 def test_more_steps_change_little(model, focal_px):
-    _, _, seen = scene(model, focal_px)
-    few = fit_landmarks(model, seen, CLOSE)
-    many = fit_landmarks(model, seen, replace(CLOSE, steps=3 * CLOSE.steps))
+    _, _, targets = scene(model, focal_px)
+    few = fit_landmarks(model, targets, CLOSE)
+    many = fit_landmarks(model, targets, replace(CLOSE, steps=3 * CLOSE.steps))
     assert distance_mm(model, few.coefficients, many.coefficients).max() < 0.8
 
 
 @FOCALS
-def test_the_mean_head_is_recognised(model, focal_px):
+def test_the_mean_head_is_recovered(model, focal_px):
     _, pose, _ = scene(model, focal_px)
     fit = fit_landmarks(model, observe(model, torch.zeros(6, model.n_shape + 52), pose))
     assert fit.residual.max() < 0.01 and angle_deg(fit, pose).max() < 0.5
@@ -122,14 +122,16 @@ def test_initial_pose_of_the_mean_head_is_exact(model):
 
 
 @FOCALS
-def test_residual_is_what_it_says(model, focal_px):
-    _, _, seen = scene(model, focal_px)
-    fit = fit_landmarks(model, seen)
+def test_the_residual_is_the_distance_from_the_landmarks(model, focal_px):
+    _, _, targets = scene(model, focal_px)
+    fit = fit_landmarks(model, targets)
     image, _, _ = project(model.points(fit.coefficients), fit.pose)
-    eyes = (seen.points_px[:, 33] - seen.points_px[:, 263]).norm(dim=-1)
-    height = seen.points_px[..., 1].amax(1) - seen.points_px[..., 1].amin(1)
+    eyes = (targets.points_px[:, 33] - targets.points_px[:, 263]).norm(dim=-1)
+    height = targets.points_px[..., 1].amax(1) - targets.points_px[..., 1].amin(1)
     unit = torch.maximum(eyes, 0.35 * height)
-    torch.testing.assert_close(fit.residual, (seen.points_px - image).norm(dim=-1) / unit[:, None], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        fit.residual, (targets.points_px - image).norm(dim=-1) / unit[:, None], atol=1e-5, rtol=0
+    )
 
 
 def test_weights_stay_within_their_bounds(model):
@@ -141,7 +143,7 @@ def test_weights_stay_within_their_bounds(model):
     assert fit.coefficients.isfinite().all() and fit.pose.rotmat.isfinite().all()
 
 
-def test_expressions_are_told_apart(model):
+def test_blendshapes_are_distinguished(model):
     for name in ("jawOpen", "mouthSmileLeft", "browInnerUp", "mouthPucker", "eyeBlinkRight"):
         _, pose, _ = scene(model, float("inf"), count=1, seed=3)
         truth = torch.zeros(1, model.n_shape + 52)
@@ -155,26 +157,28 @@ def test_expressions_are_told_apart(model):
 
 
 @FOCALS
-def test_a_batch_is_one_by_one(model, focal_px):
-    _, _, seen = scene(model, focal_px)
-    together = fit_landmarks(model, seen)
+def test_a_batch_equals_single_faces(model, focal_px):
+    _, _, targets = scene(model, focal_px)
+    together = fit_landmarks(model, targets)
     for index in range(6):
-        alone = fit_landmarks(model, only(seen, torch.tensor([index])))
+        alone = fit_landmarks(model, only(targets, torch.tensor([index])))
         # Single precision sums differ with the batch, and the steps pass on what differs.
         assert distance_mm(model, alone.coefficients, together.coefficients[index : index + 1]) < 0.1
         torch.testing.assert_close(alone.residual[0], together.residual[index], atol=1e-3, rtol=0)
 
 
 def test_equal_input_gives_equal_output(model):
-    _, _, seen = scene(model, 900.0)
-    first, second = fit_landmarks(model, seen), fit_landmarks(model, seen)
+    _, _, targets = scene(model, 900.0)
+    first, second = fit_landmarks(model, targets), fit_landmarks(model, targets)
     assert first.coefficients.equal(second.coefficients) and first.residual.equal(second.residual)
 
 
-def test_position_and_size_in_the_picture_do_not_matter(model):
-    _, _, seen = scene(model, float("inf"))
-    moved = replace(seen, points_px=2 * seen.points_px + 100, depth_px=2 * seen.depth_px, center_px=2 * seen.center_px)
-    fit, other = fit_landmarks(model, seen), fit_landmarks(model, moved)
+def test_invariance_to_position_and_size_in_the_image(model):
+    _, _, targets = scene(model, float("inf"))
+    moved = replace(
+        targets, points_px=2 * targets.points_px + 100, depth_px=2 * targets.depth_px, center_px=2 * targets.center_px
+    )
+    fit, other = fit_landmarks(model, targets), fit_landmarks(model, moved)
     assert distance_mm(model, fit.coefficients, other.coefficients).max() < 0.1
     torch.testing.assert_close(other.pose.scale, 2 * fit.pose.scale, rtol=1e-2, atol=0)
 
@@ -182,10 +186,10 @@ def test_position_and_size_in_the_picture_do_not_matter(model):
 # Mirror
 
 
-def mirrored(seen: LandmarkTargets) -> LandmarkTargets:
-    points = seen.points_px * torch.tensor([-1.0, 1.0]) + torch.tensor([WIDTH_PX, 0.0])
-    prior = seen.prior and replace(seen.prior, mean=seen.prior.mean[:, list(ARKIT_MIRROR)])
-    return replace(seen, points_px=points[:, list(MIRROR)], depth_px=seen.depth_px[:, list(MIRROR)], prior=prior)
+def mirrored(targets: LandmarkTargets) -> LandmarkTargets:
+    points = targets.points_px * torch.tensor([-1.0, 1.0]) + torch.tensor([WIDTH_PX, 0.0])
+    prior = targets.prior and replace(targets.prior, mean=targets.prior.mean[:, list(ARKIT_MIRROR)])
+    return replace(targets, points_px=points[:, list(MIRROR)], depth_px=targets.depth_px[:, list(MIRROR)], prior=prior)
 
 
 def mirrored_coefficients(open_head, coefficients: Tensor) -> Tensor:
@@ -195,8 +199,8 @@ def mirrored_coefficients(open_head, coefficients: Tensor) -> Tensor:
 
 @FOCALS
 def test_a_mirrored_face_gives_the_mirrored_head(open_head, model, focal_px):
-    _, _, seen = scene(model, focal_px)
-    fit, other = fit_landmarks(model, seen), fit_landmarks(model, mirrored(seen))
+    _, _, targets = scene(model, focal_px)
+    fit, other = fit_landmarks(model, targets), fit_landmarks(model, mirrored(targets))
     expected = mirrored_coefficients(open_head, fit.coefficients)
     # The landmarks of the head are mirror images of their partners to within 0.1 mm.
     assert distance_mm(model, other.coefficients, expected).max() < 0.01
@@ -210,16 +214,16 @@ def test_a_mirrored_face_gives_the_mirrored_head(open_head, model, focal_px):
 
 
 def test_a_few_gross_outliers_hardly_matter(model):
-    _, _, seen = scene(model, float("inf"))
+    _, _, targets = scene(model, float("inf"))
     random = torch.Generator().manual_seed(1)
-    points = seen.points_px.clone()
+    points = targets.points_px.clone()
     for row in points:
         wrong = torch.randperm(478, generator=random)[:24]
         wrong = wrong[(wrong != 33) & (wrong != 263)]  # they define the unit
         row[wrong] += 40 * torch.randn(len(wrong), 2, generator=random)
-    clean, dirty = fit_landmarks(model, seen), fit_landmarks(model, replace(seen, points_px=points))
+    clean, dirty = fit_landmarks(model, targets), fit_landmarks(model, replace(targets, points_px=points))
     assert distance_mm(model, clean.coefficients, dirty.coefficients).mean() < 2
-    trusting = fit_landmarks(model, replace(seen, points_px=points), replace(FitConfig(), outlier=1e3))
+    trusting = fit_landmarks(model, replace(targets, points_px=points), replace(FitConfig(), outlier=1e3))
     assert (
         distance_mm(model, clean.coefficients, trusting.coefficients).mean()
         > 2 * distance_mm(model, clean.coefficients, dirty.coefficients).mean()
@@ -227,29 +231,29 @@ def test_a_few_gross_outliers_hardly_matter(model):
 
 
 def test_a_prior_of_smaller_std_pulls_the_weights_harder(model):
-    truth, _, seen = scene(model, float("inf"))
+    truth, _, targets = scene(model, float("inf"))
     wrong = torch.full((6, 52), 0.5)
     errors = []
     for std in (1e-3, 0.1, 10.0):
-        fit = fit_landmarks(model, replace(seen, prior=ExpressionPrior(wrong, torch.full((52,), std), 0.4)))
+        fit = fit_landmarks(model, replace(targets, prior=ExpressionPrior(wrong, torch.full((52,), std), 0.4)))
         errors.append(float((fit.coefficients[:, model.n_shape :] - 0.5).abs().mean()))
     assert errors[0] < 0.05 and errors[0] < errors[1] < errors[2]
-    right = replace(seen, prior=ExpressionPrior(truth[:, model.n_shape :], torch.full((52,), 0.1), 0.4))
+    right = replace(targets, prior=ExpressionPrior(truth[:, model.n_shape :], torch.full((52,), 0.1), 0.4))
     helped = (fit_landmarks(model, right).coefficients - truth)[:, model.n_shape :].abs().mean()
-    assert helped < (fit_landmarks(model, seen).coefficients - truth)[:, model.n_shape :].abs().mean()
+    assert helped < (fit_landmarks(model, targets).coefficients - truth)[:, model.n_shape :].abs().mean()
 
 
 @FOCALS
 def test_a_prior_of_scale_zero_fixes_the_expression(model, focal_px):
-    truth, pose, seen = scene(model, focal_px, seed=6)
+    truth, pose, targets = scene(model, focal_px, seed=6)
     weights = truth[:, model.n_shape :]
     held = ExpressionPrior(weights, torch.full((52,), 0.1), scale=0.0)
-    fit = fit_landmarks(model, replace(seen, prior=held))
+    fit = fit_landmarks(model, replace(targets, prior=held))
     assert fit.coefficients[:, model.n_shape :].equal(weights)
     assert angle_deg(fit, pose).max() < 1.5 and fit.residual.mean() < 0.003
     assert distance_mm(model, fit.coefficients, truth).max() < 1.0
     assert model.low.shape == (model.n_shape + 52,)  # the model is left alone
-    wrong = fit_landmarks(model, replace(seen, prior=replace(held, mean=1 - weights)))
+    wrong = fit_landmarks(model, replace(targets, prior=replace(held, mean=1 - weights)))
     assert wrong.coefficients[:, model.n_shape :].equal(1 - weights) and wrong.residual.mean() > fit.residual.mean()
 
 
@@ -262,8 +266,8 @@ def shared_scene(model: LandmarkModel, focal_px: float) -> tuple[Tensor, Pose, L
 
 @FOCALS
 def test_photos_of_one_person_share_a_shape_and_only_that(model, focal_px):
-    _, _, seen = shared_scene(model, focal_px)
-    shape, expression = fit_landmarks(model, seen).coefficients.split([model.n_shape, 52], dim=1)
+    _, _, targets = shared_scene(model, focal_px)
+    shape, expression = fit_landmarks(model, targets).coefficients.split([model.n_shape, 52], dim=1)
     for person in (shape[:3], shape[3:]):
         torch.testing.assert_close(person, person[:1].expand_as(person), atol=1e-5, rtol=0)
     assert (shape[0] - shape[3]).abs().max() > 0.1
@@ -271,46 +275,46 @@ def test_photos_of_one_person_share_a_shape_and_only_that(model, focal_px):
 
 
 @FOCALS
-def test_persons_do_not_leak_into_one_another(model, focal_px):
-    _, _, seen = shared_scene(model, focal_px)
-    both = fit_landmarks(model, seen)
-    alone = fit_landmarks(model, only(seen, torch.arange(3, 6)))
+def test_people_do_not_influence_each_other(model, focal_px):
+    _, _, targets = shared_scene(model, focal_px)
+    both = fit_landmarks(model, targets)
+    alone = fit_landmarks(model, only(targets, torch.arange(3, 6)))
     assert distance_mm(model, both.coefficients[3:], alone.coefficients).max() < 0.1
 
 
 def test_the_order_of_photos_does_not_matter(model):
-    _, _, seen = shared_scene(model, float("inf"))
+    _, _, targets = shared_scene(model, float("inf"))
     order = torch.tensor([4, 0, 3, 2, 5, 1])
-    fit = fit_landmarks(model, seen)
-    shuffled = fit_landmarks(model, replace(only(seen, order), person=seen.person[order]))
+    fit = fit_landmarks(model, targets)
+    shuffled = fit_landmarks(model, replace(only(targets, order), person=targets.person[order]))
     assert distance_mm(model, shuffled.coefficients, fit.coefficients[order]).max() < 0.1
 
 
-def test_more_photos_know_the_person_better(model):
-    truth, _, seen = shared_scene(model, float("inf"))
-    apart = fit_landmarks(model, replace(seen, person=torch.arange(6))).coefficients
-    together = fit_landmarks(model, seen).coefficients
+def test_more_photos_improve_the_identity(model):
+    truth, _, targets = shared_scene(model, float("inf"))
+    apart = fit_landmarks(model, replace(targets, person=torch.arange(6))).coefficients
+    together = fit_landmarks(model, targets).coefficients
     neutral = [torch.cat([c[:, : model.n_shape], torch.zeros(6, 52)], dim=1) for c in (truth, apart, together)]
     assert distance_mm(model, neutral[2], neutral[0]).mean() < distance_mm(model, neutral[1], neutral[0]).mean()
 
 
-def test_the_same_photo_twice_says_no_more_about_the_rest(model):
-    _, _, seen = scene(model, float("inf"))
-    twice = only(seen, torch.tensor([0, 0, 1]))
+def test_a_duplicate_photo_gets_the_same_result(model):
+    _, _, targets = scene(model, float("inf"))
+    twice = only(targets, torch.tensor([0, 0, 1]))
     fit = fit_landmarks(model, replace(twice, person=torch.tensor([0, 0, 1])))
     torch.testing.assert_close(fit.coefficients[0], fit.coefficients[1], atol=1e-3, rtol=0)
 
 
-def test_observations_are_left_alone(model):
-    _, _, seen = scene(model, 900.0)
-    before = {field.name: getattr(seen, field.name) for field in fields(seen)}
+def test_targets_are_not_modified(model):
+    _, _, targets = scene(model, 900.0)
+    before = {field.name: getattr(targets, field.name) for field in fields(targets)}
     copies = {name: value.clone() for name, value in before.items() if isinstance(value, Tensor)}
-    fit_landmarks(model, seen)
+    fit_landmarks(model, targets)
     for name, copy in copies.items():
         assert before[name].equal(copy)
 
 
 def test_no_faces_are_refused(model):
-    _, _, seen = scene(model, 900.0)
+    _, _, targets = scene(model, 900.0)
     with pytest.raises(ValueError, match="no faces"):
-        fit_landmarks(model, only(seen, torch.arange(0)))
+        fit_landmarks(model, only(targets, torch.arange(0)))

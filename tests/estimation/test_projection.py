@@ -1,4 +1,4 @@
-"""Projection of many heads: as `Camera` does it, and derivatives as autograd and differences find them."""
+"""Projection of many heads against `Camera`; derivatives against autograd and finite differences."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_derivatives_by_the_point(focal_px):
             torch.testing.assert_close(by_point[head, point], jacobian[head, point, :, head, point])
 
 
-def test_a_long_lens_is_orthographic():
+def test_a_long_focal_length_is_orthographic():
     points = random_points()
     for near, far in zip(project(points, random_pose(1e12)), project(points, random_pose(float("inf"))), strict=True):
         torch.testing.assert_close(near, far, atol=1e-4, rtol=1e-6)
@@ -73,19 +73,19 @@ def test_no_step_is_no_change_and_steps_stay_rotations():
     same = pose.moved(torch.zeros(3, POSE_SIZE, dtype=torch.float64))
     torch.testing.assert_close(same.rotmat, pose.rotmat)
     torch.testing.assert_close(same.scale, pose.scale)
-    turned = pose.moved(torch.ones(3, POSE_SIZE, dtype=torch.float64))
+    rotated = pose.moved(torch.ones(3, POSE_SIZE, dtype=torch.float64))
     eye = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
-    torch.testing.assert_close(turned.rotmat @ turned.rotmat.mT, eye)
-    assert (turned.scale / pose.scale < 1.4).all()  # a wild step cannot blow up the head
-    torch.testing.assert_close(turned.center_px, pose.center_px)
+    torch.testing.assert_close(rotated.rotmat @ rotated.rotmat.mT, eye)
+    assert (rotated.scale / pose.scale < 1.4).all()  # a large step cannot enlarge the head without limit
+    torch.testing.assert_close(rotated.center_px, pose.center_px)
 
 
 def test_from_a_similarity():
     pose, points = random_pose(float("inf")), random_points()
-    turned = points @ pose.rotmat.mT
+    rotated = points @ pose.rotmat.mT
     similarity = Similarity(pose.scale, pose.rotmat, torch.tensor([[5.0, 7.0, 9.0]]).expand(3, 3))
     image, _, _ = project(points, Pose.from_similarity(similarity, pose.center_px, pose.focal_px))
-    x, y = (pose.scale[:, None] * turned[..., k] for k in (0, 1))
+    x, y = (pose.scale[:, None] * rotated[..., k] for k in (0, 1))
     expected = torch.stack([x + 5, -(y + 7)], dim=-1) + pose.center_px[:, None]
     torch.testing.assert_close(image, expected)
 

@@ -1,4 +1,4 @@
-"""From a real photo to a head: the astronaut, a woman who smiles."""
+"""From a real photo to a head: the astronaut, who smiles."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +53,7 @@ def mesh_error(face: Face, other: Face) -> float:
     return float(np.linalg.norm(face.vertices - other.vertices, axis=1)[skin].mean())
 
 
-def test_she_smiles_and_does_nothing_strange(face):
+def test_the_astronaut_smiles_and_does_nothing_else(face):
     assert face.arkit["mouthSmileLeft"] > 0.3 and face.arkit["mouthSmileRight"] > 0.3
     assert face.arkit["mouthFrownLeft"] < 0.2 and face.arkit["tongueOut"] < 0.5
     assert face.arkit["eyeBlinkLeft"] < 0.5 and face.arkit["cheekPuff"] < 0.5
@@ -127,7 +127,7 @@ def test_all_kinds_of_input_give_the_same(reconstructor, photo, face, tmp_path):
         np.testing.assert_array_equal(other.vertices, face.vertices)
 
 
-def test_a_grey_picture_gives_nearly_the_same(reconstructor, photo, face):
+def test_a_grey_image_gives_nearly_the_same(reconstructor, photo, face):
     grey = np.asarray(Image.fromarray(photo).convert("L"))
     (other,) = reconstructor(Image.fromarray(grey))
     assert mesh_error(face, other) < 0.004
@@ -135,7 +135,7 @@ def test_a_grey_picture_gives_nearly_the_same(reconstructor, photo, face):
     np.testing.assert_allclose(other.angles_deg, face.angles_deg, atol=4)
 
 
-def test_a_moved_and_larger_picture_gives_nearly_the_same(reconstructor, photo, face):
+def test_a_moved_and_larger_image_gives_nearly_the_same(reconstructor, photo, face):
     framed = np.full((1100, 1100, 3), 128, dtype=np.uint8)
     framed[:1024, 76:] = np.asarray(Image.fromarray(photo).resize((1024, 1024), Image.Resampling.BICUBIC))
     (other,) = reconstructor(framed)
@@ -155,13 +155,13 @@ def test_no_face_is_an_error_that_names_the_file(reconstructor, tmp_path):
 
 
 @pytest.fixture
-def ship(monkeypatch) -> Callable[[Path | None], None]:
-    """Let the installation come with a file of weights, or with none."""
+def package_weights(monkeypatch) -> Callable[[Path | None], None]:
+    """Let the installation come with a file of weights, or without."""
     return lambda path: monkeypatch.setattr(reconstructor_module, "packaged_encoder", lambda: path)
 
 
-def test_methods_and_weights_that_do_not_go_together(open_head, ship):
-    ship(None)
+def test_methods_and_weights_that_do_not_go_together(open_head, package_weights):
+    package_weights(None)
     for method in ("encoder", "refine"):
         with pytest.raises(UsageError, match=rf"'{method}' needs trained weights.*comes with none.*--weights"):
             Reconstructor(open_head, method)
@@ -169,19 +169,19 @@ def test_methods_and_weights_that_do_not_go_together(open_head, ship):
         Reconstructor(open_head, method="fit", weights="w.pt")
 
 
-def test_without_weights_auto_is_the_fit(open_head, ship, photo, face):
-    ship(None)
+def test_without_weights_auto_is_the_fit(open_head, package_weights, photo, face):
+    package_weights(None)
     with Reconstructor(open_head) as reconstructor:
         (other,) = reconstructor(photo)
     assert other.method == "fit"
     np.testing.assert_array_equal(other.expression, face.expression)
 
 
-def test_with_the_weights_of_the_package(open_head, flame_head, ship, photo, tmp_path):
+def test_with_the_weights_of_the_package(open_head, flame_head, package_weights, photo, tmp_path):
     path = tmp_path / "encoder.safetensors"
     small = "tf_mobilenetv3_small_minimal_100"
     save_networks(path, encoder=Encoder(open_head.spec, EncoderConfig(small, small, small)), meta={})
-    ship(path)
+    package_weights(path)
     expected: dict[reconstructor_module.Method, str] = {
         "auto": reconstructor_module.AUTO_METHOD,
         "refine": "refine",
@@ -197,7 +197,7 @@ def test_with_the_weights_of_the_package(open_head, flame_head, ship, photo, tmp
         Reconstructor(flame_head, "encoder")
 
 
-def test_options_that_cannot_be_meant(open_head):
+def test_invalid_options_are_refused(open_head):
     for focal in (0.0, -5.0):
         with pytest.raises(ValueError, match="focal"):
             Reconstructor(open_head, focal=focal)
@@ -243,7 +243,7 @@ def test_scores_can_be_switched_off(open_head, photo, face):
     assert not np.array_equal(other.expression, face.expression)
 
 
-def test_two_faces_in_one_picture(open_head, photo, face):
+def test_two_faces_in_one_photo(open_head, photo, face):
     both = np.concatenate([photo[:, 40:400], photo[:, 40:400]], axis=1)
     with Reconstructor(open_head, "fit", max_faces=2) as reconstructor:
         faces = reconstructor(both)
@@ -268,7 +268,7 @@ def test_one_person_in_several_photos(reconstructor, photo, face):
     assert reconstructor.fit_identity([]) == []
 
 
-def test_solving_several_photos_together_is_one_by_one(reconstructor, photo, face):
+def test_a_batch_of_photos_equals_single_photos(reconstructor, photo, face):
     prepared = [reconstructor.read_and_detect(photo[:400]), reconstructor.read_and_detect(photo)]
     faces = reconstructor.solve(prepared)
     assert [len(found) for found in faces] == [1, 1]

@@ -1,4 +1,4 @@
-"""Heads from an encoder: what it says of a crop must hold in the photo."""
+"""Heads from an encoder: its prediction for a crop must hold in the photo."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,21 +9,35 @@ import torch
 from skimage.data import astronaut
 
 from smirk3d import Reconstructor
-from smirk3d.detection.crop import Crop
+from smirk3d.detection.crop import Crop, camera_to_crop
+from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import FaceObservation, reconstruct_faces
-from smirk3d.estimation.regression import CROP_SCALE, MAX_BATCH, CropEncoder, RegressionEstimator, head_for
+from smirk3d.estimation.regression import (
+    CROP_SCALE,
+    MAX_BATCH,
+    TTA_OFFSETS,
+    CropEncoder,
+    RegressionEstimator,
+    head_for,
+    window_encoder,
+)
 from smirk3d.estimation.resynthesis import resynthesise
+from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.model import HeadModel
+from smirk3d.media.images import Photo
 from smirk3d.networks.checkpoint import save_networks
-from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.face_window import FaceWindow, perturb_roi
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.params import FaceParams
 
 SIZE_PX = 96
+BACKBONE = "tf_mobilenetv3_small_minimal_100"
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +68,23 @@ def known(head: HeadModel, count: int) -> FaceParams:
     )
 
 
-def estimate(head: HeadModel, encoder: Callable, face_observations: list, person: list[int]):
+def estimate(head: HeadModel, encoder: Callable, observations: list, person: list[int]):
     crops = CropEncoder(encoder, SIZE_PX, torch.device("cpu"))
-    return reconstruct_faces(RegressionEstimator(head, crops), face_observations, np.array(person))
+    return reconstruct_faces(RegressionEstimator(head, crops), observations, np.array(person))
 
 
 def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation):
-    said, seen = known(sized_head, 1), []
+    predicted, seen = known(sized_head, 1), []
 
     def encoder(crops: torch.Tensor) -> FaceParams:
         seen.append(crops)
-        return said
+        return predicted
 
     (face,) = estimate(sized_head, encoder, [face_observation], [0])
     crop = Crop.from_landmarks(face_observation.detection.landmarks_px, CROP_SCALE, SIZE_PX)
     torch.testing.assert_close(seen[0], crop.cut(face_observation.photo.pixels)[None])
-    assert said.camera is not None
-    ndc = project_orthographic(sized_head(said).vertices, said.camera)[0, :, :2].numpy()
+    assert predicted.camera is not None
+    ndc = project_orthographic(sized_head(predicted).vertices, predicted.camera)[0, :, :2].numpy()
     np.testing.assert_allclose(face.project(face.vertices), crop.to_photo(crop.from_ndc(ndc)), atol=2e-3)
     assert face.method == "encoder" and face.camera.focal_px is None
     np.testing.assert_allclose(face.jaw, [0.2, 0.02, 0.0], atol=1e-6)
@@ -83,16 +97,16 @@ def test_the_mesh_lies_where_the_method_projects_it(sized_head, face_observation
 
 
 def test_faces_of_one_person_share_their_shape(sized_head, face_observation):
-    said = known(sized_head, 3)
-    faces = estimate(sized_head, lambda crops: said, [face_observation] * 3, [0, 1, 0])
-    assert said.shape is not None
-    shape = said.shape.numpy()
+    predicted = known(sized_head, 3)
+    faces = estimate(sized_head, lambda crops: predicted, [face_observation] * 3, [0, 1, 0])
+    assert predicted.shape is not None
+    shape = predicted.shape.numpy()
     np.testing.assert_allclose(faces[0].shape, (shape[0] + shape[2]) / 2, atol=1e-6)
     np.testing.assert_array_equal(faces[0].shape, faces[2].shape)
     np.testing.assert_allclose(faces[1].shape, shape[1], atol=1e-6)
 
 
-def test_many_crops_are_encoded_some_at_a_time_and_in_order(face_observation):
+def test_crops_are_encoded_in_batches_and_in_order(face_observation):
     counts = []
 
     def encoder(crops: torch.Tensor) -> FaceParams:
@@ -104,11 +118,11 @@ def test_many_crops_are_encoded_some_at_a_time_and_in_order(face_observation):
         FaceObservation(photo, replace(found, landmarks_px=found.landmarks_px + shift))
         for shift in range(MAX_BATCH + 3)
     ]
-    said, crops = CropEncoder(encoder, 32, torch.device("cpu"))(moved)
+    predicted, crops = CropEncoder(encoder, 32, torch.device("cpu"))(moved)
     assert counts == [MAX_BATCH, 3] and {crop.size for crop in crops} == {32}
     brightness = torch.stack([crop.cut(photo.pixels).mean() for crop in crops])
-    assert said.expression is not None and brightness.std() > 0
-    torch.testing.assert_close(said.expression[:, 0], brightness)
+    assert predicted.expression is not None and brightness.std() > 0
+    torch.testing.assert_close(predicted.expression[:, 0], brightness)
 
 
 def test_a_released_checkpoint_runs(flame_head, tmp_path):
@@ -155,3 +169,33 @@ def test_onnx_gives_the_same(flame_head, tmp_path):
             faces += reconstructor(astronaut())
     np.testing.assert_allclose(faces[0].vertices, faces[1].vertices, atol=1e-5)
     np.testing.assert_allclose(list(faces[0].arkit.values()), list(faces[1].arkit.values()), atol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_windows_are_placed_by_the_landmarks(open_head, engine: str) -> None:
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+    window = FaceWindow(size_px=32)
+    torch.manual_seed(0)
+    encoder = Encoder(open_head.spec, EncoderConfig(BACKBONE, BACKBONE, BACKBONE, window, flip_tta=True), 64).eval()
+    random = torch.Generator().manual_seed(1)
+    pixels = (torch.rand(120, 120, 3, generator=random) * 255).byte().numpy()
+    points = np.random.default_rng(0).uniform(30, 90, (478, 2)).astype(np.float32)
+    box = np.concatenate([points.min(0), points.max(0)])
+    detection = Detection(points, np.zeros(478, np.float32), np.zeros(52, np.float32), box, 1.0)
+    face_observation = FaceObservation(Photo(pixels), detection)
+    crop = Crop.from_landmarks(points, 1.4, 64)
+    alignment = Similarity(torch.tensor([350.0]), torch.eye(3)[None], torch.tensor([[60.0, -60.0, 0.0]]))
+    predicted = window_encoder(encoder, engine, CPU).predict_expression([face_observation], alignment)  # type: ignore[arg-type]
+    place = window.affine_from_pose(*camera_to_crop(alignment, torch.tensor(window.root_m), [crop]))
+    # The window's middle is where the map puts it.
+    middle = alignment.apply(torch.tensor([window.center_m]))[0, 0, :2].numpy() * (1, -1)
+    np.testing.assert_allclose(place[0, :, 2].numpy(), crop.to_ndc(crop.to_crop(middle)), atol=1e-5)
+    with torch.no_grad():
+        seen = crop.cut(pixels, antialias=True)[None]
+        each = [
+            encoder.regress_expression(window.extract(seen, perturb_roi(place, *look)))["expression"]
+            for look in TTA_OFFSETS
+        ]
+    assert not torch.allclose(each[0], each[1], atol=1e-4)
+    torch.testing.assert_close(predicted.expression, torch.stack(each).mean(0), atol=1e-4, rtol=1e-3)

@@ -1,4 +1,4 @@
-"""A face painted anew: inputs, frames, seeds and modes."""
+"""Re-synthesis: inputs, frames, seeds and modes."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 from torch import nn
 
 from smirk3d.estimation import resynthesis
-from smirk3d.estimation.resynthesis import resynthesise, strip
+from smirk3d.estimation.resynthesis import resynthesise, side_by_side
 from smirk3d.head.model import HeadModel
 from smirk3d.head.registry import register
 from smirk3d.render import Renderer, rasterize
@@ -37,23 +37,23 @@ def merged(image, masked):
 
 
 def in_crop(face, crop):
-    """The crop's camera of METHOD section 2 that does what the face's orthographic camera does."""
+    """The camera (scale, tx, ty) of the crop that equals the face's orthographic camera."""
     camera = face.camera
     scale = camera.scale_px_per_m * crop.scale * 2 / 224
     center = crop.to_ndc(crop.to_crop(camera.center_px)) / scale + camera.translation_m[:2] * [1, -1]
     return torch.tensor([[scale, center[0], -center[1]]], dtype=torch.float32)
 
 
-def test_mesh_is_drawn_as_by_the_renderer(face, head, photo):
+def test_the_mesh_is_shaded_as_by_the_renderer(face, head, photo):
     result = resynthesise(merged, face, photo)
-    turned = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
-    expected = Renderer(head)(turned, in_crop(face, result.crop)).image[0].permute(1, 2, 0).numpy() * 255
+    rotated = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
+    expected = Renderer(head)(rotated, in_crop(face, result.crop)).image[0].permute(1, 2, 0).numpy() * 255
     assert (expected > 0).mean() > 0.2
     difference = abs(result.mesh_image - expected)
     assert (difference > 1).mean() < 1e-3
 
 
-def test_a_long_lens_draws_what_an_orthographic_camera_draws_and_a_short_one_does_not(make_face, head, photo):
+def test_a_long_focal_length_is_orthographic_and_a_short_one_is_not(make_face, head, photo):
     images = {}
     for focal_px in (None, 1e6, 400.0):
         images[focal_px] = resynthesise(
@@ -72,7 +72,7 @@ def test_perspective_mesh_covers_its_projected_vertices(make_face, head, photo):
     assert inside.sum() > 30 and (result.mesh_image[row, column, 0] > 0)[inside].mean() > 0.9
 
 
-def test_depth_is_given_to_a_perspective_image_only(make_face, head, photo, monkeypatch):
+def test_only_perspective_images_get_a_depth(make_face, head, photo, monkeypatch):
     given = []
 
     def recording(*arguments, w=None):
@@ -87,17 +87,17 @@ def test_depth_is_given_to_a_perspective_image_only(make_face, head, photo, monk
     np.testing.assert_allclose(given[1][0], faces[1].camera.depth(faces[1].vertices), rtol=1e-6)
 
 
-def test_only_sparse_pixels_of_the_face_are_seen(face, photo):
+def test_only_sparse_pixels_of_the_face_stay_visible(face, photo):
     result = resynthesise(merged, face, photo)
-    seen = (result.seen > 0).any(axis=2)
+    visible = (result.masked_photo > 0).any(axis=2)
     drawn = (result.mesh_image > 0).any(axis=2)
     # Points at the outline may fall on pixels whose centres are not covered.
     near = binary_dilation(drawn, np.ones((3, 3)))
-    assert 100 < (seen & drawn).sum() < 502
-    unchanged = (result.seen == result.crop_pixels).all(axis=2)
+    assert 100 < (visible & drawn).sum() < 502
+    unchanged = (result.masked_photo == result.crop_pixels).all(axis=2)
     assert (unchanged & ~drawn).sum() > 0.3 * (~drawn).sum()
-    assert (unchanged | ~seen | near).all()
-    ratio = result.seen[seen & drawn] / np.maximum(result.crop_pixels[seen & drawn], 1)
+    assert (unchanged | ~visible | near).all()
+    ratio = result.masked_photo[visible & drawn] / np.maximum(result.crop_pixels[visible & drawn], 1)
     assert 0.7 < np.percentile(ratio, 5) < np.percentile(ratio, 95) < 1.3
 
 
@@ -110,10 +110,10 @@ def test_the_dilated_hull_of_the_landmarks_is_removed(face, photo):
     for x, y in corners:  # each lies in the hull, so the square about it lies in the dilated one
         around[max(y - 9, 0) : y + 10, max(x - 9, 0) : x + 10] = True
     assert (around & ~near).sum() > 100
-    assert not result.seen[around & ~near].any()
+    assert not result.masked_photo[around & ~near].any()
 
 
-def test_colours_of_the_photo_are_kept_whatever_the_painter_tints_them(face, photo):
+def test_colors_match_the_photo_whatever_the_renderer_tints_them(face, photo):
     tint = torch.tensor([0.9, 0.5, 0.2])[:, None, None]
 
     def tinted(image, masked):
@@ -121,29 +121,29 @@ def test_colours_of_the_photo_are_kept_whatever_the_painter_tints_them(face, pho
 
     plain = resynthesise(merged, face, photo).photo.astype(float)
     assert abs(resynthesise(tinted, face, photo).photo - plain).max() <= 1
-    assert abs(resynthesise(tinted, face, photo, as_seen=False).photo - plain).max() > 100
+    assert abs(resynthesise(tinted, face, photo, adjust_colors=False).photo - plain).max() > 100
 
 
-def test_seed_decides(face, photo):
+def test_the_seed_determines_the_result(face, photo):
     one, same, other = (resynthesise(merged, face, photo, seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one.seen, same.seen) and np.array_equal(one.photo, same.photo)
-    assert not np.array_equal(one.seen, other.seen)
+    assert np.array_equal(one.masked_photo, same.masked_photo) and np.array_equal(one.photo, same.photo)
+    assert not np.array_equal(one.masked_photo, other.masked_photo)
 
 
-def test_pictures_and_their_strip(face, photo):
-    result = resynthesise(merged, face, photo, as_seen=False)
-    row = strip(result)
+def test_images_side_by_side(face, photo):
+    result = resynthesise(merged, face, photo, adjust_colors=False)
+    row = side_by_side(result)
     assert row.shape == (224, 896, 3) and row.dtype == np.uint8
-    for number, picture in enumerate((result.crop_pixels, result.mesh_image, result.seen, result.photo)):
-        assert picture.shape == (224, 224, 3) and picture.dtype == np.uint8
-        assert np.array_equal(row[:, 224 * number : 224 * (number + 1)], picture)
-    expected = np.where((result.seen > 0).any(axis=2, keepdims=True), result.seen, result.mesh_image)
+    for number, panel in enumerate((result.crop_pixels, result.mesh_image, result.masked_photo, result.photo)):
+        assert panel.shape == (224, 224, 3) and panel.dtype == np.uint8
+        assert np.array_equal(row[:, 224 * number : 224 * (number + 1)], panel)
+    expected = np.where((result.masked_photo > 0).any(axis=2, keepdims=True), result.masked_photo, result.mesh_image)
     assert (result.photo == expected).all()
     np.testing.assert_array_equal(result.crop_pixels, (result.crop.cut(photo) * 255).round().permute(1, 2, 0).numpy())
 
 
-class Painter(nn.Module):
-    """A network with a state that only training may change."""
+class StatefulRenderer(nn.Module):
+    """A network with batch statistics that only training may change."""
 
     def __init__(self, fail=False):
         super().__init__()
@@ -152,27 +152,27 @@ class Painter(nn.Module):
 
     def forward(self, image, masked):
         if self.fail:
-            raise RuntimeError("out of paint")
+            raise RuntimeError("out of memory")
         return self.norm(image) + self.frozen(masked)
 
 
 def test_a_module_is_evaluated_without_gradient_and_left_as_it_was(face, photo):
-    painter = Painter()
-    seen = []
-    painter.register_forward_hook(lambda _, inputs, output: seen.append(output))
-    resynthesise(painter, face, photo)
-    assert not seen[0].requires_grad
-    assert painter.norm.num_batches_tracked == 0
-    assert painter.training and painter.norm.training and not painter.frozen.training
+    renderer = StatefulRenderer()
+    visible = []
+    renderer.register_forward_hook(lambda _, inputs, output: visible.append(output))
+    resynthesise(renderer, face, photo)
+    assert not visible[0].requires_grad
+    assert renderer.norm.num_batches_tracked == 0
+    assert renderer.training and renderer.norm.training and not renderer.frozen.training
 
 
-def test_modes_come_back_after_a_failure(face, photo):
-    painter = Painter(fail=True)
-    with pytest.raises(RuntimeError, match="out of paint"):
-        resynthesise(painter, face, photo)
-    assert painter.norm.training and not painter.frozen.training
+def test_modes_are_restored_after_a_failure(face, photo):
+    renderer = StatefulRenderer(fail=True)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        resynthesise(renderer, face, photo)
+    assert renderer.norm.training and not renderer.frozen.training
 
 
-def test_another_photo_is_refused(face):
+def test_a_photo_of_another_size_is_refused(face):
     with pytest.raises(ValueError, match="320, 240"):
         resynthesise(merged, face, np.zeros((100, 100, 3), dtype=np.uint8))

@@ -1,0 +1,65 @@
+"""Steps of the landmark fit: shared shapes against one dense system, and bounds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from smirk3d.estimation.bounded_step import CoefficientPrior, bounded_step, divide_shared_prior
+from smirk3d.estimation.landmark_model import LandmarkModel
+
+P, N, K = 6, 3, 5
+PERSON = torch.tensor([0, 1, 0])
+
+
+def model(bound: float = torch.inf) -> LandmarkModel:
+    """A model of which only the sizes and the bounds matter."""
+    empty, high = torch.zeros(0), torch.full((K,), bound, dtype=torch.float64)
+    return LandmarkModel(empty, empty, empty, empty, empty, N, -high, high)
+
+
+@pytest.fixture
+def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, CoefficientPrior]:
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(3, 30, P + K, generator=random, dtype=torch.float64)
+    residual = torch.randn(3, 30, 1, generator=random, dtype=torch.float64)
+    coefficients = 0.1 * torch.randn(3, K, generator=random, dtype=torch.float64)
+    coefficients[2, :N] = coefficients[0, :N]  # the shape of one person
+    prior = CoefficientPrior(torch.zeros_like(coefficients), torch.full((K,), 2.0).double(), torch.zeros(K).double())
+    return rows.mT @ rows, (rows.mT @ residual).squeeze(-1), coefficients, prior
+
+
+def test_a_shared_shape_solves_the_joint_system(problem) -> None:
+    hessian, gradient, start, prior = problem
+    pose_step, coefficients = bounded_step(hessian, gradient, start, model(), prior, torch.zeros(3).double(), PERSON)
+    # Faces 0 and 2 as one system of two poses, two expressions and one shape.
+    own = P + K - N
+    order = [*range(P), *range(P + N, P + K), *range(P, P + N)]
+    joint, right = torch.zeros(2 * own + N, 2 * own + N).double(), torch.zeros(2 * own + N).double()
+    slope = torch.nn.functional.pad(divide_shared_prior(-2.0 * start, N, PERSON), (P, 0))
+    stiffness = torch.nn.functional.pad(divide_shared_prior(torch.full((3, K), 2.0).double(), N, PERSON), (P, 0))
+    for number, face in enumerate((0, 2)):
+        index = torch.tensor([*range(number * own, (number + 1) * own), *range(2 * own, 2 * own + N)])
+        joint[index[:, None], index] += (hessian[face] + torch.diag(stiffness[face]))[order][:, order]
+        right[index] += (gradient[face] + slope[face])[order]
+    step = torch.linalg.solve(joint, right)
+    torch.testing.assert_close(pose_step[0], step[:P], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(coefficients[2, :N] - start[2, :N], step[-N:], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(coefficients[0, :N], coefficients[2, :N])
+    assert (coefficients[0, :N] - coefficients[1, :N]).abs().max() > 1e-3
+
+
+def test_steps_end_within_the_bounds_and_fixed_coefficients_stay(problem) -> None:
+    hessian, gradient, start, prior = problem
+    start = start.clamp(-0.05, 0.05)
+    _, coefficients = bounded_step(
+        hessian, gradient, start, model(0.05), prior, torch.zeros(3).double(), torch.arange(3)
+    )
+    assert coefficients.abs().max() <= 0.05
+    outward = (start == 0.05) & (gradient[:, P:] - 2.0 * start > 0)
+    assert outward.any() and coefficients[outward].eq(0.05).all()
+
+
+def test_the_prior_of_a_shared_shape_counts_once() -> None:
+    values = divide_shared_prior(torch.ones(3, K), N, PERSON)
+    assert values[:, :N].tolist() == [[0.5] * N, [1.0] * N, [0.5] * N] and values[:, N:].eq(1).all()
