@@ -135,25 +135,25 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
     # mixture.
     ancestry = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
     ancestry = ancestry / ancestry.sum(1, keepdim=True)
-    words = (
+    word_weights = (
         _interpolation_weights(uniform(), GENDERS)
         | _interpolation_weights(uniform() ** 0.7, AGES)
         | _interpolation_weights(uniform(), MUSCLES)
         | _interpolation_weights(uniform(), WEIGHTS)
     )
-    words |= dict(zip(RACES, ancestry.unbind(1)))
+    word_weights |= dict(zip(RACES, ancestry.unbind(1)))
     for names in (HEIGHTS, PROPORTIONS):
         low, high = names
         value = uniform() * 2 - 1
-        words |= {low: (-value).clamp_min(0), high: value.clamp_min(0)}
+        word_weights |= {low: (-value).clamp_min(0), high: value.clamp_min(0)}
     build = list(product(GENDERS, AGES, MUSCLES, WEIGHTS))
-    files = [("universal-" + "-".join(words_), words_) for words_ in build]
-    files += [("-".join(words_), words_) for words_ in product(RACES, GENDERS, AGES)]
+    files = [("universal-" + "-".join(words), words) for words in build]
+    files += [("-".join(words), words) for words in product(RACES, GENDERS, AGES)]
     files += [("height/" + "-".join((*b, h)), (*b, h)) for b in build for h in HEIGHTS]
     files += [("proportions/" + "-".join((*b, p)), (*b, p)) for b in build for p in PROPORTIONS]
     folder = source.root / "mpfb2/targets/macrodetails"
     targets = [source.target(folder / f"{name}.target.gz") for name, _ in files]
-    weights = [torch.stack([words[word] for word in words_]).prod(0) for _, words_ in files]
+    weights = [torch.stack([word_weights[word] for word in words]).prod(0) for _, words in files]
     return targets, torch.stack(weights, dim=1)
 
 

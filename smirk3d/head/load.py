@@ -54,7 +54,7 @@ def find_head_data(head_id: str) -> HeadData | None:
         head_id: `HeadModel.id` or `HeadData.content_id`; numbers of components are ignored.
 
     Returns:
-        The whole head, or None where there is no such pack. Packs that cannot be read are passed over.
+        The head with all its components, or None where there is no such pack. Unreadable packs are ignored.
     """
     wanted = HeadId.parse(head_id).content if HeadId.is_valid(head_id) else head_id
     for path in (find("open_head"), *sorted(heads_cache_dir().glob("*.pack"))):

@@ -44,16 +44,16 @@ def small(layout, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def landmarks(layout) -> dict[str, LandmarkEmbedding]:
-    """The landmarks where they belong, as if pictures had shown them."""
+    """The landmarks where they belong, as if they had been detected on renders."""
     face_index, barycentric = (torch.from_numpy(np.array(part)) for part in vars(layout.mediapipe).values())
     mediapipe = LandmarkEmbedding(face_index, barycentric.float(), torch.full((478,), 0.5), torch.tensor(MIRROR))
     return {"mediapipe": mediapipe, "ibug68": mediapipe.take(torch.tensor(IBUG68))}
 
 
 @pytest.fixture(scope="module")
-def no_pictures(landmarks) -> Iterator[None]:
+def no_renders(landmarks) -> Iterator[None]:
     def embedded(data: HeadData, detector: object, report: object) -> HeadData:
-        assert 500 < data.regions["face"].sum() < 4000  # the pictures show the face
+        assert 500 < data.regions["face"].sum() < 4000  # the renders are framed on the face
         return replace(data, landmarks=landmarks)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -62,23 +62,23 @@ def no_pictures(landmarks) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def head(small, no_pictures, open_head) -> HeadModel:
+def head(small, no_renders, open_head) -> HeadModel:
     return HeadModel(transfer_annotations(read_flame(small), None))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture(scope="module")
-def automatic(tmp_path_factory, open_head, said) -> tuple[HeadModel, Path]:
+def automatic(tmp_path_factory, open_head, messages) -> tuple[HeadModel, Path]:
     """A bare file of full size loaded as anyone would load it, and the cache that it is kept in."""
     path, heads = tmp_path_factory.mktemp("bare") / "generic_model.pkl", tmp_path_factory.mktemp("cache") / "heads"
     write_flame_layout(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMIRK3D_CACHE", str(heads.parent))
-        whole = load_head(path, report=said.append)
+        whole = load_head(path, report=messages.append)
         patch.setattr(load, "transfer_annotations", lambda *args: pytest.fail("made again"))
         again = load_head(path, n_shape=20, n_expression=10)
         assert again.data.v_template.equal(whole.data.v_template) and again.data.meta == whole.data.meta
@@ -92,7 +92,7 @@ def true_points(layout: FlameLayout) -> torch.Tensor:
 
 
 @pytest.mark.slow
-def test_a_bare_file_gets_its_landmarks_from_pictures(automatic, layout, said, capsys):
+def test_a_bare_file_gets_its_landmarks_from_renders(automatic, layout, messages, capsys):
     head, heads = automatic
     distance = (head(FaceParams()).landmarks("mediapipe") - true_points(layout)).norm(dim=1)
     inner = torch.ones(478, dtype=torch.bool)
@@ -106,7 +106,9 @@ def test_a_bare_file_gets_its_landmarks_from_pictures(automatic, layout, said, c
     check_masks(head, layout)
     check_eyelids(head, layout)
     assert head.data.meta["landmarks"].startswith("automatic")
-    assert said[0] == "completing generic_model.pkl for its first use" and any("open head" in line for line in said)
+    assert messages[0] == "completing generic_model.pkl for its first use" and any(
+        "open head" in line for line in messages
+    )
     assert len(list(heads.iterdir())) == 1 and capsys.readouterr().out == ""
 
 
@@ -123,37 +125,37 @@ def check_masks(head: HeadModel, layout: FlameLayout) -> None:
 
 
 def check_eyelids(head: HeadModel, layout: FlameLayout) -> None:
-    carried = head.eyelid_dirs
-    assert carried is not None and not carried[head.region_mask("eyeballs")].any()
+    transferred = head.eyelid_dirs
+    assert transferred is not None and not transferred[head.region_mask("eyeballs")].any()
     true = torch.from_numpy(layout.eyelids).permute(1, 2, 0).float()
     skin = head.region_mask("left_eye_region") | head.region_mask("right_eye_region")
     moving = skin & (true.norm(dim=1).amax(1) > 0.002)
     assert moving.sum() > 150
-    error = (carried - true).norm(dim=1).amax(1)[moving]
+    error = (transferred - true).norm(dim=1).amax(1)[moving]
     assert error.mean() < 0.2 * true.norm(dim=1).amax(1)[moving].mean()
     middle, x = head(FaceParams()).joints[3:, 0].mean(), head.v_template[:, 0]
-    assert not carried[x < middle, :, 0].any() and not carried[x > middle, :, 1].any()
+    assert not transferred[x < middle, :, 0].any() and not transferred[x > middle, :, 1].any()
 
 
-def test_masks_are_carried_over(head, layout):
+def test_regions_are_transferred(head, layout):
     check_masks(head, layout)
 
 
-def test_eyelids_are_carried_over(head, layout):
+def test_eyelids_are_transferred(head, layout):
     check_eyelids(head, layout)
 
 
-def test_eyelids_of_one_side_fade_out_before_the_middle(small, no_pictures, open_head, monkeypatch):
+def test_eyelids_of_one_side_fade_out_before_the_middle(small, no_renders, open_head, monkeypatch):
     everywhere = torch.full_like(open_head.data.eyelid_dirs, 0.01)
     monkeypatch.setattr(complete, "open_head_data", lambda: replace(open_head.data, eyelid_dirs=everywhere))
     data = transfer_annotations(read_flame(small), None)  # type: ignore[arg-type]
-    carried, x = data.eyelid_dirs, data.v_template[:, 0] - (data.J_regressor @ data.v_template)[3:, 0].mean()
-    assert carried is not None and carried[data.regions["left_eye_region"] & (x > 0.012)].any()
-    assert not carried[x < 0, :, 0].any() and not carried[x > 0, :, 1].any()
-    assert carried[x.abs() < 1e-3].norm(dim=1).max() < 0.002  # no step there that would tear the skin
+    transferred, x = data.eyelid_dirs, data.v_template[:, 0] - (data.J_regressor @ data.v_template)[3:, 0].mean()
+    assert transferred is not None and transferred[data.regions["left_eye_region"] & (x > 0.012)].any()
+    assert not transferred[x < 0, :, 0].any() and not transferred[x > 0, :, 1].any()
+    assert transferred[x.abs() < 1e-3].norm(dim=1).max() < 0.002  # no step there that would tear the skin
 
 
-def test_the_head_says_where_its_parts_come_from(head):
+def test_the_origin_of_each_part_is_recorded(head):
     meta = head.data.meta
     assert meta["landmarks"].startswith("automatic") and meta["landmarks ibug68"] == "automatic"
     assert meta["eyelids"] == meta["regions"] == "transferred from the open head"
@@ -193,7 +195,7 @@ def test_the_cache_follows_the_files(quick, layout):
     assert load_head(path.parent / "no_jaw.pkl").data.jaw_readout is not None and len(made) == 4
 
 
-def test_a_damaged_cache_is_made_anew(quick):
+def test_a_damaged_cached_head_is_made_again(quick):
     path, made = quick
     load_head(path)
     (pack,) = load.heads_cache_dir().iterdir()
@@ -203,7 +205,7 @@ def test_a_damaged_cache_is_made_anew(quick):
     assert len(made) == 2 and list(pack.parent.iterdir()) == [pack]
 
 
-def test_pickles_and_packs_are_told_apart_by_content(quick, tmp_path, tiny_data):
+def test_pickles_and_packs_are_distinguished_by_content(quick, tmp_path, tiny_data):
     path, made = quick
     save_pack(tiny_data, tmp_path / "odd.pkl")
     assert load_head(tmp_path / "odd.pkl").data.name == "tiny" and not made
@@ -223,7 +225,7 @@ def test_pickles_and_packs_are_told_apart_by_content(quick, tmp_path, tiny_data)
 # What the files have
 
 
-def test_what_the_files_have_stays(small, layout, tmp_path, no_pictures, landmarks, monkeypatch):
+def test_existing_annotations_are_kept(small, layout, tmp_path, no_renders, landmarks, monkeypatch):
     monkeypatch.setattr(complete, "register_surfaces", lambda *heads: pytest.fail("nothing is lacking"))
     write_companions(tmp_path, layout)
     companions = FlameFiles.beside(tmp_path / "x.pkl")
@@ -246,7 +248,7 @@ def test_what_the_files_have_stays(small, layout, tmp_path, no_pictures, landmar
     assert f"{len(MEDIAPIPE_105)} points from" in meta["landmarks"] and meta["regions"] == "from FLAME_masks.pkl"
 
 
-def test_only_what_is_lacking_is_carried_over(small, no_pictures, head):
+def test_only_missing_parts_are_transferred(small, no_renders, head):
     own, mask = replace(read_flame(small), eyelid_dirs=torch.ones(5023, 3, 2)), torch.arange(5023) < 10
     own = replace(own, regions=own.regions | {"lips": mask}, meta={"regions": "from FLAME_masks.pkl"})
     whole = transfer_annotations(own, None)  # type: ignore[arg-type]

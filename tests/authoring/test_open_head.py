@@ -1,4 +1,4 @@
-"""The open head: symmetric, anatomically right, and its 52 actions do what their names say."""
+"""The open head is symmetric and anatomically plausible, and its 52 blendshapes do what their names state."""
 
 from dataclasses import replace
 
@@ -49,11 +49,11 @@ def landmarks_moved(head: HeadModel, **weights: float) -> torch.Tensor:
 
 
 def visible_pixels(head: HeadModel, vertices: torch.Tensor, region: str, size: int = 192) -> int:
-    """How many pixels of a picture from the front show a region."""
+    """Return the number of pixels of a frontal render that show a region."""
     ndc = (vertices - head.v_template.mean(0)) * torch.tensor([6.0, -6.0, -6.0])
-    seen = rasterize(ndc[None], head.faces, size).face_index
+    visible = rasterize(ndc[None], head.faces, size).face_index
     inside = head.region_mask(region)[head.faces].all(dim=1)
-    return int(inside[seen[seen >= 0]].sum())
+    return int(inside[visible[visible >= 0]].sum())
 
 
 # Symmetry
@@ -110,7 +110,7 @@ def test_size_and_frame(open_head):
     assert open_head.v_template[open_head.region_mask("scalp"), 1].mean() > face[1]  # +Y up
 
 
-def test_triangles_look_outwards(open_head):
+def test_triangles_face_outwards(open_head):
     for region in ("left_eyeball", "right_eyeball", "scalp"):  # the parts that are nearly balls
         a, b, c = open_head.v_template[open_head.region_faces(region)].unbind(1)
         center = open_head.v_template[open_head.region_mask(region)].mean(0)
@@ -131,7 +131,7 @@ def test_joints_lie_inside_the_head(open_head):
     torch.testing.assert_close(left_eye * MIRROR_X, right_eye, atol=1e-6, rtol=0)
 
 
-def test_eyes_turn_about_the_centre_of_the_eyeball_on_every_person(open_head):
+def test_eyes_rotate_about_the_centre_of_the_eyeball_for_every_identity(open_head):
     random = torch.Generator().manual_seed(1)
     for shape in (torch.zeros(open_head.n_shape), *torch.randn(3, open_head.n_shape, generator=random)):
         mesh = open_head(FaceParams(shape=shape))
@@ -166,18 +166,18 @@ def test_identity_keeps_the_variance_and_is_ordered(open_head):
     assert 0.001 < face.mean() < 0.012
 
 
-# Actions
+# Blendshapes
 
 
 @pytest.mark.parametrize("name", ARKIT_NAMES)
-def test_every_action_moves_something_and_nothing_far(open_head, name):
+def test_every_blendshape_moves_something_and_nothing_far(open_head, name):
     distance = moved(open_head, **{name: 1.0}).norm(dim=1)
     assert 0.0015 < distance.max() < 0.06
     assert distance[open_head.region_mask("scalp")].max() < 0.006
 
 
 @pytest.mark.parametrize("name", GAZE_NAMES)
-def test_gaze_turns_the_eyeball_without_squashing_it(open_head, name):
+def test_gaze_rotates_the_eyeball_rigidly(open_head, name):
     own, other = ("left_eyeball", "right_eyeball")[:: 1 if name.endswith("Left") else -1]
     mesh = open_head(with_weights(open_head, **{name: 1.0}))
     ball, rest = mesh.vertices[open_head.region_mask(own)], open_head.v_template[open_head.region_mask(own)]
@@ -201,7 +201,7 @@ def test_gaze_turns_the_eyeball_without_squashing_it(open_head, name):
         ("eyeLookDownRight", (0, -1)),
     ],
 )
-def test_gaze_goes_where_its_name_says(open_head, name, direction):
+def test_gaze_directions_follow_their_names(open_head, name, direction):
     iris = IRIS_LEFT[0] if name.endswith("Left") else IRIS_RIGHT[0]
     step = landmarks_moved(open_head, **{name: 1.0})[iris, :2]
     along = float(step @ torch.tensor(direction, dtype=torch.float32))
@@ -215,8 +215,8 @@ def test_blinking_closes_the_eye_on_its_side(open_head, side, upper, lower):
     gap = [float((points[upper] - points[lower]).norm()) for points in (neutral, closed)]
     assert gap[1] < 0.35 * gap[0]
     ball = f"{side.lower()}_eyeball"
-    seen = [visible_pixels(open_head, head.vertices, ball) for head in map(open_head, (FaceParams(), blink))]
-    assert seen[0] > 40 and seen[1] < 0.05 * seen[0]
+    visible = [visible_pixels(open_head, head.vertices, ball) for head in map(open_head, (FaceParams(), blink))]
+    assert visible[0] > 40 and visible[1] < 0.05 * visible[0]
     other = "left_eyeball" if side == "Right" else "right_eyeball"
     assert visible_pixels(open_head, open_head(blink).vertices, other) > 40
 
@@ -228,7 +228,7 @@ def test_the_eyelid_parameter_is_the_blink(open_head, side):
     torch.testing.assert_close(closed - open_head.v_template, moved(open_head, **{f"eyeBlink{side}": 1.0}))
 
 
-def test_opening_the_jaw_takes_the_lower_teeth_and_the_tongue_along(open_head):
+def test_opening_the_jaw_moves_the_lower_teeth_and_the_tongue(open_head):
     step = moved(open_head, jawOpen=1.0)
     teeth = step[open_head.region_mask("lower_teeth")]
     assert teeth[:, 1].max() < -0.005
@@ -267,7 +267,7 @@ def test_jaw_sideways(open_head):
         ("eyeSquintLeft", 374, 1, 1),
     ],
 )
-def test_actions_move_the_face_as_their_names_say(open_head, name, point, axis, sign):
+def test_blendshapes_move_the_face_as_their_names_state(open_head, name, point, axis, sign):
     assert sign * landmarks_moved(open_head, **{name: 1.0})[point, axis] > 7e-4
 
 
@@ -367,7 +367,7 @@ def test_building_again_gives_the_same_head(open_head):
     small = build_open_head(OpenHeadConfig(samples=64, components=20))
     assert small.shapedirs.shape == (len(small.v_template), 3, 20)
     assert small.faces.equal(open_head.faces) and small.landmarks == {}
-    # Actions come from the source and do not depend on the people, except through the size of the mean face.
+    # Blendshapes come from the source and do not depend on the people, except through the size of the mean face.
     scale = small.expressiondirs.norm() / open_head.expressiondirs.norm()
     assert abs(scale - 1) < 0.05
     torch.testing.assert_close(small.expressiondirs, open_head.expressiondirs * scale, atol=2e-6, rtol=0)

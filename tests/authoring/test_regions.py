@@ -1,4 +1,4 @@
-"""Regions of the open head lie where their names say and fit together."""
+"""Regions of the open head are where their names state, and fit together."""
 
 from itertools import combinations
 
@@ -50,7 +50,7 @@ def test_left_and_right(open_head, part):
     assert (left | right).equal(open_head.region_mask("eyeballs" if part == "eyeball" else "eye_regions"))
 
 
-def test_parts_lie_within_their_whole(open_head):
+def test_regions_contain_their_parts(open_head):
     for part, whole in (
         ("lips", "face"),
         ("nose", "face"),

@@ -43,7 +43,7 @@ def path(content, tmp_path, monkeypatch) -> Path:
     return tmp_path / "generic_model.pkl"
 
 
-def test_build_writes_where_it_is_told_and_only_where_needed(
+def test_build_writes_the_named_file_and_only_where_needed(
     tiny_data: HeadData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     built: list[Path] = []
@@ -76,7 +76,7 @@ def test_convert(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert load_pack(out).v_template.equal(read_flame(path).v_template)
 
 
-def test_a_pack_is_converted_without_more_ado(tiny_data: object, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_pack_is_copied(tiny_data: object, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     save_pack(tiny_data, tmp_path / "a.pack")  # type: ignore[arg-type]
     assert main(["head", "convert", str(tmp_path / "a.pack"), "--out", str(tmp_path / "b.pack")]) == 0
     assert load_pack(tmp_path / "b.pack").name == "tiny"

@@ -31,7 +31,7 @@ def test_left_comes_before_right():
             assert ARKIT_NAMES.index(name) < ARKIT_NAMES.index(mirror_name(name))
 
 
-def test_the_source_data_have_exactly_these_actions():
+def test_the_source_data_have_exactly_these_blendshapes():
     folder = load_makehuman().root / "faceunits01/targets/faceunits"
     assert set(ARKIT_NAMES) <= {Path(file).stem for file in folder.glob("*.target")}
 

@@ -12,19 +12,19 @@ from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import vertex_colors
 
 
-def test_each_head_is_worked_on_once_also_by_many_threads(tiny_data):
-    seen = []
+def test_each_head_is_computed_once_also_by_many_threads(tiny_data):
+    computed = []
 
     @cache_per_head
     def work(head: HeadModel) -> int:
-        seen.append(id(head))
-        return len(seen)
+        computed.append(id(head))
+        return len(computed)
 
     first, second = HeadModel(tiny_data), HeadModel(tiny_data)
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(work, [first] * 20)) == {1}
     assert work(second) == 2 and work(first) == 1
-    assert seen == [id(first), id(second)]
+    assert computed == [id(first), id(second)]
 
 
 def test_heads_are_not_kept_alive(tiny_data):

@@ -78,7 +78,7 @@ def test_joints_follow_whatever_vertices_are_posed(any_head):
         torch.testing.assert_close(mesh.vertices, (vertices - root) @ rotmat.mT + root, atol=1e-5, rtol=0)
 
 
-def test_directions_are_those_of_the_data_and_stay_component_by_component_in_memory(any_head):
+def test_directions_equal_the_data_and_are_component_major_in_memory(any_head):
     # One head is a sum of rows, so rows that are not contiguous would make it slow without a word.
     for head in (any_head, HeadModel(any_head.data).double(), HeadModel(any_head.data, n_shape=2)):
         data = any_head.data
@@ -88,7 +88,7 @@ def test_directions_are_those_of_the_data_and_stay_component_by_component_in_mem
             assert directions is None or directions.permute(2, 0, 1).is_contiguous()
 
 
-def test_a_stage_never_hands_out_the_template_itself(any_head):
+def test_no_stage_returns_the_template_tensor_itself(any_head):
     template = any_head.v_template.clone()
     for vertices in (any_head.shaped(None).vertices, any_head(FaceParams()).vertices):
         vertices.add_(1)
@@ -118,7 +118,7 @@ def test_fewer_components(any_head):
     torch.testing.assert_close(small(params).vertices, any_head(params).vertices, atol=1e-6, rtol=0)
 
 
-def test_float64_all_the_way(any_head):
+def test_float64_throughout(any_head):
     params = random_params(any_head)
     double = HeadModel(any_head.data).double()
     mesh = double(params.to(torch.float64))
@@ -137,7 +137,7 @@ def test_gradients_of_every_parameter(tiny_data):
     assert torch.autograd.gradcheck(vertices, [value.requires_grad_() for _, value in given])
 
 
-def test_gradients_where_expressions_turn_joints_and_fields_differ_in_batch(tiny_data):
+def test_gradients_where_expressions_rotate_joints_and_fields_differ_in_batch(tiny_data):
     turns = 0.3 * torch.randn(*tiny_data.expression_rotvec.shape, generator=torch.Generator().manual_seed(1))
     data = replace(tiny_data, expression_rotvec=turns, posedirs=None, eyelids_after_skinning=False)
     head = HeadModel(data).double()
@@ -166,7 +166,7 @@ def test_gradients_at_rest_are_finite(any_head):
         assert value.grad is not None and value.grad.isfinite().all() and value.grad.any(), name
 
 
-def test_the_head_turns_as_a_whole_about_its_root(any_head):
+def test_the_pose_rotates_the_head_rigidly_about_its_root(any_head):
     params = random_params(any_head).replace(pose=None, eyelids=None)
     pose = torch.tensor([0.3, -0.8, 0.2])
     still, turned = any_head(params), any_head(params.replace(pose=pose))
@@ -189,7 +189,7 @@ def test_late_eyelids_move_along_world_axes(tiny_data):
     assert (early - tiny_data.eyelid_dirs[..., 0]).abs().max() > 1e-3
 
 
-def test_a_head_without_eyelids_says_so(tiny_data):
+def test_eyelids_of_a_head_without_any_are_an_error(tiny_data):
     head = HeadModel(replace(tiny_data, eyelid_dirs=None))
     head(FaceParams())
     with pytest.raises(ValueError, match="'tiny' has no eyelid"):
@@ -206,7 +206,7 @@ def test_regions(any_head):
     assert len(faces) == expected
 
 
-def test_what_is_not_there_is_refused_with_what_is(any_head):
+def test_unknown_names_are_errors_that_list_the_known_ones(any_head):
     with pytest.raises(KeyError, match=r"no region 'moustache'; it has head, .*face"):
         any_head.region_mask("moustache")
     with pytest.raises(KeyError, match=r"no landmarks 'wflw'; it has ibug68"):

@@ -70,7 +70,7 @@ def test_no_rotation_moves_nothing():
     np.testing.assert_allclose(skin(vertices, joints, still, weights), vertices, atol=1e-14)
 
 
-def test_a_vertex_in_a_joint_stays_when_that_joint_turns():
+def test_a_vertex_at_a_joint_stays_when_that_joint_rotates():
     vertices, joints, rotmat, weights = random_body(3)
     still = np.broadcast_to(np.eye(3), (JOINTS, 3, 3)).copy()
     still[2] = rotmat[2]

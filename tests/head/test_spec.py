@@ -35,7 +35,7 @@ def test_an_unknown_parameter_is_refused_by_name():
         SPEC.clamp(FaceParams(eyelids=torch.zeros(2)))
 
 
-def test_what_heads_are_fitted_with(open_head, tiny_data):
+def test_estimated_parameters_of_each_head(open_head, tiny_data):
     # The open head's jaw and lids are expressions; FLAME's are parameters of their own.
     assert open_head.spec.names == ("shape", "expression", "pose", "camera")
     assert (open_head.spec["expression"].low, open_head.spec["expression"].high) == (0.0, 1.0)

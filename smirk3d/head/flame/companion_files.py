@@ -113,8 +113,8 @@ class FlameFiles:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    places = (folder / name, folder / Path(name).stem / name)
-    return next((place for place in places if place.is_file()), None)
+    candidates = (folder / name, folder / Path(name).stem / name)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Expressions carried from one head to another."""
+"""Registration of heads to each other and transfer of expressions between them."""

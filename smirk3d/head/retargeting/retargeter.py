@@ -73,7 +73,9 @@ class Retargeter:
     def __init__(self, head: HeadModel, reference: HeadModel | None = None) -> None:
         reference = load_open_head() if reference is None else reference
         if reference.expression_names != ARKIT_NAMES:
-            raise ValueError(f"head {reference.data.name!r} is no reference: its expressions are not the ARKit actions")
+            raise ValueError(
+                f"head {reference.data.name!r} is no reference: its expressions are not the ARKit blendshapes"
+            )
         correspondence = register_surfaces(reference.data, head.data)
         index = torch.nonzero(_compared_vertices(head.data) & (correspondence.distance_m < MAX_DISTANCE_M))[:, 0]
         self._gaze = _transferred_gaze(reference.data, correspondence)
@@ -161,6 +163,6 @@ def _transferred_gaze(reference: HeadData, correspondence: Correspondence) -> Te
 def _chunks(params: FaceParams) -> Iterator[FaceParams]:
     """Yield parameters (B, ...) in chunks of frames."""
     (count,) = params.batch_shape
-    whole = {name: value.expand(count, -1) for name, value in params.items()}
+    expanded = {name: value.expand(count, -1) for name, value in params.items()}
     for start in range(0, count, FRAMES_PER_CHUNK):
-        yield FaceParams(**{name: value[start : start + FRAMES_PER_CHUNK] for name, value in whole.items()})
+        yield FaceParams(**{name: value[start : start + FRAMES_PER_CHUNK] for name, value in expanded.items()})

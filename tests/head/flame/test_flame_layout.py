@@ -160,7 +160,7 @@ def test_mesh_is_a_clean_surface(layout: fl.FlameLayout) -> None:
         assert (label == label[eye[0]]).sum() == len(eye)
 
 
-def test_no_triangle_is_turned(layout: fl.FlameLayout, open_head: HeadModel) -> None:
+def test_no_triangle_is_flipped(layout: fl.FlameLayout, open_head: HeadModel) -> None:
     open_vertices, open_faces = open_head.v_template.double().numpy(), open_head.faces.numpy()
     normal = unit_normals(open_points(layout, open_vertices, open_faces), layout.f.astype(np.int64))
     own = unit_normals(open_vertices, open_faces)[layout.open_face_index]
@@ -196,13 +196,13 @@ def test_truth_gives_the_template(layout: fl.FlameLayout, open_head: HeadModel) 
     assert np.abs(layout.v_template - open_points(layout, person, open_head.faces.numpy())).max() > 0.03
 
 
-def test_identity_is_carried_in_another_basis(layout: fl.FlameLayout, open_head: HeadModel) -> None:
-    carried = fl.SCALE * open_points(layout, open_head.shapedirs.double().numpy(), open_head.faces.numpy())
+def test_identity_is_expressed_in_another_basis(layout: fl.FlameLayout, open_head: HeadModel) -> None:
+    transferred = fl.SCALE * open_points(layout, open_head.shapedirs.double().numpy(), open_head.faces.numpy())
     ours = layout.shapedirs[..., :10].reshape(-1, 10)[::50]
-    theirs = carried[..., :10].reshape(-1, 10)[::50]
+    expected = transferred[..., :10].reshape(-1, 10)[::50]
     # Equal covariance: an orthogonal change of basis, nothing more.
-    assert np.allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-9)
-    assert min(np.linalg.norm(ours - sign * theirs) for sign in (1, -1)) > 0.3 * np.linalg.norm(theirs)
+    assert np.allclose(ours @ ours.T, expected @ expected.T, atol=1e-9)
+    assert min(np.linalg.norm(ours - sign * expected) for sign in (1, -1)) > 0.3 * np.linalg.norm(expected)
     size = np.sqrt((layout.shapedirs[..., 100:300] ** 2).sum(1).mean(0))
     assert (np.diff(size) < 0).all() and size[0] < 5e-4
 
@@ -210,15 +210,15 @@ def test_identity_is_carried_in_another_basis(layout: fl.FlameLayout, open_head:
 def test_expression_spans_what_no_joint_or_lid_does(layout: fl.FlameLayout, open_head: HeadModel) -> None:
     without_jaw = fl.make_flame_layout(jaw=False)
     faces = open_head.faces.numpy()
-    actions = {
+    blendshapes = {
         name: fl.SCALE * open_points(layout, open_head.expressiondirs[..., row].double().numpy(), faces)
         for row, name in enumerate(open_head.expression_names)
     }
     basis, basis_without_jaw = layout.shapedirs[..., 300:], without_jaw.shapedirs[..., 300:]
-    assert residual(basis, actions["mouthSmileLeft"]) < 1e-6
-    assert residual(basis, actions["jawOpen"]) > 0.15
-    assert residual(basis, actions["eyeBlinkLeft"]) > 0.15
-    assert residual(basis_without_jaw, actions["jawOpen"]) < 1e-6
+    assert residual(basis, blendshapes["mouthSmileLeft"]) < 1e-6
+    assert residual(basis, blendshapes["jawOpen"]) > 0.15
+    assert residual(basis, blendshapes["eyeBlinkLeft"]) > 0.15
+    assert residual(basis_without_jaw, blendshapes["jawOpen"]) < 1e-6
     assert np.array_equal(layout.f, without_jaw.f)
     assert not without_jaw.weights[:, 2].any()
     assert np.allclose(without_jaw.weights[:, 1], layout.weights[:, 1] + layout.weights[:, 2], atol=1e-15)
@@ -244,7 +244,7 @@ def test_skinning(layout: fl.FlameLayout) -> None:
     assert layout.J[2, 1] < ear[:, 1].mean() and layout.J[2, 2] > ear[:, 2].mean()
 
 
-def test_turning_jaw_opens_the_mouth_and_leaves_the_forehead(layout: fl.FlameLayout) -> None:
+def test_jaw_rotation_opens_the_mouth_and_leaves_the_forehead(layout: fl.FlameLayout) -> None:
     turned = turned_jaw(layout, 0.3)
     before, after = on_mesh(layout, layout.mediapipe), on_mesh(layout, layout.mediapipe, turned)
     gap = np.linalg.norm(after[13] - after[14])

@@ -106,7 +106,7 @@ def test_a_basis_of_400_columns_is_300_and_100(tmp_path):
 
 
 @pytest.mark.parametrize("columns, shape", [(8, 6), (2, 1), (150, 113)])
-def test_a_smaller_basis_says_how_it_was_split(tmp_path, columns, shape):
+def test_the_split_of_a_smaller_basis_is_recorded(tmp_path, columns, shape):
     data = read_flame(save(tmp_path / "m.pkl", flame_like(columns)))
     assert data.shapedirs.shape[-1] == shape and len(data.expression_names) == columns - shape
     assert "assumed" in data.meta["components"] and str(shape) in data.meta["components"]
@@ -191,7 +191,7 @@ def test_a_jaw_joint_is_a_parameter(path):
 @pytest.mark.parametrize(
     "name, weighted", [("flame2023_no_jaw.pkl", True), ("noJaw.pkl", True), ("flame2023.pkl", False)]
 )
-def test_without_a_jaw_joint_the_expression_turns_it(tmp_path, model, name, weighted):
+def test_without_a_jaw_joint_the_expression_rotates_the_jaw(tmp_path, model, name, weighted):
     if not weighted:
         model["weights"][:, 1] += model["weights"][:, 2]
         model["weights"][:, 2] = 0
@@ -230,7 +230,7 @@ def save_npy(path: Path, table: object) -> None:
     np.save(path, np.array(table, dtype=object), allow_pickle=True)
 
 
-def test_nothing_is_beside_a_bare_model(path):
+def test_a_bare_model_has_no_companions(path):
     assert FlameFiles.beside(path) == FlameFiles() and FlameFiles().present() == ()
 
 
@@ -254,7 +254,7 @@ def test_landmarks_and_contour(path, flat):
     torch.testing.assert_close(mesh.landmarks("ibug68")[17:], mesh.landmarks("ibug68_static")[17:])
 
 
-def test_sets_that_differ_are_told(path):
+def test_differing_landmark_sets_are_recorded(path):
     table = landmark_table()
     table["static_lmk_faces_idx"] = (table["static_lmk_faces_idx"] + 40) % 352
     save_npy(path.parent / "landmark_embedding.npy", table)
@@ -370,7 +370,7 @@ def test_companions_in_folders_of_their_own(path):
 # Texture coordinates that are made up
 
 
-def test_unrolled_texture():
+def test_cylindrical_texture_coordinates():
     vertices, faces = (torch.from_numpy(part) for part in sphere())
     uv, faces_uv = cylindrical_uv(vertices.float(), faces)
     assert uv.min() >= 0 and uv.max() <= 1 and len(vertices) < len(uv) < 1.2 * len(vertices)
@@ -378,7 +378,7 @@ def test_unrolled_texture():
     assert spread.max() < 0.2, "a triangle reaches across the texture"
     a, b, c = uv[faces_uv].double().unbind(1)
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    assert (area > 0).all(), "seen from outside, the texture is not mirrored"
+    assert (area > 0).all(), "from outside the texture is not mirrored"
     front = uv[(vertices[:, 2] > 0.1).nonzero()[:, 0]]
     assert (front[:, 0] - 0.5).abs().max() < 0.2
     # Corners share a texture corner exactly where they share a vertex and a side of the seam.

@@ -1,4 +1,4 @@
-"""Pickled files give arrays, and nothing that they say is ever run."""
+"""Pickled files give arrays, and nothing in them is ever executed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_file_of_python_2(tmp_path):
     np.testing.assert_array_equal(read["matrix"], sparse.toarray())
 
 
-def test_a_chumpy_object_without_numbers_stays_a_stand_in(tmp_path):
+def test_a_chumpy_object_without_numbers_stays_a_stub(tmp_path):
     read = read_pickle(write(tmp_path / "a.pkl", b"\x80\x02" + old_object("chumpy.ch", "Ch", a=b"K\x01") + b"."))
     assert isinstance(read, safe_stub.Chumpy) and read.state == {"a": 1}
 
@@ -288,7 +288,7 @@ def test_damaged_files_are_one_clear_line(tmp_path, name):
     assert "\n" not in message and len(message) < 400
 
 
-def test_what_is_wrong_is_found_before_memory_is_taken_or_torch_is_asked(tmp_path):
+def test_errors_are_found_before_memory_is_allocated_or_torch_is_called(tmp_path):
     reasons = {"a huge memo": "more stored values", "a tensor of another format": "storage of an unknown format"}
     reasons |= {"a persistent id": "opcode BINPERSID", "an extension": "opcode EXT1", "a huge string": "expected 115"}
     for name, reason in reasons.items():
@@ -296,7 +296,7 @@ def test_what_is_wrong_is_found_before_memory_is_taken_or_torch_is_asked(tmp_pat
             read_pickle(write(tmp_path / "bad.pkl", BROKEN[name]))
 
 
-def test_stand_ins_are_as_before_whatever_was_tried():
+def test_stubs_are_unchanged_after_every_attack():
     assert "__setstate__" in vars(safe_stub.Chumpy) and callable(vars(safe_stub.Chumpy)["__setstate__"])
     assert all(isinstance(kind, type) for kind in safe_stub.ALLOWED.values())
     ours = [kind for kind in safe_stub.ALLOWED.values() if kind not in (set, frozenset, collections.OrderedDict)]
@@ -337,7 +337,7 @@ def test_damaged_npy_files(tmp_path, cut):
         read_npy(path)
 
 
-def test_files_that_are_not_there(tmp_path):
+def test_missing_files_are_errors(tmp_path):
     for read in (read_pickle, read_npy):
         with pytest.raises(Smirk3dError, match=r"nothing\.pkl: cannot be read \(No such file"):
             read(tmp_path / "nothing.pkl")
@@ -345,7 +345,7 @@ def test_files_that_are_not_there(tmp_path):
             read(tmp_path)
 
 
-def test_absurdly_large_files(tmp_path):
+def test_too_large_files_are_refused(tmp_path):
     with open(tmp_path / "large.pkl", "wb") as file:
         file.truncate((1 << 31) + 1)  # takes no space on the disk
     with pytest.raises(Smirk3dError, match=r"large\.pkl: larger than 2 GiB"):

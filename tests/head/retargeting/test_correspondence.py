@@ -13,34 +13,36 @@ from smirk3d.head.retargeting.correspondence import register_surfaces
 
 def test_a_head_corresponds_to_itself(open_head):
     data = open_head.data
-    link = register_surfaces(data, data)
-    found = (data.v_template[data.faces[link.face_index]] * link.barycentric[..., None]).sum(1)
+    correspondence = register_surfaces(data, data)
+    found = (data.v_template[data.faces[correspondence.face_index]] * correspondence.barycentric[..., None]).sum(1)
     for region in ("face", "eyeballs", "tongue"):
         mask = data.regions[region]
         torch.testing.assert_close(found[mask], data.v_template[mask], atol=1e-6, rtol=0)
-        assert link.distance_m[mask].max() < 1e-6
-    torch.testing.assert_close(link.linear, torch.eye(3), atol=1e-6, rtol=0)
+        assert correspondence.distance_m[mask].max() < 1e-6
+    torch.testing.assert_close(correspondence.linear, torch.eye(3), atol=1e-6, rtol=0)
     offsets = torch.randn(2, len(data.v_template), 3, generator=torch.Generator().manual_seed(0))
-    carried = link.transfer(offsets, data.faces)
-    torch.testing.assert_close(carried[:, data.regions["face"]], offsets[:, data.regions["face"]], atol=1e-4, rtol=0)
-    lips = link.transfer_mask(data.regions["lips"], data.faces)
+    transferred = correspondence.transfer(offsets, data.faces)
+    torch.testing.assert_close(
+        transferred[:, data.regions["face"]], offsets[:, data.regions["face"]], atol=1e-4, rtol=0
+    )
+    lips = correspondence.transfer_mask(data.regions["lips"], data.faces)
     assert torch.equal(lips[data.regions["face"]], data.regions["lips"][data.regions["face"]])
 
 
-def test_lips_of_another_head_do_not_change_places(open_head, flame_head):
-    layout, link = make_flame_layout(), register_surfaces(open_head.data, flame_head.data)
+def test_lips_of_another_head_are_not_confused(open_head, flame_head):
+    layout, correspondence = make_flame_layout(), register_surfaces(open_head.data, flame_head.data)
     corners = open_head.v_template[open_head.faces]
     true = (corners[layout.open_face_index] * torch.from_numpy(layout.open_barycentric).float()[..., None]).sum(1)
-    found = (corners[link.face_index] * link.barycentric[..., None]).sum(1)
+    found = (corners[correspondence.face_index] * correspondence.barycentric[..., None]).sum(1)
     miss_m = (found - true).norm(dim=1)
     for region, mean_m, most_m in (("lips", 0.002, 0.008), ("nose", 0.002, 0.01), ("eye_regions", 0.002, 0.01)):
         inside = miss_m[flame_head.region_mask(region)]
         assert inside.mean() < mean_m and inside.max() < most_m, region
     # The layout is 3 % larger, in the same frame.
-    torch.testing.assert_close(link.linear, 1.03 * torch.eye(3), atol=0.05, rtol=0)
+    torch.testing.assert_close(correspondence.linear, 1.03 * torch.eye(3), atol=0.05, rtol=0)
 
 
-def test_scale_and_turn_are_found(open_head):
+def test_scale_and_rotation_are_recovered(open_head):
     turn = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
     data = open_head.data
     moved = replace(

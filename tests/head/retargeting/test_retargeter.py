@@ -1,4 +1,4 @@
-"""Expressions carried between heads: exact on the open head, close on a head of FLAME's layout."""
+"""Retargeting: exact on the open head, close on a head with the layout of FLAME."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def strongest(weights: torch.Tensor) -> str:
     return ARKIT_NAMES[int(weights[0].argmax())]
 
 
-def test_the_open_head_reads_itself_exactly(own):
+def test_the_open_head_is_retargeted_to_itself_exactly(own):
     weights = random_weights(200, tongue=True)
     found = own.to_arkit(FaceParams(expression=weights))
     torch.testing.assert_close(found.weights, weights, atol=1e-3, rtol=0)
@@ -45,14 +45,14 @@ def test_the_open_head_reads_itself_exactly(own):
     assert torch.equal(own.from_arkit(weights).expression, weights)
 
 
-def test_each_action_alone_survives_the_way_through_flame(flame):
+def test_each_blendshape_survives_the_round_trip_through_flame(flame):
     weights = 0.8 * torch.eye(52)[:-1]  # there is no tongue
     found = flame.to_arkit(flame.from_arkit(weights))
     torch.testing.assert_close(found.weights, weights, atol=0.1, rtol=0)
     assert (found.weights - weights).abs().mean() < 0.003
 
 
-def test_mixtures_survive_the_way_through_flame(flame):
+def test_mixtures_survive_the_round_trip_through_flame(flame):
     weights = random_weights(150)
     found = flame.to_arkit(flame.from_arkit(weights))
     error = (found.weights - weights).abs()
@@ -64,14 +64,14 @@ def test_flame_moves_as_the_open_head_does(flame, flame_head, open_head):
     weights = random_weights(40, seed=3)
     layout, skin = make_flame_layout(), flame_head.region_mask("face") & ~flame_head.region_mask("eyeballs")
     corners = open_head.expressiondirs[open_head.faces[torch.from_numpy(layout.open_face_index)]]
-    actions = torch.einsum("vcke,vc->evk", corners, torch.from_numpy(layout.open_barycentric).float())
-    wanted = 1.03 * torch.einsum("be,evk->bvk", weights, actions)[:, skin]
+    blendshapes = torch.einsum("vcke,vc->evk", corners, torch.from_numpy(layout.open_barycentric).float())
+    wanted = 1.03 * torch.einsum("be,evk->bvk", weights, blendshapes)[:, skin]
     moved = (flame_head(flame.from_arkit(weights)).vertices - flame_head.v_template)[:, skin]
     missing = (moved - wanted).norm(dim=2).mean() / wanted.norm(dim=2).mean()
     assert missing < 0.25
 
 
-def test_flames_own_parameters_mean_what_they_should(flame, flame_head):
+def test_flame_parameters_give_the_corresponding_weights(flame, flame_head):
     nothing = torch.zeros(1, flame_head.n_expression)
     turned = {
         "jawOpen": FaceParams(expression=nothing, jaw=torch.tensor([[0.25, 0.0, 0.0]])),
@@ -94,17 +94,17 @@ def test_left_stays_left(flame):
         assert found[ARKIT_NAMES.index(name)] > 0.7 and found[mirrored] < 0.05
 
 
-def test_nothing_is_nothing_and_pose_has_no_say(flame, flame_head):
+def test_neutral_gives_zeros_and_the_pose_is_ignored(flame, flame_head):
     still = flame.to_arkit(FaceParams(expression=torch.zeros(2, 50), shape=torch.ones(2, 10)))
     assert still.weights.max() < 1e-4 and still.residual_mm.max() < 1e-3
-    calm = flame.from_arkit(torch.zeros(1, 52))
-    assert all(value.abs().max() < 1e-4 for _, value in calm.items())
+    neutral = flame.from_arkit(torch.zeros(1, 52))
+    assert all(value.abs().max() < 1e-4 for _, value in neutral.items())
     params = flame.from_arkit(one("jawOpen"))
     posed = params.replace(pose=torch.ones(1, 3), neck=torch.ones(1, 3), camera=torch.ones(1, 3))
     torch.testing.assert_close(flame.to_arkit(posed).weights, flame.to_arkit(params).weights)
 
 
-def test_what_the_actions_cannot_express_is_reported(flame, flame_head):
+def test_the_residual_is_what_the_blendshapes_cannot_explain(flame, flame_head):
     weights = random_weights(20, seed=5)
     params = flame.from_arkit(weights)
     assert params.expression is not None
@@ -124,7 +124,7 @@ def test_frames_do_not_depend_on_each_other(flame):
     assert many.weights.shape == (FRAMES_PER_CHUNK + 3, 52) and many.residual_mm.shape == (FRAMES_PER_CHUNK + 3,)
 
 
-def test_only_other_heads_need_one(open_head, flame_head):
+def test_only_heads_without_arkit_coefficients_need_a_retargeter(open_head, flame_head):
     assert find_retargeter(open_head) is None
     with pytest.raises(ValueError, match="'flame' is no reference"):
         Retargeter(open_head, flame_head)

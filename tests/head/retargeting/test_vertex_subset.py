@@ -7,7 +7,7 @@ from smirk3d.head.retargeting.vertex_subset import vertex_subset
 from smirk3d.params import FaceParams
 
 
-def test_vertices_end_where_they_do_in_the_whole_head(any_head):
+def test_vertices_equal_those_of_the_whole_head(any_head):
     index = torch.randperm(len(any_head.v_template), generator=torch.Generator().manual_seed(0))[:7]
     part = HeadModel(vertex_subset(any_head.data, index))
     random = torch.Generator().manual_seed(1)
@@ -19,7 +19,7 @@ def test_vertices_end_where_they_do_in_the_whole_head(any_head):
     torch.testing.assert_close(few.joints, whole.joints, atol=1e-6, rtol=1e-5)
 
 
-def test_what_has_no_meaning_for_few_vertices_is_left_out(open_head):
+def test_parts_without_meaning_for_a_subset_are_left_out(open_head):
     part = vertex_subset(open_head.data, torch.arange(5))
     assert len(part.v_template) == 10 and not len(part.faces)
     assert not part.regions and not part.landmarks and part.mirror_vertices is None
