@@ -1,6 +1,6 @@
-"""The first pass over a video: who is where in each frame, reduced to records on disk.
+"""The first pass over a video: faces are detected, associated with persons, and reduced to records on disk.
 
-Decoding, detection and the encoder run beside each other, a thread each.
+Decoding, detection and the observation by the estimator run at the same time, one thread each.
 """
 
 from __future__ import annotations
@@ -23,84 +23,100 @@ from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.shot_boundary import ShotBoundaryDetector
 
 OBSERVATION_BATCH = 8
-"""Sightings that are read together."""
+"""Faces that the estimator observes together."""
 TRACK_TIMEOUT_S = 1.0
-"""How long nobody else takes the place of a person who is out of sight."""
+"""Time for which an undetected person keeps the place among the tracked ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrameDetections:
-    """One frame and who is in it. people: A number for each of `found`."""
+    """One frame and its tracked faces.
+
+    Attributes:
+        frame: The frame.
+        detections: The faces.
+        persons: The person number of each face.
+    """
 
     frame: Frame
-    found: tuple[Detection, ...]
-    people: tuple[int, ...]
+    detections: tuple[Detection, ...]
+    persons: tuple[int, ...]
 
 
 @dataclass(eq=False)
 class DetectionLog:
-    """What the first pass found; grows while it runs.
+    """Results of the first pass; it grows while the pass runs.
 
     Attributes:
-        spool: A record for each face_observation: person, frame, score, box_px, and the estimator's `record`.
-        size: (width, height) of the frames. time_s: Of every frame. damage: Why reading ended early, if it did.
+        records: One record a face: person, frame, score, box_px, and the estimator's `record`.
+        size: (width, height) of the frames in pixels.
+        time_s: When each frame is shown, in seconds.
+        damage: Why reading ended early; None where it did not.
     """
 
-    spool: RecordBuffer
+    records: RecordBuffer
     size: tuple[int, int] = (0, 0)
     time_s: list[float] = field(default_factory=list)
     damage: str | None = None
 
     def note_damage(self, reason: str) -> None:
-        """Keep why reading ended early."""
+        """Keep the reason why reading ended early."""
         self.damage = reason
 
 
 def record_type(estimator: Estimator) -> np.dtype:
-    """Return the type of the records of observations."""
-    place = [("person", "i4"), ("frame", "i8"), ("score", "f4"), ("box_px", "f4", 4)]
-    return np.dtype([*place, ("record", estimator.dtype)])
+    """Return the structured type of the records of a `DetectionLog`."""
+    detection = [("person", "i4"), ("frame", "i8"), ("score", "f4"), ("box_px", "f4", 4)]
+    return np.dtype([*detection, ("record", estimator.dtype)])
 
 
 def run_detection_pass(
     source: FrameSource,
     detector: Detector,
     estimator: Estimator,
-    watched: DetectionLog,
+    log: DetectionLog,
     max_faces: int | None = 1,
     *,
     mode: DetectorMode = "follow",
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Look through a video.
+    """Detect and observe the faces of a video.
 
     Args:
-        source: The video. detector: Finds faces. estimator: Reduces them to records.
-        watched: Is filled. Damage of the source is noted there, and what came before it is kept.
-        max_faces: How many people are followed at a time; None for all that are found.
-        mode: See `RoiTracker`. advance: Called after each frame.
+        source: The video.
+        detector: Detects the faces.
+        estimator: Reduces them to records.
+        log: Receives the results; damage of the source is noted there, and the frames before it are kept.
+        max_faces: Largest number of persons tracked at a time; None for all.
+        mode: How frames are searched, see `RoiTracker`.
+        advance: Called after each frame.
 
     Raises:
         Smirk3dError: Something else than the source fails.
     """
-    frames = prefetch(until_damage(source.frames(), watched.note_damage))
-    seen = prefetch(detect_frames(frames, detector, max_faces, mode))
-    waiting: list[tuple[FrameDetections, int]] = []
-    with closing(frames), closing(seen):
-        for scene in seen:
-            height, width = scene.frame.pixels.shape[:2]
-            watched.size = (width, height)
-            watched.time_s.append(scene.frame.time_s)
-            waiting += [(scene, k) for k in range(len(scene.found))]
-            if len(waiting) >= OBSERVATION_BATCH:
-                _store(waiting, estimator, watched.spool)
-                waiting.clear()
+    frames = prefetch(until_damage(source.frames(), log.note_damage))
+    detected = prefetch(detect_frames(frames, detector, max_faces, mode))
+    pending: list[tuple[FrameDetections, int]] = []
+    with closing(frames), closing(detected):
+        for result in detected:
+            height, width = result.frame.pixels.shape[:2]
+            log.size = (width, height)
+            log.time_s.append(result.frame.time_s)
+            pending += [(result, k) for k in range(len(result.detections))]
+            if len(pending) >= OBSERVATION_BATCH:
+                _store(pending, estimator, log.records)
+                pending.clear()
             advance()
-    _store(waiting, estimator, watched.spool)
+    _store(pending, estimator, log.records)
 
 
 def until_damage(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
-    """Yield the frames of a source up to where it is damaged; `note` is told what is wrong there."""
+    """Yield the frames of a source up to its damage.
+
+    Args:
+        frames: Of a `FrameSource`.
+        note: Called with the message of the damage.
+    """
     try:
         yield from frames
     except Smirk3dError as error:
@@ -110,51 +126,65 @@ def until_damage(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterat
 def detect_frames(
     frames: Iterable[Frame], detector: Detector, max_faces: int | None, mode: DetectorMode = "follow"
 ) -> Iterator[FrameDetections]:
-    """Yield each frame with the people to follow in it; `max_faces` and `mode` as in `run_detection_pass`."""
-    is_cut, follow, choose = ShotBoundaryDetector(), FaceAssociator(), TrackSelector(max_faces)
-    followed: tuple[Detection, ...] = ()
-    with RoiTracker(detector, mode, max_faces) as look:
+    """Yield each frame with the faces of the tracked persons.
+
+    Args:
+        frames: All frames of a video, in order.
+        detector: Detects the faces.
+        max_faces: Largest number of persons tracked at a time; None for all.
+        mode: How frames are searched, see `RoiTracker`.
+    """
+    is_shot_boundary, associate, select = ShotBoundaryDetector(), FaceAssociator(), TrackSelector(max_faces)
+    tracked: tuple[Detection, ...] = ()
+    with RoiTracker(detector, mode, max_faces) as detect:
         for frame in frames:
-            cut = is_cut(frame.pixels)
-            found = look(frame, cut, followed)
-            people = follow(frame.time_s, found, cut)
-            chosen = choose(frame.time_s, people, cut)
-            kept = [k for k, person in enumerate(people) if person in chosen]
-            followed = tuple(found[k] for k in kept)
-            yield FrameDetections(frame, followed, tuple(people[k] for k in kept))
+            is_cut = is_shot_boundary(frame.pixels)
+            detections = detect(frame, is_cut, tracked)
+            persons = associate(frame.time_s, detections, is_cut)
+            selected = select(frame.time_s, persons, is_cut)
+            kept = [k for k, person in enumerate(persons) if person in selected]
+            tracked = tuple(detections[k] for k in kept)
+            yield FrameDetections(frame, tracked, tuple(persons[k] for k in kept))
 
 
 class TrackSelector:
-    """Says frame by frame whom to follow: up to `most` people, those followed before first; None for all."""
+    """Selects the tracked persons of each frame, at most a fixed number; those tracked before come first.
 
-    def __init__(self, most: int | None) -> None:
-        self._most = most
+    Args:
+        max_faces: Largest number of persons tracked at a time; None for all.
+    """
+
+    def __init__(self, max_faces: int | None) -> None:
+        self._max_faces = max_faces
         self._last_s: dict[int, float] = {}
 
-    def __call__(self, time_s: float, people: Sequence[int], is_cut: bool = False) -> list[int]:
-        """Return those of a frame to follow; until a cut, who is out of sight keeps the place for `TRACK_TIMEOUT_S`.
+    def __call__(self, time_s: float, persons: Sequence[int], is_cut: bool = False) -> list[int]:
+        """Return the tracked persons of a frame.
+
+        An undetected person keeps the place for `TRACK_TIMEOUT_S`, or until a cut: otherwise a bystander would become
+        the tracked person whenever the detector misses a frame.
 
         Args:
-            time_s: When the frame is shown. people: Those in it, largest first. is_cut: A new scene begins with it.
+            time_s: When the frame is shown, in seconds.
+            persons: Numbers of the persons in the frame, the largest face first.
+            is_cut: Whether a new shot begins with the frame.
         """
-        kept = {} if is_cut else self._last_s
-        self._last_s = {person: last_s for person, last_s in kept.items() if time_s - last_s <= TRACK_TIMEOUT_S}
-        for person in people:
-            if person in self._last_s or self._most is None or len(self._last_s) < self._most:
+        previous = {} if is_cut else self._last_s
+        self._last_s = {person: last_s for person, last_s in previous.items() if time_s - last_s <= TRACK_TIMEOUT_S}
+        for person in persons:
+            if person in self._last_s or self._max_faces is None or len(self._last_s) < self._max_faces:
                 self._last_s[person] = time_s
-        return [person for person in people if person in self._last_s]
+        return [person for person in persons if person in self._last_s]
 
 
-def _store(waiting: Sequence[tuple[FrameDetections, int]], estimator: Estimator, spool: RecordBuffer) -> None:
-    if not waiting:
+def _store(pending: Sequence[tuple[FrameDetections, int]], estimator: Estimator, records: RecordBuffer) -> None:
+    """Observe pending faces, each the k-th of its frame, and append their records."""
+    if not pending:
         return
-    photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}
-    face_observations: list[FaceObservation] = [
-        FaceObservation(photos[id(scene)], scene.found[k]) for scene, k in waiting
-    ]
-    rows = np.zeros(len(waiting), dtype=spool.dtype)
-    rows["record"] = estimator.observe(face_observations)
-    for row, (scene, k) in zip(rows, waiting):
-        row["person"], row["frame"] = scene.people[k], scene.frame.number
-        row["score"], row["box_px"] = scene.found[k].score, scene.found[k].box_px
-    spool.append(rows)
+    photos = {id(result): Photo(result.frame.pixels) for result, _ in pending}
+    rows = np.zeros(len(pending), dtype=records.dtype)
+    rows["record"] = estimator.observe([FaceObservation(photos[id(each)], each.detections[k]) for each, k in pending])
+    for row, (result, k) in zip(rows, pending):
+        row["person"], row["frame"] = result.persons[k], result.frame.number
+        row["score"], row["box_px"] = result.detections[k].score, result.detections[k].box_px
+    records.append(rows)

@@ -9,7 +9,7 @@ import roma
 import torch
 
 from smirk3d.track import Status
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.whittaker_smoother import unwrap_rotvecs
 
 
@@ -28,7 +28,7 @@ def frame_statuses(is_detected: np.ndarray, time_s: np.ndarray, max_gap_s: float
     return result
 
 
-def interpolate_gaps(motion: Motion, is_detected: np.ndarray, time_s: np.ndarray) -> Motion:
+def interpolate_gaps(motion: HeadMotion, is_detected: np.ndarray, time_s: np.ndarray) -> HeadMotion:
     """Return the motion of all T frames, linear in time between detections.
 
     Args:
@@ -46,5 +46,5 @@ def interpolate_gaps(motion: Motion, is_detected: np.ndarray, time_s: np.ndarray
     # Rotation matrices cannot be interpolated by element; rotation vectors relative to a frame of the track can.
     middle = motion.rotmat[len(motion) // 2]
     rotvecs = unwrap_rotvecs(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
-    filled = motion.replace(rotmat=rotvecs).each(interpolate)
+    filled = motion.replace(rotmat=rotvecs).map_arrays(interpolate)
     return filled.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(filled.rotmat)).numpy() @ middle)

@@ -16,7 +16,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 
 MAX_BATCH = 256
 """Frames that are solved together, which bounds the memory."""
@@ -58,7 +58,7 @@ def solve_identity(estimator: Estimator, records: np.ndarray, camera: ClipCamera
     return estimator.identity(records, camera.intrinsics(len(records)))
 
 
-def solve_motion(estimator: Estimator, records: np.ndarray, shape: np.ndarray, camera: ClipCamera) -> Motion:
+def solve_motion(estimator: Estimator, records: np.ndarray, shape: np.ndarray, camera: ClipCamera) -> HeadMotion:
     """Return the motion of a person.
 
     Args:
@@ -73,21 +73,21 @@ def solve_motion(estimator: Estimator, records: np.ndarray, shape: np.ndarray, c
         intrinsics = camera.intrinsics(len(batch))
         estimates = estimator.solve(batch, intrinsics, identity=shape)
         parts.append(_motion(estimator.head, estimates, intrinsics.center_px))
-    return Motion.joined(parts)
+    return HeadMotion.concatenate(parts)
 
 
-def _motion(head: HeadModel, estimates: HeadEstimates, center_px: np.ndarray) -> Motion:
+def _motion(head: HeadModel, estimates: HeadEstimates, center_px: np.ndarray) -> HeadMotion:
     """Return estimates as a motion, with the head's origin relative to the middle of the frames."""
     pose = estimates.pose
     values = (estimates.arkit, pose.rotmat, pose.offset_px, pose.center_px, pose.scale, estimates.residual)
     arkit, rotmat, offset_px, own_center_px, scale, residual = (each.double().cpu().numpy() for each in values)
-    native = {} if estimates.params is None or find_retargeter(head) is None else dict(estimates.params.items())
-    own = {name: native[name].double().cpu().numpy() for name in NATIVE_FIELDS if name in native}
-    return Motion(arkit, rotmat, offset_px + (own_center_px - center_px), scale, residual, own)
+    params = {} if estimates.params is None or find_retargeter(head) is None else dict(estimates.params.items())
+    native = {name: params[name].double().cpu().numpy() for name in NATIVE_FIELDS if name in params}
+    return HeadMotion(arkit, rotmat, offset_px + (own_center_px - center_px), scale, residual, native)
 
 
 @torch.no_grad()
-def coefficients(head: HeadModel, motion: Motion, shape: np.ndarray) -> dict[str, np.ndarray]:
+def coefficients(head: HeadModel, motion: HeadMotion, shape: np.ndarray) -> dict[str, np.ndarray]:
     """Return a motion as coefficients of the head.
 
     Args:
@@ -99,8 +99,8 @@ def coefficients(head: HeadModel, motion: Motion, shape: np.ndarray) -> dict[str
         Float32 arrays: "expression" (T, E), "jaw" (T, 3), "eyelids" (T, 2) and "eyes" (T, 6).
     """
     weights = torch.from_numpy(motion.arkit).to(head.v_template)
-    if motion.own:
-        params = FaceParams(**{name: torch.from_numpy(value).to(weights) for name, value in motion.own.items()})
+    if motion.native:
+        params = FaceParams(**{name: torch.from_numpy(value).to(weights) for name, value in motion.native.items()})
     else:
         params = params_from_arkit(head, weights, torch.from_numpy(shape).to(weights)).replace(shape=None)
     assert params.expression is not None

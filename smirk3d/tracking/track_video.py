@@ -1,4 +1,4 @@
-"""Video in, tracks out: watch it once, then solve each person as a whole."""
+"""Offline tracking: one detection pass over the video, then a joint estimate of each person over all frames."""
 
 from __future__ import annotations
 
@@ -16,32 +16,40 @@ from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
 from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
 from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.track_solver import ClipCamera, clip_camera, coefficients, solve_identity, solve_motion
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
 MIN_FRAME_WEIGHT = 0.05
-"""Say in the smoothing of a frame of no confidence."""
+"""Weight in the smoothing of a frame without confidence."""
 OUTLIER_RESIDUAL_RATIO = 3.0
-"""A observation so many times farther off than most of a person, by which confidence is halved, too, is no face."""
+"""A detection is no face where its residual is so many times the person's median, and also halves the confidence."""
 
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """How a video becomes tracks."""
+    """Settings of the tracking.
+
+    Attributes:
+        max_faces: Largest number of persons tracked at a time; None for all.
+        smooth: Strength of the temporal smoothing.
+        max_gap_s: Longest time between two detections that is interpolated, in seconds. Sensible: 0.2 to 1.
+        min_duration_s: Shorter tracks are taken for false detections, unless there is no other, in seconds.
+        calibrate: Calibration of the weights to the person, see `neutral_calibrated`.
+        detector: How frames are searched for faces, see `RoiTracker`.
+
+    Raises:
+        ValueError: The detector's video mode is combined with several faces.
+    """
 
     max_faces: int | None = 1
-    """People followed at a time; None for all."""
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     max_gap_s: float = 0.5
-    """Longest time between two observations of a face that is bridged."""
     min_duration_s: float = 0.2
-    """Tracks shorter than this are taken for false alarms, unless there is no other."""
     calibrate: NeutralCalibration = "none"
     detector: DetectorMode = "follow"
-    """How faces are found in the frames, see `Looker`."""
 
     def __post_init__(self) -> None:
         if self.detector == "video" and self.max_faces != 1:
@@ -55,63 +63,68 @@ def track_video(
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> Clip:
-    """Find the people in a video and what their heads do.
+    """Track the heads in a video.
 
     Args:
-        source: The video. reconstructor: Its detector and its method are used. options: See there.
-        advance: Called after each frame of the first pass.
+        source: The video.
+        reconstructor: Its detector and its estimator are used.
+        options: Settings; the defaults of `TrackOptions` by default.
+        advance: Called after each frame of the detection pass.
 
     Raises:
-        NoFaceError: Nobody is in it. Smirk3dError: It has no frames that can be read.
+        NoFaceError: There is no face in the video.
+        Smirk3dError: No frame can be read.
     """
-    options = options or TrackOptions()
-    estimator = reconstructor.estimator
-    with RecordBuffer(record_type(estimator)) as spool:
-        watched = DetectionLog(spool)
+    options, estimator = options or TrackOptions(), reconstructor.estimator
+    with RecordBuffer(record_type(estimator)) as records:
+        log = DetectionLog(records)
         run_detection_pass(
-            source,
-            reconstructor.detector,
-            estimator,
-            watched,
-            options.max_faces,
-            mode=options.detector,
-            advance=advance,
+            source, reconstructor.detector, estimator, log, options.max_faces, mode=options.detector, advance=advance
         )
-        if not watched.time_s:
-            raise Smirk3dError(watched.damage or f"{source.info.name}: has no frames; name another video")
-        rows, losses = spool.read(), [watched.damage] if watched.damage else []
-        if not len(rows):
-            found = f"{source.info.name}: no face found in {len(watched.time_s)} frames"
-            raise NoFaceError("; ".join([found, *losses]))
-        view = clip_camera(estimator, rows["record"], watched.size)
-        people = [_solve_person(rows[rows["person"] == k], estimator, view) for k in np.unique(rows["person"])]
-        time_s = np.array(watched.time_s)
-        people = [_smooth_person(person, time_s, options) for person in people]
-        clip = build_clip(people, time_s, watched.size, estimator, options, source.info, losses)
-        misfits = len(rows) - sum(len(person.frame) for person in people)
-        told = (f"{misfits} face_observations that are no face left out",) if misfits else ()
-        return replace(clip, notes=(*clip.notes, *told))
+        rows, losses = _checked_records(log, source.info.name)
+        camera = clip_camera(estimator, rows["record"], log.size)
+        people = [_solve_person(rows[rows["person"] == k], estimator, camera) for k in np.unique(rows["person"])]
+        n_outliers = len(rows) - sum(len(person.frame) for person in people)
+    time_s = np.array(log.time_s)
+    people = [_smooth_person(person, time_s, options) for person in people]
+    clip = build_clip(people, time_s, log.size, estimator, options, source.info, losses)
+    notes = (f"{n_outliers} detections that are no face left out",) if n_outliers else ()
+    return replace(clip, notes=(*clip.notes, *notes))
+
+
+def _checked_records(log: DetectionLog, name: str) -> tuple[np.ndarray, list[str]]:
+    """Return the records of a detection pass, at least one, and what of the source could not be read."""
+    if not log.time_s:
+        raise Smirk3dError(log.damage or f"{name}: has no frames; name another video")
+    rows, losses = log.records.read(), [log.damage] if log.damage else []
+    if not len(rows):
+        raise NoFaceError("; ".join([f"{name}: no face found in {len(log.time_s)} frames", *losses]))
+    return rows, losses
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """What was found of one person in K observations, in the order of their frames.
+    """The estimates of one person in K frames, those with a detection, in order.
 
     Attributes:
-        frame: (K,) int64. score: (K,) in [0, 1], the detector's. box_px: (K, 4).
-        shape: (S,) identity. motion: Of the K observations. view: The camera.
+        frame: (K,) int64, indices of the frames.
+        score: (K,) scores of the detector in [0, 1].
+        box_px: (K, 4) boxes x0, y0, x1, y1 in pixels.
+        shape: (S,) float32 identity coefficients.
+        motion: Motion in the K frames.
+        camera: The camera of the clip.
     """
 
     frame: np.ndarray
     score: np.ndarray
     box_px: np.ndarray
     shape: np.ndarray
-    motion: Motion
-    view: ClipCamera
+    motion: HeadMotion
+    camera: ClipCamera
 
     @property
     def confidence(self) -> np.ndarray:
-        """Of each observation (K,), in [0, 1]."""
+        """Confidence of each frame, (K,) in [0, 1]: the detector's score, reduced where the landmarks fit badly."""
         return self.score / (1 + (self.motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
 
 
@@ -124,52 +137,56 @@ def build_clip(
     info: VideoInfo,
     losses: Sequence[str],
 ) -> Clip:
-    """Return the clip of people, those seen most first, those seen for a moment only left out.
+    """Return the clip of persons, the longest track first, without tracks of a moment.
 
     Args:
-        people: At least one. time_s: When each frame of the clip is shown. size: (width, height) of the frames.
-        estimator: What solved them. options: See there. info: Of the source. losses: What could not be read.
+        people: At least one.
+        time_s: (T,) when each frame of the clip is shown, in seconds.
+        size: (width, height) of the frames in pixels.
+        estimator: The estimator that solved the persons.
+        options: Settings of the tracking.
+        info: Properties of the source.
+        losses: What of the source could not be read, one line each.
     """
     ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
     kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.min_duration_s] or ordered[:1]
-    short = len(ordered) - len(kept)
-    notes = (f"{short} faces seen for less than {options.min_duration_s:g} s left out",) if short else ()
+    n_short = len(ordered) - len(kept)
+    notes = (f"{n_short} faces seen for less than {options.min_duration_s:g} s left out",) if n_short else ()
     tracks = tuple(_track(k, person, time_s, estimator, options, info.rate_fps) for k, person in enumerate(kept))
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
-def _solve_person(rows: np.ndarray, estimator: Estimator, view: ClipCamera) -> Person:
-    """Solve a person, without observations that are none: a detector is easily deceived when a face appears or goes."""
-    shape = solve_identity(estimator, rows["record"], view)
-    motion = solve_motion(estimator, rows["record"], shape, view)
-    is_face = motion.residual <= max(
-        OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL
-    )
-    if not is_face.all():  # the identity, too, came from all of them
+def _solve_person(rows: np.ndarray, estimator: Estimator, camera: ClipCamera) -> Person:
+    """Solve a person; detections that are no face, frequent where a face appears or disappears, are left out."""
+    shape = solve_identity(estimator, rows["record"], camera)
+    motion = solve_motion(estimator, rows["record"], shape, camera)
+    max_residual = max(OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL)
+    is_face = motion.residual <= max_residual
+    if not is_face.all():  # the outliers have spoilt the shared identity, too, so everything is solved again
         rows = rows[is_face]
-        shape = solve_identity(estimator, rows["record"], view)
-        motion = solve_motion(estimator, rows["record"], shape, view)
-    return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, view)
+        shape = solve_identity(estimator, rows["record"], camera)
+        motion = solve_motion(estimator, rows["record"], shape, camera)
+    return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, camera)
 
 
 def _smooth_person(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
-    """Smooth each stretch without long gaps, and calibrate them together."""
-    first, seen = _detected_frames(person)
-    times_s = time_s[first : first + len(seen)]
-    lost = frame_statuses(seen, times_s, options.max_gap_s) == Status.LOST
-    trust = person.confidence.clip(MIN_FRAME_WEIGHT, 1)
-    # Rows of observations that follow each other without a gap that stays one.
-    stretch = np.cumsum(lost)[seen]
+    """Smooth each segment between long gaps by itself, and calibrate all segments together."""
+    first, is_detected = _detected_frames(person)
+    times_s = time_s[first : first + len(is_detected)]
+    is_lost = frame_statuses(is_detected, times_s, options.max_gap_s) == Status.LOST
+    frame_weight = person.confidence.clip(MIN_FRAME_WEIGHT, 1)
+    # Across a long gap nothing is known: what comes after it must not bend what was before it.
+    segment = np.cumsum(is_lost)[is_detected]
     parts = [
-        smooth_motion(person.motion[rows], time_s[person.frame[rows]], trust[rows], options.smooth)
-        for rows in (np.flatnonzero(stretch == number) for number in np.unique(stretch))
+        smooth_motion(person.motion[rows], time_s[person.frame[rows]], frame_weight[rows], options.smooth)
+        for rows in (np.flatnonzero(segment == number) for number in np.unique(segment))
     ]
-    motion = Motion.joined(parts)
+    motion = HeadMotion.concatenate(parts)
     return replace(person, motion=motion.replace(arkit=neutral_calibrated(motion.arkit, options.calibrate)))
 
 
 def _detected_frames(person: Person) -> tuple[int, np.ndarray]:
-    """Return the first frame of a person, and in which (T,) from there to the last there is a observation."""
+    """Return a person's first frame, and whether there is a detection in each frame (T,) from it to the last."""
     first, last = int(person.frame[0]), int(person.frame[-1])
     return first, np.isin(np.arange(first, last + 1), person.frame)
 
@@ -177,24 +194,12 @@ def _detected_frames(person: Person) -> tuple[int, np.ndarray]:
 def _track(
     number: int, person: Person, time_s: np.ndarray, estimator: Estimator, options: TrackOptions, rate_fps: float
 ) -> Track:
-    """Return a person's observations with the frames between them."""
-    first, seen = _detected_frames(person)
-    frames = np.arange(first, first + len(seen))
+    """Return a person's track: the frames with a detection and those between them."""
+    first, is_detected = _detected_frames(person)
+    frames = np.arange(first, first + len(is_detected))
     times_s = time_s[frames]
-    status = frame_statuses(seen, times_s, options.max_gap_s)
-    motion, view = interpolate_gaps(person.motion, seen, times_s), person.view
-    confidence = np.zeros(len(frames))
-    confidence[seen] = person.confidence
-    values = coefficients(estimator.head, motion, person.shape) | {
-        "arkit": motion.arkit,
-        "rotation_rotmat": motion.rotmat,
-        "translation_m": motion.translation_m(view.focal_px),
-        "scale_px_per_m": motion.scale_px_per_m,
-        "confidence": confidence,
-        "residual_percent": 100 * motion.residual,
-        "box_px": np.stack([np.interp(frames, person.frame, column) for column in person.box_px.T], axis=1),
-    }
-    values = {name: np.array(values[name], dtype=np.float32) for name in FRAME_FIELDS}
+    status = frame_statuses(is_detected, times_s, options.max_gap_s)
+    values = _frame_values(person, interpolate_gaps(person.motion, is_detected, times_s), frames, estimator)
     for value in values.values():
         value[status == Status.LOST] = np.nan
     return Track(
@@ -203,11 +208,29 @@ def _track(
         time_s=times_s,
         status=status,
         shape=person.shape,
-        center_px=np.array(view.size, dtype=np.float32) / 2,
-        focal_px=view.focal_px,
-        image_size=view.size,
+        center_px=np.array(person.camera.size, dtype=np.float32) / 2,
+        focal_px=person.camera.focal_px,
+        image_size=person.camera.size,
         rate_fps=rate_fps,
         method=estimator.method,
         head_id=register(estimator.head),
         **values,
     )
+
+
+def _frame_values(
+    person: Person, motion: HeadMotion, frames: np.ndarray, estimator: Estimator
+) -> dict[str, np.ndarray]:
+    """Return the float32 values of all T frames by field of `Track`; interpolated frames have confidence 0."""
+    confidence = np.zeros(len(frames))
+    confidence[np.isin(frames, person.frame)] = person.confidence
+    values = coefficients(estimator.head, motion, person.shape) | {
+        "arkit": motion.arkit,
+        "rotation_rotmat": motion.rotmat,
+        "translation_m": motion.translation_m(person.camera.focal_px),
+        "scale_px_per_m": motion.scale_px_per_m,
+        "confidence": confidence,
+        "residual_percent": 100 * motion.residual,
+        "box_px": np.stack([np.interp(frames, person.frame, column) for column in person.box_px.T], axis=1),
+    }
+    return {name: np.array(values[name], dtype=np.float32) for name in FRAME_FIELDS}

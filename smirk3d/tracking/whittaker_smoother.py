@@ -18,7 +18,7 @@ import torch
 
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 
 TIME_SCALE_S = 0.06
 """Time over which noise is averaged at strength 1."""
@@ -46,7 +46,7 @@ _GAZE_COLUMNS = {
     side: [ARKIT_NAMES.index(name) for name in GAZE_NAMES if name.endswith(side)] for side in ("Left", "Right")
 }
 _EYE_ROTATION_COLUMNS = {"Left": [0, 1, 2], "Right": [3, 4, 5]}
-"""Columns of `Motion.own["eyes"]`."""
+"""Columns of `HeadMotion.native["eyes"]`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SmoothConfig:
             raise ValueError(f"strength must be in [0, 10], not {self.strength}")
 
 
-def smooth_motion(motion: Motion, time_s: np.ndarray, frame_weight: np.ndarray, config: SmoothConfig) -> Motion:
+def smooth_motion(motion: HeadMotion, time_s: np.ndarray, frame_weight: np.ndarray, config: SmoothConfig) -> HeadMotion:
     """Return a smoothed motion; motions of less than three frames are returned as they are.
 
     Args:
@@ -86,17 +86,19 @@ def smooth_motion(motion: Motion, time_s: np.ndarray, frame_weight: np.ndarray, 
     relative_rotmat = torch.from_numpy(motion.rotmat @ middle.T)
     rotvecs = smooth(unwrap_rotvecs(roma.rotmat_to_rotvec(relative_rotmat).numpy()), "angle")
     arkit = smooth(motion.arkit, "weight")
-    own = {name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.own.items()}
+    native = {
+        name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.native.items()
+    }
     for side, columns in _GAZE_COLUMNS.items():
         blink = motion.arkit[:, ARKIT_NAMES.index(f"eyeBlink{side}")]
         gaze = interpolate_gaze_through_blinks(motion.arkit[:, columns], blink, time_s)
         arkit[:, columns] = smooth(gaze, "weight", GAZE_TIME_SCALE_S)
-        if "eyes" in own:
-            gaze = interpolate_gaze_through_blinks(own["eyes"][:, _EYE_ROTATION_COLUMNS[side]], blink, time_s)
-            own["eyes"][:, _EYE_ROTATION_COLUMNS[side]] = smooth(gaze, "weight", GAZE_TIME_SCALE_S)
+        if "eyes" in native:
+            gaze = interpolate_gaze_through_blinks(native["eyes"][:, _EYE_ROTATION_COLUMNS[side]], blink, time_s)
+            native["eyes"][:, _EYE_ROTATION_COLUMNS[side]] = smooth(gaze, "weight", GAZE_TIME_SCALE_S)
     return motion.replace(
         arkit=arkit.clip(0, 1),
-        own=own,
+        native=native,
         rotmat=roma.rotvec_to_rotmat(torch.from_numpy(rotvecs)).numpy() @ middle,
         offset_px=smooth(motion.offset_px, "offset"),
         # The scale is positive and changes by factors, so its logarithm is smoothed.

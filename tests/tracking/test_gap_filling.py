@@ -5,7 +5,7 @@ import numpy as np
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 from smirk3d.track import Status
 from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 
 
 def test_only_gaps_up_to_the_limit_are_filled() -> None:
@@ -19,19 +19,19 @@ def test_only_gaps_up_to_the_limit_are_filled() -> None:
 def test_interpolation_is_linear_in_time() -> None:
     is_detected = np.array([True, False, True])
     time_s = np.array([0.0, 0.1, 0.4])
-    ends = Motion(
+    ends = HeadMotion(
         arkit=np.array([np.zeros(52), np.ones(52)]),
         rotmat=np.stack([rotation_from_angles(-20, 0, 0), rotation_from_angles(20, 0, 0)]),
         offset_px=np.array([[0.0, 0.0], [8.0, 4.0]]),
         scale_px_per_m=np.array([400.0, 800.0]),
         residual=np.array([0.0, 0.04]),
-        own={"jaw": np.array([[0.0, 0, 0], [0.4, 0, 0]])},
+        native={"jaw": np.array([[0.0, 0, 0], [0.4, 0, 0]])},
     )
     result = interpolate_gaps(ends, is_detected, time_s)
     np.testing.assert_allclose(result.arkit[1], 0.25)
     np.testing.assert_allclose(result.offset_px[1], [2, 1])
     np.testing.assert_allclose(angles_from_rotation(result.rotmat[1]), (-10, 0, 0), atol=1e-6)
-    np.testing.assert_allclose(result.own["jaw"][:, 0], [0, 0.1, 0.4])
+    np.testing.assert_allclose(result.native["jaw"][:, 0], [0, 0.1, 0.4])
     for row, k in ((0, 0), (2, 1)):
         np.testing.assert_allclose(result.rotmat[row], ends.rotmat[k], atol=1e-12)
         assert result.scale_px_per_m[row] == ends.scale_px_per_m[k]

@@ -7,7 +7,7 @@ import pytest
 
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
 N, FPS = 60, 30.0
@@ -44,10 +44,15 @@ def test_each_eye_has_blinks_of_its_own() -> None:
     arkit[30:33, [left, right]] = 0.0
     arkit[30:33, ARKIT_NAMES.index("eyeBlinkLeft")] = 1.0
     eyes = np.repeat(arkit[:, [left, right]], 3, axis=1)
-    motion = Motion(
-        arkit, np.tile(np.eye(3), (N, 1, 1)), np.zeros((N, 2)), np.full(N, 700.0), np.full(N, 0.01), own={"eyes": eyes}
+    motion = HeadMotion(
+        arkit,
+        np.tile(np.eye(3), (N, 1, 1)),
+        np.zeros((N, 2)),
+        np.full(N, 700.0),
+        np.full(N, 0.01),
+        native={"eyes": eyes},
     )
     found = smooth_motion(motion, TIME_S, np.ones(N), SmoothConfig())
     np.testing.assert_allclose(found.arkit[:, left], 0.6, atol=1e-3)
-    np.testing.assert_allclose(found.own["eyes"][:, :3], 0.6, atol=1e-3)
-    assert found.arkit[31, right] < 0.3 and found.own["eyes"][31, 4] < 0.3
+    np.testing.assert_allclose(found.native["eyes"][:, :3], 0.6, atol=1e-3)
+    assert found.arkit[31, right] < 0.3 and found.native["eyes"][31, 4] < 0.3

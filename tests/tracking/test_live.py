@@ -1,4 +1,4 @@
-"""Tracking as frames arrive, and what is left when it is interrupted."""
+"""Online tracking, and the files that an interruption leaves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMILE = ARKIT_NAMES.index("mouthSmileLeft")
 
 
 class Source:
-    """Frames that carry their number in the first pixel, and an end."""
+    """Frames with their number in the first pixel, and an error at the end."""
 
     def __init__(self, count: int = N, end: BaseException | None = None) -> None:
         self.info, self._count, self._end = VideoInfo("webcam 0", FPS, None), count, end
@@ -48,8 +48,8 @@ class Source:
             raise self._end
 
 
-class Finder:
-    """Finds the head of a track; from a frame on, another one beside it."""
+class TrackDetector:
+    """Detects the head of a track; from frame `second_from` on, another one beside it."""
 
     def __init__(self, track: Track, second_from: int = N) -> None:
         self._second_from = second_from
@@ -60,10 +60,10 @@ class Finder:
         face = track.face(row)
         points = face.landmarks("mediapipe", space="head")
         camera = track.camera(row)
-        seen = face.project(points).astype(np.float32)
+        points_px = face.project(points).astype(np.float32)
         depth = (camera.depth(points) - camera.depth(np.zeros((1, 3)))) * camera.scale_px_per_m
-        box_px = np.concatenate([seen.min(axis=0), seen.max(axis=0)])
-        return Detection(seen, depth.astype(np.float32), np.zeros(52, np.float32), box_px, 1.0)
+        box_px = np.concatenate([points_px.min(axis=0), points_px.max(axis=0)])
+        return Detection(points_px, depth.astype(np.float32), np.zeros(52, np.float32), box_px, 1.0)
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         number = int(pixels[0, 0, 0])
@@ -89,48 +89,50 @@ def reconstructor(open_head: HeadModel, track: Track) -> Iterator[Reconstructor]
 
 @pytest.fixture
 def live(reconstructor: Reconstructor, track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run on a source; returns the clip and what was said."""
+    """Run on a source; returns the clip and the lines that were shown."""
 
-    def start(source: Source, finder: Any = None, options: TrackOptions | None = None) -> tuple[Clip, list[str]]:
-        stream, asked = io.StringIO(), []
-        monkeypatch.setattr(reconstructor, "_detector", finder or Finder(track))
+    def start(source: Source, detector: Any = None, options: TrackOptions | None = None) -> tuple[Clip, list[str]]:
+        stream, totals = io.StringIO(), []
+        monkeypatch.setattr(reconstructor, "_detector", detector or TrackDetector(track))
 
         def opened(total: int) -> LineProgress:
-            asked.append(total)
+            totals.append(total)
             return LineProgress(total, stream, "frames")
 
         clip = run_live(source, tmp_path, "a", reconstructor, options or TrackOptions(), open_progress=opened)
-        assert asked == [0]
+        assert totals == [0]
         return clip, stream.getvalue().splitlines()
 
     return start
 
 
-def test_each_frame_is_found_and_all_files_are_written(live, track: Track, tmp_path: Path) -> None:
-    clip, said = live(Source())
+def test_all_frames_are_tracked_and_all_files_are_written(live, track: Track, tmp_path: Path) -> None:
+    clip, lines = live(Source())
     (found,) = clip.tracks
-    assert clip.n_frames == len(found) == N and not said and (found.status == Status.SEEN).all()
+    assert clip.n_frames == len(found) == N and not lines and (found.status == Status.SEEN).all()
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert np.corrcoef(found.arkit[:, SMILE], track.arkit[:, SMILE])[0, 1] > 0.9
     np.testing.assert_allclose(found.angles_deg[:, 0], track.angles_deg[:, 0], atol=10)
-    np.testing.assert_allclose(found.box_px, [Finder(track).detect_fast(f.pixels)[0].box_px for f in Source().frames()])
+    np.testing.assert_allclose(
+        found.box_px, [TrackDetector(track).detect_fast(f.pixels)[0].box_px for f in Source().frames()]
+    )
 
 
 @pytest.fixture
-def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smirk3d.tracking.live.write_clip", lambda *_: None)
 
 
-@pytest.mark.usefixtures("unwritten")
-def test_a_frame_knows_nothing_of_those_after_it(live) -> None:
-    (whole,) = live(Source())[0].tracks
+@pytest.mark.usefixtures("without_files")
+def test_frames_do_not_depend_on_later_ones(live) -> None:
+    (complete,) = live(Source())[0].tracks
     (part,) = live(Source(6))[0].tracks
-    # All but the identity, which the track has in common, and with it the head's own parameters.
+    # The identity is shared by the whole track, and the native parameters of the head depend on it.
     for name in ("arkit", "rotation_rotmat", "scale_px_per_m"):
-        np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[:6], atol=1e-6)
+        np.testing.assert_allclose(getattr(part, name), getattr(complete, name)[:6], atol=1e-6)
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("without_files")
 def test_smoothing_can_be_left_out(live) -> None:
     (smooth,) = live(Source())[0].tracks
     (raw,) = live(Source(), options=TrackOptions(smooth=SmoothConfig(0)))[0].tracks
@@ -142,8 +144,8 @@ def test_smoothing_can_be_left_out(live) -> None:
 
 
 def test_interruption_ends_the_recording(live, tmp_path: Path) -> None:
-    clip, said = live(Source(7, KeyboardInterrupt()))
-    assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
+    clip, lines = live(Source(7, KeyboardInterrupt()))
+    assert clip.n_frames == 7 and lines == ["smirk3d: stopped; writing the files"]
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
@@ -155,54 +157,54 @@ class Killed(Source):
             yield frame
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no polite kill")
-def test_a_kill_ends_the_recording_too(live, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM")
+def test_sigterm_ends_the_recording_too(live, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    clip, said = live(Killed())
-    assert clip.n_frames == 7 and said == ["smirk3d: stopped; writing the files"]
+    clip, lines = live(Killed())
+    assert clip.n_frames == 7 and lines == ["smirk3d: stopped; writing the files"]
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.usefixtures("unwritten")
-@pytest.mark.parametrize("place", ["observe", "identity", "solve"])
-def test_interruption_at_the_first_sight_of_a_person(live, place: str, track: Track, monkeypatch) -> None:
-    started, real = [], getattr(LandmarkFitEstimator, place)
+@pytest.mark.usefixtures("without_files")
+@pytest.mark.parametrize("step", ["observe", "identity", "solve"])
+def test_interruption_at_the_first_detection_of_a_person(live, step: str, track: Track, monkeypatch) -> None:
+    started, real = [], getattr(LandmarkFitEstimator, step)
     added: list[LivePerson] = []
-    monkeypatch.setattr(LivePerson, "__init__", _noting(LivePerson.__init__, added))
+    monkeypatch.setattr(LivePerson, "__init__", _recording(LivePerson.__init__, added))
 
-    def interrupted(self: LandmarkFitEstimator, *words: Any, **named: Any) -> Any:
+    def interrupted(self: LandmarkFitEstimator, *args: Any, **kwargs: Any) -> Any:
         if len(added) == 2:
-            started.append(place)
+            started.append(step)
             raise KeyboardInterrupt
-        return real(self, *words, **named)
+        return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(LandmarkFitEstimator, place, interrupted)
-    finder, last = Finder(track, second_from=FULL_FRAME_INTERVAL), FULL_FRAME_INTERVAL + 1
-    clip, said = live(Source(), finder, TrackOptions(max_faces=2))
-    assert started == [place] and said == ["smirk3d: stopped; writing the files"]
+    monkeypatch.setattr(LandmarkFitEstimator, step, interrupted)
+    detector, last = TrackDetector(track, second_from=FULL_FRAME_INTERVAL), FULL_FRAME_INTERVAL + 1
+    clip, lines = live(Source(), detector, TrackOptions(max_faces=2))
+    assert started == [step] and lines == ["smirk3d: stopped; writing the files"]
     assert [len(found) for found in clip.tracks] == [last] and clip.n_frames == last
 
 
-def _noting(start: Any, added: list[LivePerson]) -> Any:
-    def noted(self: LivePerson, *words: Any) -> None:
+def _recording(init: Any, added: list[LivePerson]) -> Any:
+    def recorded(self: LivePerson, *args: Any) -> None:
         added.append(self)
-        start(self, *words)
+        init(self, *args)
 
-    return noted
+    return recorded
 
 
-def test_damage_is_told_and_the_rest_kept(live, tmp_path: Path) -> None:
-    clip, said = live(Source(5, Smirk3dError("webcam 0: No such device")))
+def test_damage_is_reported_and_the_frames_before_it_are_kept(live, tmp_path: Path) -> None:
+    clip, lines = live(Source(5, Smirk3dError("webcam 0: No such device")))
     assert (
         clip.losses == ("webcam 0: No such device",)
         and not clip.notes
-        and said == ["smirk3d: webcam 0: No such device"]
+        and lines == ["smirk3d: webcam 0: No such device"]
     )
     assert clip.n_frames == 5 and {path.name for path in tmp_path.iterdir()} == FILES
 
 
-def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_elsewhere_are_no_damage_of_the_source(live, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, **__: object) -> np.ndarray:
         raise Smirk3dError("no room on the device")
 
@@ -211,7 +213,7 @@ def test_only_the_source_can_be_damaged(live, monkeypatch: pytest.MonkeyPatch) -
         live(Source())
 
 
-class Blind:
+class NoFaceDetector:
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         return []
 
@@ -220,9 +222,9 @@ class Blind:
 
 def test_nothing_to_track(live, tmp_path: Path) -> None:
     with pytest.raises(NoFaceError, match=r"^webcam 0: no face found in 3 frames$"):
-        live(Source(3), Blind())
+        live(Source(3), NoFaceDetector())
     with pytest.raises(NoFaceError, match=r"^webcam 0: no face found in 3 frames; gone$"):
-        live(Source(3, Smirk3dError("gone")), Blind())
+        live(Source(3, Smirk3dError("gone")), NoFaceDetector())
     with pytest.raises(Smirk3dError, match=r"^gone$") as caught:
-        live(Source(0, Smirk3dError("gone")), Blind())
+        live(Source(0, Smirk3dError("gone")), NoFaceDetector())
     assert not isinstance(caught.value, NoFaceError) and list(tmp_path.iterdir()) == []

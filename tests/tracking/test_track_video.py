@@ -1,4 +1,4 @@
-"""From observations to tracks: one identity, poses and expressions as they are, whatever the method."""
+"""Tracks from a video: one identity a person, poses and expressions in every frame, with every method."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMILE, BLINK = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("eyeBlinkR
 
 
 class Person:
-    """A head with known curves, as a perfect detector sees it."""
+    """A head with known curves, and its exact detections."""
 
     def __init__(self, head: HeadModel, x_m: float = 0.0) -> None:
         phase = torch.linspace(0, 1, N)
@@ -57,7 +57,7 @@ class Person:
 
 
 class Video:
-    """Grey frames whose number is in the first pixel; may break off."""
+    """Grey frames with their number in the first pixel; may end with damage."""
 
     def __init__(self, n_frames: int = N, broken: bool = False) -> None:
         self.info, self._count, self._broken = VideoInfo("clip.mp4", FPS, n_frames), n_frames, broken
@@ -71,8 +71,8 @@ class Video:
             raise Smirk3dError("clip.mp4: ends early")
 
 
-class Finder:
-    """Finds the people, but in the frames in which they are hidden."""
+class PerfectDetector:
+    """Detects the persons in all frames but the hidden ones."""
 
     def __init__(self, *people: Person, hidden: range = range(0)) -> None:
         self.people, self.hidden = people, hidden
@@ -98,18 +98,20 @@ def reconstructor(open_head: HeadModel) -> Iterator[Reconstructor]:
         yield opened
 
 
-def tracked(reconstructor: Reconstructor, finder: Finder, options: TrackOptions | None = None, **video: bool):
-    given = reconstructor._detector
-    reconstructor._detector = finder  # type: ignore[assignment]
+def tracked(
+    reconstructor: Reconstructor, detector: PerfectDetector, options: TrackOptions | None = None, **video: bool
+):
+    detector_before = reconstructor._detector
+    reconstructor._detector = detector  # type: ignore[assignment]
     try:
         return track_video(Video(**video), reconstructor, options)
     finally:
-        reconstructor._detector = given
+        reconstructor._detector = detector_before
 
 
 @pytest.fixture(scope="module")
 def track(reconstructor: Reconstructor, person: Person) -> Track:
-    (found,) = tracked(reconstructor, Finder(person)).tracks
+    (found,) = tracked(reconstructor, PerfectDetector(person)).tracks
     return found
 
 
@@ -117,18 +119,18 @@ def turn_deg(rotmat: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip((np.trace(rotmat) - 1) / 2, -1, 1))))
 
 
-def test_pose_and_place_are_those_of_the_head(track: Track, person: Person) -> None:
-    # The calibration expects the faults of the real detector, which costs a perfect one a constant few degrees.
+def test_rotation_and_position_are_recovered(track: Track, person: Person) -> None:
+    # The prior models the errors of the real detector; with exact detections it costs a constant few degrees.
     off = np.stack([found @ true.T for found, true in zip(track.rotation_rotmat, person.rotmat)])
     for k in range(N):
         assert turn_deg(off[k]) < 5.0 and turn_deg(off[k] @ off[N // 2].T) < 2.5
-        seen = track.face(k).landmarks("mediapipe")
-        assert np.linalg.norm(seen - person.detection(k).landmarks_px, axis=1).mean() < 1.0
+        landmarks_px = track.face(k).landmarks("mediapipe")
+        assert np.linalg.norm(landmarks_px - person.detection(k).landmarks_px, axis=1).mean() < 1.0
     np.testing.assert_allclose(track.translation_m[:, 2], -0.9, atol=0.06)
     assert track.focal_px == FOCAL_PX and (track.confidence > 0.7).all()
 
 
-def test_one_identity_and_living_expressions(track: Track, person: Person) -> None:
+def test_identity_is_constant_and_expressions_are_recovered(track: Track, person: Person) -> None:
     assert track.shape.shape == (person.head.n_shape,)
     neutral = [track.face(k).neutral_vertices for k in (0, N - 1)]
     np.testing.assert_array_equal(*neutral)
@@ -142,76 +144,78 @@ def test_one_identity_and_living_expressions(track: Track, person: Person) -> No
 
 
 def test_frames_without_a_face(reconstructor: Reconstructor, person: Person, track: Track) -> None:
-    (short,) = tracked(reconstructor, Finder(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.5)).tracks
+    (short,) = tracked(reconstructor, PerfectDetector(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.5)).tracks
     assert (short.status[10:14] == Status.FILLED).all() and (np.delete(short.status, range(10, 14)) == 0).all()
     assert np.abs(short.arkit[12, SMILE] - track.arkit[12, SMILE]) < 0.1 and (short.confidence[10:14] == 0).all()
-    (long,) = tracked(reconstructor, Finder(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.1)).tracks
+    (long,) = tracked(reconstructor, PerfectDetector(person, hidden=range(10, 14)), TrackOptions(max_gap_s=0.1)).tracks
     assert (long.status[10:14] == Status.LOST).all() and np.isnan(long.arkit[10:14]).all()
     assert np.isfinite(long.arkit[long.known]).all() and np.isnan(long.angles_deg[10:14]).all()
     with pytest.raises(ValueError, match="lost"):
         long.face(12)
-    (late,) = tracked(reconstructor, Finder(person, hidden=range(0, 5))).tracks
+    (late,) = tracked(reconstructor, PerfectDetector(person, hidden=range(0, 5))).tracks
     assert late.frame[0] == 5 and late.time_s[0] == pytest.approx(0.2) and len(late) == N - 5
 
 
-def test_what_is_no_face_is_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
-    """Where a face appears, detectors may lay one sideways over a part of it."""
+def test_detections_that_are_no_face_are_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
+    """Where a face appears, detectors may fit a distorted one to a part of it."""
 
-    class Deceived(Finder):
+    class DistortedDetector(PerfectDetector):
         def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
             (face,) = super().detect_fast(pixels)
             if not 0 < int(pixels[0, 0, 0]) < 4:
                 return [face]
             middle = face.landmarks_px.mean(0)
-            squeezed = (face.landmarks_px - middle) @ np.array([[0.0, 0.3], [-1.0, 0.4]]) + middle
-            return [replace(face, landmarks_px=squeezed)]
+            distorted = (face.landmarks_px - middle) @ np.array([[0.0, 0.3], [-1.0, 0.4]]) + middle
+            return [replace(face, landmarks_px=distorted)]
 
         detect = detect_fast
 
-    clip = tracked(reconstructor, Deceived(person))
+    clip = tracked(reconstructor, DistortedDetector(person))
     (found,) = clip.tracks
-    assert clip.notes == ("3 face_observations that are no face left out",)
+    assert clip.notes == ("3 detections that are no face left out",)
     assert (found.status[1:4] == Status.FILLED).all() and (np.delete(found.status, range(1, 4)) == 0).all()
     assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
     np.testing.assert_allclose(found.arkit[:, SMILE], track.arkit[:, SMILE], atol=0.1)
 
 
-def test_several_people_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:
+def test_several_persons_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:
     pair = [Person(open_head, x_m=-0.2), Person(open_head, x_m=0.2)]
-    both = tracked(reconstructor, Finder(*pair), TrackOptions(max_faces=None)).tracks
+    both = tracked(reconstructor, PerfectDetector(*pair), TrackOptions(max_faces=None)).tracks
     assert [t.number for t in both] == [0, 1]
     sides = sorted(float(t.translation_m[:, 0].mean()) for t in both)
     np.testing.assert_allclose(sides, [-0.2, 0.2], atol=0.03)
-    assert len(tracked(reconstructor, Finder(*pair), TrackOptions(max_faces=1)).tracks) == 1
+    assert len(tracked(reconstructor, PerfectDetector(*pair), TrackOptions(max_faces=1)).tracks) == 1
 
 
-def test_damage_is_told_and_the_rest_kept(reconstructor: Reconstructor, person: Person) -> None:
-    clip = tracked(reconstructor, Finder(person), broken=True)
+def test_damage_is_reported_and_the_frames_before_it_are_kept(reconstructor: Reconstructor, person: Person) -> None:
+    clip = tracked(reconstructor, PerfectDetector(person), broken=True)
     assert (
         clip.losses == ("clip.mp4: ends early",) and not clip.notes and clip.n_frames == N and len(clip.tracks[0]) == N
     )
     with pytest.raises(NoFaceError, match=r"clip\.mp4: no face found in 30 frames"):
-        tracked(reconstructor, Finder())
+        tracked(reconstructor, PerfectDetector())
     with pytest.raises(Smirk3dError, match=r"clip\.mp4: has no frames"):
-        tracked(reconstructor, Finder(person), n_frames=0)
+        tracked(reconstructor, PerfectDetector(person), n_frames=0)
 
 
-def test_only_the_source_can_be_damaged(reconstructor: Reconstructor, person: Person, monkeypatch) -> None:
-    """What goes wrong elsewhere is an error, not the end of the video."""
+def test_errors_elsewhere_are_no_damage_of_the_source(
+    reconstructor: Reconstructor, person: Person, monkeypatch
+) -> None:
+    """Other failures are errors, not the end of the video."""
 
-    for place, name in ((Finder, "detect_fast"), (LandmarkFitEstimator, "observe")):
+    for place, name in ((PerfectDetector, "detect_fast"), (LandmarkFitEstimator, "observe")):
         real, calls = getattr(place, name), []
 
-        def failing(self: Any, *words: Any, real: Any = real, calls: list[int] = calls) -> Any:
+        def failing(self: Any, *args: Any, real: Any = real, calls: list[int] = calls) -> Any:
             calls.append(1)
             if len(calls) == 3:
                 raise Smirk3dError("no room on the device")
-            return real(self, *words)
+            return real(self, *args)
 
         with monkeypatch.context() as patch:
             patch.setattr(place, name, failing)
             with pytest.raises(Smirk3dError, match=r"^no room on the device$"):
-                tracked(reconstructor, Finder(person))
+                tracked(reconstructor, PerfectDetector(person))
 
 
 def test_video_mode_is_for_one_person() -> None:
@@ -221,7 +225,7 @@ def test_video_mode_is_for_one_person() -> None:
 
 
 def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
-    (raw,) = tracked(reconstructor, Finder(person), TrackOptions(smooth=SmoothConfig(0))).tracks
+    (raw,) = tracked(reconstructor, PerfectDetector(person), TrackOptions(smooth=SmoothConfig(0))).tracks
     assert not np.array_equal(raw.arkit, track.arkit)
     np.testing.assert_allclose(raw.arkit, track.arkit, atol=0.25)
 
@@ -229,7 +233,7 @@ def test_smoothing_can_be_left_out(reconstructor: Reconstructor, person: Person,
 @pytest.mark.parametrize("method", ["encoder", "refine"])
 def test_methods_with_an_encoder(open_head: HeadModel, person: Person, method: str, tmp_path: Path) -> None:
     with Reconstructor(open_head, method) as opened:  # type: ignore[arg-type]
-        (track,) = tracked(opened, Finder(person)).tracks
+        (track,) = tracked(opened, PerfectDetector(person)).tracks
     assert track.method == method and np.isfinite(track.arkit).all()
     assert (track.focal_px is None) == (method == "encoder")
     assert track.face(3).vertices.shape == open_head.v_template.shape

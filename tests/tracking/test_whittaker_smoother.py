@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.tracking.motion import Motion
+from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.whittaker_smoother import (
     NOISE_RANGES,
     TIME_SCALE_S,
@@ -43,7 +43,7 @@ def blinks(fps: float, count: int) -> np.ndarray:
     return np.clip(1 - since / 0.05, 0, 1)
 
 
-def motion(**changes: np.ndarray) -> Motion:
+def motion(**changes: np.ndarray) -> HeadMotion:
     given = {
         "arkit": np.zeros((N, 52)),
         "rotmat": np.tile(np.eye(3), (N, 1, 1)),
@@ -51,7 +51,7 @@ def motion(**changes: np.ndarray) -> Motion:
         "scale_px_per_m": np.full(N, 500.0),
         "residual": np.zeros(N),
     }
-    return Motion(**(given | changes))
+    return HeadMotion(**(given | changes))
 
 
 @pytest.mark.parametrize("std", [0.005, 0.01, 0.02])
