@@ -84,9 +84,8 @@ class LivePerson:
     def _smooth(self, motion: HeadMotion, time_s: float) -> HeadMotion:
         """Return a motion of length 1, smoothed with those before it."""
         # Rotation vectors relative to the first rotation: the filter needs values that can be subtracted.
-        if self._reference_rotmat is None:
-            self._reference_rotmat = motion.rotmat[0]
-        reference, width = self._reference_rotmat, self._size[0]
+        reference = motion.rotmat[0] if self._reference_rotmat is None else self._reference_rotmat
+        self._reference_rotmat, width = reference, self._size[0]
         rotvec = roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat[0] @ reference.T)).numpy()
         pose = np.concatenate([rotvec, motion.offset_px[0] / width, np.log(motion.scale_px_per_m)])
         pose = self._pose_filter(pose, time_s)
