@@ -34,13 +34,8 @@ from smirk3d.head.landmark_indices import (
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.open_mouth import open_mouth
 from smirk3d.params import FaceParams, LandmarkEmbedding
-from smirk3d.render.appearance.procedural_face import (
-    Light,
-    ProceduralFaceRenderer,
-    orthographic_view,
-    random_appearance,
-    random_background,
-)
+from smirk3d.render.appearance.procedural_face import Light, ProceduralFaceRenderer, project_head_orthographic
+from smirk3d.render.appearance.randomization import random_appearance, random_background
 from smirk3d.render.rasterize import rasterize
 
 FACE_HEIGHT_FRACTION = 0.62
@@ -204,14 +199,14 @@ def _render(
     scale = 2 * FACE_HEIGHT_FRACTION / float(high[1] - low[1])
     rotmat = torch.from_numpy(rotation_from_angles(*angles_deg, 0.0)).float()
     center = rotmat @ ((low + high) / 2)
-    view = orthographic_view(vertices, rotmat, scale, (-scale * float(center[0]), scale * float(center[1])))
+    view = project_head_orthographic(vertices, rotmat, scale, (-scale * float(center[0]), scale * float(center[1])))
     appearance = random_appearance(generator)
     # A background of low contrast around mid grey: it must not distract the detector.
-    image = renderer.paint(view, size, appearance, Light(), random_background(size, generator) * 0.3 + 0.4)
+    image = renderer.render(view, size, appearance, Light(), random_background(size, generator) * 0.3 + 0.4)
     pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     vertices_px = (view.ndc[:, :2] + 1) * size / 2
     opened = _open_mouth_vertices(head, params.shape)
-    return _Rendering(vertices_px, view.camera_frame, view.ndc[:, 2], opened, is_open), pixels
+    return _Rendering(vertices_px, view.vertices_camera, view.ndc[:, 2], opened, is_open), pixels
 
 
 def _back_project(

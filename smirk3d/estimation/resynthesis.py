@@ -135,7 +135,7 @@ def _draw_in_crop(face: Face, crop: Crop) -> _CropMesh:
     rotated = torch.from_numpy(face.vertices @ face.rotation.T).float()[None]
     grey = shade_fragments(fragments, vertex_normals(rotated, faces), faces)[:, 3:]
     view = MeshView(vertices_ndc, fragments.depth[:, None])
-    image = colors.put_on(fragments, grey.expand(-1, 3, -1, -1))
+    image = colors.apply(fragments, grey.expand(-1, 3, -1, -1))
     return _CropMesh(image, fragments.mask[:, None], view)
 
 

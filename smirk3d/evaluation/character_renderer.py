@@ -22,13 +22,11 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.render.appearance.procedural_face import (
     REGION_CHANNELS,
-    View,
-    lit,
-    perspective_view,
-    random_background,
-    random_light,
-    with_sensor,
+    ProjectedHead,
+    project_head_perspective,
+    shade_half_lambert,
 )
+from smirk3d.render.appearance.randomization import random_background, random_light, simulate_sensor
 from smirk3d.render.fragments import interpolate
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
@@ -93,25 +91,25 @@ class CharacterRenderer:
         shift = SHIFT_STD_M * torch.randn(3, generator=generator) * torch.tensor([1.0, 1.0, 0.0])
         center = rotmat @ torch.tensor([0.0, -FACE_CENTER_M, 0.0])
         vertices = self._posed(weights)
-        view = perspective_view(vertices, rotmat, shift - center - torch.tensor([0.0, 0.0, distance_m]), focal)
+        view = project_head_perspective(vertices, rotmat, shift - center - torch.tensor([0.0, 0.0, distance_m]), focal)
         image = self._render(view, generator)
         background = random_background(SIZE_PX, generator)
         composed = (image[:3] + (1 - image[3:]) * background).clamp(0, 1)
-        return CharacterSample(with_sensor(composed, generator), weights, rotmat)
+        return CharacterSample(simulate_sensor(composed, generator), weights, rotmat)
 
-    def _render(self, view: View, generator: torch.Generator) -> Tensor:
+    def _render(self, view: ProjectedHead, generator: torch.Generator) -> Tensor:
         """Return the character in front of nothing, (4, S, S) premultiplied colours and coverage."""
         side = SIZE_PX * SUPERSAMPLE
         assert view.w is not None
         fragments = rasterize(view.ndc[None], self.mesh.faces, side, w=view.w[None])
-        normals = vertex_normals(view.camera_frame, self.mesh.faces)
+        normals = vertex_normals(view.vertices_camera, self.mesh.faces)
         attributes = torch.cat([self.mesh.uv, normals, self.mesh.part[:, None].float()], dim=1)
         visible = interpolate(fragments, attributes[None], self.mesh.faces)[0][fragments.mask[0]]
         uv, normal, part = visible.split([2, 3, 1], dim=1)
         color = self._texture(uv, part[:, 0].round().long()) * _skin_tint(generator)
         image = torch.zeros(side, side, 4)
         no_regions = torch.zeros(len(color), len(REGION_CHANNELS))
-        shaded = lit(color, normal, random_light(generator), no_regions)
+        shaded = shade_half_lambert(color, normal, random_light(generator), no_regions)
         image[fragments.mask[0]] = torch.cat([shaded, torch.ones_like(color[:, :1])], dim=1)
         return F.avg_pool2d(image.permute(2, 0, 1)[None], SUPERSAMPLE)[0]
 

@@ -16,14 +16,8 @@ from smirk3d.authoring.load import load_head
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance.procedural_face import (
-    ProceduralFaceRenderer,
-    perspective_view,
-    random_appearance,
-    random_background,
-    random_light,
-    with_sensor,
-)
+from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer, project_head_perspective
+from smirk3d.render.appearance.randomization import random_appearance, random_background, random_light, simulate_sensor
 
 SIZE_PX, FPS = (640, 480), 25
 FOCAL_PX, DISTANCE_M = 700.0, 0.8
@@ -101,8 +95,8 @@ def write_talking_clip(path: Path, motion: TalkingMotion, seed: int) -> None:
                 vertices = head(FaceParams(shape=shape, expression=expression)).vertices
             rotmat = torch.from_numpy(rotation_from_angles(*angles)).float()
             translation = -rotmat @ center - torch.tensor([0.0, 0.0, DISTANCE_M])
-            view = perspective_view(vertices, rotmat, translation, FOCAL_PX / (SIZE_PX[0] / 2))
-            image = with_sensor(renderer.paint(view, SIZE_PX[0], appearance, light, background), random)
+            view = project_head_perspective(vertices, rotmat, translation, FOCAL_PX / (SIZE_PX[0] / 2))
+            image = simulate_sensor(renderer.render(view, SIZE_PX[0], appearance, light, background), random)
             yield np.ascontiguousarray(_pixels(image)[margin:-margin])
 
     write_clip(path, frames())

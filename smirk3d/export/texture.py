@@ -216,7 +216,7 @@ def _blend_sides(colors: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, n
 def _median_skin_color(colors: np.ndarray, weights: np.ndarray, head: HeadModel) -> np.ndarray:
     """Return the median colour (3,) of the visible points; the default skin colour if there are none."""
     visible = colors[:, 0][weights[:, 0] > 0.5]
-    base = np.median(visible, axis=0) if len(visible) else np.array(materials.SKIN) * 255
+    base = np.median(visible, axis=0) if len(visible) else np.array(materials.SKIN_COLOR) * 255
     return np.asarray(base, dtype=np.float32)
 
 

@@ -5,10 +5,10 @@ from smirk3d.render.draw import Drawing, Texture, draw
 from smirk3d.render.fragments import Fragments, interpolate, recompute_barycentric
 from smirk3d.render.rasterize import Backend, rasterize
 from smirk3d.render.renderer import DrawableHead, Renderer, RenderOutput
-from smirk3d.render.shading import METHOD_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
+from smirk3d.render.shading import SMIRK_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
 
 __all__ = [
-    "METHOD_LIGHTS",
+    "SMIRK_LIGHTS",
     "Backend",
     "DrawableHead",
     "Drawing",

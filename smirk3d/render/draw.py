@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.rasterize import rasterize
-from smirk3d.render.shading import METHOD_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
+from smirk3d.render.shading import SMIRK_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def draw(  # noqa: PLR0913 - all optional and by keyword
     face_colors: Tensor | None = None,
     texture: Texture | None = None,
     shading_vertices: Tensor | None = None,
-    lights: Lights = METHOD_LIGHTS,
+    lights: Lights = SMIRK_LIGHTS,
     specular: Specular | None = None,
     w: Tensor | None = None,
     supersample: int = 2,
@@ -90,18 +90,18 @@ def draw(  # noqa: PLR0913 - all optional and by keyword
     elif face_colors is not None:
         color = face_colors[fragments.face_index.clamp(min=0)]
     elif texture is not None:
-        color = _sample(fragments, texture)
+        color = _sample_texture(fragments, texture)
     else:
         color = covered.expand(-1, -1, -1, 3)
     if shading_vertices is not None:
-        color = _light(fragments, color, vertex_normals(shading_vertices, faces), faces, (lights, specular))
+        color = _shade_pixels(fragments, color, vertex_normals(shading_vertices, faces), faces, (lights, specular))
     image = (color * covered).clamp(0, 1).movedim(-1, 1)
     return Drawing(
         functional.avg_pool2d(image, supersample), functional.avg_pool2d(covered.movedim(-1, 1), supersample)
     )
 
 
-def _sample(fragments: Fragments, texture: Texture) -> Tensor:
+def _sample_texture(fragments: Fragments, texture: Texture) -> Tensor:
     """(B,H,W,3) texture colours of the visible surface."""
     uv = interpolate(fragments, texture.uv, texture.faces_uv)
     grid = uv * uv.new_tensor([2.0, -2.0]) + uv.new_tensor([-1.0, 1.0])
@@ -109,7 +109,7 @@ def _sample(fragments: Fragments, texture: Texture) -> Tensor:
     return functional.grid_sample(image, grid, padding_mode="border", align_corners=False).movedim(1, -1)
 
 
-def _light(
+def _shade_pixels(
     fragments: Fragments, color: Tensor, normals: Tensor, faces: Tensor, look: tuple[Lights, Specular | None]
 ) -> Tensor:
     """(B,H,W,3) lit colours under Phong shading: normals (B,V,3) are interpolated, then made unit again."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.render.fragments import Fragments, interpolate_covered, to_image
 from smirk3d.render.rasterize import Backend, check_faces, check_scene, rasterize
-from smirk3d.render.shading import METHOD_LIGHTS, shade, vertex_normals
+from smirk3d.render.shading import SMIRK_LIGHTS, shade, vertex_normals
 
 ALBEDO = 180 / 255
 """Grey of the skin, in [0,1]."""
@@ -111,7 +111,7 @@ class Renderer:
         """The same by one kernel."""
         from smirk3d.render.backends.warp import shade_warp
 
-        lights = METHOD_LIGHTS
+        lights = SMIRK_LIGHTS
         radiance = ALBEDO / len(lights.intensity) * lights.intensity[:, None] * lights.directions
         return shade_warp(projected, faces, (self.size, self.size), normals, radiance.to(projected.device))
 
@@ -127,5 +127,5 @@ def shade_fragments(fragments: Fragments, normals: Tensor, faces: Tensor) -> Ten
         (B,4,H,W) float: interpolated normals, not made unit, and grey in [0,1]; 0 in the background.
     """
     pixel, seen = interpolate_covered(fragments, normals, faces)
-    grey = ALBEDO * shade(seen, METHOD_LIGHTS)
+    grey = ALBEDO * shade(seen, SMIRK_LIGHTS)
     return to_image(fragments, pixel, torch.cat([seen, grey[:, None]], dim=-1)).movedim(-1, 1)

@@ -40,12 +40,12 @@ class Specular:
     shininess: float
 
 
-def _method_lights() -> Lights:
+def _smirk_lights() -> Lights:
     corners = [[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 1.0]]
     return Lights(functional.normalize(torch.tensor(corners), dim=-1), torch.full((5,), 1.7))
 
 
-METHOD_LIGHTS = _method_lights()
+SMIRK_LIGHTS = _smirk_lights()
 """Four lights from the corners (±1,±1,1) and one from the viewer, each of intensity 1.7, no ambient light."""
 
 
@@ -71,7 +71,7 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     return functional.normalize(total, dim=-1, eps=torch.finfo(flat.dtype).tiny).reshape(vertices.shape)
 
 
-def shade(normals: Tensor, lights: Lights = METHOD_LIGHTS) -> Tensor:
+def shade(normals: Tensor, lights: Lights = SMIRK_LIGHTS) -> Tensor:
     """Diffuse light that reaches a surface: ambient + mean over lights of intensity · max(0, n·l).
 
     Args:

@@ -17,7 +17,14 @@ from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.materials import MOUTH, eye_color_at, eye_uv, material_parts, region, vertex_colors
+from smirk3d.render.appearance.materials import (
+    MOUTH_COLOR,
+    eye_color_at,
+    eye_uv,
+    material_parts,
+    region_vertices,
+    vertex_colors,
+)
 from smirk3d.render.draw import Drawing
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
@@ -143,7 +150,12 @@ class _Look:
 
 @cache_per_head
 def _look(head: HeadModel) -> _Look:
-    inside = np.stack([region(head, "mouth_interior"), region(head, "lower_teeth") | region(head, "upper_teeth")])
+    inside = np.stack(
+        [
+            region_vertices(head, "mouth_interior"),
+            region_vertices(head, "lower_teeth") | region_vertices(head, "upper_teeth"),
+        ]
+    )
     attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)
     part = torch.full((len(head.faces) + 1,), BACKGROUND, dtype=torch.uint8)
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
@@ -175,7 +187,7 @@ def _paint(samples: Samples, corners: Tensor, look: _Look, backs: Tensor) -> Ten
     painted = eye.nonzero()[:, 0]
     color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
     dark = backs.index_select(0, face)
-    color[dark] = color.new_tensor(MOUTH)
+    color[dark] = color.new_tensor(MOUTH_COLOR)
     inside[dark, 0] = 1.0
     return _lit(color, normal, inside, eye[:, None])
 

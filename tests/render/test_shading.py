@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from smirk3d.render import METHOD_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
+from smirk3d.render import SMIRK_LIGHTS, Lights, Specular, highlight, shade, vertex_normals
 
 FACES = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
 
@@ -45,7 +45,7 @@ def test_light_is_linear_in_the_length_of_the_normal_and_dark_behind():
     front = torch.tensor([0.0, 0.0, 1.0])
     torch.testing.assert_close(shade(0.5 * front), 0.5 * shade(front))
     assert shade(-front) == 0
-    ambient = Lights(METHOD_LIGHTS.directions, METHOD_LIGHTS.intensity, ambient=0.25)
+    ambient = Lights(SMIRK_LIGHTS.directions, SMIRK_LIGHTS.intensity, ambient=0.25)
     assert shade(-front, ambient) == 0.25
 
 

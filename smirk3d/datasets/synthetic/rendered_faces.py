@@ -38,9 +38,10 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance import procedural_face
+from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
-from smirk3d.render.appearance.procedural_face import Appearance, Light, random_background
+from smirk3d.render.appearance.procedural_face import Appearance, Light
+from smirk3d.render.appearance.randomization import random_background
 
 SHARD = 256
 """Pictures in a file; each shard has its own random numbers, so that more can be made later."""
@@ -212,7 +213,7 @@ class RenderedFaces:
         for k in range(SHARD):
             look, tint = self._look(float(share[k]), generator)
             light = _random_light(self.variation.hard_light, generator)
-            color, alpha = self._painter.paint(ndc[k], mesh.vertices[k], self.size, look, light, tint)
+            color, alpha = self._painter.render(ndc[k], mesh.vertices[k], self.size, look, light, tint)
             image = color + (1 - alpha) * self._background(generator)
             pixels[k] = _photographed(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
@@ -221,7 +222,7 @@ class RenderedFaces:
 
     def _look(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
         """Random colours, and what skin is multiplied by."""
-        look = procedural_face.random_appearance(generator)
+        look = randomization.random_appearance(generator)
         if not share:
             return look, None
         cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
@@ -330,7 +331,7 @@ def fit_camera(points: Tensor, points_ndc: Tensor) -> Tensor:
 
 def _random_light(hard_share: float, generator: torch.Generator) -> Light:
     """A soft light, or at times a strong one with little around it."""
-    light = procedural_face.random_light(generator)
+    light = randomization.random_light(generator)
     if not chance(hard_share, generator):
         return light
     direct, ambient = uniform(0.8, 1.3, generator), uniform(0.02, 0.2, generator)
@@ -347,7 +348,7 @@ def _photographed(image: Tensor, variation: RenderAugmentation, generator: torch
         few = int(uniform(0.3, 0.9, generator) * size)
         image = F.interpolate(image[None], (few, few), mode="bilinear", antialias=True)
         image = F.interpolate(image, (size, size), mode="bilinear")[0]
-    image = procedural_face.with_sensor(image, generator)
+    image = randomization.simulate_sensor(image, generator)
     if chance(variation.grey, generator):
         image = image.mean(0, keepdim=True).expand(3, -1, -1)
     if chance(variation.cut, generator):

@@ -20,7 +20,7 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance import procedural_face
+from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 from smirk3d.render.appearance.procedural_face import Appearance, Light
 
@@ -76,7 +76,7 @@ class RenderedPairs:
             for pictures, some in ((before, mesh), (after, other)):
                 ndc = project_orthographic(some.vertices[k], camera[k])
                 ndc[:, 2] += 2 - ndc[:, 2].min()  # a depth, as of a lens far away
-                color, alpha = self._painter.paint(ndc, some.vertices[k], self.size, look, light, tint)
+                color, alpha = self._painter.render(ndc, some.vertices[k], self.size, look, light, tint)
                 pictures[k] = (color + (1 - alpha) * background).clamp(0, 1)
         return Pairs(self._batch(before, params, mesh), after, changed)
 
@@ -101,15 +101,15 @@ class RenderedPairs:
 
     def _surroundings(self, generator: torch.Generator) -> tuple[Appearance, Tensor | None, Light, Tensor]:
         """Return what both pictures share: colours, spots, light and background."""
-        look = procedural_face.random_appearance(generator)
+        look = randomization.random_appearance(generator)
         cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
         look = replace(randomize_appearance(look, cut, generator), brow_strength=uniform(0.5, 0.95, generator))
         tint = randomize_skin_texture(self.head, look.hair, uniform(0, 1, generator), generator)
         return (
             look,
             tint,
-            procedural_face.random_light(generator),
-            procedural_face.random_background(self.size, generator),
+            randomization.random_light(generator),
+            randomization.random_background(self.size, generator),
         )
 
     def _batch(self, image: Tensor, params: FaceParams, mesh: HeadMesh) -> TrainingBatch:

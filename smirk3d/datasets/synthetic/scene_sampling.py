@@ -11,14 +11,8 @@ from torch import Tensor
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance.procedural_face import (
-    ProceduralFaceRenderer,
-    perspective_view,
-    random_appearance,
-    random_background,
-    random_light,
-    with_sensor,
-)
+from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer, project_head_perspective
+from smirk3d.render.appearance.randomization import random_appearance, random_background, random_light, simulate_sensor
 
 Kind = Literal["neutral", "single", "one_sided", "combination"]
 KIND_SHARES: tuple[tuple[Kind, int], ...] = (
@@ -118,11 +112,11 @@ def random_sample(
     face_center = rotmat @ vertices[head.region_mask("face")].mean(0)
     shift = 0.015 * torch.randn(3, generator=generator) * torch.tensor([1.0, 1.0, 0.0])
     translation = -face_center * torch.tensor([1.0, 1.0, 0.0]) + shift - torch.tensor([0.0, 0.0, distance])
-    view = perspective_view(vertices, rotmat, translation, focal)
+    view = project_head_perspective(vertices, rotmat, translation, focal)
     background = random_background(size, generator)
-    image = painter.paint(view, size, random_appearance(generator), random_light(generator), background)
+    image = painter.render(view, size, random_appearance(generator), random_light(generator), background)
     return Sample(
-        image=with_sensor(image, generator),
+        image=simulate_sensor(image, generator),
         kind=kind,
         shape=shape,
         expression=expression,

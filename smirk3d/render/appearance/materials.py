@@ -13,17 +13,17 @@ import numpy as np
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 
-SKIN = (0.87, 0.69, 0.60)
-LIPS = (0.76, 0.47, 0.44)
-EYE_SOCKETS = (0.70, 0.47, 0.42)
-MOUTH = (0.42, 0.15, 0.15)
-TONGUE = (0.80, 0.43, 0.43)
-TEETH = (0.96, 0.93, 0.85)
-SCLERA = (0.95, 0.94, 0.92)
-IRIS_INNER = (0.55, 0.40, 0.24)
-IRIS_OUTER = (0.30, 0.20, 0.12)
-LIMBUS = (0.13, 0.09, 0.07)
-PUPIL = (0.02, 0.02, 0.02)
+SKIN_COLOR = (0.87, 0.69, 0.60)
+LIPS_COLOR = (0.76, 0.47, 0.44)
+EYE_SOCKETS_COLOR = (0.70, 0.47, 0.42)
+MOUTH_COLOR = (0.42, 0.15, 0.15)
+TONGUE_COLOR = (0.80, 0.43, 0.43)
+TEETH_COLOR = (0.96, 0.93, 0.85)
+SCLERA_COLOR = (0.95, 0.94, 0.92)
+IRIS_INNER_COLOR = (0.55, 0.40, 0.24)
+IRIS_OUTER_COLOR = (0.30, 0.20, 0.12)
+LIMBUS_COLOR = (0.13, 0.09, 0.07)
+PUPIL_COLOR = (0.02, 0.02, 0.02)
 
 EYEBALL_RADIUS_M = 0.0157
 """Of the open head, a little larger than life."""
@@ -70,14 +70,14 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
     Lips, mouth, tongue and teeth have their own; eyeballs have sclera, iris and pupil as finely as their
     vertices allow.
     """
-    colors = np.tile(np.array(SKIN, dtype=np.float32), (len(head.v_template), 1))
-    skin_edge = region(head, "face")
-    colors[region(head, "eye_sockets") & ~skin_edge] = EYE_SOCKETS
-    colors[region(head, "mouth_interior")] = MOUTH
-    colors[region(head, "tongue")] = TONGUE
-    colors[region(head, "lower_teeth") | region(head, "upper_teeth")] = TEETH
-    lips = _softened(region(head, "lips"), head.faces.cpu().numpy())
-    colors = _mix(colors, LIPS, lips).astype(np.float32)
+    colors = np.tile(np.array(SKIN_COLOR, dtype=np.float32), (len(head.v_template), 1))
+    skin_edge = region_vertices(head, "face")
+    colors[region_vertices(head, "eye_sockets") & ~skin_edge] = EYE_SOCKETS_COLOR
+    colors[region_vertices(head, "mouth_interior")] = MOUTH_COLOR
+    colors[region_vertices(head, "tongue")] = TONGUE_COLOR
+    colors[region_vertices(head, "lower_teeth") | region_vertices(head, "upper_teeth")] = TEETH_COLOR
+    lips = _smoothed(region_vertices(head, "lips"), head.faces.cpu().numpy())
+    colors = _mix(colors, LIPS_COLOR, lips).astype(np.float32)
     for mask, directions, radius_m in _eyeballs(head):
         angle = np.arctan2(np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2])
         colors[mask] = eye_color(angle * radius_m, np.zeros_like(angle))
@@ -131,10 +131,10 @@ def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:
     """
     streaks = 0.5 + 0.25 * np.sin(23 * azimuth_rad + 2) + 0.25 * np.sin(57 * azimuth_rad)
     depth = ((arc_m - PUPIL_RADIUS_M) / (IRIS_RADIUS_M - PUPIL_RADIUS_M)).clip(0, 1)
-    iris = _mix(IRIS_INNER, IRIS_OUTER, 0.75 * depth + 0.25 * streaks * (1 - depth))
-    iris = _mix(iris, LIMBUS, _step(arc_m, 0.90 * IRIS_RADIUS_M, 0.0008))
-    color = _mix(PUPIL, iris, _step(arc_m, PUPIL_RADIUS_M, 0.0002))
-    return _mix(color, SCLERA, _step(arc_m, IRIS_RADIUS_M, 0.0004)).astype(np.float32)
+    iris = _mix(IRIS_INNER_COLOR, IRIS_OUTER_COLOR, 0.75 * depth + 0.25 * streaks * (1 - depth))
+    iris = _mix(iris, LIMBUS_COLOR, _smoothstep(arc_m, 0.90 * IRIS_RADIUS_M, 0.0008))
+    color = _mix(PUPIL_COLOR, iris, _smoothstep(arc_m, PUPIL_RADIUS_M, 0.0002))
+    return _mix(color, SCLERA_COLOR, _smoothstep(arc_m, IRIS_RADIUS_M, 0.0004)).astype(np.float32)
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
     return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
 
 
-def region(head: HeadModel, name: str) -> np.ndarray:
+def region_vertices(head: HeadModel, name: str) -> np.ndarray:
     """Return the (V,) bool mask of a region, all False where the head does not have it."""
     if name not in head.data.regions:
         return np.zeros(len(head.v_template), dtype=bool)
@@ -156,10 +156,10 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 def _triangles_in(head: HeadModel, name: str) -> np.ndarray:
-    return np.all(region(head, name)[head.faces.cpu().numpy()], axis=1)
+    return np.all(region_vertices(head, name)[head.faces.cpu().numpy()], axis=1)
 
 
-def _softened(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def _smoothed(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Return the mask (V,) averaged with its neighbours: its outline shall not follow single triangles."""
     corners = np.concatenate([triangles, np.roll(triangles, 1, axis=1)], axis=1)
     edges = corners.reshape(-1, 2, 3).transpose(0, 2, 1).reshape(-1, 2)
@@ -173,7 +173,7 @@ def _eyeballs(head: HeadModel) -> list[tuple[np.ndarray, np.ndarray, float]]:
     joints = head.J_regressor.detach().cpu().numpy().astype(np.float64) @ template
     found = []
     for side, joint in (("left", joints[3]), ("right", joints[4])):
-        mask = region(head, f"{side}_eyeball")
+        mask = region_vertices(head, f"{side}_eyeball")
         if mask.any():
             directions = template[mask] - joint
             found.append((mask, directions, float(np.linalg.norm(directions, axis=1).mean())))
@@ -184,7 +184,7 @@ def _mix(first: np.ndarray | tuple, second: np.ndarray | tuple, amount: np.ndarr
     return np.asarray(first) * (1 - amount[..., None]) + np.asarray(second) * amount[..., None]
 
 
-def _step(value: np.ndarray, edge: float, width: float) -> np.ndarray:
+def _smoothstep(value: np.ndarray, edge: float, width: float) -> np.ndarray:
     """Return a smooth step from 0 to 1 around `edge`."""
     t = ((value - edge) / width + 0.5).clip(0, 1)
     return t * t * (3 - 2 * t)

@@ -1,4 +1,7 @@
-"""Colours of a surface in small squares, so many a triangle, that move and bend with it."""
+"""Texels in barycentric coordinates: a small grid on every triangle, which moves and deforms with it.
+
+Unlike a texture image it needs no unwrapping and no filtering across seams.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,32 @@ from torch import Tensor
 
 from smirk3d.render.fragments import Fragments
 
-SQUARES = 6
-"""Squares along a side of a triangle: under a millimetre on the open head, a third of a pixel."""
+TEXELS_PER_SIDE = 6
+"""Texels along a side of a triangle, T: below a millimetre on the open head, a third of a pixel at 224 pixels."""
 
 
 def texel_centers() -> Tensor:
-    """Return where the middles of a triangle's squares lie, (SQUARES², 3) barycentric."""
-    steps = (torch.arange(SQUARES) + 0.5) / SQUARES
+    """Return the barycentric coordinates of the texel centres of a triangle, (T², 3) float with sum 1.
+
+    Texels beyond the diagonal lie outside the triangle; they are projected onto its edge.
+    """
+    steps = (torch.arange(TEXELS_PER_SIDE) + 0.5) / TEXELS_PER_SIDE
     first, second = torch.cartesian_prod(steps, steps).unbind(1)
     weights = torch.stack([first, second, (1 - first - second).clamp_min(0)], dim=1)
     return weights / weights.sum(1, keepdim=True)
 
 
 def texel_index(fragments: Fragments, pixel: Tensor) -> Tensor:
-    """Return the squares that pixels show, (N,) int64, numbered triangle by triangle.
+    """Return the texels that pixels show.
 
     Args:
-        fragments: The visible surface. pixel: (N,) covered pixels, as of `interpolate_covered`.
+        fragments: The visible surface.
+        pixel: (N,) int64, covered pixels, see `interpolate_covered`.
+
+    Returns:
+        (N,) int64, row of a table of T² texels for each triangle in turn.
     """
-    cell = (fragments.barycentric.reshape(-1, 3).index_select(0, pixel) * SQUARES).long().clamp_(0, SQUARES - 1)
+    weights = fragments.barycentric.reshape(-1, 3).index_select(0, pixel)
+    cell = (weights * TEXELS_PER_SIDE).long().clamp_(0, TEXELS_PER_SIDE - 1)
     face = fragments.face_index.reshape(-1).index_select(0, pixel)
-    return face * SQUARES**2 + cell[:, 0] * SQUARES + cell[:, 1]
+    return face * TEXELS_PER_SIDE**2 + cell[:, 0] * TEXELS_PER_SIDE + cell[:, 1]

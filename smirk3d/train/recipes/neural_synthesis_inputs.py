@@ -56,7 +56,7 @@ def render_heads(mesh: HeadMesh, camera: Tensor, size: int) -> RenderedHeads:
     drawn = Renderer(look, size)(mesh.vertices, camera)
     vertices_ndc = project_orthographic(mesh.vertices.detach(), camera.detach())
     return RenderedHeads(
-        look.put_on(drawn.fragments, drawn.image), drawn.mask, MeshView(vertices_ndc, drawn.depth.detach())
+        look.apply(drawn.fragments, drawn.image), drawn.mask, MeshView(vertices_ndc, drawn.depth.detach())
     )
 
 

@@ -17,9 +17,9 @@ from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance import procedural_face
+from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
-from smirk3d.render.appearance.procedural_face import Appearance, Light, ProceduralFaceRenderer, View
+from smirk3d.render.appearance.procedural_face import Appearance, Light, ProceduralFaceRenderer, ProjectedHead
 
 SIZE = 64
 CLEAN = RenderAugmentation(weak=0, hard_light=0, grey=0, coarse=0, jpeg=0, occluded=0, cut=0)
@@ -94,7 +94,7 @@ def test_picture_shows_the_head_where_the_landmarks_are(make, monkeypatch: pytes
     """Before a green background, landmarks of the face lie on skin and the crop's corners do not."""
     green = torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, SIZE, SIZE)
     monkeypatch.setattr(rendered_faces, "random_background", lambda size, generator: green)
-    monkeypatch.setattr(procedural_face, "with_sensor", lambda image, generator: image)
+    monkeypatch.setattr(randomization, "simulate_sensor", lambda image, generator: image)
     batch = make(variation=replace(CLEAN, crop_scale=(2.0, 2.0))).batch(torch.arange(12))
     is_green = (batch.image[:, 1] - batch.image[:, 0]) > 0.6
     cell = ((batch.landmarks_ndc + 1) / 2 * SIZE).long()
@@ -118,9 +118,11 @@ def test_baked_colours_agree_with_the_painter(
     vertices = open_head(FaceParams(expression=0.5 * torch.eye(52)[17])).vertices  # jawOpen
     placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
     ndc = placed + torch.tensor([0.0, 0.0, 2.0])
-    color, cover = painter.paint(ndc, vertices, 128, look, Light())
+    color, cover = painter.render(ndc, vertices, 128, look, Light())
     background = torch.full((3, 128, 128), 0.5)
-    slow = ProceduralFaceRenderer(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), background)
+    slow = ProceduralFaceRenderer(open_head, 1).render(
+        ProjectedHead(ndc, vertices, ndc[:, 2]), 128, look, Light(), background
+    )
     difference = (color + (1 - cover) * background - slow).abs().amax(0)
     assert 0.3 < cover.mean() < 0.9
     assert difference.mean() < 0.004 and (difference > 0.1).float().mean() < 0.01
@@ -133,9 +135,11 @@ def test_baked_cuts_agree_with_the_painter(open_head: HeadModel) -> None:
     ndc = placed + torch.tensor([0.0, 0.0, 2.0])
     drawn = []
     for look in cuts:
-        color, cover = painter.paint(ndc, vertices, 128, look, Light())
+        color, cover = painter.render(ndc, vertices, 128, look, Light())
         behind = torch.full((3, 128, 128), 0.5)
-        slow = ProceduralFaceRenderer(open_head, 1).paint(View(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind)
+        slow = ProceduralFaceRenderer(open_head, 1).render(
+            ProjectedHead(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind
+        )
         assert (color + (1 - cover) * behind - slow).abs().amax(0).mean() < 0.004
         drawn.append(color)
     assert ((drawn[0] - drawn[1]).abs().amax(0) > 0.1).float().mean() > 0.01
@@ -145,9 +149,9 @@ def test_tint_multiplies_colours(open_head: HeadModel, painter: BakedFaceRendere
     vertices = open_head.v_template
     ndc = (vertices - vertices.mean(0)) * torch.tensor([8.0, -8.0, -1.0]) + torch.tensor([0.0, 0.0, 2.0])
     bare = Light(direct=0.5, sky=0.0, ambient=0.2, highlight=0.0)
-    plain, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare)
+    plain, _ = painter.render(ndc, vertices, SIZE, Appearance(), bare)
     tint = torch.tensor([0.5, 1.0, 0.25]).expand(len(vertices), 3)
-    tinted, _ = painter.paint(ndc, vertices, SIZE, Appearance(), bare, tint)
+    tinted, _ = painter.render(ndc, vertices, SIZE, Appearance(), bare, tint)
     torch.testing.assert_close(tinted, plain * tint[0][:, None, None], atol=1e-4, rtol=0)
 
 
@@ -185,7 +189,7 @@ def test_weak_expressions_are_weaker(make) -> None:
 
 @pytest.mark.parametrize("fault", ["grey", "coarse", "jpeg", "occluded", "cut"])
 def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procedural_face, "with_sensor", lambda image, generator: image)
+    monkeypatch.setattr(randomization, "simulate_sensor", lambda image, generator: image)
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
     def photographed(variation: RenderAugmentation) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the neural renderer is shown of a head: gaze, lips and teeth of the open head, plain grey of others."""
+"""Semantic colours: gaze, lips and teeth of the open head, plain grey of other heads."""
 
 from dataclasses import replace
 
@@ -11,41 +11,41 @@ from smirk3d.head.landmark_indices import IRIS_LEFT, IRIS_RIGHT
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render import Renderer, rasterize
-from smirk3d.render.appearance.semantic_colors import LOOK, semantic_colors
-from smirk3d.render.appearance.texel_grid import SQUARES, texel_centers, texel_index
+from smirk3d.render.appearance.semantic_colors import SEMANTIC_APPEARANCE, semantic_colors
+from smirk3d.render.appearance.texel_grid import TEXELS_PER_SIDE, texel_centers, texel_index
 
 SIZE = 192
 CAMERA = torch.tensor([[8.0, 0.0, 0.03]])
 
 
-def drawn(head, **weights):
-    """(3, S, S), and the mesh."""
+def render(head, **weights):
+    """Return the coloured image (3, S, S) and the mesh."""
     expression = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
-    mesh, look = head(FaceParams(expression=expression)), semantic_colors(head)
-    output = Renderer(look, SIZE)(mesh.vertices, CAMERA)
-    return look.put_on(output.fragments, output.image)[0], mesh
+    mesh, colors = head(FaceParams(expression=expression)), semantic_colors(head)
+    output = Renderer(colors, SIZE)(mesh.vertices, CAMERA)
+    return colors.apply(output.fragments, output.image)[0], mesh
 
 
-def near(color, wanted):
-    """Where a shaded colour has the hue of a wanted one."""
+def has_hue(color, reference):
+    """Return where a shaded colour has the hue of another."""
     length = color.norm(dim=0).clamp_min(1e-6)
-    unit = torch.nn.functional.normalize(torch.tensor(wanted), dim=0)
+    unit = torch.nn.functional.normalize(torch.tensor(reference), dim=0)
     return ((color / length * unit[:, None, None]).sum(0) > 0.995) & (length > 0.1)
 
 
-def middle_px(mask):
+def centroid_px(mask):
     return mask.nonzero().float().mean(0).flip(0)
 
 
-def test_irises_are_painted_where_the_landmarks_of_the_irises_are(open_head):
+def test_irises_are_at_their_landmarks(open_head):
     for side in (1.0, -1.0):
         weights = (
             {"eyeLookOutLeft": 0.6, "eyeLookInRight": 0.6}
             if side > 0
             else {"eyeLookInLeft": 0.6, "eyeLookOutRight": 0.6}
         )
-        picture, mesh = drawn(open_head, **weights)
-        iris = near(picture, LOOK.iris) | near(picture, (0.03, 0.03, 0.03)) & (picture.amax(0) < 0.1)
+        image, mesh = render(open_head, **weights)
+        iris = has_hue(image, SEMANTIC_APPEARANCE.iris) | has_hue(image, (0.03, 0.03, 0.03)) & (image.amax(0) < 0.1)
         points = project_orthographic(mesh.landmarks("mediapipe"), CAMERA)[0, :, :2]
         for ring in (IRIS_LEFT, IRIS_RIGHT):
             center = (points[ring[0]] + 1) / 2 * SIZE
@@ -53,52 +53,54 @@ def test_irises_are_painted_where_the_landmarks_of_the_irises_are(open_head):
             around = torch.zeros_like(iris)
             around[y - 8 : y + 9, x - 14 : x + 15] = True
             assert (iris & around).sum() > 8
-            assert (middle_px(iris & around) - center).abs().max() < 3, (side, ring)
+            assert (centroid_px(iris & around) - center).abs().max() < 3, (side, ring)
 
 
 def test_a_closed_eye_hides_its_iris_and_no_other(open_head):
-    open_eyes, shut = drawn(open_head)[0], drawn(open_head, eyeBlinkLeft=1.0)[0]
-    counts = [near(picture, LOOK.iris).view(SIZE, 2, SIZE // 2).sum((0, 2)) for picture in (open_eyes, shut)]
-    assert counts[1][1] == 0 and counts[0][1] > 8  # the subject's left eye is on the right of the picture
+    open_eyes, shut = render(open_head)[0], render(open_head, eyeBlinkLeft=1.0)[0]
+    counts = [
+        has_hue(image, SEMANTIC_APPEARANCE.iris).view(SIZE, 2, SIZE // 2).sum((0, 2)) for image in (open_eyes, shut)
+    ]
+    assert counts[1][1] == 0 and counts[0][1] > 8  # the subject's left eye is on the right of the image
     assert counts[1][0] == counts[0][0]
 
 
-def test_skin_stays_as_grey_as_without_makeup(open_head):
-    picture, mesh = drawn(open_head)
+def test_skin_stays_grey(open_head):
+    image, mesh = render(open_head)
     plain = Renderer(open_head, SIZE)(mesh.vertices, CAMERA, region="face").image[0]
-    is_grey = (picture.amax(0) - picture.amin(0) < 1e-6) & (picture[0] > 0.4) & (plain[0] > 0.4)
+    is_grey = (image.amax(0) - image.amin(0) < 1e-6) & (image[0] > 0.4) & (plain[0] > 0.4)
     assert is_grey.float().mean() > 0.2
     # Smooth normals at the border of the face differ, where it goes on behind lids and lips.
-    assert ((picture - plain).abs().amax(0)[is_grey] < 1e-4).float().mean() > 0.97
+    assert ((image - plain).abs().amax(0)[is_grey] < 1e-4).float().mean() > 0.97
 
 
 @pytest.mark.parametrize("bare", ["regions", "landmarks"])
 def test_heads_without_eyes_or_landmarks_stay_grey(open_head, bare):
     kept = {"regions": {"face": open_head.data.regions["face"]}, "landmarks": {}}
     head = HeadModel(replace(open_head.data, **{bare: kept[bare]}))
-    look, mesh = semantic_colors(head), head(FaceParams(pose=torch.zeros(1, 3)))
+    colors, mesh = semantic_colors(head), head(FaceParams(pose=torch.zeros(1, 3)))
     output = Renderer(head, SIZE)(mesh.vertices, CAMERA)
-    assert look.colors is None and torch.equal(look.faces, head.region_faces("face"))
-    assert look.put_on(output.fragments, output.image) is output.image
+    assert colors.colors is None and torch.equal(colors.faces, head.region_faces("face"))
+    assert colors.apply(output.fragments, output.image) is output.image
 
 
 def test_the_gradient_goes_through_the_grey(open_head):
-    look, mesh = semantic_colors(open_head), open_head(FaceParams(pose=torch.zeros(1, 3)))
+    colors, mesh = semantic_colors(open_head), open_head(FaceParams(pose=torch.zeros(1, 3)))
     vertices = mesh.vertices.detach().requires_grad_()
-    output = Renderer(look, 64)(vertices, CAMERA)
-    look.put_on(output.fragments, output.image).square().sum().backward()
+    output = Renderer(colors, 64)(vertices, CAMERA)
+    colors.apply(output.fragments, output.image).square().sum().backward()
     assert vertices.grad is not None and vertices.grad.abs().sum() > 0
 
 
-def test_squares_tile_a_triangle():
+def test_texels_tile_a_triangle():
     triangle = torch.tensor([[[-0.9, -0.9, 1.0], [-0.9, 0.9, 1.0], [0.9, -0.9, 1.0]]])
     fragments = rasterize(triangle, torch.tensor([[0, 1, 2]]), 120)
     pixel = fragments.mask.reshape(-1).nonzero()[:, 0]
-    square = texel_index(fragments, pixel)
-    assert square.min() >= 0 and square.max() < SQUARES**2
-    seen = fragments.barycentric.reshape(-1, 3)[pixel]
-    assert (seen - texel_centers()[square]).abs().max() < 1 / SQUARES
-    count = torch.bincount(square, minlength=SQUARES**2).view(SQUARES, SQUARES)
-    first, second = torch.meshgrid(torch.arange(SQUARES), torch.arange(SQUARES), indexing="ij")
-    whole, beyond = count[first + second < SQUARES - 1], count[first + second >= SQUARES]
+    texel = texel_index(fragments, pixel)
+    assert texel.min() >= 0 and texel.max() < TEXELS_PER_SIDE**2
+    weights_of_pixels = fragments.barycentric.reshape(-1, 3)[pixel]
+    assert (weights_of_pixels - texel_centers()[texel]).abs().max() < 1 / TEXELS_PER_SIDE
+    count = torch.bincount(texel, minlength=TEXELS_PER_SIDE**2).view(TEXELS_PER_SIDE, TEXELS_PER_SIDE)
+    first, second = torch.meshgrid(torch.arange(TEXELS_PER_SIDE), torch.arange(TEXELS_PER_SIDE), indexing="ij")
+    whole, beyond = count[first + second < TEXELS_PER_SIDE - 1], count[first + second >= TEXELS_PER_SIDE]
     assert whole.max() < 1.3 * whole.min() and not beyond.any()
