@@ -1,4 +1,4 @@
-"""Rasterisation, shading and pictures of meshes."""
+"""Rasterisation, shading and drawing of meshes."""
 
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.render.draw import Drawing, Texture, draw

@@ -1,4 +1,4 @@
-"""What a rasteriser hands to shading: which face each pixel shows, and where on that face."""
+"""Fragments, the output of rasterisation: which face each pixel shows, and where on that face."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 BACKGROUND = -1
-"""Face index of a pixel that shows no face."""
+"""Face index of pixels that show no face."""
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """The visible surface of a batch of images, one face a pixel.
+    """The visible surface of a batch of images, one face per pixel.
 
     Attributes:
-        face_index: (B,H,W) int64, row of `faces` seen at the pixel centre, -1 in the background.
+        face_index: (B,H,W) int64, row of `faces` at the pixel centre, -1 in the background.
         barycentric: (B,H,W,3) float, weights of the face's three corners, sum 1; zeros in the background.
-        depth: (B,H,W) float, z of the seen point, smaller is nearer; +inf in the background.
+        depth: (B,H,W) float, z of the visible point, smaller is nearer; +inf in the background.
     """
 
     face_index: Tensor
@@ -27,18 +27,18 @@ class Fragments:
 
     @property
     def mask(self) -> Tensor:
-        """(B,H,W) bool, the pixels whose centre a face covers, whatever colour they get."""
+        """(B,H,W) bool, whether a face covers the pixel centre."""
         return self.face_index >= 0
 
 
 def interpolate(fragments: Fragments, attributes: Tensor, faces: Tensor) -> Tensor:
-    """Spread corner attributes over the visible surface.
+    """Interpolate vertex attributes over the visible surface.
 
     Args:
         fragments: The visible surface, B images.
-        attributes: (B,V,C) or (V,C) float, one row a vertex; the latter is shared by the batch.
-        faces: (F,3) int, rows of `attributes` for every rasterised face. It may differ from the rasterised
-            faces (texture corners, for instance) as long as face k is the same triangle.
+        attributes: (B,V,C) or (V,C) float, one row per vertex; the latter is shared by the batch.
+        faces: (F,3) int, rows of `attributes` for every rasterised face. They may differ from the rasterised faces
+            (texture corners, for instance) as long as face k is the same triangle.
 
     Returns:
         (B,H,W,C) float, 0 in the background. Differentiable in the attributes and the barycentric weights.
@@ -48,7 +48,7 @@ def interpolate(fragments: Fragments, attributes: Tensor, faces: Tensor) -> Tens
 
 
 def interpolate_covered(fragments: Fragments, attributes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """`interpolate` for the N covered pixels only, to work on them before they become an image.
+    """Interpolate for the N covered pixels only, to process them before they become an image; see `interpolate`.
 
     Args:
         fragments: The visible surface, B images.
@@ -56,7 +56,7 @@ def interpolate_covered(fragments: Fragments, attributes: Tensor, faces: Tensor)
         faces: (F,3) int.
 
     Returns:
-        (N,) int64, covered pixels as indices into the flattened (B,H,W), and (N,C) float, their values.
+        (N,) int64, covered pixels as indices into the flattened (B,H,W), and (N,C) float, their attributes.
     """
     pixel, corners = _covered_corners(fragments.face_index, attributes, faces)
     weights = fragments.barycentric.to(attributes.dtype).reshape(-1, 3).index_select(0, pixel)
@@ -64,16 +64,25 @@ def interpolate_covered(fragments: Fragments, attributes: Tensor, faces: Tensor)
 
 
 def to_image(fragments: Fragments, pixel: Tensor, values: Tensor) -> Tensor:
-    """(B,H,W,C) image with values (N,C) at the flat pixels (N,) of `interpolate_covered`, and 0 elsewhere."""
+    """Scatter values of covered pixels to an image.
+
+    Args:
+        fragments: The visible surface, B images.
+        pixel: (N,) int64, flat indices, see `interpolate_covered`.
+        values: (N,C) float.
+
+    Returns:
+        (B,H,W,C) float, 0 elsewhere.
+    """
     shape = fragments.face_index.shape
     image = values.new_zeros(shape.numel(), values.shape[-1]).index_copy_(0, pixel, values)
     return image.reshape(*shape, values.shape[-1])
 
 
 def recompute_barycentric(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None = None) -> Tensor:
-    """Barycentric weights of the visible faces as a differentiable function of the vertices.
+    """Return the barycentric weights of the visible faces as a differentiable function of the vertices.
 
-    The choice of the face is held fixed: the gradient lives inside the visible surface, the outline has none.
+    The visible face of each pixel is held fixed, so gradients exist inside the surface, but not at its outline.
 
     Args:
         fragments: The visible surface, B images.
@@ -84,13 +93,14 @@ def recompute_barycentric(fragments: Fragments, vertices_ndc: Tensor, faces: Ten
     Returns:
         (B,H,W,3) float in the dtype of the vertices, zeros in the background.
 
-    Source: areas of the triangles that the pixel centre forms with the edges; with `w` each is divided by its
-    corner's depth (Heckbert 1989, perspective-correct interpolation).
+    Source: areas of the triangles that the pixel centre forms with the edges; with `w` each is divided by the depth of
+    its corner (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, perspective-correct interpolation).
     """
     _, height, width = fragments.face_index.shape
     drawn = vertices_ndc[..., :2] if w is None else torch.cat([vertices_ndc[..., :2], w[..., None]], dim=-1)
     pixel, corners = _covered_corners(fragments.face_index, drawn, faces)
     a, b, c = (corners[..., :2] - _pixel_centers(pixel, height, width, vertices_ndc)).unbind(dim=1)
+    # Weight of a corner: area of the triangle between the pixel centre and the opposite edge.
     areas = torch.stack([_cross2d(b, c), _cross2d(c, a), _cross2d(a, b)], dim=1)
     if w is not None:
         areas = areas / corners[..., 2]
@@ -98,14 +108,15 @@ def recompute_barycentric(fragments: Fragments, vertices_ndc: Tensor, faces: Ten
 
 
 def _weighted_sum(weights: Tensor, corners: Tensor) -> Tensor:
-    """(N,C) combinations of corners (N,3,C) by weights (N,3): faster spelt out than as a batched product."""
+    """Return the combinations (N,C) of corners (N,3,C) by weights (N,3)."""
+    # Written out, because a batched matrix product of this shape is slower.
     first, second, third = weights[..., None].unbind(dim=1)
     return first * corners[:, 0] + second * corners[:, 1] + third * corners[:, 2]
 
 
 def _covered_corners(face_index: Tensor, attributes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Flat indices (N,) of the covered pixels and (N,3,C), what the corners of their faces have."""
-    # Corners of faces, then faces of pixels: several times faster than attributes[faces[face]].
+    """Return the flat indices (N,) of the covered pixels and the attributes (N,3,C) of the corners of their faces."""
+    # Gathering corners of all faces, then faces of pixels, is several times faster than attributes[faces[face]].
     channels, face_count = attributes.shape[-1], len(faces)
     flat = face_index.reshape(-1)
     pixel = (flat >= 0).nonzero()[:, 0]
@@ -120,10 +131,11 @@ def _covered_corners(face_index: Tensor, attributes: Tensor, faces: Tensor) -> t
 
 
 def _pixel_centers(pixel: Tensor, height: int, width: int, like: Tensor) -> Tensor:
-    """(N,1,2) image positions x', y' in [-1,1] of flat pixel indices (N,)."""
+    """Return the NDC (N,1,2) of the centres of flat pixel indices (N,)."""
     column, row = (pixel % width).to(like.dtype), (pixel // width % height).to(like.dtype)
     return torch.stack([(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=-1)[:, None]
 
 
 def _cross2d(a: Tensor, b: Tensor) -> Tensor:
+    """Return the z component of the cross product of vectors (...,2): twice a signed area."""
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

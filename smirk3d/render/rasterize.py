@@ -1,8 +1,7 @@
-"""The one door to the rasterisers.
+"""Rasterisation with a choice of backends, all with the same conventions.
 
-Image space: x' right and y' down in [-1,1], smaller z nearer. The centre of column c is x' = (2c+1)/W - 1,
-rows likewise. Back faces are drawn, an edge belongs to both of its triangles, and of equally near faces the
-first wins.
+Image space: x' right and y' down in [-1,1], smaller z nearer. The centre of column c is x' = (2c+1)/W - 1, rows
+likewise. Back faces are drawn, an edge belongs to both of its triangles, and of equally near faces the first wins.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ def rasterize(
     w: Tensor | None = None,
     backend: Backend = "warp",
 ) -> Fragments:
-    """Find the face that every pixel shows.
+    """Return the face that every pixel shows.
 
-    Faces without area or with a corner that is not finite are skipped. There is no near clipping; with `w`,
-    faces that have a corner at or behind the camera are skipped.
+    Faces without area, or with a corner that is not finite, are skipped. There is no near clipping; with `w`, faces
+    with a corner at or behind the camera are skipped.
 
     Args:
         vertices_ndc: (B,V,3) float, image space. With `w`, x' and y' are already divided by the depth, and z
             is any affine function of the camera depth.
         faces: (F,3) int, vertex indices, shared by the batch.
-        size: Pixels a side, or (height, width).
+        size: Side in pixels, or (height, width).
         w: (B,V) float, camera depth of a perspective image, > 0 in front; None for an orthographic image.
-        backend: "warp" (CPU and CUDA, float32 inside), "reference" (plain torch, any dtype, slow) or "pytorch3d"
-            (where that package is installed, float32 inside).
+        backend: "warp" (CPU and CUDA, computes in float32), "reference" (plain torch, any dtype, slow) or
+            "pytorch3d" (where that package is installed, computes in float32).
 
     Returns:
         Fragments of B images. Where the vertices require a gradient, `barycentric` and `depth` are
         differentiable in them for the visible faces.
 
     Raises:
-        ValueError: Shapes do not fit, the size is not positive, a face names no vertex, or the backend is
+        ValueError: Shapes do not fit, the size is not positive, a face index is out of range, or the backend is
             unknown.
         Smirk3dError: The backend is not installed.
     """
@@ -68,14 +67,24 @@ def rasterize(
 
 
 def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None) -> Fragments:
-    """The same fragments with weights and depth as functions of the vertices."""
+    """Return the same fragments with weights and depth as differentiable functions of the vertices."""
     fragments = replace(fragments, barycentric=recompute_barycentric(fragments, vertices_ndc, faces, w))
     depth = interpolate(fragments, vertices_ndc[..., 2:], faces)[..., 0]
     return replace(fragments, depth=depth.masked_fill(~fragments.mask, torch.inf))
 
 
 def check_scene(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> None:
-    """Refuse what `rasterize` cannot draw, by shapes and types alone."""
+    """Check shapes and types for `rasterize`.
+
+    Args:
+        vertices_ndc: (B,V,3) float, see `rasterize`.
+        faces: (F,3) int.
+        size: Height and width in pixels.
+        w: (B,V) float or None.
+
+    Raises:
+        ValueError: A shape or type does not fit, or the size is not positive.
+    """
     if vertices_ndc.ndim != 3 or vertices_ndc.shape[-1] != 3 or not vertices_ndc.is_floating_point():
         raise ValueError(f"vertices_ndc must be float (B,V,3), got {vertices_ndc.dtype} {tuple(vertices_ndc.shape)}")
     if faces.ndim != 2 or faces.shape[-1] != 3 or faces.is_floating_point():
@@ -87,9 +96,17 @@ def check_scene(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: T
 
 
 def check_faces(faces: Tensor, vertex_count: int) -> None:
-    """Refuse faces (F,3) that name vertices which do not exist; this waits for a GPU."""
+    """Check the vertex indices of faces; on a GPU this synchronises.
+
+    Args:
+        faces: (F,3) int.
+        vertex_count: Number of vertices.
+
+    Raises:
+        ValueError: An index is out of range.
+    """
     if faces.numel() == 0:
         return
-    least, most = torch.aminmax(faces)
-    if int(least) < 0 or int(most) >= vertex_count:
+    low, high = torch.aminmax(faces)
+    if int(low) < 0 or int(high) >= vertex_count:
         raise ValueError(f"faces name vertices outside 0..{vertex_count - 1}")

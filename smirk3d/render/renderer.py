@@ -1,4 +1,4 @@
-"""The grey shaded mesh image that the neural renderer reads."""
+"""The shaded grey rendering of a head, input of the neural renderer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALBEDO = 180 / 255
 
 
 class DrawableHead(Protocol):
-    """What the renderer needs of a head."""
+    """The part of a head that the renderer needs."""
 
     @property
     def faces(self) -> Tensor:
@@ -26,20 +26,20 @@ class DrawableHead(Protocol):
         ...
 
     def region_faces(self, name: str) -> Tensor:
-        """(K,3) int64, the faces of a named region; "face" and "head" exist."""
+        """Return the faces (K,3) int64 of a named region; "face" and "head" exist."""
         ...
 
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """Images of a batch of heads.
+    """Renderings of a batch of heads.
 
     Attributes:
         image: (B,3,H,W) float in [0,1], shaded grey, 0 in the background.
-        mask: (B,1,H,W) bool, the pixels that the drawn region covers.
+        mask: (B,1,H,W) bool, pixels that the rendered region covers.
         depth: (B,1,H,W) float, z' of the image space, smaller is nearer, +inf in the background.
         normals: (B,3,H,W) float, interpolated normals in the frame of the vertices, 0 in the background.
-        fragments: The visible faces; `face_index` counts within the drawn region.
+        fragments: The visible faces; `face_index` counts within the rendered region.
     """
 
     image: Tensor
@@ -50,15 +50,18 @@ class RenderOutput:
 
 
 class Renderer:
-    """Draws heads under the scaled orthographic camera, differentiably inside the visible surface.
+    """Renders heads under the scaled orthographic camera, differentiably inside the visible surface.
 
-    With "warp" rasterising, interpolating and lighting are one pass over the pixels; with the other backends, plain
-    torch follows the rasteriser. Both give the same image.
+    With "warp", rasterisation, interpolation and shading are one pass over the pixels; the other backends interpolate
+    and shade in torch. All give the same image.
 
     Args:
-        head: Supplies the faces of a region, which are asked for once.
-        size: Pixels a side.
+        head: Supplies the faces of regions, which are cached.
+        size: S, side of the images in pixels.
         backend: Rasteriser, see `rasterize`.
+
+    Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024); the lights and
+    the grey are those of the released code.
     """
 
     def __init__(self, head: DrawableHead, size: int = 224, *, backend: Backend = "warp") -> None:
@@ -68,17 +71,17 @@ class Renderer:
         self._faces: dict[tuple[str, torch.device, int], Tensor] = {}
 
     def __call__(self, vertices: Tensor, camera: Tensor, region: str = "face") -> RenderOutput:
-        """Draw the heads.
+        """Render the heads.
 
         Args:
             vertices: (B,V,3) float, posed head, y up, z towards the viewer.
-            camera: (B,3) float, scale, tx, ty, see `project_orthographic`.
-            region: Which faces to draw; "head" is all of them.
+            camera: (B,3) float, scale, tx and ty, see `project_orthographic`.
+            region: Which faces to render; "head" is all of them.
 
         Returns:
-            RenderOutput, differentiable in vertices and camera inside the visible surface. The normals are
-            those of the untransformed vertices and the drawn faces only, and are not made unit after
-            interpolation: the released networks were trained on such images.
+            RenderOutput of B images of S by S pixels, differentiable in vertices and camera inside the visible
+            surface. The normals are those of the unprojected vertices and the rendered faces only, and are not
+            normalised after interpolation, as in the images that the released networks were trained on.
         """
         projected = project_orthographic(vertices, camera)
         faces = self._region_faces(region, vertices)
@@ -94,7 +97,8 @@ class Renderer:
         )
 
     def _region_faces(self, region: str, vertices: Tensor) -> Tensor:
-        """(K,3) int64, the checked faces of a region on the device of the vertices."""
+        """Return the checked faces (K,3) int64 of a region on the device of the vertices."""
+        # Checking faces synchronises a GPU, so it is done once for each region, device and vertex count.
         key = (region, vertices.device, vertices.shape[-2])
         if key not in self._faces:
             faces = self.head.region_faces(region).to(vertices.device)
@@ -103,12 +107,12 @@ class Renderer:
         return self._faces[key]
 
     def _shade(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
-        """Fragments and (B,4,H,W), interpolated normals and grey, for projected vertices and normals (B,V,3)."""
+        """Return fragments, and interpolated normals and grey (B,4,H,W), for projected vertices and normals (B,V,3)."""
         fragments = rasterize(projected, faces, self.size, backend=self.backend)
         return fragments, shade_fragments(fragments, normals, faces)
 
     def _shade_fused(self, projected: Tensor, normals: Tensor, faces: Tensor) -> tuple[Fragments, Tensor]:
-        """The same by one kernel."""
+        """Return the same as `_shade`, from one kernel."""
         from smirk3d.render.backends.warp import shade_warp
 
         lights = SMIRK_LIGHTS
@@ -117,15 +121,16 @@ class Renderer:
 
 
 def shade_fragments(fragments: Fragments, normals: Tensor, faces: Tensor) -> Tensor:
-    """Light a rasterised surface as the released networks were trained to see it.
+    """Shade a rasterised surface in grey, as in the images that the released networks were trained on.
 
     Args:
         fragments: The visible surface, B images.
-        normals: (B,V,3) float, taken as they are. faces: (F,3) int, the rasterised faces.
+        normals: (B,V,3) float, used as they are.
+        faces: (F,3) int, the rasterised faces.
 
     Returns:
-        (B,4,H,W) float: interpolated normals, not made unit, and grey in [0,1]; 0 in the background.
+        (B,4,H,W) float: interpolated normals, not normalised, and grey in [0,1]; 0 in the background.
     """
-    pixel, seen = interpolate_covered(fragments, normals, faces)
-    grey = ALBEDO * shade(seen, SMIRK_LIGHTS)
-    return to_image(fragments, pixel, torch.cat([seen, grey[:, None]], dim=-1)).movedim(-1, 1)
+    pixel, normal = interpolate_covered(fragments, normals, faces)
+    grey = ALBEDO * shade(normal, SMIRK_LIGHTS)
+    return to_image(fragments, pixel, torch.cat([normal, grey[:, None]], dim=-1)).movedim(-1, 1)

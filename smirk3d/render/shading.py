@@ -1,7 +1,4 @@
-"""Smooth normals and directional lights.
-
-Normals and lights live in a right-handed frame, y up, z towards the viewer.
-"""
+"""Smooth normals and directional lights, in a right-handed frame, y up, z towards the viewer."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ class Lights:
     """Directional white lights; a surface receives `ambient` plus the mean over the lights.
 
     Attributes:
-        directions: (N,3) float unit vectors from the surface to the light.
-        intensity: (N,) float, radiance of each light.
-        ambient: Radiance from everywhere.
+        directions: (N,3) float, unit vectors from the surface to the light.
+        intensity: (N,) float >= 0, radiance of each light; about 1.
+        ambient: Radiance from all directions, >= 0; 0 to 0.5.
     """
 
     directions: Tensor
@@ -32,8 +29,8 @@ class Specular:
     """Blinn-Phong highlight.
 
     Attributes:
-        strength: Radiance of the highlight under a light of intensity 1.
-        shininess: Exponent; the larger, the smaller the highlight.
+        strength: Radiance of the highlight under a light of intensity 1, >= 0; 0.1 for skin.
+        shininess: Exponent, > 0; larger values give smaller highlights, 20 for skin.
     """
 
     strength: float
@@ -46,24 +43,25 @@ def _smirk_lights() -> Lights:
 
 
 SMIRK_LIGHTS = _smirk_lights()
-"""Four lights from the corners (±1,±1,1) and one from the viewer, each of intensity 1.7, no ambient light."""
+"""Lights of SMIRK: four from the corners (±1,±1,1) and one from the viewer, intensity 1.7 each, no ambient light."""
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Smooth normals: the sum of the adjoining faces' normals, weighted by their areas, made unit.
+    """Return smooth normals: the area-weighted sum of the normals of the adjacent faces, normalised.
 
     Args:
         vertices: (...,V,3) float, right-handed frame.
         faces: (F,3) int, counter-clockwise seen from outside.
 
     Returns:
-        (...,V,3) float unit vectors; zeros for vertices that no face uses.
+        (...,V,3) float, unit vectors; zeros for vertices that no face uses.
     """
     flat = vertices.reshape(-1, *vertices.shape[-2:])
     batch, vertex_count, _ = flat.shape
     offset = torch.arange(batch, device=flat.device)[:, None, None] * vertex_count
     corner = (faces.long() + offset).reshape(-1, 3)
     a, b, c = flat.reshape(-1, 3).index_select(0, corner.reshape(-1)).reshape(-1, 3, 3).unbind(dim=1)
+    # The cross product is as long as twice the area: the weights come for free.
     face_normal = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(flat).reshape(-1, 3)
     for column in corner.unbind(dim=1):
@@ -72,36 +70,36 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 
 
 def shade(normals: Tensor, lights: Lights = SMIRK_LIGHTS) -> Tensor:
-    """Diffuse light that reaches a surface: ambient + mean over lights of intensity · max(0, n·l).
+    """Return the diffuse light that reaches a surface: ambient + mean over lights of intensity · max(0, n·l).
 
     Args:
-        normals: (...,3) float, taken as they are; interpolated normals, a little short, are not normalised.
+        normals: (...,3) float, used as they are; interpolated normals, slightly short, are not normalised.
         lights: Lights in the frame of the normals.
 
     Returns:
         (...) float radiance, >= 0. A zero normal receives the ambient light only.
 
-    Source: Lambert's law; the lights of the released checkpoint's renderer by default.
+    Source: Lambert's law; the default lights are those of SMIRK's released code.
     """
     directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
-    # Lights along the rows: a product with few columns is six times slower on a CPU.
+    # Lights as rows: a matrix product with few columns is six times slower on a CPU.
     cosine = functional.relu(directions @ normals.reshape(-1, 3).T)
     return (intensity / len(intensity) @ cosine).reshape(normals.shape[:-1]) + lights.ambient
 
 
 def highlight(normals: Tensor, lights: Lights, specular: Specular) -> Tensor:
-    """Blinn-Phong highlights for a distant viewer on the +z axis.
+    """Return Blinn-Phong highlights for a distant viewer on the +z axis.
 
     Args:
-        normals: (...,3) float unit vectors.
+        normals: (...,3) float, unit vectors.
         lights: Lights in the frame of the normals.
         specular: Strength and exponent.
 
     Returns:
-        (...) float radiance, >= 0: strength · mean of intensity · max(0, n·h)^shininess over the lights that
-        the surface faces, h half-way between light and viewer.
+        (...) float radiance, >= 0: strength · mean of intensity · max(0, n·h)^shininess over the lights that the
+        surface faces, with h half-way between light and viewer.
 
-    Source: Blinn 1977, Models of light reflection for computer synthesized pictures.
+    Source: Blinn, "Models of Light Reflection for Computer Synthesized Pictures" (1977).
     """
     directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
     halfway = functional.normalize(directions + directions.new_tensor([0.0, 0.0, 1.0]), dim=-1)

@@ -103,7 +103,7 @@ def _variant_features(appearance: Appearance) -> Tensor:
 
 
 def _bake(renderer: ProceduralFaceRenderer, variant: Appearance) -> Tensor:
-    """Return the table of texels, (F·T², 17): opacities of the seven layers, constant colour (3), region weights (7)."""
+    """Return the texels (F·T², 17): opacity of the seven layers, constant colour (3), region weights (7)."""
     attributes = torch.cat([renderer.neutral, renderer.region_weights], dim=1)
     values = torch.einsum("tk,fkc->ftc", texel_centers(), attributes[renderer.head.faces]).reshape(
         -1, 3 + len(REGION_CHANNELS)

@@ -1,7 +1,7 @@
-"""What the parts of a head are made of: colours, the split into materials and the picture of an eye.
+"""Materials of a head for export: colours, the split into material parts and the eye texture.
 
-Colours are sRGB in [0, 1] unless the name says linear. What depends on the head alone is made once for each
-head: these arrays are shared and cannot be written to.
+Colours are sRGB in [0, 1] unless stated otherwise. Results that depend on the head alone are computed once for each
+head; these arrays are shared and read-only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMBUS_COLOR = (0.13, 0.09, 0.07)
 PUPIL_COLOR = (0.02, 0.02, 0.02)
 
 EYEBALL_RADIUS_M = 0.0157
-"""Of the open head, a little larger than life."""
+"""Of the open head, slightly larger than a human eye."""
 IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0021
 
@@ -38,7 +38,7 @@ class MaterialPart:
     Attributes:
         name: "skin", "eyes", "mouth" or "teeth".
         face_index: (K,) int64 rows of the head's triangles.
-        roughness: of the glTF metallic-roughness model, in [0, 1].
+        roughness: Roughness of the glTF metallic-roughness model, in [0, 1].
     """
 
     name: str
@@ -48,10 +48,15 @@ class MaterialPart:
 
 @cache_per_head
 def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
-    """Split a head's triangles by material; every triangle is in exactly one part, empty parts are left out.
+    """Split the triangles of a head by material.
 
-    Eyeballs, mouth and teeth exist on heads that have such regions; everything else, eye sockets included,
-    is skin.
+    Eyeballs, mouth and teeth exist on heads that have such regions; everything else, eye sockets included, is skin.
+
+    Args:
+        head: The head.
+
+    Returns:
+        The parts in the order skin, eyes, mouth, teeth, without empty ones; every triangle is in exactly one.
     """
     label = np.zeros(len(head.faces), dtype=np.int64)
     label[_triangles_in(head, "eyeballs")] = 1
@@ -65,14 +70,20 @@ def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
 
 @cache_per_head
 def vertex_colors(head: HeadModel) -> np.ndarray:
-    """Return a plain colour for every vertex: (V, 3) float32 sRGB in [0, 1].
+    """Return a colour for every vertex.
 
-    Lips, mouth, tongue and teeth have their own; eyeballs have sclera, iris and pupil as finely as their
+    Lips, mouth, tongue and teeth have colours of their own; eyeballs show sclera, iris and pupil as finely as their
     vertices allow.
+
+    Args:
+        head: The head.
+
+    Returns:
+        (V, 3) float32, sRGB in [0, 1], read-only.
     """
     colors = np.tile(np.array(SKIN_COLOR, dtype=np.float32), (len(head.v_template), 1))
-    skin_edge = region_vertices(head, "face")
-    colors[region_vertices(head, "eye_sockets") & ~skin_edge] = EYE_SOCKETS_COLOR
+    is_face = region_vertices(head, "face")
+    colors[region_vertices(head, "eye_sockets") & ~is_face] = EYE_SOCKETS_COLOR
     colors[region_vertices(head, "mouth_interior")] = MOUTH_COLOR
     colors[region_vertices(head, "tongue")] = TONGUE_COLOR
     colors[region_vertices(head, "lower_teeth") | region_vertices(head, "upper_teeth")] = TEETH_COLOR
@@ -86,15 +97,22 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
 
 @cache_per_head
 def eye_uv(head: HeadModel) -> np.ndarray:
-    """Return texture coordinates (V, 2) float32, v upwards, that put `eye_texture` on the eyeballs.
+    """Return texture coordinates that map `eye_texture` onto the eyeballs.
 
-    Equal-area projection around the gaze axis (+Z of the neutral head) through the eye joint: the pupil is
-    at the middle, the back of the eyeball at the rim of the inscribed circle. Vertices elsewhere get the
-    white corner (0, 0).
+    Lambert azimuthal equal-area projection around the gaze axis (+Z of the neutral head) through the eye joint: the
+    pupil is at the centre, the back of the eyeball on the inscribed circle. Other vertices get the white corner (0, 0).
+
+    Args:
+        head: The head.
+
+    Returns:
+        (V, 2) float32 in [0, 1], v upwards, read-only.
+
+    Source: Snyder, "Map Projections: A Working Manual" (1987), chapter 24.
     """
     uv = np.zeros((len(head.v_template), 2), dtype=np.float32)
     for mask, directions, _ in _eyeballs(head):
-        # Lambert: radius = sqrt((1 - cos) / 2), 1 at the back; the joint lies inside, so lengths are not 0.
+        # radius = sqrt((1 - cos) / 2), 1 at the back. The joint is inside the eyeball, so no length is 0.
         unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
         radius = np.sqrt((1 - unit[:, 2]).clip(0) / 2)
         planar = np.hypot(unit[:, 0], unit[:, 1]).clip(1e-9)
@@ -103,11 +121,14 @@ def eye_uv(head: HeadModel) -> np.ndarray:
 
 
 def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
-    """Paint an eyeball for `eye_uv`: (size, size, 3) uint8 sRGB; white outside the inscribed circle.
+    """Return the texture of an eyeball for `eye_uv`.
 
     Args:
-        size: Pixels a side.
-        radius_m: Radius of the eyeball; iris and pupil have their natural size on it.
+        size: S, side in pixels.
+        radius_m: Radius of the eyeball in metres; iris and pupil have their natural size on it.
+
+    Returns:
+        (S, S, 3) uint8, sRGB; white outside the inscribed circle.
     """
     u, v = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2)
     colors = eye_color_at(np.stack([u, v], axis=-1), radius_m)
@@ -115,7 +136,15 @@ def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarr
 
 
 def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
-    """Return the sRGB colour (..., 3) in [0, 1] of an eyeball at the coordinates (..., 2) of `eye_uv`."""
+    """Return the colour of an eyeball at texture coordinates.
+
+    Args:
+        uv: (..., 2) float in [0, 1], see `eye_uv`.
+        radius_m: Radius of the eyeball in metres.
+
+    Returns:
+        (..., 3) float32, sRGB in [0, 1].
+    """
     x, y = np.moveaxis(np.asarray(uv, dtype=np.float64) * 2 - 1, -1, 0)
     radius = np.hypot(x, y)
     colors = eye_color(2 * np.arcsin(radius.clip(0, 1)) * radius_m, np.arctan2(y, x))
@@ -124,10 +153,14 @@ def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarr
 
 
 def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:
-    """Return the sRGB colour (..., 3) of an eyeball at a distance along its surface from the pupil's centre.
+    """Return the colour of an eyeball by the distance along its surface from the centre of the pupil.
 
     Args:
-        arc_m: (...) metres. azimuth_rad: (...) direction around the gaze axis, for the fibres of the iris.
+        arc_m: (...) float, metres.
+        azimuth_rad: (...) float, angle around the gaze axis, for the fibres of the iris.
+
+    Returns:
+        (..., 3) float32, sRGB in [0, 1].
     """
     streaks = 0.5 + 0.25 * np.sin(23 * azimuth_rad + 2) + 0.25 * np.sin(57 * azimuth_rad)
     depth = ((arc_m - PUPIL_RADIUS_M) / (IRIS_RADIUS_M - PUPIL_RADIUS_M)).clip(0, 1)
@@ -138,19 +171,36 @@ def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
-    """Return linear light for sRGB values in [0, 1]. Source: IEC 61966-2-1."""
+    """Convert sRGB values to linear light.
+
+    Args:
+        colors: (...) float in [0, 1].
+
+    Returns:
+        (...) float in [0, 1].
+
+    Source: IEC 61966-2-1.
+    """
     return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
 
 
 def region_vertices(head: HeadModel, name: str) -> np.ndarray:
-    """Return the (V,) bool mask of a region, all False where the head does not have it."""
+    """Return the vertices of a region.
+
+    Args:
+        head: The head.
+        name: Name of the region.
+
+    Returns:
+        (V,) bool, all False where the head does not have the region.
+    """
     if name not in head.data.regions:
         return np.zeros(len(head.v_template), dtype=bool)
     return head.region_mask(name).cpu().numpy()
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
-    """Return the array, from now on read-only."""
+    """Make an array read-only and return it."""
     array.setflags(write=False)
     return array
 
@@ -160,7 +210,7 @@ def _triangles_in(head: HeadModel, name: str) -> np.ndarray:
 
 
 def _smoothed(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Return the mask (V,) averaged with its neighbours: its outline shall not follow single triangles."""
+    """Return the mask (V,) averaged over adjacent vertices, so that its outline does not follow single triangles."""
     corners = np.concatenate([triangles, np.roll(triangles, 1, axis=1)], axis=1)
     edges = corners.reshape(-1, 2, 3).transpose(0, 2, 1).reshape(-1, 2)
     total = np.bincount(edges[:, 0], mask[edges[:, 1]], len(mask)) + mask
@@ -168,7 +218,7 @@ def _smoothed(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _eyeballs(head: HeadModel) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Return vertex mask, directions (K, 3) from the joint and radius in metres of each eyeball at rest."""
+    """Return vertex mask (V,), vectors (K, 3) from the joint and mean radius in metres of each neutral eyeball."""
     template = head.v_template.detach().cpu().numpy().astype(np.float64)
     joints = head.J_regressor.detach().cpu().numpy().astype(np.float64) @ template
     found = []
@@ -185,6 +235,6 @@ def _mix(first: np.ndarray | tuple, second: np.ndarray | tuple, amount: np.ndarr
 
 
 def _smoothstep(value: np.ndarray, edge: float, width: float) -> np.ndarray:
-    """Return a smooth step from 0 to 1 around `edge`."""
+    """Return the smoothstep from 0 to 1 around `edge`, `width` wide."""
     t = ((value - edge) / width + 0.5).clip(0, 1)
     return t * t * (3 - 2 * t)

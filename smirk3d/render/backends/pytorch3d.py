@@ -1,8 +1,9 @@
-"""Rasteriser of PyTorch3D, an optional package, in the conventions of `rasterize`.
+"""Rasteriser of PyTorch3D, an optional package, with the conventions of `rasterize`.
 
-PyTorch3D's image space has +x left, +y up and +z away from the viewer. The shorter side of an image spans
-[-1,1], the longer one as much more as it is longer. It draws only what lies at z > 0, and does not count a
-pixel centre that lies exactly on an edge. With `perspective_correct` z is the camera depth.
+PyTorch3D's image space has +x left, +y up and +z away from the viewer. The shorter side of an image spans [-1,1], the
+longer one proportionally more. Only points at z > 0 are drawn, and a pixel centre exactly on an edge is not covered.
+With `perspective_correct`, z is the camera depth.
+
 Source: documentation of `pytorch3d.renderer.mesh.rasterize_meshes`.
 """
 
@@ -14,17 +15,23 @@ from torch import Tensor
 from smirk3d.errors import Smirk3dError
 from smirk3d.render.fragments import BACKGROUND, Fragments, interpolate, recompute_barycentric
 
-_NEAREST = 1.0
-_BEHIND = -1.0
+_NEAREST_Z = 1.0
+_CULLED_Z = -1.0
 
 
 def rasterize_pytorch3d(
     vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None
 ) -> Fragments:
-    """Rasterise with PyTorch3D on the device of the vertices; see `rasterize` for the arguments.
+    """Rasterise with PyTorch3D on the device of the vertices; see `rasterize`.
 
-    Only the choice of the faces is PyTorch3D's, in float32. Weights and depth are computed for these from the
-    vertices given, because PyTorch3D divides areas by the face's area plus 1e-8, which small faces feel.
+    PyTorch3D determines the visible faces, in float32. Weights and depth are computed here from the given vertices,
+    because PyTorch3D adds 1e-8 to the area of a face before it divides by it, which is wrong for small faces.
+
+    Args:
+        vertices_ndc: (B,V,3) float.
+        faces: (F,3) int.
+        size: Height and width in pixels.
+        w: (B,V) float or None.
 
     Returns:
         Fragments in the dtype of the vertices, without a gradient.
@@ -45,7 +52,7 @@ def rasterize_pytorch3d(
 
 
 def _to_pytorch3d(vertices_ndc: Tensor, size: tuple[int, int], w: Tensor | None) -> Tensor:
-    """(B,V,3) float32 positions in PyTorch3D's image space; what must not be drawn lies behind the viewer."""
+    """Return positions (B,V,3) float32 in PyTorch3D's image space; vertices not to be drawn are behind the viewer."""
     height, width = size
     shorter = min(size)
     x = vertices_ndc[..., 0] * (-width / shorter)
@@ -53,16 +60,16 @@ def _to_pytorch3d(vertices_ndc: Tensor, size: tuple[int, int], w: Tensor | None)
     if w is None:
         depth = vertices_ndc[..., 2]
         finite = torch.where(vertices_ndc.isfinite().all(dim=-1), depth, torch.inf)
-        z = depth - finite.amin(dim=1, keepdim=True) + _NEAREST
+        z = depth - finite.amin(dim=1, keepdim=True) + _NEAREST_Z
     else:
         z = w
     points = torch.stack([x, y, z], dim=-1).float()
     drawable = points.isfinite().all(dim=-1, keepdim=True)
-    return torch.where(drawable, points, points.new_tensor([0.0, 0.0, _BEHIND]))
+    return torch.where(drawable, points, points.new_tensor([0.0, 0.0, _CULLED_Z]))
 
 
 def _visible_faces(points: Tensor, faces: Tensor, size: tuple[int, int], perspective: bool) -> Tensor:
-    """(B,H,W) int64 face seen at each pixel centre, -1 in the background."""
+    """Return the visible face (B,H,W) int64 at each pixel centre, -1 in the background."""
     try:
         from pytorch3d.renderer.mesh import rasterize_meshes  # pyright: ignore[reportMissingImports]
         from pytorch3d.structures import Meshes  # pyright: ignore[reportMissingImports]
@@ -79,6 +86,6 @@ def _visible_faces(points: Tensor, faces: Tensor, size: tuple[int, int], perspec
         faces_per_pixel=1,
         perspective_correct=perspective,
     )[0][..., 0]
-    # Faces are counted through the batch.
+    # PyTorch3D numbers faces through the whole batch.
     first = torch.arange(batch, device=points.device)[:, None, None] * len(faces)
     return torch.where(pix_to_face < 0, BACKGROUND, pix_to_face - first)

@@ -1,14 +1,21 @@
-"""Rasterising and shading in NVIDIA Warp: one source for CPU and CUDA, with gradients.
+"""Rasterisation and shading in NVIDIA Warp: one source for CPU and CUDA, with gradients.
 
-Every triangle offers its depth to the pixels it covers through an atomic minimum on a z-buffer that packs
-(order-preserving depth, face index) into one int64. The comparison of packed values settles equal depths: the
-lowest face index wins, in any order of execution. A second pass over the pixels unpacks the winner, and writes
-its barycentric weights, depth and, where asked for, normal and light; a third one takes gradients back to the
-corners of the visible faces. All arithmetic is float32.
+Three passes, all in float32:
+
+1. `splat_faces`, one thread per triangle: edge functions find the covered pixels, and an atomic minimum updates a
+   z-buffer (Catmull, 1974) that packs order-preserving depth and face index into one int64. Of equal depths the lowest
+   face index wins, in any order of execution.
+2. `resolve_pixels`, over the pixels: unpacks the visible face, and computes barycentric weights, depth and optionally
+   normal and light.
+3. `resolve_pixels_backward`: gradients with respect to the corners of the visible faces.
+
+Source: Pineda, "A Parallel Algorithm for Polygon Rasterization" (1988), for edge functions; Catmull, "A Subdivision
+Algorithm for Computer Display of Curved Surfaces" (1974), for the z-buffer; Heckbert, "Fundamentals of Texture
+Mapping and Image Warping" (1989), for perspective-correct weights.
 """
 
-# Kernels are Warp's language, not Python: float(0.0) declares a variable that a loop may change, and the stubs
-# do not describe them to a type checker.
+# Kernels are written in Warp's language: float(0.0) declares a variable that a loop may change, and Warp's stubs do
+# not describe them to a type checker.
 # ruff: noqa: PLR0913, UP018
 # pyright: reportIndexIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 # pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false, reportReturnType=false
@@ -27,31 +34,34 @@ from torch.autograd.function import once_differentiable
 
 from smirk3d.render.fragments import Fragments
 
-# Fused multiply-adds would break the antisymmetry of the edge function, and with it gap-free shared edges.
+# Fused multiply-adds round a * b - c * d differently from c * d - a * b. Then the edge function is not antisymmetric,
+# and pixels on an edge shared by two triangles may belong to neither.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 _STDERR = 2
+# Larger than any packed value; its lower 32 bits are -1, the face index of the background.
 _EMPTY = (1 << 63) - 1
-# Columns of a bounding box from which finding a row's covered interval costs less than testing its pixels.
-_WIDE = wp.constant(8)
+# Width in columns from which computing the covered interval of a row is cheaper than testing all its pixels.
+_MIN_WIDE = wp.constant(8)
 
 
 @wp.func
 def edge(ax: float, ay: float, bx: float, by: float):
-    """Twice the signed area of the triangle (origin, a, b); exactly antisymmetric in a and b."""
+    """Edge function: twice the signed area of the triangle (origin, a, b); exactly antisymmetric in a and b."""
     return ax * by - ay * bx
 
 
 @wp.func
 def pixel_center(index: int, inverse_size: float):
-    """Image coordinate in [-1,1] of a pixel centre."""
+    """Return the NDC of a pixel centre."""
     return float(2 * index + 1) * inverse_size - 1.0
 
 
 @wp.func
 def ordered_bits(value: float):
-    """An int32 that compares as the float does; adding 0 turns -0 into +0."""
+    """Return an int32 with the order of the float; adding 0 turns -0 into +0."""
     bits = wp.cast(value + 0.0, wp.int32)
+    # Negative floats are ordered by descending magnitude: flip all bits but the sign.
     if bits < 0:
         bits = bits ^ wp.int32(0x7FFFFFFF)
     return bits
@@ -59,23 +69,23 @@ def ordered_bits(value: float):
 
 @wp.func
 def first_pixel(ndc: float, size: int):
-    """Index of the first pixel centre at or after a coordinate, in the image; the slack covers rounding."""
+    """Return the first pixel with its centre at or after a coordinate; 0.01 pixels of slack cover rounding."""
     return int(wp.clamp(wp.ceil((ndc + 1.0) * 0.5 * float(size) - 0.51), 0.0, float(size)))
 
 
 @wp.func
 def last_pixel(ndc: float, size: int):
-    """Index of the last pixel centre at or before a coordinate, in the image; the slack covers rounding."""
+    """Return the last pixel with its centre at or before a coordinate; 0.01 pixels of slack cover rounding."""
     return int(wp.clamp(wp.floor((ndc + 1.0) * 0.5 * float(size) - 0.49), -1.0, float(size) - 1.0))
 
 
 @wp.func
 def inner_side(span: wp.vec2, p: wp.vec2, q: wp.vec2, turn: float, slack: float):
-    """The part of an interval of x on the row y = 0 that may lie on the inner side of the edge from p to q.
+    """Return the part of an interval of x, on the row y = 0, that may be on the inner side of the edge from p to q.
 
-    The crossing is moved outwards by more than what rounding does to it and to `edge`, so that every pixel
-    that passes the exact test is kept; a level edge, whose crossing is not a number, changes nothing. `turn` has
-    the sign of the triangle's area, `slack` bounds the rounding error of the crossing times the edge's rise.
+    The crossing is moved outwards by more than the rounding error of itself and of `edge`, so that every pixel that
+    passes the exact test is kept. A horizontal edge, whose crossing is NaN, changes nothing. `turn` has the sign of
+    the triangle's area; `slack` bounds the rounding error of the crossing times the rise of the edge.
     """
     rise = q[1] - p[1]
     per_rise = 1.0 / rise
@@ -88,20 +98,20 @@ def inner_side(span: wp.vec2, p: wp.vec2, q: wp.vec2, turn: float, slack: float)
 
 @wp.func
 def corner_areas(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float):
-    """Twice the signed areas of the triangles that the point (x, y) forms with the edges bc, ca and ab."""
+    """Return twice the signed areas of the triangles between the point (x, y) and the edges bc, ca and ab."""
     ax, ay, bx, by, cx, cy = a[0] - x, a[1] - y, b[0] - x, b[1] - y, c[0] - x, c[1] - y
     return wp.vec3(edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by))
 
 
 @wp.func
 def corner_indices(faces: wp.array[wp.vec3i], face: int, first_vertex: int):
-    """Rows of a face's corners among the vertices of the whole batch."""
+    """Return the rows of a face's corners among the vertices of the whole batch."""
     return faces[face] + wp.vec3i(first_vertex, first_vertex, first_vertex)
 
 
 @wp.func
 def inverse_depths(w: wp.array[wp.float32], corners: wp.vec3i):
-    """Reciprocal camera depths of three corners, 1 where there is no perspective, 0 behind the camera."""
+    """Return the reciprocal camera depths of three corners: 1 without perspective, 0 for faces behind the camera."""
     if w.shape[0] == 0:
         return wp.vec3(1.0, 1.0, 1.0)
     a, b, c = wp.float32(w[corners[0]]), wp.float32(w[corners[1]]), wp.float32(w[corners[2]])
@@ -118,18 +128,20 @@ def splat_faces(
     extent: wp.vec4i,
     zbuffer: wp.array[wp.int64],
 ):
-    """One thread a triangle: offer (depth, face) to each pixel it covers. `extent` as for `resolve_pixels`."""
+    """Update the z-buffer with one triangle per thread; `extent` as for `resolve_pixels`."""
     image, face = wp.tid()  # pyright: ignore[reportAssignmentType]
     height, width = extent[1], extent[2]
     corners = corner_indices(faces, face, image * extent[0])
-    # Copies: what is read from an array inside the loops is read again after every write.
+    # Local copies; otherwise the loops read the arrays again after every write.
     a, b, c = wp.vec3(vertices[corners[0]]), wp.vec3(vertices[corners[1]]), wp.vec3(vertices[corners[2]])
     inverse_w = inverse_depths(w, corners)
     area = edge(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1])
     if not (wp.abs(area) > 0.0 and wp.abs(area) < wp.inf) or inverse_w[0] == 0.0:
         return
+    # Back faces: flip the sign of all three edge functions at once.
     if area < 0.0:
         inverse_w = -inverse_w
+    # Bounding box of the triangle.
     low, high = wp.min(wp.min(a, b), c), wp.max(wp.max(a, b), c)
     reach = 1.0 + wp.max(wp.max(-low[0], high[0]), wp.max(-low[1], high[1]))
     slack = 2e-6 * reach * reach
@@ -137,12 +149,13 @@ def splat_faces(
     end_column = last_pixel(high[0], width)
     row = first_pixel(low[1], height)
     last_row = last_pixel(high[1], height)
-    while row <= last_row:  # faster on a CPU than Warp's range()
+    while row <= last_row:  # faster on a CPU than range() in Warp
         y = pixel_center(row, 1.0 / float(height))
         ay, by, cy = a[1] - y, b[1] - y, c[1] - y
         column = int(first_column)
         last_column = int(end_column)
-        if end_column - first_column >= _WIDE:
+        # Large triangles cover a small part of their box; intersect the row with the three half planes.
+        if end_column - first_column >= _MIN_WIDE:
             span = inner_side(wp.vec2(low[0], high[0]), wp.vec2(a[0], ay), wp.vec2(b[0], by), area, slack)
             span = inner_side(span, wp.vec2(b[0], by), wp.vec2(c[0], cy), area, slack)
             span = inner_side(span, wp.vec2(c[0], cy), wp.vec2(a[0], ay), area, slack)
@@ -176,10 +189,11 @@ def resolve_pixels(
     depth: wp.array[wp.float32],
     shaded: wp.array[wp.float32],
 ):
-    """One thread a run of pixels of a row: replace packed winners by face indices, describe what is seen.
+    """Replace packed values by face indices and compute the attributes of the visible surface.
 
-    `extent`: vertices an image, height, width, pixels a thread. `shaded` has four planes an image, the
-    interpolated normal and the light on it, where there is any `radiance`. The background is left as it is.
+    One thread takes a run of pixels of a row. `extent` is (vertices per image, height, width, pixels per thread).
+    With any `radiance`, `shaded` gets four planes per image: the interpolated normal and the light on it. The
+    background is left unchanged.
     """
     first = wp.tid() * extent[3]
     height, width = extent[1], extent[2]
@@ -189,7 +203,7 @@ def resolve_pixels(
     y = pixel_center(row, 1.0 / float(height))
     pixel = int(first)
     while pixel < first + extent[3]:
-        face = int(zbuffer[pixel] & wp.int64(0xFFFFFFFF))  # -1 where no face has been
+        face = int(zbuffer[pixel] & wp.int64(0xFFFFFFFF))  # -1 in the background
         zbuffer[pixel] = wp.int64(face)
         if face >= 0:
             corners = corner_indices(faces, face, image * extent[0])
@@ -230,7 +244,10 @@ def resolve_pixels_backward(
     d_w: wp.array[wp.float32],
     d_normals: wp.array[wp.vec3],
 ):
-    """The adjoint of `resolve_pixels` for fixed faces; d_x is the gradient of x, empty where there is none."""
+    """Adjoint of `resolve_pixels` with the visible faces held fixed.
+
+    d_x is the gradient of the loss with respect to x, an empty array where there is none.
+    """
     first = wp.tid() * extent[3]
     height, width = extent[1], extent[2]
     plane = height * width
@@ -264,7 +281,7 @@ def resolve_pixels_backward(
                 wp.atomic_add(d_normals, i, weights[0] * d_normal)
                 wp.atomic_add(d_normals, j, weights[1] * d_normal)
                 wp.atomic_add(d_normals, k, weights[2] * d_normal)
-            # weights = s / sum(s), s = areas * inverse_w, areas = corner_areas(...)
+            # Chain rule through weights = s / sum(s), s = areas * inverse_w, areas = corner_areas(...).
             x = pixel_center(pixel - image * plane - row * width, 1.0 / float(width))
             areas = corner_areas(a, b, c, x, y)
             inverse_w = inverse_depths(w, corners)
@@ -272,10 +289,12 @@ def resolve_pixels_backward(
             d_s = (d_weights - wp.vec3(mean, mean, mean)) / wp.dot(areas, inverse_w)
             d = wp.cw_mul(d_s, inverse_w)
             ax, ay, bx, by, cx, cy = a[0] - x, a[1] - y, b[0] - x, b[1] - y, c[0] - x, c[1] - y
+            # Each corner takes part in the two areas of the other corners; its z only in the depth.
             wp.atomic_add(d_vertices, i, wp.vec3(d[2] * by - d[1] * cy, d[1] * cx - d[2] * bx, d_z * weights[0]))
             wp.atomic_add(d_vertices, j, wp.vec3(d[0] * cy - d[2] * ay, d[2] * ax - d[0] * cx, d_z * weights[1]))
             wp.atomic_add(d_vertices, k, wp.vec3(d[1] * ay - d[0] * by, d[0] * bx - d[1] * ax, d_z * weights[2]))
             if d_w.shape[0] > 0:
+                # d(1 / w) = -dw / w²
                 d_inverse = wp.cw_mul(d_s, areas)
                 wp.atomic_add(d_w, i, -d_inverse[0] * inverse_w[0] * inverse_w[0])
                 wp.atomic_add(d_w, j, -d_inverse[1] * inverse_w[1] * inverse_w[1])
@@ -284,41 +303,52 @@ def resolve_pixels_backward(
 
 
 def rasterize_warp(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> Fragments:
-    """Rasterise with Warp in float32; see `rasterize` for the arguments and the result."""
-    face_index, barycentric, depth, _ = _draw(vertices_ndc, w, None, None, faces, size)
+    """Rasterise with Warp in float32; see `rasterize`.
+
+    Args:
+        vertices_ndc: (B,V,3) float.
+        faces: (F,3) int.
+        size: Height and width in pixels.
+        w: (B,V) float or None.
+
+    Returns:
+        Fragments in the dtype of the vertices, differentiable in them and in `w`.
+    """
+    face_index, barycentric, depth, _ = _rasterize_and_shade(vertices_ndc, w, None, None, faces, size)
     return Fragments(face_index, barycentric.to(vertices_ndc.dtype), depth.to(vertices_ndc.dtype))
 
 
 def shade_warp(
     vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], normals: Tensor, radiance: Tensor
 ) -> tuple[Fragments, Tensor]:
-    """Rasterise an orthographic image, interpolate normals and light the surface in one pass over the pixels.
+    """Rasterise an orthographic image, interpolate normals and shade the surface in one pass over the pixels.
 
     Args:
         vertices_ndc: (B,V,3) float, image space, see `rasterize`.
         faces: (F,3) int.
-        size: Height and width.
-        normals: (B,V,3) float, taken as they are.
-        radiance: (L,3) float, for each light the direction to it times the light on a surface that faces it.
+        size: Height and width in pixels.
+        normals: (B,V,3) float, used as they are.
+        radiance: (L,3) float, for each light its direction times the radiance of a surface that faces it.
 
     Returns:
         Fragments, and (B,4,H,W) float: the interpolated normal and the sum over the lights of
         max(0, radiance · normal), 0 in the background. Computed in float32, differentiable in vertices and normals.
     """
-    face_index, *fields = _draw(vertices_ndc, None, normals, radiance, faces, size)
+    face_index, *fields = _rasterize_and_shade(vertices_ndc, None, normals, radiance, faces, size)
     barycentric, depth, shaded = (field.to(vertices_ndc.dtype) for field in fields)
     return Fragments(face_index, barycentric, depth), shaded
 
 
-def _draw(vertices, w, normals, radiance, faces, size):
-    """Face index, weights, depth and shading; w, normals and radiance may be None."""
-    real = [None if x is None else x.to(torch.float32).contiguous() for x in (vertices, w, normals, radiance)]
-    scene = (*real, faces.to(torch.int32).contiguous(), size)
-    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in real)
-    return _Surface.apply(*scene) if wanted else _resolve(*scene)
+def _rasterize_and_shade(vertices, w, normals, radiance, faces, size):
+    """Return face index, weights, depth and shading, with a gradient if needed; w, normals and radiance may be None."""
+    floats = [None if x is None else x.to(torch.float32).contiguous() for x in (vertices, w, normals, radiance)]
+    scene = (*floats, faces.to(torch.int32).contiguous(), size)
+    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in floats)
+    return _Surface.apply(*scene) if needs_grad else _resolve(*scene)
 
 
 def _resolve(vertices, w, normals, radiance, faces, size):
+    """Run the two forward passes; the arguments are contiguous."""
     shape, device = (len(vertices), *size), vertices.device
     zbuffer = torch.full(shape, _EMPTY, dtype=torch.int64, device=device)
     barycentric, depth = vertices.new_zeros(*shape, 3), vertices.new_full(shape, torch.inf)
@@ -331,7 +361,7 @@ def _resolve(vertices, w, normals, radiance, faces, size):
 
 
 class _Surface(torch.autograd.Function):
-    """`_resolve` with a gradient: with the visible faces held fixed, the rest is a function of their corners."""
+    """`_resolve` with a gradient: with the visible faces held fixed, the outputs are functions of their corners."""
 
     @staticmethod
     def forward(ctx, vertices, w, normals, radiance, faces, size):
@@ -356,33 +386,35 @@ class _Surface(torch.autograd.Function):
 
 
 def _scene(vertices: Tensor, w: Tensor | None, faces: Tensor, size: tuple[int, int]) -> list:
-    # A thread takes a row on a CPU, which spares it setting up every pixel, and a pixel on a GPU.
+    """Return the leading arguments of all kernels."""
+    # On a CPU a thread takes a row, which saves the setup of every pixel; on a GPU it takes one pixel.
     extent = wp.vec4i(vertices.shape[1], *size, size[1] if vertices.device.type == "cpu" else 1)
     return [_vectors(vertices), _scalars(w), wp.from_torch(faces, dtype=wp.vec3i, return_ctype=True), extent]
 
 
 def _vectors(values: Tensor | None) -> object:
-    """An array of 3-vectors for a kernel; None is an empty one."""
+    """Return an array of 3-vectors for a kernel; None becomes an empty array."""
     return None if values is None else wp.from_torch(values.detach().view(-1, 3), dtype=wp.vec3, return_ctype=True)
 
 
 def _scalars(values: Tensor | None) -> object:
+    """Return an array of scalars for a kernel; None becomes an empty array."""
     return None if values is None else wp.from_torch(values.detach().view(-1), return_ctype=True)
 
 
 def _launch(device: torch.device, *launches: tuple) -> None:
-    """Run kernels one after the other, each with its number of threads and its inputs."""
+    """Run kernels in order, each with its number of threads and its inputs."""
     _initialize()
-    # Torch's current stream, so that both libraries see each other's work in order.
+    # On torch's current stream, so that the work of both libraries is ordered.
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
-    with wp.ScopedLogLevel(wp.LOG_WARNING):  # no message when a kernel is compiled or read from the cache
+    with wp.ScopedLogLevel(wp.LOG_WARNING):  # silences messages about compiled and cached kernels
         for kernel, threads, inputs in launches:
             wp.launch(kernel, dim=threads, inputs=inputs, device=str(device), stream=stream)
 
 
 @functools.cache
 def _initialize() -> None:
-    """Start Warp without its banner and the notice its native code prints where there is no CUDA driver."""
+    """Initialise Warp without its banner and without the notice of its native code about a missing CUDA driver."""
     notice = b"Could not find or load the NVIDIA CUDA driver"
     with tempfile.TemporaryFile() as captured:
         sys.stderr.flush()
