@@ -20,6 +20,7 @@ import functools
 import os
 import sys
 import tempfile
+from typing import Any
 
 import torch
 import warp as wp
@@ -71,10 +72,10 @@ def shade_warp(
     return Fragments(face_index, barycentric, depth), shaded
 
 
-def _rasterize_and_shade(vertices, w, normals, radiance, faces, size):
+def _rasterize_and_shade(vertices, w, normals, radiance, faces, size) -> tuple[Any, ...]:
     """Return face index, weights, depth and shading, with a gradient if needed; w, normals and radiance may be None."""
     floats = [None if x is None else x.to(torch.float32).contiguous() for x in (vertices, w, normals, radiance)]
-    scene: tuple = (*floats, faces.to(torch.int32).contiguous(), size)
+    scene: tuple[Any, ...] = (*floats, faces.to(torch.int32).contiguous(), size)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in floats)
     return _Surface.apply(*scene) if needs_grad else _resolve(*scene)
 
