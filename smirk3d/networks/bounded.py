@@ -1,4 +1,4 @@
-"""Keeping outputs in their range without losing the gradient at its ends."""
+"""Clamping of network outputs with a projected gradient."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 
 def bounded(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Clamp `values`; at and beyond a bound, a gradient that leads back inside still passes.
+    """Clamp values; at and beyond a bound, gradients that lead back inside still pass.
 
-    A plain clamp has no gradient outside its range: an output that left it never comes back. A sigmoid comes back,
-    yet cannot say 0, which most expression weights of most faces are. Passing every gradient would let outputs
-    whose best value is the bound run away from it for ever. So: the projected gradient. A step of descent moves
-    against the gradient, which therefore passes below `low` where it is negative and above `high` where positive.
+    A plain clamp has no gradient outside its range, so an output that left it never returns. A sigmoid never reaches
+    0, the value of most expression weights of most faces. A straight-through gradient lets outputs whose optimum is
+    the bound drift away from it. The projected gradient has none of these faults: gradient descent moves against the
+    gradient, which therefore passes below `low` where it is negative, and above `high` where it is positive.
 
     Args:
-        values: (..., N) any float dtype.
-        low: (N,) lower bounds, -inf for none. high: (N,) upper bounds, inf for none.
+        values: (..., N) float, any float dtype.
+        low: (N,) float, lower bounds, -inf for none.
+        high: (N,) float, upper bounds, inf for none.
 
     Returns:
-        (..., N), the same numbers as `torch.clamp`.
+        (..., N) float, equal to `torch.clamp`.
 
     Source: the optimality conditions of bound-constrained problems (Nocedal and Wright, section 16.7).
     """
     if torch.is_grad_enabled() and values.requires_grad:
         return _ProjectedClamp.apply(values, low, high)
-    return torch.clamp(values, low, high)  # plain operators, which can be exported
+    return torch.clamp(values, low, high)  # plain operators, which ONNX can export
 
 
 class _ProjectedClamp(torch.autograd.Function):

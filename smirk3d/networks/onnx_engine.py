@@ -1,4 +1,4 @@
-"""The encoder through ONNX Runtime: the same numbers as torch, several times faster on a CPU."""
+"""The encoder in ONNX Runtime: equal to torch up to rounding, and several times faster on a CPU."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class OnnxEncoder:
     """An encoder that runs in ONNX Runtime on the CPU, called like `Encoder`.
 
     Args:
-        source: A file that `export_onnx` has written, or an encoder, which is exported on the spot.
-        n_threads: Threads within an operator; ONNX Runtime's choice for None.
-        size_px: Height and width of the crops where `source` is an encoder; a file knows its own.
-        expression_only: Export no more of such an encoder than its expression needs.
-        from_windows: With `expression_only`: read windows instead of crops; `size_px` is theirs then.
+        source: A file written by `export_onnx`, or an encoder, which is exported to a temporary file.
+        n_threads: Threads within an operator; None leaves the choice to ONNX Runtime.
+        size_px: Side of the crops in pixels, for an encoder; a file has its own.
+        expression_only: For an encoder: export only what its expression needs.
+        from_windows: With `expression_only`: the input is windows instead of crops, and `size_px` is their side.
 
     Raises:
         Smirk3dError: ONNX Runtime is not installed, or the file is not an exported encoder.
@@ -57,13 +57,13 @@ class OnnxEncoder:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, crops: Tensor) -> FaceParams:
-        """Estimate the parameters of the heads in square crops.
+        """Predict the parameters of the heads in square crops.
 
         Args:
-            crops: (B, 3, S, S) RGB in [0, 1], S as exported, on any device.
+            crops: (B, 3, S, S) float, RGB in [0, 1], S as exported, on any device.
 
         Returns:
-            Parameters of batch shape (B,), as `Encoder` returns them, on the device of `crops`.
+            Parameters of batch shape (B,), as from `Encoder`, on the device of `crops`.
         """
         arrays = self._session.run(self._names, {_INPUT: crops.detach().float().cpu().numpy()})
         return FaceParams(**{name: torch.from_numpy(a).to(crops.device) for name, a in zip(self._names, arrays)})
@@ -77,14 +77,14 @@ def export_onnx(
     expression_only: bool = False,
     from_windows: bool = False,
 ) -> None:
-    """Write an encoder as one ONNX file: any batch size, activations included, an output for each parameter.
+    """Export an encoder to one ONNX file, for any batch size and with one output per parameter.
 
     Args:
-        encoder: Stays as it is.
+        encoder: Not changed.
         path: The file; its folder must exist.
-        size_px: Height and width of the crops, fixed in the file because padding depends on them.
-        expression_only: Emit neither pose nor camera nor shape.
-        from_windows: With `expression_only`: read windows, see `Encoder.regress_expression`, instead of crops.
+        size_px: Side of the crops in pixels, fixed in the file because padding depends on it.
+        expression_only: Leave out pose, camera and shape.
+        from_windows: With `expression_only`: the input is windows, see `Encoder.regress_expression`.
 
     Raises:
         Smirk3dError: The package onnx is not installed, or the file cannot be written.
@@ -95,11 +95,11 @@ def export_onnx(
     flat = _Flat(fast, run).eval()
     crops = torch.rand(1, 3, size_px, size_px, device=next(encoder.parameters()).device)
     with torch.no_grad():
-        names = [name for name, _ in flat.emitted(crops)]
+        names = [name for name, _ in flat.named_outputs(crops)]
     axes = {name: {0: "batch"} for name in (_INPUT, *names)}
     with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-        # The exporter warns that padding becomes constant, which the fixed size intends, and that it is the older
-        # of two; the newer one needs a further package and a newer torch.
+        # The exporter warns that padding becomes constant, which the fixed size intends, and that it is deprecated;
+        # its successor needs a further package and a newer torch.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             flat,
@@ -114,17 +114,17 @@ def export_onnx(
 
 
 class _Flat(nn.Module):
-    """Tensors out, in the order of their names, as the exporter wants them; `run` is a way to call the encoder."""
+    """Adapter for the exporter, which needs tensors as outputs; `run` is a method of the encoder."""
 
     def __init__(self, encoder: Encoder, run: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.encoder, self.run = encoder, run
 
-    def emitted(self, crops: Tensor) -> list[tuple[str, Tensor]]:
+    def named_outputs(self, crops: Tensor) -> list[tuple[str, Tensor]]:
         return list(self.run(crops).items())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return tuple(value for _, value in self.emitted(crops))
+        return tuple(value for _, value in self.named_outputs(crops))
 
 
 def _session(path: str | os.PathLike[str], n_threads: int | None):
@@ -135,7 +135,7 @@ def _session(path: str | os.PathLike[str], n_threads: int | None):
     options.intra_op_num_threads = n_threads or 0
     try:
         session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own exception classes have no common base
+    except Exception as error:  # the exception classes of ONNX Runtime have no common base
         raise Smirk3dError(f"{printable(path)}: is no ONNX model ({type(error).__name__}); use export_onnx") from error
     fields = FaceParams.__dataclass_fields__
     if [i.name for i in session.get_inputs()] != [_INPUT] or any(o.name not in fields for o in session.get_outputs()):
