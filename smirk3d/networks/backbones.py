@@ -1,7 +1,8 @@
-"""Small convolutional backbones as tables, with the state-dict names of timm's `features_only` models.
+"""Small convolutional backbones, defined by tables, with the state-dict names of timm's `features_only` models.
 
-Source of the architectures: Howard et al., "Searching for MobileNetV3" (2019), in its minimal form without
-squeeze-and-excitation and with ReLU; Tan and Le, "EfficientNet" (2019), in its Lite form.
+Source: Howard et al., "Searching for MobileNetV3" (2019), in the minimalistic form without squeeze-and-excitation and
+with ReLU; Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), in the Lite
+form with ReLU6; Sandler et al., "MobileNetV2" (2018), for inverted residuals.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from smirk3d.errors import Smirk3dError
 
 
 class Block(NamedTuple):
-    """One row of an architecture: `hidden` channels 0 means depthwise-separable, without an expansion."""
+    """One block of an architecture.
+
+    Attributes:
+        kernel: Side of the depthwise kernel.
+        stride: Stride of the depthwise convolution.
+        hidden: Channels after the expansion; 0 for a depthwise-separable block, which has none.
+        out: Output channels.
+    """
 
     kernel: int
     stride: int
@@ -27,14 +35,14 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A backbone as data.
+    """Table that defines a backbone.
 
     Attributes:
         stem: Channels after the first convolution, which halves the resolution.
         stages: Blocks, grouped as timm groups (and therefore names) them.
         head: Channels of a last 1×1 convolution; 0 for none.
         activation: Class of the activations.
-        same_padding: Pad as TensorFlow's "SAME" does, else half the kernel on every side.
+        same_padding: Pad as TensorFlow's "SAME" does; False pads half the kernel on every side.
         bn_eps: Epsilon of the batch norms.
     """
 
@@ -98,14 +106,14 @@ ARCHITECTURES = {
 SHORTENED = {
     "tf_efficientnet_lite0_stride16": replace(ARCHITECTURES["tf_efficientnet_lite0"], stages=_LITE0_STAGES[:5]),
 }
-"""Without the last stages: maps at a 16th of the resolution. Names of our own; timm has no such models."""
+"""Backbones without their last stages, with maps at a 16th of the resolution; timm has no such models."""
 
 
 class Backbone(nn.Module):
     """A convolutional network without its classifier.
 
     Args:
-        architecture: The table to build.
+        architecture: Table of its layers.
 
     Attributes:
         out_channels: Channels of the last feature map.
@@ -140,7 +148,7 @@ class Backbone(nn.Module):
             images: (B, 3, H, W) float, any H and W.
 
         Returns:
-            (B, out_channels, ceil(H / 32), ceil(W / 32)); a 16th in place of a 32nd for shortened ones.
+            (B, out_channels, ceil(H / 32), ceil(W / 32)) float; 16 in place of 32 for `SHORTENED` backbones.
         """
         return self.blocks(self.act1(self.bn1(self.conv_stem(images))))
 
@@ -149,12 +157,12 @@ def create_backbone(name: str) -> Backbone:
     """Build a backbone with random weights.
 
     Args:
-        name: One of `ARCHITECTURES` or `SHORTENED`, or any model of timm that supports `features_only`, where timm
-            is installed.
+        name: One of `ARCHITECTURES` or `SHORTENED`, or, where timm is installed, any of its models that support
+            `features_only`.
 
     Returns:
-        A module that maps images (B, 3, H, W) to its last feature map and has `out_channels`; its state-dict
-        names are those of `timm.create_model(name, features_only=True)`.
+        A module that maps images (B, 3, H, W) to its last feature map and has `out_channels`; state-dict names are
+        those of `timm.create_model(name, features_only=True)`.
 
     Raises:
         Smirk3dError: The name is unknown, or timm is needed and cannot be imported.
@@ -180,7 +188,7 @@ def _from_timm(name: str) -> Backbone:
         raise Smirk3dError(
             f"timm has no backbone {name!r} ({error}); use {known}, or see timm.list_models()"
         ) from error
-    # A hook rather than a wrapper: a wrapper would put a prefix before every name in the state dict.
+    # A hook, because a wrapper module would prefix every name in the state dict.
     model.register_forward_hook(_last_map)
     model.out_channels = model.feature_info.channels()[-1]
     return cast(Backbone, model)
@@ -191,7 +199,7 @@ def _last_map(module: nn.Module, images: tuple, maps: list[Tensor]) -> Tensor:
 
 
 class _SameConv2d(nn.Conv2d):
-    """A strided convolution padded as TensorFlow does: the output has ceil(size / stride) entries, surplus at the end.
+    """A strided convolution with TensorFlow's "SAME" padding: ceil(size / stride) outputs, odd padding at the end.
 
     Source: TensorFlow's documentation of `tf.nn.convolution`, padding "SAME".
     """
@@ -206,7 +214,7 @@ class _SameConv2d(nn.Conv2d):
 
 
 class _Layers:
-    """Makes the layers of one architecture."""
+    """Factory for the layers of one architecture."""
 
     def __init__(self, architecture: Architecture) -> None:
         self._architecture = architecture
@@ -224,7 +232,7 @@ class _Layers:
 
 
 class _DepthwiseSeparable(nn.Module):
-    """Depthwise convolution, then 1×1."""
+    """Depthwise-separable convolution: depthwise, then 1×1."""
 
     def __init__(self, layers: _Layers, channels: int, block: Block) -> None:
         super().__init__()
@@ -242,7 +250,7 @@ class _DepthwiseSeparable(nn.Module):
 
 
 class _InvertedResidual(nn.Module):
-    """1×1 expansion, depthwise convolution, linear 1×1 projection."""
+    """Inverted residual: 1×1 expansion, depthwise convolution, linear 1×1 projection."""
 
     def __init__(self, layers: _Layers, channels: int, block: Block) -> None:
         super().__init__()
@@ -277,7 +285,7 @@ class _Head(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw convolutions as TensorFlow's MobileNets do: normal, variance 2 / fan-out of one group."""
+    """Initialise convolutions as TensorFlow's MobileNets: normal, variance 2 / fan-out of one group."""
     if isinstance(module, nn.Conv2d):
         fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))

@@ -1,8 +1,8 @@
-"""Tensors out of checkpoints that other projects wrote with `torch.save`, whatever else is in them.
+"""Safe reading of tensors from checkpoints that other projects wrote with `torch.save`.
 
-Such a file holds a pickle, a program that may name any function of any package: settings, optimisers, callbacks. This
-reader lets it build plain values and notes of where tensors lie. Every other name stands for something that takes
-anything, keeps nothing and does nothing, so that nothing in the file is ever looked up, imported or run.
+Such a file holds a pickle, a program that may refer to any function of any package: settings, optimisers, callbacks.
+This reader lets it build plain values and records of where tensors are stored. Every other name becomes a stub that
+accepts anything and does nothing, so that nothing in the file is ever imported or executed.
 
 Source: the two formats of `torch.save`, an archive since torch 1.6 and a row of pickles before.
 """
@@ -27,7 +27,7 @@ from smirk3d.head.flame.safe_stub import SafeStub
 
 _ARCHIVE, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_HEADERS = 3
-"""Pickles before the content: a magic number, the version, and what the machine was."""
+"""Pickles before the content: a magic number, the version, and properties of the system."""
 _DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -41,11 +41,15 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 _COUNTERS = "num_batches_tracked"
-"""Batch norms count the batches they saw, of which nothing depends; old files lack the count."""
+"""Counter of training batches in batch norms, which does not affect outputs; old files lack it."""
 
 
 def is_torch_file(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file begins as those of `torch.save` do."""
+    """Return whether a file begins like those of `torch.save`.
+
+    Args:
+        path: The file; False where it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             start = file.read(len(_LEGACY))
@@ -58,11 +62,13 @@ def read_parts(path: str | os.PathLike[str], names: Sequence[str], remedy: str) 
     """Read state dicts that are entries of the dictionary in a file; nothing in the file is executed.
 
     Args:
-        path: The file. names: Of the entries. remedy: What messages advise.
+        path: The file.
+        names: Names of the entries.
+        remedy: Advice at the end of error messages.
 
     Returns:
-        Tensors on the CPU by the name of the entry and their own; entries that are missing or are no dictionaries of
-        tensors are left out.
+        Tensors on the CPU, by the name of the entry and their own; entries that are missing or are no dictionaries
+        of tensors are left out.
 
     Raises:
         Smirk3dError: The file cannot be read, is damaged, or was not written by `torch.save`.
@@ -70,7 +76,7 @@ def read_parts(path: str | os.PathLike[str], names: Sequence[str], remedy: str) 
     try:
         with open(path, "rb") as file:
             legacy = file.read(len(_LEGACY)) == _LEGACY
-            content, load = (_legacy if legacy else _archived)(file)
+            content, load = (_read_legacy if legacy else _read_archive)(file)
             if not isinstance(content, dict):
                 raise ValueError("no dictionary")
             loaded: dict[str, Tensor] = {}
@@ -78,7 +84,7 @@ def read_parts(path: str | os.PathLike[str], names: Sequence[str], remedy: str) 
     except OSError as error:
         reason = printable(error.strerror or str(error))
         raise Smirk3dError(f"{printable(path)}: {reason}; {remedy}") from error
-    except Exception as error:  # on damaged bytes the readers raise nearly any kind there is
+    except Exception as error:  # on damaged bytes the readers raise exceptions of nearly any class
         reason = printable(" ".join((str(error) or type(error).__name__).split()))[:200]
         raise Smirk3dError(f"{printable(path)}: is no sound file of torch.save ({reason}); {remedy}") from error
 
@@ -87,16 +93,16 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Load tensors into a network, all or none.
 
     Args:
-        network: May be on the device meta; then the tensors become its own. state: Its tensors, all as float32 but
-            for the counters of batch norms, which are set to 0.
+        network: Changed in place; may be on the device "meta", because the tensors are assigned, not copied.
+        state: Its tensors, converted to float32; the counters of batch norms are set to 0.
 
     Returns:
-        "" or what does not fit, to be made part of a message.
+        The misfit, for an error message, see `misfit`; "" where all tensors fit.
     """
     own = network.state_dict()
-    wanted = {name: tensor.shape for name, tensor in own.items() if not name.endswith(_COUNTERS)}
+    expected = {name: tensor.shape for name, tensor in own.items() if not name.endswith(_COUNTERS)}
     given = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
-    if fault := misfit(given, wanted):
+    if fault := misfit(given, expected):
         return fault
     counters = {name: torch.zeros((), dtype=torch.int64) for name in own if name.endswith(_COUNTERS)}
     network.load_state_dict({name: tensor.float() for name, tensor in given.items()} | counters, assign=True)
@@ -104,15 +110,20 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> str:
 
 
 def misfit(
-    given: Mapping[str, Tensor], wanted: Mapping[str, torch.Size], unneeded: Mapping[str, torch.Size] | None = None
+    given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], optional: Mapping[str, torch.Size] | None = None
 ) -> str:
-    """Return "" or which tensor is missing, unknown or of another shape, and how many more are.
+    """Return which tensor is missing, unknown or of another shape, and how many more are.
 
     Args:
-        given: By name. wanted: Shapes of those that are needed. unneeded: Of those that may be there as well.
+        given: Tensors by name.
+        expected: Shapes of the required tensors.
+        optional: Shapes of tensors that may be present as well.
+
+    Returns:
+        A clause for an error message; "" where all tensors fit.
     """
-    known = {**wanted, **(unneeded or {})}
-    faults = [f"{name} is missing" for name in wanted if name not in given]
+    known = {**expected, **(optional or {})}
+    faults = [f"{name} is missing" for name in expected if name not in given]
     faults += [f"{printable(name)} is unknown" for name in given if name not in known]
     faults += [
         f"{name} is {tuple(tensor.shape)}, not {tuple(known[name])}"
@@ -124,7 +135,7 @@ def misfit(
 
 @dataclass(frozen=True)
 class _Storage:
-    """Where numbers of a type lie."""
+    """Storage of one dtype in the file."""
 
     dtype: torch.dtype
     key: str
@@ -157,8 +168,8 @@ def _tensors(state: Mapping[str, _Stored], load: _Load, loaded: dict[str, Tensor
     return tensors
 
 
-def _archived(file: BinaryIO) -> tuple[object, _Load]:
-    """Read the pickle in a zip archive; numbers are in its `data/KEY`."""
+def _read_archive(file: BinaryIO) -> tuple[object, _Load]:
+    """Read the pickle in a zip archive; each storage is the entry `data/KEY`."""
     archive = zipfile.ZipFile(file)
     root = next((name.removesuffix("data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")), None)
     if root is None:
@@ -174,14 +185,14 @@ def _archived(file: BinaryIO) -> tuple[object, _Load]:
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Read an entry; torch compresses none, and what is not compressed is no larger than the file."""
+    """Read an entry. torch compresses none; refusing compressed ones bounds the memory by the size of the file."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise ValueError("a compressed entry")
     return archive.read(name)
 
 
-def _legacy(file: BinaryIO) -> tuple[object, _Load]:
-    """Read a row of pickles; behind them follow, for each key, the count of numbers in eight bytes, and these."""
+def _read_legacy(file: BinaryIO) -> tuple[object, _Load]:
+    """Read a sequence of pickles; after them comes, for each storage, its length in eight bytes and its values."""
     file.seek(0)
     for _ in range(_LEGACY_HEADERS):
         _Reader(file).load()
@@ -202,20 +213,20 @@ def _legacy(file: BinaryIO) -> tuple[object, _Load]:
 
 
 class _Reader(pickle.Unpickler):
-    """Builds what a file may build; `storages`: what it has met, by key."""
+    """Unpickler that builds only plain values and records of tensors; `storages` are those it has met, by key."""
 
     def __init__(self, file: object) -> None:
         super().__init__(file, encoding="utf-8")  # type: ignore[arg-type]
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """Return what stands for a name; nothing is imported."""
+        """Return the replacement of a global; nothing is imported."""
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        return _MEANT.get((module, name), _Nothing)
+        return _REPLACEMENTS.get((module, name), _Ignored)
 
     def persistent_load(self, pid: object) -> _Storage:
-        """Note a storage."""
+        """Record a storage."""
         kind, dtype, key, _, _, *rest = pid  # type: ignore[misc]
         if kind != "storage" or not isinstance(dtype, torch.dtype) or any(each is not None for each in rest):
             raise ValueError("a storage of an unknown kind")
@@ -223,58 +234,58 @@ class _Reader(pickle.Unpickler):
         return self.storages.setdefault(storage.key, storage)
 
 
-class _Nothing(SafeStub):
-    """Whatever else a file names, and what it makes of that."""
+class _Ignored(SafeStub):
+    """Stub for any other global and everything made from it."""
 
     __slots__ = ()
 
-    def __new__(cls, *args: object, **kwargs: object) -> _Nothing:
-        """Forget the arguments."""
+    def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
+        """Ignore the arguments."""
         return super().__new__(cls)
 
-    def __call__(self, *args: object, **kwargs: object) -> _Nothing:
-        """Forget the arguments."""
+    def __call__(self, *args: object, **kwargs: object) -> _Ignored:
+        """Ignore the arguments."""
         return self
 
     def __setstate__(self, state: object) -> None:
-        """Forget the attributes."""
+        """Ignore the attributes."""
 
     def __setitem__(self, key: object, value: object) -> None:
-        """Forget an entry."""
+        """Ignore an entry."""
 
     def append(self, item: object) -> None:
-        """Forget an item."""
+        """Ignore an item."""
 
     extend = add = append
 
 
 class _RebuildTensor(SafeStub):
-    """`_rebuild_tensor_v2` of torch."""
+    """Replacement of torch's `_rebuild_tensor_v2`."""
 
     __slots__ = ()
 
     def __new__(
         cls, storage: object, offset: int, size: Sequence[int], stride: Sequence[int], *rest: object
     ) -> _Stored:  # type: ignore[misc]
-        """Note a tensor."""
+        """Record a tensor."""
         if not isinstance(storage, _Storage):
             raise ValueError("a tensor without numbers")
         return _Stored(storage, int(offset), tuple(size), tuple(stride))
 
 
 class _RebuildParameter(SafeStub):
-    """`_rebuild_parameter` of torch."""
+    """Replacement of torch's `_rebuild_parameter`."""
 
     __slots__ = ()
 
     def __new__(cls, data: object, *rest: object) -> object:  # type: ignore[misc]
-        """Take the tensor itself."""
+        """Return the tensor itself."""
         return data
 
 
-_MEANT: Mapping[tuple[str, str], type] = {
+_REPLACEMENTS: Mapping[tuple[str, str], type] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor,
     ("torch._utils", "_rebuild_parameter"): _RebuildParameter,
 }
-"""(module, name) -> what stands for it."""
+"""(module, name) of a global to its replacement."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.viz.overlay import PANEL_HEIGHT_PX, SHOWN_FACES
+from smirk3d.viz.overlay import PANEL_HEIGHT_PX, MAX_SHOWN_FACES
 
 VIDEO_ENDING, PHOTO_ENDING = "_overlay.mp4", "_overlay.png"
 WIDTH_PX = 720
@@ -78,7 +78,7 @@ class Photo:
 def _faces_of(path: Path) -> int:
     stem = path.name.removesuffix(PHOTO_ENDING)
     numbers = {each.stem for each in path.parent.glob("*_*.*") if each.stem.rpartition("_")[0] == stem}
-    return sum(f"{stem}_{k}" in numbers for k in range(SHOWN_FACES))
+    return sum(f"{stem}_{k}" in numbers for k in range(MAX_SHOWN_FACES))
 
 
 def _stacked(pixels: np.ndarray, n_faces: int) -> np.ndarray:

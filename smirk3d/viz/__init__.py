@@ -1,1 +1,1 @@
-"""Pictures for people: overlays, bars of weights and contact sheets."""
+"""Visualisation: overlays, bar plots of weights, curves and contact sheets."""

@@ -1,4 +1,4 @@
-"""What a face does over time: its most active weights and the turn of the head as curves."""
+"""Curves of a track over time: its most active weights and the rotation of the head."""
 
 from __future__ import annotations
 
@@ -16,25 +16,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_CURVES = 10
-STILL = 0.02
-"""Weights that change by less than this are at rest."""
+MAX_CURVES = 10
+MIN_RANGE = 0.02
+"""Weights with a smaller range over the track are inactive."""
 _WIDTH_IN = 12.8
-"""Width of the drawing that the sizes of texts and lines below are meant for; it is scaled to the one asked for."""
-_INK, _GREY, _GRID = "#26292f", "#6b7280", "#e5e7eb"
-_LOST, _FILLED = "#d6dae1", "#eef0f4"
-# Hues that people with any kind of colour vision tell apart, dark enough for thin lines on white.
-_HUES = ("#0072b2", "#d55e00", "#009e73", "#b5589b", "#b8860b", "#56a5d8", "#8c2d19", "#4d4d4d", "#6a51a3", "#7fa71a")
+"""Width of the figure that font sizes and line widths are given for; its resolution follows from the image size."""
+_TEXT_COLOR, _GREY, _GRID_COLOR = "#26292f", "#6b7280", "#e5e7eb"
+_LOST_COLOR, _FILLED_COLOR = "#d6dae1", "#eef0f4"
+# Colours that remain distinct with colour vision deficiencies, dark enough for thin lines on white.
+_LINE_COLORS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#b5589b",
+    "#b8860b",
+    "#56a5d8",
+    "#8c2d19",
+    "#4d4d4d",
+    "#6a51a3",
+    "#7fa71a",
+)
 _ANGLES = (("yaw, + to their left", "#0072b2"), ("pitch, + up", "#d55e00"), ("roll, + clockwise", "#009e73"))
 
 
 def draw_curves(track: Track, size: tuple[int, int] = (1280, 720)) -> np.ndarray:
-    """Draw the weights that change most, and yaw, pitch and roll, over the time of the clip in seconds.
+    """Draw the weights with the largest range, and yaw, pitch and roll, over time in seconds.
 
-    The left and the right one of a pair have one colour; the right one is dashed. Times without a face are shaded.
+    Both sides of a pair have one colour; the right one is dashed. Times without a face are shaded.
 
     Args:
-        track: One person.
+        track: Track of one person.
         size: Width and height in pixels.
 
     Returns:
@@ -44,7 +55,7 @@ def draw_curves(track: Track, size: tuple[int, int] = (1280, 720)) -> np.ndarray
     from matplotlib.figure import Figure
 
     dpi = size[0] / _WIDTH_IN
-    # A hair more, because the canvas rounds down.
+    # Slightly larger, because the canvas rounds its size down.
     figure = Figure(figsize=(_WIDTH_IN + 1e-6, size[1] / dpi + 1e-6), dpi=dpi, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -60,35 +71,46 @@ def draw_curves(track: Track, size: tuple[int, int] = (1280, 720)) -> np.ndarray
 
 
 def save_curves(track: Track, path: Path) -> None:
-    """Write `draw_curves` as a picture in the format of the suffix, whole or not at all.
+    """Write the image of `draw_curves` in the format of the suffix, atomically.
+
+    Args:
+        track: Track of one person.
+        path: The file.
 
     Raises:
         Smirk3dError: Writing failed.
     """
     from PIL import Image
 
-    picture = Image.fromarray(draw_curves(track))
+    image = Image.fromarray(draw_curves(track))
     with atomic_path(path) as temporary:
-        picture.save(temporary)
+        image.save(temporary)
 
 
-def most_active(track: Track, count: int = MOST_CURVES) -> list[str]:
-    """Return the ARKit names of the weights with the largest range, largest first, without those at rest.
+def most_active(track: Track, count: int = MAX_CURVES) -> list[str]:
+    """Return the names of the weights with the largest range, largest first, without inactive ones.
 
-    The names of a pair follow each other where both are among them, the left one first.
+    Both sides of a pair are adjacent where both are among them, the left one first.
+
+    Args:
+        track: Track of one person.
+        count: Maximum number of names.
+
+    Returns:
+        ARKit names.
     """
     weights = track.arkit[track.known]
     if not len(weights):
         return []
     ranges = np.ptp(weights, axis=0)
-    rows = [row for row in np.argsort(-ranges, kind="stable")[:count] if ranges[row] >= STILL]
+    rows = [row for row in np.argsort(-ranges, kind="stable")[:count] if ranges[row] >= MIN_RANGE]
     chosen = [ARKIT_NAMES[row] for row in rows]
     stems = list(dict.fromkeys(_stem(name) for name in chosen))
     return sorted(chosen, key=lambda name: (stems.index(_stem(name)), name))
 
 
 def _stem(name: str) -> str:
-    """Return what the names of a pair have in common."""
+    """Return a name without its side."""
     return name.removesuffix("Left").removesuffix("Right")
 
 
@@ -98,7 +120,7 @@ def _draw_weights(axes: Axes, track: Track) -> None:
     for name in names:
         is_right = f"{_stem(name)}Left" in names and name.endswith("Right")
         values = track.arkit[:, ARKIT_NAMES.index(name)]
-        hue, style = _HUES[stems.index(_stem(name)) % len(_HUES)], (0, (4, 2)) if is_right else "-"
+        hue, style = _LINE_COLORS[stems.index(_stem(name)) % len(_LINE_COLORS)], (0, (4, 2)) if is_right else "-"
         axes.plot(track.time_s, values, color=hue, linestyle=style, linewidth=1.6, label=name)
     if not names:
         axes.text(0.5, 0.5, "no weight changes", color=_GREY, ha="center", va="center", transform=axes.transAxes)
@@ -111,35 +133,35 @@ def _draw_angles(axes: Axes, track: Track) -> None:
     angles = track.angles_deg
     for column, (name, hue) in enumerate(_ANGLES):
         axes.plot(track.time_s, angles[:, column], color=hue, linewidth=1.6, label=name)
-    most_deg = max(10.0, float(np.nanmax(np.abs(angles), initial=0)) * 1.1) if track.known.any() else 10.0
-    axes.set_ylim(-most_deg, most_deg)
-    axes.axhline(0, color=_GRID, linewidth=1, zorder=0)
+    max_deg = max(10.0, float(np.nanmax(np.abs(angles), initial=0)) * 1.1) if track.known.any() else 10.0
+    axes.set_ylim(-max_deg, max_deg)
+    axes.axhline(0, color=_GRID_COLOR, linewidth=1, zorder=0)
     axes.set_ylabel("head, degrees")
     axes.set_xlabel("time in the clip, seconds")
 
 
 def _shade(axes: Axes, track: Track, *, in_legend: bool) -> None:
-    """Shade the times for which no frame, or no frame of its own, says what the face did."""
-    for status, hue, label in ((Status.FILLED, _FILLED, "filled in"), (Status.LOST, _LOST, "face lost")):
+    """Shade the times at which the face was lost, or its values were filled in."""
+    for status, hue, label in ((Status.FILLED, _FILLED_COLOR, "filled in"), (Status.LOST, _LOST_COLOR, "face lost")):
         for start_s, end_s in _spans(track.status == status, track.time_s):
             axes.axvspan(start_s, end_s, color=hue, linewidth=0, zorder=0, label=label if in_legend else "_")
-            label = "_"  # once is enough
+            label = "_"  # one entry in the legend
 
 
 def _spans(chosen: np.ndarray, time_s: np.ndarray) -> list[tuple[float, float]]:
-    """Return the times from the frame before each run of chosen frames to the frame after it."""
+    """Return start and end in seconds of each run of chosen frames, from the frame before to the frame after it."""
     edges = np.diff(np.concatenate([[0], chosen.astype(int), [0]]))
     starts, ends = np.flatnonzero(edges == 1) - 1, np.flatnonzero(edges == -1)
     return [(float(time_s[max(a, 0)]), float(time_s[min(b, len(time_s) - 1)])) for a, b in zip(starts, ends)]
 
 
 def _style(axes: Axes) -> None:
-    axes.grid(True, color=_GRID, linewidth=0.8)
+    axes.grid(True, color=_GRID_COLOR, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0)
     axes.tick_params(colors=_GREY, labelsize=10, length=0, pad=6)
-    axes.yaxis.label.set(color=_INK, fontsize=11)
-    axes.xaxis.label.set(color=_INK, fontsize=11)
+    axes.yaxis.label.set(color=_TEXT_COLOR, fontsize=11)
+    axes.xaxis.label.set(color=_TEXT_COLOR, fontsize=11)
     axes.yaxis.set_label_coords(-0.062, 0.5)
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", color=_GREY)
@@ -149,7 +171,7 @@ def _style(axes: Axes) -> None:
             bbox_to_anchor=(1.012, 1.02),
             frameon=False,
             fontsize=10.5,
-            labelcolor=_INK,
+            labelcolor=_TEXT_COLOR,
             handlelength=2.2,
             borderaxespad=0,
             labelspacing=0.55,
@@ -167,7 +189,7 @@ def _title(figure: Figure, track: Track) -> None:
         0.065,
         0.955,
         f"Track {track.number}: the weights that change most, and the head",
-        color=_INK,
+        color=_TEXT_COLOR,
         fontsize=15,
         va="center",
     )

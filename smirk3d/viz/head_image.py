@@ -1,7 +1,6 @@
-"""A head as a clay figure: skin tone, lips, teeth and painted eyes under soft studio light.
+"""Images of a head under soft studio light, with skin, lips, teeth and eyes in natural colours.
 
-The eyes are painted at every pixel from where it lies on the eyeball, so that the pupil is round on a coarse
-mesh.
+The colour of an eye is evaluated at every pixel, so that the pupil is round on a coarse mesh.
 """
 
 from __future__ import annotations
@@ -38,34 +37,34 @@ from smirk3d.viz.supersampling import (
     window_around,
 )
 
-_STEP = 0.01
-"""Steps in depth larger than this share of the head's are edges."""
+_MAX_DEPTH_STEP = 0.01
+"""Larger steps in depth, relative to the depth of the head, are edges."""
 _MOUTH_LIGHT = 0.75
-"""Share of the light that gets into the mouth."""
+"""Fraction of the light that reaches the inside of the mouth."""
 _TEETH_LIGHT = 0.97
-_TEETH_EVEN = 0.75
-"""Teeth are moist and let light through: they show little shade; this share of theirs is `_TEETH_LIGHT`."""
+_TEETH_FLATNESS = 0.75
+"""Weight of the constant `_TEETH_LIGHT` in their shading: teeth are translucent and show little shading."""
 _EYE_GLOSS = 4.0
 """Highlights of the eyes relative to those of the skin."""
 _SPECULAR = Specular(strength=0.12, shininess=24.0)
 
 
 def studio_lights() -> Lights:
-    """Return a key light from the upper left, a fill light from the right and a low one from the front."""
+    """Return three-point lighting: a key light from the upper left, a fill light from the right, one from below."""
     directions = torch.tensor([[-0.55, 0.65, 0.75], [0.8, 0.1, 0.6], [0.0, -0.25, 1.0]])
     return Lights(functional.normalize(directions, dim=-1), torch.tensor([1.35, 0.45, 0.45]), ambient=0.36)
 
 
 def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: tuple[int, int]) -> Drawing:
-    """Draw a face where it is in its photo.
+    """Draw a face at its position in the photo.
 
     Args:
         face: The face.
-        box_px: x0, y0, x1, y1 of the part of the photo that the picture shows.
-        size: Height and width of the picture in pixels.
+        box_px: x0, y0, x1, y1 of the part of the photo that the image shows, in pixels of the photo.
+        size: Height and width of the image in pixels.
 
     Returns:
-        A batch of one drawing.
+        Drawing of one image.
     """
     x0, y0, x1, y1 = box_px
     points = torch.from_numpy(vertices_image(face)).float()
@@ -78,29 +77,30 @@ def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: t
 
 
 def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]) -> Drawing:
-    """Draw a head that fills the picture, orthographic.
+    """Draw a head that fills the image, under an orthographic camera.
 
     Args:
-        head: The model. vertices: (V, 3) metres, head frame.
-        rotation_rotmat: (3, 3) head frame to camera frame.
-        size: Height and width of the picture in pixels.
+        head: The model.
+        vertices: (V, 3) float, metres, head frame.
+        rotation_rotmat: (3, 3) float, head frame to camera frame.
+        size: Height and width of the image in pixels.
 
     Returns:
-        A batch of one drawing.
+        Drawing of one image.
     """
-    turned = torch.from_numpy(vertices @ rotation_rotmat.T).float()
-    low, high = turned.min(dim=0).values, turned.max(dim=0).values
+    rotated = torch.from_numpy(vertices @ rotation_rotmat.T).float()
+    low, high = rotated.min(dim=0).values, rotated.max(dim=0).values
     height, width = size
     scale = 0.94 * min(height / float(high[1] - low[1]), width / float(high[0] - low[0]))
     center = (low + high) / 2
-    ndc = (turned - center) * turned.new_tensor([2 * scale / width, -2 * scale / height, -1.0])
-    return render_head(head, ndc, turned, size)
+    ndc = (rotated - center) * rotated.new_tensor([2 * scale / width, -2 * scale / height, -1.0])
+    return render_head(head, ndc, rotated, size)
 
 
 def render_head(
     head: HeadModel,
     ndc: Tensor,
-    turned: Tensor,
+    rotated: Tensor,
     size: tuple[int, int],
     w: Tensor | None = None,
 ) -> Drawing:
@@ -108,48 +108,49 @@ def render_head(
 
     Args:
         head: The model.
-        ndc: (V, 3) image space as in `rasterize`. turned: (V, 3) in the camera frame, for the light.
+        ndc: (V, 3) float, image space as in `rasterize`.
+        rotated: (V, 3) float, camera frame, for shading.
         size: Height and width in pixels.
-        w: (V,) depth of a perspective camera, or None.
+        w: (V,) float, depth of a perspective camera; None for an orthographic one.
 
     Returns:
-        A batch of one drawing.
+        Drawing of one image.
     """
     image, alpha = ndc.new_zeros(1, 3, *size), ndc.new_zeros(1, 1, *size)
     window = window_around(ndc, size)
     if window is None:
         return Drawing(image, alpha)
-    faces, look = head.faces.cpu(), _look(head)
+    faces, surface = head.faces.cpu(), _surface(head)
     depth = float(ndc[:, 2].max() - ndc[:, 2].min())
     fine = (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
     fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
-    samples = choose_samples(fragments, look.part, _STEP * depth)
-    attributes = torch.cat([vertex_normals(turned, faces), look.attributes], dim=1)
-    backs = _turned_away(ndc, faces) if look.hollow else torch.zeros(len(faces), dtype=torch.bool)
-    painted = _paint(samples, attributes[faces].flatten(1), look, backs)
-    pixels = average(samples, painted).movedim(-1, 0)
-    place = (0, slice(None), window.rows, window.columns)
-    image[place], alpha[place] = pixels[:3], pixels[3:]
+    samples = choose_samples(fragments, surface.part, _MAX_DEPTH_STEP * depth)
+    attributes = torch.cat([vertex_normals(rotated, faces), surface.attributes], dim=1)
+    back_faces = _is_back_face(ndc, faces) if surface.is_hollow else torch.zeros(len(faces), dtype=torch.bool)
+    shaded = _shade(samples, attributes[faces].flatten(1), surface, back_faces)
+    pixels = average(samples, shaded).movedim(-1, 0)
+    part = (0, slice(None), window.rows, window.columns)
+    image[part], alpha[part] = pixels[:3], pixels[3:]
     return Drawing(image, alpha)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What painting needs of a head.
+class _Surface:
+    """Attributes of a head for shading.
 
     Attributes:
-        attributes: (V, 7) colour, texture coordinates of the eyes, 1 in the mouth, 1 at the teeth.
-        part: (F + 1,) uint8 for `choose_samples`.
-        hollow: The head has no inside of the mouth: behind its lips the back of the skull would be seen.
+        attributes: (V, 7) float: colour (3), texture coordinates of the eyes (2), 1 in the mouth, 1 at the teeth.
+        part: (F + 1,) uint8, labels for `choose_samples`.
+        is_hollow: The head has no mouth interior, so that the back of the skull is visible between its lips.
     """
 
     attributes: Tensor
     part: Tensor
-    hollow: bool
+    is_hollow: bool
 
 
 @cache_per_head
-def _look(head: HeadModel) -> _Look:
+def _surface(head: HeadModel) -> _Surface:
     inside = np.stack(
         [
             region_vertices(head, "mouth_interior"),
@@ -161,44 +162,44 @@ def _look(head: HeadModel) -> _Look:
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
         label = DETAILED if material.name == "eyes" else number
         part[torch.tensor(material.face_index)] = label
-    return _Look(torch.from_numpy(attributes.astype(np.float32)), part, not bool(inside[0].any()))
+    return _Surface(torch.from_numpy(attributes.astype(np.float32)), part, not bool(inside[0].any()))
 
 
-def _turned_away(ndc: Tensor, faces: Tensor) -> Tensor:
-    """Return the (F,) bool mask of triangles whose back is seen; `ndc` has y downwards."""
+def _is_back_face(ndc: Tensor, faces: Tensor) -> Tensor:
+    """Return which triangles show their back, (F,) bool; `ndc` has y downwards."""
     a, b, c = ndc[faces][..., :2].unbind(1)
     u, v = b - a, c - a
     return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0
 
 
-def _paint(samples: Samples, corners: Tensor, look: _Look, backs: Tensor) -> Tensor:
+def _shade(samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor) -> Tensor:
     """Return the colours (N, 3) of surface points.
 
-    `corners` (F, 3 C) holds the triangles' corners; `backs` (F,) bool says which are seen from inside the head.
+    `corners` (F, 3 C) are the attributes of the triangles' corners; `back_faces` (F,) bool are seen from inside the head.
     """
     face, barycentric = samples.face, samples.barycentric
     first, second, third = corners.index_select(0, face).chunk(3, dim=1)
     values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
     values.addcmul_(third, barycentric[:, 2:])
     normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
-    # Between nearly closed lips teeth are at edges only: no light gets through such a slit.
+    # Between nearly closed lips teeth appear at edges only; no light passes through such a slit.
     inside[len(samples.single) :, 1] = 0
-    eye = look.part.index_select(0, face) == DETAILED
-    painted = eye.nonzero()[:, 0]
-    color[painted] = torch.from_numpy(eye_color_at(uv[painted].numpy()))
-    dark = backs.index_select(0, face)
+    is_eye = surface.part.index_select(0, face) == DETAILED
+    on_eye = is_eye.nonzero()[:, 0]
+    color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy()))
+    dark = back_faces.index_select(0, face)
     color[dark] = color.new_tensor(MOUTH_COLOR)
     inside[dark, 0] = 1.0
-    return _lit(color, normal, inside, eye[:, None])
+    return _lit(color, normal, inside, is_eye[:, None])
 
 
-def _lit(color: Tensor, normal: Tensor, inside: Tensor, eye: Tensor) -> Tensor:
-    """Return the colours (N, 3) under the studio lights; normals turned away are the back of a patch."""
+def _lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor) -> Tensor:
+    """Return the colours (N, 3) under the studio lights; normals that point away belong to back faces."""
     normal = functional.normalize(normal, dim=1)
     normal = torch.where(normal[:, 2:] < 0, -normal, normal)
     mouth, teeth = inside.split(1, dim=1)
     lights = studio_lights()
     light = shade(normal, lights)[:, None] * (1 - (1 - _MOUTH_LIGHT) * mouth)
-    light = torch.lerp(light, torch.full_like(light, _TEETH_LIGHT), _TEETH_EVEN * teeth)
-    gloss = highlight(normal, lights, _SPECULAR)[:, None] * (1 + (_EYE_GLOSS - 1) * eye)
+    light = torch.lerp(light, torch.full_like(light, _TEETH_LIGHT), _TEETH_FLATNESS * teeth)
+    gloss = highlight(normal, lights, _SPECULAR)[:, None] * (1 + (_EYE_GLOSS - 1) * is_eye)
     return (color * light + gloss * (1 - 0.7 * mouth)).clamp(0, 1)

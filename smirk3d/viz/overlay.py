@@ -1,4 +1,4 @@
-"""What was found, at a detect_fast: photo, mesh over photo, frontal mesh, strongest weights."""
+"""Overlay images that show a result: photo, mesh over photo, frontal mesh, strongest weights."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from smirk3d.viz.head_image import draw_in_photo, draw_portrait
 
 PANEL_HEIGHT_PX = 512
 PANEL_RATIO = (0.6, 1.6)
-"""Least and largest width of the photo's panel relative to its height."""
-SHOWN_FACES = 3
+"""Minimum and maximum width of the photo's panel relative to its height."""
+MAX_SHOWN_FACES = 3
 OPACITY = 0.85
 _MARGIN = 0.35
-_PAPER = 0.93
+_BACKGROUND_GREY = 0.93
 _PNG_LEVEL = 2
-"""zlib's effort: the default takes four times as long for files that are a tenth smaller."""
+"""Compression level of zlib; the default takes four times as long for files a tenth smaller."""
 
 Box = tuple[float, float, float, float]
 
 
 def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
-    """Draw one row of panels: photo | meshes over the photo | frontal mesh and bars of each of the first 3
-    faces.
+    """Draw one row of panels: photo | meshes over the photo | frontal mesh and weights of each of the first 3 faces.
 
-    Big photos are cropped to the heads with a margin. The frontal mesh has the expression but not the turn
-    of the head.
+    Large photos are cropped to the heads with a margin. The frontal mesh has the expression, but not the rotation of
+    the head.
 
     Args:
         faces: One face, or all faces of the photo.
@@ -42,7 +41,7 @@ def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
         (H', W', 3) uint8 RGB; H' is `PANEL_HEIGHT_PX`.
 
     Raises:
-        ValueError: No face is given, or `pixels` has not the size that the faces were found in.
+        ValueError: No face is given, or `pixels` does not have the size of the photo that the faces are from.
     """
     found = [faces] if isinstance(faces, Face) else list(faces)
     if not found:
@@ -53,29 +52,54 @@ def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
     box = _crop_box(found, width, height)
     photo = _crop(pixels, box)
     panels = [photo, over_photo(found, photo, box)]
-    for face in found[:SHOWN_FACES]:
+    for face in found[:MAX_SHOWN_FACES]:
         panels += [front_view(face), weight_bars(face)]
     return np.concatenate(panels, axis=1)
 
 
 def over_photo(faces: Sequence[Face], photo: np.ndarray, box_px: Box) -> np.ndarray:
-    """Draw the meshes over the part `box_px` of a photo, resized to `photo` (H, W, 3) uint8."""
-    picture = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
-    # The nearest face last, so that it covers the others.
+    """Draw meshes over a part of a photo.
+
+    Args:
+        faces: Faces of the photo.
+        photo: (H, W, 3) uint8 RGB, the part of the photo, resized.
+        box_px: x0, y0, x1, y1 of the part in pixels of the photo.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
+    # Nearest face last, so that it covers the others.
     for face in sorted(faces, key=lambda face: face.camera.scale_px_per_m):
         drawing = draw_in_photo(face, box_px, photo.shape[:2])
-        picture = torch.lerp(picture, drawing.over(picture), OPACITY)
-    return _pixels(picture)
+        image = torch.lerp(image, drawing.over(image), OPACITY)
+    return _pixels(image)
 
 
 def front_view(face: Face, size: tuple[int, int] = (PANEL_HEIGHT_PX, PANEL_HEIGHT_PX * 3 // 4)) -> np.ndarray:
-    """Draw a face's mesh from the front with its expression on paper: (H, W, 3) uint8."""
+    """Draw the mesh of a face from the front, with its expression, on light grey.
+
+    Args:
+        face: The face.
+        size: Height and width in pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     drawing = draw_portrait(face.head, face.vertices, np.eye(3), size)
-    return _pixels(drawing.over(torch.full((1, 3, 1, 1), _PAPER)))
+    return _pixels(drawing.over(torch.full((1, 3, 1, 1), _BACKGROUND_GREY)))
 
 
 def weight_bars(face: Face, count: int = 12) -> np.ndarray:
-    """Draw a face's strongest ARKit weights and its pose: (H, W, 3) uint8."""
+    """Draw the largest ARKit weights of a face, and its pose.
+
+    Args:
+        face: The face.
+        count: Maximum number of weights.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     yaw, pitch, roll = face.angles_deg
     title = f"yaw {yaw:.0f}°  pitch {pitch:.0f}°  roll {roll:.0f}°  confidence {face.confidence:.2f}"
     shown = [(name, weight) for name, weight in face.strongest(count) if weight >= 0.005]
@@ -83,7 +107,11 @@ def weight_bars(face: Face, count: int = 12) -> np.ndarray:
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
-    """Write an image (H, W, 3) uint8 RGB as PNG, whole or not at all.
+    """Write an image as PNG, atomically.
+
+    Args:
+        path: The file; its folder must exist.
+        image: (H, W, 3) uint8 RGB.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -93,23 +121,23 @@ def save_png(path: str | Path, image: np.ndarray) -> None:
 
 
 def _crop_box(faces: Sequence[Face], width: int, height: int) -> Box:
-    """Return the part of the photo to show: the heads with a margin, within `PANEL_RATIO` where it can be."""
+    """Return the part of the photo to show: the heads with a margin, in the proportions `PANEL_RATIO` if possible."""
     points = np.concatenate([face.project(face.vertices) for face in faces])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * max(high[1] - low[1], 1.0)
     x0, y0 = np.maximum(low - margin, 0)
     x1, y1 = np.minimum(high + margin, (width, height))
-    if x1 - x0 < 8 or y1 - y0 < 8:  # the mesh lies outside the photo: show all of it
+    if x1 - x0 < 8 or y1 - y0 < 8:  # the mesh is outside the photo: show all of it
         return 0.0, 0.0, float(width), float(height)
-    narrowest, widest = PANEL_RATIO
-    missing_x, missing_y = narrowest * (y1 - y0) - (x1 - x0), (x1 - x0) / widest - (y1 - y0)
+    min_ratio, max_ratio = PANEL_RATIO
+    missing_x, missing_y = min_ratio * (y1 - y0) - (x1 - x0), (x1 - x0) / max_ratio - (y1 - y0)
     x0, x1 = _widen(x0, x1, missing_x, width)
     y0, y1 = _widen(y0, y1, missing_y, height)
     return float(x0), float(y0), float(x1), float(y1)
 
 
 def _widen(low: float, high: float, missing: float, limit: float) -> tuple[float, float]:
-    """Return the interval made longer by `missing` (if positive) within [0, limit]."""
+    """Return the interval, extended by `missing` (if positive) within [0, limit]."""
     grow = min(max(missing, 0.0), limit - (high - low))
     length = high - low + grow
     new_low = min(max(low - grow / 2, 0.0), limit - length)
@@ -119,14 +147,14 @@ def _widen(low: float, high: float, missing: float, limit: float) -> tuple[float
 def _crop(pixels: np.ndarray, box_px: Box) -> np.ndarray:
     x0, y0, x1, y1 = box_px
     size = (max(round(PANEL_HEIGHT_PX * (x1 - x0) / (y1 - y0)), 1), PANEL_HEIGHT_PX)
-    # Only what the filter reaches of a photo that may be a hundred times larger.
+    # Only the pixels in reach of the filter; the photo may be a hundred times larger.
     reach = 4 * max((x1 - x0) / size[0], (y1 - y0) / size[1], 1.0)
     left, top = max(int(x0 - reach), 0), max(int(y0 - reach), 0)
     part = Image.fromarray(pixels[top : int(y1 + reach) + 1, left : int(x1 + reach) + 1])
-    # `box` takes fractions of pixels, so that mesh and photo keep to the same place.
+    # `box` accepts fractions of pixels, so that mesh and photo stay aligned.
     box = (x0 - left, y0 - top, x1 - left, y1 - top)
     return np.asarray(part.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)).copy()
 
 
-def _pixels(picture: torch.Tensor) -> np.ndarray:
-    return (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    return (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""Soft edges at little cost: pixels inside a smooth part are painted once, those at edges four times."""
+"""Adaptive supersampling: pixels inside a smooth part are shaded once, those at edges four times."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from torch import Tensor
 from smirk3d.render.fragments import Fragments
 
 SUPERSAMPLE = 2
-"""Samples a pixel and direction."""
+"""Samples per pixel and direction at edges."""
 BACKGROUND, DETAILED = 0, 1
-"""Labels of the background and of parts with finer detail than their triangles; smooth parts are above."""
+"""Labels of the background and of parts with detail finer than their triangles; smooth parts have larger labels."""
 
 
 @dataclass(frozen=True)
-class Window:
-    """A part of a picture of `size` (height, width), in pixels."""
+class PixelWindow:
+    """A rectangular part of an image.
+
+    Attributes:
+        size: Height and width of the whole image in pixels.
+        rows: Rows of the window.
+        columns: Columns of the window.
+    """
 
     size: tuple[int, int]
     rows: slice
@@ -25,24 +31,39 @@ class Window:
 
     @property
     def height(self) -> int:
-        """Rows of the window."""
+        """Height of the window in pixels."""
         return self.rows.stop - self.rows.start
 
     @property
     def width(self) -> int:
-        """Columns of the window."""
+        """Width of the window in pixels."""
         return self.columns.stop - self.columns.start
 
     def ndc(self, ndc: Tensor) -> Tensor:
-        """Return the picture's image space (V, 3) in that of the window, both as in `rasterize`."""
+        """Transform from the image space of the whole image to that of the window, both as in `rasterize`.
+
+        Args:
+            ndc: (V, 3) float.
+
+        Returns:
+            (V, 3) float.
+        """
         full = ndc.new_tensor([self.size[1], self.size[0]])
         start = ndc.new_tensor([self.columns.start, self.rows.start])
         extent = ndc.new_tensor([self.width, self.height])
         return torch.cat([((ndc[:, :2] + 1) * full - 2 * start) / extent - 1, ndc[:, 2:]], dim=1)
 
 
-def window_around(ndc: Tensor, size: tuple[int, int]) -> Window | None:
-    """Return the part of a picture that points (V, 3) in image space can touch, None where there is none."""
+def window_around(ndc: Tensor, size: tuple[int, int]) -> PixelWindow | None:
+    """Return the part of an image that points can cover.
+
+    Args:
+        ndc: (V, 3) float, image space.
+        size: Height and width of the image in pixels.
+
+    Returns:
+        The bounding box with a margin of one pixel; None where no point is inside the image.
+    """
     points = ndc[ndc.isfinite().all(dim=1), :2]
     if len(points) == 0:
         return None
@@ -52,18 +73,20 @@ def window_around(ndc: Tensor, size: tuple[int, int]) -> Window | None:
     last = (high.ceil() + 1).minimum(limit).clamp_min(0).int().tolist()
     if first[0] >= last[0] or first[1] >= last[1]:
         return None
-    return Window(size, slice(first[1], last[1]), slice(first[0], last[0]))
+    return PixelWindow(size, slice(first[1], last[1]), slice(first[0], last[0]))
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Surface points to paint for a picture of `size` (height, width).
+    """Surface points to shade for an image: of N pixels with one sample, then of M pixels with four.
 
     Attributes:
-        face: (N + 4 M,) int64, triangles: of N pixels that get one sample, then of M pixels that get four.
-        barycentric: (N + 4 M, 3), zeros where a sample shows the background (`face` is then 0).
-        covered: (4 M, 1) 1 where the sample of a pixel with four shows a triangle, otherwise 0.
-        single: (N,) int64 flat indices of the pixels with one sample. multiple: (M,) those with four.
+        size: Height and width of the image in pixels.
+        face: (N + 4 M,) int64, triangles; 0 where a sample shows the background.
+        barycentric: (N + 4 M, 3) float, weights of their corners; zeros in the background.
+        covered: (4 M, 1) float, whether each sample of the pixels with four shows a triangle, 1 or 0.
+        single: (N,) int64, flat indices of the pixels with one sample.
+        multiple: (M,) int64, flat indices of the pixels with four samples.
     """
 
     size: tuple[int, int]
@@ -75,20 +98,20 @@ class Samples:
 
 
 def choose_samples(fragments: Fragments, part: Tensor, step: float) -> Samples:
-    """Choose what to paint of a picture rasterised at `SUPERSAMPLE` times its size.
+    """Choose the samples of an image rasterised at `SUPERSAMPLE` times its size.
 
-    A pixel gets one sample where all its fragments are of one smooth part and nearly equally deep.
+    A pixel gets one sample where all its fragments belong to one smooth part and have nearly equal depth.
 
     Args:
-        fragments: One picture of even height and width.
-        part: (F + 1,) uint8 labels of the triangles, the last one `BACKGROUND`.
-        step: Largest difference in depth inside a smooth surface.
+        fragments: One image of even height and width.
+        part: (F + 1,) uint8, labels of the triangles, the last one `BACKGROUND`.
+        step: Maximum difference in depth within a smooth surface.
     """
     face, depth = fragments.face_index[0], fragments.depth[0]
-    # The background's index -1 reads the last label.
+    # The background, index -1, gets the last label.
     label = part.index_select(0, torch.where(face < 0, len(part) - 1, face).reshape(-1)).reshape(face.shape)
-    lowest, highest = _least_and_most(label)
-    nearest, farthest = _least_and_most(depth)
+    lowest, highest = _block_range(label)
+    nearest, farthest = _block_range(depth)
     smooth = (lowest == highest) & (lowest > DETAILED) & (farthest - nearest < step)
     single, multiple = (mask.reshape(-1).nonzero()[:, 0] for mask in (smooth, (highest > BACKGROUND) & ~smooth))
     height, width = smooth.shape
@@ -104,17 +127,25 @@ def choose_samples(fragments: Fragments, part: Tensor, step: float) -> Samples:
 
 
 def average(samples: Samples, colors: Tensor) -> Tensor:
-    """Return the picture (H, W, 4) of sample colours (N + 4 M, 3): RGB times alpha, alpha."""
+    """Average samples to pixels.
+
+    Args:
+        samples: The samples.
+        colors: (N + 4 M, 3) float, their colours.
+
+    Returns:
+        (H, W, 4) float: RGB times alpha, then alpha.
+    """
     count = len(samples.single)
     height, width = samples.size
-    picture = colors.new_zeros(height * width, 4)
-    picture[samples.single, :3], picture[samples.single, 3] = colors[:count], 1.0
+    image = colors.new_zeros(height * width, 4)
+    image[samples.single, :3], image[samples.single, 3] = colors[:count], 1.0
     mixed = torch.cat([colors[count:] * samples.covered, samples.covered], dim=1)
-    picture[samples.multiple] = mixed.reshape(-1, SUPERSAMPLE**2, 4).mean(dim=1)
-    return picture.reshape(height, width, 4)
+    image[samples.multiple] = mixed.reshape(-1, SUPERSAMPLE**2, 4).mean(dim=1)
+    return image.reshape(height, width, 4)
 
 
-def _least_and_most(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the minima and maxima (H, W) of blocks of 2 x 2 of values (2 H, 2 W)."""
+def _block_range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return minimum and maximum (H, W) over blocks of 2 by 2 of values (2 H, 2 W)."""
     a, b, c, d = (values[i::SUPERSAMPLE, j::SUPERSAMPLE] for i in (0, 1) for j in (0, 1))
     return a.minimum(b).minimum(c.minimum(d)), a.maximum(b).maximum(c.maximum(d))

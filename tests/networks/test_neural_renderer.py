@@ -29,7 +29,7 @@ def pair(height: int = 32, width: int = 48) -> tuple[Tensor, Tensor]:
 
 
 def released_names() -> set[str]:
-    """List the tensors of the released generator, built from METHOD section 4 without looking at the network."""
+    """List the tensors of the released generator, built from the description in docs/method.md, independent of the network."""
     names = {f"upconv{level}.{kind}" for level in (1, 2, 3, 4) for kind in ("weight", "bias")}
     names |= {"conv.weight", "conv.bias"}
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.params import FaceParams
-from smirk3d.viz.bars import BAR, bar_plot
+from smirk3d.viz.bars import BAR_COLOR, bar_plot
 from smirk3d.viz.contact_sheet import contact_sheet
 from smirk3d.viz.head_image import draw_in_photo, draw_portrait
 from smirk3d.viz.overlay import PANEL_HEIGHT_PX, over_photo, overlay, save_png
@@ -96,7 +96,7 @@ def test_nearest_face_is_on_top(make_face):
 
 def test_bars_are_as_long_as_their_weights():
     picture = bar_plot([("jawOpen", 1.0), ("cheekPuff", 0.5), ("tongueOut", 0.0)], (300, 400), slots=6)
-    lengths = (picture == np.array(BAR, np.uint8)).all(axis=2).sum(axis=1)
+    lengths = (picture == np.array(BAR_COLOR, np.uint8)).all(axis=2).sum(axis=1)
     long, half = lengths.max(), np.unique(lengths)[1]
     assert half == pytest.approx(long / 2, abs=2) and np.unique(lengths)[0] == 0
     assert picture.shape == (300, 400, 3)
