@@ -1,4 +1,4 @@
-"""Coloured surfaces cut into patches of one colour each, for a viewer that knows one colour a mesh."""
+"""Splitting of coloured surfaces into patches of one colour each, because viser has one colour per mesh."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-COLOR_STEP = 0.1
-"""How far a vertex may be from the colour of its patch, in sRGB."""
-MOST_COLORS = 12
-"""Surfaces with more colours than this, such as photos on skin, get their mean colour."""
+MAX_COLOR_DISTANCE = 0.1
+"""Maximum distance between the colour of a vertex and that of its patch, sRGB in [0, 1]."""
+MAX_COLORS = 12
+"""Surfaces that need more colours, such as skin with a photo, get their mean colour."""
 _CURVATURE = 0.75
-"""How far new points go towards the curved surface; Phong tessellation's usual value."""
+"""Weight of the curved surface against the flat triangle, in [0, 1]; the value of the paper on Phong tessellation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,37 +20,39 @@ class Surface:
     """Triangles of one material with T morph targets.
 
     Attributes:
-        name: Of the material.
-        points: (N, 3) float32 metres. normals: (N, 3) float32 unit vectors.
-        moves: (T, N, 3) float32, what each target adds to the points. turns: (T, N, 3) the same for the normals.
-        colors: (N, 3) float32 sRGB in [0, 1].
-        triangles: (F, 3) int64.
+        name: Name of the material.
+        points: (N, 3) float32, metres.
+        normals: (N, 3) float32, unit vectors.
+        displacements: (T, N, 3) float32, displacement of the points by each target, metres.
+        normal_displacements: (T, N, 3) float32, displacement of the normals by each target.
+        colors: (N, 3) float32, sRGB in [0, 1].
+        triangles: (F, 3) int64, rows of the points.
     """
 
     name: str
     points: np.ndarray
     normals: np.ndarray
-    moves: np.ndarray
-    turns: np.ndarray
+    displacements: np.ndarray
+    normal_displacements: np.ndarray
     colors: np.ndarray
     triangles: np.ndarray
 
     def rows(self, index: np.ndarray) -> Surface:
-        """Return the surface with other vertices: the rows `index` (M,) of this one; triangles are kept."""
-        each, all_targets = ("points", "normals", "colors"), ("moves", "turns")
+        """Return the surface with the vertices `index` (M,) int64 of this one; triangles are kept as they are."""
+        each, all_targets = ("points", "normals", "colors"), ("displacements", "normal_displacements")
         taken = {name: getattr(self, name)[index] for name in each}
         return replace(self, **taken, **{name: getattr(self, name)[:, index] for name in all_targets})
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A part of a mesh in one colour.
+    """A part of a mesh with one colour.
 
     Attributes:
-        name: For people.
-        color: (r, g, b) sRGB in [0, 255].
-        rows: (M,) int64 rows of the scene's vertices.
-        triangles: (K, 3) int64 rows of `rows`.
+        name: Display name.
+        color: (r, g, b), sRGB in [0, 255].
+        rows: (M,) int64, rows of the scene's vertices.
+        triangles: (K, 3) int64, rows of `rows`.
     """
 
     name: str
@@ -59,42 +61,51 @@ class Patch:
     triangles: np.ndarray
 
 
-def welded(surface: Surface) -> Surface:
-    """Join vertices that are at the same place with every expression: seams of textures would be seen in the light."""
+def weld(surface: Surface) -> Surface:
+    """Merge vertices that coincide in every expression, because the split normals of texture seams are visible.
+
+    Args:
+        surface: The surface.
+    """
     n = len(surface.points)
-    table = np.concatenate([surface.points, surface.moves.transpose(1, 0, 2).reshape(n, -1)], axis=1)
+    table = np.concatenate([surface.points, surface.displacements.transpose(1, 0, 2).reshape(n, -1)], axis=1)
     keys = np.ascontiguousarray(table + np.float32(0)).view(np.dtype((np.void, table.shape[1] * table.itemsize)))
     _, first, inverse = np.unique(keys.ravel(), return_index=True, return_inverse=True)
     return replace(surface.rows(first), triangles=inverse.reshape(-1)[surface.triangles])
 
 
-def tessellated(surface: Surface) -> Surface:
-    """Cut each triangle into four, the new points on a surface that is curved as the normals say.
+def subdivide(surface: Surface) -> Surface:
+    """Split each triangle into four, with the new points on the curved surface that the normals define.
 
-    Targets stay what they are at weight 1. The colours of new points are the mean of their neighbours'.
-    Source: Boubekeur and Alexa, Phong Tessellation, 2008.
+    The targets at weight 1 are subdivided likewise. Colours of new points are the mean of the ends of their edge.
+
+    Args:
+        surface: The surface.
+
+    Source: Boubekeur and Alexa, "Phong Tessellation" (2008).
     """
-    edges, triangles = _halved(surface.triangles, len(surface.points))
+    edges, triangles = _split_edges(surface.triangles, len(surface.points))
     a, b = edges.T
-    points, normals = _between(surface.points[a], surface.points[b], surface.normals[a], surface.normals[b])
-    full, full_normals = surface.points + surface.moves, surface.normals + surface.turns
-    moved, turned = _between(full[:, a], full[:, b], full_normals[:, a], full_normals[:, b])
-    still = ~(np.any(surface.moves[:, a] != 0, axis=2) | np.any(surface.moves[:, b] != 0, axis=2))
-    moves, turns = moved - points, turned - normals
-    moves[still], turns[still] = 0, 0
+    points, normals = _phong_midpoints(surface.points[a], surface.points[b], surface.normals[a], surface.normals[b])
+    full, full_normals = surface.points + surface.displacements, surface.normals + surface.normal_displacements
+    target_points, target_normals = _phong_midpoints(full[:, a], full[:, b], full_normals[:, a], full_normals[:, b])
+    is_static = ~(np.any(surface.displacements[:, a] != 0, axis=2) | np.any(surface.displacements[:, b] != 0, axis=2))
+    displacements, normal_displacements = target_points - points, target_normals - normals
+    # Exact zeros, which the viewer does not send again.
+    displacements[is_static], normal_displacements[is_static] = 0, 0
     return Surface(
         surface.name,
         np.concatenate([surface.points, points]),
         np.concatenate([surface.normals, normals]),
-        np.concatenate([surface.moves, moves], axis=1),
-        np.concatenate([surface.turns, turns], axis=1),
+        np.concatenate([surface.displacements, displacements], axis=1),
+        np.concatenate([surface.normal_displacements, normal_displacements], axis=1),
         np.concatenate([surface.colors, (surface.colors[a] + surface.colors[b]) / 2]),
         triangles,
     )
 
 
-def _halved(triangles: np.ndarray, n_points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges (E, 2), whose middles are the new points, and four triangles for each."""
+def _split_edges(triangles: np.ndarray, n_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges (E, 2), whose midpoints are the new points, and the triangles (4 F, 3)."""
     corners = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2)
     edges, inverse = np.unique(np.sort(corners, axis=1), axis=0, return_inverse=True)
     ab, bc, ca = (inverse.reshape(-1, 3) + n_points).T
@@ -103,45 +114,55 @@ def _halved(triangles: np.ndarray, n_points: int) -> tuple[np.ndarray, np.ndarra
     return edges, np.concatenate([np.stack(corner, axis=1) for corner in four])
 
 
-def _between(p: np.ndarray, q: np.ndarray, n: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return middles (..., 3) of edges from p to q with normals n and m, and the normals there."""
-    middle = (p + q) / 2
-    onto = [middle - np.sum((middle - x) * normal, axis=-1, keepdims=True) * normal for x, normal in ((p, n), (q, m))]
+def _phong_midpoints(p: np.ndarray, q: np.ndarray, n: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return midpoints (..., 3) of edges from p to q with normals n and m on the curved surface, and their normals."""
+    midpoint = (p + q) / 2
+    # Projections of the midpoint onto the tangent planes at both ends.
+    projected = [
+        midpoint - np.sum((midpoint - x) * normal, axis=-1, keepdims=True) * normal for x, normal in ((p, n), (q, m))
+    ]
     normal = n + m
     length = np.linalg.norm(normal, axis=-1, keepdims=True).clip(1e-9)
-    curved = (1 - _CURVATURE) * middle + _CURVATURE * (onto[0] + onto[1]) / 2
+    curved = (1 - _CURVATURE) * midpoint + _CURVATURE * (projected[0] + projected[1]) / 2
     return curved.astype(np.float32), (normal / length).astype(np.float32)
 
 
-def cut_by_color(surface: Surface) -> tuple[Surface, list[tuple[tuple[int, int, int], np.ndarray]]]:
-    """Cut the triangles along lines between colours.
+def split_by_color(surface: Surface) -> tuple[Surface, list[tuple[tuple[int, int, int], np.ndarray]]]:
+    """Split the triangles along the boundaries between colours.
+
+    Args:
+        surface: The surface.
 
     Returns:
-        The surface with the vertices of the cuts added, and for each colour (r, g, b) in [0, 255] its triangles
-        (K, 3), rows of that surface.
+        The surface with the vertices on the boundaries added, and for each colour (r, g, b) in [0, 255] its triangles
+        (K, 3) int64, rows of that surface.
     """
     palette = choose_palette(surface.colors)
     label = _nearest(surface.colors, palette)
     corner_labels = label[surface.triangles]
-    plain = np.all(corner_labels == corner_labels[:, :1], axis=1)
-    pieces, piece_labels = [surface.triangles[plain]], [corner_labels[plain, 0]]
-    surface, cut, cut_labels = _cut(surface, surface.triangles[~plain], label, palette)
-    triangles, labels = np.concatenate([*pieces, cut]), np.concatenate([*piece_labels, cut_labels])
+    is_uniform = np.all(corner_labels == corner_labels[:, :1], axis=1)
+    pieces, piece_labels = [surface.triangles[is_uniform]], [corner_labels[is_uniform, 0]]
+    surface, split, split_labels = _split_mixed(surface, surface.triangles[~is_uniform], label, palette)
+    triangles, labels = np.concatenate([*pieces, split]), np.concatenate([*piece_labels, split_labels])
     used = np.unique(labels)
     colors = [tuple(int(c) for c in (palette[k] * 255).round()) for k in used]
     return surface, [(color, triangles[labels == k]) for color, k in zip(colors, used, strict=True)]  # type: ignore
 
 
 def choose_palette(colors: np.ndarray) -> np.ndarray:
-    """Return few colours (P, 3) of which one is near each of (N, 3): the most frequent, then always the farthest.
+    """Choose few colours such that each vertex is within `MAX_COLOR_DISTANCE` of one: farthest-point sampling.
 
-    It is the mean colour alone where `MOST_COLORS` would not do.
+    Args:
+        colors: (N, 3) float in [0, 1].
+
+    Returns:
+        (P, 3) float, P at most `MAX_COLORS`; the mean colour alone where that many are not enough.
     """
     unique, counts = np.unique(colors, axis=0, return_counts=True)
     palette = unique[[counts.argmax()]]
-    while len(palette) <= MOST_COLORS:
+    while len(palette) <= MAX_COLORS:
         distance = np.linalg.norm(unique[:, None] - palette, axis=2).min(axis=1)
-        if distance.max() <= COLOR_STEP:
+        if distance.max() <= MAX_COLOR_DISTANCE:
             return palette
         palette = np.concatenate([palette, unique[[distance.argmax()]]])
     return colors.mean(axis=0, keepdims=True)
@@ -151,41 +172,41 @@ def _nearest(colors: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return np.linalg.norm(colors[:, None] - palette, axis=2).argmin(axis=1)
 
 
-def _cut(
+def _split_mixed(
     surface: Surface, triangles: np.ndarray, label: np.ndarray, palette: np.ndarray
 ) -> tuple[Surface, np.ndarray, np.ndarray]:
-    """Cut triangles (M, 3) with two or three labels; those with three go to the label of their mean colour."""
+    """Split triangles (M, 3) with two labels; those with three get the label of their mean colour."""
     own = label[triangles]
-    three = (own[:, 0] != own[:, 1]) & (own[:, 1] != own[:, 2]) & (own[:, 2] != own[:, 0])
-    whole = triangles[three]
+    has_three = (own[:, 0] != own[:, 1]) & (own[:, 1] != own[:, 2]) & (own[:, 2] != own[:, 0])
+    whole = triangles[has_three]
     whole_labels = _nearest(surface.colors[whole].mean(axis=1), palette)
-    # The corner of its own kind comes first.
-    mixed, own = triangles[~three], own[~three]
+    # Rotate the corners so that the one with a label of its own comes first.
+    mixed, own = triangles[~has_three], own[~has_three]
     lone = np.where(own[:, 1] == own[:, 2], 0, np.where(own[:, 0] == own[:, 2], 1, 2))
     a, b, c = np.take_along_axis(mixed, (lone[:, None] + np.arange(3)) % 3, axis=1).T
     start, ends = np.concatenate([a, a]), np.concatenate([b, c])
     edges, inverse = np.unique(np.sort(np.stack([start, ends], axis=1), axis=1), axis=0, return_inverse=True)
-    share = _crossing(surface.colors, edges, palette[label[edges]])
+    fraction = _crossing(surface.colors, edges, palette[label[edges]])
     ab, ac = inverse.reshape(2, -1) + len(surface.points)
-    grown = _with_points(surface, edges, share)
+    extended = _with_points(surface, edges, fraction)
     pieces = [np.stack(piece, axis=1) for piece in ((a, ab, ac), (ab, b, c), (ab, c, ac))]
     labels = [label[a], label[b], label[b]]
-    return grown, np.concatenate([whole, *pieces]), np.concatenate([whole_labels, *labels])
+    return extended, np.concatenate([whole, *pieces]), np.concatenate([whole_labels, *labels])
 
 
 def _crossing(colors: np.ndarray, edges: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return where along edges (E, 2), in (0, 1), the colour is half way between `ends` (E, 2, 3)."""
+    """Return the fraction (E,) in (0, 1) along edges (E, 2) where the colour is half way between `ends` (E, 2, 3)."""
     axis = ends[:, 1] - ends[:, 0]
-    middle = np.sum(axis * (ends[:, 0] + ends[:, 1]) / 2, axis=1)
+    halfway = np.sum(axis * (ends[:, 0] + ends[:, 1]) / 2, axis=1)
     first, second = (np.sum(axis * colors[edges[:, k]], axis=1) for k in (0, 1))
-    return ((middle - first) / (second - first).clip(1e-9)).clip(0.02, 0.98).astype(np.float32)
+    return ((halfway - first) / (second - first).clip(1e-9)).clip(0.02, 0.98).astype(np.float32)
 
 
-def _with_points(surface: Surface, edges: np.ndarray, share: np.ndarray) -> Surface:
-    a, b, t = edges[:, 0], edges[:, 1], share[:, None]
+def _with_points(surface: Surface, edges: np.ndarray, fraction: np.ndarray) -> Surface:
+    a, b, t = edges[:, 0], edges[:, 1], fraction[:, None]
     added = {
         name: np.concatenate([values, values[..., a, :] * (1 - t) + values[..., b, :] * t], axis=-2)
-        for name in ("points", "normals", "moves", "turns", "colors")
+        for name in ("points", "normals", "displacements", "normal_displacements", "colors")
         for values in [getattr(surface, name)]
     }
     return replace(surface, **added)
@@ -193,28 +214,33 @@ def _with_points(surface: Surface, edges: np.ndarray, share: np.ndarray) -> Surf
 
 @dataclass(frozen=True, eq=False)
 class PatchedMesh:
-    """All surfaces of a scene.
+    """All surfaces of a scene, split into patches.
 
     Attributes:
-        points: (V, 3) float32 metres, all weights 0. moves: (T, V, 3) float32.
-        patches: What to draw.
+        points: (V, 3) float32, metres, vertices with all weights 0.
+        displacements: (T, V, 3) float32, displacement of each target at weight 1.
+        patches: Parts with one colour each.
     """
 
     points: np.ndarray
-    moves: np.ndarray
+    displacements: np.ndarray
     patches: tuple[Patch, ...]
 
 
-def patched_mesh(surfaces: Sequence[Surface]) -> PatchedMesh:
-    """Cut surfaces with the same targets into patches of one colour."""
-    points, moves, patches, start = [], [], [], 0
+def split_into_patches(surfaces: Sequence[Surface]) -> PatchedMesh:
+    """Split surfaces with the same targets into patches of one colour.
+
+    Args:
+        surfaces: At least one.
+    """
+    points, displacements, patches, start = [], [], [], 0
     for surface in surfaces:
-        surface, parts = cut_by_color(surface)
+        surface, parts = split_by_color(surface)
         for number, (color, triangles) in enumerate(parts):
             rows, inverse = np.unique(triangles, return_inverse=True)
             name = surface.name if len(parts) == 1 else f"{surface.name} {number + 1}"
             patches.append(Patch(name, color, rows + start, inverse.reshape(-1, 3)))
         points.append(surface.points)
-        moves.append(surface.moves)
+        displacements.append(surface.displacements)
         start += len(surface.points)
-    return PatchedMesh(np.concatenate(points), np.concatenate(moves, axis=1), tuple(patches))
+    return PatchedMesh(np.concatenate(points), np.concatenate(displacements, axis=1), tuple(patches))

@@ -1,4 +1,4 @@
-"""Files that can be viewed: heads as glTF, archives of faces and of clips, and folders of results."""
+"""Viewable files: heads as glTF, archives of faces and of tracks, and folders of results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.load import OPEN_HEAD
 from smirk3d.track import Status
 from smirk3d.viewer.gltf_scene import read_gltf, scene_from_gltf
-from smirk3d.viewer.scene import Curves, ViewScene, held
-from smirk3d.viewer.side_pictures import picture_beside
+from smirk3d.viewer.scene import Curves, ViewScene, hold_last
+from smirk3d.viewer.side_images import overlay_beside
 
 SUFFIXES = (".glb", ".gltf", ".npz")
 _FACE_KEYS = {"neutral_vertices", "triangles", "shape", "arkit"}
@@ -28,16 +28,23 @@ _CLIP_KEYS = {"time_s", "status", "rotation_rotmat", "translation_m", "rate_fps"
 
 
 def results_in(path: Path) -> list[Path]:
-    """Return what to offer: the file itself, or the results below a folder, newest first.
+    """Return the viewable results.
 
-    Of a result in several formats only the first of `SUFFIXES` is offered.
+    Args:
+        path: A file, or a folder that is searched recursively.
+
+    Returns:
+        The file itself, or the results in the folder, newest first; of a result in several formats only the first
+        of `SUFFIXES`.
 
     Raises:
-        Smirk3dError: There is nothing, or nothing that can be viewed.
+        Smirk3dError: The path does not exist, or holds nothing viewable.
     """
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
-            raise Smirk3dError(f"{printable(path)}: is nothing to view; name a {_LIST} file or a folder of results")
+            raise Smirk3dError(
+                f"{printable(path)}: is nothing to view; name a {_SUFFIX_LIST} file or a folder of results"
+            )
         return [path]
     if not path.is_dir():
         raise Smirk3dError(f"{printable(path)}: no such file or folder; name a result of reconstruct or video")
@@ -47,11 +54,11 @@ def results_in(path: Path) -> list[Path]:
             if suffix != ".npz" or _is_face(each):
                 found.setdefault(each.with_suffix(""), each)
     if not found:
-        raise Smirk3dError(f"{printable(path)}: holds nothing to view ({_LIST}); name a folder of results")
+        raise Smirk3dError(f"{printable(path)}: holds nothing to view ({_SUFFIX_LIST}); name a folder of results")
     return sorted(found.values(), key=lambda each: (-each.stat().st_mtime_ns // 10**9, str(each)))
 
 
-_LIST = ", ".join(SUFFIXES)
+_SUFFIX_LIST = ", ".join(SUFFIXES)
 
 
 def _is_face(path: Path) -> bool:
@@ -63,13 +70,16 @@ def _is_face(path: Path) -> bool:
 
 
 def read_scene(path: Path) -> ViewScene:
-    """Read a file that can be viewed, with the picture beside it where there is one.
+    """Read a viewable file, with the overlay beside it where there is one.
+
+    Args:
+        path: The file.
 
     Raises:
-        Smirk3dError: It cannot be read, or shows nothing.
+        Smirk3dError: It cannot be read, or holds no face.
     """
     scene = _read_npz(path) if path.suffix.lower() == ".npz" else read_gltf(path)
-    return replace(scene, picture=picture_beside(path))
+    return replace(scene, side_image=overlay_beside(path))
 
 
 def _read_npz(path: Path) -> ViewScene:
@@ -88,14 +98,14 @@ def _read_npz(path: Path) -> ViewScene:
     if head != OPEN_HEAD:
         raise Smirk3dError(f"{printable(path)}: is of the head {head!r}, which it does not contain; view its .glb")
     try:
-        return _scene_of_arrays(arrays, path.name)
+        return _scene_from_arrays(arrays, path.name)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         reason = printable(" ".join(str(error).split()))
         raise Smirk3dError(f"{printable(path)}: is no whole archive of a face ({reason}); make it again") from error
 
 
-def _scene_of_arrays(arrays: Mapping[str, np.ndarray], name: str) -> ViewScene:
-    """Build the scene by way of the glTF file that the face would be exported as."""
+def _scene_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> ViewScene:
+    """Build the scene from the glTF document that the face would be exported as."""
     from smirk3d.export.gltf.head import build_gltf
 
     is_clip = np.ndim(arrays["arkit"]) == 2
@@ -134,7 +144,7 @@ def _clip_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
     known, count = status != Status.LOST, len(status)
 
     def values(name: str, *shape: int) -> np.ndarray:
-        return held(np.asarray(arrays[name], dtype=np.float32).reshape(count, *shape), known)
+        return hold_last(np.asarray(arrays[name], dtype=np.float32).reshape(count, *shape), known)
 
     return Curves(
         np.asarray(arrays["time_s"], dtype=np.float64).reshape(count),

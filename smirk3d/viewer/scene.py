@@ -1,4 +1,4 @@
-"""What there is to show of a head: a mesh with morph targets, its curves over time, and pictures beside it."""
+"""The scene of the viewer: a mesh with morph targets, curves over time, and an optional image beside it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ OTHER_REGION = "other"
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Values of K frames, K at least 1; a still has one frame.
+    """Weights and pose of K frames, K at least 1; a still has one frame.
 
     Attributes:
-        time_s: (K,) float64, rising.
-        weights: (K, T) float32 of the morph targets.
-        rotation_rotmat: (K, 3, 3) how the head is turned. translation_m: (K, 3) where it is.
+        time_s: (K,) float64, seconds, increasing.
+        weights: (K, T) float32, weights of the morph targets.
+        rotation_rotmat: (K, 3, 3) float, rotations of the head.
+        translation_m: (K, 3) float, positions of the head in metres.
         status: (K,) uint8, see `smirk3d.track.Status`.
-        rate_fps: Nominal frames a second.
+        rate_fps: Nominal frames per second.
     """
 
     time_s: np.ndarray
@@ -47,63 +48,71 @@ class Curves:
 
     @property
     def is_clip(self) -> bool:
-        """Whether there is anything to play."""
+        """Whether there is more than one frame."""
         return len(self) > 1
 
     def frame_at(self, time_s: float) -> int:
-        """Return the frame that is shown at a time: the last that has begun."""
+        """Return the frame at a time in seconds: the last one that has begun."""
         begun = np.searchsorted(self.time_s, time_s + 1e-6, side="right")
         return int(np.clip(begun - 1, 0, len(self) - 1))
 
     def angles_deg(self, frame: int) -> tuple[float, float, float]:
-        """Return yaw, pitch and roll of a frame."""
+        """Return yaw, pitch and roll of a frame in degrees."""
         return angles_from_rotation(self.rotation_rotmat[frame].astype(np.float64))
 
     @property
-    def lasting_s(self) -> float:
-        """From the first frame to the end of the last."""
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last."""
         return float(self.time_s[-1] - self.time_s[0] + 1 / self.rate_fps)
 
 
 @dataclass(frozen=True, eq=False)
 class ViewScene:
-    """One head, ready to be shown; metres in the head frame.
+    """One head to show; positions in metres, head frame.
 
     Attributes:
-        name: For the title.
-        points: (V, 3) float32, all weights 0. moves: (T, V, 3) float32, what each target adds at weight 1.
-        patches: What to draw: parts in one colour.
-        names: T names of the targets.
+        name: Title.
+        points: (V, 3) float32, vertices with all weights 0.
+        displacements: (T, V, 3) float32, displacement of each target at weight 1.
+        patches: Parts of the mesh with one colour each.
+        names: Names of the T targets.
         curves: Weights and pose over time.
-        picture: A picture or video to show beside the head, see `smirk3d.viewer.side_pictures`; None where there is none.
+        side_image: Image or video to show beside the head, see `smirk3d.viewer.side_images`; None for none.
     """
 
     name: str
     points: np.ndarray = field(repr=False)
-    moves: np.ndarray = field(repr=False)
+    displacements: np.ndarray = field(repr=False)
     patches: tuple[Patch, ...] = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     curves: Curves = field(repr=False)
-    picture: Path | None = None
+    side_image: Path | None = None
 
     def vertices(self, weights: np.ndarray) -> np.ndarray:
-        """Return the mesh (V, 3) float32 for weights (T,) of the targets."""
-        offsets = np.asarray(weights, dtype=np.float32) @ self.moves.reshape(len(self.moves), -1)
+        """Return the mesh with some expression.
+
+        Args:
+            weights: (T,) float, weights of the targets.
+
+        Returns:
+            (V, 3) float32, metres.
+        """
+        offsets = np.asarray(weights, dtype=np.float32) @ self.displacements.reshape(len(self.displacements), -1)
         return self.points + offsets.reshape(-1, 3)
 
     def vertices_at(self, time_s: float) -> np.ndarray:
-        """Return the mesh (V, 3) float32 at a time of the clip."""
+        """Return the mesh (V, 3) float32, metres, at a time of the clip in seconds."""
         return self.vertices(self.curves.weights[self.curves.frame_at(time_s)])
 
     @property
     def partners(self) -> tuple[int, ...]:
-        """For each target the same of the other side; itself where there is none."""
-        place = {name: index for index, name in enumerate(self.names)}
-        return tuple(place.get(mirror_name(name), index) for index, name in enumerate(self.names))
+        """Row of each target's partner on the other side; its own row where there is none."""
+        row = {name: index for index, name in enumerate(self.names)}
+        return tuple(row.get(mirror_name(name), index) for index, name in enumerate(self.names))
 
     @property
     def regions(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Parts of the face with the rows of their targets, left beside right; parts without any are left out."""
+        """Regions that have targets, with the rows of these; both sides of a pair are adjacent."""
         of_target = [_region(name) for name in self.names]
         order = sorted(range(len(self.names)), key=lambda k: (min(k, self.partners[k]), k))
         titles = [*(title for title, _ in REGIONS), OTHER_REGION]
@@ -111,19 +120,19 @@ class ViewScene:
         return tuple((title, members) for title, members in rows if members)
 
     def limits(self) -> np.ndarray:
-        """Return least and largest value (T, 2) of each target's slider: 0 to 1, or more where the clip has more."""
+        """Return minimum and maximum (T, 2) of each target's slider: 0 and 1, extended to the values in the clip."""
         weights = self.curves.weights
         return np.stack([np.minimum(weights.min(axis=0), 0), np.maximum(weights.max(axis=0), 1)], axis=1)
 
     def frame_box(self) -> tuple[np.ndarray, float]:
-        """Return the middle (3,) of the face and its size in metres: of what the targets move, else of all."""
-        moved = np.abs(self.moves).max(axis=(0, 2), initial=0.0) > 1e-4
+        """Return centre (3,) and size in metres of the vertices that targets move, or of all where none does."""
+        moved = np.abs(self.displacements).max(axis=(0, 2), initial=0.0) > 1e-4
         shown = self.points[moved] if moved.any() else self.points
         low, high = shown.min(axis=0), shown.max(axis=0)
         return (low + high) / 2, float((high - low).max())
 
     def describe(self, frame: int) -> str:
-        """Return one line about the frame for people."""
+        """Return a line of text about a frame; "" for stills."""
         curves = self.curves
         if not curves.is_clip:
             return ""
@@ -132,7 +141,7 @@ class ViewScene:
 
 
 def short_name(name: str) -> str:
-    """Return an ARKit name without the part of the face and with one letter for the side: `blink L`."""
+    """Return an ARKit name without its region and with one letter for the side, such as `blink L`."""
     start = next((start for _, starts in REGIONS for start in starts if name.startswith(start)), "")
     rest = name[len(start) :] or name
     for side in ("Left", "Right"):
@@ -145,8 +154,15 @@ def _region(name: str) -> str:
     return next((title for title, starts in REGIONS if lower.startswith(starts)), OTHER_REGION)
 
 
-def held(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return values (K, ...) with those of unknown frames replaced by the last known before them, else by the first.
+def hold_last(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Replace the values of unknown frames by the last known value before them, else by the first known value.
+
+    Args:
+        values: (K, ...) array.
+        known: (K,) bool.
+
+    Returns:
+        (K, ...) array.
 
     Raises:
         ValueError: No frame is known.

@@ -175,7 +175,7 @@ def _is_back_face(ndc: Tensor, faces: Tensor) -> Tensor:
 def _shade(samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor) -> Tensor:
     """Return the colours (N, 3) of surface points.
 
-    `corners` (F, 3 C) are the attributes of the triangles' corners; `back_faces` (F,) bool are seen from inside the head.
+    `corners` (F, 3 C) are the attributes of the triangles' corners; `back_faces` (F,) bool show their inside.
     """
     face, barycentric = samples.face, samples.barycentric
     first, second, third = corners.index_select(0, face).chunk(3, dim=1)

@@ -46,7 +46,7 @@ def running(clip_path: Path) -> Iterator[Viewer]:
 @pytest.fixture
 def viewer(running: Viewer) -> Viewer:
     running.pause()
-    running.panel.turn.value, running.panel.both_sides.value = True, False
+    running.panel.rotate.value, running.panel.both_sides.value = True, False
     running.seek(0)
     return running
 
@@ -71,7 +71,7 @@ def test_the_page_is_served(viewer: Viewer) -> None:
     assert viewer.url == f"http://127.0.0.1:{viewer.port}"
 
 
-def test_a_slider_moves_the_mesh(viewer: Viewer) -> None:
+def test_a_slider_changes_the_mesh(viewer: Viewer) -> None:
     before, index = _drawn(viewer), viewer.scene.names.index("jawOpen")
     viewer.panel.sliders["jawOpen"].value = 0.8
     weights = viewer.scene.curves.weights[0].copy()
@@ -83,7 +83,7 @@ def test_a_slider_moves_the_mesh(viewer: Viewer) -> None:
     assert viewer.panel.sliders["jawOpen"].value == 0
 
 
-def test_both_sides_move_together(viewer: Viewer) -> None:
+def test_both_sides_change_together(viewer: Viewer) -> None:
     sliders = viewer.panel.sliders
     sliders["mouthSmileLeft"].value = 0.5
     assert sliders["mouthSmileRight"].value == 0
@@ -95,14 +95,14 @@ def test_both_sides_move_together(viewer: Viewer) -> None:
     assert shown["mouthSmileRight"] == 0
 
 
-def test_neutral(viewer: Viewer) -> None:
+def test_neutral_button_clears_the_weights(viewer: Viewer) -> None:
     viewer.seek(1.0)
     assert viewer.weights.any()
     viewer.panel.neutral.value = True
     assert not viewer.weights.any() and _is_drawn(viewer, viewer.scene.points)
 
 
-def test_seeking_shows_that_frame(viewer: Viewer) -> None:
+def test_seeking_shows_the_frame(viewer: Viewer) -> None:
     viewer.panel.sliders["jawOpen"].value = 0.8
     viewer.seek(0.6)
     curves, panel = viewer.scene.curves, viewer.panel
@@ -114,21 +114,21 @@ def test_seeking_shows_that_frame(viewer: Viewer) -> None:
     assert panel.sliders["mouthSmileLeft"].value == 1
 
 
-def test_turning_can_be_switched_off(viewer: Viewer) -> None:
+def test_rotation_can_be_switched_off(viewer: Viewer) -> None:
     assert not np.allclose(viewer._head.wxyz, (1, 0, 0, 0), atol=0.05)
     assert np.allclose(viewer._head.position, 0)
-    viewer.panel.turn.value = False
+    viewer.panel.rotate.value = False
     assert np.allclose(viewer._head.wxyz, (1, 0, 0, 0))
-    viewer.panel.move.value = True
+    viewer.panel.translate.value = True
     viewer.seek(1.16)
     assert np.allclose(viewer._head.position, (0.1, 0, 0), atol=1e-5)
-    viewer.panel.move.value = False
+    viewer.panel.translate.value = False
     viewer.panel.wireframe.value = True
     assert all(mesh.wireframe for mesh in viewer.meshes)
     viewer.panel.wireframe.value = False
 
 
-def test_playing_keeps_to_the_clock(viewer: Viewer) -> None:
+def test_playback_follows_the_clock(viewer: Viewer) -> None:
     sent = {"sliders": 0}
     viewer.panel.sliders["mouthSmileLeft"].on_update(lambda _: sent.update(sliders=sent["sliders"] + 1))
     viewer.play()
@@ -162,13 +162,13 @@ def test_another_result_can_be_chosen(
     Image.new("RGB", (640, 200), (90, 60, 50)).save(tmp_path / "b_overlay.png")
     viewer = open_viewer(read_scene(clip_path), port=0)
     try:
-        assert not viewer.panel.results and not viewer.panel.picture
+        assert not viewer.panel.results and not viewer.panel.image
         viewer.offer([clip_path, tmp_path / "b_0.glb"], read_scene)
         assert viewer.panel.results.options == ("clip.glb", "b_0.glb")
         viewer.panel.results.value = "b_0.glb"
         assert viewer.scene.name == "b_0.glb" and viewer.panel.timeline is None
         assert viewer.panel.sliders["jawOpen"].value == 0.5 and viewer.panel.results.value == "b_0.glb"
-        assert viewer.panel.picture.image.shape == (200, 640, 3)
+        assert viewer.panel.image.image.shape == (200, 640, 3)
         viewer.play()
         assert not viewer.is_playing
     finally:
@@ -176,7 +176,7 @@ def test_another_result_can_be_chosen(
     assert capsys.readouterr().out == ""  # viser's own announcements are kept off
 
 
-def test_ports(viewer: Viewer) -> None:
+def test_a_taken_port_is_avoided(viewer: Viewer) -> None:
     assert free_port("127.0.0.1", viewer.port) > viewer.port
     with pytest.raises(UsageError, match="65535"):
         free_port("127.0.0.1", 70000)
@@ -185,7 +185,7 @@ def test_ports(viewer: Viewer) -> None:
             free_port(host, 8080)
 
 
-def test_a_broken_picture_is_no_viewer(clip_path: Path, tmp_path: Path) -> None:
+def test_a_broken_image_is_refused(clip_path: Path, tmp_path: Path) -> None:
     shutil.copy(clip_path, tmp_path / "a.glb")
     (tmp_path / "a_overlay.png").write_bytes(b"nonsense")
     with pytest.raises(Smirk3dError, match=r"a_overlay\.png"):
