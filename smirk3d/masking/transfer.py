@@ -105,6 +105,7 @@ def visible_points(points: SurfacePoints, view: MeshView, faces: Tensor) -> Tens
     position = points.positions(vertices_ndc, faces)
     inside = (position[..., :2].abs() < 1).all(dim=-1)
     facing = signed_area(points.corners(vertices_ndc, faces)) > 0
+    # A depth test as in shadow mapping (Williams, 1978), at the pixel that contains the point.
     column, row = point_pixels(points, vertices_ndc, faces, (height, width)).unbind(dim=-1)
     nearest = view.depth.detach().flatten(1).gather(1, row * width + column)
     return inside & facing & (position[..., 2] <= nearest + DEPTH_TOLERANCE_NDC)

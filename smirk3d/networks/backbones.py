@@ -130,6 +130,7 @@ class Backbone(nn.Module):
         for stage in architecture.stages:
             blocks: list[nn.Module] = []
             for block in stage:
+                # timm names the layers of both kinds differently.
                 kind = _InvertedResidual if block.hidden else _DepthwiseSeparable
                 blocks.append(kind(layers, channels, block))
                 channels = block.out
@@ -220,6 +221,7 @@ class _Layers:
         self._architecture = architecture
 
     def conv(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+        # At stride 1 "SAME" is symmetric for odd kernels, as in torch.
         if self._architecture.same_padding and stride > 1:
             return _SameConv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
         return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=groups, bias=False)

@@ -92,6 +92,7 @@ class Encoder(nn.Module):
         self.config = config
         if config.flip_tta and not predicts_arkit(spec):
             raise ValueError("flip_tta is only possible for ARKit weights, whose mirror partners are known")
+        # The branches flatten the last feature map, so that their size depends on that of the window.
         side_px = None if config.window is None else config.window.size_px
         self.pose_encoder = PoseEncoder(config.pose_backbone, side_px)
         self.shape_encoder = ShapeEncoder(
@@ -167,6 +168,7 @@ class Encoder(nn.Module):
         windows, affine = self._windows(crops, pose, camera)
         if not (needs_shape or self.config.iterative_pose):
             return pose, camera, None, windows
+        # The shape branch also predicts pose and camera relative to the window, where the face is larger and centred.
         shape, pose_code = self._shape_and_pose_code(windows)
         if pose_code is not None and self.config.window is not None:
             pose, camera = self.config.window.decode_pose(pose_code, affine)
@@ -180,6 +182,7 @@ class Encoder(nn.Module):
         views = torch.cat([windows, windows.flip(3)]) if self.config.flip_tta else windows
         shape, pose_code = self.shape_encoder(views).split([self.spec["shape"].size, len(MEAN_POSE_CODE)], dim=1)
         if self.config.flip_tta:
+            # The shape is taken from the unflipped window only: `spec` does not have their mirror partners.
             pose_code, flipped = pose_code.chunk(2)
             pose_code = (pose_code + flipped * pose_code.new_tensor(POSE_CODE_FLIP_SIGNS)) / 2
         return shape[: len(windows)], pose_code

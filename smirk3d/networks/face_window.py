@@ -111,6 +111,7 @@ class FaceWindow:
         Returns:
             (B, 13) float.
         """
+        # A rotation of the image is a rotation of the head about the optical axis.
         roll, half_side = _roll_and_half_side(affine)
         rotation = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
         flip_y = pose.new_tensor([1.0, -1.0])
@@ -133,6 +134,7 @@ class FaceWindow:
         rotvec, apparent_size, in_window, center_m, root_m, relative_size = pose_code.split((3, 1, 2, 3, 3, 1), dim=1)
         roll, half_side = _roll_and_half_side(affine)
         pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(rotvec)))
+        # First the scale, then the shift that projects the centre of the face to its place in the crop.
         scale = 10 * apparent_size * half_side[:, None] / relative_size
         flip_y = pose_code.new_tensor([1.0, -1.0])
         in_crop = (affine[:, :, :2] @ (in_window * flip_y)[..., None])[..., 0] + affine[:, :, 2]

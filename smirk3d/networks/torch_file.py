@@ -198,14 +198,14 @@ def _read_legacy(file: BinaryIO) -> tuple[object, _Load]:
         _Reader(file).load()
     reader = _Reader(file)
     content, keys = reader.load(), _Reader(file).load()
-    place: dict[str, tuple[int, int]] = {}
+    location: dict[str, tuple[int, int]] = {}
     for key in keys if isinstance(keys, list) else ():
         n_bytes = int.from_bytes(file.read(8), "little") * reader.storages[key].dtype.itemsize
-        place[key] = file.tell(), n_bytes
+        location[key] = file.tell(), n_bytes
         file.seek(n_bytes, os.SEEK_CUR)
 
     def load(storage: _Storage) -> Tensor:
-        start, n_bytes = place[storage.key]
+        start, n_bytes = location[storage.key]
         file.seek(start)
         return torch.frombuffer(bytearray(file.read(n_bytes)), dtype=storage.dtype)
 

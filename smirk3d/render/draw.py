@@ -104,6 +104,7 @@ def draw(  # noqa: PLR0913 - all but two are optional and keyword-only
         color = covered.expand(-1, -1, -1, 3)
     if shading_vertices is not None:
         color = _shade_pixels(fragments, color, vertex_normals(shading_vertices, faces), faces, (lights, specular))
+    # Clamped before averaging: an overexposed sample must not brighten its pixel beyond white.
     image = (color * covered).clamp(0, 1).movedim(-1, 1)
     return Drawing(
         functional.avg_pool2d(image, supersample), functional.avg_pool2d(covered.movedim(-1, 1), supersample)

@@ -62,6 +62,7 @@ def rasterize(
     else:
         raise ValueError(f"unknown backend {backend!r}: choose 'warp', 'reference' or 'pytorch3d'")
     fragments = implementation(vertices_ndc, faces, (height, width), w)
+    # The Warp backend has a backward pass of its own; the results of the others are detached.
     needs_grad = vertices_ndc.requires_grad or (w is not None and w.requires_grad)
     return _attach_gradient(fragments, vertices_ndc, faces, w) if needs_grad and torch.is_grad_enabled() else fragments
 
@@ -69,6 +70,7 @@ def rasterize(
 def _attach_gradient(fragments: Fragments, vertices_ndc: Tensor, faces: Tensor, w: Tensor | None) -> Fragments:
     """Return the same fragments with weights and depth as differentiable functions of the vertices."""
     fragments = replace(fragments, barycentric=recompute_barycentric(fragments, vertices_ndc, faces, w))
+    # z is affine in the camera depth, so perspective-correct weights interpolate it exactly.
     depth = interpolate(fragments, vertices_ndc[..., 2:], faces)[..., 0]
     return replace(fragments, depth=depth.masked_fill(~fragments.mask, torch.inf))
 

@@ -116,6 +116,7 @@ class Renderer:
         from smirk3d.render.backends.warp import shade_warp
 
         lights = SMIRK_LIGHTS
+        # Albedo, intensity and the mean over lights are constants and go into one vector per light.
         radiance = ALBEDO / len(lights.intensity) * lights.intensity[:, None] * lights.directions
         return shade_warp(projected, faces, (self.size, self.size), normals, radiance.to(projected.device))
 

@@ -58,6 +58,7 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """
     flat = vertices.reshape(-1, *vertices.shape[-2:])
     batch, vertex_count, _ = flat.shape
+    # One flat index_add for the whole batch: offset the corners of each mesh.
     offset = torch.arange(batch, device=flat.device)[:, None, None] * vertex_count
     corner = (faces.long() + offset).reshape(-1, 3)
     a, b, c = flat.reshape(-1, 3).index_select(0, corner.reshape(-1)).reshape(-1, 3, 3).unbind(dim=1)
@@ -103,6 +104,7 @@ def highlight(normals: Tensor, lights: Lights, specular: Specular) -> Tensor:
     """
     directions, intensity = lights.directions.to(normals), lights.intensity.to(normals)
     halfway = functional.normalize(directions + directions.new_tensor([0.0, 0.0, 1.0]), dim=-1)
+    # No highlight on surfaces that face away from the light, even where n·h is positive.
     lit = (normals @ directions.T > 0).to(normals.dtype)
     lobes = functional.relu(normals @ halfway.T).pow(specular.shininess) * lit
     return specular.strength * (lobes @ (intensity / len(intensity)))

@@ -1,1 +1,1 @@
-"""The viewer in the browser."""
+"""The browser viewer."""

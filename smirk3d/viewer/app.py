@@ -18,9 +18,10 @@ import torch
 
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.viewer.clock import Clock
-from smirk3d.viewer.panel import ACCENT_COLOR, PAUSE, PLAY, SPEEDS, Panel, build_panel, describe_frame
+from smirk3d.viewer.panel import PAUSE, PLAY, SPEEDS, Panel, build_panel, describe_frame
 from smirk3d.viewer.scene import ViewScene
 from smirk3d.viewer.side_images import SideImages, open_side_images
+from smirk3d.viewer.stage import set_up_stage
 
 CONTROL_UPDATES_PER_S = 5.0
 """Rate at which the controls are updated while a clip plays; the mesh is updated with every frame."""
@@ -30,8 +31,6 @@ _FOV_RAD = np.deg2rad(24.0)
 _CAMERA_DISTANCE = 4.1
 """From the camera to the centre of the face, relative to the size of the face."""
 _MIN_WAIT_S = 0.004
-_BACKDROP_COLORS = ((58, 61, 66), (26, 27, 30))
-"""Colours of the background at its centre and in its corners, sRGB in [0, 255]."""
 
 
 def open_viewer(scene: ViewScene, host: str = "127.0.0.1", port: int = 8080) -> Viewer:
@@ -100,7 +99,7 @@ class Viewer:
         self._wake = threading.Event()
         self._controls_updated_s = self._image_updated_s = 0.0
         self._side_images: SideImages | None = None
-        self._set_up_stage()
+        set_up_stage(server)
         self.show(scene)
         self._thread = threading.Thread(target=self._play_loop, name="smirk3d-viewer", daemon=True)
         self._thread.start()
@@ -218,19 +217,6 @@ class Viewer:
         with contextlib.suppress(KeyboardInterrupt):
             while not self._closed.wait(0.5):
                 pass
-
-    def _set_up_stage(self) -> None:
-        server = self._server
-        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, brand_color=ACCENT_COLOR)
-        server.scene.set_up_direction("+y")
-        server.scene.configure_default_lights(False)
-        server.scene.configure_environment_map("studio", environment_intensity=0.16)
-        lights = (("key", (0.9, 0.8, 1.2), 1.0, (255, 244, 232)), ("fill", (-0.8, -0.5, 1.3), 0.55, (226, 236, 255)))
-        for name, position, intensity, color in (*lights, ("rim", (-0.5, 0.7, -1.2), 1.0, (255, 255, 255))):
-            server.scene.add_light_directional(
-                f"/lights/{name}", position=position, intensity=intensity, color=color, cast_shadow=False
-            )
-        server.scene.set_background_image(_backdrop(), format="png")
 
     def _add_meshes(self) -> None:
         scene, stage = self.scene, self._server.scene
@@ -389,18 +375,6 @@ def _short_names(results: Sequence[Path]) -> dict[str, Path]:
     """Return the files by name, or by path where names repeat."""
     names = [path.name for path in results]
     return {path.name if names.count(path.name) == 1 else str(path): path for path in results}
-
-
-def _backdrop(size: tuple[int, int] = (270, 480)) -> np.ndarray:
-    """Return the background image, (H, W, 3) uint8, lighter at the centre."""
-    y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in size], indexing="ij")
-    dark = np.clip(np.hypot(x, y) / np.sqrt(2), 0, 1)[..., None] ** 1.5
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (*size, 1))  # dithering against banding
-    return (
-        (np.array(_BACKDROP_COLORS[0]) * (1 - dark) + np.array(_BACKDROP_COLORS[1]) * dark + noise)
-        .round()
-        .astype(np.uint8)
-    )
 
 
 @contextmanager

@@ -64,8 +64,8 @@ def scene_from_gltf(document: gl.GLTF2, name: str, folder: Path | None = None) -
     Raises:
         Smirk3dError: It has no mesh, or is compressed.
     """
-    if wanted := set(document.extensionsRequired or []) - {"KHR_mesh_quantization", "KHR_texture_transform"}:
-        raise Smirk3dError(f"{printable(name)}: needs {', '.join(sorted(wanted))}; export it without")
+    if unsupported := set(document.extensionsRequired or []) - {"KHR_mesh_quantization", "KHR_texture_transform"}:
+        raise Smirk3dError(f"{printable(name)}: needs {', '.join(sorted(unsupported))}; export it without")
     file, tree = GltfArrays(document, folder), _Tree(document)
     names = _target_names(document)
     surfaces = []

@@ -56,12 +56,14 @@ class Panel:
 
 
 def build_panel(server: Any, scene: ViewScene, image: np.ndarray | None, results: list[str], chosen: str) -> Panel:
-    """Lay out the controls: picture, time and pose at the left, the weights at the right.
+    """Create the controls: image, time and pose on the left, weights on the right.
 
     Args:
         server: A `viser.ViserServer` with an empty GUI.
-        scene: What is shown. picture: (H, W, 3) uint8 to begin with, or None.
-        results: Names of the files to choose among. chosen: The one that is shown.
+        scene: The scene that is shown.
+        image: (H, W, 3) uint8 RGB, the first image beside the head; None for none.
+        results: Names of the files to choose from.
+        chosen: Name of the file that is shown.
     """
     gui = server.gui
     left = gui.add_panel()

@@ -126,9 +126,9 @@ class ViewScene:
 
     def frame_box(self) -> tuple[np.ndarray, float]:
         """Return centre (3,) and size in metres of the vertices that targets move, or of all where none does."""
-        moved = np.abs(self.displacements).max(axis=(0, 2), initial=0.0) > 1e-4
-        shown = self.points[moved] if moved.any() else self.points
-        low, high = shown.min(axis=0), shown.max(axis=0)
+        is_displaced = np.abs(self.displacements).max(axis=(0, 2), initial=0.0) > 1e-4
+        points = self.points[is_displaced] if is_displaced.any() else self.points
+        low, high = points.min(axis=0), points.max(axis=0)
         return (low + high) / 2, float((high - low).max())
 
     def describe(self, frame: int) -> str:

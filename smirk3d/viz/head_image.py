@@ -122,6 +122,7 @@ def render_head(
         return Drawing(image, alpha)
     faces, surface = head.faces.cpu(), _surface(head)
     depth = float(ndc[:, 2].max() - ndc[:, 2].min())
+    # Only the part of the image that the head covers is rasterised.
     fine = (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
     fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
     samples = choose_samples(fragments, surface.part, _MAX_DEPTH_STEP * depth)

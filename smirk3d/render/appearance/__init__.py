@@ -1,1 +1,1 @@
-"""What a face looks like: skin, lips, irises, brows."""
+"""Appearance of a face: skin, lips, irises, brows and hair, as colours, textures and procedural renderings."""

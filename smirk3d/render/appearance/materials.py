@@ -58,6 +58,7 @@ def material_parts(head: HeadModel) -> tuple[MaterialPart, ...]:
     Returns:
         The parts in the order skin, eyes, mouth, teeth, without empty ones; every triangle is in exactly one.
     """
+    # Later labels win: teeth lie inside the mouth interior.
     label = np.zeros(len(head.faces), dtype=np.int64)
     label[_triangles_in(head, "eyeballs")] = 1
     label[_triangles_in(head, "mouth_interior")] = 2

@@ -53,19 +53,19 @@ def last_pixel(ndc: float, size: int):
 
 
 @wp.func
-def inner_side(span: wp.vec2, p: wp.vec2, q: wp.vec2, turn: float, slack: float):
+def inner_side(span: wp.vec2, p: wp.vec2, q: wp.vec2, orientation: float, slack: float):
     """Return the part of an interval of x, on the row y = 0, that may be on the inner side of the edge from p to q.
 
     The crossing is moved outwards by more than the rounding error of itself and of `edge`, so that every pixel that
-    passes the exact test is kept. A horizontal edge, whose crossing is NaN, changes nothing. `turn` has the sign of
-    the triangle's area; `slack` bounds the rounding error of the crossing times the rise of the edge.
+    passes the exact test is kept. A horizontal edge, whose crossing is NaN, changes nothing. `orientation` has
+    the sign of the triangle's area; `slack` bounds the rounding error of the crossing times the rise of the edge.
     """
     rise = q[1] - p[1]
     per_rise = 1.0 / rise
     crossing = p[0] - p[1] * (q[0] - p[0]) * per_rise
     margin = slack * wp.abs(per_rise)
-    first = wp.where(rise * turn < 0.0, wp.max(span[0], crossing - margin), span[0])
-    last = wp.where(rise * turn > 0.0, wp.min(span[1], crossing + margin), span[1])
+    first = wp.where(rise * orientation < 0.0, wp.max(span[0], crossing - margin), span[0])
+    last = wp.where(rise * orientation > 0.0, wp.min(span[1], crossing + margin), span[1])
     return wp.vec2(first, last)
 
 
