@@ -259,6 +259,14 @@ def test_flags_of_recipes_exist() -> None:
         assert flags <= names, (module, flags - names)
 
 
+def test_changelog_names_the_deprecated_keys() -> None:
+    from smirk3d.train import renamed_keys
+
+    for old, new in renamed_keys._RENAMED_KEYS.items():
+        for name in (old.rsplit(".", 1)[-1], new):
+            assert re.search(rf"[`.]{name}`", TEXTS["changelog.md"]), (old, new)
+
+
 def test_figures_are_dated() -> None:
     recorded = re.findall(r"(\d{4}-\d\d-\d\d), ([0-9a-f]{7})\b", TEXTS["benchmarks.md"])
     assert len(recorded) > 20
