@@ -1,12 +1,14 @@
-"""Other expressions on the same faces: what the cycle path of training re-synthesises and asks for again.
+"""Augmentation of expressions for the cycle path.
 
-A batch is split at random into four groups: noise on half of the coefficients, another face's expression, a
-template, no expression. Each is one function of the parameters. Shape, pose and camera stay as they are.
+A batch is split at random into four groups: noise on half of the coefficients, the expression of another face, a
+template, a neutral face. Each is one function of the parameters. Shape, pose and camera stay as they are.
 
-Two kinds of heads are known. Coefficients without a range are changed as FLAME's are, with METHOD's numbers. 52
-coefficients in [0, 1] are ARKit weights and stay what these are: in their range, mostly zero, without two that undo
-each other, the lips closed only as far as the jaw is open. Gaze and tongue receive no noise: both eyes look the same
-way, at random, and the tongue needs an open mouth.
+Two kinds of heads are supported. Coefficients without a range are changed as FLAME's are, with the numbers of the
+paper. 52 coefficients in [0, 1] are ARKit weights and stay valid: in their range, mostly zero, without active
+antagonists, mouthClose at most as large as jawOpen. Gaze and tongue receive no noise: both eyes look in the same
+direction, and the tongue needs an open mouth.
+
+Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis", CVPR 2024; docs/method.md.
 """
 
 from __future__ import annotations
@@ -27,20 +29,25 @@ CHANGED = ("expression", "jaw", "eyelids")
 
 @dataclass(frozen=True)
 class PerturbConfig:
-    """Ranges of the changes; pairs are the ends of uniform distributions, drawn once for each face.
+    """Ranges of the changes; pairs are the ends of uniform distributions, drawn once per face.
 
     Attributes:
-        noise: Standard deviation of the noise on half of the coefficients. limit: They are kept in ±limit then.
-        scale: Factor on exchanged expressions and on templates.
-        small_noise: Standard deviation of the noise on every coefficient of every group.
-        jaw_probability: Share of the faces whose jaw moves. jaw_std_rad: Of that motion: opening and both sides.
-        jaw_open_rad: Range of the opening. jaw_side_rad: Range of the others, as far as the encoder can say them.
-        eyelids: Change of the eyelids.
-        arkit_blend: How far half of the ARKit weights go towards new ones. arkit_active: Share of those not zero.
-        arkit_small_noise: As `small_noise`, on weights that are not zero and a few more, `arkit_noise_probability` of all.
-        arkit_jaw_std: Standard deviation of the change of jawOpen.
-        arkit_gaze_probability: Share of the faces whose eyes look elsewhere; 0 where the mesh does not show gaze.
-        one_sided: Share of the faces that lose all actions of one side.
+        noise: Standard deviation of the noise on half of the coefficients, at least 0.
+        limit: Noisy coefficients are clamped to [-limit, limit]; above 0.
+        scale: Factor on exchanged expressions and on templates, at least 0.
+        small_noise: Standard deviation of the noise on all coefficients of every group, at least 0.
+        jaw_probability: Share of the faces whose jaw moves, in [0, 1].
+        jaw_std_rad: Standard deviations of that motion: opening, sideways turn, roll; radians.
+        jaw_open_rad: Range of the opening, radians.
+        jaw_side_rad: Range of the other two angles, radians; the encoder predicts no more.
+        eyelids: Change of the eyelids, within [-1, 1].
+        arkit_blend: Share of the way from ARKit weights to random new ones, within [0, 1].
+        arkit_active: Share of the new weights that are not zero, in [0, 1].
+        arkit_small_noise: Like `small_noise`, on the weights that are not zero; within [0, 1].
+        arkit_noise_probability: Share of the zero weights that receive this noise too, in [0, 1].
+        arkit_jaw_std: Standard deviation of the change of jawOpen, at least 0.
+        arkit_gaze_probability: Share of the faces with a new gaze, in [0, 1]; 0 where the mesh does not show gaze.
+        one_sided: Share of the faces in which one side becomes neutral, in [0, 1].
     """
 
     noise: tuple[float, float] = (1.0, 3.0)
@@ -71,19 +78,18 @@ def perturb(
     """Give every face another expression.
 
     Args:
-        params: Fields (B, ...); a missing expression, jaw or eyelids that the head has are zeros.
-        spec: Of the head, which says what it has. templates: Fields (T, ...), see `templates_for`.
-        generator: Source of the random numbers; may be on the CPU whatever device the parameters are on.
+        params: Fields (B, ...); a missing expression, jaw or eyelids of the head count as zeros.
+        spec: Parameters of the head.
+        templates: Fields (T, ...), see `templates_for`.
+        generator: Randomness; may be on the CPU whatever the device of the parameters.
         config: Ranges of the changes.
 
     Returns:
-        Parameters (B, ...), cut off from the graph of `params` and in their ranges, and the group (B,) int64, an
-        index into `GROUPS`; groups differ by at most one in size.
+        Parameters (B, ...), detached and in their ranges, and the group (B,) int64, an index into `GROUPS`; groups
+        differ by at most one in size.
 
     Raises:
         ValueError: The expression has a range and is not the 52 ARKit weights.
-
-    Source: METHOD section 7, stage 2, the cycle path.
     """
     start = FaceParams(**{name: value.detach() for name, value in _completed(params, spec).items()})
     count = start.batch_shape[0]
@@ -91,10 +97,10 @@ def perturb(
     order = torch.randperm(count, generator=generator, device=generator.device)
     group = ((first + order) % len(GROUPS)).to(start.items()[0][1].device)
     changes: tuple[Callable[[FaceParams], FaceParams], ...] = (
-        lambda some: with_noise(some, spec, generator, config),
-        lambda some: permute_expressions(some, spec, generator, config),
-        lambda some: from_templates(some, spec, templates, generator, config),
-        lambda some: neutral(some, spec, generator, config),
+        lambda part: with_noise(part, spec, generator, config),
+        lambda part: permute_expressions(part, spec, generator, config),
+        lambda part: from_templates(part, spec, templates, generator, config),
+        lambda part: neutral(part, spec, generator, config),
     )
     index = [torch.nonzero(group == number)[:, 0] for number in range(len(GROUPS))]
     parts = [change(_take(start, rows)) for change, rows in zip(changes, index)]
@@ -108,8 +114,8 @@ def with_noise(
 ) -> FaceParams:
     """Change a random half of each face's coefficients.
 
-    FLAME: + N(0, 1) · U(noise), kept in ±limit. ARKit: a share U(arkit_blend) of the way to new weights, which are
-    0 but for `arkit_active` of them, U(0, 1) there; a mean of two weights in range is in range.
+    FLAME: + N(0, 1) · U(noise), clamped to ±limit. ARKit: interpolation by U(arkit_blend) to new weights, U(0, 1) for
+    a share `arkit_active` of them and 0 for the rest; interpolation keeps the range.
     Arguments and result as in `perturb`.
     """
     params = _completed(params, spec)
@@ -117,7 +123,7 @@ def with_noise(
     half = draw.chance(0.5, old.shape)
     if _is_arkit(spec):
         new = draw.uniform((0, 1), old.shape) * draw.chance(config.arkit_active, old.shape)
-        pull = draw.uniform(config.arkit_blend, (len(old), 1)) * half * _noisy_actions(old)
+        pull = draw.uniform(config.arkit_blend, (len(old), 1)) * half * _noise_mask(old)
         return _finished(params.replace(expression=torch.lerp(old, new, pull)), spec, draw, config)
     noise = draw.normal(old.shape) * draw.uniform(config.noise, (len(old), 1))
     changed = (old + half * noise).clamp(-config.limit, config.limit)
@@ -127,7 +133,7 @@ def with_noise(
 def permute_expressions(
     params: FaceParams, spec: ParamSpec, generator: torch.Generator, config: PerturbConfig = PerturbConfig()
 ) -> FaceParams:
-    """Give each face the expression of another one of the batch, times U(scale).
+    """Give each face the expression of another face of the batch, times U(scale).
 
     Arguments and result as in `perturb`.
     """
@@ -144,7 +150,7 @@ def from_templates(
     generator: torch.Generator,
     config: PerturbConfig = PerturbConfig(),
 ) -> FaceParams:
-    """Give each face a random template, times U(scale): its expression and, where it has them, its jaw and eyelids.
+    """Give each face a random template, times U(scale): expression and, where the template has them, jaw and eyelids.
 
     Arguments and result as in `perturb`.
     """
@@ -152,14 +158,14 @@ def from_templates(
     draw, old = _Draw(generator, _expression(params)), _expression(params)
     row = draw.integers(templates.batch_shape[0], len(old))
     factor = draw.uniform(config.scale, (len(old), 1))
-    taken = {name: value.to(old)[row] * factor for name, value in templates.items() if name in _changed(spec)}
-    return _finished(params.replace(**taken), spec, draw, config)
+    fields = {name: value.to(old)[row] * factor for name, value in templates.items() if name in _changed(spec)}
+    return _finished(params.replace(**fields), spec, draw, config)
 
 
 def neutral(
     params: FaceParams, spec: ParamSpec, generator: torch.Generator, config: PerturbConfig = PerturbConfig()
 ) -> FaceParams:
-    """Take off each face's expression and close its eyes at random, U(0, 1) each; the jaw stays shut.
+    """Make each face neutral and close each eye by U(0, 1); the jaw stays closed.
 
     Arguments and result as in `perturb`.
     """
@@ -203,13 +209,13 @@ class _Draw:
 def _finished(
     params: FaceParams, spec: ParamSpec, draw: _Draw, config: PerturbConfig, jaw_moves: bool = True
 ) -> FaceParams:
-    """Add what all groups have in common: a little noise, motion of jaw and eyelids; keep everything in range."""
+    """Apply the changes of all groups: small noise, motion of jaw and eyelids, ranges."""
     expression, changes = _expression(params), {}
     if _is_arkit(spec):
         changes["expression"] = _finished_arkit(expression, draw, config, jaw_moves)
     else:
-        little = draw.uniform(config.small_noise, (len(expression), 1))
-        changes["expression"] = expression + little * draw.normal(expression.shape)
+        std = draw.uniform(config.small_noise, (len(expression), 1))
+        changes["expression"] = expression + std * draw.normal(expression.shape)
     if params.jaw is not None and "jaw" in spec.names:
         moves = draw.chance(config.jaw_probability, (len(expression), 1)) * float(jaw_moves)
         jaw = params.jaw + moves * draw.normal(params.jaw.shape) * params.jaw.new_tensor(config.jaw_std_rad)
@@ -220,17 +226,19 @@ def _finished(
 
 
 def _finished_arkit(weights: Tensor, draw: _Draw, config: PerturbConfig, jaw_moves: bool) -> Tensor:
-    """Do the same to ARKit weights (B, 52); some faces lose one side."""
+    """Apply the same changes to ARKit weights (B, 52), and make some faces one-sided."""
     count = len(weights)
-    little = draw.uniform(config.arkit_small_noise, (count, 1)) * draw.normal(weights.shape)
+    noise = draw.uniform(config.arkit_small_noise, (count, 1)) * draw.normal(weights.shape)
     changed = (weights > 0) | (draw.chance(config.arkit_noise_probability, weights.shape) > 0)
-    weights = weights + little * changed * _noisy_actions(weights)
+    weights = weights + noise * changed * _noise_mask(weights)
     weights[:, _BLINKS] += draw.uniform(config.eyelids, (count, 2))
     moves = draw.chance(config.jaw_probability, (count,)) * float(jaw_moves)
     weights[:, _JAW_OPEN] += moves * config.arkit_jaw_std * draw.normal((count,))
-    looks = draw.chance(config.arkit_gaze_probability, (count, 1))
-    weights = torch.lerp(weights, _looking(draw.uniform((-1, 1), (count, 2))), looks * weights.new_tensor(_GAZE))
-    # Detectors even out faces: without these, no face in the batch would be clearly one-sided.
+    has_new_gaze = draw.chance(config.arkit_gaze_probability, (count, 1))
+    weights = torch.lerp(
+        weights, _gaze_weights(draw.uniform((-1, 1), (count, 2))), has_new_gaze * weights.new_tensor(_GAZE)
+    )
+    # Detectors predict nearly symmetric faces: without these, no face in the batch would be clearly one-sided.
     sides = weights.new_tensor(_SIDES)[draw.integers(2, count)]
     weights = weights * (1 - sides * draw.chance(config.one_sided, (count, 1)))
     weights = resolve_antagonists(weights.clamp(0, 1))
@@ -252,10 +260,10 @@ def _changed(spec: ParamSpec) -> tuple[str, ...]:
 
 
 def _completed(params: FaceParams, spec: ParamSpec) -> FaceParams:
-    """Return parameters in which the fields that will change are given."""
-    _, some = params.items()[0]
+    """Return parameters in which the fields that change are present, zeros where they were missing."""
+    _, first = params.items()[0]
     sizes = {name: spec[name].size for name in _changed(spec) if getattr(params, name) is None}
-    return params.replace(**{name: some.new_zeros(*params.batch_shape, size) for name, size in sizes.items()})
+    return params.replace(**{name: first.new_zeros(*params.batch_shape, size) for name, size in sizes.items()})
 
 
 def _expression(params: FaceParams) -> Tensor:
@@ -268,13 +276,13 @@ def _take(params: FaceParams, index: Tensor) -> FaceParams:
     return FaceParams(**{name: value.expand(count, -1)[index] for name, value in params.items()})
 
 
-def _noisy_actions(like: Tensor) -> Tensor:
-    """Return (52,) 1 for actions that receive noise."""
+def _noise_mask(like: Tensor) -> Tensor:
+    """Return (52,), 1 for blendshapes that receive noise, else 0."""
     return like.new_tensor([float(name not in (*GAZE_NAMES, "tongueOut")) for name in ARKIT_NAMES])
 
 
-def _looking(direction: Tensor) -> Tensor:
-    """Return weights (B, 52) with which both eyes look (B, 2) in [-1, 1] to their left and up."""
+def _gaze_weights(direction: Tensor) -> Tensor:
+    """Return weights (B, 52) for gaze directions (B, 2) in [-1, 1], left and up positive, the same for both eyes."""
     weights = direction.new_zeros(len(direction), len(ARKIT_NAMES))
     for name in GAZE_NAMES:
         to_left = name in ("eyeLookOutLeft", "eyeLookInRight")
@@ -284,7 +292,7 @@ def _looking(direction: Tensor) -> Tensor:
 
 
 def _side(side: str) -> list[float]:
-    """Return (52,) 1 for actions of one side of the face; those that move the whole mouth or gaze have no side."""
+    """Return (52,), 1 for blendshapes of one side; those that move the whole mouth, and gaze, have none."""
     whole = (*GAZE_NAMES, "jawLeft", "jawRight", "mouthLeft", "mouthRight")
     return [float(name.endswith(side) and name not in whole) for name in ARKIT_NAMES]
 

@@ -1,4 +1,4 @@
-"""Networks that tell what an image shows of the emotion: one of our own encoders, or EMOCA's."""
+"""Emotion features of images: by an expression encoder, or by EMOCA's emotion-recognition network."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from smirk3d.networks.torch_file import fill, is_torch_file, read_parts
 from smirk3d.train.losses.perceptual import PerceptualFeatures
 
 Features = Callable[[Tensor], Tensor]
-"""Images (B, 3, H, W), RGB in [0, 1], to (B, K)."""
+"""Maps images (B, 3, H, W), RGB in [0, 1], to features (B, K)."""
 
 SIDE_PX = 224
 """Side of the images that EMOCA's network was trained on."""
-_ROWS = ((64, 3), (128, 4), (256, 6), (512, 3))
-"""Inner channels and number of the blocks at a fourth to a thirty-second of the resolution."""
-_WIDENING = 4
+_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
+"""Inner channels and number of blocks at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
+_EXPANSION = 4
 _STATE, _BACKBONE, _TOP = "state_dict", "backbone.", "fc."
 _REMEDY = "give EMOCA's ResNet-50 for emotion recognition (the .ckpt in its ResNet50.zip), or a checkpoint of networks"
 
 
 def emotion_features(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Features:
-    """Make features of the emotion; what the file is, its content says. Nothing in it is executed.
+    """Build emotion features; the type of file is recognised by its content. Nothing in it is executed.
 
-    Of an encoder that was trained before, they are what its expression encoder sees, before the last layer makes
-    coefficients of it. Of EMOCA's network, they are the 2048 numbers before the last layer makes emotions of them.
+    Features of an encoder are those of its expression branch before the last layer; features of EMOCA's network are
+    the 2048 values before its classifier.
 
     Args:
         path: Checkpoint of networks, see `Encoder.from_checkpoint`; or EMOCA's ResNet-50 for emotion recognition.
-        device: Where to compute.
+        device: Device of the network.
 
     Raises:
         Smirk3dError: The file cannot be read, or holds neither network.
@@ -48,11 +48,11 @@ def emotion_features(path: str | os.PathLike[str], device: torch.device | str = 
 
 
 def _emoca_features(path: str | os.PathLike[str], state: Mapping[str, Tensor], device: torch.device | str) -> Features:
-    """Make features (B, 2048) of EMOCA's network, which wants images in [0, 1] as they are."""
+    """Build features (B, 2048) of EMOCA's network, which takes images in [0, 1] without normalisation."""
     own = {name.removeprefix(_BACKBONE): tensor for name, tensor in state.items() if name.startswith(_BACKBONE)}
     with torch.device("meta"):
         network = ResNet50()
-    # The classifier of people that it once was is still in the file.
+    # The file still holds the face-recognition classifier of the original network.
     if fault := fill(network, {name: tensor for name, tensor in own.items() if not name.startswith(_TOP)}):
         raise Smirk3dError(f"{printable(path)}: is no ResNet-50 for emotion recognition ({fault}); {_REMEDY}")
     features = PerceptualFeatures(network, (0.0,) * 3, (1.0,) * 3).to(device)
@@ -66,31 +66,32 @@ def _resized(image: Tensor) -> Tensor:
 
 
 class ResNet50(nn.Module):
-    """ResNet-50 as it was first written, in Caffe: images (B, 3, H, W) to features (B, 2048), in a list.
+    """ResNet-50 in its original Caffe layout: images (B, 3, H, W) to a list with features (B, 2048).
 
-    EMOCA's network grew out of VGGFace2's, which was trained in Caffe: a block halves the resolution in its first
-    convolution, 1 × 1, and the pooling at the start has no margin but rounds up. Other libraries halve it in the
-    3 × 3 convolution and pool with a margin; the weights fit either way, the numbers do not.
+    EMOCA's network derives from VGGFace2's, which was trained in Caffe: a block halves the resolution in its first,
+    1 × 1 convolution, and the first pooling has no padding but rounds up. Other libraries stride the 3 × 3 convolution
+    and pad the pooling; the weights fit either way, but the outputs differ.
 
-    Source: He et al., "Deep Residual Learning for Image Recognition" (2015); Daněček et al., "EMOCA" (2022).
+    Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; Daněček et al., "EMOCA: Emotion Driven
+    Monocular Face Capture and Animation", CVPR 2022.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        channels = _ROWS[0][0]
+        channels = _STAGES[0][0]
         self.conv1 = nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        for number, (width, count) in enumerate(_ROWS, start=1):
+        for number, (width, count) in enumerate(_STAGES, start=1):
             blocks = []
             for k in range(count):
                 blocks.append(_Bottleneck(channels, width, stride=2 if k == 0 and number > 1 else 1))
-                channels = _WIDENING * width
+                channels = _EXPANSION * width
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return [features]."""
         maps = functional.max_pool2d(self.bn1(self.conv1(images)).relu(), 3, stride=2, ceil_mode=True)
-        for number in range(1, len(_ROWS) + 1):
+        for number in range(1, len(_STAGES) + 1):
             maps = self.get_submodule(f"layer{number}")(maps)
         return [maps.mean(dim=(2, 3))]
 
@@ -98,7 +99,7 @@ class ResNet50(nn.Module):
 class _Bottleneck(nn.Module):
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        wide = _WIDENING * width
+        wide = _EXPANSION * width
         self.conv1 = nn.Conv2d(channels, width, 1, stride, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)

@@ -1,6 +1,7 @@
-"""iResNet-100: the network by which ArcFace tells people apart.
+"""iResNet-100, the backbone of ArcFace for face recognition.
 
-Source: Duta et al., "Improved Residual Networks for Image and Video Recognition" (2020); Deng et al., "ArcFace" (2019).
+Source: Duta et al., "Improved Residual Networks for Image and Video Recognition", ICPR 2020; Deng et al., "ArcFace:
+Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from torch import Tensor, nn
 
 IRESNET100_BLOCKS = (3, 13, 30, 3)
 SIDE_PX = 112
-"""Side of the images."""
+"""Side of the input images in pixels."""
 EMBEDDING = 512
-"""Numbers that it emits."""
+"""Size of the embedding."""
 _WIDTHS = (64, 128, 256, 512)
 
 
 class IResNet(nn.Module):
-    """Images (B, 3, 112, 112) in [-1, 1] to embeddings (B, 512) of any length.
+    """Maps images (B, 3, 112, 112) in [-1, 1] to embeddings (B, 512), not normalised.
 
     Args:
-        blocks: How many there are of each of the four widths; each row of blocks halves the resolution.
+        blocks: Number of blocks in each of the four stages; each stage halves the resolution.
     """
 
     def __init__(self, blocks: tuple[int, int, int, int] = IRESNET100_BLOCKS) -> None:
@@ -30,15 +31,15 @@ class IResNet(nn.Module):
         self.prelu = nn.PReLU(first)
         channels = first
         for number, (width, count) in enumerate(zip(_WIDTHS, blocks), start=1):
-            row = [_Block(channels if k == 0 else width, width, stride=2 if k == 0 else 1) for k in range(count)]
-            setattr(self, f"layer{number}", nn.Sequential(*row))
+            stage = [_Block(channels if k == 0 else width, width, stride=2 if k == 0 else 1) for k in range(count)]
+            setattr(self, f"layer{number}", nn.Sequential(*stage))
             channels = width
         self.bn2 = nn.BatchNorm2d(last)
         self.fc = nn.Linear(last * (SIDE_PX // 16) ** 2, EMBEDDING)
         self.features = nn.BatchNorm1d(EMBEDDING)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the embeddings (B, 512)."""
+        """Return the embeddings (B, 512) of images (B, 3, 112, 112)."""
         maps = self.prelu(self.bn1(self.conv1(images)))
         for number in range(1, len(_WIDTHS) + 1):
             maps = self.get_submodule(f"layer{number}")(maps)
@@ -46,7 +47,7 @@ class IResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Norm, convolution, norm, PReLU, convolution, norm; nothing bends the sum with the shortcut."""
+    """Norm, convolution, norm, PReLU, convolution, norm; no activation after the shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

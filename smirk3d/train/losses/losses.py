@@ -1,7 +1,7 @@
-"""What training minimises: pure functions, each with one number per face, and their weighted sum.
+"""Losses as pure functions with one value per face, and their weighted sum.
 
-Every function returns (B,) values >= 0, of which `total` takes the means over the batch, so that whoever calls may
-weight or watch single faces. A face of which nothing is known has a loss of 0 and no gradient.
+Every function returns (B,) values, at least 0; `total` takes the means over the batch. A face without a target has a
+loss of 0 and no gradient. docs/method.md has the equations of the training stages (Retsinas et al., CVPR 2024).
 """
 
 from __future__ import annotations
@@ -18,16 +18,25 @@ from smirk3d.head.spec import ParamSpec
 from smirk3d.params import FaceParams
 
 FACE_STD_M = 0.035
-"""Standard deviation of a face's points about its centre, across and down: what a change of scale acts upon."""
+"""Standard deviation of a face's points about their centroid, per axis, metres: converts scale errors to image errors."""
 ROTATIONS = ("jaw", "pose")
-_LEAST_WEIGHT = 1e-8
-_LARGEST_SINE = 1.0 - 1e-6
-"""Two opposite rotations are a cusp of their distance, whose slope would be infinite."""
+_MIN_WEIGHT_SUM = 1e-8
+_MAX_SINE = 1.0 - 1e-6
+"""The distance has a cusp at opposite rotations, where its gradient would be infinite."""
 
 
 @dataclass(frozen=True)
 class TargetWeights:
-    """Weights of the fields in `target_loss`; a field at 0 is not supervised."""
+    """Weights of the fields in `target_loss`, each at least 0; a field of weight 0 is not supervised.
+
+    Attributes:
+        shape: Of the identity coefficients.
+        expression: Of the expression coefficients.
+        eyelids: Of the eyelid parameters.
+        jaw: Of the jaw's rotation.
+        pose: Of the head's rotation.
+        camera: Of the camera, see `camera_distance`.
+    """
 
     shape: float = 1.0
     expression: float = 1.0
@@ -39,10 +48,10 @@ class TargetWeights:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Losses by name, before they are weighted.
+    """Unweighted losses by name.
 
     Attributes:
-        values: name -> (B,) one number per face, or () one for the batch.
+        values: Name -> (B,) one value per face, or () one for the batch.
     """
 
     values: Mapping[str, Tensor]
@@ -56,7 +65,7 @@ class LossTerms:
         return tuple(self.values)
 
     def means(self) -> dict[str, Tensor]:
-        """Return the means over the batch by name, () each and off the graph, to be logged."""
+        """Return the means over the batch by name, () each, detached, for logs."""
         return {name: value.detach().mean() for name, value in self.values.items()}
 
 
@@ -64,53 +73,53 @@ def total(terms: LossTerms, weights: Mapping[str, float]) -> Tensor:
     """Return Σ weight · mean over the batch, ().
 
     Args:
-        terms: The losses. weights: name -> weight, for exactly the same names.
+        terms: The losses.
+        weights: Name -> weight, for exactly the same names.
 
     Raises:
-        ValueError: A term has no weight, a weight has no term, or there is nothing to sum.
+        ValueError: A term has no weight, a weight has no term, or there are none.
     """
-    loose = [f"{name!r} has no weight" for name in terms.values if name not in weights]
-    loose += [f"{name!r} has no term" for name in weights if name not in terms.values]
-    if loose or not weights:
-        raise ValueError(f"loss terms and weights do not match: {', '.join(loose) or 'there are none'}")
-    # Not stacked: the zero of what a head lacks may lie on another device.
+    unmatched = [f"{name!r} has no weight" for name in terms.values if name not in weights]
+    unmatched += [f"{name!r} has no term" for name in weights if name not in terms.values]
+    if unmatched or not weights:
+        raise ValueError(f"loss terms and weights do not match: {', '.join(unmatched) or 'there are none'}")
+    # Not stacked: the zero of a parameter that the head lacks may be on another device.
     return reduce(torch.add, [weights[name] * value.mean() for name, value in terms.values.items()])
 
 
 def landmark_loss(points_ndc: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean square distance per coordinate, (B,): Σ w ‖p − t‖² / (2 Σ w).
+    """Return the weighted mean squared landmark distance per coordinate, (B,): Σ w ‖p − t‖² / (2 Σ w).
 
     Args:
-        points_ndc: (B, L, 2) in [-1, 1]. target: (B, L, 2); may be anything, NaN too, where its weight is 0.
-        weight: (B, L) >= 0, 0 where a point is not known; its scale has no effect.
-
-    Source: METHOD section 7, "landmark MSE".
+        points_ndc: (B, L, 2) projected landmarks in [-1, 1].
+        target: (B, L, 2) detected landmarks in [-1, 1]; arbitrary, even NaN, where the weight is 0.
+        weight: (B, L), at least 0; 0 where a landmark is unknown. Its scale has no effect.
     """
     distance = torch.where(weight[..., None] > 0, points_ndc - target, 0.0)
     return _weighted_mean(distance.square().mean(dim=-1), weight)
 
 
 def photo_loss(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the mean absolute difference of colours, (B,) in [0, 1]: Σ m |i − t| / (3 Σ m).
+    """Return the photometric L1 distance, (B,) in [0, 1]: Σ m |i − t| / (3 Σ m).
 
     Args:
-        image: (B, 3, H, W) RGB in [0, 1]. target: The same.
-        mask: (B, 1, H, W) in [0, 1], share of each pixel that counts; None for all of it.
-
-    Source: METHOD section 7, "L1 photo".
+        image: (B, 3, H, W) RGB in [0, 1].
+        target: (B, 3, H, W) RGB in [0, 1].
+        mask: (B, 1, H, W) weight of each pixel in [0, 1]; None for all pixels alike.
     """
     difference = (image - target).abs().mean(dim=1).flatten(1)
     return difference.mean(dim=1) if mask is None else _weighted_mean(difference, mask.flatten(1))
 
 
 def emotion_loss(features: Callable[[Tensor], Tensor], image: Tensor, target: Tensor) -> Tensor:
-    """Return the mean square difference of features, (B,).
+    """Return the mean squared difference of emotion features, (B,).
+
+    Source: Daněček et al., "EMOCA: Emotion Driven Monocular Face Capture and Animation", CVPR 2022.
 
     Args:
-        features: Images (B, 3, H, W), RGB in [0, 1], to (B, K) what they show of the emotion.
-        image: (B, 3, H, W), which the gradient reaches. target: The same, which no gradient reaches.
-
-    Source: METHOD section 7, "L2 between features of an emotion network".
+        features: Maps images (B, 3, H, W), RGB in [0, 1], to features (B, K) of an emotion network.
+        image: (B, 3, H, W) RGB in [0, 1], which the gradient reaches.
+        target: (B, 3, H, W) RGB in [0, 1], without gradient.
     """
     with torch.no_grad():
         wanted = features(target)
@@ -118,10 +127,7 @@ def emotion_loss(features: Callable[[Tensor], Tensor], image: Tensor, target: Te
 
 
 def regulariser(coefficients: Tensor | None) -> Tensor:
-    """Return the sum of squares, ‖c‖², (B,) of coefficients (B, K); () zero where a head has none.
-
-    Source: METHOD section 7, "‖expression‖²", "‖jaw‖²".
-    """
+    """Return the L2 penalty ‖c‖², (B,), of coefficients (B, K); () zero for None."""
     return torch.zeros(()) if coefficients is None else coefficients.square().sum(dim=-1)
 
 
@@ -132,17 +138,17 @@ def target_loss(
     spec: ParamSpec,
     weights: TargetWeights = TargetWeights(),
 ) -> Tensor:
-    """Return the distance from known parameters, (B,): weight · Σ over the fields of field weight · distance.
+    """Return the distance from known parameters, (B,): w Σ_f w_f d_f over the fields f.
 
-    Distances: of coefficients the mean square; of rotations (jaw, pose) the square of the angle between them in
-    rad², however their vectors are written; of cameras `camera_distance`.
+    The distance d of coefficients is the mean square difference; of rotations (jaw, pose) the squared geodesic angle in
+    rad²; of cameras `camera_distance`.
 
     Args:
-        params: Estimates, fields (B, ...).
-        target: What is known; None for nothing. Fields that either side does not give are not compared.
-        weight: (B,) in [0, 1], trust in each face's target; where it is 0 the target may be anything, NaN too.
-        spec: Of the head; fields that it does not name are not compared.
-        weights: Of the fields.
+        params: Predictions, fields (B, ...).
+        target: Known parameters, fields (B, ...); None for none. Fields that are missing on a side are not compared.
+        weight: (B,) confidence of each face's target in [0, 1]; where it is 0 the target is arbitrary, even NaN.
+        spec: Parameters of the head; other fields are not compared.
+        weights: Weights w_f of the fields.
 
     Raises:
         ValueError: A field has another size than the head's.
@@ -161,12 +167,16 @@ def target_loss(
 
 
 def rotation_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return the square of the angle between rotations, (...,) rad² in [0, π²], of rotation vectors (..., 3).
+    """Return the squared geodesic angle between rotations, (...,) rad² in [0, π²].
 
-    Source: roma, ‖R₂ − R₁‖_F = 2√2 sin(angle / 2).
+    The angle α follows from ‖R₂ − R₁‖_F = 2√2 sin(α / 2) (Hartley et al., "Rotation Averaging", IJCV 2013).
+
+    Args:
+        first: (..., 3) rotation vectors, radians.
+        second: (..., 3) rotation vectors, radians.
     """
     rotmats = roma.rotvec_to_rotmat(first), roma.rotvec_to_rotmat(second)
-    return roma.rotmat_geodesic_distance(*rotmats, clamping=_LARGEST_SINE).square()
+    return roma.rotmat_geodesic_distance(*rotmats, clamping=_MAX_SINE).square()
 
 
 def camera_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -175,7 +185,11 @@ def camera_distance(first: Tensor, second: Tensor) -> Tensor:
     A point x is seen at s x + s t; over points with mean 0 and standard deviation σ the mean square difference is
     (Δs σ)² + (Δ(s t))².
 
-    Source: the camera of METHOD section 2; σ is `FACE_STD_M`.
+    σ is `FACE_STD_M`.
+
+    Args:
+        first: (..., 3) scale, tx, ty of scaled orthographic cameras.
+        second: (..., 3) scale, tx, ty.
     """
     scale = first[..., 0] - second[..., 0]
     shift = first[..., :1] * first[..., 1:] - second[..., :1] * second[..., 1:]
@@ -183,44 +197,45 @@ def camera_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def shape_consistency(shape: Tensor, person: Tensor) -> Tensor:
-    """Return each face's mean square deviation from the mean shape of its person's faces, (B,).
+    """Return each face's mean squared deviation from the mean shape of its person's faces, (B,).
 
-    The mean over one person's faces is the variance of their shape; whoever has one face in the batch adds 0.
+    The mean over a person's faces is the variance of their shape; a person with one face in the batch adds 0.
 
     Args:
-        shape: (B, S). person: (B,) int64, the same for faces of one person.
+        shape: (B, S) identity coefficients.
+        person: (B,) int64, equal for faces of one person.
     """
     _, row, count = person.unique(return_inverse=True, return_counts=True)
     sums = shape.new_zeros(len(count), shape.shape[1]).index_add(0, row, shape)
     return (shape - (sums / count[:, None])[row]).square().mean(dim=1)
 
 
-def identity_loss(shape: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean square difference of shapes, (B,), over the coefficients that both have.
+def identity_loss(shape: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared difference of shapes, (B,), over their common coefficients.
+
+    Source: Zielonka et al., "Towards Metrical Reconstruction of Human Faces", ECCV 2022 (MICA), whose shape is the
+    target in pretraining.
 
     Args:
-        shape: (B, S), which the gradient reaches. wanted: (B, W), which it does not.
-
-    Source: METHOD section 7, "identity loss".
+        shape: (B, S) identity coefficients, which the gradient reaches.
+        target: (B, W) identity coefficients, without gradient.
     """
-    count = min(shape.shape[1], wanted.shape[1])
-    return _mean_square(shape[:, :count], wanted[:, :count].detach())
+    count = min(shape.shape[1], target.shape[1])
+    return _mean_square(shape[:, :count], target[:, :count].detach())
 
 
-def cycle_losses(estimated: FaceParams, wanted: FaceParams, names: Iterable[str]) -> LossTerms:
-    """Return the mean square error of parameters that were put into a picture and should be found there, (B,) each.
+def cycle_losses(prediction: FaceParams, target: FaceParams, names: Iterable[str]) -> LossTerms:
+    """Return the cycle-consistency losses: mean squared errors of recovered parameters, (B,) each.
 
     Args:
-        estimated: What the encoder finds in the re-synthesised photo. wanted: What was put there. Fields (B, ...);
-            one that either lacks counts as zeros there.
-        names: Of the fields. The term of one that both lack is () zero.
+        prediction: Prediction of the encoder for the re-synthesised photo, fields (B, ...); missing ones are zeros.
+        target: Parameters that were rendered, fields (B, ...); missing ones are zeros.
+        names: Fields to compare. The loss of one that both lack is () zero.
 
     Raises:
-        ValueError: A field has another size on either side.
-
-    Source: METHOD section 7, stage 2.
+        ValueError: A field has different sizes.
     """
-    return LossTerms({name: _mean_square(getattr(estimated, name), getattr(wanted, name)) for name in names})
+    return LossTerms({name: _mean_square(getattr(prediction, name), getattr(target, name)) for name in names})
 
 
 def _distance(name: str, estimate: Tensor, wanted: Tensor) -> Tensor:
@@ -230,7 +245,7 @@ def _distance(name: str, estimate: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _mean_square(first: Tensor | None, second: Tensor | None) -> Tensor:
-    """Return (B,) of two tensors (B, K); one that is missing is zero, and of none the result is () zero."""
+    """Return (B,) mean squares of the difference of tensors (B, K); a missing one is zero, without both () zero."""
     given = [tensor for tensor in (first, second) if tensor is not None]
     if not given:
         return torch.zeros(())
@@ -241,5 +256,5 @@ def _mean_square(first: Tensor | None, second: Tensor | None) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Return (B,) means of values (B, N) weighted (B, N); 0 where all weights are."""
-    return (values * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(_LEAST_WEIGHT)
+    """Return the weighted means (B,) of values (B, N); 0 where all weights are 0."""
+    return (values * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(_MIN_WEIGHT_SUM)

@@ -1,9 +1,9 @@
-"""MICA: the shape of a person's head, in FLAME's coefficients, from what ArcFace sees of the face.
+"""MICA: FLAME's shape coefficients of a person from an ArcFace embedding of the face.
 
-The file is `mica.tar` of its authors: ArcFace's network as they trained it on, and a small one from its embedding to
-FLAME 2020's 300 shape coefficients.
+The file is the authors' `mica.tar`: ArcFace's network, fine-tuned, and a small network from its embedding to the 300
+shape coefficients of FLAME 2020.
 
-Source: Zielonka et al., "Towards Metrical Reconstruction of Human Faces" (2022).
+Source: Zielonka et al., "Towards Metrical Reconstruction of Human Faces", ECCV 2022.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from smirk3d.train.losses.perceptual import PerceptualFeatures
 
 N_SHAPE = 300
 FIVE_POINTS = ((33, 133), (362, 263), (4,), (61,), (291,))
-"""The subject's right and left eye, the tip of the nose, and the right and left corner of the mouth: each the mean of
-points of MediaPipe."""
-FIVE_PLACES_PX = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
-"""Where ArcFace wants them in its 112 × 112 pixels, counted from the centre of the first. Source: InsightFace."""
+"""MediaPipe landmarks whose means are the subject's right and left eye, nose tip, right and left mouth corner."""
+ARCFACE_POINTS_PX = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+"""Their positions in ArcFace's aligned 112 × 112 crop, relative to the centre of the first pixel. Source: InsightFace."""
 _HIDDEN_LAYERS = 4
 _SLOPE = 0.2
 _REMEDY = "give MICA's published weights (mica.tar)"
 
 Identity = Callable[[Tensor, Tensor], Tensor]
-"""Crops (B, 3, S, S), RGB in [0, 1], and their landmarks (B, 478, 2) in [-1, 1] to FLAME's shape (B, 300)."""
+"""Maps crops (B, 3, S, S), RGB in [0, 1], and landmarks (B, 478, 2) in [-1, 1] to FLAME's shape (B, 300)."""
 
 
 def mica_identity(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Identity:
-    """Make MICA out of its published file; it is never trained, and no gradient passes it.
+    """Build MICA from its published file; it is frozen, and no gradient passes it.
 
     Args:
-        path: `mica.tar`. What it holds besides the two networks is neither needed nor executed.
-        device: Where to compute.
+        path: `mica.tar`. Its other content is ignored; nothing in it is executed.
+        device: Device of the networks.
 
     Raises:
-        Smirk3dError: The file cannot be read, or is not of these networks; the message says what does not fit.
+        Smirk3dError: The file cannot be read, or does not hold these networks; the message names what does not fit.
     """
     parts = read_parts(path, ("arcface", "flameModel"), _REMEDY)
     state = {f"arcface.{name}": tensor for name, tensor in parts.get("arcface", {}).items()}
@@ -65,7 +64,7 @@ def mica_identity(path: str | os.PathLike[str], device: torch.device | str = "cp
 
 
 class MicaNetwork(nn.Module):
-    """ArcFace's crops (B, 3, 112, 112) in [-1, 1] to FLAME's shape (B, 300), in a list."""
+    """Maps ArcFace crops (B, 3, 112, 112) in [-1, 1] to a list with FLAME's shape (B, 300)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,35 +90,38 @@ class _Mapping(nn.Module):
 
 
 def arcface_crop(image: Tensor, landmarks_ndc: Tensor) -> Tensor:
-    """Turn, scale and shift faces so that their eyes, nose and mouth lie where ArcFace wants them.
+    """Align faces as ArcFace expects them, by the least-squares similarity of five points (InsightFace).
 
     Args:
-        image: (B, 3, S, S) crops. landmarks_ndc: (B, 478, 2) MediaPipe's points in them, [-1, 1] from edge to edge.
+        image: (B, 3, S, S) crops.
+        landmarks_ndc: (B, 478, 2) MediaPipe's landmarks in them, [-1, 1] from edge to edge.
 
     Returns:
-        (B, 3, 112, 112), resampled bilinearly, black outside of the crops.
+        (B, 3, 112, 112), resampled bilinearly, black outside the crops.
 
     Raises:
         Smirk3dError: kornia is not installed.
-
-    Source: InsightFace: the similarity that brings the five points nearest to their places.
     """
     require_kornia()
     from kornia.geometry.transform import warp_affine
 
     five = torch.stack([landmarks_ndc[:, list(which)].mean(dim=1) for which in FIVE_POINTS], dim=1)
-    pixels = (five + 1) * image.shape[-1] / 2 - 0.5  # from the centre of the first pixel
-    to_crop = nearest_similarity(pixels, pixels.new_tensor(FIVE_PLACES_PX).expand_as(pixels))
+    pixels = (five + 1) * image.shape[-1] / 2 - 0.5  # relative to the centre of the first pixel
+    to_crop = similarity_transform(pixels, pixels.new_tensor(ARCFACE_POINTS_PX).expand_as(pixels))
     return warp_affine(image, to_crop, (SIDE_PX, SIDE_PX), mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
-def nearest_similarity(points: Tensor, places: Tensor) -> Tensor:
-    """Return the rotations, scales and shifts (B, 2, 3) that bring points (B, N, 2) nearest to places (B, N, 2).
+def similarity_transform(points: Tensor, target: Tensor) -> Tensor:
+    """Return the least-squares similarity transforms (B, 2, 3) between point sets.
 
-    Source: least squares in the plane of complex numbers, p' = a p + b, where a = Σ p̄ q / Σ |p|² about the means.
+    As complex numbers, p' = a p + b with a = Σ p̄ q / Σ |p|² about the means (Umeyama, TPAMI 1991, in the plane).
+
+    Args:
+        points: (B, N, 2) source points.
+        target: (B, N, 2) target points.
     """
-    start, goal = points.mean(dim=1, keepdim=True), places.mean(dim=1, keepdim=True)
-    (x, y), (u, v) = ((each - middle).unbind(dim=2) for each, middle in ((points, start), (places, goal)))
+    start, goal = points.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
+    (x, y), (u, v) = ((each - mean).unbind(dim=2) for each, mean in ((points, start), (target, goal)))
     spread = (x * x + y * y).sum(dim=1)
     real, imaginary = (x * u + y * v).sum(dim=1) / spread, (x * v - y * u).sum(dim=1) / spread
     linear = torch.stack([real, -imaginary, imaginary, real], dim=1).unflatten(1, (2, 2))

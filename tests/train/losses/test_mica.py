@@ -18,7 +18,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import identity_loss, shape_consistency
-from smirk3d.train.losses.mica import FIVE_PLACES_PX, arcface_crop, mica_identity, nearest_similarity
+from smirk3d.train.losses.mica import ARCFACE_POINTS_PX, arcface_crop, mica_identity, similarity_transform
 from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import reconstruction_step
 
@@ -92,8 +92,8 @@ def test_the_shape_is_that_of_a_direct_computation(content, mica_file, faces):
 
 def test_similarities_are_those_of_scikit_image():
     points = torch.randn(4, 5, 2, generator=seeded(), dtype=torch.float64) * 30 + 80
-    places = torch.tensor(FIVE_PLACES_PX, dtype=torch.float64).expand(4, 5, 2)
-    found = nearest_similarity(points, places)
+    places = torch.tensor(ARCFACE_POINTS_PX, dtype=torch.float64).expand(4, 5, 2)
+    found = similarity_transform(points, places)
     for each, start in zip(found, points):
         wanted = estimate_transform("similarity", start.numpy(), places[0].numpy())
         np.testing.assert_allclose(each, wanted.params[:2], atol=1e-8)
@@ -110,7 +110,7 @@ def test_crops_are_those_of_scikit_image(faces):
     found = arcface_crop(image, points)
     assert found.shape == (2, 3, 112, 112)
     # scikit-image too counts from the centre of the first pixel.
-    transform = estimate_transform("similarity", ((five + 1) * 48 - 0.5).numpy(), np.array(FIVE_PLACES_PX))
+    transform = estimate_transform("similarity", ((five + 1) * 48 - 0.5).numpy(), np.array(ARCFACE_POINTS_PX))
     for each, photo in zip(found, image.detach()):
         wanted = warp(photo.permute(1, 2, 0).numpy(), transform.inverse, order=1, output_shape=(112, 112), cval=0)
         inside = (slice(8, -8), slice(8, -8))  # at the border of the crop both fade to black, each in its way
