@@ -1,7 +1,7 @@
-"""Random changes of a whole batch of crops; landmarks and known parameters change along.
+"""Random augmentation of a batch of crops, with its landmarks and targets.
 
-Sides of a face are the subject's own. Where an image is moved or mirrored, the scaled orthographic camera
-`x' = s (x + tx)`, `y' = -s (y + ty)` and the head's turn about its root joint J, `X = R (X0 - J) + J`, follow.
+Left and right are the subject's own. Where an image is moved or mirrored, the scaled orthographic camera
+`x' = s (x + tx)`, `y' = -s (y + ty)` and the head's rotation about its root joint J, `X = R (X0 - J) + J`, follow.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
 BLUR_SIGMA = (0.002, 0.008)
-"""Standard deviations of the blur, in sides of the crop: 0.4 to 1.8 of 224 pixels."""
-GREY = 0.02
+"""Range of the standard deviation of the blur, in sides of the crop: 0.4 to 1.8 pixels of 224."""
+MAX_GREY_DIFFERENCE = 0.02
 """Images whose channels differ nowhere by more are grey."""
-SKIN, WARMTH, TINT_CAST = (-1.0, 0.1, 0.9), (0.1, 0.5), 0.1
-"""Logarithms of the powers of red, green and blue that make grey skin warm, times how much, and how far light of any
-colour may change them."""
-HUE_OVER_COLOUR = math.pi / 12
-"""Hue may turn by this many radians per unit of colour jitter: skin stays skin."""
+SKIN_LOG_GAMMA, WARMTH, TINT_CAST = (-1.0, 0.1, 0.9), (0.1, 0.5), 0.1
+"""Tinting: logarithms of the gammas of red, green and blue for skin, range of their factor, and range of a random colour
+cast on them."""
+HUE_RAD_PER_JITTER = math.pi / 12
+"""Largest hue rotation per unit of colour jitter, radians: skin keeps a skin colour."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """B maps of crops onto themselves, `p' = zoom Rot(turn) p + shift`, in [-1, 1] from edge to edge, y down.
+    """B similarity transforms of crops, `p' = zoom Rot(turn) p + shift`, in [-1, 1] from edge to edge, y down.
 
     Attributes:
-        turn_rad: (B,) clockwise as seen. zoom: (B,) above 1 enlarges. shift: (B, 2).
+        turn_rad: (B,) radians, clockwise in the image.
+        zoom: (B,) scale, above 1 enlarges.
+        shift: (B, 2) NDC.
     """
 
     turn_rad: Tensor
@@ -55,17 +57,16 @@ class Similarity:
 def augment(
     batch: TrainingBatch, config: AugmentConfig, generator: torch.Generator, head: HeadModel | None = None
 ) -> TrainingBatch:
-    """Mirror, move, turn, zoom, recolour, blur and roughen each crop by its own random amount.
+    """Flip, shift, rotate, scale, recolour, blur and add noise to each crop by random amounts.
 
     Args:
-        batch: Crops; not changed.
-        config: `shift` (share of the side), `scale` (share), `rotation_deg` and `colour` are largest amounts both ways,
-            `mirror`, `tint` and `blur` probabilities, `noise` the largest standard deviation in image values.
-        generator: All randomness; its device may differ from the batch's.
-        head: What the targets are parameters of; needed where the batch has any.
+        batch: B crops; not changed.
+        config: Strength of each change.
+        generator: All randomness; on any device.
+        head: Head model of the targets; needed where the batch has targets.
 
     Returns:
-        A batch of the same shapes. Outside the old crop the image is black; landmarks move along exactly.
+        A batch of the same shapes; images are black outside the old crop.
 
     Raises:
         Smirk3dError: kornia is not installed.
@@ -73,7 +74,7 @@ def augment(
     """
     if batch.target is not None and head is None:
         raise ValueError("a batch with targets needs the head that they belong to")
-    draw = _Draw(len(batch), generator, batch.image.device)
+    draw = _Random(len(batch), generator, batch.image.device)
     chosen = draw.uniform(0.0, 1.0) < config.mirror
     similarity = Similarity(
         turn_rad=math.radians(config.rotation_deg) * draw.uniform(-1.0, 1.0),
@@ -82,17 +83,19 @@ def augment(
         shift=2 * config.shift * draw.uniform(-1.0, 1.0, 2),
     )
     batch = moved(mirrored(batch, chosen, head), similarity, head)
-    image = _recoloured(_tinted(batch.image, config.tint, draw), config.color, draw)
-    image = _blurred(image, config.blur, draw)
-    rough = image + config.noise * draw.uniform(0.0, 1.0, 1, 1, 1) * draw.normal_like(image)
-    return replace(batch, image=rough.clamp(0.0, 1.0))
+    image = _jittered_colors(_with_tint(batch.image, config.tint, draw), config.color, draw)
+    image = _with_blur(image, config.blur, draw)
+    noisy = image + config.noise * draw.uniform(0.0, 1.0, 1, 1, 1) * draw.normal_like(image)
+    return replace(batch, image=noisy.clamp(0.0, 1.0))
 
 
 def moved(batch: TrainingBatch, similarity: Similarity, head: HeadModel | None = None) -> TrainingBatch:
-    """Move crops with their landmarks and targets.
+    """Transform crops with their landmarks and targets.
 
     Args:
-        batch: B crops. similarity: B maps. head: see `augment`.
+        batch: B crops.
+        similarity: B transforms.
+        head: Head model of the targets.
     """
     backward = torch.linalg.inv(similarity.linear)
     theta = torch.cat([backward, -backward @ similarity.shift[..., None]], dim=-1)
@@ -106,11 +109,11 @@ def moved(batch: TrainingBatch, similarity: Similarity, head: HeadModel | None =
 
 
 def _target_moved(target: FaceParams, similarity: Similarity, head: HeadModel) -> FaceParams:
-    """Turn the pose about the view axis and make the camera follow; neither moves where neither is known.
+    """Rotate the pose about the view axis and adapt the camera; targets without both stay.
 
-    With the points X0 of the head before its turn, `X = R (X0 - J) + J` and the image, y up, `q = s (X + t)`. The new
-    image is `q' = k Z q + d`. The head turned by R' = Z R gives `X' = Z (X - J) + J`, so that s' = k s and
-    `X' + t' = Z (X + t) + d / s'` ask for `t' = Z (J + t) - J + d / s'`.
+    With the points X0 of the head before its rotation, `X = R (X0 - J) + J` and the image, y up, `q = s (X + t)`. The new
+    image is `q' = k Z q + d`. With R' = Z R it is `X' = Z (X - J) + J`, so that s' = k s and
+    `X' + t' = Z (X + t) + d / s'` require `t' = Z (J + t) - J + d / s'`.
     """
     if target.pose is None and target.camera is None:
         return target
@@ -129,13 +132,15 @@ def _target_moved(target: FaceParams, similarity: Similarity, head: HeadModel) -
 
 
 def mirrored(batch: TrainingBatch, chosen: Tensor, head: HeadModel | None = None) -> TrainingBatch:
-    """Mirror some crops with their landmarks and targets.
+    """Flip some crops with their landmarks and targets.
 
-    Where a head cannot say what its coefficients are in the mirror (expressions other than the ARKit actions, shapes
-    without `shape_mirror_sign`), the mirrored faces lose the trust in their target.
+    Where the mirrored coefficients of a head are unknown (expressions other than the 52 ARKit blendshapes, shapes
+    without `shape_mirror_sign`), flipped faces have a target weight of 0.
 
     Args:
-        batch: B crops. chosen: (B,) bool. head: see `augment`.
+        batch: B crops.
+        chosen: (B,) bool, crops to flip.
+        head: Head model of the targets.
     """
     pairs = list(MIRROR)
     flip = batch.landmarks_ndc.new_tensor([-1.0, 1.0])
@@ -149,20 +154,20 @@ def mirrored(batch: TrainingBatch, chosen: Tensor, head: HeadModel | None = None
     if batch.target is not None and head is not None:
         weight = batch.target_weight * float(_can_mirror(batch.target, head))
         other = replace(other, target=_target_mirrored(batch.target, head), target_weight=weight)
-    return _either(chosen, other, batch)
+    return _select(chosen, other, batch)
 
 
 def _can_mirror(target: FaceParams, head: HeadModel) -> bool:
     shape_known = target.shape is None or head.data.shape_mirror_sign is not None
-    return shape_known and (target.expression is None or _speaks_arkit(head))
+    return shape_known and (target.expression is None or _uses_arkit(head))
 
 
-def _speaks_arkit(head: HeadModel) -> bool:
+def _uses_arkit(head: HeadModel) -> bool:
     return tuple(head.expression_names) == ARKIT_NAMES
 
 
 def _target_mirrored(target: FaceParams, head: HeadModel) -> FaceParams:
-    """Reflect at the head's x = 0; a turn about an axis in the mirror is one about -x's mirror image, backwards."""
+    """Reflect parameters at the head's x = 0; rotation vectors are axial: y and z change sign."""
     changed: dict[str, Tensor] = dict(target.items())
     for name in {"pose", "neck", "jaw"} & set(changed):
         changed[name] = changed[name] * changed[name].new_tensor([1.0, -1.0, -1.0])
@@ -172,23 +177,23 @@ def _target_mirrored(target: FaceParams, head: HeadModel) -> FaceParams:
         changed["eyelids"] = target.eyelids.flip(-1)
     if target.camera is not None:
         changed["camera"] = target.camera * target.camera.new_tensor([1.0, -1.0, 1.0])
-    if target.expression is not None and _speaks_arkit(head):
+    if target.expression is not None and _uses_arkit(head):
         changed["expression"] = target.expression[:, list(ARKIT_MIRROR)]
     if target.shape is not None and (sign := head.data.shape_mirror_sign) is not None:
         changed["shape"] = target.shape * sign[: target.shape.shape[-1]].to(target.shape)
     return FaceParams(**changed)
 
 
-def _either(chosen: Tensor, one: TrainingBatch, other: TrainingBatch) -> TrainingBatch:
-    """Take the faces of `one` where chosen (B,), else those of `other`."""
+def _select(chosen: Tensor, one: TrainingBatch, other: TrainingBatch) -> TrainingBatch:
+    """Return the faces of `one` where chosen (B,) bool, else those of `other`."""
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
 
     target = other.target
     if one.target is not None and target is not None:
-        theirs = dict(target.items())
-        target = FaceParams(**{name: pick(value, theirs[name]) for name, value in one.target.items()})
+        others = dict(target.items())
+        target = FaceParams(**{name: pick(value, others[name]) for name, value in one.target.items()})
     return replace(
         other,
         image=pick(one.image, other.image),
@@ -200,22 +205,22 @@ def _either(chosen: Tensor, one: TrainingBatch, other: TrainingBatch) -> Trainin
     )
 
 
-def _tinted(image: Tensor, probability: float, draw: _Draw) -> Tensor:
-    """Give some grey images the colours of skin under some light: of the same brightness, darker ones redder."""
+def _with_tint(image: Tensor, probability: float, draw: _Random) -> Tensor:
+    """Tint some grey images with skin colours under random light: a gamma per channel, so that shadows are redder."""
     chosen, warmth, cast = (
         draw.uniform(0, 1) < probability,
         draw.uniform(*WARMTH, 1, 1, 1),
         draw.uniform(-1, 1, 3, 1, 1),
     )
-    is_grey = (image.amax(dim=1) - image.amin(dim=1)).flatten(1).amax(dim=1) < GREY
-    power = torch.exp(warmth * image.new_tensor(SKIN).view(3, 1, 1) + TINT_CAST * cast)
+    is_grey = (image.amax(dim=1) - image.amin(dim=1)).flatten(1).amax(dim=1) < MAX_GREY_DIFFERENCE
+    power = torch.exp(warmth * image.new_tensor(SKIN_LOG_GAMMA).view(3, 1, 1) + TINT_CAST * cast)
     return torch.where((chosen & is_grey)[:, None, None, None], image**power, image)
 
 
-def _recoloured(image: Tensor, colour: float, draw: _Draw) -> Tensor:
-    """Change brightness, contrast, saturation and hue."""
-    brightness, contrast, saturation, hue = (colour * draw.uniform(-1.0, 1.0) for _ in range(4))
-    if colour == 0.0:
+def _jittered_colors(image: Tensor, strength: float, draw: _Random) -> Tensor:
+    """Jitter brightness, contrast, saturation and hue."""
+    brightness, contrast, saturation, hue = (strength * draw.uniform(-1.0, 1.0) for _ in range(4))
+    if strength == 0.0:
         return image
     require_kornia()
     from kornia import enhance
@@ -223,10 +228,10 @@ def _recoloured(image: Tensor, colour: float, draw: _Draw) -> Tensor:
     image = enhance.adjust_contrast(image, 1 + contrast)
     image = enhance.adjust_brightness(image, brightness)
     image = enhance.adjust_saturation(image, 1 + saturation)
-    return enhance.adjust_hue(image, HUE_OVER_COLOUR * hue)
+    return enhance.adjust_hue(image, HUE_RAD_PER_JITTER * hue)
 
 
-def _blurred(image: Tensor, probability: float, draw: _Draw) -> Tensor:
+def _with_blur(image: Tensor, probability: float, draw: _Random) -> Tensor:
     """Blur some images."""
     chosen, sigma = draw.uniform(0.0, 1.0) < probability, draw.uniform(*BLUR_SIGMA) * image.shape[-1]
     if not chosen.any():
@@ -241,10 +246,10 @@ def _blurred(image: Tensor, probability: float, draw: _Draw) -> Tensor:
 
 
 def require_kornia() -> None:
-    """Make sure that kornia is there.
+    """Check that kornia is installed.
 
     Raises:
-        Smirk3dError: It is not.
+        Smirk3dError: It is not installed.
     """
     try:
         import kornia  # noqa: F401
@@ -253,8 +258,8 @@ def require_kornia() -> None:
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """Random numbers for a batch of B: (B, ...) float32 on its device."""
+class _Random:
+    """Random numbers (B, ...) float32 for a batch, on its device."""
 
     batch: int
     generator: torch.Generator

@@ -1,4 +1,4 @@
-"""Photographed training faces in memory, and the crops that are cut from them."""
+"""Photographed training faces in memory, and their crops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import read_image
 
 VALIDATION_SCALE = 1.6
-"""Side of the crop over that of the face when a network is judged. Source: METHOD section 7."""
+"""Side of the crop over that of the face in evaluation, as in the paper (docs/method.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +26,13 @@ class FaceSet:
     """N encoded faces of one source.
 
     Attributes:
-        keys: N names. jpegs: N encoded pictures.
-        landmarks_px: (N, 478, 2) float32, pixels of the pictures; size_px: (N, 2) int64, their widths and heights.
-        contour_px: (N, 17, 2) float32, the outlines of the faces in pixels of the pictures; NaN where not known.
-        person: (N,) int64 from 0 without gaps, equal for the faces of one person; faces of unknown people have their
-            own.
-        faults: What could not be read.
+        keys: N names.
+        jpegs: N encoded images.
+        landmarks_px: (N, 478, 2) float32, pixels of the images.
+        size_px: (N, 2) int64, their widths and heights.
+        person: (N,) int64 from 0 without gaps, equal for faces of one person; faces of unknown people are distinct.
+        contour_px: (N, 17, 2) float32, face contours in pixels of the images; NaN where unknown.
+        faults: Faces that could not be read.
     """
 
     keys: tuple[str, ...]
@@ -47,15 +48,16 @@ class FaceSet:
 
     @property
     def people(self) -> int:
-        """How many persons there are, unknown ones included."""
+        """Number of persons, unknown ones included."""
         return int(self.person.max()) + 1
 
     @staticmethod
     def from_records(records: Iterable[Record], faults: Sequence[DataError] = ()) -> FaceSet:
-        """Gather faces.
+        """Collect faces.
 
         Args:
-            records: The faces. faults: What is known to be missing.
+            records: The faces.
+            faults: Faces that could not be read.
 
         Raises:
             ValueError: There are no faces.
@@ -83,10 +85,12 @@ class FaceSet:
         """Read a split of a folder of shards; see `smirk3d.datasets.shards.read_folder`.
 
         Args:
-            folder: The folder. split: "train" or "val". is_wanted: Says which faces are taken.
+            folder: Folder of shards.
+            split: "train" or "val".
+            is_wanted: Selects the faces.
 
         Raises:
-            Smirk3dError: The folder has no such shards, or they hold no face that can be used.
+            Smirk3dError: The folder has no such shards, or they hold no usable face.
         """
         faults: list[DataError] = []
         records = list(filter(is_wanted, read_folder(folder, split, faults.append)))
@@ -96,17 +100,18 @@ class FaceSet:
         return FaceSet.from_records(records, faults)
 
     def landmark_weight(self, index: np.ndarray) -> np.ndarray:
-        """Return (B, 478) float32, 1 for points in the picture and 0 for those outside, which are guesses."""
+        """Return (B, 478) float32: 1 for landmarks in the image, 0 for those outside, which are extrapolated."""
         points, size = self.landmarks_px[index], self.size_px[index][:, None]
         return np.all((points >= 0) & (points <= size), axis=-1).astype(np.float32)
 
 
 def epoch_order(person: np.ndarray, max_per_person: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Draw the faces of an epoch: each at most once, and of each person at most so many.
+    """Draw the faces of an epoch: each at most once, and at most `max_per_person` of each person.
 
     Args:
-        person: (N,) int64, whom each face shows. max_per_person: None is no limit.
-        rng: Decides the order, and which faces of a person are taken.
+        person: (N,) int64, person of each face.
+        max_per_person: Largest number of faces of a person; None: no limit.
+        rng: Randomness of the order and of the choice within a person.
 
     Returns:
         (K,) int64 in random order; K does not depend on `rng`.
@@ -118,7 +123,7 @@ def epoch_order(person: np.ndarray, max_per_person: int | None, rng: np.random.G
 
 
 def _rank_among_equals(values: np.ndarray) -> np.ndarray:
-    """Return for each value how many equal ones come before it: [7, 5, 7, 7] gives [0, 0, 1, 2]."""
+    """Return how many equal values precede each value: [7, 5, 7, 7] gives [0, 0, 1, 2]."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -129,17 +134,19 @@ def _rank_among_equals(values: np.ndarray) -> np.ndarray:
 
 
 def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: int = 224) -> TrainingBatch:
-    """Decode faces and cut their crops.
+    """Decode faces and crop them.
 
     Args:
-        faces: All faces. index: (B,) int, which. scale: (B,) or one, side of the crop over that of the face.
-        size: Pixels a side of the crops.
+        faces: All faces.
+        index: (B,) int, indices of the faces.
+        scale: (B,) or scalar, side of the crop over that of the face.
+        size: Side of the crops in pixels.
 
     Returns:
-        B crops, black outside of the pictures, without targets.
+        B crops, black outside the images, without targets.
 
     Raises:
-        Smirk3dError: A picture cannot be decoded.
+        Smirk3dError: An image cannot be decoded.
     """
     index = np.asarray(index)
     images, landmarks, contours = [], [], []
@@ -153,7 +160,7 @@ def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: 
         landmarks.append(crop.to_ndc(crop.to_crop(faces.landmarks_px[k])))
         contours.append(crop.to_ndc(crop.to_crop(faces.contour_px[k])))
     contour_ndc = torch.from_numpy(np.stack(contours).astype(np.float32))
-    contour_known = contour_ndc.isfinite().all(dim=2).all(dim=1)
+    has_contour = contour_ndc.isfinite().all(dim=2).all(dim=1)
     return TrainingBatch(
         image=torch.stack(images),
         landmarks_ndc=torch.from_numpy(np.stack(landmarks).astype(np.float32)),
@@ -161,6 +168,6 @@ def collate(faces: FaceSet, index: np.ndarray, scale: np.ndarray | float, size: 
         person=torch.from_numpy(faces.person[index]),
         target=None,
         target_weight=torch.zeros(len(index)),
-        contour_ndc=contour_ndc.where(contour_known[:, None, None], 0.0),
-        contour_weight=contour_known.float(),
+        contour_ndc=contour_ndc.where(has_contour[:, None, None], 0.0),
+        contour_weight=has_contour.float(),
     )

@@ -1,8 +1,9 @@
-"""The outline of faces as FAN sees it: files that a user made, and which face of them is meant.
+"""Face contours by FAN: reading of files with its landmarks, and their assignment to detected faces.
 
-FAN, the face alignment network, gives the 68 iBUG points; their first 17 lie on the visible outline, which no point
-of MediaPipe's follows. For the photo `STEM.jpg`, STEM being its path below the folder that was given, FAN's points
-are in `STEM.npy` below the folder of contours; where two photos share a stem, in `STEM.jpg.npy` and `STEM.png.npy`.
+FAN, the face alignment network (Bulat and Tzimiropoulos, ICCV 2017), predicts the 68 iBUG landmarks; the first 17 lie
+on the visible contour, which no MediaPipe landmark follows. For the photo `STEM.jpg`, STEM being its path below the
+input folder, FAN's landmarks are in `STEM.npy` below the folder of contours; where two photos share a stem, in
+`STEM.jpg.npy` and `STEM.png.npy`.
 """
 
 from __future__ import annotations
@@ -21,55 +22,60 @@ from smirk3d.head.landmark_indices import IBUG68
 CONTOUR_COUNT = 17
 """From the subject's right ear over the chin to the left one."""
 KNOWN, NO_FILE, UNUSABLE, OTHER_FACE = "known", "without a file", "with an unusable file", "not the face in the file"
-MOST_APART = 0.2
-"""Mean distance of the inner points from MediaPipe's, in face sizes, above which they are those of another face."""
+MAX_DISTANCE = 0.2
+"""Mean distance between FAN's inner landmarks and MediaPipe's, in face sizes, above which the faces differ."""
 
 
 @dataclass(frozen=True, eq=False)
 class FanLandmarks:
-    """What is known of one photo.
+    """FAN's landmarks in one photo.
 
     Attributes:
-        points_px: (N, 68, 2) float32, the iBUG points of N faces in pixels of the upright photo.
-        lack: `NO_FILE` or `UNUSABLE` where N is 0 for that reason.
+        points_px: (N, 68, 2) float32, iBUG landmarks of N faces in pixels of the upright photo.
+        missing: `NO_FILE` or `UNUSABLE` where N is 0 for that reason, else "".
     """
 
     points_px: np.ndarray
-    lack: str = ""
+    missing: str = ""
 
     def contour(self, landmarks_px: np.ndarray) -> tuple[np.ndarray | None, str]:
-        """Return the contour (17, 2) of the face with MediaPipe's landmarks (478, 2), if there is one, and the state.
+        """Return the contour (17, 2) of a face, if there is one, and its state.
 
-        It is taken from the face whose other 51 points lie nearest to MediaPipe's that stand for them.
+        It is taken from the face whose other 51 landmarks are nearest to the corresponding ones of MediaPipe.
+
+        Args:
+            landmarks_px: (478, 2) MediaPipe's landmarks of the face, pixels.
         """
-        if self.lack:
-            return None, self.lack
+        if self.missing:
+            return None, self.missing
         inner = landmarks_px[list(IBUG68[CONTOUR_COUNT:])]
-        apart = np.linalg.norm(self.points_px[:, CONTOUR_COUNT:] - inner, axis=-1).mean(axis=-1)
-        if len(apart) == 0 or apart.min() > MOST_APART * face_size_px(landmarks_px):
+        distance = np.linalg.norm(self.points_px[:, CONTOUR_COUNT:] - inner, axis=-1).mean(axis=-1)
+        if len(distance) == 0 or distance.min() > MAX_DISTANCE * face_size_px(landmarks_px):
             return None, OTHER_FACE
-        return self.points_px[apart.argmin(), :CONTOUR_COUNT], KNOWN
+        return self.points_px[distance.argmin(), :CONTOUR_COUNT], KNOWN
 
 
-def read_fan(folder: Path, stem: str, complain: Callable[[str], None]) -> FanLandmarks:
-    """Read FAN's points of a photo.
+def read_fan(folder: Path, stem: str, report: Callable[[str], None]) -> FanLandmarks:
+    """Read FAN's landmarks of a photo.
 
     Args:
-        folder: Of the contours. stem: Of the photo, may contain folders. complain: Told of a file without use.
+        folder: Folder of contours.
+        stem: Stem of the photo, may contain folders.
+        report: Receives a line about a file that cannot be used.
     """
     path, nothing = folder / f"{stem}.npy", np.zeros((0, 68, 2), np.float32)
     if not path.is_file():
         return FanLandmarks(nothing, NO_FILE)
     try:
         return FanLandmarks(_points(path))
-    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:  # np.load's, on bytes of any kind
+    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:  # what np.load raises on damaged files
         reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]
-        complain(f"{printable(path)}: no contour ({printable(reason)}); give a .npy of (68, 2) or (N, 68, 2) pixels")
+        report(f"{printable(path)}: no contour ({printable(reason)}); give a .npy of (68, 2) or (N, 68, 2) pixels")
         return FanLandmarks(nothing, UNUSABLE)
 
 
 def _points(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():  # numpy's, about headers that are refused anyway
+    with warnings.catch_warnings():  # NumPy warns about headers that it then refuses
         warnings.simplefilter("ignore")
         array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):

@@ -1,4 +1,4 @@
-"""The generous cut about a face that a shard keeps, from which all training crops are taken."""
+"""The padded crop of a face that a shard stores; all training crops are taken from it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 
 from smirk3d.datasets.quality import face_size_px
 
-CUT_SCALE = 2.5
-"""Side of the cut over that of the face: a crop of scale 1.8, moved by 5 %, enlarged by 10 % and turned by 10° fits."""
+PADDED_SCALE = 2.5
+"""Side of the padded crop over that of the face: a crop of scale 1.8, shifted by 5 %, enlarged by 10 % and rotated by 10° fits."""
 JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, eq=False)
-class Cutout:
-    """A picture of one face.
+class PaddedCrop:
+    """An image of one face.
 
     Attributes:
-        jpeg: Encoded RGB. size_px: Its width and height. landmarks_px: (478, 2) float32, pixels of it.
-        corner_px: (2,) its top-left corner, pixels of the photo. scale_xy: (2,) pixels of it over those of the photo.
+        jpeg: Encoded RGB image.
+        size_px: Its width and height.
+        landmarks_px: (478, 2) float32, pixels of the image.
+        corner_px: (2,) its top-left corner in pixels of the photo.
+        scale_xy: (2,) pixels of the image per pixel of the photo, x and y.
     """
 
     jpeg: bytes
@@ -31,22 +34,23 @@ class Cutout:
 
     @property
     def scale(self) -> float:
-        """Pixels of it over those of the photo, across."""
+        """Pixels of the image per pixel of the photo, horizontally."""
         return float(self.scale_xy[0])
 
     def from_photo(self, points_px: np.ndarray) -> np.ndarray:
-        """Return pixels of it (..., 2) float32 of pixels of the photo (..., 2)."""
-        return _shown(points_px, self.corner_px, self.scale_xy)
+        """Convert pixels of the photo (..., 2) to pixels of the image (..., 2) float32."""
+        return _to_crop(points_px, self.corner_px, self.scale_xy)
 
 
-def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> Cutout:
-    """Cut a photo generously about a face.
+def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int = 512) -> PaddedCrop:
+    """Crop a photo around a face with a wide margin.
 
-    The cut ends where the photo ends: what nobody saw is not made up here.
+    The crop ends at the edge of the photo; nothing is padded with invented pixels.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB. landmarks_px: (478, 2) pixels of the photo.
-        max_side_px: The picture is made smaller where its longer side is longer.
+        pixels: (H, W, 3) uint8 RGB photo.
+        landmarks_px: (478, 2) landmarks in pixels of the photo.
+        max_side_px: Larger crops are reduced to this longer side.
 
     Raises:
         ValueError: The face lies outside the photo.
@@ -54,7 +58,7 @@ def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int =
     from PIL import Image
 
     center = (landmarks_px.min(axis=0) + landmarks_px.max(axis=0)) / 2
-    half = CUT_SCALE * face_size_px(landmarks_px) / 2
+    half = PADDED_SCALE * face_size_px(landmarks_px) / 2
     limits = np.array([pixels.shape[1], pixels.shape[0]])
     low = np.floor(np.clip(center - half, 0, limits)).astype(int)
     high = np.ceil(np.clip(center + half, 0, limits)).astype(int)
@@ -68,8 +72,8 @@ def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int =
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY)
     scale = np.array([width, height]) / (high - low)
-    return Cutout(file.getvalue(), (width, height), _shown(landmarks_px, low, scale), low, scale)
+    return PaddedCrop(file.getvalue(), (width, height), _to_crop(landmarks_px, low, scale), low, scale)
 
 
-def _shown(points_px: np.ndarray, corner_px: np.ndarray, scale_xy: np.ndarray) -> np.ndarray:
+def _to_crop(points_px: np.ndarray, corner_px: np.ndarray, scale_xy: np.ndarray) -> np.ndarray:
     return ((points_px - corner_px) * scale_xy).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The table of a preparation, `report.csv`: one row for each face, and one for every photo that gave none."""
+"""The table of a preparation, `report.csv`: one row per face, and one per photo without faces."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ _DROPPED = "dropped: "
 
 @dataclass(frozen=True)
 class ReportRow:
-    """What became of a face, all as text.
+    """The result for one face, all as text.
 
     Attributes:
-        image: The photo. face: Its number in the photo from 0, "" where none was found.
+        image: Photo.
+        face: Number of the face in the photo from 0, "" where none was found.
         status: "kept" or "dropped: <kind> (<numbers>)".
-        key: Its name in the shard. shard: File name of the shard. person: Name of the person.
-        face_px, sharpness, inside, roll_deg, mirror_error: See `smirk3d.datasets.quality.Quality`.
+        key: Name of the face in the shard.
+        shard: File name of the shard.
+        person: Name of the person.
+        face_px: See `smirk3d.datasets.quality.Quality`, as the following ones.
+        sharpness: Variance of the Laplacian.
+        inside: Share of the landmarks in the photo.
+        roll_deg: Roll, degrees.
+        mirror_error: Disagreement with the mirrored photo.
     """
 
     image: str
@@ -41,7 +48,7 @@ class ReportRow:
 
     @property
     def kind(self) -> str:
-        """Why it was dropped, without the numbers; "kept" where it was not."""
+        """The reason why the face was dropped, without numbers; "kept" where it was not."""
         return self.status.removeprefix(_DROPPED).split(" (")[0]
 
 
@@ -56,22 +63,23 @@ def dropped(reason: str) -> str:
 class Report:
     """Appends to the table; a context manager.
 
-    A row names the shard that a face goes into before that shard is written, so nothing that is in a shard is missing
-    from the table. Rows whose shard was never written are removed when the work is resumed.
+    A row names the shard of a face before that shard is written, so that every face of a shard is in the table. Rows
+    whose shard was never written are removed when the work is resumed.
 
     Args:
-        path: The table. resume: Go on with an old one; else it is replaced.
+        path: Table to write.
+        resume: Continue an old table; otherwise it is replaced.
 
     Attributes:
-        done: Photos, as the table names them, that the old table already has.
+        done: Photos in the old table.
 
     Raises:
-        Smirk3dError: The old file is no such table, or it cannot be written.
+        Smirk3dError: The old file is no such table, or the table cannot be written.
     """
 
     def __init__(self, path: Path, resume: bool = False) -> None:
         self.path = path
-        old = _good_rows(path) if resume and path.exists() else []
+        old = _rows_in_shards(path) if resume and path.exists() else []
         self.done = {row.image for row in old}
         with atomic_path(path) as temporary:
             temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(_values, old)]))
@@ -90,7 +98,7 @@ class Report:
             self._file = None
 
     def add(self, rows: list[ReportRow]) -> None:
-        """Append the rows of a photo in one write, so that an interruption cannot part them."""
+        """Append the rows of a photo in one write, so that an interruption cannot separate them."""
         if self._file is None:
             raise ValueError("the report is not open")
         try:
@@ -101,10 +109,10 @@ class Report:
 
 
 def read_report(path: Path) -> list[ReportRow]:
-    """Read the whole rows of a table; a torn last line is left out.
+    """Read the complete rows of a table; an incomplete last line is left out.
 
     Raises:
-        Smirk3dError: It is no such table.
+        Smirk3dError: The file is no such table.
     """
     try:
         text = path.read_bytes().decode("utf-8", "replace")
@@ -116,8 +124,8 @@ def read_report(path: Path) -> list[ReportRow]:
     return [ReportRow(*row) for row in rows[1:] if len(row) == len(REPORT_COLUMNS)]
 
 
-def _good_rows(path: Path) -> list[ReportRow]:
-    """Return the rows of photos all of whose faces are where the table says."""
+def _rows_in_shards(path: Path) -> list[ReportRow]:
+    """Return the rows of the photos whose faces are all in existing shards."""
     rows = read_report(path)
     lost = {row.image for row in rows if row.shard and not (path.parent / row.shard).is_file()}
     return [row for row in rows if row.image not in lost]

@@ -1,4 +1,4 @@
-"""Photos and videos of the user as shards in the user's cache: made once, completed when there are new ones."""
+"""Cached shards of the user's photos and videos: made once, extended by new files."""
 
 from __future__ import annotations
 
@@ -27,24 +27,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedFolder:
-    """Shards in the cache. folder: Where. names: The photos or videos that are still there, as records name them."""
+    """Shards in the cache.
+
+    Attributes:
+        folder: Folder of the shards.
+        names: Existing photos or videos, as records name them.
+    """
 
     folder: Path
     names: frozenset[str]
 
     def is_current(self, record: Record) -> bool:
-        """Say whether the photo or video of a face is still there."""
+        """Return whether the photo or video of a face still exists."""
         return record.source in self.names or record.source.rpartition("#")[0] in self.names
 
 
 def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> PreparedFolder:
-    """Make shards of a folder of photos, or of videos; only what is new is looked at.
+    """Prepare a folder of photos, or videos; only new files are processed.
 
-    Why photos were dropped is logged in sum, and photo by photo in the `report.csv` beside the shards.
+    The reasons for dropped photos are logged in sum, and per photo in the `report.csv` beside the shards.
 
     Args:
-        path: Folder of photos; or a video or a folder of videos. kind: "folder" or "videos".
-        options: How; other options have other shards.
+        path: Folder of photos, or a video or folder of videos.
+        kind: "folder" (photos) or "videos".
+        options: Settings; each combination has its own shards.
 
     Raises:
         Smirk3dError: There are no photos or videos, or a file cannot be written.
@@ -54,7 +60,7 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
         raise Smirk3dError(f"{printable(path)}: no such folder; name one with photos")
     about = json.dumps([kind, table_name(root), asdict(options)], sort_keys=True)
     folder = cache_dir() / "prepared" / hashlib.sha256(about.encode()).hexdigest()[:16]
-    with locked(folder), _LateDetector() as detector:
+    with locked(folder), _LazyDetector() as detector:
         if kind == "videos":
             videos = video_files(root)
             names = frozenset(map(table_name, videos))
@@ -68,7 +74,7 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder in the cache, which is made where missing.
+    """Lock a folder of the cache, which is made where missing, against other processes.
 
     Raises:
         Smirk3dError: The folder cannot be written to.
@@ -88,27 +94,27 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-class _LateDetector:
-    """The detector, loaded when the first photo asks for it: mostly none does."""
+class _LazyDetector:
+    """The detector, loaded for the first new photo: mostly there is none."""
 
     def __init__(self) -> None:
         self._stack, self._detector = ExitStack(), None
 
-    def __enter__(self) -> _LateDetector:
+    def __enter__(self) -> _LazyDetector:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        """Return the largest face of a photo; see `Detector`."""
+        """Detect the largest face of a photo; see `Detector`."""
         if self._detector is None:
             self._detector = self._stack.enter_context(Detector(max_faces=1))
         return self._detector.detect(pixels)
 
 
 class _LoggedProgress:
-    """Progress as lines of the log."""
+    """Progress as lines of the log, see `smirk3d.progress.Progress`."""
 
     def __init__(self, total: int) -> None:
         self._total, self._count = total, 0

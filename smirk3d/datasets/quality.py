@@ -1,4 +1,4 @@
-"""Whether a detected face is good enough to learn from, in numbers and, where not, in words."""
+"""Quality measures of detected faces, and the limits below which a face is not used for training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smirk3d.detection.detector import Detection
 from smirk3d.head.landmark_indices import MIRROR, OUTER_EYE_CORNERS
 
 SHARPNESS_SIDE_PX = 128
-"""Faces are brought to this size before their sharpness is measured, so that it does not depend on theirs."""
+"""Faces are resized to this side before the sharpness is measured, so that it does not depend on their size."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,12 @@ class QualityLimits:
     """Which faces are kept.
 
     Attributes:
-        min_face_px: Smallest mean of width and height of the landmarks' box in pixels of the photo.
-        min_sharpness: Smallest variance of the Laplacian, see `sharpness`.
-        min_inside: Smallest share of landmarks that lie in the photo.
-        max_roll_deg: Largest turn of the line of the eyes in the picture.
-        max_mirror_error: Largest disagreement with the mirrored photo, see `mirror_error`; None does not look.
+        min_face_px: Smallest mean of width and height of the landmark box in pixels of the photo; 48 to 128.
+        min_sharpness: Smallest variance of the Laplacian, see `sharpness`; 0: no limit.
+        min_inside: Smallest share of landmarks in the photo, in [0, 1].
+        max_roll_deg: Largest angle of the eye line to the horizontal, degrees.
+        max_mirror_error: Largest disagreement with the mirrored photo, see `mirror_error`; 0.05 is usual, None: not
+            measured.
     """
 
     min_face_px: float = 64.0
@@ -35,7 +36,15 @@ class QualityLimits:
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured of a face; the limits of `QualityLimits` are about these. NaN where not looked at."""
+    """Quality measures of a face, see `QualityLimits`.
+
+    Attributes:
+        face_px: Mean of width and height of the landmark box, pixels.
+        sharpness: Variance of the Laplacian.
+        inside: Share of the landmarks in the photo.
+        roll_deg: Angle of the eye line to the horizontal, degrees.
+        mirror_error: Disagreement with the mirrored photo, in face sizes; NaN where not measured.
+    """
 
     face_px: float
     sharpness: float
@@ -44,7 +53,7 @@ class Quality:
     mirror_error: float = float("nan")
 
     def defect(self, limits: QualityLimits) -> str | None:
-        """Say why the face is not good enough, kind first and numbers in parentheses; None where it is."""
+        """Return the first limit that the face violates, with numbers in parentheses; None where there is none."""
         checks = (
             (self.face_px < limits.min_face_px, f"too small ({self.face_px:.0f} px)"),
             (self.inside < limits.min_inside, f"partly outside (only {self.inside:.0%} of the landmarks inside)"),
@@ -64,8 +73,9 @@ def measure(
     """Measure a face.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB photo. face: What was found in it.
-        detect: Finds faces in the mirrored picture; without it there is no mirror error.
+        pixels: (H, W, 3) uint8 RGB photo.
+        face: Detection in it.
+        detect: Detects faces in the mirrored photo; without it there is no mirror error.
     """
     x, y = face.landmarks_px.T
     height, width = pixels.shape[:2]
@@ -80,17 +90,18 @@ def measure(
 
 
 def face_size_px(landmarks_px: np.ndarray) -> float:
-    """Return the mean of width and height of the box of landmarks (L, 2)."""
+    """Return the mean of width and height of the box of landmarks (L, 2), pixels."""
     return float(np.ptp(landmarks_px, axis=0).mean())
 
 
 def sharpness(pixels: np.ndarray, box_px: np.ndarray) -> float:
     """Return the variance of the Laplacian (four neighbours) of the grey face at 128 × 128, values in [0, 255].
 
-    Args:
-        pixels: (H, W, 3) uint8 RGB. box_px: (4,) x0, y0, x1, y1; what lies outside the photo is left out.
+    Source: Pertuz et al., "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 2013, LAPV.
 
-    Source: Pertuz et al., "Analysis of focus measure operators for shape-from-focus", 2013, LAPV.
+    Args:
+        pixels: (H, W, 3) uint8 RGB photo.
+        box_px: (4,) x0, y0, x1, y1; clipped to the photo.
     """
     from PIL import Image
 
@@ -106,11 +117,16 @@ def sharpness(pixels: np.ndarray, box_px: np.ndarray) -> float:
 
 
 def mirror_error(pixels: np.ndarray, face: Detection, detect: Callable[[np.ndarray], Sequence[Detection]]) -> float:
-    """Return how far the landmarks move when the photo is mirrored, in face sizes; infinite where none is found.
+    """Return the mean landmark distance to the detection in the mirrored photo, in face sizes; infinite without one.
 
-    Landmarks that do not agree with their own mirror image are guesses.
+    Landmarks that change under mirroring are unreliable.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB photo.
+        face: Detection in it.
+        detect: Detects faces in the mirrored photo.
     """
     mirrored = [found.landmarks_px[list(MIRROR)] for found in detect(np.ascontiguousarray(pixels[:, ::-1]))]
     flip, width = np.array([-1, 1]), np.array([pixels.shape[1], 0])
-    misses = [np.linalg.norm(flip * points + width - face.landmarks_px, axis=1).mean() for points in mirrored]
-    return float(min(misses, default=float("inf"))) / face_size_px(face.landmarks_px)
+    errors = [np.linalg.norm(flip * points + width - face.landmarks_px, axis=1).mean() for points in mirrored]
+    return float(min(errors, default=float("inf"))) / face_size_px(face.landmarks_px)

@@ -1,7 +1,7 @@
-"""The batches of a run: every step's is decided by the configuration and the number of the step alone.
+"""Batches of a training run, each a function of configuration and step number alone.
 
-So a run that goes on at a step sees what an uninterrupted one would have seen, and processes that share a step need
-not speak to each other. The faces of a step are made in `PARTS` independent parts: a process makes its own ones only.
+A resumed run therefore receives the batches of an uninterrupted one, and processes that share a step need no
+communication. A batch is made in `PARTS` independent parts, of which a process makes only its own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
 PARTS = 8
-"""Row k of a batch belongs to part k mod 8, whose random numbers are its own."""
+"""Row k of a batch belongs to part k mod 8; each part has its own random numbers."""
 _MIX, _ORDER, _CROPS = range(3)
-"""Uses of random numbers, kept apart by a word in their seeds."""
+"""Part of the seed that separates the uses of random numbers."""
 
 
 class BatchSampler:
-    """The batches of a run.
+    """Makes the batches of a run.
 
     Args:
         data: Sources, sampling and crops.
@@ -54,8 +54,9 @@ class BatchSampler:
         names = {name for source in self.sources for name in source.target_names}
         self._target_sizes = {name: self._head.spec[name].size for name in self._head.spec.names if name in names}
         self._first_person = np.cumsum([0, *(source.people for source in self.sources)])
-        self._draws = [
-            _Draw(source, share, data, number) for number, (source, share) in enumerate(zip(self.sources, self._shares))
+        self._orders = [
+            _SourceOrder(source, share, data, number)
+            for number, (source, share) in enumerate(zip(self.sources, self._shares))
         ]
 
     def __len__(self) -> int:
@@ -63,22 +64,30 @@ class BatchSampler:
 
     @property
     def faults(self) -> tuple[DataError, ...]:
-        """What could not be read."""
+        """Faces that could not be read."""
         return tuple(fault for source in self.sources for fault in source.faults)
 
     def batch(self, step: int) -> TrainingBatch:
         """Return the whole batch of a step, augmented, on the CPU.
 
-        The rows of a source follow each other. The targets of faces without one are zeros; where no source has any,
-        there is no target. Person numbers are apart between sources.
+        The rows of a source are consecutive. Faces without a target have zeros; where no source has targets, there is
+        no target. Sources have disjoint person numbers.
+
+        Args:
+            step: Number of the step, from 0.
 
         Raises:
-            Smirk3dError: A picture cannot be decoded, or kornia is not installed.
+            Smirk3dError: An image cannot be decoded, or kornia is not installed.
         """
         return self.share(step)
 
     def share(self, step: int, rank: int = 0, world: int = 1) -> TrainingBatch:
         """Return the rows `rank`, `rank + world`, ... of a step's batch; see `batch`.
+
+        Args:
+            step: Number of the step, from 0.
+            rank: Number of the process, from 0.
+            world: Number of processes.
 
         Raises:
             ValueError: The processes do not divide the batch size.
@@ -89,32 +98,32 @@ class BatchSampler:
         wanted = np.arange(rank, size, world)
         parts = np.unique(wanted % PARTS)
         plan = self.plan(step)
-        made = _joined([self._part(step, part, plan) for part in parts.tolist()])
+        batch = _joined([self._part(step, part, plan) for part in parts.tolist()])
         rows = np.concatenate([np.arange(part, size, PARTS) for part in parts])
         place = np.argsort(rows)
-        return made.take(torch.from_numpy(place[np.searchsorted(rows[place], wanted)]))
+        return batch.take(torch.from_numpy(place[np.searchsorted(rows[place], wanted)]))
 
     def batches(self, start: int, stop: int, rank: int = 0, world: int = 1) -> Iterator[TrainingBatch]:
-        """Yield a process's share of the steps from `start` to before `stop`, made ahead by `workers` processes."""
+        """Yield a process's share of the steps in [start, stop), prefetched by `data.workers` processes."""
         loader = DataLoader(
             _Shares(self, rank, world),
             batch_size=None,
             sampler=range(start, stop),
             num_workers=self.data.workers,
-            generator=torch.Generator().manual_seed(0),  # else it would draw from the global one
+            generator=torch.Generator().manual_seed(0),  # else it would use the global generator
         )
-        for made in loader:
-            if isinstance(made, Smirk3dError):
-                raise made
-            yield made
+        for item in loader:
+            if isinstance(item, Smirk3dError):
+                raise item
+            yield item
 
     def plan(self, step: int) -> Plan:
-        """Decide which faces a step shows: of every source its share, to within one face."""
+        """Return which faces a step shows: the share of every source, rounded at random to whole faces."""
         data = self.data
         bounds = np.cumsum([0.0, *self._shares]) * data.batch_size
         bounds[-1] = data.batch_size
         counts = np.diff(np.floor(bounds + np.random.default_rng([data.seed, _MIX, step]).random()).astype(int))
-        faces = [draw.faces(step, count) for draw, count in zip(self._draws, counts.tolist())]
+        faces = [order.faces(step, count) for order, count in zip(self._orders, counts.tolist())]
         return Plan(np.repeat(np.arange(len(counts)), counts), np.concatenate(faces))
 
     @property
@@ -125,13 +134,13 @@ class BatchSampler:
     def _part(self, step: int, part: int, plan: Plan) -> TrainingBatch:
         rng = np.random.default_rng([self.seed, _CROPS, step, part])
         source, face = plan.source[part::PARTS], plan.face[part::PARTS]
-        made = [self._completed(number, face[source == number], rng) for number in np.unique(source).tolist()]
+        batches = [self._completed(number, face[source == number], rng) for number in np.unique(source).tolist()]
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         head = self._head if self._target_sizes else None
-        return _without_strangers(augment(_joined(made), self.augment, generator, head))
+        return _without_untrusted_targets(augment(_joined(batches), self.augment, generator, head))
 
     def _completed(self, number: int, face: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
-        """Return faces of a source with the fields and the person numbers that all sources have."""
+        """Return faces of a source with the target fields of all sources and distinct person numbers."""
         batch = self.sources[number].batch(face, rng)
         known = {} if batch.target is None else dict(batch.target.items())
         target = {name: known.get(name, torch.zeros(len(face), size)) for name, size in self._target_sizes.items()}
@@ -141,14 +150,19 @@ class BatchSampler:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a step shows: (B,) int64, the number of the source and that of the face in it."""
+    """The faces of a step.
+
+    Attributes:
+        source: (B,) int64, number of the source.
+        face: (B,) int64, number of the face in its source.
+    """
 
     source: np.ndarray
     face: np.ndarray
 
 
-class _Draw:
-    """Draws the faces of one source, epoch after epoch; a step has its own stretch of that endless list."""
+class _SourceOrder:
+    """The endless sequence of a source's faces, epoch after epoch; every step has its own stretch of it."""
 
     def __init__(self, source: FaceSource, share: float, data: DataConfig, number: int) -> None:
         self._source, self._seed = source, [data.seed, _ORDER, number]
@@ -157,33 +171,33 @@ class _Draw:
         self._per_epoch = len(self._order(0))
 
     def faces(self, step: int, count: int) -> np.ndarray:
-        """Return the faces (count,) of a step; what its stretch has more than that comes in another epoch."""
+        """Return the faces (count,) of a step; the rest of its stretch comes in another epoch."""
         places = step * self._stretch + np.arange(count)
         found = [self._order(place // self._per_epoch)[place % self._per_epoch] for place in places.tolist()]
         return np.array(found, dtype=np.int64)
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._recent:
-            made = self._source.order(np.random.default_rng([*self._seed, epoch]))
-            self._recent = {**dict(list(self._recent.items())[-1:]), epoch: made}
+            order = self._source.order(np.random.default_rng([*self._seed, epoch]))
+            self._recent = {**dict(list(self._recent.items())[-1:]), epoch: order}
         return self._recent[epoch]
 
 
 class _Shares(Dataset):
-    """A process's share of each step; an error is an item, because it would lose its form between processes."""
+    """A process's share of each step; errors are returned as items, because raising would wrap them in the worker."""
 
-    def __init__(self, stream: BatchSampler, rank: int, world: int) -> None:
-        self._stream, self._rank, self._world = stream, rank, world
+    def __init__(self, sampler: BatchSampler, rank: int, world: int) -> None:
+        self._sampler, self._rank, self._world = sampler, rank, world
 
     def __getitem__(self, step: int) -> TrainingBatch | Smirk3dError:
         try:
-            return self._stream.share(step, self._rank, self._world)
+            return self._sampler.share(step, self._rank, self._world)
         except Smirk3dError as error:
             return error
 
 
 def _joined(batches: Sequence[TrainingBatch]) -> TrainingBatch:
-    """Put batches with the same fields behind each other."""
+    """Concatenate batches with the same fields."""
 
     def cat(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -194,8 +208,8 @@ def _joined(batches: Sequence[TrainingBatch]) -> TrainingBatch:
     return TrainingBatch(target=target, **cat([{name: getattr(batch, name) for name in names} for batch in batches]))
 
 
-def _without_strangers(batch: TrainingBatch) -> TrainingBatch:
-    """Return a batch whose targets without trust are zeros, whatever augmentation made of them."""
+def _without_untrusted_targets(batch: TrainingBatch) -> TrainingBatch:
+    """Return a batch in which targets of weight 0 are zeros, also after augmentation."""
     if batch.target is None:
         return batch
     trusted = batch.target_weight[:, None] > 0

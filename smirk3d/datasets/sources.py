@@ -1,4 +1,4 @@
-"""Where training faces come from: photos, videos, shards and rendered heads, all behind one small interface."""
+"""Sources of training faces: photos, videos, shards and rendered heads behind one interface."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 class FaceSource(Protocol):
-    """Faces that can be drawn.
+    """A collection of faces.
 
     Attributes:
-        people: Persons are numbered below this. target_names: Parameters that the targets have; empty without.
-        faults: What could not be read.
+        people: Number of persons; person numbers are below it.
+        target_names: Fields of the targets; empty without targets.
+        faults: Faces that could not be read.
     """
 
     people: int
@@ -46,11 +47,11 @@ class FaceSource(Protocol):
         ...
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the faces (K,) int64 of an epoch, at least one; K is the same for every epoch."""
+        """Return the faces (K,) int64 of an epoch, K at least 1 and the same for every epoch."""
         ...
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
-        """Return the faces of an index (B,) int64, cut at random."""
+        """Return randomly cropped faces at an index (B,) int64."""
         ...
 
 
@@ -58,8 +59,10 @@ class PhotoSource:
     """Faces in photos, with pseudo-targets where there are any.
 
     Args:
-        faces: The faces. data: How they are drawn and cut. head: What the targets are parameters of.
-        table: The targets; None for none.
+        faces: The faces.
+        data: Sampling and crops.
+        head: Head model of the targets.
+        table: Pseudo-targets; None: none.
 
     Attributes:
         keys: Name of each face within its data set.
@@ -95,10 +98,10 @@ class PhotoSource:
 
 
 class RenderedSource:
-    """Rendered heads, whose parameters are known.
+    """Rendered heads with ground truth.
 
     Args:
-        faces: The pictures, all of them made.
+        faces: The images, all of them rendered.
     """
 
     target_names: tuple[str, ...] = ("shape", "expression", "pose", "camera")
@@ -112,36 +115,38 @@ class RenderedSource:
         return len(self._faces)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the pictures in random order; see `FaceSource`."""
+        """Return the images in random order; see `FaceSource`."""
         return rng.permutation(len(self))
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
-        """Return the pictures as they are; see `FaceSource`."""
+        """Return the images unchanged; see `FaceSource`."""
         return self._faces.batch(torch.from_numpy(index))
 
 
 def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: str = "train") -> FaceSource:
-    """Open a source; photos and videos are prepared and heads are rendered first where that was not done before.
+    """Open a source; photos and videos are prepared, and heads rendered, where the cache does not hold them.
 
     Args:
-        source: What to open. data: How faces are drawn and cut. head: On the CPU.
-        split: Which of the faces, "train" or "val"; rendered ones are all of one split.
+        source: Source to open.
+        data: Sampling and crops.
+        head: Head model, on the CPU.
+        split: "train" or "val"; rendered faces have no splits.
 
     Raises:
-        Smirk3dError: Nothing that can be used is there, a file is damaged, or its targets are of another head.
+        Smirk3dError: There are no usable faces, a file is damaged, or the targets are of another head.
     """
     if source.kind == "rendered":
         return _rendered(source, data, head)
-    assert source.path is not None  # SourceConfig sees to it
-    kind = found_kind(source.path) if source.kind == "auto" else source.kind
+    assert source.path is not None  # checked by SourceConfig
+    kind = detect_kind(source.path) if source.kind == "auto" else source.kind
     if kind == "shards":
         faces = FaceSet.from_folder(source.path, split)
     else:
-        place = prepared(source.path, kind)
-        if not any(place.folder.glob(f"{split}-*.tar")):
-            report = printable(place.folder / REPORT_NAME)
+        shards = prepared(source.path, kind)
+        if not any(shards.folder.glob(f"{split}-*.tar")):
+            report = printable(shards.folder / REPORT_NAME)
             raise Smirk3dError(f"{printable(source.path)}: no faces for {split} in it; {report} says why")
-        faces = FaceSet.from_folder(place.folder, split, place.is_current)
+        faces = FaceSet.from_folder(shards.folder, split, shards.is_current)
     for fault in faces.faults:
         _log.warning("%s", fault)
     table = None if source.targets is None else TargetTable.load(source.targets, head)
@@ -150,11 +155,11 @@ def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: 
     return opened
 
 
-def found_kind(path: Path) -> str:
-    """Find out what lies at a path: "shards", "folder" (photos) or "videos".
+def detect_kind(path: Path) -> str:
+    """Return the type of data at a path: "shards", "folder" (photos) or "videos".
 
     Raises:
-        Smirk3dError: Nothing that faces can be read from is there, or both photos and videos are.
+        Smirk3dError: There is no such data, or there are both photos and videos.
     """
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:

@@ -1,4 +1,4 @@
-"""What a training step is given."""
+"""The batch of a training step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from smirk3d.params import FaceParams
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """B crops of faces and what is known of them.
+    """B crops of faces with their annotations.
 
     Attributes:
         image: (B, 3, S, S) RGB in [0, 1].
-        landmarks_ndc: (B, 478, 2) MediaPipe's points, x right and y down in [-1, 1] from edge to edge of the crop.
-        landmark_weight: (B, 478) in [0, 1], 0 where a point is not known.
-        person: (B,) int64, the same for faces that are known to show one person.
-        target: parameters that are known or estimated by other means, fields (B, ...); None where there are none.
-        target_weight: (B,) in [0, 1], trust in `target`: 1 for rendered heads, 0 where there is none.
-        contour_ndc: (B, 17, 2) iBUG's points on the outline, like `landmarks_ndc`; anything where the weight is 0.
-        contour_weight: (B,) in [0, 1], 0 where the outline is not known.
+        landmarks_ndc: (B, 478, 2) MediaPipe's landmarks, x right and y down, [-1, 1] from edge to edge of the crop.
+        landmark_weight: (B, 478) in [0, 1], 0 where a landmark is unknown.
+        person: (B,) int64, equal for faces that are known to show one person.
+        target: Ground truth or pseudo-targets, fields (B, ...); None without any.
+        target_weight: (B,) confidence of `target` in [0, 1]: 1 for rendered heads, 0 without a target.
+        contour_ndc: (B, 17, 2) iBUG's contour points, like `landmarks_ndc`; arbitrary where the weight is 0.
+        contour_weight: (B,) in [0, 1], 0 where the contour is unknown.
     """
 
     image: Tensor
@@ -40,13 +40,13 @@ class TrainingBatch:
 
     def to(self, device: torch.device | str) -> TrainingBatch:
         """Return a copy on another device."""
-        return self._changed(lambda tensor: tensor.to(device))
+        return self._mapped(lambda tensor: tensor.to(device))
 
     def take(self, index: Tensor) -> TrainingBatch:
-        """Return the faces of an index (K,) int64 or a mask (B,) bool."""
-        return self._changed(lambda tensor: tensor[index])
+        """Return the faces at an index (K,) int64 or of a mask (B,) bool."""
+        return self._mapped(lambda tensor: tensor[index])
 
-    def _changed(self, change: Callable[[Tensor], Tensor]) -> TrainingBatch:
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> TrainingBatch:
         target = self.target
         if target is not None:
             target = FaceParams(**{name: change(value) for name, value in target.items()})

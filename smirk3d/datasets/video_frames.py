@@ -1,4 +1,4 @@
-"""Videos as training faces: some frames of each, upright, found and judged as photos are."""
+"""Training faces from videos: frames at a low rate, detected and filtered as photos are."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from smirk3d.media.video import VIDEO_SUFFIXES, Frame, VideoFile
 from smirk3d.progress import Progress, progress
 
 FRAMES_PER_S = 2.0
-"""Most frames that are taken of a second: neighbours show the same."""
+"""Largest number of frames per second: neighbouring frames are nearly equal."""
 END_OF_VIDEO = "end of video"
 DAMAGED_VIDEO = "damaged video"
 
 
 def read_frames(path: Path, frames_per_s: float = FRAMES_PER_S) -> Iterator[Frame]:
-    """Decode every k-th frame of a video, k such that a second has no more than so many of them.
+    """Decode every k-th frame of a video, k such that a second has at most `frames_per_s` of them.
 
     Raises:
-        Smirk3dError: The file is no video, or it ends early or is damaged; the frames up to there have been yielded.
+        Smirk3dError: The file is no video, ends early or is damaged; the frames before that have been yielded.
     """
     video = VideoFile(path)
     yield from video.frames(every=max(1, math.ceil(video.info.rate_fps / frames_per_s)))
 
 
 def video_files(path: Path) -> list[Path]:
-    """Return a video, or the videos below a folder in the order of their names, hidden ones left out.
+    """Return a video file, or the videos below a folder sorted by name, hidden ones excluded.
 
     Raises:
         Smirk3dError: There are none.
@@ -52,37 +52,42 @@ def prepare_videos(
     *,
     open_progress: Callable[[int], Progress] = progress,
 ) -> PrepareSummary:
-    """Make shards of the faces in videos, or go on with that; see `smirk3d.datasets.prepare.prepare`.
+    """Write shards of the faces in videos, or continue that; see `smirk3d.datasets.prepare.prepare`.
 
-    Every video is taken for one person, so all of it is in one split. The report names frames `VIDEO#NUMBER`, and has
-    a row for every video that was read to its end or to where it is damaged; such a one is not read again.
+    Every video counts as one person, so all of it is in one split. The report names frames `VIDEO#NUMBER`, and has a
+    row for every video that was read to its end or to where it is damaged; such a video is not read again.
 
     Args:
-        paths: The videos. out_dir, detector, options, open_progress: See there.
+        paths: The videos.
+        out_dir: Folder for shards and report; created where missing.
+        detector: Face detector.
+        options: Settings of the preparation.
+        open_progress: Makes the progress display for a number of videos.
 
     Raises:
-        UsageError, Smirk3dError: See there; or PyAV is not installed.
+        UsageError: As `smirk3d.datasets.prepare.prepare`.
+        Smirk3dError: As there, or PyAV is not installed.
     """
-    pyav()  # else its absence would be taken for a fault of every video
+    pyav()  # otherwise its absence would count as damage of every video
     with Preparation(out_dir, detector, options or PrepareOptions(), resume=True) as preparation:
         todo = [path for path in paths if table_name(path) not in preparation.done]
         ends: list[ReportRow] = []
         try:
             with open_progress(len(todo)) as display:
                 for path in todo:
-                    end = _take_frames(path, preparation)
+                    end = _process_frames(path, preparation)
                     if end.kind == DAMAGED_VIDEO:
                         display.note(f"{end.image}: {end.status}")
                     ends.append(end)
                     display.advance()
-        finally:  # a video is done when all its faces are in shards
+        finally:  # a video counts as done when all its faces are in shards
             preparation.close_shards()
             preparation.note(ends)
     return preparation.summary(skipped=len(paths) - len(todo))
 
 
-def _take_frames(path: Path, preparation: Preparation) -> ReportRow:
-    """Take the frames that an earlier run has not; returns the row of the video itself."""
+def _process_frames(path: Path, preparation: Preparation) -> ReportRow:
+    """Process the frames that an earlier run has not; returns the row of the video itself."""
     name, count = table_name(path), 0
     try:
         for frame in read_frames(path):

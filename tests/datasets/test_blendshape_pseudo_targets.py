@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from smirk3d.datasets.blendshape_pseudo_targets import TURNED_RAD, blend_blendshape_scores
+from smirk3d.datasets.blendshape_pseudo_targets import PROFILE_RAD, blend_blendshape_scores
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.params import FaceParams
@@ -20,7 +20,7 @@ def table() -> TargetTable:
     expression = torch.zeros(COUNT, 52)
     expression[:, LEFT], expression[:, RIGHT], expression[:, JAW] = 0.03, 0.01, 0.4
     pose = torch.zeros(COUNT, 3)
-    pose[-2, 1] = -TURNED_RAD
+    pose[-2, 1] = -PROFILE_RAD
     params = FaceParams(shape=torch.zeros(COUNT, 5), expression=expression, pose=pose)
     return TargetTable(tuple(f"f{k}" for k in range(COUNT)), params, torch.ones(COUNT), ARKIT_NAMES)
 

@@ -90,10 +90,10 @@ def test_files_of_other_layouts_are_told_and_not_used(tmp_path):
     stems = [*bad, "damaged", "short", "empty", "archive", "pickle"]
     for stem in stems:
         found = read_fan(tmp_path, stem, notes.append)
-        assert found.lack == UNUSABLE and found.contour(POINTS) == (None, UNUSABLE), stem
+        assert found.missing == UNUSABLE and found.contour(POINTS) == (None, UNUSABLE), stem
     assert len(notes) == len(stems) and all("\n" not in note and ".npy: no contour (" in note for note in notes)
     assert "few.npy: no contour (shape (2, 67, 2) of float64); give a .npy of (68, 2)" in notes[1]
-    assert read_fan(tmp_path, "a/b", notes.append).lack == NO_FILE and len(notes) == len(stems)
+    assert read_fan(tmp_path, "a/b", notes.append).missing == NO_FILE and len(notes) == len(stems)
     for stem, array in (("nobody", np.zeros((0, 68, 2))), ("nobody2", np.zeros(0))):  # what FAN's tools write then
         _saved(tmp_path / f"{stem}.npy", array)
         assert read_fan(tmp_path, stem, notes.append).contour(POINTS)[1] == OTHER_FACE

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 from training_faces import detection, face_points
 
-from smirk3d.datasets.padded_crop import CUT_SCALE, crop_padded
+from smirk3d.datasets.padded_crop import PADDED_SCALE, crop_padded
 from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary, prepare, split_of
 from smirk3d.datasets.prepare_report import read_report
 from smirk3d.datasets.quality import QualityLimits, measure, mirror_error, sharpness
@@ -185,7 +185,7 @@ def test_the_cut_is_generous_and_landmarks_point_at_the_same_pixels() -> None:
     points = face_points((400, 300), 100)
     for most, side in ((512, 250), (100, 100)):
         cut = crop_padded(ramp, points, most)
-        assert max(cut.size_px) == pytest.approx(side, abs=1) and CUT_SCALE == 2.5
+        assert max(cut.size_px) == pytest.approx(side, abs=1) and PADDED_SCALE == 2.5
         with Image.open(io.BytesIO(cut.jpeg)) as picture:
             column, row = (np.clip(cut.landmarks_px, 0, side - 1)).astype(int).T
             red, green = np.asarray(picture)[row, column, :2].T / 255.0

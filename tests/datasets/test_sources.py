@@ -15,7 +15,7 @@ from smirk3d.datasets import prepared_cache
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.prepare import PrepareOptions
 from smirk3d.datasets.shards import write_shard
-from smirk3d.datasets.sources import FaceSource, found_kind, open_source
+from smirk3d.datasets.sources import FaceSource, detect_kind, open_source
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
@@ -116,20 +116,20 @@ def test_an_interrupted_preparation_goes_on(
 
 
 def test_what_lies_at_a_path(photos: Path, tmp_path: Path) -> None:
-    assert found_kind(photos) == "folder"
+    assert detect_kind(photos) == "folder"
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.MP4").write_bytes(b"")
-    assert found_kind(tmp_path / "films") == found_kind(tmp_path / "films" / "a.MP4") == "videos"
+    assert detect_kind(tmp_path / "films") == detect_kind(tmp_path / "films" / "a.MP4") == "videos"
     write_shard(photos / "train-000000.tar", [record("a")])
-    assert found_kind(photos) == "shards"
+    assert detect_kind(photos) == "shards"
     with pytest.raises(Smirk3dError, match="holds photos and videos; say which with kind"):
-        found_kind(tmp_path)
+        detect_kind(tmp_path)
     (tmp_path / "empty").mkdir()
     for name in ("empty", "none"):
         with pytest.raises(Smirk3dError, match="no shards, photos or videos there"):
-            found_kind(tmp_path / name)
+            detect_kind(tmp_path / name)
     with pytest.raises(Smirk3dError, match="no folder and no video"):
-        found_kind(photos / "a.png")
+        detect_kind(photos / "a.png")
 
 
 def test_kinds_that_do_not_fit_are_refused(photos: Path, tmp_path: Path, open_head: HeadModel) -> None:
