@@ -11,6 +11,9 @@ from smirk3d.estimation.landmark_fit import Focal
 from smirk3d.head.load import OPEN_HEAD
 from smirk3d.head.model import HeadModel
 
+DEFAULT_COUNT = 2000
+"""Faces of a measure, at most."""
+
 
 @dataclass(frozen=True)
 class RendererTraining:
@@ -117,7 +120,7 @@ class EvaluationOptions:
     data: Path | None = None
     split: str = "val"
     only: tuple[str, ...] = ()
-    count: int = 2000
+    count: int = DEFAULT_COUNT
     method: Literal["encoder", "refine"] = "encoder"
     device: str = "auto"
     head: str | Path | HeadModel = OPEN_HEAD

@@ -15,7 +15,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.evaluation.data import OpenProgress
 from smirk3d.evaluation.needs import missing_input
-from smirk3d.evaluation.options import ClipOptions, EvaluationOptions
+from smirk3d.evaluation.options import DEFAULT_COUNT, ClipOptions, EvaluationOptions
 from smirk3d.evaluation.registry import measures_named
 from smirk3d.evaluation.report import Report, number_text
 from smirk3d.evaluation.result import Result, Value
@@ -190,8 +190,6 @@ def run_suite(
 
 def options_of(item: SuiteItem, options: EvaluationOptions) -> EvaluationOptions:
     """Return the options of one evaluation, with the inputs of the suite that belong to it."""
-    changes = dict(item.changes)
-    changes["count"] = min(changes.get("count", options.count), options.count)
     return replace(
         EvaluationOptions(item.checkpoint, only=(item.measure,)),
         data=options.data if _uses_data(item) else None,
@@ -201,7 +199,7 @@ def options_of(item: SuiteItem, options: EvaluationOptions) -> EvaluationOptions
         head=options.head if "head" in item.uses else OPEN_HEAD,
         photos=options.photos if "photos" in item.uses else None,
         character=options.character if "character" in item.uses else None,
-        **changes,
+        **_changes(item, options),
     )
 
 
@@ -212,9 +210,16 @@ def command_of(item: SuiteItem, options: EvaluationOptions) -> str:
         arguments += ["--data", str(options.data or "DATA")]
     for extra in item.uses:
         arguments += _arguments_of_input(extra, options)
-    for name, value in item.changes.items():
+    for name, value in _changes(item, options).items():
         arguments += _arguments_of_change(name, value)
     return " ".join(arguments)
+
+
+def _changes(item: SuiteItem, options: EvaluationOptions) -> dict[str, Any]:
+    """Return the changes of an item, with at most as many faces as the suite is to use."""
+    count = min(item.changes.get("count", DEFAULT_COUNT), options.count)
+    changes = {name: value for name, value in item.changes.items() if name != "count"}
+    return changes if count == DEFAULT_COUNT else {"count": count, **changes}
 
 
 def _uses_data(item: SuiteItem) -> bool:

@@ -95,4 +95,6 @@ def test_the_documentation_names_measures_that_exist():
 
 def test_clips_of_an_item_are_in_its_command():
     item = SuiteItem("a", "packaged", "video-accuracy", (), {"clips": ClipOptions(people=5), "method": "refine"})
-    assert command_of(item, INPUTS) == "smirk3d evaluate packaged --only video-accuracy --people 5 --method refine"
+    start = "smirk3d evaluate packaged --only video-accuracy"
+    assert command_of(item, INPUTS) == f"{start} --count 100 --people 5 --method refine"
+    assert command_of(item, EvaluationOptions("packaged")) == f"{start} --people 5 --method refine"
