@@ -66,6 +66,7 @@ def build_identity(
     for part in (_macro_targets(source, samples, generator), _local_targets(source, samples, generator)):
         directions += part[0]
         weights.append(part[1])
+    # All people are linear combinations of the targets: one matrix product makes them all.
     basis = torch.from_numpy(np.stack(directions)).flatten(1)
     template = torch.from_numpy(source.head_vertices())
     people = template + (torch.cat(weights, dim=1) @ basis).unflatten(-1, template.shape)
@@ -91,6 +92,8 @@ def principal_components(people: Tensor, mirror: Tensor, components: int) -> Ide
     for sign, half in halves.items():
         # In double precision: in single precision the small components would differ from machine to machine.
         rows = half.flatten(1).double() / len(people) ** 0.5
+        # There are fewer people than coordinates: the Gram matrix (N, N) has the same non-zero eigenvalues as the
+        # covariance.
         eigenvalue, vector = torch.linalg.eigh(rows @ rows.T)
         total += float(eigenvalue.sum())
         eigenvalue, vector = eigenvalue[-components:].clamp_min(1e-20), vector[:, -components:]
@@ -163,6 +166,7 @@ def _local_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
     shared: dict[str, Tensor] = {}
     targets, weights = [], []
     for name, (plus, minus) in pairs.items():
+        # Left and right targets of one slider share the larger part of their weight.
         key = name[2:] if name[:2] in ("l-", "r-") else name
         if key not in shared:
             shared[key] = LOCAL_TARGET_STD * torch.randn(samples, generator=generator)

@@ -83,6 +83,7 @@ class MakeHuman:
     def target(self, path: Path) -> np.ndarray:
         """Return the offsets (V, 3) float32, in metres, that a target file applies to the vertices of the head."""
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # Splitting the whole text at once is much faster than line by line; comments are rare and removed first.
         if b"#" in text:
             text = b"\n".join(line for line in text.splitlines() if not line.startswith(b"#"))
         rows = np.array(text.split(), dtype=np.float64).reshape(-1, 4)
@@ -127,6 +128,7 @@ class MakeHuman:
         mask = np.zeros(len(topology.body_index), dtype=np.float32)
         skin = np.isin(topology.part, BODY_PARTS[:4])
         values = _sample_uv(np.asarray(image)[..., None], topology.uv[topology.faces_uv[skin]])[..., 0] / 255
+        # A vertex on a seam of the texture has several coordinates; the largest value counts.
         np.maximum.at(mask, topology.faces[skin].ravel(), values.ravel().astype(np.float32))
         return mask
 
@@ -145,6 +147,7 @@ class MakeHuman:
             for vertex, weight in rows:
                 weights[int(vertex), column] += weight
         head = weights[self.topology.body_index]
+        # Vertices without any weight (helpers) move with the skull.
         head[head.sum(1) == 0, joint_names.index("neck")] = 1.0
         return (head / head.sum(1, keepdims=True)).astype(np.float32)
 

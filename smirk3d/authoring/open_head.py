@@ -75,6 +75,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     identity = build_identity(source, mirror, face_weight, config.components, config.samples, config.seed)
     J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror)
     offsets = _blendshapes(source) * align(base, identity.mean, face_weight).scale
+    # MakeHuman's targets are symmetric only approximately; the mean with the mirrored partner makes them exactly so.
     offsets = (offsets + offsets[list(ARKIT_MIRROR)][:, mirror] * offsets.new_tensor(MIRROR_X)) / 2
     gaze = _gaze_rotvec(identity.mean, offsets, J_regressor, regions)
     jaw_readout = _rigid_rotvec(identity.mean, offsets, regions["lower_teeth"])
@@ -202,6 +203,7 @@ def _affine_weights(vertices: Tensor, mask: Tensor, point: Tensor) -> Tensor:
     chosen = vertices[mask].double()
     count = len(chosen)
     system = torch.cat([chosen.T, chosen.new_ones(1, count)])
+    # Starting from equal weights, the pseudo-inverse adds the smallest correction that satisfies the constraints.
     uniform = chosen.new_full((count,), 1 / count)
     residual = torch.cat([point.double(), chosen.new_ones(1)]) - system @ uniform
     weights = torch.zeros(len(vertices))

@@ -80,9 +80,11 @@ def content_id(data: HeadData) -> str:
 def _update(digest: Any, path: str, value: object) -> None:
     """Add a value under its path in the record; a value of None adds nothing, so that optional fields may be added."""
     if isinstance(value, Tensor):
+        # Type and shape belong to the content: equal bytes of other types or shapes are another head.
         array = value.detach().cpu().contiguous().numpy()
         digest.update(f"{path}:{array.dtype.str}{array.shape};".encode())
         digest.update(array)
+    # Sorted: the order of a dictionary depends on how the head was made or read.
     elif isinstance(value, dict):
         for key in sorted(value):
             _update(digest, f"{path}/{key}", value[key])

@@ -200,6 +200,7 @@ class HeadModel(nn.Module):
         Raises:
             ValueError: There are more coefficients than components in use.
         """
+        # A copy, because callers may modify the result of a stage in place.
         neutral = self.v_template.clone() if shape is None else self.v_template
         return ShapedHead(_blend(neutral, self.shapedirs, shape))
 
@@ -233,6 +234,7 @@ class HeadModel(nn.Module):
             ValueError: Eyelids are given that the head does not have.
         """
         vertices = expressed.vertices
+        # Joints are regressed from the expressed head: they move with identity and expression.
         joints = self._joint_weights @ vertices.index_select(-2, self._joint_support)
         rotvec = self.joint_rotvec(expressed.expression, params)
         batch = torch.broadcast_shapes(vertices.shape[:-2], rotvec.shape[:-2])
@@ -312,6 +314,7 @@ def _blend(vertices: Tensor, directions: Tensor | None, coefficients: Tensor | N
     """
     if coefficients is None or directions is None:
         return vertices
+    # Fewer coefficients than components are allowed; the product then reads only the rows that are needed.
     count = coefficients.shape[-1]
     if count > directions.shape[-1]:
         raise ValueError(f"{count} coefficients were given, but this head uses {directions.shape[-1]}")

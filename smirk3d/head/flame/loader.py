@@ -134,6 +134,7 @@ def _check_joints(path: Path, kintree: object, lbs_weights: Tensor, J_regressor:
     for name, rows in (("weights", lbs_weights), ("J_regressor", J_regressor)):
         if (rows.sum(1) - 1).abs().max() > MAX_ROW_SUM_ERROR:
             raise Smirk3dError(f"{printable(path)}: rows of {name!r} do not add up to 1; get the file again")
+    # A head in another frame would be fitted as a mirror image without any error.
     joints = J_regressor @ v_template
     if joints[_LEFT_EYE, 0] <= joints[_RIGHT_EYE, 0]:
         raise Smirk3dError(f"{printable(path)}: its left eye is not on the side of +X; is it a FLAME model?")
@@ -148,6 +149,7 @@ def _eyeballs(lbs_weights: Tensor) -> dict[str, Tensor]:
 
 def _with_jaw_type(data: HeadData, path: Path) -> HeadData:
     """Return the head with `jaw_readout` where its jaw is part of the expression."""
+    # FLAME 2023 is published with and without a jaw joint; the latter may be recognisable by its file name alone.
     named = re.search(r"no[_-]?jaw", path.name, re.IGNORECASE)
     if not named and data.lbs_weights[:, _JAW].max() >= MIN_JAW_WEIGHT:
         return replace(data, meta=data.meta | {"jaw": "joint"})

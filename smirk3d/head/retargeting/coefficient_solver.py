@@ -44,8 +44,12 @@ class CoefficientSolver:
             std.append(torch.full((2,), EYELID_STD))
         count = sum(self._sizes.values())
         self._jacobian = deformation(self._params(torch.eye(count) * FINITE_DIFFERENCE_STEP)) / FINITE_DIFFERENCE_STEP
+        # Prior precision relative to that of the features: noise variance over the number of independent measurements
+        # (the features are already a mean over the vertices), divided by the prior variance.
         self._prior = NOISE_MM**2 / INDEPENDENT_PATCHES / torch.cat(std) ** 2
         hessian = self._jacobian @ self._jacobian.T + torch.diag(self._prior)
+        # The Hessian is positive definite thanks to the prior, and small (about 100 rows): it is inverted once for all
+        # frames.
         self._inverse = torch.linalg.inv(hessian.double()).float()
 
     def __call__(self, weights: Tensor) -> dict[str, Tensor]:
@@ -63,6 +67,7 @@ class CoefficientSolver:
             residual = target - self._deformation(self._params(theta))
             residual[:, -GAZE_FEATURES:] = 0.0  # eye rotations are transferred directly
             theta = theta + (residual @ self._jacobian.T - theta * self._prior) @ self._inverse
+            # Projection onto the range of the eyelids in each iteration.
             if "eyelids" in self._sizes:
                 theta[:, -2:].clamp_(0, 1)
         return dict(self._params(theta).items())

@@ -85,7 +85,9 @@ def register_surfaces(source: HeadData, target: HeadData) -> Correspondence:
     """
     source_points, target_points = _landmarks(source), _landmarks(target)
     weight = source.landmarks["mediapipe"].weight * target.landmarks["mediapipe"].weight
+    # Reliable landmarks determine the alignment: a pair counts by the product of both weights.
     similarity = align(source_points, target_points, weight)
+    # Iris landmarks are left out of the warp: gaze must not deform the lids.
     aligned = similarity.apply(source_points)[:SKIN_COUNT]
     warp = _PolyharmonicSpline(aligned, target_points[:SKIN_COUNT] - aligned, weight[:SKIN_COUNT])
     warped = similarity.apply(_open_mouth_vertices(source))
@@ -107,6 +109,7 @@ def register_surfaces(source: HeadData, target: HeadData) -> Correspondence:
 
 def _matching_surfaces(source: HeadData, target: HeadData) -> list[tuple[Tensor, Tensor]]:
     """Return pairs of target vertices (V,) bool and source triangles (K,) int64 that may be matched."""
+    # Vertices on a border belong to both sides; a triangle is inside only if all of its corners are.
     inside = _any_region(source, INNER_REGIONS)[source.faces].all(dim=1)
     rest = torch.ones(len(target.v_template), dtype=torch.bool)
     layers = []
