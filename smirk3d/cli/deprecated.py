@@ -1,8 +1,11 @@
-"""Deprecated flags and values of the command line: they work for one more release, with a one-line note."""
+"""Deprecated values of flags and arguments: they work for one more release, with a one-line note.
+
+A deprecated flag is an alias of the current one: `tyro.conf.arg(aliases=("--old-name",))`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from smirk3d.cli.console import print_message
 
@@ -17,7 +20,7 @@ def current_value(option: str, value: str, renamed: Mapping[str, str]) -> str:
     """
     if value not in renamed:
         return value
-    _note(f"{option} {value}", renamed[value])
+    print_message(f"{option} {value} is deprecated and works for one more release; use {renamed[value]}")
     return renamed[value]
 
 
@@ -30,29 +33,3 @@ def current_values(option: str, values: Iterable[str], renamed: Mapping[str, str
         renamed: Deprecated value -> current value.
     """
     return tuple(current_value(option, value, renamed) for value in values)
-
-
-def current_flags(arguments: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
-    """Return a command line with its deprecated flags replaced, with a note for each.
-
-    A flag may have hyphens or underscores, and its value after an equals sign. Arguments after "--" are no flags.
-
-    Args:
-        arguments: The command line after the program's name.
-        renamed: Deprecated flag -> current flag, both with hyphens, such as "--old-name" -> "--new-name".
-    """
-    end = list(arguments).index("--") if "--" in arguments else len(arguments)
-    return [*(_current_flag(argument, renamed) for argument in arguments[:end]), *arguments[end:]]
-
-
-def _current_flag(argument: str, renamed: Mapping[str, str]) -> str:
-    name, equals, value = argument.partition("=")
-    new_name = renamed.get(name.replace("_", "-")) if name.startswith("--") else None
-    if new_name is None:
-        return argument
-    _note(name, new_name)
-    return f"{new_name}{equals}{value}"
-
-
-def _note(old: str, new: str) -> None:
-    print_message(f"{old} is deprecated and works for one more release; use {new}")

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.deprecated import current_value, current_values
-from smirk3d.cli.options import Command
+from smirk3d.cli.options import Command, FocalFlag, check_focal
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Evaluate(Command):
     """Head model that the networks were trained for: the open head, a FLAME file or a head pack."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Where the computation runs."""
-    focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
+    focal: FocalFlag = "auto"
     """Camera of fit and refine, as for reconstruct."""
     no_scores: bool = False
     """Fit landmarks alone, without the detector's blendshape scores."""
@@ -131,8 +131,7 @@ class Evaluate(Command):
 
         if min(self.renderer_steps, self.renderer_width) < 1:
             raise UsageError("--renderer-steps and --renderer-width must be 1 or more")
-        if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
-            raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
+        check_focal(self.focal)
         names = tuple(name.strip() for name in self.only.split(",") if name.strip())
         return EvaluationOptions(
             checkpoint=current_value("CHECKPOINT", checkpoint, RENAMED_CHECKPOINTS),

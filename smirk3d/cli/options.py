@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
 
 
+FocalFlag = Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")]
+"""The flag --focal, see `smirk3d.estimation.landmark_fit.Focal`."""
+
+
+def check_focal(focal: str | float) -> None:
+    """Check the value of --focal.
+
+    Raises:
+        UsageError: It is a number, but no finite positive one.
+    """
+    if not isinstance(focal, str) and not 0.0 < focal < float("inf"):
+        raise UsageError(f"--focal {focal}: must be a positive number of pixels")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command(ABC):
     """A subcommand and its flags."""
@@ -43,7 +57,7 @@ class EstimatorCommand(Command):
     """Library that runs the encoder; onnx runs on the CPU only."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Device of the computation; auto: cuda where available."""
-    focal: Annotated[Literal["auto", "orthographic"] | float, arg(metavar="auto|orthographic|PIXELS")] = "auto"
+    focal: FocalFlag = "auto"
     """Camera of fit and refine: auto (a usual field of view), orthographic (scaled), or a focal length in pixels."""
     no_scores: bool = False
     """Ignore the detector's blendshape scores in fit and refine."""
@@ -58,8 +72,7 @@ class EstimatorCommand(Command):
             UsageError: A value is out of range, or a flag needs another one.
             Smirk3dError: As for `Reconstructor`.
         """
-        if not isinstance(self.focal, str) and not 0.0 < self.focal < float("inf"):
-            raise UsageError(f"--focal {self.focal}: must be a positive number of pixels")
+        check_focal(self.focal)
         if self.engine != "torch" and (self.method == "fit" or (self.weights or packaged_encoder()) is None):
             raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
         from smirk3d.estimation.reconstructor import Reconstructor
