@@ -1,3 +1,5 @@
+"""Checkpoints: both formats, strict loading, refused files."""
+
 from __future__ import annotations
 
 import json
@@ -87,13 +89,13 @@ def test_released_checkpoint_loads_into_both(networks, released, write) -> None:
         assert torch.equal(getattr(encoder(crops), name), value), name
 
 
-def test_released_checkpoint_in_the_old_container_loads(networks, released, tmp_path: Path) -> None:
+def test_released_checkpoint_in_the_legacy_container_loads(networks, released, tmp_path: Path) -> None:
     torch.save(released, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert_same(Encoder.from_checkpoint(tmp_path / "old.pt"), networks[0])
 
 
 @pytest.mark.parametrize("spec", [FLAME, OPEN])
-def test_own_file_keeps_weights_layout_and_remarks(spec: ParamSpec, networks, tmp_path: Path) -> None:
+def test_own_file_keeps_weights_layout_and_meta(spec: ParamSpec, networks, tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     encoder = Encoder(spec, CONFIG)
     save_networks(path, encoder=encoder, neural_renderer=networks[1], meta={"run": "first"})
@@ -146,7 +148,7 @@ def test_released_files_have_no_layout(released, write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("std", [[0.1] * 51, [0.1] * 51 + [0.0], [0.1] * 51 + [float("nan")], [float("inf")] * 52])
-def test_errors_that_are_none_are_refused(std: list[float], networks, tmp_path: Path) -> None:
+def test_invalid_expression_errors_are_refused(std: list[float], networks, tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     with pytest.raises(ValueError, match="52 positive numbers"):
         save_networks(path, encoder=networks[0], expression_std=std, meta={})
@@ -156,7 +158,7 @@ def test_errors_that_are_none_are_refused(std: list[float], networks, tmp_path: 
     assert "is damaged" in refusal(read_layout, path)
 
 
-def test_suffix_does_not_matter(networks, tmp_path: Path) -> None:
+def test_the_format_is_found_from_the_content(networks, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     save_networks(path, neural_renderer=networks[1], meta={})
     assert_same(NeuralRenderer.from_checkpoint(path), networks[1])
@@ -223,7 +225,7 @@ def test_other_content_is_refused(content: object, write) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04 and no zip", b"hello, I am text", b"\x80\x02}q\x00(X", bytes(64)]
 )
-def test_bytes_of_no_kind_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_files_of_no_format_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
     assert "use the released SMIRK_em1.pt" in refusal(Encoder.from_checkpoint, path)
@@ -280,7 +282,7 @@ def test_foreign_safetensors_and_damaged_headers_are_refused(networks, tmp_path:
         assert "header" in refusal(Encoder.from_checkpoint, path)
 
 
-def test_half_as_large_and_nearly_the_same(networks: tuple[Encoder, NeuralRenderer], tmp_path: Path) -> None:
+def test_half_precision_halves_the_file(networks: tuple[Encoder, NeuralRenderer], tmp_path: Path) -> None:
     encoder, _ = networks
     for name, half in (("full", False), ("half", True)):
         save_networks(tmp_path / name, encoder=encoder, half=half, meta={})
@@ -291,7 +293,7 @@ def test_half_as_large_and_nearly_the_same(networks: tuple[Encoder, NeuralRender
         torch.testing.assert_close(tensor, encoder.state_dict()[name], atol=1e-3, rtol=1e-3)
 
 
-def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:
     renderer = NeuralRenderer(4)
     nn.init.constant_(renderer.conv.weight, 1e6)
     with pytest.raises(ValueError, match="float16"):

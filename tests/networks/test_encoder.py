@@ -1,3 +1,5 @@
+"""The encoder: layout, ranges, initial values, gradients and the copy for inference."""
+
 from __future__ import annotations
 
 import pytest
@@ -21,7 +23,7 @@ def crops(count: int = 2, size: int = 64) -> torch.Tensor:
 
 
 def make(spec: ParamSpec, *, wild: bool = False) -> Encoder:
-    """Build a small encoder; a wild one has large random weights in its last layers."""
+    """Build a small encoder; with `wild` it has large random weights in its last layers."""
     torch.manual_seed(0)
     encoder = Encoder(spec, CONFIG).eval()
     if wild:
@@ -31,7 +33,7 @@ def make(spec: ParamSpec, *, wild: bool = False) -> Encoder:
 
 
 @pytest.mark.parametrize("spec", [FLAME, OPEN])
-def test_emits_what_the_head_has(spec: ParamSpec) -> None:
+def test_predicts_the_parameters_of_the_head(spec: ParamSpec) -> None:
     params = make(spec)(crops())
     assert {name: tuple(value.shape) for name, value in params.items()} == {p.name: (2, p.size) for p in spec.params}
 
@@ -61,8 +63,8 @@ def test_order_of_the_expression_layer_is_expression_eyelids_jaw() -> None:
     nn.init.zeros_(encoder.expression_encoder.linear.weight)
     encoder.expression_encoder.linear.bias.data = torch.arange(15.0) / 100
     params = encoder(crops(1))
-    emitted = torch.cat([params.expression, params.eyelids, params.jaw], dim=1)
-    assert emitted[0].tolist() == pytest.approx([i / 100 for i in range(15)])
+    outputs = torch.cat([params.expression, params.eyelids, params.jaw], dim=1)
+    assert outputs[0].tolist() == pytest.approx([i / 100 for i in range(15)])
 
 
 def test_order_of_the_pose_layer_is_pose_camera() -> None:
@@ -83,7 +85,7 @@ def test_outputs_stay_in_range() -> None:
     assert weights.min() == 0 and weights.max() == 1
 
 
-def test_first_guess_is_a_neutral_mean_head_in_the_middle() -> None:
+def test_initial_prediction_is_a_neutral_mean_head_in_the_center() -> None:
     params = make(OPEN).train()(crops(8))
     assert torch.equal(params.shape, torch.zeros(8, 20))
     assert params.pose.abs().max() < 0.05
@@ -141,7 +143,7 @@ def test_copy_for_inference_computes_the_same_numbers() -> None:
         torch.testing.assert_close(getattr(fast(crops()), name), value.detach(), atol=1e-4, rtol=1e-4)
 
 
-def test_copy_for_inference_leaves_foreign_backbones_as_they_are() -> None:
+def test_copy_for_inference_leaves_other_backbones_unchanged() -> None:
     encoder = make(FLAME)
     encoder.pose_encoder.encoder = nn.Sequential(nn.Conv2d(3, 576, 1), nn.BatchNorm2d(576))  # pyright: ignore
     fast = encoder.for_inference()
@@ -149,6 +151,6 @@ def test_copy_for_inference_leaves_foreign_backbones_as_they_are() -> None:
     assert isinstance(fast.shape_encoder.encoder, Backbone)
 
 
-def test_defaults_are_backbones_that_need_nothing_installed() -> None:
+def test_default_backbones_need_no_other_package() -> None:
     names = {value for name, value in vars(EncoderConfig()).items() if name.endswith("_backbone")}
     assert names <= set(ARCHITECTURES)

@@ -1,3 +1,5 @@
+"""ImageNet weights from the pip package."""
+
 from __future__ import annotations
 
 import sys
@@ -26,7 +28,7 @@ def test_weights_fit_strictly_and_do_not_import_the_package() -> None:
 
 @installed
 def test_statistics_belong_to_their_layers() -> None:
-    """On a real photo, the stem's responses have the running statistics: a shift by one tensor would not."""
+    """On a real photo, the stem's responses match the running statistics, unlike with shifted tensors."""
     data = pytest.importorskip("skimage.data")
     photo = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float()
     model = create_backbone("tf_efficientnet_lite0").eval()

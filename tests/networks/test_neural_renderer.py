@@ -1,3 +1,5 @@
+"""The neural renderer against a second, functional implementation."""
+
 from __future__ import annotations
 
 import pytest
@@ -29,7 +31,7 @@ def pair(height: int = 32, width: int = 48) -> tuple[Tensor, Tensor]:
 
 
 def released_names() -> set[str]:
-    """List the tensors of the released generator, built from the description in docs/method.md, independent of the network."""
+    """List the tensors of the released generator, from the description in docs/method.md alone."""
     names = {f"upconv{level}.{kind}" for level in (1, 2, 3, 4) for kind in ("weight", "bias")}
     names |= {"conv.weight", "conv.bias"}
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -43,8 +45,8 @@ def released_names() -> set[str]:
     return names
 
 
-def by_hand(state: dict[str, Tensor], image: Tensor, masked_photo: Tensor) -> Tensor:
-    """The network once more, in functional form on a plain state dict."""
+def functional_form(state: dict[str, Tensor], image: Tensor, masked_photo: Tensor) -> Tensor:
+    """The network in functional form, on a plain state dict."""
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, var, weight, bias = (state[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
@@ -92,12 +94,12 @@ def test_names_and_shapes_of_the_released_generator() -> None:
 def test_equals_the_functional_form() -> None:
     network = make()
     with torch.no_grad():
-        expected = by_hand(network.state_dict(), *pair())
+        expected = functional_form(network.state_dict(), *pair())
         torch.testing.assert_close(network(*pair()), expected, atol=1e-5, rtol=1e-5)
     assert 0.05 < expected.std() < 0.4
 
 
-def test_output_is_a_picture_in_range() -> None:
+def test_output_is_an_image_in_range() -> None:
     image, photo = pair()
     out = make()(image, photo)
     assert out.shape == image.shape

@@ -1,3 +1,5 @@
+"""The encoder in ONNX Runtime against torch."""
+
 from __future__ import annotations
 
 import sys
@@ -34,7 +36,7 @@ def make(spec: ParamSpec, *, window: bool = False) -> Encoder:
 
 
 @pytest.mark.parametrize(("spec", "window"), [(FLAME, False), (OPEN, False), (OPEN, True)])
-def test_same_numbers_as_torch_for_any_batch(spec: ParamSpec, window: bool, tmp_path: Path) -> None:
+def test_outputs_equal_torch_for_any_batch(spec: ParamSpec, window: bool, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     encoder, path = make(spec, window=window), tmp_path / "encoder.onnx"
@@ -51,7 +53,7 @@ def test_same_numbers_as_torch_for_any_batch(spec: ParamSpec, window: bool, tmp_
                 torch.testing.assert_close(getattr(found, name), value, atol=1e-4, rtol=1e-4)
 
 
-def test_expression_branch_alone() -> None:
+def test_the_expression_can_be_exported_alone() -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     encoder, crops = make(FLAME), torch.rand(2, 3, SIZE_PX, SIZE_PX)
@@ -74,7 +76,7 @@ def test_other_files_are_refused(content: bytes | None, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_model_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_models_of_other_networks_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     path = tmp_path / "linear.onnx"

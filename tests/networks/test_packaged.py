@@ -15,7 +15,7 @@ from smirk3d.zoo.registry import ENCODER
 PACKAGE = Path(smirk3d.__file__).parent
 
 
-def test_they_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packaged_weights_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry.resources, "files", lambda package: tmp_path)
     assert packaged_encoder() is None
     (tmp_path / "zoo" / "files").mkdir(parents=True)
@@ -23,12 +23,12 @@ def test_they_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert packaged_encoder() == tmp_path / "zoo" / "files" / ENCODER.file
 
 
-def test_an_installation_has_them_or_not() -> None:
+def test_missing_weights_are_none() -> None:
     path = PACKAGE / "zoo" / "files" / ENCODER.file
     assert packaged_encoder() == (path if path.is_file() else None)
 
 
-def test_a_wheel_would_take_them_along() -> None:
+def test_weights_are_package_data() -> None:
     settings = PACKAGE.parent / "pyproject.toml"
     listed = re.search(r"package-data\]\nsmirk3d = \[(.*)\]", settings.read_text(encoding="utf-8"))
     assert listed is not None

@@ -1,4 +1,4 @@
-"""Tensors come out of other projects' files as they went in, and nothing in the files runs."""
+"""Tensors of other projects' checkpoints are read exactly, and nothing in the files is executed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def save(request, tmp_path):
     return write
 
 
-def test_tensors_come_out_as_torch_reads_them(save):
+def test_tensors_equal_those_that_torch_reads(save):
     path = save({"net": _state(), "other": {"bias": torch.ones(2)}, "epoch": 3, "mixed": {"a": torch.ones(1), "b": 1}})
     assert is_torch_file(path)
     found, known = read_parts(path, ("other", "net", "missing", "epoch", "mixed"), REMEDY), _state()
@@ -62,7 +62,7 @@ def test_tensors_come_out_as_torch_reads_them(save):
     assert all(tensor.equal(theirs[name]) for name, tensor in found["net"].items())
 
 
-def test_a_module_state_with_everything_that_training_leaves_behind(save):
+def test_a_training_checkpoint_with_other_objects_is_read(save):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     adam = torch.optim.Adam(network.parameters())
     settings = {"hyper_parameters": Callback(), "callbacks": {Callback: Callback()}, "device": torch.device("cpu")}
@@ -73,7 +73,7 @@ def test_a_module_state_with_everything_that_training_leaves_behind(save):
     assert all(tensor.equal(network.state_dict()[name]) for name, tensor in state.items()) and len(state) == 7
 
 
-def test_nothing_in_a_file_runs(save, tmp_path):
+def test_nothing_in_a_file_is_executed(save, tmp_path):
     victim = tmp_path / "victim"
     victim.touch()
     path = save({"net": {"a": torch.ones(2)}, "settings": Dangerous(victim)})
@@ -81,7 +81,7 @@ def test_nothing_in_a_file_runs(save, tmp_path):
     assert read_parts(save({"net": Dangerous(victim)}), ("net",), REMEDY) == {} and victim.exists()
 
 
-def test_damaged_files_are_one_line_with_name_and_remedy(save, tmp_path):
+def test_damaged_files_give_one_line_with_name_and_remedy(save, tmp_path):
     content = save({"net": {"a": torch.arange(5000.0)}}).read_bytes()
     path = tmp_path / "bad.tar"
     for damaged in (content[:2000], content[: len(content) // 2], content[:40], b"", b"no"):
@@ -95,7 +95,7 @@ def test_damaged_files_are_one_line_with_name_and_remedy(save, tmp_path):
     assert not is_torch_file(tmp_path / "nowhere.tar") and not is_torch_file(path)
 
 
-def test_a_tensor_cannot_reach_outside_its_numbers(save):
+def test_a_tensor_cannot_reach_outside_its_storage(save):
     class Outside:
         def __reduce__(self):
             numbers = torch.ones(3).untyped_storage()
@@ -106,7 +106,7 @@ def test_a_tensor_cannot_reach_outside_its_numbers(save):
         read_parts(save({"net": {"a": Outside()}}), ("net",), REMEDY)
 
 
-def test_fill_takes_all_or_nothing():
+def test_fill_loads_all_tensors_or_none():
     with torch.device("meta"):
         network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     state = {f"{name}": torch.full(tensor.shape, 2.0) for name, tensor in network.state_dict().items()}

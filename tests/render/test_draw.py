@@ -1,4 +1,4 @@
-"""Pictures: colour sources, soft edges, light and compositing."""
+"""Drawings: colour sources, antialiasing, light and compositing."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ FACES = torch.tensor([[0, 1, 2], [0, 2, 3]])
 FRONT = Lights(torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0.5]), ambient=0.1)
 
 
-def test_alpha_is_the_covered_share():
+def test_alpha_is_the_covered_fraction():
     edge = 0.5
     cut = torch.tensor([[[-1.0, -1, 0], [edge, -1, 0], [edge, 1, 0], [-1.0, 1, 0]]])
     drawing = draw(cut, FACES, size=2, supersample=8)
@@ -33,7 +33,7 @@ def test_face_colours_are_flat():
     assert torch.equal(drawing.image[0, :, 7, 0], torch.tensor([0.0, 1, 0]))
 
 
-def test_texture_stands_upright_and_is_read_exactly_at_equal_size():
+def test_texture_is_upright_and_exact_at_equal_size():
     image = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(0))
     uv = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
     texture = Texture(uv, torch.tensor([[1, 2, 0], [1, 0, 3]]), image)

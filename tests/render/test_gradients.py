@@ -1,4 +1,4 @@
-"""Gradients of pictures: the reference against finite differences in float64, Warp's against the reference."""
+"""Gradients of renderings: the reference against finite differences in float64, Warp against the reference."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ every_quantity = pytest.mark.parametrize("quantity", [image, depth, normals, att
 
 
 @every_quantity
-def test_gradients_of_the_reference_are_finite_differences(quantity):
+def test_gradients_of_the_reference_equal_finite_differences(quantity):
     sheet = Sheet()
     renderer = Renderer(sheet, 9, backend="reference")
     vertices, camera = sheet.vertices()[:1].requires_grad_(), CAMERA[:1].clone().requires_grad_()
@@ -78,7 +78,7 @@ def gradients(backend: str, dtype: torch.dtype, quantity, weights, inner):
 
 @every_quantity
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients_of_warp_are_those_of_the_reference(quantity, dtype):
+def test_gradients_of_warp_equal_those_of_the_reference(quantity, dtype):
     sheet = Sheet()
     exact = Renderer(sheet, 33, backend="reference")(sheet.vertices(), CAMERA)
     inner = inner_pixels(exact)
@@ -89,7 +89,7 @@ def test_gradients_of_warp_are_those_of_the_reference(quantity, dtype):
 
 
 @every_quantity
-def test_warp_changes_as_the_reference_gradient_says(quantity):
+def test_warp_changes_as_the_reference_gradient_predicts(quantity):
     sheet, step = Sheet(), 2e-3
     generator = torch.Generator().manual_seed(2)
     vertices, renderer = sheet.vertices(), Renderer(sheet, 33)
@@ -142,7 +142,7 @@ def test_one_pass_equals_the_torch_path_on_the_open_head(open_head):
         torch.testing.assert_close(output.image, grey, atol=1e-5, rtol=0)
 
 
-def test_gradients_are_only_made_where_asked():
+def test_gradients_exist_only_where_required():
     sheet = Sheet()
     renderer = Renderer(sheet, 16)
     assert not renderer(sheet.vertices().float(), CAMERA.float()).image.requires_grad
@@ -155,7 +155,7 @@ def test_gradients_are_only_made_where_asked():
     assert vertices.grad is not None and vertices.grad.isfinite().all() and vertices.grad.any()
 
 
-def test_a_region_that_names_missing_vertices_is_refused():
+def test_a_region_with_indices_out_of_range_is_refused():
     sheet = Sheet()
     for backend in ("warp", "reference"):
         with pytest.raises(ValueError, match=r"outside 0\.\.8"):

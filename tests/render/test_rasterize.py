@@ -1,4 +1,4 @@
-"""The rasterisers against geometry known in closed form, and against each other."""
+"""The rasterisers against closed-form geometry, and against each other."""
 
 import subprocess
 import sys
@@ -116,7 +116,7 @@ def test_shift_by_a_pixel_moves_the_image_and_by_less_moves_the_weights(backend)
 
 
 @both
-def test_image_may_be_oblong(backend):
+def test_image_may_be_rectangular(backend):
     vertices = torch.tensor([[[-1.0, -1, 0], [0.0, -1, 0], [0.0, 1, 0], [-1.0, 1, 0]]])
     result = rasterize(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), (6, 10), backend=backend)
     assert result.face_index.shape == (1, 6, 10)
@@ -159,7 +159,7 @@ def test_empty_scenes(backend, batch, faces):
 
 
 @both
-def test_faces_without_area_or_with_wild_corners_are_skipped(backend):
+def test_degenerate_and_non_finite_faces_are_skipped(backend):
     wild = [
         [float("nan"), 0, 0],
         [float("inf"), 0, 0],
@@ -173,7 +173,7 @@ def test_faces_without_area_or_with_wild_corners_are_skipped(backend):
 
 
 @both
-def test_faces_outside_show_nothing_and_huge_ones_everything(backend):
+def test_faces_outside_cover_nothing_and_huge_ones_everything(backend):
     outside = torch.tensor([[[1.5, 1.5, 0.0], [3.0, 1.5, 0.0], [1.5, 3.0, 0.0]]])
     face = torch.tensor([[0, 1, 2]])
     assert not rasterize(outside, face, 8, backend=backend).mask.any()
@@ -254,7 +254,7 @@ def test_gradients_inside_the_visible_surface(perspective):
 
 
 @both
-def test_rasterise_hands_on_gradients_only_where_asked(backend):
+def test_results_have_gradients_only_where_required(backend):
     vertices, faces = random_mesh(17)
     assert not rasterize(vertices, faces, 8, backend=backend).barycentric.requires_grad
     vertices.requires_grad_()
@@ -293,7 +293,7 @@ def test_bad_arguments_are_refused(change, message):
         rasterize(**arguments)
 
 
-def test_warp_starts_without_a_word():
+def test_warp_starts_silently():
     program = (
         "import torch; from smirk3d.render import rasterize;"
         "rasterize(torch.rand(1, 3, 3), torch.tensor([[0, 1, 2]]), 4)"

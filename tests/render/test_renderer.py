@@ -1,4 +1,4 @@
-"""The shaded mesh image: its geometry, its light and its gradient."""
+"""The shaded grey rendering: geometry, light and gradient."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_y_is_up_in_the_image_and_translation_is_in_head_units():
     assert (int(rows.min()), int(rows.max())) == (2, 5)
 
 
-def test_normals_are_interpolated_from_drawn_faces_and_stay_short():
+def test_normals_are_interpolated_from_rendered_faces_and_not_normalised():
     head = TwoPlates()
     tent = head.vertices.clone()
     tent[0, [1, 3], 2] -= 0.8

@@ -1,4 +1,4 @@
-"""Normals and light against loops written out in numpy."""
+"""Normals and light against loops in NumPy."""
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def test_normals_gradcheck():
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, FACES), vertices.requires_grad_())
 
 
-def test_method_light_matches_a_loop():
+def test_smirk_lights_match_a_loop():
     normals = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(3))
     expected = np.zeros((4, 6))
     directions = [np.array(d) / np.linalg.norm(d) for d in [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1), (0, 0, 1)]]
@@ -41,7 +41,7 @@ def test_method_light_matches_a_loop():
     np.testing.assert_allclose(shade(normals), expected, atol=1e-5)
 
 
-def test_light_is_linear_in_the_length_of_the_normal_and_dark_behind():
+def test_light_is_linear_in_the_length_of_the_normal_and_zero_behind():
     front = torch.tensor([0.0, 0.0, 1.0])
     torch.testing.assert_close(shade(0.5 * front), 0.5 * shade(front))
     assert shade(-front) == 0
@@ -52,7 +52,7 @@ def test_light_is_linear_in_the_length_of_the_normal_and_dark_behind():
 def test_highlight_peaks_half_way_and_needs_light():
     light = Lights(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([2.0]))
     halfway = torch.tensor([0.5**0.5, 0.0, 0.5**0.5])
-    look = Specular(strength=0.3, shininess=20)
-    torch.testing.assert_close(highlight(halfway, light, look), torch.tensor(0.6))
-    assert highlight(torch.tensor([0.0, 0.0, 1.0]), light, look) < 0.01
-    assert highlight(torch.tensor([-0.1, 0.0, 0.995]), light, look) == 0
+    specular = Specular(strength=0.3, shininess=20)
+    torch.testing.assert_close(highlight(halfway, light, specular), torch.tensor(0.6))
+    assert highlight(torch.tensor([0.0, 0.0, 1.0]), light, specular) < 0.01
+    assert highlight(torch.tensor([-0.1, 0.0, 0.995]), light, specular) == 0

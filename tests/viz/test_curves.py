@@ -1,4 +1,4 @@
-"""Curves over time: what is drawn is checked on the pixels."""
+"""Curves over time, checked on the pixels."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_a_constant_weight_is_not_active(track):
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (641, 401)])
-def test_the_picture_has_the_size_asked_for(track, size):
-    picture = draw_curves(track, size)
-    assert picture.shape == (size[1], size[0], 3) and picture.dtype == np.uint8
+def test_the_image_has_the_requested_size(track, size):
+    image = draw_curves(track, size)
+    assert image.shape == (size[1], size[0], 3) and image.dtype == np.uint8
 
 
 def test_the_gap_is_shaded_at_its_time(track):
@@ -55,8 +55,8 @@ def test_a_rising_weight_rises_from_left_to_right(open_head):
     track = synthetic_track(open_head, 40)
     weights = np.zeros_like(track.arkit)
     weights[:, 0] = np.linspace(0, 1, 40)
-    picture = draw_curves(track.replace(arkit=weights))[70:450, 83:1043].astype(int)
-    blue = np.all(np.abs(picture - [0x00, 0x72, 0xB2]) < 30, axis=2)
+    image = draw_curves(track.replace(arkit=weights))[70:450, 83:1043].astype(int)
+    blue = np.all(np.abs(image - [0x00, 0x72, 0xB2]) < 30, axis=2)
     heights = [np.flatnonzero(blue[:, x]).mean() for x in (50, 400, 900)]
     assert heights[0] > heights[1] > heights[2]
 
@@ -68,8 +68,8 @@ def test_tracks_without_a_movement_are_drawn(open_head, status):
     assert draw_curves(track).min() < 100
 
 
-def test_it_is_written_as_a_picture(track, tmp_path):
+def test_the_image_is_written(track, tmp_path):
     save_curves(track, tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        np.testing.assert_array_equal(np.asarray(picture), draw_curves(track))
+    with Image.open(tmp_path / "curves.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), draw_curves(track))
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]

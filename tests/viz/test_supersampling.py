@@ -1,3 +1,5 @@
+"""Adaptive supersampling against full supersampling."""
+
 from __future__ import annotations
 
 import torch
@@ -28,7 +30,7 @@ def drawn(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
     return average(samples, colors[samples.face]), pooled, len(samples.face)
 
 
-def test_plain_triangles_look_as_with_all_samples():
+def test_plain_triangles_equal_full_supersampling():
     for labels in ([2, 3, 0], [2, 2, 0], [1, 2, 0]):
         sparing, pooled, _ = drawn(torch.tensor(labels, dtype=torch.uint8))
         torch.testing.assert_close(sparing, pooled, atol=1e-5, rtol=0)
@@ -39,7 +41,7 @@ def test_smooth_parts_cost_less_than_detailed_ones():
     assert smooth < 0.6 * detailed
 
 
-def test_the_window_holds_all_that_is_drawn():
+def test_the_window_contains_all_covered_pixels():
     ndc = triangles()[3:] + torch.tensor([0.6, -0.3, 0.0])
     window = window_around(ndc, SIZE)
     assert window is not None and window.width < SIZE[1]
@@ -48,7 +50,7 @@ def test_the_window_holds_all_that_is_drawn():
     assert torch.equal(whole[window.rows, window.columns], part) and whole.sum() == part.sum() > 0
 
 
-def test_no_window_outside_the_picture():
+def test_no_window_outside_the_image():
     assert window_around(triangles() + torch.tensor([9.0, 0.0, 0.0]), SIZE) is None
     assert window_around(triangles() - torch.tensor([0.0, 9.0, 0.0]), SIZE) is None
     assert window_around(torch.full((3, 3), torch.nan), SIZE) is None

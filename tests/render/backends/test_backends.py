@@ -1,4 +1,4 @@
-"""All rasterisers show the same: on random meshes, on the open head, and PyTorch3D in its own conventions."""
+"""All rasterisers agree: on random meshes, on the open head, and PyTorch3D with its own conventions."""
 
 import sys
 from types import ModuleType
@@ -119,7 +119,7 @@ def test_pytorch3d_gradient_is_that_of_the_reference(like_pytorch3d):
     torch.testing.assert_close(*gradients)
 
 
-def test_a_missing_pytorch3d_is_named_with_the_remedy(monkeypatch):
+def test_a_missing_pytorch3d_is_reported_with_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch3d", None)
     with pytest.raises(Smirk3dError, match=r"pytorch3d\.org.*backend='warp'"):
         rasterize(torch.rand(1, 3, 3), torch.tensor([[0, 1, 2]]), 4, backend="pytorch3d")
@@ -148,7 +148,7 @@ def test_backends_agree_on_the_open_head(open_head, like_pytorch3d, region, pose
         torch.testing.assert_close(output.depth[both], expected.depth[both], atol=1e-4, rtol=0)
 
 
-def test_the_head_is_drawn_around_the_face(open_head):
+def test_the_head_region_contains_the_face(open_head):
     camera = torch.tensor([[6.0, 0.0, -float(open_head.v_template[:, 1].mean())]])
     renderer = Renderer(open_head, 96)
     face, head = (renderer(open_head.v_template[None], camera, region) for region in ("face", "head"))
