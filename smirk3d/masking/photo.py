@@ -61,7 +61,11 @@ class MaskingConfig:
         return replace(self, patch_px=patch_px, dilation_px=round(self.dilation_px * factor))
 
     def sample_count(self, size: int) -> int:
-        """Return the number of sampled points for an image of `size` pixels a side: 501 for 224."""
+        """Return the number of sampled points for an image: 501 for 224 pixels a side.
+
+        Args:
+            size: Side in pixels.
+        """
         return int(self.sample_share * size * size)
 
 

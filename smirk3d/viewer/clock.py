@@ -60,12 +60,21 @@ class Clock:
         self._paused_s, self._started_s = self.time_s, None
 
     def jump(self, time_s: float) -> None:
-        """Jump to a time of the clip in seconds; playback goes on from there if it is running."""
+        """Jump to a time of the clip; playback goes on from there if it is running.
+
+        Args:
+            time_s: Seconds, clamped to the clip.
+        """
         self._paused_s = min(max(time_s, self.start_s), self.start_s + self.duration_s)
         self._started_s = None if self._started_s is None else self.now_s()
 
     def change(self, *, speed: float | None = None, loop: bool | None = None) -> None:
-        """Change speed or looping without a jump."""
+        """Change speed or looping without a jump.
+
+        Args:
+            speed: Seconds of the clip per second, > 0; None keeps it.
+            loop: Whether playback starts again at the end; None keeps it.
+        """
         self.jump(self.time_s)
         self.speed = self.speed if speed is None else speed
         self.loop = self.loop if loop is None else loop

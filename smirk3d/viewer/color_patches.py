@@ -38,7 +38,11 @@ class Surface:
     triangles: np.ndarray
 
     def rows(self, index: np.ndarray) -> Surface:
-        """Return the surface with the vertices `index` (M,) int64 of this one; triangles are kept as they are."""
+        """Return the surface with a selection of the vertices; triangles are kept as they are.
+
+        Args:
+            index: (M,) int64, rows of the points.
+        """
         each, all_targets = ("points", "normals", "colors"), ("displacements", "normal_displacements")
         taken = {name: getattr(self, name)[index] for name in each}
         return replace(self, **taken, **{name: getattr(self, name)[:, index] for name in all_targets})

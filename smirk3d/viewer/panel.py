@@ -118,7 +118,12 @@ def _right(gui: Any, scene: ViewScene) -> dict[str, Any]:
 
 
 def describe_frame(scene: ViewScene, frame: int) -> str:
-    """Return a text about a frame in Markdown: its time and status, yaw, pitch and roll."""
+    """Return a text about a frame in Markdown: its time and status, yaw, pitch and roll.
+
+    Args:
+        scene: The scene.
+        frame: Row of the frame.
+    """
     yaw, pitch, roll = (round(angle, 1) + 0.0 for angle in scene.curves.angles_deg(frame))  # no -0
     pose = f"yaw **{yaw:.1f}°** · pitch **{pitch:.1f}°** · roll **{roll:.1f}°**"
     line = scene.describe(frame)

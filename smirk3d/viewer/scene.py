@@ -52,12 +52,20 @@ class Curves:
         return len(self) > 1
 
     def frame_at(self, time_s: float) -> int:
-        """Return the frame at a time in seconds: the last one that has begun."""
+        """Return the frame at a time: the last one that has begun.
+
+        Args:
+            time_s: Seconds.
+        """
         begun = np.searchsorted(self.time_s, time_s + 1e-6, side="right")
         return int(np.clip(begun - 1, 0, len(self) - 1))
 
     def angles_deg(self, frame: int) -> tuple[float, float, float]:
-        """Return yaw, pitch and roll of a frame in degrees."""
+        """Return yaw, pitch and roll of a frame in degrees.
+
+        Args:
+            frame: Row of the frame.
+        """
         return angles_from_rotation(self.rotation_rotmat[frame].astype(np.float64))
 
     @property
@@ -120,7 +128,7 @@ class ViewScene:
         return tuple((title, members) for title, members in rows if members)
 
     def limits(self) -> np.ndarray:
-        """Return minimum and maximum (T, 2) of each target's slider: 0 and 1, extended to the values in the clip."""
+        """Return minimum and maximum (T, 2) of each target's slider: 0 and 1, extended to the values of the clip."""
         weights = self.curves.weights
         return np.stack([np.minimum(weights.min(axis=0), 0), np.maximum(weights.max(axis=0), 1)], axis=1)
 
@@ -132,7 +140,11 @@ class ViewScene:
         return (low + high) / 2, float((high - low).max())
 
     def describe(self, frame: int) -> str:
-        """Return a line of text about a frame; "" for stills."""
+        """Return a line of text about a frame; "" for stills.
+
+        Args:
+            frame: Row of the frame.
+        """
         curves = self.curves
         if not curves.is_clip:
             return ""
@@ -141,7 +153,11 @@ class ViewScene:
 
 
 def short_name(name: str) -> str:
-    """Return an ARKit name without its region and with one letter for the side, such as `blink L`."""
+    """Return an ARKit name without its region and with one letter for the side.
+
+    Args:
+        name: Such as `eyeBlinkLeft`, which becomes `blink L`.
+    """
     start = next((start for _, starts in REGIONS for start in starts if name.startswith(start)), "")
     rest = name[len(start) :] or name
     for side in ("Left", "Right"):

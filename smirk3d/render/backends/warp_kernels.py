@@ -101,7 +101,15 @@ def splat_faces(
     extent: wp.vec4i,
     zbuffer: wp.array[wp.int64],
 ):
-    """Update the z-buffer with one triangle per thread; `extent` as for `resolve_pixels`."""
+    """Update the z-buffer, one triangle per thread.
+
+    Args:
+        vertices: (B·V,) 3-vectors, image space.
+        w: (B·V,) camera depths of a perspective image; empty for an orthographic one.
+        faces: (F,) triples of vertex indices.
+        extent: Vertices per image, height, width, pixels per thread of `resolve_pixels`.
+        zbuffer: (B·H·W,) packed depth and face index; updated.
+    """
     image, face = wp.tid()  # pyright: ignore[reportAssignmentType]
     height, width = extent[1], extent[2]
     corners = corner_indices(faces, face, image * extent[0])
@@ -164,9 +172,19 @@ def resolve_pixels(
 ):
     """Replace packed values by face indices and compute the attributes of the visible surface.
 
-    One thread takes a run of pixels of a row. `extent` is (vertices per image, height, width, pixels per thread).
-    With any `radiance`, `shaded` gets four planes per image: the interpolated normal and the light on it. The
-    background is left unchanged.
+    One thread takes a run of pixels of a row. The background is left unchanged.
+
+    Args:
+        vertices: (B·V,) 3-vectors, image space.
+        w: (B·V,) camera depths; empty for an orthographic image.
+        faces: (F,) triples of vertex indices.
+        extent: Vertices per image, height, width, pixels per thread.
+        zbuffer: (B·H·W,) packed depth and face index; becomes the face index, -1 in the background.
+        normals: (B·V,) 3-vectors; empty without shading.
+        radiance: (L,) 3-vectors, for each light its direction times its radiance; empty without shading.
+        barycentric: (B·H·W,) 3-vectors; written.
+        depth: (B·H·W,) z of the visible point; written.
+        shaded: (B·4·H·W,) planes of the interpolated normal and the light on it; written if there is any radiance.
     """
     first = wp.tid() * extent[3]
     height, width = extent[1], extent[2]
@@ -219,7 +237,21 @@ def resolve_pixels_backward(
 ):
     """Adjoint of `resolve_pixels` with the visible faces held fixed.
 
-    d_x is the gradient of the loss with respect to x, an empty array where there is none.
+    Args:
+        vertices: As for `resolve_pixels`.
+        w: As for `resolve_pixels`.
+        faces: As for `resolve_pixels`.
+        extent: As for `resolve_pixels`.
+        face_index: (B·H·W,) visible faces, -1 in the background.
+        normals: As for `resolve_pixels`.
+        radiance: As for `resolve_pixels`.
+        barycentric: (B·H·W,) 3-vectors, the weights of the forward pass.
+        d_barycentric: (B·H·W,) 3-vectors, gradient of the loss with respect to `barycentric`; empty for none.
+        d_depth: (B·H·W,) gradient with respect to `depth`; empty for none.
+        d_shaded: (B·4·H·W,) gradient with respect to `shaded`; empty for none.
+        d_vertices: (B·V,) 3-vectors; the gradient is added.
+        d_w: (B·V,) the gradient is added; empty for an orthographic image.
+        d_normals: (B·V,) 3-vectors; the gradient is added.
     """
     first = wp.tid() * extent[3]
     height, width = extent[1], extent[2]
