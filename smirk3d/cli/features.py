@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from smirk3d.assets import printable
+from smirk3d.assets import make_folder, printable
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
@@ -32,7 +32,6 @@ class Features(EstimationCommand):
     def run(self) -> int:
         """Write the features; return 1 where some images failed."""
         from smirk3d.batch.runner import plan_jobs
-        from smirk3d.export.save import make_folder
         from smirk3d.export.tables.features import FEATURE_FORMATS, write_features
         from smirk3d.progress import progress
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import make_folder
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.cli.retarget_character import CharacterOptions, retarget_character
@@ -70,7 +71,6 @@ class Retarget(Command):
         return source.with_name(source.stem + ending)
 
     def _write_arkit(self, expressions: Expressions, out: Path) -> None:
-        from smirk3d.export.save import make_folder
         from smirk3d.export.tables.expression_file import write_arkit
 
         if "expression" not in expressions.arrays:
@@ -90,7 +90,6 @@ class Retarget(Command):
         import numpy as np
         import torch
 
-        from smirk3d.export.save import make_folder
         from smirk3d.export.tables.expression_file import write_arrays
         from smirk3d.head.arkit import ARKIT_NAMES
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, make_folder
 from smirk3d.cli.character_report import gaze_note, head_rotation_note, mapping_note, warn_if_few_are_mapped
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.errors import UsageError
@@ -71,7 +71,6 @@ def retarget_character(
     """
     from smirk3d.export.gltf.character import find_head_node, read_character, save_animated_character
     from smirk3d.export.gltf.morph_names import read_mapping, retarget_matrices
-    from smirk3d.export.save import make_folder
     from smirk3d.export.tables.motion_file import read_motion
 
     target = _target(options, source, out)
@@ -126,7 +125,6 @@ def _target(options: CharacterOptions, source: str, out: str | None) -> Path:
 
 def _suggest(character: Character, matrices: Sequence[np.ndarray], target: Path) -> int:
     from smirk3d.export.gltf.morph_names import suggestion_yaml
-    from smirk3d.export.save import make_folder
 
     make_folder(target.parent)
     text = suggestion_yaml(character.path.name, character.targets, matrices)

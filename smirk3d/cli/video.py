@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import make_folder
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimatorCommand
 from smirk3d.errors import UsageError
@@ -54,7 +55,6 @@ class Video(EstimatorCommand):
     def run(self) -> int:
         """Track the video and write the files; return 1 where some of it could not be read."""
         options, stem = self._track_options(), self._stem()
-        from smirk3d.export.save import make_folder
         from smirk3d.media.video import VideoFile, open_source
         from smirk3d.tracking.run import VideoOptions, run_video, write_usd
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from smirk3d.assets import atomic_path, printable
+from smirk3d.assets import atomic_path, make_folder, printable
 from smirk3d.batch.naming import Job
 from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_jobs
@@ -27,7 +27,6 @@ from smirk3d.datasets.quality import QualityLimits, measure
 from smirk3d.datasets.shards import SPLITS, Record, write_shard
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import UsageError
-from smirk3d.export.save import make_folder
 from smirk3d.export.tables.expressions_csv import table_name
 from smirk3d.media.images import read_image
 from smirk3d.progress import Progress, progress

@@ -97,12 +97,12 @@ def clip(open_head: HeadModel, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hero(tmp_path: Path) -> Path:
+def character_path(tmp_path: Path) -> Path:
     return write_character(tmp_path / "hero.glb")
 
 
-def test_a_clip_animates_a_character(run, clip: Path, hero: Path, open_head: HeadModel) -> None:
-    answer = run(clip, "--character", hero)
+def test_a_clip_animates_a_character(run, clip: Path, character_path: Path, open_head: HeadModel) -> None:
+    answer = run(clip, "--character", character_path)
     out = clip.with_name("hero_clip.glb")
     assert (answer.code, answer.err) == (0, []) and answer.out == [
         f"frames: 40; 1.56 s; 52 of 52 ARKit blendshapes drive 52 targets on 1 mesh; head rotated: node Head; {out}"
@@ -116,9 +116,9 @@ def test_a_clip_animates_a_character(run, clip: Path, hero: Path, open_head: Hea
     assert np.allclose(looks, track.rotation_rotmat[:, :, 2], atol=1e-5)
 
 
-def test_lost_frames_hold_the_last_values(run, hero: Path, open_head: HeadModel, tmp_path: Path) -> None:
+def test_lost_frames_hold_the_last_values(run, character_path: Path, open_head: HeadModel, tmp_path: Path) -> None:
     track = synthetic_track(open_head, lost=slice(10, 20))
-    answer = run(save_clip(track, tmp_path / "clip.npz"), "--character", hero, "--out", "new/x.glb")
+    answer = run(save_clip(track, tmp_path / "clip.npz"), "--character", character_path, "--out", "new/x.glb")
     assert answer.code == 0 and answer.out[0].startswith("frames: 40 (10 lost, held); 1.56 s;")
     times, found = animation(tmp_path / "new" / "x.glb")
     keys = [*range(10), 19, *range(20, 40)]
@@ -129,35 +129,40 @@ def test_lost_frames_hold_the_last_values(run, hero: Path, open_head: HeadModel,
 
 
 @pytest.mark.parametrize(("lost", "keys"), [(slice(0, 3), range(3, 40)), (slice(36, 40), [*range(36), 39])])
-def test_lost_frames_at_the_ends(lost, keys, run, hero: Path, open_head: HeadModel, tmp_path: Path) -> None:
+def test_lost_frames_at_the_ends(lost, keys, run, character_path: Path, open_head: HeadModel, tmp_path: Path) -> None:
     track = synthetic_track(open_head, lost=lost)
-    assert run(save_clip(track, tmp_path / "clip.npz"), "--character", hero, "--out", "x.glb").code == 0
+    assert run(save_clip(track, tmp_path / "clip.npz"), "--character", character_path, "--out", "x.glb").code == 0
     times, found = animation(tmp_path / "x.glb")
     assert np.allclose(times, track.time_s[list(keys)], atol=1e-6) and np.isfinite(found["weights"]).all()
 
 
-def test_weights_in_another_order(run, hero: Path, open_head: HeadModel, tmp_path: Path) -> None:
+def test_weights_in_another_order(run, character_path: Path, open_head: HeadModel, tmp_path: Path) -> None:
     track = synthetic_track(open_head)
     turned = {"arkit": track.arkit[:, ::-1], "arkit_names": np.array(ARKIT_NAMES[::-1])}
-    assert run(save_clip(track, tmp_path / "clip.npz", **turned), "--character", hero, "--out", "x.glb").code == 0
+    assert (
+        run(save_clip(track, tmp_path / "clip.npz", **turned), "--character", character_path, "--out", "x.glb").code
+        == 0
+    )
     assert np.allclose(animation(tmp_path / "x.glb")[1]["weights"], track.arkit, atol=1e-6)
 
 
-def test_a_photo_animates_a_character(run, hero: Path, make_face: Callable[..., Face], tmp_path: Path) -> None:
+def test_a_photo_animates_a_character(
+    run, character_path: Path, make_face: Callable[..., Face], tmp_path: Path
+) -> None:
     face = make_face()
     face.save(tmp_path / "photo_0.npz")
-    answer = run("photo_0.npz", "--character", hero)
+    answer = run("photo_0.npz", "--character", character_path)
     assert answer.code == 0 and "frames: 1; 0.00 s" in answer.out[0] and "head rotated: node Head" in answer.out[0]
     times, found = animation(tmp_path / "hero_photo_0.glb")
     assert times.tolist() == [0] and np.allclose(found["weights"], [list(face.arkit.values())], atol=1e-6)
     assert abs(found["rotation"][0, 3]) < 0.999
 
 
-def test_a_table_animates_a_character(run, hero: Path, tmp_path: Path) -> None:
+def test_a_table_animates_a_character(run, character_path: Path, tmp_path: Path) -> None:
     weights = np.random.default_rng(0).uniform(0, 1, (7, 52))
     write_arkit(tmp_path / "clip.csv", tuple("abcdefg"), {"arkit": weights})
     for words, fps in ((), 30), (("--fps", 12.5), 12.5):
-        answer = run("clip.csv", "--character", hero, *words)
+        answer = run("clip.csv", "--character", character_path, *words)
         assert answer.code == 0 and "head not rotated: no rotation in the input" in answer.out[0]
         times, found = animation(tmp_path / "hero_clip.glb")
         assert np.allclose(times, np.arange(7) / fps) and np.allclose(found["weights"], weights, atol=1e-5)
@@ -169,32 +174,32 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[obj
         csv.writer(file).writerows([columns, *rows])
 
 
-def test_time_stamps_of_a_table(run, hero: Path, tmp_path: Path) -> None:
+def test_time_stamps_of_a_table(run, character_path: Path, tmp_path: Path) -> None:
     """As `video` writes it: rows without weights are lost frames."""
     rows = [[k, 0.1 + k * k / 10, *([""] * 52 if k in (2, 3) else [k / 10] * 52)] for k in range(6)]
     _write_table(tmp_path / "clip.csv", ("frame", "time_s", *ARKIT_NAMES), rows)
-    assert run("clip.csv", "--character", hero).out[0].startswith("frames: 6 (2 lost, held); 2.50 s;")
+    assert run("clip.csv", "--character", character_path).out[0].startswith("frames: 6 (2 lost, held); 2.50 s;")
     times, found = animation(tmp_path / "hero_clip.glb")
     assert np.allclose(times, [0.1, 0.2, 1.0, 1.7, 2.6])
     assert np.allclose(found["weights"][:, 0], [0, 0.1, 0.1, 0.4, 0.5])
-    assert "has its own time stamps" in run("clip.csv", "--character", hero, "--fps", 25).err[0]
+    assert "has its own time stamps" in run("clip.csv", "--character", character_path, "--fps", 25).err[0]
     _write_table(tmp_path / "two.csv", ("frame", "time_s", *ARKIT_NAMES), rows[:2] * 2)
-    refused = run("two.csv", "--character", hero)
+    refused = run("two.csv", "--character", character_path)
     assert refused.code == 1 and "two.csv: its times do not increase; name the .npz of one person" in refused.err[0]
 
 
-def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
+def test_a_recording_of_live_link_face(run, character_path: Path, tmp_path: Path) -> None:
     angles = ("HeadYaw", "HeadPitch", "HeadRoll")
     columns = ["Timecode", "BlendshapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES), *angles]
     rows = [[f"10:20:30:{58 + k if k < 2 else k - 2:02d}.250", 61, *[k / 8] * 52, 0.5, 0, 0] for k in range(4)]
     _write_table(tmp_path / "take.csv", columns, rows)
-    refused = run("take.csv", "--character", hero)
+    refused = run("take.csv", "--character", character_path)
     assert refused.code == 2 and "its time codes count to frame 59 of a second; give --fps 60" in refused.err[0]
     _write_table(tmp_path / "short.csv", columns, [["10:20:30:07.250", *row[1:]] for row in rows])
-    answer = run("short.csv", "--character", hero)
+    answer = run("short.csv", "--character", character_path)
     assert answer.code == 0 and len(answer.err) == 1
     assert "short.csv: its time codes do not determine the frame rate; assuming 30" in answer.err[0]
-    answer = run("take.csv", "--character", hero, "--fps", 60)
+    answer = run("take.csv", "--character", character_path, "--fps", 60)
     assert answer.code == 0 and "; head rotated: node Head; " in answer.out[0]
     times, found = animation(tmp_path / "hero_take.glb")
     assert np.allclose(times, np.arange(4) / 60) and np.allclose(found["weights"][:, 51], np.arange(4) / 8)
@@ -203,11 +208,11 @@ def test_a_recording_of_live_link_face(run, hero: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_of_a_clip_rotates_the_head(
-    suffix: str, run, clip: Path, hero: Path, open_head, tmp_path: Path
+    suffix: str, run, clip: Path, character_path: Path, open_head, tmp_path: Path
 ) -> None:
     write_track_table([synthetic_track(open_head)], tmp_path / f"table{suffix}")
     for source in (clip.name, f"table{suffix}"):
-        assert "; head rotated: node Head; " in run(source, "--character", hero).out[0]
+        assert "; head rotated: node Head; " in run(source, "--character", character_path).out[0]
     (times, found), (wanted_times, wanted) = (animation(tmp_path / f"hero_{name}.glb") for name in ("table", "clip"))
     assert np.allclose(times, wanted_times) and found.keys() == wanted.keys()
     assert all(np.allclose(found[name], wanted[name], atol=1e-5) for name in found)
@@ -215,20 +220,20 @@ def test_a_table_of_a_clip_rotates_the_head(
 
 def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head: HeadModel) -> None:
     names = ("Basis", "Fcl_EYE_Close_L", "Fcl_EYE_Close_R", "Smile_Left", "aa")
-    hero = write_character(tmp_path / "vroid.glb", names, bones=())
-    refused = run(clip, "--character", hero)
+    character_path = write_character(tmp_path / "vroid.glb", names, bones=())
+    refused = run(clip, "--character", character_path)
     assert refused.code == 1 and not refused.out and len(refused.err) == 1
     assert "vroid.glb: none of its morph targets is named as an ARKit blendshape; similar: " in refused.err[0]
     assert "eyeBlinkLeft ~ Fcl_EYE_Close_L" in refused.err[0] and "--suggest FILE.yaml" in refused.err[0]
-    answer = run(clip, "--character", hero, "--suggest", "new/names.yaml")
+    answer = run(clip, "--character", character_path, "--suggest", "new/names.yaml")
     assert answer.code == 0 and not answer.err and answer.out[0].endswith("--mapping: new/names.yaml")
     assert not list(tmp_path.glob("vroid_*.glb"))
     mapping = yaml.safe_load((tmp_path / "new" / "names.yaml").read_text())
     assert list(mapping) == list(ARKIT_NAMES) and mapping["eyeBlinkLeft"] == "Fcl_EYE_Close_L"
-    assert run(clip, "--character", hero, "--suggest", "new/names.yaml").err[0].count("exists already") == 1
+    assert run(clip, "--character", character_path, "--suggest", "new/names.yaml").err[0].count("exists already") == 1
     driven = {"eyeBlinkLeft": "Fcl_EYE_Close_L", "mouthSmileLeft": {"Smile_Left": 0.5}, "eyeLookOutRight": ["aa"]}
     (tmp_path / "names.yaml").write_text(yaml.safe_dump(driven))
-    answer = run(clip, "--character", hero, "--mapping", "names.yaml")
+    answer = run(clip, "--character", character_path, "--mapping", "names.yaml")
     assert (
         answer.code == 0 and "3 of 52 ARKit blendshapes drive 3 targets on 1 mesh; not driven: eyeLook" in answer.out[0]
     )
@@ -244,11 +249,11 @@ def test_a_mapping_and_its_suggestion(run, clip: Path, tmp_path: Path, open_head
 
 
 def test_targets_without_names(run, clip: Path, tmp_path: Path) -> None:
-    hero = write_character(tmp_path / "nameless.glb", None)
-    refused = run(clip, "--character", hero)
+    character_path = write_character(tmp_path / "nameless.glb", None)
+    refused = run(clip, "--character", character_path)
     assert refused.code == 1 and "map them by number, as `jawOpen: 'Face[0]'`" in refused.err[0]
     (tmp_path / "names.yaml").write_text("mouthSmileLeft: Face[7]\n")
-    assert run(clip, "--character", hero, "--mapping", "names.yaml").code == 0
+    assert run(clip, "--character", character_path, "--mapping", "names.yaml").code == 0
     weights = animation(tmp_path / "nameless_clip.glb")[1]["weights"]
     assert np.allclose(weights[:, 7], np.linspace(0, 1, 40)) and not np.delete(weights, 7, axis=1).any()
 
@@ -256,20 +261,20 @@ def test_targets_without_names(run, clip: Path, tmp_path: Path) -> None:
 def test_the_summary_lists_what_is_not_animated(run, clip: Path, tmp_path: Path) -> None:
     bones = ("CC_Base_Head", "LeftEye", "eye_R", "Eyebrow")
     names = [name for name in ARKIT_NAMES if name not in (*GAZE_NAMES, "tongueOut")]
-    hero = write_character(tmp_path / "hero.glb", names, bones)
-    answer = run(clip, "--character", hero)
+    character_path = write_character(tmp_path / "hero.glb", names, bones)
+    answer = run(clip, "--character", character_path)
     assert answer.code == 0 and not answer.err
     assert "; 43 of 52 ARKit blendshapes drive 43 targets on 1 mesh; not driven: eyeLookDownLeft, " in answer.out[0]
     assert ", tongueOut; head not rotated: no single node named head, name one with --head-node; " in answer.out[0]
     assert "gaze not driven: eye bones (LeftEye, eye_R) are not rotated" in answer.out[0]
     assert "rotation" not in animation(tmp_path / "hero_clip.glb")[1]
-    answer = run(clip, "--character", hero, "--head-node", "CC_Base_Head")
+    answer = run(clip, "--character", character_path, "--head-node", "CC_Base_Head")
     assert "head rotated: node CC_Base_Head" in answer.out[0]
     assert "rotation" in animation(tmp_path / "hero_clip.glb")[1]
 
 
-def test_the_rotation_can_be_left_out(run, clip: Path, hero: Path, tmp_path: Path) -> None:
-    answer = run(clip, "--character", hero, "--no-head-turn")
+def test_the_rotation_can_be_left_out(run, clip: Path, character_path: Path, tmp_path: Path) -> None:
+    answer = run(clip, "--character", character_path, "--no-head-turn")
     assert answer.code == 0 and "head" not in answer.out[0].split(str(tmp_path))[0]
     assert list(animation(tmp_path / "hero_clip.glb")[1]) == ["weights"]
 
@@ -308,7 +313,9 @@ def test_the_rotation_can_be_left_out(run, clip: Path, hero: Path, tmp_path: Pat
         (["nan.npz", "--character", "hero.glb"], 1, "nan.npz: has weights that are no numbers"),
     ],
 )
-def test_refusals(words: list[str], code: int, reason: str, run, clip: Path, hero: Path, open_head: HeadModel) -> None:
+def test_refusals(
+    words: list[str], code: int, reason: str, run, clip: Path, character_path: Path, open_head: HeadModel
+) -> None:
     track, folder = synthetic_track(open_head), clip.parent
     write_arkit(folder / "t.csv", ("a",), {"arkit": np.zeros((1, 52))})
     save_clip(track, folder / "lost.npz", status=np.full(40, 2, dtype=np.uint8))
