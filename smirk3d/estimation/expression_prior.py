@@ -1,4 +1,4 @@
-"""What the detector's output says of an expression: a ridge regression that was learned from rendered heads.
+"""The prior of an expression from the detector's output: a ridge regression that was learned from rendered heads.
 
 MediaPipe's landmarks are biased towards common faces: they barely follow a puffed cheek, and its blendshape scores
 report a sneer where there is none. How landmarks and scores respond to each ARKit blendshape is measured once on
@@ -49,8 +49,8 @@ class ExpressionPrior:
     Attributes:
         mean: (N, E) expected expression weights in [0, 1].
         std: (E,) standard deviations of their errors.
-        scale: Multiple of `std` that the fit uses: 1 for the prior as it is, less to trust it more than that, 0 to
-            fix the expression at the mean.
+        scale: Multiple of `std` that the fit uses: 1 for the prior as it is, less for a narrower one, 0 to fix the
+            expression at the mean.
     """
 
     mean: Tensor

@@ -218,9 +218,9 @@ def _energy(
 ) -> Tensor:
     """Return (B,) what is minimised, summed over the faces of a person, who move together or not at all."""
     square = state.residual.square().sum(-1)
-    trust = model.weight * _visibility(model, visible_from) / config.noise**2
+    weight = model.weight * _visibility(model, visible_from) / config.noise**2
     # Geman-McClure: rho(r) = r^2 / (1 + r^2 / c^2), which saturates at c^2.
-    data = (trust * square / (1 + square / config.outlier**2)).sum(1)
+    data = (weight * square / (1 + square / config.outlier**2)).sum(1)
     own = data + prior.energy(state.coefficients, model.n_shape, person)
     return torch.zeros_like(data).index_add(0, person, own)[person]
 
