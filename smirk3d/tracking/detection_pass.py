@@ -181,7 +181,6 @@ def _store(pending: Sequence[tuple[FrameDetections, int]], estimator: Estimator,
     """Observe pending faces, each the k-th of its frame, and append their records."""
     if not pending:
         return
-<<<<<<< HEAD
     photos = {id(result): Photo(result.frame.pixels) for result, _ in pending}
     rows = np.zeros(len(pending), dtype=records.dtype)
     rows["record"] = estimator.observe([FaceObservation(photos[id(each)], each.detections[k]) for each, k in pending])
@@ -189,13 +188,3 @@ def _store(pending: Sequence[tuple[FrameDetections, int]], estimator: Estimator,
         row["person"], row["frame"] = result.persons[k], result.frame.number
         row["score"], row["box_px"] = result.detections[k].score, result.detections[k].box_px
     records.append(rows)
-=======
-    photos = {id(scene): Photo(scene.frame.pixels) for scene, _ in waiting}
-    observations: list[FaceObservation] = [FaceObservation(photos[id(scene)], scene.found[k]) for scene, k in waiting]
-    rows = np.zeros(len(waiting), dtype=spool.dtype)
-    rows["record"] = estimator.observe(observations)
-    for row, (scene, k) in zip(rows, waiting):
-        row["person"], row["frame"] = scene.people[k], scene.frame.number
-        row["score"], row["box_px"] = scene.found[k].score, scene.found[k].box_px
-    spool.append(rows)
->>>>>>> 03fc4ef (Tests of the landmark fit as an estimator and of the track solver; changelog and architecture page name the protocol)

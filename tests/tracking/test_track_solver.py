@@ -78,7 +78,7 @@ def test_the_camera_of_a_clip(open_head: HeadModel, focal_px: float) -> None:
 def test_motions_of_batches_follow_each_other(open_head: HeadModel) -> None:
     estimator, rows = NumberEstimator(open_head), records(MAX_BATCH + 10)
     motion = solve_motion(estimator, rows, np.zeros(open_head.n_shape, dtype=np.float32), ClipCamera(SIZE, None))
-    assert estimator.batches == [MAX_BATCH, 10] and len(motion) == MAX_BATCH + 10 and not motion.own
+    assert estimator.batches == [MAX_BATCH, 10] and len(motion) == MAX_BATCH + 10 and not motion.native
     np.testing.assert_array_equal(motion.residual, rows["value"].astype(np.float64))
     np.testing.assert_array_equal(motion.offset_px[:, 0], motion.residual + 10)
     np.testing.assert_array_equal(motion.offset_px[:, 1], motion.residual)
@@ -89,11 +89,11 @@ def test_native_parameters_are_kept_for_heads_without_arkit_weights(
 ) -> None:
     shape = np.zeros(flame_head.n_shape, dtype=np.float32)
     motion = solve_motion(NumberEstimator(flame_head, native=True), records(4), shape, ClipCamera(SIZE, None))
-    assert set(motion.own) == {"expression", "jaw"}
+    assert set(motion.native) == {"expression", "jaw"}
     found = coefficients(flame_head, motion, shape)
     assert found["expression"].shape == (4, flame_head.n_expression)
     np.testing.assert_allclose(found["jaw"][:, 0], 2 * motion.residual, atol=1e-6)
     own = np.zeros(open_head.n_shape, dtype=np.float32)
     plain = solve_motion(NumberEstimator(open_head, native=True), records(4), own, ClipCamera(SIZE, None))
-    assert not plain.own  # there the expression is the ARKit weights
+    assert not plain.native  # there the expression is the ARKit weights
     np.testing.assert_array_equal(coefficients(open_head, plain, own)["expression"], plain.arkit.astype(np.float32))
