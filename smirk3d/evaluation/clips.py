@@ -152,7 +152,12 @@ def write_moving_photo(still: StillPhoto, path: Path, n_frames: int) -> np.ndarr
 
 
 def write_clip(path: Path, frames: Iterable[np.ndarray]) -> None:
-    """Write frames (480, 640, 3) uint8 as a video at `FPS`."""
+    """Write a video at `FPS`.
+
+    Args:
+        path: The .mp4 to write.
+        frames: Each (480, 640, 3) uint8 RGB.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": CRF})
         stream.width, stream.height, stream.pix_fmt = *SIZE_PX, "yuv420p"

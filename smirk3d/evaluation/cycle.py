@@ -83,7 +83,12 @@ def measure_cycle(
 
 
 def cycle_result(recovered: np.ndarray, truth: np.ndarray) -> Result:
-    """Return the figures of recovered weights (N, 52) and rendered ones (N, 52)."""
+    """Return the correlation and the error of recovered weights.
+
+    Args:
+        recovered: (N, 52) predicted ARKit weights.
+        truth: (N, 52) rendered ARKit weights.
+    """
     correlation, error = correlations(recovered, truth), np.abs(recovered - truth).mean(axis=0)
     numbers = {"mean_correlation": mean_of_known(correlation), "mean_error": float(error.mean())}
     return Result(
@@ -97,7 +102,13 @@ def cycle_result(recovered: np.ndarray, truth: np.ndarray) -> Result:
 
 
 def with_expression(encoder: FrozenEncoder, params: FaceParams, weights: Tensor) -> FaceParams:
-    """Return parameters (B, ...) of any head with the expression of ARKit weights (B, 52)."""
+    """Return parameters with another expression, on any head.
+
+    Args:
+        encoder: Its head is that of the parameters.
+        params: Fields (B, ...).
+        weights: (B, 52) ARKit weights of the expression.
+    """
     retarget = find_retargeter(encoder.head)
     if retarget is None:
         return params.replace(expression=weights.to(encoder.device))
@@ -107,7 +118,15 @@ def with_expression(encoder: FrozenEncoder, params: FaceParams, weights: Tensor)
 
 
 def arkit_of(encoder: FrozenEncoder, params: FaceParams) -> Tensor:
-    """Return the ARKit weights (B, 52), on the CPU, of parameters (B, ...) of any head."""
+    """Return the expression of parameters of any head as ARKit weights.
+
+    Args:
+        encoder: Its head is that of the parameters.
+        params: Fields (B, ...).
+
+    Returns:
+        (B, 52) float32 on the CPU.
+    """
     retarget = find_retargeter(encoder.head)
     if retarget is None:
         assert params.expression is not None

@@ -63,7 +63,12 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def predict(self, faces: FaceSet, index: np.ndarray) -> EncoderPredictions:
-        """Crop, encode and render the faces `index` (B,) int of a set."""
+        """Crop, encode and render faces.
+
+        Args:
+            faces: A set.
+            index: (B,) int, which of its faces.
+        """
         batch = collate(faces, index, CROP_SCALE, self.size_px).to(self.device)
         params = self.encoder(batch.image)
         return EncoderPredictions(batch, params, self.draw(params))
@@ -75,7 +80,12 @@ class FrozenEncoder:
         return render_heads(self.head(params), params.camera, self.size_px)
 
     def predict_all(self, photos: PhotoSet, batch_size: int) -> Iterator[EncoderPredictions]:
-        """Yield the predictions of all faces of a set in order, `batch_size` at a time."""
+        """Yield the predictions of all faces in order.
+
+        Args:
+            photos: Faces with known landmarks.
+            batch_size: Faces at a time.
+        """
         faces = FaceSet.from_records(photos.records)
         for start in range(0, len(faces), batch_size):
             yield self.predict(faces, np.arange(start, min(start + batch_size, len(faces))))
@@ -87,11 +97,30 @@ class FrozenEncoder:
         config: MaskingConfig = EVALUATION_MASKING,
         changed: RenderedHeads | None = None,
     ) -> Tensor:
-        """Return the photos (B, 3, S, S) with their faces masked out but for sparse pixels; see `mask_photos`."""
+        """Mask the faces out of photos, but for sparse pixels; see `mask_photos`.
+
+        Args:
+            found: B faces and their predictions.
+            generator: Source of the masks, on the CPU.
+            config: How pixels are chosen.
+            changed: Heads with another expression, to which the pixels move.
+
+        Returns:
+            (B, 3, S, S) in [0, 1].
+        """
         return mask_photos(found.batch, self.head, found.drawn, config, generator, changed).image
 
 
 @torch.no_grad()
 def neural_render(renderer: nn.Module, drawn: RenderedHeads, masked: Tensor) -> Tensor:
-    """Return the photos (B, 3, S, S) in [0, 1] that a neural renderer in eval mode makes of masked ones."""
+    """Render photos from meshes and masked photos.
+
+    Args:
+        renderer: Neural renderer in eval mode.
+        drawn: B rendered heads.
+        masked: (B, 3, S, S) in [0, 1].
+
+    Returns:
+        (B, 3, S, S) in [0, 1].
+    """
     return renderer(drawn.image, masked)

@@ -104,6 +104,11 @@ class PhotoFiles:
     def read(path: Path, count: int, detect: Callable[[np.ndarray], list[Detection]]) -> PhotoFiles:
         """List the first photos of a folder, or of the .jpg members of a .tar.
 
+        Args:
+            path: The folder or the archive.
+            count: At most so many.
+            detect: Finds faces; see the attribute.
+
         Raises:
             Smirk3dError: The path cannot be read, or has no photos.
         """

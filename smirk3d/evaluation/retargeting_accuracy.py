@@ -104,7 +104,15 @@ class RetargetingMeasure:
 
 
 def random_weights(count: int, seed: int) -> torch.Tensor:
-    """Return sparse random weights (count, 52) in [0, 1], without antagonists and without the tongue."""
+    """Return sparse random weights, without antagonists and without the tongue.
+
+    Args:
+        count: Number of expressions.
+        seed: Of the random numbers.
+
+    Returns:
+        (count, 52) float32 in [0, 1].
+    """
     generator = torch.Generator().manual_seed(seed)
     is_active = torch.rand(count, len(ARKIT_NAMES), generator=generator) < ACTIVITY
     weights = resolve_antagonists(torch.rand(is_active.shape, generator=generator) * is_active)
@@ -147,7 +155,13 @@ def _open_surface(correspondence: SurfaceCorrespondence, open_head: HeadModel) -
 
 
 def error_result(method: str, weights: torch.Tensor, found: ArkitResult) -> Result:
-    """Compare retargeted weights with the true ones (N, 52)."""
+    """Compare retargeted weights with the true ones.
+
+    Args:
+        method: Name of the way, for the result.
+        weights: (N, 52) true ARKit weights.
+        found: Retargeted weights and residuals of the N expressions.
+    """
     error = (found.weights - weights).abs()
     is_active = weights > 0
     numbers = {
@@ -163,7 +177,13 @@ def error_result(method: str, weights: torch.Tensor, found: ArkitResult) -> Resu
 
 
 def speed_result(retargeter: Retargeter, n_frames: int, seed: int) -> Result:
-    """Time a long sequence of frames in both directions."""
+    """Time a long sequence of frames in both directions.
+
+    Args:
+        retargeter: Between the open head and another one.
+        n_frames: Length of the sequence.
+        seed: Of the expressions.
+    """
     weights = random_weights(n_frames, seed + 1)
     sequence = retargeter.from_arkit(weights)
     numbers = {

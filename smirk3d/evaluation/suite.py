@@ -189,7 +189,12 @@ def run_suite(
 
 
 def options_of(item: SuiteItem, options: EvaluationOptions) -> EvaluationOptions:
-    """Return the options of one evaluation, with the inputs of the suite that belong to it."""
+    """Return the options of one evaluation, with the inputs of the suite that belong to it.
+
+    Args:
+        item: The evaluation.
+        options: Inputs of the suite.
+    """
     return replace(
         EvaluationOptions(item.checkpoint, only=(item.measure,)),
         data=options.data if _uses_data(item) else None,

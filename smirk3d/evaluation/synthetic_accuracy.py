@@ -113,7 +113,16 @@ def expression_result(
 
 
 def predict_all(method: MethodUnderTest, pictures: SyntheticTestSet, display: Progress) -> np.ndarray:
-    """Return the weights (N, 52) that a method predicts, from the detections that come with the pictures."""
+    """Predict the expressions of all pictures from the detections that come with them.
+
+    Args:
+        method: Method under test.
+        pictures: N rendered heads.
+        display: Counts the faces.
+
+    Returns:
+        (N, 52) ARKit weights.
+    """
     found = []
     for start in range(0, len(pictures), BATCH):
         batch = pictures.face_observations(start, min(start + BATCH, len(pictures)))
@@ -165,10 +174,17 @@ def measure_pose(method: ReconstructionMethod, pictures: SyntheticTestSet, displ
 
 
 def rotation_error_deg(rotation: np.ndarray, truth: np.ndarray) -> float:
-    """Return the geodesic distance of two rotation matrices (3, 3), degrees in [0, 180].
+    """Return the geodesic distance of two rotations.
 
     The angle of R T' has the cosine (trace(R T') - 1) / 2; source: Huynh, "Metrics for 3D Rotations: Comparison and
     Analysis", J. Math. Imaging Vis. 35, 2009.
+
+    Args:
+        rotation: (3, 3) rotation matrix R.
+        truth: (3, 3) rotation matrix T.
+
+    Returns:
+        Degrees in [0, 180].
     """
     cosine = (np.trace(rotation @ truth.T) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

@@ -69,7 +69,16 @@ class SyntheticTestSet:
         detections: Sequence[Detection],
         missed: int,
     ) -> SyntheticTestSet:
-        """Return the test set of single pictures; see the attributes."""
+        """Return the test set of N single pictures.
+
+        Args:
+            pictures: Each (S, S, 3) uint8.
+            expressions: Each (52,) true ARKit weights.
+            kinds: What the expressions were drawn from.
+            rotmats: Each (3, 3), head to camera.
+            detections: The largest face found in each.
+            missed: Number of pictures without a detected face.
+        """
         return SyntheticTestSet(
             pixels=np.stack(pictures),
             expression=np.stack(expressions),

@@ -20,6 +20,11 @@ from smirk3d.tracking.whittaker_smoother import SmoothConfig
 def track_clip(data: EvaluationData, path: Path, reconstructor: Reconstructor) -> Track:
     """Return the track of the person in a clip; where files are kept, all files of `smirk3d video` are written.
 
+    Args:
+        data: Options of the evaluation.
+        path: The clip.
+        reconstructor: Method of the tracking.
+
     Raises:
         NoFaceError: Nobody is in the clip.
     """

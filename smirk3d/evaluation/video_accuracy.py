@@ -88,7 +88,12 @@ class VideoAccuracyMeasure:
 
 
 def clip_accuracy(track: Track, motion: TalkingMotion) -> ClipAccuracy:
-    """Compare a track with the motion that was rendered."""
+    """Compare a track with the ground truth.
+
+    Args:
+        track: Of T frames of the clip.
+        motion: What was rendered, all frames of the clip.
+    """
     rows = slice(int(track.frame[0]), int(track.frame[-1]) + 1)
     truth = motion.weights[rows]
     truth_range = np.ptp(truth, axis=0)
@@ -140,7 +145,12 @@ def _blink_depths(track: Track, truth: np.ndarray) -> np.ndarray:
 
 
 def accuracy_result(method: str, found: dict[str, ClipAccuracy]) -> Result:
-    """Return the figures of several clips by their names: means, and the worst of what is a maximum."""
+    """Return the figures of several clips: means, and the worst of what is a maximum.
+
+    Args:
+        method: Name of the method.
+        found: Accuracy by the name of the clip.
+    """
     clips: Sequence[ClipAccuracy] = list(found.values())
     strong = np.concatenate([clip.correlation[clip.is_strong] for clip in clips])
     lags = np.stack([clip.lag_frames for clip in clips])

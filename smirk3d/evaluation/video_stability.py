@@ -101,7 +101,12 @@ def photo_of_each_person(folder: Path, count: int) -> list[Path]:
 
 
 def still_photo(path: Path, detect: Callable[[np.ndarray], list[Detection]]) -> StillPhoto | None:
-    """Return a photo, scaled so that its largest face has `FACE_PX`; None where no face is found."""
+    """Return a photo, scaled so that its largest face has `FACE_PX`; None where no face is found.
+
+    Args:
+        path: The photo.
+        detect: (H, W, 3) uint8 RGB pixels -> the faces in them, largest first.
+    """
     photo = Image.open(path).convert("RGB")
     found = detect(np.asarray(photo))
     if not found:
@@ -147,7 +152,13 @@ def clip_stability(track: Track, motion: np.ndarray) -> tuple[np.ndarray, dict[s
 
 
 def stability_result(method: str, found: dict[str, tuple[np.ndarray, dict[str, float]]], left_out: int = 0) -> Result:
-    """Return the figures of several clips by their names: means, and the worst of what is a maximum."""
+    """Return the figures of several clips: means, and the worst of what is a maximum.
+
+    Args:
+        method: Name of the method.
+        found: Standard deviations (52,) and figures of the pose, by the name of the clip.
+        left_out: Number of photos without a face.
+    """
     std = np.stack([each for each, _ in found.values()])
     poses = {name: [pose[name] for _, pose in found.values()] for name in next(iter(found.values()))[1]}
     steady = (std <= STEADY_STD).sum(axis=1)
