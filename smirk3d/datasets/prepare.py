@@ -1,4 +1,4 @@
-"""Photos in, shards of training faces out: detected, judged, cut, split by person, and reported photo by photo."""
+"""Preparation of photos: faces are detected, filtered, cropped, split by person and written as shards with a report."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from smirk3d.progress import Progress, progress
 
 REPORT_NAME, OPTIONS_NAME = "report.csv", "prepare.json"
 UNREADABLE, NO_FACE = "unreadable", "no face found"
-_READ_AHEAD = 2
+_PREFETCH_COUNT = 2
 
 
-class FaceFinder(Protocol):
-    """Finds faces, as `smirk3d.detection.detector.Detector` does."""
+class FaceDetector(Protocol):
+    """A face detector, such as `smirk3d.detection.detector.Detector`."""
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
         """Return the faces of a photo (H, W, 3) uint8 RGB, largest first."""
@@ -46,14 +46,17 @@ class FaceFinder(Protocol):
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How photos become shards.
+    """Settings of the preparation.
 
     Attributes:
-        shard_size: Faces in a shard; so many of each split are held in memory.
-        limits: Which faces are kept.
-        person: "folder" takes the name of a photo's folder for the person; "none" knows nobody.
-        val_share: Share of the persons (photos where nobody is known) that go into the split "val".
-        max_side_px: Longest side of a stored picture.
+        shard_size: Faces per shard, at least 1; as many of each split are held in memory. 500 to 5000.
+        limits: Quality limits.
+        person: "folder": the name of a photo's folder is the person; "none": persons are unknown.
+        val_share: Share of the persons (of the photos where persons are unknown) in the split "val", in [0, 1).
+        max_side_px: Longest side of a stored image in pixels, at least 1.
+
+    Raises:
+        UsageError: A value is out of its range.
     """
 
     shard_size: int = 1000
@@ -69,12 +72,15 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """Numbers of a run.
+    """Counts of a run.
 
     Attributes:
-        photos: Photos looked at. skipped: Photos that an earlier run had done.
-        kept: Faces by split. dropped: Faces and photos by the kind of reason. shards: Shards written.
-        contours: Kept faces by what is known of their contour, see `smirk3d.datasets.fan_contour`; empty where nobody asked.
+        photos: Photos processed.
+        skipped: Photos that an earlier run had processed.
+        kept: Faces by split.
+        dropped: Faces and photos by reason.
+        shards: Shards written.
+        contours: Kept faces by the state of their contour, see `smirk3d.datasets.fan_contour`; empty without contours.
     """
 
     photos: int
@@ -88,50 +94,58 @@ class PrepareSummary:
 def prepare(
     inputs: Iterable[str | os.PathLike[str]],
     out_dir: Path,
-    detector: FaceFinder,
+    detector: FaceDetector,
     options: PrepareOptions | None = None,
     *,
     resume: bool = False,
     contours: Path | None = None,
     open_progress: Callable[[int], Progress] = progress,
 ) -> PrepareSummary:
-    """Make shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
+    """Write shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
 
-    Faces go into a split by a hash of their person, so that no person is in both, whatever the order and number of the
-    photos. Shards are written whole or not at all and never again; when the run is interrupted, what is ready becomes
+    Faces are split by a hash of their person, so that no person is in both splits, whatever the order and number of
+    the photos. Shards are written atomically and never changed; an interrupted run writes the faces that are ready as
     a smaller shard. A photo that cannot be read is a row of the report.
 
     Args:
-        inputs: Files, folders and glob patterns. out_dir: Created where missing.
-        detector: Finds the faces; it decides how many of a photo.
-        options: How. resume: Pass over the photos in the report of an earlier run.
-        contours: Folder with FAN's points of the photos, see `smirk3d.datasets.fan_contour`; None for none.
-        open_progress: Makes the display of the progress from the number of photos.
+        inputs: Files, folders and glob patterns.
+        out_dir: Folder for shards and report; created where missing.
+        detector: Face detector; it decides how many faces of a photo are used.
+        options: Settings.
+        resume: Skip the photos in the report of an earlier run.
+        contours: Folder with FAN's landmarks of the photos, see `smirk3d.datasets.fan_contour`; None: none.
+        open_progress: Makes the progress display for a number of photos.
+
+    Returns:
+        Counts of the run.
 
     Raises:
-        UsageError: No inputs; or the folder holds shards and `resume` is not set; or they were made with other options.
+        UsageError: There are no inputs; the folder holds shards and `resume` is not set; or they were made with other
+            options.
         Smirk3dError: A file cannot be written.
     """
     options = options or PrepareOptions()
     jobs = plan_jobs(inputs)
     with Preparation(out_dir, detector, options, resume=resume) as preparation:
         todo = [job for job in jobs if table_name(job.path) not in preparation.done]
-        with open_progress(len(todo)) as display, closing(_read_ahead(todo)) as photos:
+        with open_progress(len(todo)) as display, closing(_prefetched(todo)) as photos:
             for job, pixels in photos:
                 fan = None if contours is None else read_fan(contours, job.stem, display.note)
-                preparation.take(Picture(table_name(job.path), job.stem, _person(job, options), pixels, fan))
+                preparation.take(InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan))
                 display.advance()
     return preparation.summary(skipped=len(jobs) - len(todo))
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class InputImage:
     """A photo or a frame.
 
     Attributes:
-        name: What it is called in the report, and the same in every run. stem: What its keys begin with.
-        person: Name of the person, "" where unknown. pixels: (H, W, 3) uint8 RGB, or why it cannot be read.
-        fan: FAN's points in it; None where nobody asked for contours.
+        name: Name in the report, the same in every run.
+        stem: Start of the keys of its faces.
+        person: Name of the person, "" where unknown.
+        pixels: (H, W, 3) uint8 RGB, or the reason why it cannot be read.
+        fan: FAN's landmarks in it; None without contours.
     """
 
     name: str
@@ -142,21 +156,25 @@ class Picture:
 
 
 class Preparation:
-    """Pictures into one folder; a context manager that in the end writes what waits for a shard to be full.
+    """Writes the faces of images to shards of one folder; a context manager that finally writes the last, smaller shards.
 
     Args:
-        out_dir: Created where missing. detector, options, resume: See `prepare`.
+        out_dir: Folder for shards and report; created where missing.
+        detector: Face detector.
+        options: Settings.
+        resume: Continue an earlier run.
 
     Raises:
-        UsageError, Smirk3dError: See `prepare`.
+        UsageError: As `prepare`.
+        Smirk3dError: As `prepare`.
     """
 
-    def __init__(self, out_dir: Path, detector: FaceFinder, options: PrepareOptions, *, resume: bool) -> None:
+    def __init__(self, out_dir: Path, detector: FaceDetector, options: PrepareOptions, *, resume: bool) -> None:
         make_folder(out_dir)
         _claim(out_dir, options, resume)
         self._detector, self._options = detector, options
         self._report = Report(out_dir / REPORT_NAME, resume)
-        self._sink = _Sink(out_dir, options.shard_size)
+        self._writer = _ShardWriter(out_dir, options.shard_size)
 
     def __enter__(self) -> Preparation:
         self._report.__enter__()
@@ -164,31 +182,31 @@ class Preparation:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._sink.close()
+            self._writer.close()
         finally:
             self._report.__exit__(*exc_info)
 
     @property
     def done(self) -> set[str]:
-        """Names in the report of earlier runs."""
+        """Names of the images in the report of earlier runs."""
         return self._report.done
 
-    def take(self, picture: Picture) -> None:
-        """Find, judge and keep the faces of a picture."""
-        self._sink.take(_faces(picture, self._detector, self._options), self._report)
+    def take(self, image: InputImage) -> None:
+        """Detect, filter and store the faces of an image."""
+        self._writer.take(_faces(image, self._detector, self._options), self._report)
 
     def close_shards(self) -> None:
-        """Write what waits."""
-        self._sink.close()
+        """Write the collected faces as shards."""
+        self._writer.close()
 
     def note(self, rows: list[ReportRow]) -> None:
-        """Add rows about something other than a picture to the report."""
+        """Add rows about something other than an image to the report."""
         self._report.add(rows)
 
     def summary(self, skipped: int) -> PrepareSummary:
-        """Return the numbers of this run."""
-        sink = self._sink
-        return PrepareSummary(sink.photos, skipped, sink.kept, sink.dropped, sink.shards, sink.contours)
+        """Return the counts of this run."""
+        writer = self._writer
+        return PrepareSummary(writer.photos, skipped, writer.kept, writer.dropped, writer.shards, writer.contours)
 
 
 def split_of(name: str, val_share: float) -> str:
@@ -199,7 +217,7 @@ def split_of(name: str, val_share: float) -> str:
 
 @dataclass(frozen=True)
 class _Face:
-    """A row of the report and, where the face is kept, what goes into which split; `contour` is its state."""
+    """A row of the report and, for a kept face, its record and split; `contour` is the state of its contour."""
 
     row: ReportRow
     split: str = ""
@@ -207,12 +225,12 @@ class _Face:
     contour: str = ""
 
 
-class _Sink:
+class _ShardWriter:
     """Collects faces and writes them as shards."""
 
     def __init__(self, out_dir: Path, shard_size: int) -> None:
         self._out_dir, self._shard_size = out_dir, shard_size
-        self._waiting: dict[str, list[Record]] = {split: [] for split in SPLITS}
+        self._pending: dict[str, list[Record]] = {split: [] for split in SPLITS}
         self._next = {split: _first_free(out_dir, split) for split in SPLITS}
         self.photos = self.shards = 0
         self.kept: Counter[str] = Counter()
@@ -220,7 +238,7 @@ class _Sink:
         self.contours: Counter[str] = Counter()
 
     def take(self, faces: Sequence[_Face], report: Report) -> None:
-        """Take the faces of a photo; all go into the same shard, so that a photo is done or not."""
+        """Add the faces of a photo; all go into the same shard, so that a photo is complete or absent."""
         rows = []
         for face in faces:
             shard = "" if face.record is None else self._shard_name(face.split)
@@ -231,14 +249,14 @@ class _Sink:
         self.photos += 1
         for face in faces:
             if face.record is not None:
-                self._waiting[face.split].append(face.record)
-        for split, records in self._waiting.items():
+                self._pending[face.split].append(face.record)
+        for split, records in self._pending.items():
             if len(records) >= self._shard_size:
                 self._write(split)
 
     def close(self) -> None:
-        """Write what waits."""
-        for split, records in self._waiting.items():
+        """Write the collected faces as shards."""
+        for split, records in self._pending.items():
             if records:
                 self._write(split)
 
@@ -246,8 +264,8 @@ class _Sink:
         return f"{split}-{self._next[split]:06d}.tar"
 
     def _write(self, split: str) -> None:
-        # First out of the list: a shard that cannot be written is not tried again when the run ends.
-        records, self._waiting[split] = self._waiting[split], []
+        # Removed from the list first: a shard that cannot be written is not tried again at the end of the run.
+        records, self._pending[split] = self._pending[split], []
         write_shard(self._out_dir / self._shard_name(split), records)
         self._next[split] += 1
         self.shards += 1
@@ -260,7 +278,7 @@ def _first_free(out_dir: Path, split: str) -> int:
 
 
 def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
-    """Refuse to mix runs that do not belong together; note the options for the next one."""
+    """Refuse to mix runs with different options; store the options for the next run."""
     path, own = out_dir / OPTIONS_NAME, json.dumps(asdict(options), indent=1, sort_keys=True) + "\n"
     occupied = any(out_dir.glob("*.tar"))
     if occupied and not resume:
@@ -273,13 +291,13 @@ def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
         temporary.write_text(own, encoding="utf-8")
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | str], None, None]:
-    """Yield each photo's pixels, or why it cannot be read, while a thread reads the next ones."""
+def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | str], None, None]:
+    """Yield each photo's pixels, or the reason why it cannot be read, while a thread reads the next ones."""
     waiting: deque[tuple[Job, Future[np.ndarray | str]]] = deque()
     with ThreadPoolExecutor(1, "smirk3d-read") as thread:
         for job in jobs:
             waiting.append((job, thread.submit(_read, job)))
-            if len(waiting) > _READ_AHEAD:
+            if len(waiting) > _PREFETCH_COUNT:
                 first, pixels = waiting.popleft()
                 yield first, pixels.result()
         for first, pixels in waiting:
@@ -293,49 +311,48 @@ def _read(job: Job) -> np.ndarray | str:
         return failure_reason(error)
 
 
-def _faces(picture: Picture, detector: FaceFinder, options: PrepareOptions) -> list[_Face]:
-    """Find, judge and cut the faces of a picture; whatever goes wrong becomes a row."""
-    pixels = picture.pixels
+def _faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[_Face]:
+    """Detect, filter and crop the faces of an image; errors become rows of the report."""
+    pixels = image.pixels
     if isinstance(pixels, str):
-        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({pixels})")))]
+        return [_Face(ReportRow(image.name, "", dropped(f"{UNREADABLE} ({pixels})")))]
     try:
         found = detector.detect(pixels)
-        faces = [_face(picture, k, pixels, each, detector, options) for k, each in enumerate(found)]
+        faces = [_face(image, k, pixels, each, detector, options) for k, each in enumerate(found)]
     except Exception as error:
-        return [_Face(ReportRow(picture.name, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
-    return faces or [_Face(ReportRow(picture.name, "", dropped(NO_FACE)))]
+        return [_Face(ReportRow(image.name, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
+    return faces or [_Face(ReportRow(image.name, "", dropped(NO_FACE)))]
 
 
 def _face(
-    picture: Picture,
+    image: InputImage,
     index: int,
     pixels: np.ndarray,
     found: Detection,
-    detector: FaceFinder,
+    detector: FaceDetector,
     options: PrepareOptions,
 ) -> _Face:
-    looks_twice = options.limits.max_mirror_error is not None
-    quality = measure(pixels, found, detector.detect if looks_twice else None)
-    image, person = picture.name, picture.person
+    checks_mirror = options.limits.max_mirror_error is not None
+    quality = measure(pixels, found, detector.detect if checks_mirror else None)
     facts = {name: f"{value:.5g}" for name, value in asdict(quality).items() if not np.isnan(value)}
     if defect := quality.defect(options.limits):
-        return _Face(ReportRow(image, str(index), dropped(defect), person=person, **facts))
+        return _Face(ReportRow(image.name, str(index), dropped(defect), person=image.person, **facts))
     cut = crop_padded(pixels, found.landmarks_px, options.max_side_px)
-    contour_px, contour = (None, "") if picture.fan is None else picture.fan.contour(found.landmarks_px)
-    key = f"{_slug(picture.stem)}-{_digest(image)}-{index}"
+    contour_px, contour = (None, "") if image.fan is None else image.fan.contour(found.landmarks_px)
+    key = f"{_slug(image.stem)}-{_digest(image.name)}-{index}"
     record = Record(
         key=key,
         jpeg=cut.jpeg,
         landmarks_px=cut.landmarks_px,
         size_px=cut.size_px,
         scores=found.blendshape_scores,
-        person=person,
-        source=image,
+        person=image.person,
+        source=image.name,
         depth_px=found.depth * cut.scale,
         contour_px=None if contour_px is None else cut.from_photo(contour_px),
     )
-    row = ReportRow(image, str(index), KEPT, key=key, person=person, **facts)
-    return _Face(row, split_of(person or image, options.val_share), record, contour)
+    row = ReportRow(image.name, str(index), KEPT, key=key, person=image.person, **facts)
+    return _Face(row, split_of(image.person or image.name, options.val_share), record, contour)
 
 
 def _person(job: Job, options: PrepareOptions) -> str:
@@ -343,7 +360,7 @@ def _person(job: Job, options: PrepareOptions) -> str:
 
 
 def _slug(stem: str) -> str:
-    """Return what of a name can stand in a tar archive's short names, without dots."""
+    """Return the part of a name that fits into a tar archive's short names, without dots."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", stem).strip("-")[-48:]
 
 

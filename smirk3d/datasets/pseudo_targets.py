@@ -1,7 +1,7 @@
-"""Pseudo-targets: parameters of real faces, estimated by landmark fitting before the training and trusted in part.
+"""Pseudo-targets: parameters of real faces from landmark fitting, with confidences.
 
-A table of them is a .npz file of plain arrays, float32: `keys` (N,) the faces' names in their shards, `shape` (N, S),
-`expression` (N, E), `pose` (N, 3) and whatever else the head has, `weight` (N,) the trust in (0, 1], and
+A table is a .npz file of plain arrays, float32: `keys` (N,) names of the faces in their shards, `shape` (N, S),
+`expression` (N, E), `pose` (N, 3) and other parameters of the head, `weight` (N,) confidence in (0, 1], and
 `expression_names` (E,).
 """
 
@@ -32,8 +32,8 @@ from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
 BATCH_FACES = 64
-MOST_OF_A_PERSON = 20
-"""Faces of a person that are fitted with one shape; of more, several such groups."""
+MAX_FACES_PER_SHAPE = 20
+"""Largest number of faces of a person that are fitted with one shape; more faces form several groups."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,10 @@ class TargetTable:
     """Parameters of N faces.
 
     Attributes:
-        keys: N names. params: Fields (N, ...) float32, the pose a rotation vector; without a camera, which depends
-            on the crop. weight: (N,) float32 in (0, 1]. expression_names: E names.
+        keys: N names of the faces in their shards.
+        params: Fields (N, ...) float32, the pose a rotation vector; without a camera, which depends on the crop.
+        weight: (N,) float32 confidence in (0, 1].
+        expression_names: E names.
     """
 
     keys: tuple[str, ...]
@@ -72,10 +74,11 @@ class TargetTable:
         """Read a table.
 
         Args:
-            path: As written by `save`. head: What the parameters must be of.
+            path: File written by `save`.
+            head: Head model that the parameters must belong to.
 
         Raises:
-            Smirk3dError: The file is missing, damaged, or about another head.
+            Smirk3dError: The file is missing, damaged, or of another head.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -88,7 +91,7 @@ class TargetTable:
             ) from error
 
     def of(self, keys: Sequence[str]) -> tuple[FaceParams, Tensor]:
-        """Return parameters (K, ...) and weights (K,) of faces; zeros for those that are not in the table."""
+        """Return parameters (K, ...) and weights (K,) of K faces; zeros for those that are not in the table."""
         row_of = {key: row for row, key in enumerate(self.keys)}
         rows = torch.tensor([row_of.get(key, -1) for key in keys], dtype=torch.int64)
         known = (rows >= 0).float()
@@ -97,7 +100,7 @@ class TargetTable:
 
 
 def _checked(arrays: dict[str, np.ndarray], head: HeadModel) -> TargetTable:
-    """Build a table out of a file's arrays; raises `KeyError` or `ValueError`."""
+    """Build a table from the arrays of a file; raises `KeyError` or `ValueError`."""
     keys, names = tuple(map(str, arrays["keys"])), tuple(map(str, arrays["expression_names"]))
     if names != tuple(head.expression_names):
         raise ValueError("its expressions are not the head's")
@@ -117,20 +120,28 @@ def _checked(arrays: dict[str, np.ndarray], head: HeadModel) -> TargetTable:
 def records_of(
     folder: str | Path, split: Literal["train", "val", "all"], on_fault: Callable[[DataError], None] = refuse
 ) -> Iterator[Record]:
-    """Read the faces of one split, or of those that there are; see `smirk3d.datasets.shards.read_folder`."""
-    there = [name for name in SPLITS if any(Path(folder).glob(f"{name}-*.tar"))]
-    for name in (there or SPLITS) if split == "all" else (split,):
+    """Read the faces of one split or of all; see `smirk3d.datasets.shards.read_folder`.
+
+    Args:
+        folder: Folder of shards.
+        split: "train", "val" or "all" existing ones.
+        on_fault: Receives each face that cannot be used; the default raises.
+    """
+    existing = [name for name in SPLITS if any(Path(folder).glob(f"{name}-*.tar"))]
+    for name in (existing or SPLITS) if split == "all" else (split,):
         yield from read_folder(folder, name, on_fault)
 
 
 def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = BATCH_FACES) -> Iterator[TargetTable]:
-    """Fit faces to their landmarks and scores, those of a person with one shape.
+    """Fit the head to the landmarks and scores of faces, with one shape per person.
 
     Args:
-        head: What the parameters are of. records: The faces. batch_faces: How many are fitted at once, about.
+        head: Head model.
+        records: The faces.
+        batch_faces: Approximate number of faces that are fitted at once.
 
     Yields:
-        Tables of the faces of a batch, in no particular order; see `fuse_with_symmetry_prior`.
+        Tables of the faces of a batch, in no particular order; see `join_targets`.
 
     Raises:
         Smirk3dError: A face's landmarks have no depth, or two faces have one key.
@@ -139,7 +150,7 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
     key, count = max(Counter(record.key for record in given).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
         raise Smirk3dError(f"face {printable(key)}: is there {count} times; name every folder once")
-    # The camera of the crops; with an assumed perspective the fit misses the landmarks by a third more there.
+    # The camera of the crops; with an assumed perspective the residual of the fit is a third larger there.
     estimator = LandmarkFitEstimator(head, focal="orthographic")
     for groups in _batches(_groups(given), batch_faces):
         members = [record for group in groups for record in group]
@@ -154,10 +165,10 @@ def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = B
 
 
 def join_targets(tables: Iterable[TargetTable]) -> TargetTable:
-    """Return one table of several of one head, sorted by key.
+    """Concatenate tables of one head, sorted by key.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are no faces.
     """
     parts = list(tables)
     keys = [key for part in parts for key in part.keys]
@@ -172,13 +183,13 @@ def join_targets(tables: Iterable[TargetTable]) -> TargetTable:
 
 
 def _groups(records: Sequence[Record]) -> list[list[Record]]:
-    """Return the faces of each person, of those with many in several groups of about one size."""
+    """Return the faces of each person, in several groups of similar size where there are many."""
     by_person: dict[str, list[Record]] = defaultdict(list)
     for number, record in enumerate(records):
         by_person[record.person or f"\0{number}"].append(record)
     groups = []
     for faces in by_person.values():
-        count = math.ceil(len(faces) / MOST_OF_A_PERSON)
+        count = math.ceil(len(faces) / MAX_FACES_PER_SHAPE)
         groups += [faces[start::count] for start in range(count)]
     return groups
 
@@ -195,7 +206,7 @@ def _batches(groups: Iterable[list[Record]], batch_faces: int) -> Iterator[list[
 
 
 def _observation(record: Record) -> FaceObservation:
-    """Return what the fit asks for; it looks at the size of the picture, not at its pixels."""
+    """Return the input of the fit, which needs the size of the image but not its pixels."""
     if record.depth_px is None:
         raise Smirk3dError(f"face {printable(record.key)}: its landmarks have no depth; prepare the shard again")
     width, height = record.size_px

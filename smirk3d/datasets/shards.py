@@ -1,10 +1,10 @@
 """Shards of training faces: plain tar files in the WebDataset layout, grouped by the name before the first dot.
 
-A face is `KEY.jpg` (an upright RGB or grey picture of one face and what is around it), `KEY.npy` ((478, 2 or 3)
-float32, MediaPipe's points in pixels of that picture, origin at the top-left corner of the top-left pixel, and where
-it is known their depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's
-scores in Apple's order). Where FAN's outline of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's
-points in pixels of the picture).
+A face is `KEY.jpg` (an upright RGB or grey image of one face with a margin), `KEY.npy` ((478, 2 or 3) float32,
+MediaPipe's landmarks in pixels of that image, origin at the top-left corner of the top-left pixel, and where known their
+depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's scores in Apple's
+order). Where FAN's contour of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's points in pixels of
+the image).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LANDMARKS_NAME = "landmarks.npz"
 _JPEG_SUFFIXES = ("jpg", "jpeg")
 _CONTOUR_SUFFIX = "contour.npy"
 _TAR_BLOCK_BYTES = 512
-# What other software may raise on bytes that are not what their name says.
+# What other software may raise on members with invalid content.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SyntaxError)
 
 
@@ -41,15 +41,15 @@ class Record:
 
     Attributes:
         key: Name within its data set, without a dot.
-        jpeg: The encoded picture.
-        landmarks_px: (478, 2) float32, pixels of the picture; points may lie outside of it.
-        size_px: Width and height of the picture.
+        jpeg: Encoded image.
+        landmarks_px: (478, 2) float32, pixels of the image; landmarks may lie outside it.
+        size_px: Width and height of the image.
         scores: (52,) float32 in [0, 1], MediaPipe's blendshape scores in Apple's order of names.
         person: Name of the person, "" where unknown.
-        source: The photo it was cut from.
-        depth_px: (478,) float32, MediaPipe's z on the scale of x, smaller is nearer; None where it is not known.
-        contour_px: (17, 2) float32, iBUG's outline of the face from the subject's right ear over the chin to the left
-            one, pixels of the picture; None where it is not known.
+        source: Photo that it was cropped from.
+        depth_px: (478,) float32, MediaPipe's z on the scale of x, smaller is nearer; None where unknown.
+        contour_px: (17, 2) float32, iBUG's face contour from the subject's right ear over the chin to the left ear,
+            pixels of the image; None where unknown.
     """
 
     key: str
@@ -64,13 +64,19 @@ class Record:
 
     @property
     def box_px(self) -> np.ndarray:
-        """(4,) x0, y0, x1, y1 of the landmarks."""
+        """(4,) x0, y0, x1, y1 of the landmarks, pixels of the image."""
         return np.concatenate((self.landmarks_px.min(axis=0), self.landmarks_px.max(axis=0)))
 
 
 @dataclass(frozen=True)
 class DataError:
-    """What is wrong with a member of a shard. `key` is "" where the archive itself is damaged."""
+    """An unusable member of a shard.
+
+    Attributes:
+        shard: The shard.
+        key: Name of the face, "" where the archive itself is damaged.
+        reason: Description of the error.
+    """
 
     shard: Path
     key: str
@@ -82,16 +88,16 @@ class DataError:
 
 
 def refuse(fault: DataError) -> None:
-    """Treat a fault as an error.
+    """Raise a fault as an error.
 
     Raises:
-        Smirk3dError: always.
+        Smirk3dError: Always.
     """
     raise Smirk3dError(str(fault))
 
 
 def write_shard(path: str | Path, records: Iterable[Record]) -> int:
-    """Write faces to a shard, whole or not at all; equal records give equal bytes.
+    """Write faces to a shard atomically; equal records give equal bytes.
 
     Returns:
         The number of faces.
@@ -136,9 +142,9 @@ def read_shard(path: str | Path, on_fault: Callable[[DataError], None] = refuse)
     """Read the faces of a shard as `write_shard` writes them, in order.
 
     Args:
-        path: A tar file; members with other suffixes are passed over.
-        on_fault: Told of each face that cannot be used, which is then left out, and of a damaged archive, whose
-            intact beginning is still read. The default raises.
+        path: Tar file; members with other suffixes are skipped.
+        on_fault: Receives each face that cannot be used, which is then skipped, and a damaged archive, whose intact
+            beginning is still read. The default raises.
 
     Raises:
         Smirk3dError: The file cannot be opened, or as `on_fault` does.
@@ -160,7 +166,9 @@ def read_folder(root: str | Path, split: str, on_fault: Callable[[DataError], No
     `KEY.json` for the person.
 
     Args:
-        root: The folder. split: "train" or "val". on_fault: see `read_shard`.
+        root: Folder of shards.
+        split: "train" or "val".
+        on_fault: See `read_shard`.
 
     Raises:
         Smirk3dError: There is no such shard, or a file cannot be read, or as `on_fault` does.
@@ -215,7 +223,7 @@ def _groups(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple
 
 
 def _files(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents; a damaged archive is a fault after its last whole member."""
+    """Yield names and contents; a damaged archive is a fault after its last intact member."""
     last = ""
     try:
         with open(path, "rb") as file:
@@ -226,7 +234,7 @@ def _files(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[
                             content = member.read()
                             last = info.name
                             yield info.name, content
-                    # tarfile takes a damaged header, or the file's end, for the end of the archive.
+                    # tarfile treats a damaged header or the end of the file as the end of the archive.
                     file.seek(archive.offset)
                     intact = file.read(_TAR_BLOCK_BYTES) == bytes(_TAR_BLOCK_BYTES)
             except (tarfile.TarError, EOFError) as error:
@@ -246,7 +254,7 @@ def _split_name(name: str) -> tuple[str, str]:
 
 
 def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = None) -> Record:
-    """Build and check a face; whatever is wrong with it is one of `_DAMAGE`."""
+    """Build and check a face; raises one of `_DAMAGE`."""
     jpeg = next((members[suffix] for suffix in _JPEG_SUFFIXES if suffix in members), None)
     if jpeg is None:
         raise ValueError("no .jpg")
@@ -292,7 +300,7 @@ def _facts(members: dict[str, bytes], *, needed: bool) -> dict:
 
 
 def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG whose header is sound and whose end is there; decoding comes later."""
+    """Return width and height of a JPEG after a check of its header and end; it is decoded later."""
     from PIL import Image
 
     if not jpeg.rstrip(b"\0").endswith(b"\xff\xd9"):

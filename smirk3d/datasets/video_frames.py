@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from smirk3d.assets import printable
-from smirk3d.datasets.prepare import FaceFinder, Picture, Preparation, PrepareOptions, PrepareSummary
+from smirk3d.datasets.prepare import FaceDetector, InputImage, Preparation, PrepareOptions, PrepareSummary
 from smirk3d.datasets.prepare_report import ReportRow, dropped
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import table_name
@@ -47,7 +47,7 @@ def video_files(path: Path) -> list[Path]:
 def prepare_videos(
     paths: Sequence[Path],
     out_dir: Path,
-    detector: FaceFinder,
+    detector: FaceDetector,
     options: PrepareOptions | None = None,
     *,
     open_progress: Callable[[int], Progress] = progress,
@@ -94,7 +94,7 @@ def _process_frames(path: Path, preparation: Preparation) -> ReportRow:
             count += 1
             frame_name = f"{name}#{frame.number}"
             if frame_name not in preparation.done:
-                preparation.take(Picture(frame_name, f"{path.stem}-{frame.number}", name, frame.pixels))
+                preparation.take(InputImage(frame_name, f"{path.stem}-{frame.number}", name, frame.pixels))
     except Smirk3dError as error:
         return ReportRow(name, "", dropped(f"{DAMAGED_VIDEO} ({error})"))
     return ReportRow(name, "", f"{END_OF_VIDEO} ({count} frames looked at)")

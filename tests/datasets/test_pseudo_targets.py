@@ -11,7 +11,7 @@ import torch
 from training_faces import jpeg
 
 from smirk3d.cli.main import main
-from smirk3d.datasets.pseudo_targets import MOST_OF_A_PERSON, TargetTable, fit_targets, join_targets
+from smirk3d.datasets.pseudo_targets import MAX_FACES_PER_SHAPE, TargetTable, fit_targets, join_targets
 from smirk3d.datasets.shards import Record, write_shard
 from smirk3d.datasets.synthetic.rendered_faces import fit_camera
 from smirk3d.errors import Smirk3dError
@@ -78,7 +78,7 @@ def test_people_have_one_shape(table: TargetTable, open_head: HeadModel) -> None
     shape = table.params.shape
     assert shape is not None and table.keys == tuple(f"Ann{k}" for k in range(6))
     assert shape[:4].eq(shape[0]).all() and not shape[4].equal(shape[0]) and not shape[4].equal(shape[5])
-    many = _records(open_head, _params(open_head, MOST_OF_A_PERSON + 2, 1), "Bo")
+    many = _records(open_head, _params(open_head, MAX_FACES_PER_SHAPE + 2, 1), "Bo")
     found = join_targets(fit_targets(open_head, many)).params.shape
     assert found is not None and len(found.unique(dim=0)) == 2
 

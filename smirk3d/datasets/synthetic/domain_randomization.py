@@ -1,7 +1,10 @@
-"""Heads, skins and actions unlike the open head's, so that an encoder reads more than the open head's pictures.
+"""Domain randomisation of synthetic faces: random heads, skins and blendshapes, so that an encoder generalises to photos.
 
-Other heads have other noses, larger eyes, brows that rest lower, actions that pull elsewhere. Whatever is changed
-here, the weights that were asked for stay the truth; so changes are kept about as large as those between people.
+Other heads have other noses, larger eyes, lower brows at rest, blendshapes that move the skin elsewhere. The ground
+truth stays the weights that were drawn; changes are therefore kept about as large as those between people.
+
+Source: Tobin et al., "Domain Randomization for Transferring Deep Neural Networks from Simulation to the Real World",
+IROS 2017.
 """
 
 from __future__ import annotations
@@ -19,38 +22,42 @@ from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import Appearance
 
 BUMPS = 14
-"""Smooth displacements in a face, each with its mirror image."""
+"""Number of smooth displacements of a face, each with its mirror image."""
 EYE_CORE_M, EYE_RIM_M = 0.015, 0.030
-"""Within the core an eye moves as one piece, lids and ball together; beyond the rim as the skin does."""
+"""Within the core, eyeball and lids move rigidly; beyond the rim vertices move like skin."""
 _FIXED = (*GAZE_NAMES, "jawOpen", "mouthClose", "tongueOut")
-"""Actions that come to rest at zero, and neither drag others along nor are dragged."""
+"""Blendshapes that are zero at rest and not coupled to others."""
 _LIDS = ("eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight")
-"""Eyes are open by very different amounts at rest, so lids rest anywhere within `LIDS` times as much as the others."""
-LIDS = 3.0
+LID_REST_SCALE = 3.0
+"""Resting weights of the lids vary by this factor more than others: eyes are open by very different amounts at rest."""
 
 
 @dataclass(frozen=True)
 class DomainRandomization:
-    """How far faces stray; each face by a random share of these standard deviations.
+    """Standard deviations at full strength; each face has a random share of them.
 
     Attributes:
-        bump_m: Of the smooth displacements. uneven: Their share that differs between left and right.
-        size: Of width, height and depth, over themselves. eye_size: The same of the eyes.
-        rest: Of the weights at which a calm face rests. force: Of the logarithm of how far an action goes.
-        dragged: Of how much of each other action an action brings.
-        pull: Of the logarithm of how far a place of the face follows. turn_rad: Of the direction in which it does.
-        gaze_rad: Of where the eyes look at rest.
+        bump_m: Smooth displacements of the surface, metres.
+        asymmetry: Share of these displacements that differs between left and right.
+        size: Relative change of width, height and depth.
+        eye_size: Relative change of the size of the eyes.
+        rest_weight: ARKit weights of the neutral face.
+        log_gain: Logarithm of the gain of a blendshape.
+        coupling: Weight of every other blendshape that a blendshape adds.
+        log_local_gain: Logarithm of the gain at a point of the face.
+        local_turn_rad: Rotation of the displacement at a point of the face, radians.
+        gaze_rad: Gaze at rest, radians.
     """
 
     bump_m: float = 0.0035
-    uneven: float = 0.25
+    asymmetry: float = 0.25
     size: float = 0.07
     eye_size: float = 0.09
-    rest: float = 0.10
-    force: float = 0.15
-    dragged: float = 0.02
-    pull: float = 0.20
-    turn_rad: float = 0.20
+    rest_weight: float = 0.10
+    log_gain: float = 0.15
+    coupling: float = 0.02
+    log_local_gain: float = 0.20
+    local_turn_rad: float = 0.20
     gaze_rad: float = 0.09
 
 
@@ -59,47 +66,60 @@ def randomize_geometry(
     params: FaceParams,
     share: Tensor,
     generator: torch.Generator,
-    unlike: DomainRandomization = DomainRandomization(),
+    stds: DomainRandomization = DomainRandomization(),
 ) -> HeadMesh:
-    """Return the posed meshes of heads that no identity coefficients give.
+    """Return posed meshes of heads outside the space of the identity coefficients.
 
     Args:
-        head: The open head. params: shape, expression (B, 52) and pose of faces.
-        share: (B,) how much of `unlike` each takes, 0 for none. generator: Of everything random.
+        head: The open head.
+        params: Shape, expression (B, 52) and pose of the faces.
+        share: (B,) strength of each face in [0, 1], the factor on `stds`.
+        generator: All randomness, on the CPU.
+        stds: Standard deviations at full strength.
     """
     assert params.expression is not None
-    drawn = _Drawn(len(share), share, generator)
-    eyes = torch.cat([unlike.gaze_rad * drawn.normal(1, 2), torch.zeros(len(share), 1)], dim=1).repeat(1, 2)
-    rest = unlike.rest * _even(drawn.normal(1, len(ARKIT_NAMES)), drawn.normal(0.3, len(ARKIT_NAMES))) * _rests()
+    drawn = _Random(len(share), share, generator)
+    eyes = torch.cat([stds.gaze_rad * drawn.normal(1, 2), torch.zeros(len(share), 1)], dim=1).repeat(1, 2)
+    rest = (
+        stds.rest_weight
+        * _symmetric(drawn.normal(1, len(ARKIT_NAMES)), drawn.normal(0.3, len(ARKIT_NAMES)))
+        * _rest_scale()
+    )
     resting = replace(params, expression=rest, eyes=eyes)
-    forced = params.expression * _forces(unlike.force, drawn)
-    acting = replace(params, expression=rest + _with_dragged(forced, unlike.dragged, drawn), eyes=eyes)
-    calm, mesh = head(resting), head(acting)
-    place = _places(head)
+    scaled = params.expression * _gains(stds.log_gain, drawn)
+    acting = replace(params, expression=rest + _with_coupling(scaled, stds.coupling, drawn), eyes=eyes)
+    neutral, mesh = head(resting), head(acting)
+    place = _smoothing_positions(head)
     turn = mesh.rotation_rotmat
-    action = (mesh.vertices - calm.vertices) @ turn
+    motion = (mesh.vertices - neutral.vertices) @ turn
     skin = ~head.region_mask("eyeballs")[None, :, None]
-    beyond = _beyond_eyes(head).prod(1)[:, None]  # lids close whole
-    action = torch.where(skin, torch.lerp(action, _pulled(action, place, unlike, drawn), beyond), action)
-    middle = calm.joints[:, :1]
-    bumps = _bumps(place, unlike, drawn)
-    local = (calm.vertices - middle) @ turn
-    sized = local * (1 + unlike.size * drawn.normal(1, 1, 3)) + _eyes_enlarged(head, unlike, drawn) + bumps + action
+    beyond = _beyond_eyes(head).prod(1)[:, None]  # lids keep their motion and close completely
+    motion = torch.where(skin, torch.lerp(motion, _local_motion(motion, place, stds, drawn), beyond), motion)
+    middle = neutral.joints[:, :1]
+    bumps = _bumps(place, stds, drawn)
+    local = (neutral.vertices - middle) @ turn
+    sized = local * (1 + stds.size * drawn.normal(1, 1, 3)) + _eyes_enlarged(head, stds, drawn) + bumps + motion
     return replace(mesh, vertices=sized @ turn.mT + middle)
 
 
-def randomize_appearance(look: Appearance, cut: Appearance, generator: torch.Generator) -> Appearance:
-    """Return a look with the brows, lips and irises of another one, and whites of any brightness."""
+def randomize_appearance(look: Appearance, shapes: Appearance, generator: torch.Generator) -> Appearance:
+    """Return an appearance with other shapes of brows, lips and irises and a random brightness of the sclera.
+
+    Args:
+        look: Colours.
+        shapes: Shapes of brows, lips and irises, see `random_cuts`.
+        generator: All randomness, on the CPU.
+    """
     white = uniform(0.5, 0.97, generator)
     sclera = tuple(white * uniform(0.93, 1.0, generator) for _ in range(3))
     return replace(
         look,
         sclera=sclera,  # type: ignore[arg-type]
-        brow_width=cut.brow_width,
-        brow_lift_m=cut.brow_lift_m,
-        brow_tilt=cut.brow_tilt,
-        iris_scale=cut.iris_scale,
-        lip_edge=cut.lip_edge,
+        brow_width=shapes.brow_width,
+        brow_lift_m=shapes.brow_lift_m,
+        brow_tilt=shapes.brow_tilt,
+        iris_scale=shapes.iris_scale,
+        lip_edge=shapes.lip_edge,
         brow_strength=uniform(0.1, 0.95, generator),
         teeth=tuple(channel * uniform(0.7, 1.05, generator) for channel in look.teeth),  # type: ignore[arg-type]
     )
@@ -108,7 +128,14 @@ def randomize_appearance(look: Appearance, cut: Appearance, generator: torch.Gen
 def randomize_skin_texture(
     head: HeadModel, hair: tuple[float, float, float], share: float, generator: torch.Generator
 ) -> Tensor:
-    """Return what skin colours are multiplied by at each vertex, (V, 3): shades, spots, shadowed eyes, beards."""
+    """Return random factors (V, 3) on the skin colour of each vertex: shades, spots, dark circles, beards.
+
+    Args:
+        head: The open head.
+        hair: Colour of hair and beard, RGB in [0, 1].
+        share: Strength in [0, 1].
+        generator: All randomness, on the CPU.
+    """
     rest = head.v_template
     tint = torch.zeros(len(rest), 3)
     for wavelength_m, size in ((0.08, 0.10), (0.025, 0.07), (0.009, 0.06)):
@@ -116,7 +143,7 @@ def randomize_skin_texture(
         phases = 2 * math.pi * torch.rand(8, generator=generator)
         colour = 1 + 0.3 * torch.randn(8, 3, generator=generator)
         tint += share * size / 2 * (rest @ waves.T + phases).sin() @ colour
-    distance = torch.cdist(rest, _eye_middles(head)).amin(dim=1)
+    distance = torch.cdist(rest, _eye_centers(head)).amin(dim=1)
     ring = torch.exp(-(((distance - 0.013) / 0.009) ** 2))
     tint -= share * uniform(-0.2, 0.8, generator) * ring[:, None]
     if chance(0.3 * share, generator):
@@ -130,7 +157,12 @@ def randomize_skin_texture(
 
 
 def random_cuts(count: int, seed: int = 5) -> list[Appearance]:
-    """Return looks with brows, lips and irises of other places and sizes."""
+    """Return appearances with random positions and sizes of brows, lips and irises.
+
+    Args:
+        count: How many.
+        seed: Seed of everything random.
+    """
     generator = torch.Generator().manual_seed(seed)
     return [
         Appearance(
@@ -145,8 +177,8 @@ def random_cuts(count: int, seed: int = 5) -> list[Appearance]:
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Random numbers of B faces, each times its share."""
+class _Random:
+    """Random numbers (B, ...) of B faces, each times the strength of its face."""
 
     count: int
     share: Tensor
@@ -157,61 +189,61 @@ class _Drawn:
         return factor * self.share.view(-1, *[1] * len(size)) * values
 
 
-def _free() -> Tensor:
-    """Return (52,) 1 for the actions that rest anywhere and drag others."""
+def _is_free() -> Tensor:
+    """Return (52,), 1 for blendshapes with random resting weights and coupling, else 0."""
     return torch.tensor([float(name not in _FIXED) for name in ARKIT_NAMES])
 
 
-def _rests() -> Tensor:
-    """Return (52,) how far actions are from zero at rest, relative to others."""
-    return _free() * torch.tensor([LIDS if name in _LIDS else 1.0 for name in ARKIT_NAMES])
+def _rest_scale() -> Tensor:
+    """Return (52,), relative standard deviations of the resting weights."""
+    return _is_free() * torch.tensor([LID_REST_SCALE if name in _LIDS else 1.0 for name in ARKIT_NAMES])
 
 
-def _even(both: Tensor, each: Tensor) -> Tensor:
-    """Return weights (B, 52) that are alike on both sides but for `each`; those without sides vary the more."""
+def _symmetric(both: Tensor, each: Tensor) -> Tensor:
+    """Return weights (B, 52): a part that is equal on both sides, plus `each`."""
     return (both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2) + each
 
 
-def _forces(size: float, drawn: _Drawn) -> Tensor:
-    """Return factors (B, 52) of how far actions go, the same for both sides; lips meet whatever the jaw does."""
+def _gains(size: float, drawn: _Random) -> Tensor:
+    """Return gains (B, 52) of the blendshapes, equal on both sides; mouthClose follows jawOpen, so that lips meet."""
     both = drawn.normal(size, len(ARKIT_NAMES))
     factor = ((both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2)).exp()
     factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]
     return factor
 
 
-def _with_dragged(expression: Tensor, size: float, drawn: _Drawn) -> Tensor:
-    """Return expressions (B, 52) in which every action brings a little of the others on its own side."""
+def _with_coupling(expression: Tensor, size: float, drawn: _Random) -> Tensor:
+    """Return expressions (B, 52) in which every blendshape adds a little of the others on its side."""
     partner = list(ARKIT_MIRROR)
     mixing = drawn.normal(size, len(partner), len(partner))
     mixing = (mixing + mixing[:, partner][:, :, partner]) / math.sqrt(2)
     sides = torch.tensor([name.endswith("Right") - name.endswith("Left") for name in ARKIT_NAMES])
-    allowed = (sides[:, None] * sides >= 0) * _free()[:, None] * _free()
+    allowed = (sides[:, None] * sides >= 0) * _is_free()[:, None] * _is_free()
     return expression + (expression[:, None] @ (mixing * allowed))[:, 0]
 
 
-def _eye_middles(head: HeadModel) -> Tensor:
+def _eye_centers(head: HeadModel) -> Tensor:
     return (head.J_regressor @ head.v_template)[3:5]
 
 
 def _beyond_eyes(head: HeadModel) -> Tensor:
     """Return (V, 2): 0 in the core of the left and of the right eye, 1 beyond its rim."""
-    distance = torch.cdist(head.v_template, _eye_middles(head))
+    distance = torch.cdist(head.v_template, _eye_centers(head))
     return ((distance - EYE_CORE_M) / (EYE_RIM_M - EYE_CORE_M)).clamp(0, 1)
 
 
-def _places(head: HeadModel) -> Tensor:
-    """Return where vertices (V, 3) are, metres; all of an eye is in its middle."""
+def _smoothing_positions(head: HeadModel) -> Tensor:
+    """Return positions (V, 3) in metres at which random fields are evaluated; an eye is contracted to its centre."""
     places = head.v_template
-    for middle, beyond in zip(_eye_middles(head), _beyond_eyes(head).T):
-        places = middle + (places - middle) * beyond[:, None]
+    for center, beyond in zip(_eye_centers(head), _beyond_eyes(head).T):
+        places = center + (places - center) * beyond[:, None]
     return places
 
 
-def _smooth(place: Tensor, count: int, channels: int, drawn: _Drawn) -> tuple[Tensor, Tensor]:
-    """Return random bells (B, V, count) about places of the face, and values (B, count, channels) for them.
+def _random_field(place: Tensor, count: int, channels: int, drawn: _Random) -> tuple[Tensor, Tensor]:
+    """Return Gaussian bells (B, V, count) at random points of the face, and random values (B, count, channels) for them.
 
-    Their products sum up to a standard deviation of at most one.
+    The sum of their products has a standard deviation of at most one.
     """
     face = place[place[:, 2] > place[:, 2].quantile(0.5)]
     chosen = torch.randint(len(face), (drawn.count, count), generator=drawn.generator)
@@ -222,34 +254,34 @@ def _smooth(place: Tensor, count: int, channels: int, drawn: _Drawn) -> tuple[Te
     return bells, drawn.normal(1, count, channels)
 
 
-def _bumps(place: Tensor, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
-    """Return smooth displacements (B, V, 3) in metres, nearly the same on both sides."""
+def _bumps(place: Tensor, stds: DomainRandomization, drawn: _Random) -> Tensor:
+    """Return smooth displacements (B, V, 3) in metres, nearly symmetric."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
-    bells, value = _smooth(torch.cat([place, place * flip]), BUMPS, 3, drawn)
+    bells, value = _random_field(torch.cat([place, place * flip]), BUMPS, 3, drawn)
     here, there = (bells @ value / math.sqrt(2)).chunk(2, dim=1)
-    lone_bells, lone_value = _smooth(place, BUMPS // 3, 3, drawn)
-    return unlike.bump_m * (here + there * flip + unlike.uneven * lone_bells @ lone_value)
+    lone_bells, lone_value = _random_field(place, BUMPS // 3, 3, drawn)
+    return stds.bump_m * (here + there * flip + stds.asymmetry * lone_bells @ lone_value)
 
 
-def _pulled(action: Tensor, place: Tensor, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
-    """Return displacements (B, V, 3) of other lengths and directions, smoothly varying, alike on both sides."""
+def _local_motion(motion: Tensor, place: Tensor, stds: DomainRandomization, drawn: _Random) -> Tensor:
+    """Return displacements (B, V, 3) with smooth, symmetric random changes of length and direction."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
-    bells, value = _smooth(torch.cat([place, place * flip]), BUMPS, 4, drawn)
+    bells, value = _random_field(torch.cat([place, place * flip]), BUMPS, 4, drawn)
     here, there = (bells @ value / math.sqrt(2)).chunk(2, dim=1)
-    both = here + there * torch.tensor([1.0, 1.0, -1.0, -1.0])  # a turn is an axial vector
-    turned = torch.linalg.cross(unlike.turn_rad * both[..., 1:], action)
-    return (unlike.pull * both[..., :1]).clamp(-1, 1).exp() * (action + turned)
+    both = here + there * torch.tensor([1.0, 1.0, -1.0, -1.0])  # rotation vectors are axial
+    turned = torch.linalg.cross(stds.local_turn_rad * both[..., 1:], motion)
+    return (stds.log_local_gain * both[..., :1]).clamp(-1, 1).exp() * (motion + turned)
 
 
-def _eyes_enlarged(head: HeadModel, unlike: DomainRandomization, drawn: _Drawn) -> Tensor:
-    """Return displacements (B, V, 3) in metres that enlarge both eyes."""
-    away = head.v_template[:, None] - _eye_middles(head)
+def _eyes_enlarged(head: HeadModel, stds: DomainRandomization, drawn: _Random) -> Tensor:
+    """Return displacements (B, V, 3) in metres that scale both eyes."""
+    away = head.v_template[:, None] - _eye_centers(head)
     moved = (away * (1 - _beyond_eyes(head))[..., None]).sum(1)
-    return unlike.eye_size * drawn.normal(1, 1, 1) * moved
+    return stds.eye_size * drawn.normal(1, 1, 1) * moved
 
 
 def _beard(head: HeadModel, whole: bool) -> Tensor:
-    """Return (V,) how far vertices lie where a beard grows, or a moustache alone, in [0, 1]."""
+    """Return the mask (V,) in [0, 1] of a beard, or of a moustache alone."""
     points = head.landmark_embedding("mediapipe").points(head.v_template, head.faces)
     nose, upper, mouth, chin = points[2], points[0], points[13], points[152]
     rest = head.v_template

@@ -1,4 +1,4 @@
-"""Expressions that photos seldom show: extreme, rare, one-sided; for the cycle path of training.
+"""Templates of expressions that are rare in photos (extreme, one-sided), for the cycle path of training.
 
 Left and right are the subject's own, as in `smirk3d.head.arkit`.
 """
@@ -21,7 +21,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
 
-_EVEN: dict[str, dict[str, float]] = {
+_SYMMETRIC: dict[str, dict[str, float]] = {
     "lips_rolled_in": {"mouthRollLower": 0.8, "mouthRollUpper": 0.8},
     "lip_bite": {"mouthRollLower": 1.0, "mouthUpperUpBoth": 0.4, "jawOpen": 0.08},
     "pressed_lips": {"mouthPressBoth": 1.0, "mouthRollLower": 0.4, "mouthRollUpper": 0.4, "mouthShrugLower": 0.3},
@@ -106,7 +106,7 @@ _EVEN: dict[str, dict[str, float]] = {
     "jaw_forward": {"jawForward": 1.0, "mouthShrugLower": 0.3},
     "jaw_dropped_lips_closed": {"jawOpen": 0.6, "mouthClose": 0.6},
 }
-"""Templates alike on both sides; an action ending in Both stands for its left and its right."""
+"""Symmetric templates; a name ending in Both stands for its left and right blendshape."""
 
 _LEFT: dict[str, dict[str, float]] = {
     "mouth": {"mouthLeft": 1.0, "mouthPressLeft": 0.3},
@@ -126,7 +126,7 @@ _LEFT: dict[str, dict[str, float]] = {
     "lower_lip_down": {"mouthLowerDownLeft": 1.0, "mouthStretchLeft": 0.7},
     "mouth_corner_down": {"mouthFrownLeft": 1.0, "mouthStretchLeft": 0.3},
 }
-"""Templates of the left; the right ones are their mirror images."""
+"""One-sided templates of the left; those of the right are their mirror images."""
 
 
 def _mirrored(weights: Mapping[str, float]) -> dict[str, float]:
@@ -135,7 +135,7 @@ def _mirrored(weights: Mapping[str, float]) -> dict[str, float]:
 
 def _all_templates() -> Mapping[str, Mapping[str, float]]:
     found: dict[str, Mapping[str, float]] = {}
-    for name, weights in _EVEN.items():
+    for name, weights in _SYMMETRIC.items():
         sides = {name.replace("Both", side): w for name, w in weights.items() for side in ("Left", "Right")}
         found[name] = MappingProxyType(sides)
     for name, weights in _LEFT.items():
@@ -158,11 +158,11 @@ def templates_for(head: HeadModel, folder: str | os.PathLike[str] | None = None)
     """Return templates as parameters of a head, fields (T, ...): expression and, where the head has them, jaw, eyelids.
 
     Args:
-        head: Any head; to others than the open head the ARKit weights are carried over.
-        folder: Of more templates, as in `read_templates`; they follow the built-in ones.
+        head: Any head; for other heads than the open head the ARKit weights are retargeted.
+        folder: Folder of further templates, see `read_templates`; they follow the built-in ones.
 
     Raises:
-        Smirk3dError: The folder cannot be used, or the head has no landmarks to carry expressions over by.
+        Smirk3dError: The folder cannot be used, or the head has no landmarks for retargeting.
     """
     built_in = _from_arkit(head, template_tensor())
     return built_in if folder is None else _joined(head, [built_in, read_templates(folder, head)])
@@ -209,20 +209,20 @@ def _as_params(given: Expressions, path: Path, head: HeadModel) -> FaceParams:
 
 
 def _from_arkit(head: HeadModel, weights: Tensor) -> FaceParams:
-    carry = find_retargeter(head)
-    if carry is None:
+    to_head = find_retargeter(head)
+    if to_head is None:
         return FaceParams(expression=weights)
-    found = {name: value for name, value in carry.from_arkit(weights).items() if name in _fields(head)}
+    found = {name: value for name, value in to_head.from_arkit(weights).items() if name in _fields(head)}
     return FaceParams(**found)
 
 
 def _fields(head: HeadModel) -> tuple[str, ...]:
-    """Return what of an expression a head has and an encoder tells; nobody tells the gaze."""
+    """Return the expression fields of a head that an encoder predicts; gaze is not among them."""
     return tuple(name for name in ("expression", "jaw", "eyelids") if name in head.spec.names)
 
 
 def _joined(head: HeadModel, parts: list[FaceParams]) -> FaceParams:
-    """Return all templates in one; what some do not have is zero there."""
+    """Concatenate templates; fields that some lack are zeros there."""
     joined: dict[str, Tensor] = {}
     for name in _fields(head):
         zeros = [torch.zeros(*part.batch_shape, head.spec[name].size) for part in parts]

@@ -1,8 +1,8 @@
-"""Rendered heads as exact supervision: pictures whose parameters are known, made once and kept on disk.
+"""Synthetic faces with ground truth, rendered once and kept on disk.
 
 Several times as fast as `smirk3d.datasets.synthetic.scene_sampling`: one sample a pixel, straight into the crop, and the opacities of
-lips, brows, irises and so on baked once into an atlas of small squares, one a triangle. Then come the faults that
-photos have and renders lack: hard light, grey, blur, few pixels, JPEG, things before the face, the photo's edge.
+lips, brows, irises and so on baked once into an atlas of small squares, one per triangle. Image degradations of photos
+follow: hard light, greyscale, blur, low resolution, JPEG, occlusion, the edge of the photo.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,25 +44,33 @@ from smirk3d.render.appearance.procedural_face import Appearance, Light
 from smirk3d.render.appearance.randomization import random_background
 
 SHARD = 256
-"""Pictures in a file; each shard has its own random numbers, so that more can be made later."""
+"""Images per file; each shard has its own random numbers, so that a set can be extended later."""
 PHOTO_PX = 512
-"""Side of the photo from which the crop is thought to be taken."""
+"""Side of the virtual photo from which the crop is taken."""
 N_LANDMARKS = 478
-CUTS = 24
-"""Cuts of brows, lips and irises that heads unlike the open one share."""
-_VERSION = 3
+APPEARANCE_COUNT = 24
+"""Baked variants of brows, lips and irises of randomised heads."""
+_CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
 class RenderAugmentation:
-    """What makes renders look like photos: shares of the pictures in [0, 1], and ranges.
+    """Image degradations and their probabilities, and the ranges of crops.
 
-    `kinds`: what expressions are drawn from, and how many of each in turns (see `random_expression`).
-    `weak`: expressions scaled down by a random factor. `strength`: standard deviation of the logarithm of how much
-    more or less than usual an action moves this face for its weight, since heads differ in that.
-    `domain_randomization`: how far heads, skins and actions stray from the open head's, at random from 0 to this (see
-    `smirk3d.datasets.synthetic.domain_randomization`). `crop_scale`, `crop_shift`: side of the crop over the size of the landmarks' box,
-    and standard deviation of its centre over that size. `cut`: the crop reaches beyond the photo.
+    Attributes:
+        kinds: Distributions of the expression, and how many of each in a cycle (see `random_expression`).
+        weak: Probability of an expression scaled down by a random factor.
+        strength: Standard deviation of the logarithm of the gain of each blendshape, because heads differ in it.
+        domain_randomization: Largest strength, in [0, 1], of the randomisation of heads, skins and blendshapes (see
+            `smirk3d.datasets.synthetic.domain_randomization`).
+        hard_light: Probability of a strong directional light.
+        grey: Probability of greyscale.
+        coarse: Probability of a low resolution.
+        jpeg: Probability of JPEG compression.
+        occluded: Probability of an occluding object.
+        cut: Probability of a crop that reaches beyond the photo.
+        crop_scale: Range of the side of the crop over the size of the landmark box.
+        crop_shift: Standard deviation of the crop's centre over the side of the crop.
     """
 
     kinds: tuple[tuple[Kind, int], ...] = KIND_SHARES
@@ -80,19 +88,19 @@ class RenderAugmentation:
 
 
 class RenderedFaces:
-    """Crops of random heads with their parameters.
+    """Crops of random heads with ground truth.
 
-    The same arguments give the same pictures on the same machine; a longer set starts with the shorter one.
+    The same arguments give the same images on the same machine; a longer set starts with the shorter one.
 
     Args:
         head: The open head, or one with ARKit's 52 actions and MediaPipe's landmarks.
-        count: Number of pictures.
-        seed: Seed of everything that is random.
-        size: Pixels a side.
-        folder: Where the pictures are kept between runs; None keeps them in memory.
-        ranges: How far poses, cameras and identities go.
-        variation: How far pictures stray from clean renders.
-        backgrounds: Folder of photos (.jpg, .png) to stand behind half of the heads; None for soft colours only.
+        count: Number of images.
+        seed: Seed of everything random.
+        size: Side of the images in pixels.
+        folder: Folder in which the images are kept between runs; None: in memory.
+        ranges: Ranges of poses, cameras and identities.
+        variation: Degradations and crops.
+        backgrounds: Folder of photos (.jpg, .png) behind half of the heads; None: soft colours only.
 
     Raises:
         Smirk3dError: `backgrounds` has no photos, or a file in `folder` is not what was written there.
@@ -120,11 +128,13 @@ class RenderedFaces:
         self._photos = [] if backgrounds is None else sorted(backgrounds.glob("*.[jp][pn]g"))
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
-        self._painter: BakedFaceRenderer | None = None  # baked when the first picture is made
-        self._cuts = random_cuts(CUTS) if self.variation.domain_randomization else []
+        self._renderer: BakedFaceRenderer | None = None  # baked for the first image
+        self._cuts = random_cuts(APPEARANCE_COUNT) if self.variation.domain_randomization else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
-        about = (_VERSION, seed, size, self.ranges, self.variation, DomainRandomization(), names)
+        # Values without the names of fields, so that a rename does not discard cached images.
+        settings = [tuple(asdict(each).values()) for each in (self.ranges, self.variation, DomainRandomization())]
+        about = (_CACHE_VERSION, seed, size, *settings, names)
         content = hashlib.sha256(repr(about).encode())
         for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
             content.update(part.numpy().tobytes())
@@ -135,22 +145,22 @@ class RenderedFaces:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What the expression of each picture was drawn from."""
+        """Distribution of the expression of each image."""
         turn = _turn(self.variation)
         return tuple(turn[index % SHARD % len(turn)] for index in range(self.count))
 
     def prepare(self) -> Iterator[int]:
-        """Make the pictures that are missing; yields how many there are after each shard."""
+        """Render the missing images; yields their number after each shard."""
         for number in range(math.ceil(self.count / SHARD)):
             self._shard(number)
             yield min((number + 1) * SHARD, self.count)
 
     def batch(self, index: Tensor) -> TrainingBatch:
-        """Return the pictures `index` (K,) int64, made or read as needed.
+        """Return the images `index` (K,) int64, rendered or read as needed.
 
-        The target has shape, expression, pose (rotation vector about the root joint, from the head's frame to the
-        camera's) and camera: the scaled orthographic one that fits the landmarks best, though the picture is in
-        perspective. `person` is the index: no two pictures show the same head.
+        The target has shape, expression, pose (rotation vector about the root joint, from head to camera) and camera:
+        the scaled orthographic one that fits the landmarks best, though the image is in perspective. `person` is the
+        index: no two images show the same head.
 
         Raises:
             IndexError: An index is outside the set.
@@ -179,13 +189,13 @@ class RenderedFaces:
         return self._shards[number]
 
     def _stored(self, number: int, folder: Path) -> _Shard:
-        """Open a shard; make it first where it is missing."""
+        """Open a shard, rendering it where it is missing."""
         paths = [folder / f"faces_{self._key}_{number:05d}_{what}.npy" for what in ("pixels", "truth")]
         if not all(path.is_file() for path in paths):
             folder.mkdir(parents=True, exist_ok=True)
             shard = self._make(number)
             for path, values in zip(paths, (shard.pixels, shard.truth)):
-                # Under its name only when complete: a run may be stopped at any time.
+                # Renamed when complete: a run may be interrupted at any time.
                 partial = path.with_name(f"partial_{path.name}")
                 np.save(partial, values)
                 partial.replace(path)
@@ -196,41 +206,41 @@ class RenderedFaces:
 
     @torch.no_grad()
     def _make(self, number: int) -> _Shard:
-        """Draw and paint one shard."""
-        unlike = self.variation.domain_randomization
-        if self._painter is None:
-            self._painter = BakedFaceRenderer(self.head, self._cuts)
+        """Render one shard."""
+        strength = self.variation.domain_randomization
+        if self._renderer is None:
+            self._renderer = BakedFaceRenderer(self.head, self._cuts)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         params = _random_heads(self.head, self.ranges, self.variation, generator)
-        varied = _varied(params, self.variation.strength, generator)
-        share = unlike * torch.rand(SHARD, generator=generator) if unlike else torch.zeros(SHARD)
-        mesh = randomize_geometry(self.head, varied, share, generator) if unlike else self.head(varied)
-        vertices_px, points_px, depth = _photograph(mesh, self.ranges, generator)
-        crops = _detected(points_px, self.size, self.variation, generator)
+        varied = _with_random_gains(params, self.variation.strength, generator)
+        share = strength * torch.rand(SHARD, generator=generator) if strength else torch.zeros(SHARD)
+        mesh = randomize_geometry(self.head, varied, share, generator) if strength else self.head(varied)
+        vertices_px, points_px, depth = _project(mesh, self.ranges, generator)
+        crops = _random_crops(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
         points_ndc = _in_crops(points_px, crops)
         pixels = np.empty((SHARD, 3, self.size, self.size), np.uint8)
         for k in range(SHARD):
-            look, tint = self._look(float(share[k]), generator)
+            look, tint = self._appearance(float(share[k]), generator)
             light = _random_light(self.variation.hard_light, generator)
-            color, alpha = self._painter.render(ndc[k], mesh.vertices[k], self.size, look, light, tint)
+            color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, look, light, tint)
             image = color + (1 - alpha) * self._background(generator)
-            pixels[k] = _photographed(image, self.variation, generator)
+            pixels[k] = _degraded(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
         truth = torch.cat([*(values for _, values in params.items()), camera, points_ndc.flatten(1)], dim=1)
         return _Shard(pixels, truth.numpy())
 
-    def _look(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
-        """Random colours, and what skin is multiplied by."""
+    def _appearance(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
+        """Draw an appearance, and factors (V, 3) on the skin colour."""
         look = randomization.random_appearance(generator)
         if not share:
             return look, None
-        cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
+        cut = self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))]
         look = randomize_appearance(look, cut, generator) if chance(0.8, generator) else look
         return look, randomize_skin_texture(self.head, look.hair, share, generator)
 
     def _background(self, generator: torch.Generator) -> Tensor:
-        """A photo's piece or soft colours, (3, S, S) in [0, 1]."""
+        """Draw a piece of a photo or soft colours, (3, S, S) in [0, 1]."""
         if not self._photos or chance(0.5, generator):
             return random_background(self.size, generator)
         from PIL import Image
@@ -254,7 +264,7 @@ class _Shard:
 def _random_heads(
     head: HeadModel, ranges: SampleRanges, variation: RenderAugmentation, generator: torch.Generator
 ) -> FaceParams:
-    """Draw a shard's people, expressions and poses, the kinds of expressions in turns."""
+    """Draw the identities, expressions and poses of a shard, cycling through the kinds of expressions."""
     turn = _turn(variation)
     shape = ranges.shape_std * torch.randn(SHARD, head.n_shape, generator=generator)
     expression = torch.stack([scene_sampling.random_expression(turn[k % len(turn)], generator) for k in range(SHARD)])
@@ -271,17 +281,17 @@ def _turn(variation: RenderAugmentation) -> tuple[Kind, ...]:
     return tuple(kind for kind, share in variation.kinds for _ in range(share))
 
 
-def _varied(params: FaceParams, spread: float, generator: torch.Generator) -> FaceParams:
-    """Change how strongly each action moves each face; gaze is an angle and keeps its own strength."""
+def _with_random_gains(params: FaceParams, spread: float, generator: torch.Generator) -> FaceParams:
+    """Scale each blendshape of each face by a random gain; gaze is an angle and keeps its scale."""
     assert params.expression is not None
     factor = (spread * torch.randn(params.expression.shape, generator=generator)).exp()
     factor[:, [ARKIT_NAMES.index(name) for name in GAZE_NAMES]] = 1.0
-    factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]  # the lips just meet
+    factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]  # the lips still meet
     return replace(params, expression=params.expression * factor)
 
 
-def _photograph(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where vertices (B, V, 2) and landmarks (B, 478, 2) are in photos, pixels, and depths (B, V) in metres."""
+def _project(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return vertices (B, V, 2) and landmarks (B, 478, 2) in pixels of random cameras, and depths (B, V) in metres."""
     count = len(mesh.vertices)
     distance = torch.empty(count, 1).uniform_(*ranges.distance_m, generator=generator)
     zoom = torch.empty(count, 1).uniform_(0.8, 1.15, generator=generator)
@@ -295,8 +305,10 @@ def _photograph(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator
     return vertices_px, points_px, depths[0]
 
 
-def _detected(points_px: Tensor, size: int, variation: RenderAugmentation, generator: torch.Generator) -> list[Crop]:
-    """Return the crops about landmarks (B, 478, 2), a little off, as detectors are."""
+def _random_crops(
+    points_px: Tensor, size: int, variation: RenderAugmentation, generator: torch.Generator
+) -> list[Crop]:
+    """Return crops around landmarks (B, 478, 2), shifted like those of a detector."""
     crops = []
     for points in points_px.numpy():
         crop = Crop.from_landmarks(points, uniform(*variation.crop_scale, generator), size)
@@ -306,31 +318,33 @@ def _detected(points_px: Tensor, size: int, variation: RenderAugmentation, gener
 
 
 def _in_crops(photo_px: Tensor, crops: list[Crop]) -> Tensor:
-    """Return points (B, N, 2), pixels of the photo, in the renderer's coordinates in B crops."""
+    """Convert points (B, N, 2) from pixels of the photo to NDC of B crops."""
     inside = [crop.to_ndc(crop.to_crop(points)) for crop, points in zip(crops, photo_px.numpy())]
     return torch.from_numpy(np.stack(inside)).float()
 
 
 def fit_camera(points: Tensor, points_ndc: Tensor) -> Tensor:
-    """Return the scaled orthographic camera that best sees points where they are seen.
+    """Fit the scaled orthographic camera to point correspondences by linear least squares.
+
+    With the camera `x' = s (x + tx)`, `y' = -s (y + ty)` the centroids map to each other, and s is the ratio of the
+    covariance of both point sets to the variance of the points.
 
     Args:
-        points: (B, L, 3) metres, camera axes (+Y up). points_ndc: (B, L, 2), x right and y down in [-1, 1].
+        points: (B, L, 3) metres, camera axes (+Y up).
+        points_ndc: (B, L, 2) their projections, x right and y down in [-1, 1].
 
     Returns:
-        (B, 3) scale, tx, ty of `x' = s (x + tx)`, `y' = -s (y + ty)`.
-
-    Source: linear least squares; the centroids map to each other.
+        (B, 3) scale, tx, ty.
     """
     flipped = points_ndc * points_ndc.new_tensor([1.0, -1.0])
-    mean, mean_seen = points[..., :2].mean(1, keepdim=True), flipped.mean(1, keepdim=True)
+    mean, mean_ndc = points[..., :2].mean(1, keepdim=True), flipped.mean(1, keepdim=True)
     spread = points[..., :2] - mean
-    scale = (spread * (flipped - mean_seen)).sum((1, 2)) / (spread**2).sum((1, 2))
-    return torch.cat([scale[:, None], (mean_seen / scale[:, None, None] - mean)[:, 0]], dim=1)
+    scale = (spread * (flipped - mean_ndc)).sum((1, 2)) / (spread**2).sum((1, 2))
+    return torch.cat([scale[:, None], (mean_ndc / scale[:, None, None] - mean)[:, 0]], dim=1)
 
 
 def _random_light(hard_share: float, generator: torch.Generator) -> Light:
-    """A soft light, or at times a strong one with little around it."""
+    """Draw a soft light, or with a probability a hard one with little ambient light."""
     light = randomization.random_light(generator)
     if not chance(hard_share, generator):
         return light
@@ -338,8 +352,8 @@ def _random_light(hard_share: float, generator: torch.Generator) -> Light:
     return replace(light, direction=light.direction * torch.tensor([1.6, 1.3, 1.0]), direct=direct, ambient=ambient)
 
 
-def _photographed(image: Tensor, variation: RenderAugmentation, generator: torch.Generator) -> np.ndarray:
-    """Return the picture (3, S, S) in [0, 1] as a bad photo shows it, uint8."""
+def _degraded(image: Tensor, variation: RenderAugmentation, generator: torch.Generator) -> np.ndarray:
+    """Return an image (3, S, S) in [0, 1] with random degradations, uint8."""
     size = image.shape[-1]
     if chance(variation.occluded, generator):
         image = _occluded(image, generator)
@@ -361,7 +375,7 @@ def _photographed(image: Tensor, variation: RenderAugmentation, generator: torch
 
 
 def _occluded(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Lay an ellipse or a bar of a random colour and grain over the picture."""
+    """Draw an ellipse or a bar of a random colour over the image."""
     size = image.shape[-1]
     x0, y0, turn = (uniform(-1, 1, generator) for _ in range(3))
     width = uniform(0.1, 0.4, generator)
@@ -370,12 +384,12 @@ def _occluded(image: Tensor, generator: torch.Generator) -> Tensor:
     c, s = math.cos(math.pi * turn), math.sin(math.pi * turn)
     radius = ((x * c + y * s) / width) ** 2 + ((y * c - x * s) / height) ** 2
     cover = ((1 - radius) * width * size / 4 + 0.5).clamp(0, 1)
-    paint = random_background(size, generator) * uniform(0.4, 1, generator)
-    return image + (paint - image) * cover
+    color = random_background(size, generator) * uniform(0.4, 1, generator)
+    return image + (color - image) * cover
 
 
 def _jpeg(pixels: Tensor, quality: int) -> np.ndarray:
-    """Write and read (3, S, S) uint8 as JPEG."""
+    """Encode and decode an image (3, S, S) uint8 as JPEG."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -1,6 +1,6 @@
-"""Two pictures each of a rendered person, alike but for the expression: what a neural renderer has to make of one.
+"""Pairs of rendered images of a person that differ only in the expression, for training a neural renderer.
 
-Photos show each face once, so they cannot say how it looks with another expression; rendered heads can.
+Photos show each face once, without ground truth for another expression; rendered heads provide it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 from smirk3d.render.appearance.procedural_face import Appearance, Light
 
-CUTS = 12
-"""Cuts of brows, lips and irises."""
+APPEARANCE_COUNT = 12
+"""Baked variants of brows, lips and irises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,9 @@ class Pairs:
     """B people.
 
     Attributes:
-        before: With one expression; `target` has all parameters, the camera is scaled orthographic and exact.
-        after: (B, 3, S, S) in [0, 1], the same with another. params: Of these.
+        before: Images with one expression; `target` has all parameters, the camera is scaled orthographic and exact.
+        after: (B, 3, S, S) in [0, 1], the same with another expression.
+        params: Parameters of `after`, fields (B, ...).
     """
 
     before: TrainingBatch
@@ -43,25 +44,27 @@ class Pairs:
 
 
 class RenderedPairs:
-    """Draws pairs of pictures.
+    """Renders random pairs.
 
     Args:
         head: The open head, or one with ARKit's 52 actions and MediaPipe's landmarks.
-        size: S, pixels a side. crop_scale: side of the crop over the size of the landmarks' box, at random.
+        size: S, side of the images in pixels.
+        crop_scale: Range of the side of the crop over the size of the landmark box.
     """
 
     def __init__(self, head: HeadModel, size: int, crop_scale: tuple[float, float] = (1.3, 1.5)) -> None:
         self.head, self.size, self.crop_scale = head, size, crop_scale
         self.ranges = SampleRanges()
-        self._cuts = random_cuts(CUTS)
-        self._painter = BakedFaceRenderer(head, self._cuts)
+        self._cuts = random_cuts(APPEARANCE_COUNT)
+        self._renderer = BakedFaceRenderer(head, self._cuts)
 
     @torch.no_grad()
     def batch(self, expression: Tensor, generator: torch.Generator) -> Pairs:
-        """Return pairs, all but the second expression at random.
+        """Render pairs with given second expressions; everything else is random.
 
         Args:
-            expression: (B, 52) ARKit weights of the second pictures. generator: Of all else, on the CPU.
+            expression: (B, 52) ARKit weights of the second images.
+            generator: All randomness, on the CPU.
         """
         count = len(expression)
         params = self._people(count, generator)
@@ -72,12 +75,12 @@ class RenderedPairs:
         before, after = torch.empty(2, count, 3, self.size, self.size)
         other = self.head(changed)
         for k in range(count):
-            look, tint, light, background = self._surroundings(generator)
-            for pictures, some in ((before, mesh), (after, other)):
-                ndc = project_orthographic(some.vertices[k], camera[k])
-                ndc[:, 2] += 2 - ndc[:, 2].min()  # a depth, as of a lens far away
-                color, alpha = self._painter.render(ndc, some.vertices[k], self.size, look, light, tint)
-                pictures[k] = (color + (1 - alpha) * background).clamp(0, 1)
+            look, tint, light, background = self._scene(generator)
+            for images, each in ((before, mesh), (after, other)):
+                ndc = project_orthographic(each.vertices[k], camera[k])
+                ndc[:, 2] += 2 - ndc[:, 2].min()  # depths as of a distant camera
+                color, alpha = self._renderer.render(ndc, each.vertices[k], self.size, look, light, tint)
+                images[k] = (color + (1 - alpha) * background).clamp(0, 1)
         return Pairs(self._batch(before, params, mesh), after, changed)
 
     def _people(self, count: int, generator: torch.Generator) -> FaceParams:
@@ -92,17 +95,17 @@ class RenderedPairs:
         )
 
     def _cameras(self, mesh: HeadMesh, generator: torch.Generator) -> Tensor:
-        """Return (B, 3) scale, tx, ty with which the landmarks' boxes fill their share of the crops."""
+        """Return cameras (B, 3), scale, tx, ty, with which the landmark boxes fill their share of the crops."""
         points = mesh.landmarks("mediapipe")[..., :2]
         low, high = points.amin(1), points.amax(1)
         share = torch.empty(len(points)).uniform_(*self.crop_scale, generator=generator)
         scale = 2 / (share * (high - low).mean(1))
         return torch.cat([scale[:, None], -(low + high) / 2], dim=1)
 
-    def _surroundings(self, generator: torch.Generator) -> tuple[Appearance, Tensor | None, Light, Tensor]:
-        """Return what both pictures share: colours, spots, light and background."""
+    def _scene(self, generator: torch.Generator) -> tuple[Appearance, Tensor | None, Light, Tensor]:
+        """Draw what both images share: appearance, skin texture, light and background."""
         look = randomization.random_appearance(generator)
-        cut = self._cuts[int(torch.randint(CUTS, (), generator=generator))]
+        cut = self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))]
         look = replace(randomize_appearance(look, cut, generator), brow_strength=uniform(0.5, 0.95, generator))
         tint = randomize_skin_texture(self.head, look.hair, uniform(0, 1, generator), generator)
         return (

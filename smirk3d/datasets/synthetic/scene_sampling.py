@@ -1,4 +1,4 @@
-"""Random pictures of the open head with exactly known parameters, for measuring and for training."""
+"""Random synthetic images of the open head with known parameters, for evaluation and training."""
 
 from __future__ import annotations
 
@@ -21,17 +21,25 @@ KIND_SHARES: tuple[tuple[Kind, int], ...] = (
     ("one_sided", 1),
     ("combination", 2),
 )
-"""Of six pictures of a set, how many are of each kind."""
+"""How many of six images of a set are of each kind."""
 FACE_SHARE = 0.6
-"""Share of the picture's side that the height of the face takes, before the random zoom."""
+"""Height of the face over the side of the image, before the random zoom."""
 FACE_HEIGHT_M = 0.20
 REQUIRED = {"mouthClose": ("jawOpen", 1.0), "tongueOut": ("jawOpen", 0.5)}
-"""Actions that make sense only together with another one, and the least share of it."""
+"""Blendshapes that need another one, and its smallest share."""
 
 
 @dataclass(frozen=True)
 class SampleRanges:
-    """How far random pictures go."""
+    """Ranges of the random scenes.
+
+    Attributes:
+        yaw_deg: Largest absolute yaw, degrees.
+        pitch_deg: Largest absolute pitch, degrees.
+        roll_deg: Largest absolute roll, degrees.
+        distance_m: Range of the camera's distance, metres.
+        shape_std: Standard deviation of the identity coefficients.
+    """
 
     yaw_deg: float = 40.0
     pitch_deg: float = 20.0
@@ -42,13 +50,17 @@ class SampleRanges:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and its truth.
+    """One image and its ground truth.
 
     Attributes:
-        image: (3, S, S) in [0, 1]. kind: what the expression was drawn from.
-        shape: (n_shape,). expression: (52,) ARKit weights. rotmat: (3, 3) head to camera.
-        translation_m: (3,). focal_px: focal length in pixels of the picture.
-        vertices_px: (V, 2) where the vertices are seen, pixels.
+        image: (3, S, S) in [0, 1].
+        kind: Distribution of the expression.
+        shape: (n_shape,) identity coefficients.
+        expression: (52,) ARKit weights.
+        rotmat: (3, 3) rotation from head to camera.
+        translation_m: (3,) translation from head to camera, metres.
+        focal_px: Focal length in pixels of the image.
+        vertices_px: (V, 2) projected vertices, pixels.
     """
 
     image: Tensor
@@ -62,10 +74,12 @@ class Sample:
 
 
 def random_expression(kind: Kind, generator: torch.Generator) -> Tensor:
-    """Return (52,) ARKit weights.
+    """Draw an expression, (52,) ARKit weights in [0, 1].
 
-    "single": one action, both sides of a pair alike; "one_sided": one side only; "combination": two to five
-    actions, some of them one-sided, and gaze; "neutral": all zero.
+    Args:
+        kind: "single": one blendshape, both sides alike; "one_sided": one side only; "combination": two to five
+            blendshapes, some one-sided, and gaze; "neutral": all zero.
+        generator: All randomness, on the CPU.
     """
     weights = torch.zeros(len(ARKIT_NAMES))
     if kind == "neutral":
@@ -86,20 +100,28 @@ def random_expression(kind: Kind, generator: torch.Generator) -> Tensor:
             generator,
         )
     if kind == "combination" or (kind == "single" and chance(0.15, generator)):
-        _look(weights, generator)
+        _set_gaze(weights, generator)
     return weights
 
 
 def random_sample(
-    painter: ProceduralFaceRenderer,
+    renderer: ProceduralFaceRenderer,
     kind: Kind,
     size: int,
     generator: torch.Generator,
     ranges: SampleRanges | None = None,
 ) -> Sample:
-    """Return one random picture of the painter's head; everything in it comes from `generator`."""
+    """Render one random image.
+
+    Args:
+        renderer: Renderer of the head.
+        kind: Distribution of the expression, see `random_expression`.
+        size: S, side of the image in pixels.
+        generator: All randomness, on the CPU.
+        ranges: Ranges of pose, camera and identity.
+    """
     ranges = SampleRanges() if ranges is None else ranges
-    head = painter.head
+    head = renderer.head
     shape = ranges.shape_std * torch.randn(head.n_shape, generator=generator)
     expression = random_expression(kind, generator)
     limits = (ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg)
@@ -114,7 +136,7 @@ def random_sample(
     translation = -face_center * torch.tensor([1.0, 1.0, 0.0]) + shift - torch.tensor([0.0, 0.0, distance])
     view = project_head_perspective(vertices, rotmat, translation, focal)
     background = random_background(size, generator)
-    image = painter.render(view, size, random_appearance(generator), random_light(generator), background)
+    image = renderer.render(view, size, random_appearance(generator), random_light(generator), background)
     return Sample(
         image=simulate_sensor(image, generator),
         kind=kind,
@@ -141,8 +163,8 @@ def _activate(weights: Tensor, name: str, value: float, one_sided: bool, generat
         weights[other_index] = max(float(weights[other_index]), share * value)
 
 
-def _look(weights: Tensor, generator: torch.Generator) -> None:
-    """Turn both eyes the same way."""
+def _set_gaze(weights: Tensor, generator: torch.Generator) -> None:
+    """Set a random gaze, the same for both eyes."""
     side, height = uniform(-1, 1, generator), uniform(-1, 1, generator)
     horizontal = ("eyeLookOutLeft", "eyeLookInRight") if side > 0 else ("eyeLookInLeft", "eyeLookOutRight")
     vertical = ("eyeLookUpLeft", "eyeLookUpRight") if height > 0 else ("eyeLookDownLeft", "eyeLookDownRight")
@@ -152,10 +174,10 @@ def _look(weights: Tensor, generator: torch.Generator) -> None:
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
-    """Return a number in [low, high)."""
+    """Draw a number from [low, high)."""
     return float(torch.rand((), generator=generator)) * (high - low) + low
 
 
 def chance(probability: float, generator: torch.Generator) -> bool:
-    """Return True with this probability."""
+    """Draw True with a probability."""
     return float(torch.rand((), generator=generator)) < probability

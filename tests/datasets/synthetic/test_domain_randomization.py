@@ -20,7 +20,7 @@ from smirk3d.render.appearance.procedural_face import Appearance
 
 COUNT = 8
 USUAL = DomainRandomization()
-BALLS_ALONE = DomainRandomization(rest=0, dragged=0, gaze_rad=0)
+BALLS_ALONE = DomainRandomization(rest_weight=0, coupling=0, gaze_rad=0)
 
 
 def drawn(seed: int = 3) -> torch.Generator:

@@ -39,7 +39,7 @@ def painter(open_head: HeadModel) -> BakedFaceRenderer:
 def make(open_head: HeadModel, painter: BakedFaceRenderer):
     def build(count: int = 12, seed: int = 3, **options) -> RenderedFaces:
         faces = RenderedFaces(open_head, count, seed, SIZE, **options)
-        faces._painter = painter  # baked once for all tests
+        faces._renderer = painter  # baked once for all tests
         return faces
 
     return build
@@ -193,7 +193,7 @@ def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) 
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
     def photographed(variation: RenderAugmentation) -> np.ndarray:
-        return rendered_faces._photographed(image, variation, torch.Generator().manual_seed(1)).astype(int)
+        return rendered_faces._degraded(image, variation, torch.Generator().manual_seed(1)).astype(int)
 
     changed = photographed(replace(CLEAN, **{fault: 1.0}))
     assert (changed != photographed(CLEAN)).any(), fault
