@@ -41,7 +41,7 @@ OPEN_HEAD = Artefact(
     licence="CC0-1.0",
     card="open_head.md",
     head="open",
-    recipe="smirk3d head build --out smirk3d/zoo/files/open_head.pack",
+    recipe="smirk3d head build --force --out smirk3d/zoo/files/open_head.pack",
     description="The open head: mesh, identity space, ARKit-52 blendshapes, joints, regions and landmarks.",
 )
 ENCODER = Artefact(

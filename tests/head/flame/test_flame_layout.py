@@ -22,7 +22,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import ContourTable
 
 FILE_NAME = "generic_model.pkl"
-GLOBALS = {  # METHOD section 2
+GLOBALS = {  # what the published generic_model.pkl refers to
     ("__builtin__", "set"),
     ("chumpy.ch", "Ch"),
     ("numpy", "dtype"),
