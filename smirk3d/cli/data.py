@@ -53,9 +53,10 @@ class DataPrepare(Command):
     below INPUT; their outline becomes a further landmark of training. scripts/fan_contours.py makes such a folder."""
 
     def run(self) -> int:
-        """Prepare the photos; 1 when some could not be read."""
+        """Prepare the photos; 1 when some could not be read or processed."""
         from smirk3d.batch.runner import plan_jobs
-        from smirk3d.datasets.prepare import REPORT_NAME, UNREADABLE, prepare
+        from smirk3d.datasets.prepare import REPORT_NAME, prepare
+        from smirk3d.datasets.prepare_report import NOT_PROCESSED, UNREADABLE
         from smirk3d.detection.detector import Detector
 
         options, out_dir = self._options(), Path(self.out)
@@ -66,7 +67,7 @@ class DataPrepare(Command):
         with Detector(max_faces=1 if self.faces == "largest" else _MOST_FACES) as detector:
             summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
         print_result(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
-        return 1 if summary.dropped[UNREADABLE] else 0
+        return 1 if summary.dropped[UNREADABLE] or summary.dropped[NOT_PROCESSED] else 0
 
     def _options(self) -> PrepareOptions:
         from smirk3d.datasets.prepare import PrepareOptions

@@ -22,17 +22,17 @@ from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
 from smirk3d.datasets.padded_crop import crop_padded
-from smirk3d.datasets.prepare_report import KEPT, Report, ReportRow, dropped
+from smirk3d.datasets.prepare_report import KEPT, NOT_PROCESSED, UNREADABLE, Report, ReportRow, dropped
 from smirk3d.datasets.quality import QualityLimits, measure
 from smirk3d.datasets.shards import SPLITS, Record, write_shard
 from smirk3d.detection.detector import Detection
-from smirk3d.errors import UsageError
+from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.tables.expressions_csv import table_name
 from smirk3d.media.images import read_image
 from smirk3d.progress import Progress, progress
 
 REPORT_NAME, OPTIONS_NAME = "report.csv", "prepare.json"
-UNREADABLE, NO_FACE = "unreadable", "no face found"
+NO_FACE = "no face found"
 _PREFETCH_COUNT = 2
 
 
@@ -112,7 +112,7 @@ def prepare(
         out_dir: Folder for shards and report; created where missing.
         detector: Face detector; it decides how many faces of a photo are used.
         options: Settings.
-        resume: Skip the photos in the report of an earlier run.
+        resume: Skip the photos in the report of an earlier run, but those that could not be read or processed.
         contours: Folder with FAN's landmarks of the photos, see `smirk3d.datasets.fan_contour`; None: none.
         open_progress: Makes the progress display for a number of photos.
 
@@ -144,14 +144,14 @@ class InputImage:
         name: Name in the report, the same in every run.
         stem: Start of the keys of its faces.
         person: Name of the person, "" where unknown.
-        pixels: (H, W, 3) uint8 RGB, or the reason why it cannot be read.
+        pixels: (H, W, 3) uint8 RGB, or the error of reading it.
         fan: FAN's landmarks in it; None without contours.
     """
 
     name: str
     stem: str
     person: str
-    pixels: np.ndarray | str
+    pixels: np.ndarray | Exception
     fan: FanLandmarks | None = None
 
 
@@ -291,9 +291,9 @@ def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
         temporary.write_text(own, encoding="utf-8")
 
 
-def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | str], None, None]:
-    """Yield each photo's pixels, or the reason why it cannot be read, while a thread reads the next ones."""
-    waiting: deque[tuple[Job, Future[np.ndarray | str]]] = deque()
+def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | Exception], None, None]:
+    """Yield each photo's pixels, or the error of reading it, while a thread reads the next ones."""
+    waiting: deque[tuple[Job, Future[np.ndarray | Exception]]] = deque()
     with ThreadPoolExecutor(1, "smirk3d-read") as thread:
         for job in jobs:
             waiting.append((job, thread.submit(_read, job)))
@@ -304,23 +304,25 @@ def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | str], 
             yield first, pixels.result()
 
 
-def _read(job: Job) -> np.ndarray | str:
+def _read(job: Job) -> np.ndarray | Exception:
     try:
         return read_image(job.path).pixels
     except Exception as error:  # one photo never stops the run
-        return failure_reason(error)
+        return error
 
 
 def _faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[_Face]:
     """Detect, filter and crop the faces of an image; errors become rows of the report."""
     pixels = image.pixels
-    if isinstance(pixels, str):
-        return [_Face(ReportRow(image.name, "", dropped(f"{UNREADABLE} ({pixels})")))]
+    if isinstance(pixels, Exception):
+        # Other errors than ours tell nothing about the file.
+        kind = UNREADABLE if isinstance(pixels, Smirk3dError) else NOT_PROCESSED
+        return [_Face(ReportRow(image.name, "", dropped(f"{kind} ({failure_reason(pixels)})")))]
     try:
         found = detector.detect(pixels)
         faces = [_face(image, k, pixels, each, detector, options) for k, each in enumerate(found)]
     except Exception as error:
-        return [_Face(ReportRow(image.name, "", dropped(f"{UNREADABLE} ({failure_reason(error)})")))]
+        return [_Face(ReportRow(image.name, "", dropped(f"{NOT_PROCESSED} ({failure_reason(error)})")))]
     return faces or [_Face(ReportRow(image.name, "", dropped(NO_FACE)))]
 
 

@@ -13,6 +13,10 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 
 KEPT = "kept"
+UNREADABLE = "unreadable"
+NOT_PROCESSED = "not processed"
+"""The program failed; nothing is known about the photo."""
+_RETRIED = (UNREADABLE, NOT_PROCESSED)
 _DROPPED = "dropped: "
 
 
@@ -64,14 +68,15 @@ class Report:
     """Appends to the table; a context manager.
 
     A row names the shard of a face before that shard is written, so that every face of a shard is in the table. Rows
-    whose shard was never written are removed when the work is resumed.
+    whose shard was never written, and those of photos that could not be read or processed, are removed when the work
+    is resumed.
 
     Args:
         path: Table to write.
         resume: Continue an old table; otherwise it is replaced.
 
     Attributes:
-        done: Photos in the old table.
+        done: Photos in the old table that need no further work.
 
     Raises:
         Smirk3dError: The old file is no such table, or the table cannot be written.
@@ -125,9 +130,10 @@ def read_report(path: Path) -> list[ReportRow]:
 
 
 def _rows_in_shards(path: Path) -> list[ReportRow]:
-    """Return the rows of the photos whose faces are all in existing shards."""
+    """Return the rows of the photos whose faces are all in existing shards, but not those that are tried again."""
     rows = read_report(path)
     lost = {row.image for row in rows if row.shard and not (path.parent / row.shard).is_file()}
+    lost |= {row.image for row in rows if row.kind in _RETRIED}
     return [row for row in rows if row.image not in lost]
 
 

@@ -5,7 +5,6 @@ right in names of blendshapes are the subject's.
 """
 
 import os
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +12,16 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import find_landmarker
-from smirk3d.detection.landmarker import LandmarkerOptions, create_landmarker, release_landmarker
-from smirk3d.detection.retries import SearchView, face_crop_view, identity_view, reframed, rotated, tile_levels
+from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
+from smirk3d.detection.retries import (
+    SearchView,
+    face_crop_view,
+    identity_view,
+    reframed,
+    rotated,
+    tile_levels,
+    within_limits,
+)
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -78,9 +85,7 @@ class Detector:
         self._max_faces = max_faces
         self._min_found = max_faces if search_tiles else 1
         self._options = LandmarkerOptions(find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence)
-        self._landmarker, self._to_mp_image = create_landmarker(self._options)
-        # Runs before the interpreter clears modules at exit; MediaPipe's own __del__ would fail after that.
-        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+        self._landmarker = Landmarker(self._options)
 
     def __enter__(self) -> "Detector":
         return self
@@ -90,7 +95,7 @@ class Detector:
 
     def close(self) -> None:
         """Free MediaPipe's graph; closing twice is fine."""
-        self._close()
+        self._landmarker.close()
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
         """Find faces; search further only where the photo as it is shows too few.
@@ -110,7 +115,7 @@ class Detector:
         Raises:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
-        self._check(pixels)
+        _check_pixels(pixels)
         found = self._search(identity_view(pixels))
         if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
             found = self._search(rotated(pixels, turns.pop())) or found
@@ -134,7 +139,7 @@ class Detector:
         Raises:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
-        self._check(pixels)
+        _check_pixels(pixels)
         found = non_max_suppression(self._search(identity_view(pixels)))
         return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
 
@@ -154,7 +159,7 @@ class Detector:
         Raises:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
-        self._check(pixels)
+        _check_pixels(pixels)
         points_px = face.landmarks_px
         found = self._search(face_crop_view(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
         nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
@@ -168,18 +173,14 @@ class Detector:
         """
         return VideoDetector(replace(self._options, num_faces=1))
 
-    def _check(self, pixels: np.ndarray) -> None:
-        _check_pixels(pixels)
-        if not self._close.alive:
-            raise ValueError("the detector is closed; make a new one")
-
     def _first(self, views: Iterable[SearchView]) -> list[Detection]:
         """Return the faces of the first view that shows any."""
         return next(filter(None, map(self._search, views)), [])
 
     def _search(self, view: SearchView) -> list[Detection]:
         """Run the landmarker on one view and map its result back to the photo."""
-        return _detections(self._landmarker.detect(self._to_mp_image(view.pixels)), view)
+        view = within_limits(view)
+        return _detections(self._landmarker(view.pixels), view)
 
 
 class VideoDetector:
@@ -196,12 +197,7 @@ class VideoDetector:
     """
 
     def __init__(self, options: LandmarkerOptions) -> None:
-        self._options = options
-        self._begin()
-
-    def _begin(self) -> None:
-        self._landmarker, self._to_mp_image = create_landmarker(self._options, "video")
-        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+        self._landmarker = Landmarker(options, "video")
         self._last_ms = 0
 
     def __enter__(self) -> "VideoDetector":
@@ -212,13 +208,13 @@ class VideoDetector:
 
     def close(self) -> None:
         """Free MediaPipe's graph; closing twice is fine."""
-        self._close()
+        self._landmarker.close()
 
     def restart(self) -> None:
         """Forget the frames so far, as needed at a shot boundary: another face may follow in the same place."""
         if self._last_ms > 0:
-            self.close()
-            self._begin()
+            self._landmarker.recreate()
+            self._last_ms = 0
 
     def detect_fast(self, pixels: np.ndarray, time_s: float) -> list[Detection]:
         """Return the tracked face, or an empty list.
@@ -231,12 +227,10 @@ class VideoDetector:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
         _check_pixels(pixels)
-        if not self._close.alive:
-            raise ValueError("the detector is closed; make a new one")
+        view = within_limits(identity_view(pixels))
         # MediaPipe refuses times that do not increase by whole milliseconds.
         self._last_ms = max(round(1000 * time_s), self._last_ms) + 1
-        result = self._landmarker.detect_for_video(self._to_mp_image(pixels), self._last_ms)
-        return _detections(result, identity_view(pixels))
+        return _detections(self._landmarker(view.pixels, self._last_ms), view)
 
 
 def _check_pixels(pixels: np.ndarray) -> None:

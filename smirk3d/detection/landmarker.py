@@ -1,9 +1,10 @@
-"""MediaPipe's face landmarker, created and released without output on standard error."""
+"""MediaPipe's face landmarker, created and released without output on standard error, and rebuilt where it breaks."""
 
 from __future__ import annotations
 
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,74 @@ class LandmarkerOptions:
     model: Path
     num_faces: int
     min_confidence: float
+
+
+class Landmarker:
+    """MediaPipe's face landmarker, which survives its own failures.
+
+    Once a picture makes MediaPipe's graph fail, the graph refuses every later one. Such a graph is replaced.
+
+    Args:
+        options: Settings.
+        mode: "image" for single photos, "video" for consecutive frames.
+
+    Raises:
+        Smirk3dError: MediaPipe or its bundle is missing or does not work.
+    """
+
+    def __init__(self, options: LandmarkerOptions, mode: Literal["image", "video"] = "image") -> None:
+        self._options: LandmarkerOptions = options
+        self._mode: Literal["image", "video"] = mode
+        self._create()
+
+    def _create(self) -> None:
+        self._landmarker, self._to_mp_image = create_landmarker(self._options, self._mode)
+        # Runs before the interpreter clears modules at exit; MediaPipe's own __del__ would fail after that.
+        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+
+    def close(self) -> None:
+        """Free MediaPipe's graph; closing twice is fine."""
+        self._close()
+
+    def recreate(self) -> None:
+        """Replace MediaPipe's graph by a new one.
+
+        Raises:
+            Smirk3dError: As for the class.
+        """
+        self.close()
+        self._create()
+
+    def __call__(self, pixels: np.ndarray, time_ms: int | None = None) -> Any:
+        """Return MediaPipe's result for an image.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB in [0, 255], sides below 32,767.
+            time_ms: When the frame is shown, in milliseconds, increasing; None in image mode.
+
+        Raises:
+            Smirk3dError: MediaPipe fails on the image also with a new graph.
+            ValueError: The landmarker is closed.
+        """
+        if not self._close.alive:
+            raise ValueError("the detector is closed; make a new one")
+        try:
+            return self._run(pixels, time_ms)
+        except (RuntimeError, ValueError):
+            self.recreate()  # the failure may be that of an earlier image
+        try:
+            return self._run(pixels, time_ms)
+        except (RuntimeError, ValueError) as error:
+            self.recreate()
+            height, width = pixels.shape[:2]
+            reason = " ".join(str(error).split())[:200]
+            raise Smirk3dError(
+                f"the face detector fails on {width}×{height} pixels ({reason}); cut the picture to the face"
+            ) from error
+
+    def _run(self, pixels: np.ndarray, time_ms: int | None) -> Any:
+        image = self._to_mp_image(pixels)
+        return self._landmarker.detect(image) if time_ms is None else self._landmarker.detect_for_video(image, time_ms)
 
 
 def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"] = "image") -> tuple[Any, Any]:

@@ -12,7 +12,9 @@ _MIN_SIDE_PX = 320  # smaller photos are enlarged
 _MIN_TILED_SIDE_PX = 1000
 _TILE_OVERLAP = 0.3
 _MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false positives, not more faces
+_MIN_SHORT_TILE_STEP_PX = 150  # along the short side; panoramas are divided less often there
 _MAX_WHOLE_SIDE_PX = 1024
+_MAX_SIDE_PX = 16384  # OpenCV inside MediaPipe ends the process at sides of 2^15 pixels
 _FACE_CROP_PX = 384  # the landmarker's network takes the face with a margin of a quarter at 256 pixels
 _FACE_CROP_SCALE = 2.2  # side of the crop over that of the face; the face detector needs context
 
@@ -39,6 +41,15 @@ class SearchView:
 def identity_view(pixels: np.ndarray) -> SearchView:
     """Return the photo (H, W, 3) uint8 as it is."""
     return SearchView(pixels, np.eye(2, 3), 1.0, is_photo=True)
+
+
+def within_limits(view: SearchView) -> SearchView:
+    """Return a view that MediaPipe can take: reduced where it is too large."""
+    longest = max(view.pixels.shape[:2])
+    if longest <= _MAX_SIDE_PX:
+        return view
+    reduced = _resized(view.pixels, _MAX_SIDE_PX / longest)
+    return SearchView(reduced.pixels, _compose(view.to_photo, reduced.to_photo), view.score)
 
 
 def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> SearchView:
@@ -138,7 +149,7 @@ def rotated(pixels: np.ndarray, quarter_turns: int) -> SearchView:
     return SearchView(turned, _compose(inner.to_photo, inverse), 0.6)
 
 
-def _compose(outer: np.ndarray, inner: Sequence[Sequence[float]]) -> np.ndarray:
+def _compose(outer: np.ndarray, inner: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
     """Compose two affine maps (2, 3): first the inner, then the outer."""
     return outer @ np.vstack((np.asarray(inner, dtype=np.float64), (0.0, 0.0, 1.0)))
 
@@ -154,15 +165,16 @@ def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[SearchView]]:
 
 
 def _tiles(pixels: np.ndarray, per_side: int) -> Iterator[SearchView]:
-    height, width = pixels.shape[:2]
-    for y0, y1 in _spans(height, per_side):
-        for x0, x1 in _spans(width, per_side):
+    rows, columns = (_spans(length, per_side) for length in pixels.shape[:2])
+    for y0, y1 in rows:
+        for x0, x1 in columns:
             tile = np.ascontiguousarray(pixels[y0:y1, x0:x1])
             yield SearchView(tile, np.array([[1.0, 0.0, x0], [0.0, 1.0, y0]]), 0.8)
 
 
-def _spans(length: int, count: int) -> list[tuple[int, int]]:
+def _spans(length: int, max_count: int) -> list[tuple[int, int]]:
     """Divide a side into equal spans, each of which overlaps the next by `_TILE_OVERLAP` of its length."""
+    count = min(max_count, max(1, length // _MIN_SHORT_TILE_STEP_PX))
     size = length / (count - (count - 1) * _TILE_OVERLAP)
     starts = [round(k * size * (1 - _TILE_OVERLAP)) for k in range(count)]
     return [(start, min(length, start + round(size))) for start in starts]

@@ -92,11 +92,15 @@ def test_every_photo_has_a_row_and_every_kept_face_is_in_its_shard(tmp_path: Pat
         ("blurred.png", "0"): "blurred",
         ("two.png", "0"): "kept",
         ("two.png", "1"): "kept",
-        ("breaks.png", ""): "unreadable",
+        ("breaks.png", ""): "not processed",
         ("broken.jpg", ""): "unreadable",
     }
     assert "broken.jpg" in rows["broken.jpg", ""].status and "internal error" in rows["breaks.png", ""].status
-    assert summary.photos == 7 and summary.kept.total() == 3 and summary.dropped["unreadable"] == 2
+    assert (
+        summary.photos == 7
+        and summary.kept.total() == 3
+        and summary.dropped["unreadable"] == summary.dropped["not processed"] == 1
+    )
     in_shards = {(path.name, record.key) for path in out.glob("*.tar") for record in read_shard(path)}
     assert in_shards == {(row.shard, row.key) for row in rows.values() if row.status == "kept"}
     assert float(rows["good.png", "0"].face_px) == pytest.approx(80)
@@ -142,6 +146,21 @@ def test_resuming_after_an_interruption(people: Path, tmp_path: Path, stop_after
     assert len({record.source for record in _records(out)}) == len(_records(out)) == 18
     assert len(read_report(out / "report.csv")) == 18
     assert _prepare(people, out, Finder(0), resume=True).photos == 0
+
+
+def test_what_failed_is_tried_again(tmp_path: Path) -> None:
+    photos, out = tmp_path / "in", tmp_path / "out"
+    for name, code in (("good", 1), ("breaks", 200), ("none", 0)):
+        _photo(photos / f"{name}.png", code=code)
+    (photos / "late.png").write_bytes(b"not copied yet")
+    _prepare(photos, out)
+    _photo(photos / "breaks.png")  # as if the program failed the first time only
+    _photo(photos / "late.png")
+    finder = Finder()
+    summary = _prepare(photos, out, finder, resume=True)
+    assert summary.skipped == 2 and finder.seen == 2 and summary.kept.total() == 2
+    statuses = {Path(row.image).stem: row.kind for row in read_report(out / "report.csv")}
+    assert statuses == {"good": "kept", "breaks": "kept", "late": "kept", "none": "no face found"}
 
 
 def test_a_killed_run_loses_only_what_was_in_memory(people: Path, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut, chelsea
 
+from smirk3d.assets import find_landmarker
 from smirk3d.detection.detector import N_LANDMARKS, Detection, Detector, scores_by_name
+from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -127,6 +129,32 @@ def test_no_face(detector):
     assert detector.detect(np.full((300, 400, 3), 90, np.uint8)) == []
     assert detector.detect(np.zeros((1, 1, 3), np.uint8)) == []
     assert detector.detect(chelsea()) == []  # a cat
+
+
+@pytest.mark.parametrize("size", [(1, 4096), (4096, 2), (9, 900), (1, 40000), (40000, 300)])
+def test_thin_and_huge_pictures_leave_the_detector_intact(detector, photo, face, size):
+    assert detector.detect(np.full((*size, 3), 90, np.uint8)) == []
+    (found,) = detector.detect(photo)
+    assert np.array_equal(found.landmarks_px, face.landmarks_px)
+
+
+def test_a_face_in_a_thin_picture(detector, photo, face):
+    strip = np.full((180, 4000, 3), 90, np.uint8)
+    strip[:, 1000:1512] = photo[60:240]
+    (found,) = detector.detect(strip)
+    assert error_px(found, face.landmarks_px + np.array([1000, -60])) < 4
+
+
+@pytest.mark.parametrize("mode", ["image", "video"])
+def test_a_broken_graph_is_replaced(photo, mode):
+    empty = np.zeros((0, 64, 3), np.uint8)  # MediaPipe fails on it, and from then on, on everything
+    options = LandmarkerOptions(find_landmarker(None), 1, 0.5)
+    landmarker = Landmarker(options, mode)
+    with pytest.raises(Smirk3dError, match="fails on 64×0 pixels"):
+        landmarker(empty, 1 if mode == "video" else None)
+    again = landmarker(photo, 1 if mode == "video" else None)
+    assert len(again.face_landmarks) == 1
+    landmarker.close()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
