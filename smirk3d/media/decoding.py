@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 
@@ -157,31 +155,6 @@ def with_times(frames: Iterable[Any], rate_fps: float) -> Iterator[tuple[Any, fl
             time_s = stamp_s - start_s
             last_s = time_s if time_s > last_s else last_s + step_s / 2
         yield frame, last_s
-
-
-class FrameConverter:
-    """Converts the frames of a stream to upright RGB with square pixels, all of the size of the first.
-
-    Args:
-        stream: As of `video_stream`.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        from av.video.reformatter import VideoReformatter  # pyright: ignore[reportMissingImports]
-
-        # One for all frames, since setting it up takes longer than converting a frame.
-        self._reformatter = VideoReformatter()
-        self._pixel_aspect = float(stream.sample_aspect_ratio or 1)
-        self._size: tuple[int, int] | None = None
-
-    def __call__(self, frame: Any) -> np.ndarray:
-        """Return the pixels (H, W, 3) uint8 of a PyAV frame."""
-        if self._size is None:
-            self._size = max(1, round(frame.width * self._pixel_aspect)), frame.height
-        width, height = self._size
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24")
-        # Whole quarter turns, anticlockwise, from the file's display matrix.
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
 def error_text(error: Exception) -> str:

@@ -19,7 +19,6 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.decoding import (
     FileDecoder,
-    FrameConverter,
     error_text,
     open_container,
     open_file,
@@ -28,6 +27,7 @@ from smirk3d.media.decoding import (
     webcam_frames,
     with_times,
 )
+from smirk3d.media.frame_converter import FrameConverter
 from smirk3d.media.images import IMAGE_SUFFIXES, read_image
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
