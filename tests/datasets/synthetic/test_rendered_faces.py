@@ -16,10 +16,8 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.model import HeadModel
-from smirk3d.params import FaceParams
 from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
-from smirk3d.render.appearance.procedural_face import Appearance, Light, ProceduralFaceRenderer, ProjectedHead
 
 SIZE = 64
 CLEAN = RenderAugmentation(weak=0, hard_light=0, grey=0, coarse=0, jpeg=0, occluded=0, cut=0)
@@ -101,58 +99,6 @@ def test_picture_shows_the_head_where_the_landmarks_are(make, monkeypatch: pytes
     on_green = is_green[torch.arange(12)[:, None], cell[..., 1], cell[..., 0]]
     assert on_green.float().mean() < 0.03
     assert is_green[:, 0, [0, -1]].float().mean() > 0.9
-
-
-@pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_baked_colours_agree_with_the_painter(
-    open_head: HeadModel, painter: BakedFaceRenderer, strength: float
-) -> None:
-    mottle = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    look = Appearance(
-        lip_strength=strength,
-        brow_strength=strength,
-        hair_strength=strength,
-        mottle_strength=0.05 * strength,  # skin below thin paint is baked without it
-        mottle=mottle,
-    )
-    vertices = open_head(FaceParams(expression=0.5 * torch.eye(52)[17])).vertices  # jawOpen
-    placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
-    ndc = placed + torch.tensor([0.0, 0.0, 2.0])
-    color, cover = painter.render(ndc, vertices, 128, look, Light())
-    background = torch.full((3, 128, 128), 0.5)
-    slow = ProceduralFaceRenderer(open_head, 1).render(
-        ProjectedHead(ndc, vertices, ndc[:, 2]), 128, look, Light(), background
-    )
-    difference = (color + (1 - cover) * background - slow).abs().amax(0)
-    assert 0.3 < cover.mean() < 0.9
-    assert difference.mean() < 0.004 and (difference > 0.1).float().mean() < 0.01
-
-
-def test_baked_cuts_agree_with_the_painter(open_head: HeadModel) -> None:
-    cuts = [Appearance(brow_lift_m=0.004), Appearance(brow_width=1.35, iris_scale=1.2, lip_edge=0.3)]
-    painter, vertices = BakedFaceRenderer(open_head, cuts), open_head.v_template
-    placed = (vertices - vertices[open_head.region_mask("face")].mean(0)) * torch.tensor([8.0, -8.0, -1.0])
-    ndc = placed + torch.tensor([0.0, 0.0, 2.0])
-    drawn = []
-    for look in cuts:
-        color, cover = painter.render(ndc, vertices, 128, look, Light())
-        behind = torch.full((3, 128, 128), 0.5)
-        slow = ProceduralFaceRenderer(open_head, 1).render(
-            ProjectedHead(ndc, vertices, ndc[:, 2]), 128, look, Light(), behind
-        )
-        assert (color + (1 - cover) * behind - slow).abs().amax(0).mean() < 0.004
-        drawn.append(color)
-    assert ((drawn[0] - drawn[1]).abs().amax(0) > 0.1).float().mean() > 0.01
-
-
-def test_tint_multiplies_colours(open_head: HeadModel, painter: BakedFaceRenderer) -> None:
-    vertices = open_head.v_template
-    ndc = (vertices - vertices.mean(0)) * torch.tensor([8.0, -8.0, -1.0]) + torch.tensor([0.0, 0.0, 2.0])
-    bare = Light(direct=0.5, sky=0.0, ambient=0.2, highlight=0.0)
-    plain, _ = painter.render(ndc, vertices, SIZE, Appearance(), bare)
-    tint = torch.tensor([0.5, 1.0, 0.25]).expand(len(vertices), 3)
-    tinted, _ = painter.render(ndc, vertices, SIZE, Appearance(), bare, tint)
-    torch.testing.assert_close(tinted, plain * tint[0][:, None, None], atol=1e-4, rtol=0)
 
 
 def test_camera_of_an_orthographic_picture_is_found(open_head: HeadModel) -> None:
