@@ -1,4 +1,4 @@
-"""The method "refine": an encoder's prediction of the expression fused with the detector's, and a landmark fit of the rest.
+"""The method "refine": the encoder's prediction of the expression is fused with the detector's, landmarks fit the rest.
 
 The encoder's prediction and the regression from the detector's output (`smirk3d.estimation.expression_prior`) are two
 measurements of the 52 ARKit weights, with errors that are known and taken as independent. Their fusion, the
