@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from training_context import small_head, small_networks
 from training_run import PRETRAIN, stand_in, tiny_run
-from training_scene import small_head, small_networks
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.train import engine, loop

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_context import SIZE, small_head, small_networks
 from training_run import CORE, PRETRAIN, SmallFaces, stand_in, tiny_run
-from training_scene import SIZE, small_head, small_networks
 
 from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -231,8 +231,8 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
     if where == "gradient":
         step_of = loop.reconstruction_step
 
-        def poisoned(networks: Any, scene: Any, batch: Any, generator: Any) -> Any:
-            outcome = step_of(networks, scene, batch, generator)
+        def poisoned(networks: Any, context: Any, batch: Any, generator: Any) -> Any:
+            outcome = step_of(networks, context, batch, generator)
             if len(list(tmp_path.glob("run/step_*2.pt"))):
                 expression = outcome.params.expression
                 assert expression is not None
