@@ -1,4 +1,4 @@
-"""FAN's outlines: the right face of the right file, through shards, crops and the landmark loss."""
+"""FAN's contours: assignment to faces, shards, crops and the landmark loss."""
 
 from __future__ import annotations
 

@@ -71,20 +71,20 @@ def test_batch_has_its_shapes_and_ranges(make, open_head: HeadModel) -> None:
 
 
 def test_target_projects_to_the_landmarks(make, open_head: HeadModel) -> None:
-    """Independent of how the picture was drawn: the encoder's own way from parameters to points of the crop."""
+    """The encoder's own way from parameters to points of the crop, independent of the rendering."""
     far = make(ranges=SampleRanges(distance_m=(5.0, 8.0))).batch(torch.arange(12))
     near = make(ranges=SampleRanges(distance_m=(0.4, 0.5))).batch(torch.arange(12))
     for batch, tolerance in ((far, 0.02), (near, 0.12)):
         points = open_head(batch.target).landmarks("mediapipe")
-        seen = project_orthographic(points, batch.target.camera)[..., :2]
-        assert (seen - batch.landmarks_ndc).norm(dim=-1).mean() < tolerance
+        projected = project_orthographic(points, batch.target.camera)[..., :2]
+        assert (projected - batch.landmarks_ndc).norm(dim=-1).mean() < tolerance
 
 
 def test_crop_holds_the_face(make) -> None:
     points = make(variation=replace(CLEAN, crop_scale=(1.5, 1.5), crop_shift=0.0)).batch(torch.arange(12)).landmarks_ndc
     low, high = points.amin(1), points.amax(1)
     torch.testing.assert_close(low + high, torch.zeros(12, 2), atol=1e-3, rtol=0)
-    # Half a pixel more is seen at each side, and sides are whole pixels of the photo.
+    # Half a pixel more is visible at each side, and sides are whole pixels of the photo.
     torch.testing.assert_close((high - low).mean(1), torch.full((12,), 2 / 1.5 * (SIZE - 1) / SIZE), atol=0.02, rtol=0)
 
 
@@ -209,14 +209,14 @@ def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
     assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()
 
 
-def test_unlike_heads_change_the_picture_and_not_the_expression(open_head: HeadModel) -> None:
+def test_randomized_heads_change_the_image_and_not_the_expression(open_head: HeadModel) -> None:
     few = torch.arange(12)
-    usual, unlike = (
+    usual, randomized = (
         RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(domain_randomization=share)).batch(few)
         for share in (0.0, 1.0)
     )
-    assert usual.target is not None and unlike.target is not None
+    assert usual.target is not None and randomized.target is not None
     for name in ("shape", "expression", "pose"):
-        assert torch.equal(getattr(unlike.target, name), getattr(usual.target, name))
-    assert (unlike.landmarks_ndc - usual.landmarks_ndc).abs().amax((1, 2)).min() > 0.005
-    assert (unlike.image - usual.image).abs().mean() > 0.02
+        assert torch.equal(getattr(randomized.target, name), getattr(usual.target, name))
+    assert (randomized.landmarks_ndc - usual.landmarks_ndc).abs().amax((1, 2)).min() > 0.005
+    assert (randomized.image - usual.image).abs().mean() > 0.02

@@ -289,6 +289,6 @@ def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
     both = reconstruction_step(networks, context, batch, seeded()).terms["landmark"]
     second = reconstruction_step(networks, settled, batch, seeded()).terms["landmark"]
     pose, camera = networks.encoder.coarse_pose(batch.image)
-    seen = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
-    first = landmark_loss(project_orthographic(seen, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
+    landmarks = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
+    first = landmark_loss(project_orthographic(landmarks, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
     torch.testing.assert_close(both, first + second)
