@@ -53,26 +53,26 @@ def random_batch(head: HeadModel) -> TrainingBatch:
     )
 
 
-def parts(networks: Networks, scene: LossContext, batch: TrainingBatch) -> Parts:
+def parts(networks: Networks, context: LossContext, batch: TrainingBatch) -> Parts:
     """Return the steps and their parts; those of the neural renderer and the perceptual loss include the gradient."""
     random, generator = torch.Generator().manual_seed(0), networks.neural_renderer
-    assert generator is not None and scene.perceptual is not None
-    features = scene.perceptual
-    first = reconstruction_step(networks, scene, batch, random)
+    assert generator is not None and context.perceptual is not None
+    features = context.perceptual
+    first = reconstruction_step(networks, context, batch, random)
     params = FaceParams(**{name: value.detach() for name, value in first.params.items()})
     assert params.camera is not None
-    drawn = render_heads(scene.head(params), params.camera, SIZE_PX)
-    masked = mask_photos(batch, scene.head, drawn, scene.masking, random).image
+    drawn = render_heads(context.head(params), params.camera, SIZE_PX)
+    masked = mask_photos(batch, context.head, drawn, context.masking, random).image
     painted = first.images["neural_rendering"].clone().requires_grad_()
     return {
-        "first path": lambda: reconstruction_step(networks, scene, batch, random).loss.backward(),
-        "cycle path, encoder": lambda: cycle_step(networks, scene, batch, first, "encoder", random).loss.backward(),
+        "first path": lambda: reconstruction_step(networks, context, batch, random).loss.backward(),
+        "cycle path, encoder": lambda: cycle_step(networks, context, batch, first, "encoder", random).loss.backward(),
         "cycle path, generator": lambda: cycle_step(
-            networks, scene, batch, first, "neural_renderer", random
+            networks, context, batch, first, "neural_renderer", random
         ).loss.backward(),
         "  encoder, forward": lambda: networks.encoder(batch.image),
-        "  render": lambda: render_heads(scene.head(params), params.camera, SIZE_PX),  # type: ignore[arg-type]
-        "  mask": lambda: mask_photos(batch, scene.head, drawn, scene.masking, random),
+        "  render": lambda: render_heads(context.head(params), params.camera, SIZE_PX),  # type: ignore[arg-type]
+        "  mask": lambda: mask_photos(batch, context.head, drawn, context.masking, random),
         "  generator": lambda: generator(drawn.image, masked).mean().backward(),
         "  perceptual": lambda: perceptual_loss(features, painted, batch.image).mean().backward(),
     }

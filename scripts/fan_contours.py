@@ -1,11 +1,11 @@
-"""Find the 68 points of faces with FAN, for `smirk3d data prepare PHOTOS --out SHARDS --contour FOLDER`.
+"""Detect the 68 landmarks of faces with FAN, for `smirk3d data prepare PHOTOS --out SHARDS --contour FOLDER`.
 
     pip install face-alignment
     python scripts/fan_contours.py photos/ --out contours/
 
 FAN, the face alignment network, and its face detector are downloaded by the package `face-alignment` on first use.
-For the photo `photos/A/B.jpg` its points are written to `contours/A/B.npy`: (faces, 68, 2) float32, pixels of the
-upright photo; (0, 68, 2) where it finds nobody. What is there already is not made again.
+For the photo `photos/A/B.jpg` its landmarks are written to `contours/A/B.npy`: (faces, 68, 2) float32, pixels of the
+upright photo; (0, 68, 2) where it detects no face. Existing files are not written again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from smirk3d.media.images import read_image
 from smirk3d.progress import progress
 
 Finder = Callable[[np.ndarray], list[np.ndarray] | None]
-"""A photo (H, W, 3) uint8 RGB to the points (68, 2) of each face, None where there is none."""
+"""Maps a photo (H, W, 3) uint8 RGB to the landmarks (68, 2) of each face; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is looked at, and where the points go."""
+    """Photos, and the folder of the landmarks."""
 
     inputs: Positional[tuple[str, ...]]
-    """The very INPUTs that `smirk3d data prepare` is to be given."""
+    """The same INPUTs as for `smirk3d data prepare`."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-    """Folder for the points; made where missing."""
+    """Folder for the landmarks; made where missing."""
     device: str = "cpu"
-    """Where FAN computes: cpu or cuda."""
+    """Device of FAN: cpu or cuda."""
 
 
 def fan(device: str) -> Finder:
@@ -57,7 +57,7 @@ def fan(device: str) -> Finder:
 
 
 def find_points(inputs: tuple[str, ...], folder: Path, find: Finder) -> tuple[int, int]:
-    """Write the points of all photos; returns the numbers of photos done and of those that cannot be read."""
+    """Write the landmarks of all photos; returns the numbers of photos done and of unreadable ones."""
     todo = [(job, folder / f"{job.stem}.npy") for job in plan_jobs(inputs)]
     todo = [(job, path) for job, path in todo if not path.exists()]
     failed = 0
@@ -79,7 +79,7 @@ def find_points(inputs: tuple[str, ...], folder: Path, find: Finder) -> tuple[in
 
 
 def main(options: Options) -> int:
-    """Run; 1 when something went wrong."""
+    """Run; returns 1 when something failed."""
     try:
         done, failed = find_points(options.inputs, options.out, fan(options.device))
     except Smirk3dError as error:

@@ -1,1 +1,1 @@
-"""Many photos at a time: planning, prefetching and writing."""
+"""Runs over many photos: naming of outputs, prefetching and writing."""

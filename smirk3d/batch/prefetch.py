@@ -147,7 +147,7 @@ def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor
     """Return the result of each photo of a batch, in order."""
     detected = [item for _, item in batch if not isinstance(item, str)]
     solved = iter(_solve(detected, reconstructor))
-    results = []
+    results: list[PhotoResult] = []
     for job, item in batch:
         faces = item if isinstance(item, str) else next(solved)
         if isinstance(faces, str):

@@ -1,1 +1,1 @@
-"""The command `smirk3d`: one file a subcommand."""
+"""The command `smirk3d`, one module for each subcommand."""

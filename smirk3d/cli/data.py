@@ -1,4 +1,4 @@
-"""`smirk3d data`: photos in, shards of training faces out; and what such shards hold."""
+"""`smirk3d data prepare` and `smirk3d data check`: shards of training faces from photos, and their contents."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary
     from smirk3d.datasets.shards import DataError
 
-_MOST_FACES = 20
+_MAX_FACES = 20
 _FAULTS_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataPrepare(Command):
-    """Find the faces in photos, keep the good ones, and write them as shards for training, with a report."""
+    """Detect the faces in photos, filter them by quality, and write them as shards for training, with a report."""
 
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
     """Image files, folders (searched to any depth) and glob patterns."""
     out: Annotated[str, arg(metavar="DIR")]
     """Folder for the shards and report.csv; made where missing."""
     resume: bool = False
-    """Go on where an earlier run into the same folder ended, or add more photos."""
+    """Continue an earlier run into the same folder, or add more photos."""
     shard_size: Annotated[int, arg(metavar="N")] = 1000
     """Faces in a shard."""
     min_face: Annotated[float, arg(metavar="PX")] = 64.0
@@ -45,15 +45,15 @@ class DataPrepare(Command):
     faces: Literal["largest", "all"] = "largest"
     """Which faces of a photo."""
     person: Literal["folder", "none"] = "none"
-    """folder: all photos of a folder show the person whom it is named after."""
+    """folder: all photos of a folder show one person, named like the folder; none: persons are unknown."""
     val_share: Annotated[float, arg(metavar="SHARE")] = 0.1
-    """Share of the persons (of the photos where nobody is known) that go into the validation shards."""
+    """Share of the persons (of the photos, if persons are unknown) in the validation shards."""
     contour: Annotated[str | None, arg(metavar="FOLDER")] = None
-    """Folder with the 68 points that FAN finds, (68, 2) or (faces, 68, 2) pixels, in A/B.npy for the photo A/B.jpg
-    below INPUT; their outline becomes a further landmark of training. scripts/fan_contours.py makes such a folder."""
+    """Folder with FAN's 68 landmarks, (68, 2) or (faces, 68, 2) pixels, in A/B.npy for the photo A/B.jpg below INPUT;
+    their contour is used as further landmarks in training. scripts/fan_contours.py writes such a folder."""
 
     def run(self) -> int:
-        """Prepare the photos; 1 when some could not be read or processed."""
+        """Prepare the photos; returns 1 when some could not be read or processed."""
         from smirk3d.batch.runner import plan_jobs
         from smirk3d.datasets.prepare import REPORT_NAME, prepare
         from smirk3d.datasets.prepare_report import NOT_PROCESSED, UNREADABLE
@@ -64,7 +64,7 @@ class DataPrepare(Command):
         contours = None if self.contour is None else Path(self.contour)
         if contours is not None and not contours.is_dir():
             raise UsageError(f"--contour {printable(contours)}: no such folder; make one with scripts/fan_contours.py")
-        with Detector(max_faces=1 if self.faces == "largest" else _MOST_FACES) as detector:
+        with Detector(max_faces=1 if self.faces == "largest" else _MAX_FACES) as detector:
             summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
         print_result(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
         return 1 if summary.dropped[UNREADABLE] or summary.dropped[NOT_PROCESSED] else 0
@@ -86,13 +86,13 @@ class DataPrepare(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck(Command):
-    """Read all faces of a folder of shards; count them, and say what is damaged."""
+    """Read all faces of a folder of shards, count them, and report damage."""
 
     folder: Annotated[Positional[str], arg(metavar="DIR")]
     """Folder with train-*.tar and val-*.tar."""
 
     def run(self) -> int:
-        """Check the shards; 1 when something is damaged."""
+        """Check the shards; returns 1 when some are damaged."""
         from smirk3d.datasets.shards import SPLITS, read_folder
 
         faults: list[DataError] = []
@@ -105,12 +105,12 @@ class DataCheck(Command):
             print_result(
                 f"{split}: faces {people.total() + unknown}, known persons {len(people)}, of unknown person {unknown}"
             )
-        complain_of(faults)
+        report_faults(faults)
         return 1 if faults else 0
 
 
-def complain_of(faults: list[DataError]) -> None:
-    """Say what is damaged, but not without end."""
+def report_faults(faults: list[DataError]) -> None:
+    """Print the first few faults and the number of the others."""
     for fault in faults[:_FAULTS_SHOWN]:
         print_message(str(fault))
     if len(faults) > _FAULTS_SHOWN:

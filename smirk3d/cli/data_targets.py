@@ -1,4 +1,4 @@
-"""`smirk3d data targets`: parameters of the faces in shards, to be learned from."""
+"""`smirk3d data targets`: pseudo-targets of the faces in shards, by landmark fitting."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import print_message, print_result
-from smirk3d.cli.data import complain_of
+from smirk3d.cli.data import report_faults
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataTargets(Command):
-    """Fit the head to the faces in shards by their landmarks; training can take the results for targets."""
+    """Fit the head to the landmarks of the faces in shards; the results are pseudo-targets for training."""
 
     folders: Annotated[Positional[tuple[str, ...]], arg(metavar="DIR...")] = ()
     """Folders with train-*.tar and val-*.tar."""
     out: Annotated[str, arg(metavar="FILE")]
     """Table to write, .npz."""
     split: Literal["train", "val", "all"] = "train"
-    """Which of the shards."""
+    """Split to fit."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
     """Head model: the open head, a FLAME file or a head pack."""
     scores: bool = True
-    """Let the detector's scores set how strong brows and pursed lips are, of heads with ARKit's expressions."""
+    """Set the strength of brows and pursed lips by the detector's scores; only for heads with ARKit blendshapes."""
 
     def run(self) -> int:
-        """Fit the faces; 1 when some could not be read."""
+        """Fit the faces; returns 1 when some could not be read."""
         from smirk3d.authoring.load import load_head
         from smirk3d.datasets.blendshape_pseudo_targets import blend_blendshape_scores
         from smirk3d.datasets.pseudo_targets import fit_targets, join_targets, records_of
@@ -51,6 +51,6 @@ class DataTargets(Command):
         if self.scores and table.expression_names == ARKIT_NAMES:
             table = blend_blendshape_scores(table, {record.key: record.scores for record in records})
         table.save(self.out)
-        complain_of(faults)
+        report_faults(faults)
         print_result(f"faces: {len(table)}; mean trust {table.weight.mean():.2f}; written: {self.out}")
         return 1 if faults else 0

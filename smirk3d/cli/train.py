@@ -1,4 +1,4 @@
-"""`smirk3d train`: networks from photos, by a configuration file."""
+"""`smirk3d train`: train networks by a configuration file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
-    """Train an encoder and a neural renderer as a configuration says; see configs/ for those of both stages.
+    """Train an encoder and a neural renderer by a configuration file; configs/ has those of both stages.
 
-    Ctrl-C ends the run after the step it is in, with a checkpoint; networks.safetensors in the run's folder is what
+    Ctrl-C ends the run after the current step, with a checkpoint. The run's folder contains networks.safetensors, which
     --weights of the other commands and the key init read. Several devices: engine.devices=N, or torchrun.
     """
 
@@ -26,10 +26,10 @@ class Train(Command):
     overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE...")] = ()
     """Changes to it, such as data.root=my/photos or stage.steps=1000."""
     resume: bool = False
-    """Go on from the newest checkpoint in out_dir."""
+    """Continue from the newest checkpoint in out_dir."""
 
     def run(self) -> int:
-        """Train; 130 when a signal ended it early."""
+        """Train; returns 130 when a signal ended the run early."""
         from smirk3d.train.config_file import load_config
 
         config = load_config(self.config, self.overrides, report=print_message)
@@ -37,7 +37,7 @@ class Train(Command):
         from smirk3d.train.run_folder import WEIGHTS_NAME
 
         finished = train(config, resume=self.resume, report=print_message)
-        if finished.rank > 0:  # the first process speaks for all
+        if finished.rank > 0:  # only the first process prints
             return 0
         state = "stopped at" if finished.is_interrupted else "done:"
         print_result(f"{state} step {finished.step} of {config.stage.steps}; weights: {config.out_dir / WEIGHTS_NAME}")

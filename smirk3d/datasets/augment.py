@@ -27,8 +27,8 @@ BLUR_SIGMA = (0.002, 0.008)
 MAX_GREY_DIFFERENCE = 0.02
 """Images whose channels differ nowhere by more are grey."""
 SKIN_LOG_GAMMA, WARMTH, TINT_CAST = (-1.0, 0.1, 0.9), (0.1, 0.5), 0.1
-"""Tinting: logarithms of the gammas of red, green and blue for skin, range of their factor, and range of a random colour
-cast on them."""
+"""Tinting: logarithms of the gammas of red, green and blue for skin, range of their factor, and range of a random
+colour cast on them."""
 HUE_RAD_PER_JITTER = math.pi / 12
 """Largest hue rotation per unit of colour jitter, radians: skin keeps a skin colour."""
 
@@ -111,8 +111,8 @@ def moved(batch: TrainingBatch, similarity: Similarity, head: HeadModel | None =
 def _target_moved(target: FaceParams, similarity: Similarity, head: HeadModel) -> FaceParams:
     """Rotate the pose about the view axis and adapt the camera; targets without both stay.
 
-    With the points X0 of the head before its rotation, `X = R (X0 - J) + J` and the image, y up, `q = s (X + t)`. The new
-    image is `q' = k Z q + d`. With R' = Z R it is `X' = Z (X - J) + J`, so that s' = k s and
+    With the points X0 of the head before its rotation, `X = R (X0 - J) + J` and the image, y up, `q = s (X + t)`. The
+    new image is `q' = k Z q + d`. With R' = Z R it is `X' = Z (X - J) + J`, so that s' = k s and
     `X' + t' = Z (X + t) + d / s'` require `t' = Z (J + t) - J + d / s'`.
     """
     if target.pose is None and target.camera is None:

@@ -2,9 +2,9 @@
 
 The landmark fit weights the detector by its accuracy on rendered heads, where MediaPipe hardly responds to brows and
 pursed lips: fitted photos have nearly static brows. On photos it responds more: within the photos of one person, brow
-landmarks move 1.0 to 2.3 times as far per score as those of the open head per weight. Where the scores of a photo exceed
-those of other photos, they therefore set the strength of these blendshapes. Differences between left and right stay
-those of the fit, because scores are biased towards symmetry.
+landmarks move 1.0 to 2.3 times as far per score as those of the open head per weight. Where the scores of a photo
+exceed those of other photos, they therefore set the strength of these blendshapes. Differences between left and right
+stay those of the fit, because scores are biased towards symmetry.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class SourceConfig:
     weight: float = 1.0
     """Sampling weight relative to the other sources, above 0. The share of a batch is weight / sum of weights."""
     targets: Path | None = None
-    """Table of pseudo-targets (.npz) written by `smirk3d data targets`; null: none. Rendered faces have ground truth."""
+    """Pseudo-targets (.npz) written by `smirk3d data targets`; null: none. Rendered faces have ground truth."""
     count: int = 10_000
     """Number of images of a rendered source, at least 1. 10,000 to 100,000 are usual."""
     seed: int = 0
@@ -117,7 +117,7 @@ class AugmentConfig:
     """Strength of the jitter of brightness, contrast, saturation and hue, in [0, 1]; 0.1 to 0.4 is usual."""
     tint: float = 0.0
     """Probability that a grey crop is tinted with skin colours. 0.8 where most photos are grey, or the neural renderer
-    would learn to paint in grey."""
+    would learn grey skin."""
     blur: float = 0.2
     """Probability of Gaussian blur."""
     noise: float = 0.02

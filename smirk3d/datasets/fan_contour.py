@@ -80,7 +80,7 @@ def _points(path: Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("an archive of arrays")
-    if array.size == 0:  # FAN found nobody
+    if array.size == 0:  # FAN detected no face
         return np.zeros((0, 68, 2), np.float32)
     if array.shape[-2:] != (68, 2) or array.ndim > 3 or array.dtype.kind not in "fiu":
         raise ValueError(f"shape {array.shape} of {array.dtype}")

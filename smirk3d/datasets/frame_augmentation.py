@@ -1,4 +1,4 @@
-"""Frame augmentation for temporal consistency: a face again as in another frame of a video, with the same expression."""
+"""Frame augmentation for temporal consistency: the same face and expression as in another frame of a video."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import numpy as np
 from smirk3d.datasets.quality import face_size_px
 
 PADDED_SCALE = 2.5
-"""Side of the padded crop over that of the face: a crop of scale 1.8, shifted by 5 %, enlarged by 10 % and rotated by 10° fits."""
+"""Side of the padded crop over that of the face; a crop of scale 1.8 fits, shifted by 5 %, enlarged by 10 % and rotated
+by 10°."""
 JPEG_QUALITY = 95
 
 
@@ -64,13 +65,13 @@ def crop_padded(pixels: np.ndarray, landmarks_px: np.ndarray, max_side_px: int =
     high = np.ceil(np.clip(center + half, 0, limits)).astype(int)
     if (low >= high).any():
         raise ValueError("the face lies outside the photo")
-    picture = Image.fromarray(pixels[low[1] : high[1], low[0] : high[0]])
-    factor = min(1.0, max_side_px / max(picture.size))
-    width, height = (max(1, round(side * factor)) for side in picture.size)
+    image = Image.fromarray(pixels[low[1] : high[1], low[0] : high[0]])
+    factor = min(1.0, max_side_px / max(image.size))
+    width, height = (max(1, round(side * factor)) for side in image.size)
     if factor < 1.0:
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY)
+    image.save(file, "JPEG", quality=JPEG_QUALITY)
     scale = np.array([width, height]) / (high - low)
     return PaddedCrop(file.getvalue(), (width, height), _to_crop(landmarks_px, low, scale), low, scale)
 

@@ -156,7 +156,7 @@ class InputImage:
 
 
 class Preparation:
-    """Writes the faces of images to shards of one folder; a context manager that finally writes the last, smaller shards.
+    """Writes the faces of images to shards of one folder; a context manager that writes the last shards at its end.
 
     Args:
         out_dir: Folder for shards and report; created where missing.

@@ -1,10 +1,10 @@
 """Shards of training faces: plain tar files in the WebDataset layout, grouped by the name before the first dot.
 
 A face is `KEY.jpg` (an upright RGB or grey image of one face with a margin), `KEY.npy` ((478, 2 or 3) float32,
-MediaPipe's landmarks in pixels of that image, origin at the top-left corner of the top-left pixel, and where known their
-depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's scores in Apple's
-order). Where FAN's contour of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's points in pixels of
-the image).
+MediaPipe's landmarks in pixels of that image, origin at the top-left corner of the top-left pixel, and where known
+their depth on the same scale) and `KEY.json` (person, source, size, box, and `blendshapes`: MediaPipe's scores in
+Apple's order). Where FAN's contour of the face is known, it is `KEY.contour.npy` ((17, 2) float32, iBUG's points in
+pixels of the image).
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def read_folder(root: str | Path, split: str, on_fault: Callable[[DataError], No
     """Read the faces of a split, `split-*.tar`, of a folder of shards.
 
     Where the folder has a `landmarks.npz`, landmarks and scores come from there: `keys` (N,), `lm` (N, 478, 2 or
-    3) pixels of the pictures, `blendshapes` (N, K) and `blendshape_names` (K,); shards then need only `KEY.jpg`, and
+    3) pixels of the images, `blendshapes` (N, K) and `blendshape_names` (K,); shards then need only `KEY.jpg`, and
     `KEY.json` for the person.
 
     Args:
@@ -305,8 +305,8 @@ def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
 
     if not jpeg.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise ValueError("its .jpg ends early")
-    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as picture:
-        return picture.size
+    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+        return image.size
 
 
 def _reason(error: Exception) -> str:

@@ -80,11 +80,11 @@ class PhotoSource:
         return len(self._faces)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the faces of an epoch; see `FaceSource`."""
+        """Return the faces of an epoch, (N,) int64; see `FaceSource`."""
         return epoch_order(self._faces.person, self._data.max_per_person, rng)
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
-        """Return crops of random scales; see `FaceSource`."""
+        """Return crops of random scales for the faces `index` (B,) int64; see `FaceSource`."""
         scale = rng.uniform(*self._data.crop_scale, len(index))
         batch = collate(self._faces, index, scale, self._data.size)
         if not self.target_names:
@@ -115,11 +115,11 @@ class RenderedSource:
         return len(self._faces)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the images in random order; see `FaceSource`."""
+        """Return the images in random order, (N,) int64; see `FaceSource`."""
         return rng.permutation(len(self))
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
-        """Return the images unchanged; see `FaceSource`."""
+        """Return the images `index` (B,) int64 unchanged; see `FaceSource`."""
         return self._faces.batch(torch.from_numpy(index))
 
 

@@ -100,7 +100,7 @@ def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray,
 
 
 def reframed(pixels: np.ndarray) -> Iterator[SearchView]:
-    """Yield the photo with grey borders, and enlarged if it is small."""
+    """Yield the photo, (H, W, 3) uint8 RGB, with grey borders, and enlarged if it is small."""
     for fraction in (0.25, 0.6):
         yield _bordered(pixels, fraction)
     if min(pixels.shape[:2]) < _MIN_SIDE_PX:
@@ -155,7 +155,10 @@ def _compose(outer: np.ndarray, inner: np.ndarray | Sequence[Sequence[float]]) -
 
 
 def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[SearchView]]:
-    """Yield ever finer grids of overlapping tiles of a large photo: the detector works on 128×128 pixels."""
+    """Yield ever finer grids of overlapping tiles of a large photo, (H, W, 3) uint8 RGB.
+
+    The detector works on 128×128 pixels, in which small faces of a large photo vanish.
+    """
     longest = max(pixels.shape[:2])
     if longest <= _MIN_TILED_SIDE_PX:
         return

@@ -86,9 +86,11 @@ def bounded_step(
         Pose steps (B, P) and new coefficients (B, K).
     """
     p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
+    # Gradient and curvature of the prior; they join those of the data before the bounds apply.
     slope = divide_shared_prior(prior.precision * (prior.mean - coefficients) - prior.l1, n, person)
     stiffness = divide_shared_prior(prior.precision.expand_as(slope), n, person)
     gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
+    # Damping relative to the diagonal makes the step independent of the units of pose and coefficients.
     hessian = hessian.clone()
     hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(stiffness, (p, 0))).mul_(1 + damping[:, None])
     outward = gradient[:, p:]
@@ -120,6 +122,7 @@ def damped_solve(matrix: Tensor, right: Tensor) -> Tensor:
     Returns:
         (B, P, R).
     """
+    # Landmarks may leave directions undetermined; the trace of damping keeps the factorisation finite there.
     damped = matrix.clone()
     damped.diagonal(dim1=-2, dim2=-1).mul_(1 + 1e-4).add_(1e-8)
     factor, _ = torch.linalg.cholesky_ex(damped)
@@ -135,6 +138,7 @@ def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tens
     n_people = int(person.max()) + 1
     if n_people == len(person):
         return damped_solve(hessian, gradient.unsqueeze(-1)).squeeze(-1)
+    # The common unknowns go last, so that both parts are plain blocks of the matrix.
     order = torch.arange(gradient.shape[1], device=gradient.device)
     order = torch.cat([order[: shared.start], order[shared.stop :], order[shared]])
     n_own = len(order) - (shared.stop - shared.start)

@@ -166,7 +166,7 @@ class DetectorCalibration:
 
 
 def detector_features(reference: Tensor, weight: Tensor, points_px: Tensor, depth_px: Tensor) -> Tensor:
-    """Return the deviations of detected landmarks from a mean head, with pose and size taken out by Procrustes alignment.
+    """Return the deviations of detected landmarks from a mean head after Procrustes alignment.
 
     Args:
         reference: (L, 3) landmarks of the mean head, metres.

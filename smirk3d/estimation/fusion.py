@@ -1,4 +1,4 @@
-"""The method "refine": an encoder's prediction of the expression fused with the detector's, and a landmark fit of the rest.
+"""The method "refine": the encoder's prediction of the expression is fused with the detector's, landmarks fit the rest.
 
 The encoder's prediction and the regression from the detector's output (`smirk3d.estimation.expression_prior`) are two
 measurements of the 52 ARKit weights, with errors that are known and taken as independent. Their fusion, the
@@ -69,6 +69,7 @@ def fuse(*estimates: ExpressionEstimate) -> ExpressionEstimate:
     total = precision.sum(0)
     shares = zip(estimates, precision / total)
     weights = sum((estimate.weights * share for estimate, share in shares), torch.zeros(()))
+    # The mean of two estimates may raise both of a pair that exclude each other, such as jawLeft and jawRight.
     return ExpressionEstimate(resolve_antagonists(weights), total.rsqrt())
 
 
@@ -83,6 +84,7 @@ def fuse_with_symmetry_prior(encoder: ExpressionEstimate, detector: ExpressionEs
         encoder: Of N faces.
         detector: Of the same N faces.
     """
+    # Sum and difference of a pair have independent errors, so each may have its own weights.
     both = fuse(encoder, detector)
     asymmetric = fuse(encoder, ExpressionEstimate(detector.weights, ASYMMETRY_NOISE_RATIO * detector.std)).weights
     partner = list(ARKIT_MIRROR)
@@ -155,6 +157,7 @@ class FusionEstimator:
             ExpressionEstimate(prediction, self.std.to(prediction)),
             ExpressionEstimate(detector.mean, regressor.likelihood_std),
         )
+        # Landmarks may not pull actions to which the detector does not respond: they carry its error, not the face.
         return ExpressionPrior(fused.weights, fused.std * regressor.prior_relaxation, self.config.prior_scale)
 
     def identity(self, records: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:

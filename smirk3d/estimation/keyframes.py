@@ -13,7 +13,7 @@ MAX_CANDIDATES = 1024
 
 
 def thinned(count: int, limit: int = MAX_CANDIDATES) -> slice:
-    """Return evenly spread rows out of `count`, at least `limit` and less than twice as many where there are so many."""
+    """Return evenly spread rows: all below twice `limit`, else at least `limit` and fewer than twice."""
     return slice(None, None, max(1, count // limit))
 
 

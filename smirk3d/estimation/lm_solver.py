@@ -130,11 +130,13 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
     if not len(targets.points_px):
         raise ValueError("there are no faces to fit")
     unit_px = _eye_distance_px(targets.points_px)
+    # The unit needs all landmarks; the fit itself only those of the model.
     targets = targets.subset(model.index)
     prior, person = _coefficient_prior(model, targets, config), targets.person
     if targets.prior is not None and targets.prior.is_fixed:
         model = _with_fixed_expression(model, targets.prior.mean)
     state = _initial_state(model, targets, unit_px, prior, config)
+    # Every face has its own damping: a hard face must not slow down the others of its batch.
     damping = torch.full_like(unit_px, config.damping)
     for _ in range(config.steps):
         hessian, gradient = _normal_equations(model, state, _weights(model, state, config))
@@ -145,6 +147,7 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
             model, state, state.pose, prior, config, person
         )
         state = _accept_where(better, trial, state)
+        # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
         damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(MIN_DAMPING, MAX_DAMPING)
     return Fit(state.coefficients, state.pose, state.residual.norm(dim=-1))
 
@@ -166,6 +169,7 @@ def align_mean_head(model: LandmarkModel, points_px: Tensor, depth_px: Tensor) -
     Returns:
         B maps from metres of the head frame to pixels, y up.
     """
+    # Pixels count downwards and depth away from the viewer, the head frame upwards and towards the viewer.
     up = points_px * points_px.new_tensor([1.0, -1.0])
     observed = torch.cat([up, -depth_px.unsqueeze(-1)], dim=-1)
     return align(model.mean.expand_as(observed), observed, model.weight)
@@ -233,7 +237,9 @@ def _weights(model: LandmarkModel, state: _Linearization, config: FitConfig) -> 
 
 def _visibility(model: LandmarkModel, pose: Pose) -> Tensor:
     """Return (B, L) in [MIN_VISIBILITY_WEIGHT, 1], small for points whose surface faces away from the viewer."""
+    # The third row of R is the viewing axis in the head frame, so this is the cosine of normal and axis.
     facing = (pose.rotmat[:, None, 2] @ model.normals.T).squeeze(1)
+    # A ramp about the silhouette instead of a step there keeps the energy continuous while the head turns.
     return ((facing + 0.15) / 0.45).clamp(MIN_VISIBILITY_WEIGHT, 1.0)
 
 
@@ -243,11 +249,11 @@ def _coefficient_prior(model: LandmarkModel, targets: LandmarkTargets, config: F
     precision = model.mean.new_full((k,), config.expression_std**-2)
     precision[:n] = config.shape_std**-2
     l1 = model.mean.new_full((k,), config.expression_l1)
-    l1[:n] = 0.0
+    l1[:n] = 0.0  # shape coefficients have both signs, expressions are mostly absent
     if targets.prior is not None:
         mean[:, n:] = targets.prior.mean
         precision[n:] = targets.prior.precision
-        l1[n:] = 0.0
+        l1[n:] = 0.0  # a predicted mean already knows which actions are absent
     return CoefficientPrior(mean, precision, l1)
 
 
@@ -270,6 +276,7 @@ def _eye_distance_px(points_px: Tensor) -> Tensor:
 
 def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
+    # Rows scaled by the root of their weights turn weighted into ordinary least squares.
     root = weight.sqrt()[..., None, None]
     rows = (state.by_pose * root).flatten(1, 2)
     return damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
@@ -278,6 +285,7 @@ def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
 def _normal_equations(model: LandmarkModel, state: _Linearization, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return J^T W J (B, 6 + K, 6 + K) and J^T W r (B, 6 + K)."""
     root = weight.sqrt()[..., None, None]
+    # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
     by_coefficient = torch.einsum("blij,ljk->blik", state.by_point * root, model.directions)
     rows = torch.cat([state.by_pose * root, by_coefficient], dim=-1).flatten(1, 2)
     weighted_residual = (state.residual.unsqueeze(-1) * root).flatten(1, 2)

@@ -236,7 +236,7 @@ def _pose(cameras: Sequence[Camera]) -> Pose:
 
 
 def _residual(points: np.ndarray, cameras: Sequence[Camera], landmarks_px: np.ndarray) -> Tensor:
-    """Return (N,) mean distance of points (N, L, 3) from detected landmarks (N, L, 2), in outer eye corners' distances."""
+    """Return mean distances (N,) of points (N, L, 3) from landmarks (N, L, 2), over that of the outer eye corners."""
     residuals: list[float] = []
     for each, camera, detected_px in zip(points, cameras, landmarks_px):
         right, left = detected_px[list(OUTER_EYE_CORNERS)]

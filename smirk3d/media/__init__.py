@@ -1,1 +1,1 @@
-"""Reading images, videos and sound."""
+"""Reading of images, videos and audio."""

@@ -236,6 +236,7 @@ def _tensors_to_save(networks: Mapping[str, SavableNetwork]) -> dict[str, Tensor
         raise ValueError("a copy for inference has lost its batch norms; save the network that it was made from")
     if not networks:
         raise ValueError("nothing to save: give an encoder, a neural renderer, or both")
+    # safetensors needs contiguous tensors; channels-last weights are not.
     return {
         prefix + name: tensor.detach().cpu().contiguous()
         for prefix, network in networks.items()

@@ -79,6 +79,7 @@ class NeuralRenderer(nn.Module):
         level3 = self.encoder3(self.pool2(level2))
         level4 = self.encoder4(self.pool3(level3))
         out = self.bottleneck(self.pool4(level4))
+        # Residual blocks at the lowest resolution give a large receptive field at little cost.
         for block in self.resnet_blocks:
             out = block(out)
         out = self.decoder4(torch.cat([self.upconv4(out), level4], dim=1))

@@ -97,6 +97,7 @@ def recompute_barycentric(fragments: Fragments, vertices_ndc: Tensor, faces: Ten
     its corner (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, perspective-correct interpolation).
     """
     _, height, width = fragments.face_index.shape
+    # x, y and w travel together, so that the corners are gathered once.
     drawn = vertices_ndc[..., :2] if w is None else torch.cat([vertices_ndc[..., :2], w[..., None]], dim=-1)
     pixel, corners = _covered_corners(fragments.face_index, drawn, faces)
     a, b, c = (corners[..., :2] - _pixel_centers(pixel, height, width, vertices_ndc)).unbind(dim=1)
@@ -120,6 +121,7 @@ def _covered_corners(face_index: Tensor, attributes: Tensor, faces: Tensor) -> t
     channels, face_count = attributes.shape[-1], len(faces)
     flat = face_index.reshape(-1)
     pixel = (flat >= 0).nonzero()[:, 0]
+    # Rows are numbered through the whole batch, image by image, for attributes that differ between images.
     face, corner = flat.index_select(0, pixel), faces.long()
     if attributes.ndim == 3:
         batch, vertex_count, _ = attributes.shape

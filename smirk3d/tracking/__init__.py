@@ -1,1 +1,1 @@
-"""Video: faces followed through the frames, smoothed and completed."""
+"""Tracking of heads in videos: detection pass, data association, smoothing and gap filling."""

@@ -5,7 +5,7 @@ template, a neutral face. Each is one function of the parameters. Shape, pose an
 
 Two kinds of heads are supported. Coefficients without a range are changed as FLAME's are, with the numbers of the
 paper. 52 coefficients in [0, 1] are ARKit weights and stay valid: in their range, mostly zero, without active
-antagonists, mouthClose at most as large as jawOpen. Gaze and tongue receive no noise: both eyes look in the same
+antagonists, mouthClose at most as large as jawOpen. Gaze and tongue receive no noise: both eyes have the same
 direction, and the tongue needs an open mouth.
 
 Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis", CVPR 2024; docs/method.md.

@@ -1,4 +1,4 @@
-"""Crops change, and what is known of them changes with them; painted dots and drawn heads are the oracle."""
+"""Augmentation of crops with their landmarks and targets; drawn dots and rendered heads are the oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strength by scores: brows that the fit leaves still move, calm and turned faces and sides stay as they were."""
+"""Blendshapes from scores: weakly fitted brows get stronger; neutral and turned faces, and asymmetries, stay."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def table() -> TargetTable:
 
 @pytest.fixture
 def scores_of() -> dict[str, np.ndarray]:
-    """Scores that stand out in the last two faces, told for one side more than for the other."""
+    """Scores that stand out in the last two faces, more on one side than on the other."""
     scores = np.full((COUNT, 52), USUAL, np.float32)
     scores[-2:, LEFT], scores[-2:, RIGHT] = 0.5, 0.7
     return {f"f{k}": row for k, row in enumerate(scores)}

@@ -34,13 +34,13 @@ def test_people(faces: FaceSet) -> None:
 
 
 def test_an_epoch_shows_few_faces_of_each_person_and_none_twice(faces: FaceSet) -> None:
-    seen: set[int] = set()
+    drawn: set[int] = set()
     for epoch in range(20):
         order = _order(faces, 3, epoch)
         assert len(set(order.tolist())) == len(order) == 3 + 3 + 3
         assert max(Counter(faces.person[order].tolist()).values()) == 3
-        seen |= set(order.tolist())
-    assert seen == set(range(len(faces)))
+        drawn |= set(order.tolist())
+    assert drawn == set(range(len(faces)))
     assert sorted(_order(faces, None, 0)) == list(range(len(faces)))
 
 
@@ -58,7 +58,7 @@ def test_collate(faces: FaceSet, batch: int) -> None:
     assert found.image.dtype == found.landmarks_ndc.dtype == found.landmark_weight.dtype == torch.float32
     assert found.person.dtype == torch.int64 and found.person.tolist() == faces.person[index].tolist()
     assert found.target is None and found.target_weight.tolist() == [0.0] * batch
-    # The face's box, centred, fills 1 / scale of the crop; half a pixel more is seen on each side.
+    # The face's box, centred, fills 1 / scale of the crop; half a pixel more is visible on each side.
     extent = found.landmarks_ndc.amax(1) - found.landmarks_ndc.amin(1)
     torch.testing.assert_close(extent, torch.full((batch, 2), 2 / 1.5), atol=0.08, rtol=0)
 
@@ -69,8 +69,8 @@ def test_the_crop_shows_the_colour_of_the_photo_at_each_landmark(faces: FaceSet)
     x, y = faces.landmarks_px[2].astype(int).T
     expected = torch.from_numpy(pixels[y, x]).float().T / 255
     place = found.landmarks_ndc[:, None]
-    seen = torch.nn.functional.grid_sample(found.image, place, align_corners=False)[0, :, 0]
-    assert (seen - expected).abs().mean() < 0.02
+    sampled = torch.nn.functional.grid_sample(found.image, place, align_corners=False)[0, :, 0]
+    assert (sampled - expected).abs().mean() < 0.02
 
 
 def test_points_outside_the_picture_do_not_count(faces: FaceSet) -> None:

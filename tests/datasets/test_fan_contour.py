@@ -1,4 +1,4 @@
-"""FAN's outlines: the right face of the right file, through shards, crops and the landmark loss."""
+"""FAN's contours: assignment to faces, shards, crops and the landmark loss."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 import torch
 from fan_contours import fan, find_points
 from PIL import Image
+from training_context import learners, seeded, small_batch, small_context, small_head, small_networks
 from training_faces import detection, face_points, record
-from training_scene import learners, seeded, small_batch, small_head, small_networks, small_scene
 
 from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.fan_contour import KNOWN, NO_FILE, OTHER_FACE, UNUSABLE, FanLandmarks, read_fan
@@ -186,7 +186,7 @@ def test_crops_show_contours_where_they_show_landmarks():
 
 def _scene(head, **changes):
     fields = {"trainable": ("pose", "shape", "expression"), "losses": LossWeights(landmark=100), "cycle": None}
-    return small_scene(head, name="pretrain", **fields | changes)
+    return small_context(head, name="pretrain", **fields | changes)
 
 
 def test_the_loss_is_one_mean_over_all_points_and_a_batch_without_is_as_it_was():

@@ -24,14 +24,14 @@ SIDE = 160
 
 
 class Finder:
-    """Finds as many faces as the red of the first pixel says; breaks at 200 and interrupts after `stop_after`."""
+    """Finds as many faces as the red of the first pixel; fails at 200 and interrupts after `stop_after` calls."""
 
     def __init__(self, stop_after: int = 10**6) -> None:
-        self.seen, self.stop_after = 0, stop_after
+        self.calls, self.stop_after = 0, stop_after
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        self.seen += 1
-        if self.seen > self.stop_after:
+        self.calls += 1
+        if self.calls > self.stop_after:
             raise KeyboardInterrupt
         code = int(pixels[0, 0, 0])
         if code == 200:
@@ -141,7 +141,7 @@ def test_resuming_after_an_interruption(people: Path, tmp_path: Path, stop_after
     assert len(_records(out)) == stop_after  # what was ready is in shards
     finder = Finder()
     summary = _prepare(people, out, finder, resume=True)
-    assert finder.seen == 18 - stop_after and summary.skipped == stop_after
+    assert finder.calls == 18 - stop_after and summary.skipped == stop_after
     assert all(_state(out)[name] == content for name, content in before.items() if name.endswith(".tar"))
     assert len({record.source for record in _records(out)}) == len(_records(out)) == 18
     assert len(read_report(out / "report.csv")) == 18
@@ -174,7 +174,7 @@ def test_a_killed_run_loses_only_what_was_in_memory(people: Path, tmp_path: Path
         (out / name).write_bytes((whole / name).read_bytes())
     finder = Finder()
     summary = _prepare(people, out, finder, resume=True, val_share=0.0)
-    assert summary.skipped == 4 and finder.seen == 14
+    assert summary.skipped == 4 and finder.calls == 14
     assert _state(out) == _state(whole)
 
 

@@ -23,7 +23,7 @@ SIDE = 256
 
 
 def _params(head: HeadModel, count: int, seed: int = 0) -> FaceParams:
-    """Return calm faces of one person, turned a little."""
+    """Return neutral faces of one person, slightly rotated."""
     generator = torch.Generator().manual_seed(seed)
     shape = torch.randn(1, head.n_shape, generator=generator).expand(count, -1)
     pose = 0.3 * torch.randn(count, 3, generator=generator)
@@ -31,7 +31,7 @@ def _params(head: HeadModel, count: int, seed: int = 0) -> FaceParams:
 
 
 def _records(head: HeadModel, params: FaceParams, person: str, first: int = 0) -> list[Record]:
-    """Return faces whose landmarks are those of the head, as an orthographic camera sees them."""
+    """Return faces whose landmarks are those of the head, projected by an orthographic camera."""
     points = head(params).landmarks("mediapipe")
     camera = torch.tensor([6.0, 0.0, 0.0]).expand(len(points), 3)
     centred = points - points.mean(1, keepdim=True)
@@ -51,7 +51,7 @@ def params(open_head: HeadModel) -> FaceParams:
 
 @pytest.fixture(scope="module")
 def records(open_head: HeadModel, params: FaceParams) -> list[Record]:
-    """Four faces of Ann, and two of nobody known."""
+    """Four faces of Ann, and two of unknown people."""
     faces = _records(open_head, params, "Ann")
     return [*faces[:4], *(replace(face, person="") for face in faces[4:])]
 
@@ -68,8 +68,8 @@ def test_the_fit_lays_the_head_on_the_landmarks(
     assert found.pose is not None and params.pose is not None and found.camera is None
     assert (found.pose - params.pose).norm(dim=1).rad2deg().max() < 5
     points = open_head(found).landmarks("mediapipe")
-    seen = torch.from_numpy(np.stack([record.landmarks_px for record in records])) * 2 / SIDE - 1
-    error = project_orthographic(points, fit_camera(points, seen))[..., :2] - seen
+    projected = torch.from_numpy(np.stack([record.landmarks_px for record in records])) * 2 / SIDE - 1
+    error = project_orthographic(points, fit_camera(points, projected))[..., :2] - projected
     assert error.norm(dim=-1).mean() * SIDE / 2 < 1
     assert ((weight > 0.8) & (weight <= 1)).all()
 

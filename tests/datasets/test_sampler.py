@@ -174,8 +174,8 @@ def test_people_of_different_sources_are_different(shards: Path, open_head: Head
 def _reprojection_px(batch: TrainingBatch, head: HeadModel) -> torch.Tensor:
     """Return how far (B,) the landmarks of the targets are from those in the crop, on the average."""
     assert batch.target is not None and batch.target.camera is not None
-    seen = project_orthographic(head(batch.target).landmarks("mediapipe"), batch.target.camera)[..., :2]
-    return (seen - batch.landmarks_ndc).norm(dim=-1).mean(1) * batch.image.shape[-1] / 2
+    projected = project_orthographic(head(batch.target).landmarks("mediapipe"), batch.target.camera)[..., :2]
+    return (projected - batch.landmarks_ndc).norm(dim=-1).mean(1) * batch.image.shape[-1] / 2
 
 
 def test_targets_of_rendered_heads_move_along(open_head: HeadModel, heads_folder: Path) -> None:
@@ -198,8 +198,8 @@ def test_targets_of_photos(shards: Path, table: Path, open_head: HeadModel) -> N
     torch.testing.assert_close(batch.target_weight, torch.where(known, torch.from_numpy(face + 1) / 10, 0).float())
     assert all(value[~known].eq(0).all() and value.isfinite().all() for _, value in batch.target.items())
     # The camera is that of the moved crop: landmarks of the target have the place and size of those in the crop.
-    seen = project_orthographic(open_head(batch.target).landmarks("mediapipe"), batch.target.camera)[..., :2]
-    torch.testing.assert_close(seen.mean(1)[known], batch.landmarks_ndc.mean(1)[known], atol=1e-4, rtol=0)
+    projected = project_orthographic(open_head(batch.target).landmarks("mediapipe"), batch.target.camera)[..., :2]
+    torch.testing.assert_close(projected.mean(1)[known], batch.landmarks_ndc.mean(1)[known], atol=1e-4, rtol=0)
 
 
 def test_sources_with_and_without_targets_mix(shards: Path, open_head: HeadModel, heads_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Shards come back as they were written, and what is damaged is told, not hidden."""
+"""Shards are read back as they were written, and damage is reported."""
 
 from __future__ import annotations
 

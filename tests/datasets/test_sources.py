@@ -26,7 +26,7 @@ SIDE = 160
 class Finder:
     """Finds a face in the middle of every photo that is not grey."""
 
-    seen = 0
+    calls = 0
 
     def __init__(self, max_faces: int) -> None:
         assert max_faces == 1
@@ -38,7 +38,7 @@ class Finder:
         pass
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        Finder.seen += 1
+        Finder.calls += 1
         return [detection(face_points((SIDE / 2, SIDE / 2), 80))] if pixels.std() > 1 else []
 
 
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(prepared_cache, "Detector", Finder)
     # Else a tenth of the photos would be for validation, by a hash of names that are never the same here.
     monkeypatch.setattr(prepared_cache, "PrepareOptions", partial(PrepareOptions, val_share=0.0))
-    monkeypatch.setattr(Finder, "seen", 0)
+    monkeypatch.setattr(Finder, "calls", 0)
     return tmp_path / "cache"
 
 
@@ -77,15 +77,15 @@ def test_photos_are_prepared_once_and_new_ones_added(
 ) -> None:
     caplog.set_level(logging.INFO, "smirk3d")
     source = _open(photos, open_head)
-    assert len(source) == source.people == 2 and Finder.seen == 3
+    assert len(source) == source.people == 2 and Finder.calls == 3
     assert "dropped: 1 no face found; see " in caplog.text and "report.csv" in caplog.text
     assert "photos: 2 faces of 2 people" in caplog.text
     monkeypatch.chdir(photos.parent)
-    assert len(_open(Path("photos"), open_head, kind="folder")) == 2 and Finder.seen == 3
+    assert len(_open(Path("photos"), open_head, kind="folder")) == 2 and Finder.calls == 3
     _photo(photos / "new.png")
-    assert len(_open(photos, open_head)) == 3 and Finder.seen == 4
+    assert len(_open(photos, open_head)) == 3 and Finder.calls == 4
     (photos / "a.png").unlink()
-    assert len(_open(photos, open_head)) == 2 and Finder.seen == 4  # who takes a photo away wants it unseen
+    assert len(_open(photos, open_head)) == 2 and Finder.calls == 4  # a photo that was removed is not used any more
     assert len(list((cache / "prepared").iterdir())) == 1
     batch = source.batch(np.array([1, 0, 1]), np.random.default_rng(0))
     assert batch.image.shape == (3, 3, 32, 32) and batch.person.tolist() == [1, 0, 1]
@@ -104,7 +104,7 @@ def test_an_interrupted_preparation_goes_on(
     find = Finder.detect
 
     def stopped(finder: Finder, pixels: np.ndarray) -> list[Detection]:
-        if Finder.seen == 1:
+        if Finder.calls == 1:
             raise KeyboardInterrupt
         return find(finder, pixels)
 
@@ -112,7 +112,7 @@ def test_an_interrupted_preparation_goes_on(
     with pytest.raises(KeyboardInterrupt):
         _open(photos, open_head)
     monkeypatch.setattr(Finder, "detect", find)
-    assert len(_open(photos, open_head)) == 2 and Finder.seen == 3
+    assert len(_open(photos, open_head)) == 2 and Finder.calls == 3
 
 
 def test_what_lies_at_a_path(photos: Path, tmp_path: Path) -> None:

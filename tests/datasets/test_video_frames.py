@@ -27,10 +27,10 @@ class Finder:
     """Finds a face in the middle; counts."""
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.calls = 0
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
-        self.seen += 1
+        self.calls += 1
         return [detection(face_points((pixels.shape[1] / 2, pixels.shape[0] / 2), 80))]
 
 
@@ -109,9 +109,9 @@ def test_a_video_is_one_person_and_is_read_once(tmp_path: Path) -> None:
     videos = [_video(tmp_path / name) for name in ("a.mp4", "b.mp4")]
     finder = Finder()
     summary = prepare_videos(videos[:1], tmp_path / "out", finder, OPTIONS)
-    assert (summary.kept["train"], summary.skipped, finder.seen) == (5, 0, 5)
+    assert (summary.kept["train"], summary.skipped, finder.calls) == (5, 0, 5)
     summary = prepare_videos(videos, tmp_path / "out", finder, OPTIONS)
-    assert (summary.kept["train"], summary.skipped, finder.seen) == (5, 1, 10)
+    assert (summary.kept["train"], summary.skipped, finder.calls) == (5, 1, 10)
     records = _records(tmp_path / "out")
     assert [record.person for record in records] == [str(videos[0])] * 5 + [str(videos[1])] * 5
     assert len({record.key for record in records}) == 10 and records[1].source == f"{videos[0]}#5"
@@ -123,7 +123,7 @@ def test_a_video_is_one_person_and_is_read_once(tmp_path: Path) -> None:
 def test_an_interrupted_run_looks_at_no_frame_twice(tmp_path: Path) -> None:
     class Stopping(Finder):
         def detect(self, pixels: np.ndarray) -> list[Detection]:
-            if self.seen == 3:
+            if self.calls == 3:
                 raise KeyboardInterrupt
             return super().detect(pixels)
 
@@ -132,7 +132,7 @@ def test_an_interrupted_run_looks_at_no_frame_twice(tmp_path: Path) -> None:
         prepare_videos([path], tmp_path / "out", Stopping(), OPTIONS)
     finder = Finder()
     prepare_videos([path], tmp_path / "out", finder, OPTIONS)
-    assert finder.seen == 2 and len(_records(tmp_path / "out")) == 5
+    assert finder.calls == 2 and len(_records(tmp_path / "out")) == 5
 
 
 def test_files_that_are_no_videos_are_told(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_precision_of_a_measurement_is_the_explained_share():
 
 
 def test_likelihood_std_is_the_error_without_shrinkage():
-    """Of y = x + noise, regression says E[x | y] with the error `std`; y alone is a measurement of x with `likelihood_std`."""
+    """Of y = x + noise, regression gives E[x | y] with the error `std`; y alone measures x with `likelihood_std`."""
     random = torch.Generator().manual_seed(0)
     truth = torch.randn(200_000, generator=random)
     seen = truth + 1.5 * torch.randn(truth.shape, generator=random)

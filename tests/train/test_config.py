@@ -1,4 +1,4 @@
-"""Configuration: what the shipped files say, every key, and what is refused."""
+"""Configuration: the files in configs/, every key, and refused values."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from smirk3d.train.expression_augmentation import PerturbConfig
 from smirk3d.train.losses.losses import TargetWeights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-LEAST = (
+MINIMAL = (
     "data: {sources: [{path: faces, targets: faces.npz}]}\nemotion: net.safetensors\n"
     "stage: {name: core, trainable: [expression], losses: {landmark: 1}, steps: 5, cycle: {copies: 3}}\n"
 )
-# Every key, with a value that is not the one of LEAST.
+# Every key, with a value that is not the one of MINIMAL.
 OTHER = {
     "head": "flame.pkl",
     "encoder.pose_backbone": "tf_efficientnet_lite0",
@@ -112,9 +112,9 @@ OTHER = {
 
 
 @pytest.fixture
-def least(tmp_path: Path) -> Path:
-    path = tmp_path / "least.yaml"
-    path.write_text(LEAST, encoding="utf-8")
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "minimal.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
     return path
 
 
@@ -152,8 +152,8 @@ def test_every_key_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_every_key_can_be_set(key: str, least: Path) -> None:
-    before, after = load_config(least), load_config(least, override(key))
+def test_every_key_can_be_set(key: str, minimal: Path) -> None:
+    before, after = load_config(minimal), load_config(minimal, override(key))
     assert value_at(after, key) != value_at(before, key)
     text = yaml.safe_load(to_yaml(after))
     for name in key.split("."):
@@ -162,8 +162,8 @@ def test_every_key_can_be_set(key: str, least: Path) -> None:
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_complete_yaml_loads_back_equal(key: str, least: Path, tmp_path: Path) -> None:
-    config = load_config(least, override(key))
+def test_complete_yaml_loads_back_equal(key: str, minimal: Path, tmp_path: Path) -> None:
+    config = load_config(minimal, override(key))
     (tmp_path / "complete.yaml").write_text(to_yaml(config), encoding="utf-8")
     assert load_config(tmp_path / "complete.yaml") == config
 
@@ -176,38 +176,38 @@ def test_complete_yaml_loads_back_equal(key: str, least: Path, tmp_path: Path) -
 )
 def test_any_value_survives_yaml(head: str, lr: float, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "config.yaml"
-    path.write_text(LEAST, encoding="utf-8")
-    least = load_config(path)
-    config = replace(least, head=head, seed=seed, optimizer=OptimizerConfig(lr=lr))
+    path.write_text(MINIMAL, encoding="utf-8")
+    minimal = load_config(path)
+    config = replace(minimal, head=head, seed=seed, optimizer=OptimizerConfig(lr=lr))
     path.write_text(to_yaml(config), encoding="utf-8")
     assert load_config(path) == config
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1e5", "12", "yes", "null", "a: b", "2001-01-01", " x", "#"])
-def test_texts_that_look_like_something_else_survive_yaml(text: str, least: Path) -> None:
-    config = replace(load_config(least), head=text)
-    least.write_text(to_yaml(config), encoding="utf-8")
-    assert load_config(least) == config
+def test_texts_that_look_like_something_else_survive_yaml(text: str, minimal: Path) -> None:
+    config = replace(load_config(minimal), head=text)
+    minimal.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(minimal) == config
 
 
-def test_values_have_the_types_of_the_records(least: Path) -> None:
-    config = load_config(least, ["optimizer.lr=1", "data.crop_scale=[1, 2]", "init=a/b.pt", "augment.shift=1e-2"])
+def test_values_have_the_types_of_the_records(minimal: Path) -> None:
+    config = load_config(minimal, ["optimizer.lr=1", "data.crop_scale=[1, 2]", "init=a/b.pt", "augment.shift=1e-2"])
     assert type(config.optimizer.lr) is float and config.augment.shift == 0.01
     assert config.data.crop_scale == (1.0, 2.0) and type(config.data.crop_scale[0]) is float
-    assert config.init == Path("a/b.pt") and load_config(least, ["init="]).init is None
+    assert config.init == Path("a/b.pt") and load_config(minimal, ["init="]).init is None
     assert config.data.sources == (SourceConfig(Path("faces"), targets=Path("faces.npz")),)
     assert hash(config) == hash(replace(config))  # frozen through and through
 
 
-def test_the_later_override_counts_and_lies_over_the_file(least: Path) -> None:
-    assert load_config(least, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
-    assert load_config(least, ["stage.steps=9"]).stage == replace(load_config(least).stage, steps=9)
+def test_the_later_override_counts_and_lies_over_the_file(minimal: Path) -> None:
+    assert load_config(minimal, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
+    assert load_config(minimal, ["stage.steps=9"]).stage == replace(load_config(minimal).stage, steps=9)
 
 
-def test_keys_under_their_earlier_names_are_read_with_a_note(least: Path) -> None:
-    least.write_text(LEAST + "backbones: {window: {}, mirrored: true, second_look: true}\n", encoding="utf-8")
+def test_keys_under_their_earlier_names_are_read_with_a_note(minimal: Path) -> None:
+    minimal.write_text(MINIMAL + "backbones: {window: {}, mirrored: true, second_look: true}\n", encoding="utf-8")
     notes: list[str] = []
-    encoder = load_config(least, ["backbones.zoom=0.9"], notes.append).encoder
+    encoder = load_config(minimal, ["backbones.zoom=0.9"], notes.append).encoder
     assert (encoder.flip_tta, encoder.iterative_pose, encoder.zoom_tta) == (True, True, 0.9)
     assert notes == [
         "the key backbones is deprecated; use encoder",
@@ -215,16 +215,16 @@ def test_keys_under_their_earlier_names_are_read_with_a_note(least: Path) -> Non
         "the key encoder.second_look is deprecated; use encoder.iterative_pose",
         "the key backbones.zoom is deprecated; use encoder.zoom_tta",
     ]
-    assert "override backbones.zoom=2: encoder.zoom_tta must be" in message(least, "backbones.zoom=2")
-    assert not load_config(least, ["encoder.flip_tta=false"]).encoder.flip_tta
-    least.write_text(LEAST + "encoder: {window: {}, mirrored: true, flip_tta: true}\n", encoding="utf-8")
-    assert "encoder.mirrored is no key" in message(least)
+    assert "override backbones.zoom=2: encoder.zoom_tta must be" in message(minimal, "backbones.zoom=2")
+    assert not load_config(minimal, ["encoder.flip_tta=false"]).encoder.flip_tta
+    minimal.write_text(MINIMAL + "encoder: {window: {}, mirrored: true, flip_tta: true}\n", encoding="utf-8")
+    assert "encoder.mirrored is no key" in message(minimal)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_files_load_and_hold_only_differences(path: Path, least: Path) -> None:
+def test_files_in_configs_load_and_hold_only_differences(path: Path, minimal: Path) -> None:
     config = load_config(path)
-    defaults = load_config(least)
+    defaults = load_config(minimal)
     for key, value in dict(_scalars(yaml.safe_load(path.read_text(encoding="utf-8")))).items():
         if not key.startswith(("data.root", "stage.")):
             assert value_at(defaults, key) != value, f"{key} is the default"
@@ -237,7 +237,7 @@ def _scalars(tree: Any, key: str = ""):
         yield from _scalars(item, f"{key}{name}.") if isinstance(item, dict) else [(f"{key}{name}", item)]
 
 
-def test_the_shipped_files_are_known() -> None:
+def test_the_files_in_configs_are_known() -> None:
     names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
 
@@ -294,20 +294,20 @@ def test_smoke_is_tiny_and_walks_through_everything() -> None:
         ("data.sise", "data.size"),
     ],
 )
-def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, least: Path) -> None:
-    found = message(least, f"{key}=1")
+def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, minimal: Path) -> None:
+    found = message(minimal, f"{key}=1")
     assert found.startswith(f"override {key}=1: {key.partition('.')[0]}") and found.endswith(
         f"nearest one is {nearest}"
     )
-    tree: dict[str, Any] = yaml.safe_load(LEAST)
+    tree: dict[str, Any] = yaml.safe_load(MINIMAL)
     *groups, last = key.split(".")
     inner = tree
     for name in groups:
         inner = inner.setdefault(name, {})
     inner[last] = 1
-    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    found = message(least)
-    assert found.startswith(f"{least}: ") and found.endswith(f"nearest one is {nearest}")
+    minimal.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    found = message(minimal)
+    assert found.startswith(f"{minimal}: ") and found.endswith(f"nearest one is {nearest}")
 
 
 @pytest.mark.parametrize(
@@ -336,8 +336,8 @@ def test_unknown_key_is_refused_and_the_nearest_named(key: str, nearest: str, le
         ("stage.cycle=true", "stage.cycle must be a mapping"),
     ],
 )
-def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None:
-    found = message(least, override)
+def test_wrong_types_are_refused(override: str, fault: str, minimal: Path) -> None:
+    found = message(minimal, override)
     assert found.startswith("override ") and fault in found
 
 
@@ -390,8 +390,8 @@ def test_wrong_types_are_refused(override: str, fault: str, least: Path) -> None
         ("seed=4294967296", "seed must be in"),
     ],
 )
-def test_values_out_of_range_are_refused(override: str, fault: str, least: Path) -> None:
-    found = message(least, override)
+def test_values_out_of_range_are_refused(override: str, fault: str, minimal: Path) -> None:
+    found = message(minimal, override)
     assert found.startswith("override ") and fault in found
 
 
@@ -405,10 +405,10 @@ def test_values_out_of_range_are_refused(override: str, fault: str, least: Path)
         ["stage.cycle={}"],
     ],
 )
-def test_pretraining_draws_no_photos(overrides: list[str], least: Path) -> None:
+def test_pretraining_draws_no_photos(overrides: list[str], minimal: Path) -> None:
     overrides = ["stage.cycle=null", *overrides]
-    assert load_config(least, overrides).stage.name == "core"
-    assert "in the stage pretrain" in message(least, *overrides, "stage.name=pretrain")
+    assert load_config(minimal, overrides).stage.name == "core"
+    assert "in the stage pretrain" in message(minimal, *overrides, "stage.name=pretrain")
 
 
 @pytest.mark.parametrize(
@@ -419,12 +419,12 @@ def test_pretraining_draws_no_photos(overrides: list[str], least: Path) -> None:
         (["stage.cycle=", "stage.templates=a"], "stage.templates must be null without the cycle path, not "),
     ],
 )
-def test_what_a_key_needs_is_asked_for(overrides: list[str], fault: str, least: Path) -> None:
-    assert message(least, *overrides).startswith(f"override {overrides[1]}: {fault}")
-    assert load_config(least, ["data.sources=[{kind: rendered}]", "stage.losses.target=1"]).stage.losses.target == 1
+def test_what_a_key_needs_is_asked_for(overrides: list[str], fault: str, minimal: Path) -> None:
+    assert message(minimal, *overrides).startswith(f"override {overrides[1]}: {fault}")
+    assert load_config(minimal, ["data.sources=[{kind: rendered}]", "stage.losses.target=1"]).stage.losses.target == 1
 
 
-def test_root_stands_for_one_source_of_an_unknown_kind(least: Path) -> None:
+def test_root_stands_for_one_source_of_an_unknown_kind(minimal: Path) -> None:
     shipped = load_config(CONFIGS / "core.yaml", ["data.root=photos/"]).data
     assert shipped.all_sources == (SourceConfig(Path("photos"), "auto"),)
     listed = load_config(CONFIGS / "core.yaml", ["data.root=", "data.sources=[{path: a}, {kind: rendered}]"]).data
@@ -432,12 +432,12 @@ def test_root_stands_for_one_source_of_an_unknown_kind(least: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["data", "stage", "stage.name", "stage.losses", "stage.steps"])
-def test_missing_keys_are_named(key: str, least: Path) -> None:
-    tree = yaml.safe_load(LEAST)
+def test_missing_keys_are_named(key: str, minimal: Path) -> None:
+    tree = yaml.safe_load(MINIMAL)
     *groups, last = key.split(".")
     del (tree[groups[0]] if groups else tree)[last]
-    least.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    assert message(least) == f"{least}: {key} is missing; give it in the file or as an override"
+    minimal.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    assert message(minimal) == f"{minimal}: {key} is missing; give it in the file or as an override"
 
 
 def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
@@ -452,7 +452,7 @@ def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (LEAST + "seed: 1\nhead: open\nseed: 2\n", "key seed is given twice in line 6"),
+        (MINIMAL + "seed: 1\nhead: open\nseed: 2\n", "key seed is given twice in line 6"),
         ("data: {size: 224, size: 224}\n", "key size is given twice in line 1"),
         ("- 1\n", "it is no mapping"),
         ("a: [\n", "in line 2"),
@@ -461,10 +461,10 @@ def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
         ("[" * 700, "recursion"),
     ],
 )
-def test_files_that_are_no_clean_yaml_are_refused(text: str, fault: str, least: Path) -> None:
-    least.write_text(text, encoding="utf-8")
-    found = message(least)
-    assert found.startswith(f"{least}: cannot be read as YAML: ") and fault in found
+def test_files_that_are_no_clean_yaml_are_refused(text: str, fault: str, minimal: Path) -> None:
+    minimal.write_text(text, encoding="utf-8")
+    found = message(minimal)
+    assert found.startswith(f"{minimal}: cannot be read as YAML: ") and fault in found
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -474,13 +474,13 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("override", ["seed", "=3", "data..size=1", ".seed=1"])
-def test_overrides_of_another_form_are_refused(override: str, least: Path) -> None:
-    assert "is no override; write it as a.b.c=value" in message(least, override)
+def test_overrides_of_another_form_are_refused(override: str, minimal: Path) -> None:
+    assert "is no override; write it as a.b.c=value" in message(minimal, override)
 
 
-def test_override_of_broken_yaml_is_refused(least: Path) -> None:
-    assert message(least, "seed=[").startswith("override seed=[: seed is no YAML: ")
-    assert "key a is given twice" in message(least, "data={a: 1, a: 2}")
+def test_override_of_broken_yaml_is_refused(minimal: Path) -> None:
+    assert message(minimal, "seed=[").startswith("override seed=[: seed is no YAML: ")
+    assert "key a is given twice" in message(minimal, "data={a: 1, a: 2}")
 
 
 def test_records_check_themselves_without_a_file() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from training_context import small_head, small_networks
 from training_run import PRETRAIN, stand_in, tiny_run
-from training_scene import small_head, small_networks
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.train import engine, loop
@@ -86,13 +86,13 @@ def run_script(*words: str) -> subprocess.CompletedProcess[str]:
 def test_networks_compute_in_bfloat16_and_answer_in_float32() -> None:
     networks = small_networks(small_head("arkit"))
     names = list(networks.encoder.state_dict())
-    seen: list[torch.dtype] = []
+    dtypes: list[torch.dtype] = []
     layer = networks.encoder.get_submodule("pose_encoder.encoder.0")
-    layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    layer.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
     fabric = engine.launch(EngineConfig("cpu", precision="bf16-mixed"))
     engine.move_to_device(networks, fabric)
     params = networks.encoder(torch.rand(2, 3, 64, 64))
-    assert seen == [torch.bfloat16] and {value.dtype for _, value in params.items()} == {torch.float32}
+    assert dtypes == [torch.bfloat16] and {value.dtype for _, value in params.items()} == {torch.float32}
     assert list(networks.encoder.state_dict()) == names
     fabric.backward(torch.cat([value for _, value in params.items()], dim=1).square().sum())
     gradients = [parameter.grad for parameter in networks.encoder.parameters()]

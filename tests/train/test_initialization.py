@@ -24,17 +24,17 @@ def config(pose: str = LITE0, **changes) -> TrainConfig:
 
 
 def test_backbones_start_from_imagenet_where_that_is_asked_for() -> None:
-    wanted, said = pretrained_efficientnet_lite0(), []
+    wanted, messages = pretrained_efficientnet_lite0(), []
     chosen = config(backbone_init="imagenet")
     networks = build_networks(chosen, SPEC)
-    load_initial(networks, chosen, said.append)
+    load_initial(networks, chosen, messages.append)
     for branch in ("pose_encoder", "shape_encoder", "expression_encoder"):
         state = getattr(networks.encoder, branch).encoder.state_dict()
         assert state and all(torch.equal(tensor, wanted[name]) for name, tensor in state.items())
     plain = build_networks(config(), SPEC)
-    load_initial(plain, config(), said.append)
+    load_initial(plain, config(), messages.append)
     assert not torch.equal(plain.encoder.pose_encoder.encoder.conv_stem.weight, wanted["conv_stem.weight"])
-    assert said == []
+    assert messages == []
 
 
 def test_other_backbones_have_no_imagenet_weights() -> None:

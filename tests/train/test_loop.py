@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_context import SIZE, small_head, small_networks
 from training_run import CORE, PRETRAIN, SmallFaces, stand_in, tiny_run
-from training_scene import SIZE, small_head, small_networks
 
 from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -142,14 +142,14 @@ def test_frozen_networks_stay_as_they_are(whole: Path) -> None:
 def test_a_run_that_broke_goes_on_as_if_it_had_not(
     step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, said = tiny_run(tmp_path / "run"), []
+    config, messages = tiny_run(tmp_path / "run"), []
     break_at(step, monkeypatch, crash)
     with pytest.raises(OSError, match="has gone"):
         train(config)
     assert len(numbers(config.out_dir)["reconstruction/total"]) == step
     monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
-    assert train(config, resume=True, report=said.append) == TrainResult(4, False, 0)
-    assert any("no checkpoint yet" in line for line in said) == (step == 1)
+    assert train(config, resume=True, report=messages.append) == TrainResult(4, False, 0)
+    assert any("no checkpoint yet" in line for line in messages) == (step == 1)
     assert_same_run(config.out_dir, whole)
 
 
@@ -157,11 +157,11 @@ def test_a_run_that_broke_goes_on_as_if_it_had_not(
 def test_a_signal_ends_the_run_after_the_step(
     number: signal.Signals, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, said = tiny_run(tmp_path / "run", engine=EngineConfig("cpu", save_every=100, preview_every=0)), []
+    config, messages = tiny_run(tmp_path / "run", engine=EngineConfig("cpu", save_every=100, preview_every=0)), []
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     break_at(2, monkeypatch, lambda: os.kill(os.getpid(), number))
-    assert train(config, report=said.append) == TrainResult(3, True, 0)
-    assert said[0].startswith("stopping after this step")
+    assert train(config, report=messages.append) == TrainResult(3, True, 0)
+    assert messages[0].startswith("stopping after this step")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not list((config.out_dir / "previews").iterdir())
     monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
@@ -172,13 +172,13 @@ def test_a_signal_ends_the_run_after_the_step(
 
 
 def test_stage_core_starts_from_pretraining(tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     first = tiny_run(tmp_path / "a", PRETRAIN)
     train(first)
     assert {name.split(".")[0] for name in weights(first.out_dir)} == {"smirk_encoder"}
     second = tiny_run(tmp_path / "b", replace(CORE, steps=1), init=first.out_dir / WEIGHTS_NAME)
-    train(second, report=said.append)
-    assert any("no neural renderer; its training starts from random weights" in line for line in said)
+    train(second, report=messages.append)
+    assert any("no neural renderer; its training starts from random weights" in line for line in messages)
     trained, started = weights(second.out_dir), weights(first.out_dir)
     kept = [name for name in started if ".pose_encoder" in name or ".shape_encoder" in name]
     assert kept and all(torch.equal(trained[name], started[name]) for name in kept)
@@ -231,8 +231,8 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
     if where == "gradient":
         step_of = loop.reconstruction_step
 
-        def poisoned(networks: Any, scene: Any, batch: Any, generator: Any) -> Any:
-            outcome = step_of(networks, scene, batch, generator)
+        def poisoned(networks: Any, context: Any, batch: Any, generator: Any) -> Any:
+            outcome = step_of(networks, context, batch, generator)
             if len(list(tmp_path.glob("run/step_*2.pt"))):
                 expression = outcome.params.expression
                 assert expression is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_scene import SMALL, seeded, small_head, small_networks
+from training_context import SMALL, seeded, small_head, small_networks
 
 from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
@@ -38,22 +38,24 @@ def test_parts_have_the_names_of_the_configuration():
 
 
 def test_only_what_is_needed_is_loaded():
-    scene = LossContext.from_config(config(LossWeights(photo=1.0), emotion=Path("missing")), small_head("arkit"), "cpu")
-    assert (scene.perceptual, scene.emotion, scene.templates) == (None, None, None)
-    scene = LossContext.from_config(config(LossWeights(photo=1.0), CycleConfig()), small_head("arkit"), "cpu")
-    assert scene.templates is not None and scene.templates.batch_shape[0] > 30
+    context = LossContext.from_config(
+        config(LossWeights(photo=1.0), emotion=Path("missing")), small_head("arkit"), "cpu"
+    )
+    assert (context.perceptual, context.emotion, context.templates) == (None, None, None)
+    context = LossContext.from_config(config(LossWeights(photo=1.0), CycleConfig()), small_head("arkit"), "cpu")
+    assert context.templates is not None and context.templates.batch_shape[0] > 30
 
 
 def test_features_are_loaded_and_stand_still(networks_file):
     given = config(LossWeights(perceptual=1.0, emotion=1.0), emotion=networks_file)
-    scene = LossContext.from_config(given, small_head("arkit"), "cpu")
+    context = LossContext.from_config(given, small_head("arkit"), "cpu")
     image = torch.rand(2, 3, 64, 64, generator=seeded()).requires_grad_()
-    assert scene.perceptual is not None and len(scene.perceptual(image)) == 4
-    assert scene.emotion is not None
-    features = scene.emotion(image)
+    assert context.perceptual is not None and len(context.perceptual(image)) == 4
+    assert context.emotion is not None
+    features = context.emotion(image)
     (gradient,) = torch.autograd.grad(features.square().sum(), image)
     assert features.shape[0] == 2 and features.ndim == 2 and gradient.any()
-    assert torch.equal(scene.emotion(image), features)
+    assert torch.equal(context.emotion(image), features)
 
 
 def test_emotion_is_what_the_expression_encoder_sees(networks_file):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from training_context import small_head, small_networks
 from training_run import CORE, tiny_run
-from training_scene import small_head, small_networks
 
 from smirk3d.params import FaceParams
 from smirk3d.train.config import OptimizerConfig, StageConfig

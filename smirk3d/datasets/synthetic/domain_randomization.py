@@ -1,4 +1,4 @@
-"""Domain randomisation of synthetic faces: random heads, skins and blendshapes, so that an encoder generalises to photos.
+"""Domain randomisation of heads, skins and blendshapes, so that an encoder generalises to photos.
 
 Other heads have other noses, larger eyes, lower brows at rest, blendshapes that move the skin elsewhere. The ground
 truth stays the weights that were drawn; changes are therefore kept about as large as those between people.
@@ -102,18 +102,18 @@ def randomize_geometry(
     return replace(mesh, vertices=sized @ turn.mT + middle)
 
 
-def randomize_appearance(look: Appearance, shapes: Appearance, generator: torch.Generator) -> Appearance:
+def randomize_appearance(appearance: Appearance, shapes: Appearance, generator: torch.Generator) -> Appearance:
     """Return an appearance with other shapes of brows, lips and irises and a random brightness of the sclera.
 
     Args:
-        look: Colours.
+        appearance: Colours.
         shapes: Shapes of brows, lips and irises, see `random_cuts`.
         generator: All randomness, on the CPU.
     """
     white = uniform(0.5, 0.97, generator)
     sclera = tuple(white * uniform(0.93, 1.0, generator) for _ in range(3))
     return replace(
-        look,
+        appearance,
         sclera=sclera,  # type: ignore[arg-type]
         brow_width=shapes.brow_width,
         brow_lift_m=shapes.brow_lift_m,
@@ -121,7 +121,7 @@ def randomize_appearance(look: Appearance, shapes: Appearance, generator: torch.
         iris_scale=shapes.iris_scale,
         lip_edge=shapes.lip_edge,
         brow_strength=uniform(0.1, 0.95, generator),
-        teeth=tuple(channel * uniform(0.7, 1.05, generator) for channel in look.teeth),  # type: ignore[arg-type]
+        teeth=tuple(channel * uniform(0.7, 1.05, generator) for channel in appearance.teeth),  # type: ignore[arg-type]
     )
 
 
@@ -241,7 +241,7 @@ def _smoothing_positions(head: HeadModel) -> Tensor:
 
 
 def _random_field(place: Tensor, count: int, channels: int, drawn: _Random) -> tuple[Tensor, Tensor]:
-    """Return Gaussian bells (B, V, count) at random points of the face, and random values (B, count, channels) for them.
+    """Return Gaussian bells (B, V, count) at random points of the face, and random values (B, count, channels).
 
     The sum of their products has a standard deviation of at most one.
     """

@@ -171,7 +171,8 @@ def templates_for(head: HeadModel, folder: str | os.PathLike[str] | None = None)
 def read_templates(folder: str | os.PathLike[str], head: HeadModel) -> FaceParams:
     """Read templates from all .npz and .csv in a folder, in the order of their names, each frame a template.
 
-    Files may hold coefficients of the head itself or ARKit weights (`smirk3d.export.tables.expression_file.read_expressions`);
+    Files may hold coefficients of the head itself or ARKit weights (see
+    `smirk3d.export.tables.expression_file.read_expressions`);
     of both, the head's own are taken where the file names this head.
 
     Returns:

@@ -1,8 +1,8 @@
 """Synthetic faces with ground truth, rendered once and kept on disk.
 
-Several times as fast as `smirk3d.datasets.synthetic.scene_sampling`: one sample a pixel, straight into the crop, and the opacities of
-lips, brows, irises and so on baked once into an atlas of small squares, one per triangle. Image degradations of photos
-follow: hard light, greyscale, blur, low resolution, JPEG, occlusion, the edge of the photo.
+Several times as fast as `smirk3d.datasets.synthetic.scene_sampling`: one sample per pixel, directly into the crop, and
+the opacities of lips, brows, irises and so on baked once into an atlas of small squares, one per triangle. Image
+degradations of photos follow: hard light, greyscale, blur, low resolution, JPEG, occlusion, the edge of the photo.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class RenderedFaces:
             IndexError: An index is outside the set.
         """
         if ((index < 0) | (index >= self.count)).any():
-            raise IndexError(f"pictures 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}")
+            raise IndexError(f"images 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}")
         places = [(self._shard(k // SHARD), k % SHARD) for k in index.tolist()]
         image = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in places])).float() / 255
         truth = torch.from_numpy(np.stack([shard.truth[row] for shard, row in places]))
@@ -221,9 +221,9 @@ class RenderedFaces:
         points_ndc = _in_crops(points_px, crops)
         pixels = np.empty((SHARD, 3, self.size, self.size), np.uint8)
         for k in range(SHARD):
-            look, tint = self._appearance(float(share[k]), generator)
+            appearance, tint = self._appearance(float(share[k]), generator)
             light = _random_light(self.variation.hard_light, generator)
-            color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, look, light, tint)
+            color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, appearance, light, tint)
             image = color + (1 - alpha) * self._background(generator)
             pixels[k] = _degraded(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
@@ -232,12 +232,13 @@ class RenderedFaces:
 
     def _appearance(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
         """Draw an appearance, and factors (V, 3) on the skin colour."""
-        look = randomization.random_appearance(generator)
+        appearance = randomization.random_appearance(generator)
         if not share:
-            return look, None
+            return appearance, None
         cut = self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))]
-        look = randomize_appearance(look, cut, generator) if chance(0.8, generator) else look
-        return look, randomize_skin_texture(self.head, look.hair, share, generator)
+        if chance(0.8, generator):
+            appearance = randomize_appearance(appearance, cut, generator)
+        return appearance, randomize_skin_texture(self.head, appearance.hair, share, generator)
 
     def _background(self, generator: torch.Generator) -> Tensor:
         """Draw a piece of a photo or soft colours, (3, S, S) in [0, 1]."""

@@ -75,11 +75,11 @@ class RenderedPairs:
         before, after = torch.empty(2, count, 3, self.size, self.size)
         other = self.head(changed)
         for k in range(count):
-            look, tint, light, background = self._scene(generator)
+            appearance, tint, light, background = self._scene(generator)
             for images, each in ((before, mesh), (after, other)):
                 ndc = project_orthographic(each.vertices[k], camera[k])
                 ndc[:, 2] += 2 - ndc[:, 2].min()  # depths as of a distant camera
-                color, alpha = self._renderer.render(ndc, each.vertices[k], self.size, look, light, tint)
+                color, alpha = self._renderer.render(ndc, each.vertices[k], self.size, appearance, light, tint)
                 images[k] = (color + (1 - alpha) * background).clamp(0, 1)
         return Pairs(self._batch(before, params, mesh), after, changed)
 
@@ -104,12 +104,13 @@ class RenderedPairs:
 
     def _scene(self, generator: torch.Generator) -> tuple[Appearance, Tensor | None, Light, Tensor]:
         """Draw what both images share: appearance, skin texture, light and background."""
-        look = randomization.random_appearance(generator)
+        appearance = randomization.random_appearance(generator)
         cut = self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))]
-        look = replace(randomize_appearance(look, cut, generator), brow_strength=uniform(0.5, 0.95, generator))
-        tint = randomize_skin_texture(self.head, look.hair, uniform(0, 1, generator), generator)
+        appearance = randomize_appearance(appearance, cut, generator)
+        appearance = replace(appearance, brow_strength=uniform(0.5, 0.95, generator))
+        tint = randomize_skin_texture(self.head, appearance.hair, uniform(0, 1, generator), generator)
         return (
-            look,
+            appearance,
             tint,
             randomization.random_light(generator),
             randomization.random_background(self.size, generator),

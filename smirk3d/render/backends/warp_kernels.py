@@ -235,16 +235,10 @@ def resolve_pixels_backward(
     d_w: wp.array[wp.float32],
     d_normals: wp.array[wp.vec3],
 ):
-    """Adjoint of `resolve_pixels` with the visible faces held fixed.
+    """Adjoint of `resolve_pixels` with the visible faces held fixed; arguments as there, and:
 
     Args:
-        vertices: As for `resolve_pixels`.
-        w: As for `resolve_pixels`.
-        faces: As for `resolve_pixels`.
-        extent: As for `resolve_pixels`.
         face_index: (B·H·W,) visible faces, -1 in the background.
-        normals: As for `resolve_pixels`.
-        radiance: As for `resolve_pixels`.
         barycentric: (B·H·W,) 3-vectors, the weights of the forward pass.
         d_barycentric: (B·H·W,) 3-vectors, gradient of the loss with respect to `barycentric`; empty for none.
         d_depth: (B·H·W,) gradient with respect to `depth`; empty for none.

@@ -89,7 +89,7 @@ class ResNet50(nn.Module):
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return [features]."""
+        """Return one feature tensor (B, 2048) in a list, for images (B, 3, H, W) in [0, 1]."""
         maps = functional.max_pool2d(self.bn1(self.conv1(images)).relu(), 3, stride=2, ceil_mode=True)
         for number in range(1, len(_STAGES) + 1):
             maps = self.get_submodule(f"layer{number}")(maps)

@@ -18,7 +18,7 @@ from smirk3d.head.spec import ParamSpec
 from smirk3d.params import FaceParams
 
 FACE_STD_M = 0.035
-"""Standard deviation of a face's points about their centroid, per axis, metres: converts scale errors to image errors."""
+"""Standard deviation of a face's points about their centroid, per axis, metres; converts scale to image errors."""
 ROTATIONS = ("jaw", "pose")
 _MIN_WEIGHT_SUM = 1e-8
 _MAX_SINE = 1.0 - 1e-6
@@ -182,7 +182,7 @@ def rotation_distance(first: Tensor, second: Tensor) -> Tensor:
 def camera_distance(first: Tensor, second: Tensor) -> Tensor:
     """Return the mean square displacement of a face's points in the image, (...,) NDC² per axis, of cameras (..., 3).
 
-    A point x is seen at s x + s t; over points with mean 0 and standard deviation σ the mean square difference is
+    A point x is projected to s x + s t; over points with mean 0 and standard deviation σ the mean square difference is
     (Δs σ)² + (Δ(s t))².
 
     σ is `FACE_STD_M`.

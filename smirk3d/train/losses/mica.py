@@ -27,7 +27,7 @@ N_SHAPE = 300
 FIVE_POINTS = ((33, 133), (362, 263), (4,), (61,), (291,))
 """MediaPipe landmarks whose means are the subject's right and left eye, nose tip, right and left mouth corner."""
 ARCFACE_POINTS_PX = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
-"""Their positions in ArcFace's aligned 112 × 112 crop, relative to the centre of the first pixel. Source: InsightFace."""
+"""Their positions in ArcFace's aligned 112 × 112 crop, from the centre of the first pixel. Source: InsightFace."""
 _HIDDEN_LAYERS = 4
 _SLOPE = 0.2
 _REMEDY = "give MICA's published weights (mica.tar)"

@@ -223,7 +223,7 @@ def _sums(final: LossFns, coarse: LossFns) -> LossFns:
 
 
 def _landmark_loss(context: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
-    """Compare MediaPipe's points and, where a face of the batch has them, FAN's 17 contour points: one mean over all."""
+    """Compare MediaPipe's landmarks and, where the batch has any, FAN's 17 contour points: one mean over all."""
 
     def projected(name: str) -> tuple[Tensor, Tensor]:
         points = project_orthographic(mesh.landmarks(name), _require(params.camera, "cameras"))[..., :2]

@@ -1,6 +1,7 @@
 """Assemble an encoder of three trained branches and calibrate its expressions; average branches.
 
-    python -m smirk3d.train.recipes.assemble_encoder average a/expression.pt b/expression.pt --shares 0.4 0.6 --out out/branches/expression.pt
+    python -m smirk3d.train.recipes.assemble_encoder average a/expression.pt b/expression.pt --shares 0.4 0.6 \\
+        --out out/branches/expression.pt
     python -m smirk3d.train.recipes.assemble_encoder assemble out/branches --out encoder.safetensors
 
 The branches are those of `smirk3d.train.recipes.branch_regression`.

@@ -17,7 +17,7 @@ from smirk3d.train.recipes.branch_data import BranchSampler
 
 CODE_SIZE = len(MEAN_POSE_CODE)
 VARIANCE_FLOOR = 0.003
-"""Added to the variance of sums and differences, so that blendshapes that hardly occur are not weighted without bound."""
+"""Added to the variance of sums and differences; bounds the weight of blendshapes that hardly occur."""
 _LANDMARK_STRIDE = 6
 """Every sixth landmark is enough for the reprojection error."""
 

@@ -1,8 +1,11 @@
 """Train one branch of the windowed encoder on rendered heads and on photos with pseudo-targets.
 
-    python -m smirk3d.train.recipes.branch_regression pose --photos shards/ --targets targets.npz --out out/branches --steps 1000
-    python -m smirk3d.train.recipes.branch_regression shape --photos shards/ --targets targets.npz --out out/branches --steps 1000
-    python -m smirk3d.train.recipes.branch_regression expression --photos shards/ --targets targets.npz --out out/branches --steps 4000
+    python -m smirk3d.train.recipes.branch_regression pose --photos shards/ --targets targets.npz \\
+        --out out/branches --steps 1000
+    python -m smirk3d.train.recipes.branch_regression shape --photos shards/ --targets targets.npz \\
+        --out out/branches --steps 1000
+    python -m smirk3d.train.recipes.branch_regression expression --photos shards/ --targets targets.npz \\
+        --out out/branches --steps 4000
 
 The targets come from `smirk3d data targets`. A branch starts from ImageNet weights; its linear layer is initialised by
 the ridge regression of the targets on its features, which saves the thousands of steps in which a random one learns

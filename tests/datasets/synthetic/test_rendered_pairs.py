@@ -1,4 +1,4 @@
-"""Pairs of pictures of rendered people: alike but for the expression, and where their parameters say."""
+"""Pairs of rendered images: equal but for the expression, and consistent with their parameters."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Random pictures: their truth is true, and kinds are what they say."""
+"""Random images: ground truth and kinds of expressions."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def test_every_action_is_drawn():
     assert [ARKIT_NAMES[index] for index in (~drawn).nonzero()[:, 0].tolist()] == []
 
 
-def test_the_same_seed_gives_the_same_picture(painter, sample):
+def test_the_same_seed_gives_the_same_image(painter, sample):
     again = random_sample(painter, "combination", SIZE, torch.Generator().manual_seed(5))
     other = random_sample(painter, "combination", SIZE, torch.Generator().manual_seed(6))
     for name in ("image", "shape", "expression", "rotmat", "translation_m", "vertices_px"):
@@ -125,11 +125,11 @@ def test_vertices_are_where_a_camera_sees_them(open_head, sample):
     np.testing.assert_allclose(sample.vertices_px.numpy(), expected, atol=2e-3)
 
 
-def test_the_picture_shows_the_head_where_the_truth_says(painter):
+def test_the_head_is_where_the_ground_truth_is(painter):
     # The hull of the vertices is drawn, the rest is a soft background.
     for seed in range(4):
-        seen = random_sample(painter, "neutral", SIZE, torch.Generator().manual_seed(seed))
-        face = seen.vertices_px[painter.head.region_mask("face")]
+        found = random_sample(painter, "neutral", SIZE, torch.Generator().manual_seed(seed))
+        face = found.vertices_px[painter.head.region_mask("face")]
         assert (face.mean(0) - SIZE / 2).abs().max() < 0.2 * SIZE
         height = float(face[:, 1].max() - face[:, 1].min())
         assert 0.3 * SIZE < height < 0.95 * SIZE
@@ -138,7 +138,7 @@ def test_the_picture_shows_the_head_where_the_truth_says(painter):
 def test_ranges_are_kept(painter):
     ranges = SampleRanges(yaw_deg=5.0, pitch_deg=2.0, roll_deg=1.0, distance_m=(0.5, 0.6), shape_std=0.0)
     for seed in range(4):
-        seen = random_sample(painter, "neutral", 32, torch.Generator().manual_seed(seed), ranges)
-        angles = np.abs(angles_from_rotation(seen.rotmat.numpy()))
+        found = random_sample(painter, "neutral", 32, torch.Generator().manual_seed(seed), ranges)
+        angles = np.abs(angles_from_rotation(found.rotmat.numpy()))
         assert (angles <= (5.001, 2.001, 1.001)).all() and angles.max() > 0
-        assert 0.5 <= -float(seen.translation_m[2]) <= 0.6 and not seen.shape.any()
+        assert 0.5 <= -float(found.translation_m[2]) <= 0.6 and not found.shape.any()

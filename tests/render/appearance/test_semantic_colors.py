@@ -10,9 +10,8 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import IRIS_LEFT, IRIS_RIGHT
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.render import Renderer, rasterize
+from smirk3d.render import Renderer
 from smirk3d.render.appearance.semantic_colors import SEMANTIC_APPEARANCE, semantic_colors
-from smirk3d.render.appearance.texel_grid import TEXELS_PER_SIDE, texel_centers, texel_index
 
 SIZE = 192
 CAMERA = torch.tensor([[8.0, 0.0, 0.03]])
@@ -90,17 +89,3 @@ def test_the_gradient_goes_through_the_grey(open_head):
     output = Renderer(colors, 64)(vertices, CAMERA)
     colors.apply(output.fragments, output.image).square().sum().backward()
     assert vertices.grad is not None and vertices.grad.abs().sum() > 0
-
-
-def test_texels_tile_a_triangle():
-    triangle = torch.tensor([[[-0.9, -0.9, 1.0], [-0.9, 0.9, 1.0], [0.9, -0.9, 1.0]]])
-    fragments = rasterize(triangle, torch.tensor([[0, 1, 2]]), 120)
-    pixel = fragments.mask.reshape(-1).nonzero()[:, 0]
-    texel = texel_index(fragments, pixel)
-    assert texel.min() >= 0 and texel.max() < TEXELS_PER_SIDE**2
-    weights_of_pixels = fragments.barycentric.reshape(-1, 3)[pixel]
-    assert (weights_of_pixels - texel_centers()[texel]).abs().max() < 1 / TEXELS_PER_SIDE
-    count = torch.bincount(texel, minlength=TEXELS_PER_SIDE**2).view(TEXELS_PER_SIDE, TEXELS_PER_SIDE)
-    first, second = torch.meshgrid(torch.arange(TEXELS_PER_SIDE), torch.arange(TEXELS_PER_SIDE), indexing="ij")
-    whole, beyond = count[first + second < TEXELS_PER_SIDE - 1], count[first + second >= TEXELS_PER_SIDE]
-    assert whole.max() < 1.3 * whole.min() and not beyond.any()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from published_files import emoca_content, parameters_of
 from torch.nn import functional
-from training_scene import SMALL, learners, seeded, small_batch, small_head, small_networks, small_scene
+from training_context import SMALL, learners, seeded, small_batch, small_context, small_head, small_networks
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.encoder import Encoder, EncoderConfig
@@ -81,9 +81,9 @@ def test_images_of_other_sizes_are_made_those_of_its_training(emoca_file):
 
 def test_a_step_with_it_teaches_the_expression_encoder_alone(emoca_file):
     head = small_head()
-    scene = replace(small_scene(head, losses=LossWeights(emotion=1.0)), emotion=emotion_features(emoca_file))
+    context = replace(small_context(head, losses=LossWeights(emotion=1.0)), emotion=emotion_features(emoca_file))
     networks, batch = small_networks(head), small_batch(head, 2)
-    outcome = reconstruction_step(networks, scene, batch, seeded())
+    outcome = reconstruction_step(networks, context, batch, seeded())
     outcome.loss.backward()
     assert learners(networks) == {"expression"} and outcome.terms["emotion"].shape == (2,)
 

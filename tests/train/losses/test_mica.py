@@ -11,7 +11,7 @@ import torch
 from published_files import empty_iresnet, mica_content, parameters_of
 from skimage.transform import estimate_transform, warp
 from torch.nn import functional
-from training_scene import learners, seeded, small_batch, small_head, small_networks, small_scene
+from training_context import learners, seeded, small_batch, small_context, small_head, small_networks
 
 from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
@@ -156,15 +156,15 @@ def test_the_loss_is_the_distance_from_its_shape_and_teaches_the_shape():
         return wanted
 
     fields = {"trainable": ("pose", "shape", "expression"), "losses": LossWeights(identity=10), "cycle": None}
-    scene = small_scene(head, name="pretrain", **fields)
+    context = small_context(head, name="pretrain", **fields)
     networks = Networks(small_networks(head).encoder)
-    outcome = reconstruction_step(networks, replace(scene, identity=identity), batch, seeded())
+    outcome = reconstruction_step(networks, replace(context, identity=identity), batch, seeded())
     shape = outcome.params.shape
     assert shape is not None and shape.shape == (2, 4)  # the first ones of 300
     torch.testing.assert_close(outcome.terms["identity"], (shape - wanted[:, :4]).square().mean(1))
     outcome.loss.backward()
     assert learners(networks) == {"shape"}
-    plain = reconstruction_step(networks, scene, batch, seeded())
+    plain = reconstruction_step(networks, context, batch, seeded())
     assert plain.params.shape is not None
     torch.testing.assert_close(plain.terms["identity"], shape_consistency(plain.params.shape, batch.person))
 

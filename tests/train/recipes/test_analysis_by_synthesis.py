@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_scene import PAINTED_LOSSES, SIZE, SMALL, seeded, small_batch, small_head, small_networks, small_scene
+from training_context import PAINTED_LOSSES, SIZE, SMALL, seeded, small_batch, small_context, small_head, small_networks
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
@@ -68,8 +68,8 @@ def evaluating(networks):
 
 @pytest.mark.parametrize("name", PAINTED_LOSSES.in_use())
 def test_a_loss_is_present_iff_its_weight_is_above_0(flame, name):
-    scene = small_scene(flame, losses=LossWeights(**{name: 2.0}))
-    outcome = reconstruction_step(small_networks(flame), scene, small_batch(flame, 2), seeded())
+    context = small_context(flame, losses=LossWeights(**{name: 2.0}))
+    outcome = reconstruction_step(small_networks(flame), context, small_batch(flame, 2), seeded())
     assert outcome.terms.names == (name,) and dict(outcome.weights) == {name: 2.0}
     torch.testing.assert_close(outcome.loss, 2 * outcome.terms[name].mean())
 
@@ -77,7 +77,7 @@ def test_a_loss_is_present_iff_its_weight_is_above_0(flame, name):
 def test_losses_are_those_of_the_photo_and_the_head(flame):
     networks, batch = evaluating(small_networks(flame)), small_batch(flame)
     batch = replace(batch, landmark_weight=torch.rand(4, 478, generator=seeded()))
-    found = reconstruction_step(networks, small_scene(flame), batch, seeded())
+    found = reconstruction_step(networks, small_context(flame), batch, seeded())
     params, pictures = found.params, found.images
     points = flame(params).landmarks("mediapipe")[..., :2] + params.camera[:, None, 1:]
     points = points * params.camera[:, None, :1] * torch.tensor([1.0, -1.0])
@@ -101,9 +101,9 @@ def test_losses_are_those_of_the_photo_and_the_head(flame):
     [("expression", "neural_renderer"), ("pose", "shape", "expression"), ("shape",), ("neural_renderer",), FREE],
 )
 def test_only_the_trainable_networks_learn_from_photos(head, trainable):
-    networks, scene = small_networks(head), small_scene(head, trainable=trainable)
+    networks, context = small_networks(head), small_context(head, trainable=trainable)
     before = state(networks)
-    reconstruction_step(networks, scene, small_batch(head), seeded()).loss.backward()
+    reconstruction_step(networks, context, small_batch(head), seeded()).loss.backward()
     assert learners(networks) == set(trainable)
     assert moved(networks, before) == set(trainable)  # running statistics of batch norms
     assert all(parameter.requires_grad for network in networks.parts().values() for parameter in network.parameters())
@@ -114,11 +114,11 @@ def test_only_the_trainable_networks_learn_from_photos(head, trainable):
 @pytest.mark.parametrize("count", [1, 3])
 def test_only_the_learner_learns_in_the_cycle_path(head, learner, copies, count):
     networks = evaluating(small_networks(head))
-    scene, batch = small_scene(head, cycle=CycleConfig(copies=copies)), small_batch(head, count)
-    first = reconstruction_step(networks, scene, batch, seeded())
+    context, batch = small_context(head, cycle=CycleConfig(copies=copies)), small_batch(head, count)
+    first = reconstruction_step(networks, context, batch, seeded())
     (networks.encoder if learner == "encoder" else networks.neural_renderer).train()
     before = state(networks)
-    outcome = cycle_step(networks, scene, batch, first, learner, seeded(1))
+    outcome = cycle_step(networks, context, batch, first, learner, seeded(1))
     wanted = {"expression", "jaw", "eyelids"} | ({"shape"} if learner == "neural_renderer" else set())
     assert set(outcome.terms.names) == set(outcome.weights) == wanted
     assert {len(value) for _, value in outcome.params.items()} == {copies * count}
@@ -129,48 +129,48 @@ def test_only_the_learner_learns_in_the_cycle_path(head, learner, copies, count)
 
 
 def test_no_gradient_reaches_the_first_path_from_the_cycle_path(flame):
-    networks, scene, batch = small_networks(flame), small_scene(flame, trainable=FREE), small_batch(flame)
-    first = reconstruction_step(networks, scene, batch, seeded())
+    networks, context, batch = small_networks(flame), small_context(flame, trainable=FREE), small_batch(flame)
+    first = reconstruction_step(networks, context, batch, seeded())
     for _, value in first.params.items():
         value.retain_grad()
     for learner in ("encoder", "neural_renderer"):
-        cycle_step(networks, scene, batch, first, learner, seeded()).loss.backward()
+        cycle_step(networks, context, batch, first, learner, seeded()).loss.backward()
     assert all(value.grad is None for _, value in first.params.items())
 
 
 def test_a_weight_of_0_removes_a_term_of_the_cycle(flame):
     networks, batch = small_networks(flame), small_batch(flame, 2)
-    scene = small_scene(flame, cycle=CycleConfig(losses=CycleWeights(expression=2.0, jaw=0.0, eyelids=3.0)))
-    first = reconstruction_step(networks, scene, batch, seeded())
-    outcome = cycle_step(networks, scene, batch, first, "neural_renderer", seeded())
+    context = small_context(flame, cycle=CycleConfig(losses=CycleWeights(expression=2.0, jaw=0.0, eyelids=3.0)))
+    first = reconstruction_step(networks, context, batch, seeded())
+    outcome = cycle_step(networks, context, batch, first, "neural_renderer", seeded())
     assert dict(outcome.weights) == {"expression": 2.0, "eyelids": 3.0, "shape": 1.0}
     assert outcome.terms.names == ("expression", "eyelids", "shape")
 
 
 def test_the_gradient_of_emotion_goes_through_the_generator_but_not_into_it(flame):
     networks, batch = small_networks(flame), small_batch(flame)
-    scene = small_scene(flame, losses=LossWeights(emotion=1.0))
+    context = small_context(flame, losses=LossWeights(emotion=1.0))
     before = state(networks)
-    outcome = reconstruction_step(networks, scene, batch, seeded())
+    outcome = reconstruction_step(networks, context, batch, seeded())
     outcome.loss.backward()
     assert learners(networks) == {"expression"}
     # The statistics moved once, as with any other loss: they are what they would be after one picture.
     again = small_networks(flame)
-    reconstruction_step(again, small_scene(flame, losses=LossWeights(photo=1.0)), batch, seeded())
+    reconstruction_step(again, small_context(flame, losses=LossWeights(photo=1.0)), batch, seeded())
     assert moved(networks, before) == {"expression", "neural_renderer"} and not moved(networks, state(again))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_network_as_constant_paints_the_same_and_passes_the_same_gradient(flame, training):
     network, batch = small_networks(flame).neural_renderer.train(training), small_batch(flame)
-    scene, photo = small_scene(flame), batch.image
+    context, photo = small_context(flame), batch.image
     mesh, masked = torch.rand(4, 3, SIZE, SIZE, generator=seeded()).requires_grad_(), photo.clone()
     constant, before = frozen_forward(network), {k: v.clone() for k, v in network.state_dict().items()}
-    value = emotion_loss(scene.emotion, constant(mesh, masked), photo).mean()
+    value = emotion_loss(context.emotion, constant(mesh, masked), photo).mean()
     (found,) = torch.autograd.grad(value, mesh)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     painted = network(mesh, masked)
-    oracle = emotion_loss(scene.emotion, painted, photo).mean()
+    oracle = emotion_loss(context.emotion, painted, photo).mean()
     torch.testing.assert_close(value, oracle)
     torch.testing.assert_close(found, torch.autograd.grad(oracle, mesh)[0])
 
@@ -179,7 +179,7 @@ def test_emotion_adds_nothing_to_the_gradient_of_the_generator(flame):
     networks, batch = small_networks(flame), small_batch(flame)
 
     def found(**losses):
-        outcome = reconstruction_step(networks, small_scene(flame, losses=LossWeights(**losses)), batch, seeded())
+        outcome = reconstruction_step(networks, small_context(flame, losses=LossWeights(**losses)), batch, seeded())
         learning = [networks.parts()[name].parameters() for name in ("neural_renderer", "expression")]
         return torch.autograd.grad(outcome.loss, [*learning[0], *learning[1]])
 
@@ -192,10 +192,10 @@ def test_emotion_adds_nothing_to_the_gradient_of_the_generator(flame):
 
 def test_halves_of_a_batch_teach_what_the_whole_teaches(flame):
     networks, batch = evaluating(small_networks(flame)), small_batch(flame)
-    scene = small_scene(flame, trainable=FREE, masking=SEES_NOTHING)
+    context = small_context(flame, trainable=FREE, masking=SEES_NOTHING)
 
     def taught(some):
-        return gradient(networks, reconstruction_step(networks, scene, some, seeded()).loss)
+        return gradient(networks, reconstruction_step(networks, context, some, seeded()).loss)
 
     whole, *halves = taught(batch), *(taught(batch.take(torch.tensor(rows))) for rows in ([0, 1], [2, 3]))
     for all_of_it, first, second in zip(whole, *halves):
@@ -206,9 +206,9 @@ def test_a_seed_decides_everything(head):
     batch = small_batch(head)
 
     def found(seed):
-        networks, scene = small_networks(head), small_scene(head)
-        first = reconstruction_step(networks, scene, batch, random := seeded(seed))
-        return first, cycle_step(networks, scene, batch, first, "neural_renderer", random)
+        networks, context = small_networks(head), small_context(head)
+        first = reconstruction_step(networks, context, batch, random := seeded(seed))
+        return first, cycle_step(networks, context, batch, first, "neural_renderer", random)
 
     for first, same, other in zip(found(3), found(3), found(4)):
         assert torch.equal(first.loss, same.loss) and not torch.equal(first.loss, other.loss)
@@ -220,12 +220,12 @@ def test_a_face_out_of_the_picture_gives_finite_numbers(head):
     networks, batch = small_networks(head), small_batch(head)
     with torch.no_grad():
         networks.encoder.pose_encoder.linear.bias[4] += 50.0
-    scene = small_scene(head, trainable=FREE)
-    first = reconstruction_step(networks, scene, batch, seeded())
+    context = small_context(head, trainable=FREE)
+    first = reconstruction_step(networks, context, batch, seeded())
     assert not first.images["mesh"].any()
     outcomes = [
         first,
-        *(cycle_step(networks, scene, batch, first, who, seeded()) for who in ("encoder", "neural_renderer")),
+        *(cycle_step(networks, context, batch, first, who, seeded()) for who in ("encoder", "neural_renderer")),
     ]
     for outcome in outcomes:
         assert outcome.loss.dtype == torch.float32 and outcome.loss.isfinite()
@@ -236,11 +236,11 @@ def test_a_face_out_of_the_picture_gives_finite_numbers(head):
 
 def test_twenty_steps_on_one_batch_lower_the_landmark_loss(head):
     networks, batch = small_networks(head), small_batch(head)
-    scene = small_scene(head, name="pretrain", trainable=FREE[:3], losses=LossWeights(landmark=100.0), cycle=None)
+    context = small_context(head, name="pretrain", trainable=FREE[:3], losses=LossWeights(landmark=100.0), cycle=None)
     optimizer = torch.optim.Adam(networks.encoder.parameters(), 3e-4)
     history = []
     for step in range(20):
-        outcome = reconstruction_step(Networks(networks.encoder), scene, batch, seeded(step))
+        outcome = reconstruction_step(Networks(networks.encoder), context, batch, seeded(step))
         optimizer.zero_grad()
         outcome.loss.backward()
         optimizer.step()
@@ -250,15 +250,15 @@ def test_twenty_steps_on_one_batch_lower_the_landmark_loss(head):
 
 
 def test_what_is_missing_is_named(flame):
-    networks, scene, batch = small_networks(flame), small_scene(flame), small_batch(flame, 1)
-    first = reconstruction_step(networks, scene, batch, seeded())
+    networks, context, batch = small_networks(flame), small_context(flame), small_batch(flame, 1)
+    first = reconstruction_step(networks, context, batch, seeded())
     with pytest.raises(ValueError, match="needs a neural renderer"):
-        reconstruction_step(Networks(networks.encoder), scene, batch, seeded())
+        reconstruction_step(Networks(networks.encoder), context, batch, seeded())
     with pytest.raises(ValueError, match="perceptual features"):
-        reconstruction_step(networks, replace(scene, perceptual=None), batch, seeded())
+        reconstruction_step(networks, replace(context, perceptual=None), batch, seeded())
     with pytest.raises(ValueError, match="needs a cycle path"):
-        cycle_step(networks, small_scene(flame, cycle=None), batch, first, "encoder", seeded())
-    only = small_scene(flame, trainable=("neural_renderer",))
+        cycle_step(networks, small_context(flame, cycle=None), batch, first, "encoder", seeded())
+    only = small_context(flame, trainable=("neural_renderer",))
     with pytest.raises(ValueError, match="the encoder cannot learn"):
         cycle_step(networks, only, batch, first, "encoder", seeded())
     with pytest.raises(ValueError, match="do not match"):
@@ -268,27 +268,27 @@ def test_what_is_missing_is_named(flame):
 def test_contours_need_a_head_with_an_outline(flame):
     networks, batch = small_networks(flame), small_batch(flame, 1)
     batch = replace(batch, contour_weight=torch.ones(1))
-    assert torch.isfinite(reconstruction_step(networks, small_scene(flame), batch, seeded()).loss)
+    assert torch.isfinite(reconstruction_step(networks, small_context(flame), batch, seeded()).loss)
     landmarks = {"mediapipe": flame.data.landmarks["mediapipe"]}
     plain = HeadModel(replace(flame.data, landmarks=landmarks))
     with pytest.raises(Smirk3dError, match=r"'small' has no outline .* without --contour"):
-        reconstruction_step(networks, small_scene(plain), batch, seeded())
+        reconstruction_step(networks, small_context(plain), batch, seeded())
 
 
 def test_both_looks_of_an_encoder_learn_where_the_face_is(flame):
     config = EncoderConfig(SMALL, SMALL, SMALL, FaceWindow(size_px=48), iterative_pose=True)
     networks, batch = Networks(Encoder(flame.spec, config, SIZE)), small_batch(flame)
     losses = LossWeights(landmark=1, target=1)
-    scene = small_scene(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)
-    found = reconstruction_step(networks, scene, batch, seeded())
+    context = small_context(flame, name="pretrain", trainable=("pose", "shape"), losses=losses, cycle=None)
+    found = reconstruction_step(networks, context, batch, seeded())
     found.loss.backward()
     assert learners(networks) == {"pose", "shape"}
     # Where the pose does not learn, nothing is asked of the first look: the loss is that of the second alone.
-    settled = small_scene(flame, name="pretrain", trainable=("shape",), losses=losses, cycle=None)
+    settled = small_context(flame, name="pretrain", trainable=("shape",), losses=losses, cycle=None)
     networks.encoder.eval()
-    both = reconstruction_step(networks, scene, batch, seeded()).terms["landmark"]
+    both = reconstruction_step(networks, context, batch, seeded()).terms["landmark"]
     second = reconstruction_step(networks, settled, batch, seeded()).terms["landmark"]
     pose, camera = networks.encoder.coarse_pose(batch.image)
-    seen = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
-    first = landmark_loss(project_orthographic(seen, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
+    landmarks = flame(networks.encoder(batch.image).replace(pose=pose)).landmarks("mediapipe")
+    first = landmark_loss(project_orthographic(landmarks, camera)[..., :2], batch.landmarks_ndc, batch.landmark_weight)
     torch.testing.assert_close(both, first + second)

@@ -1,4 +1,4 @@
-"""Photos with emotion labels for a branch to learn from: `smirk3d/train/recipes/labelled_photos.py`."""
+"""Photos with emotion labels for a branch to learn from: `smirk3d.train.recipes.labelled_photos`."""
 
 import io
 import json
@@ -17,7 +17,7 @@ COUNT = {"neutral": 160, "happiness": 80, "sadness": 20, "fear": 3}
 
 
 class Source:
-    """Faces whose picture is all of the brightness number / 1000; every other one has a label."""
+    """Uniform images of brightness number / 1000; every other one has a label."""
 
     def __init__(self, keys):
         self.keys = keys
@@ -87,16 +87,16 @@ def test_one_emotion_is_not_enough(folder):
         LabelledPhotos(folder, Source(keys(range(160))), None)
 
 
-def test_probe_starts_by_telling_what_can_be_told_and_teaches_who_speaks():
+def test_probe_separates_the_classes_at_first_and_passes_gradients():
     generator = torch.Generator().manual_seed(0)
     label = torch.arange(300) % 3
-    said = 0.2 * torch.rand(300, 52, generator=generator)
-    said[torch.arange(300), label] += 0.5
-    probe = EmotionProbe(said, label, np.array([0.2, 0.3, 0.5]))
-    assert (probe.linear(probe.normal(said)).argmax(1) == label).all()
-    assert probe(said, label) < 0.6 < probe(said, label.roll(1))
-    asked = said.clone().requires_grad_()
-    probe(asked, label.roll(1)).backward()
-    before, after = probe(said, label.roll(1)), probe(said - 100 * asked.grad, label.roll(1))
+    prediction = 0.2 * torch.rand(300, 52, generator=generator)
+    prediction[torch.arange(300), label] += 0.5
+    probe = EmotionProbe(prediction, label, np.array([0.2, 0.3, 0.5]))
+    assert (probe.linear(probe.normal(prediction)).argmax(1) == label).all()
+    assert probe(prediction, label) < 0.6 < probe(prediction, label.roll(1))
+    inputs = prediction.clone().requires_grad_()
+    probe(inputs, label.roll(1)).backward()
+    before, after = probe(prediction, label.roll(1)), probe(prediction - 100 * inputs.grad, label.roll(1))
     assert after < before
     assert not list(probe.normal.parameters()) and not probe.normal.training

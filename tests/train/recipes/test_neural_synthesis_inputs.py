@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_scene import SIZE, seeded, small_batch, small_head
+from training_context import SIZE, seeded, small_batch, small_head
 
 from smirk3d.masking import MaskingConfig
 from smirk3d.params import FaceParams

@@ -1,4 +1,4 @@
-"""Photos with other expressions for a branch to learn from: `smirk3d/train/recipes/repainted_photos.py`."""
+"""Photos re-synthesised with known expressions: `smirk3d.train.recipes.repainted_photos`."""
 
 import pytest
 import torch
@@ -38,10 +38,10 @@ def test_faces_change_their_expression_and_nothing_else(open_head, photos):
     assert hidden.float().sum() > 0.8 * drawn.float().sum()  # the face is removed, but for sparse pixels
 
 
-def test_painters_are_asked_at_their_own_size(open_head, photos, tmp_path):
+def test_renderers_receive_images_of_their_own_size(open_head, photos, tmp_path):
     path = tmp_path / "renderer.safetensors"
     save_networks(path, neural_renderer=NeuralRenderer(2, SIDE).eval(), meta={})
-    painted, params = RepaintedPhotos(open_head, path)(photos, seeded())
-    assert painted.shape == (12, 3, SIDE, SIDE) and painted.min() > 0 and painted.max() < 1
+    rendering, params = RepaintedPhotos(open_head, path)(photos, seeded())
+    assert rendering.shape == (12, 3, SIDE, SIDE) and rendering.min() > 0 and rendering.max() < 1
     again, same = RepaintedPhotos(open_head, path)(photos, seeded())
-    assert torch.equal(painted, again) and torch.equal(params.expression, same.expression)
+    assert torch.equal(rendering, again) and torch.equal(params.expression, same.expression)
