@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ TEXT_FORMAT = "tty"
 CLOCK_RESET_S = 1.0
 """A time stamp that goes back by more belongs to the next of several joined recordings."""
 WEBCAM_POLL_S = 0.005
+DEFAULT_RATE_FPS = 25.0
+"""Frame rate of folders of images, and of files that state none."""
+MAX_COMMON_RATE_FPS = 120.0
+"""A larger rate may be the resolution of the time stamps, so it is compared with the frames."""
+RATE_TOLERANCE = 0.1
+"""Largest relative difference between a rate that is stated and the rate of the frames."""
+N_MEASURED = 1000
+"""Number of packets from which a rate is measured."""
+MAX_STEP_RATIO = 5.0
+"""A step between frames that is so many times the median is a pause."""
 
 
 def pyav() -> Any:
@@ -113,13 +125,50 @@ class FileDecoder:
 
     def frames(self) -> Iterator[Any]:
         """Yield decoded PyAV frames."""
+        # AVI has decoding times only. Frames are shown in their order, whichever the order of the packets.
+        has_decoding_times = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+        decoding_times: deque[int] = deque()
         for packet in self._container.demux(*self._demuxed):
             start = packet.dts if packet.pts is None else packet.pts
             if start is not None:
                 end_s = float((start + (packet.duration or 0)) * packet.time_base)
                 self.reached_s = max(self.reached_s, end_s)
-            if packet.stream is self._stream:
-                yield from packet.decode()
+            if packet.stream is not self._stream:
+                continue
+            if packet.size and packet.dts is not None:
+                decoding_times.append(packet.dts)
+            for frame in packet.decode():
+                if has_decoding_times and decoding_times:
+                    frame.pts = decoding_times.popleft()
+                yield frame
+
+
+def nominal_rate_fps(container: Any) -> float:
+    """Return the frame rate of a file in 1/s: what it states, unless it states none or its frames differ from that.
+
+    Args:
+        container: As of `open_file`; packets may be read from it.
+    """
+    stream = video_stream(container)
+    stated = float(stream.average_rate or 0)
+    if 0 < stated <= MAX_COMMON_RATE_FPS:
+        return stated
+    packets = islice(container.demux(stream), N_MEASURED)
+    stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets if packet.size]
+    measured = _measured_rate([float(stamp * stream.time_base) for stamp in stamps if stamp is not None])
+    guessed = stated or float(stream.guessed_rate or 0)
+    if measured is None:
+        return stated or (guessed if 0 < guessed <= MAX_COMMON_RATE_FPS else DEFAULT_RATE_FPS)
+    return guessed if abs(guessed / measured - 1) <= RATE_TOLERANCE else measured
+
+
+def _measured_rate(stamps_s: list[float]) -> float | None:
+    """Return the mean rate in 1/s of frames at these times in seconds, pauses excluded; None for too few frames."""
+    steps_s = [after - before for before, after in pairwise(sorted(stamps_s)) if after > before]
+    if not steps_s:
+        return None
+    usual_s = [step_s for step_s in steps_s if step_s <= MAX_STEP_RATIO * sorted(steps_s)[len(steps_s) // 2]]
+    return len(usual_s) / sum(usual_s)
 
 
 def webcam_frames(container: Any) -> Iterator[Any]:

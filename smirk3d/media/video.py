@@ -18,8 +18,10 @@ import numpy as np
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.decoding import (
+    DEFAULT_RATE_FPS,
     FileDecoder,
     error_text,
+    nominal_rate_fps,
     open_container,
     open_file,
     pyav,
@@ -31,8 +33,6 @@ from smirk3d.media.frame_converter import FrameConverter
 from smirk3d.media.images import IMAGE_SUFFIXES, read_image
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
-DEFAULT_RATE_FPS = 25.0
-"""Frame rate of folders of images, and of files that state none."""
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 """By platform: FFmpeg's format for webcams, and the pattern of their names by number."""
 DURATION_TOLERANCE_S = 0.05
@@ -108,8 +108,8 @@ class VideoFile:
         self.path = path
         with open_file(path) as container:
             stream = video_stream(container)
-            rate_fps = float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE_FPS)
-            self.info = VideoInfo(printable(path), rate_fps, stream.frames or None, bool(container.streams.audio))
+            n_frames, has_audio = stream.frames or None, bool(container.streams.audio)
+            self.info = VideoInfo(printable(path), nominal_rate_fps(container), n_frames, has_audio)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import HEIGHT, WIDTH, click, cut_off, shades, turned, write_video
+from video_files import HEIGHT, WIDTH, click, cut_off, shades, turned, without_rate, write_video
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.media import video
@@ -61,6 +61,38 @@ def test_frames_without_times_follow_at_the_rate(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.h264", shades(7), UNEVEN_MS, codec="libx264")
     source = VideoFile(path)
     np.testing.assert_allclose([frame.time_s for frame in read(source)[0]], np.arange(7) / source.info.rate_fps)
+
+
+@pytest.mark.parametrize(("codec", "n_b_frames"), [("libx264", 0), ("libx264", 3), ("mpeg4", 2)])
+def test_frames_in_avi_are_shown_in_the_order_of_decoding_times(codec: str, n_b_frames: int, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", shades(24), codec=codec, bf=str(n_b_frames), g="12")
+    frames, message = read(VideoFile(path))
+    assert not message
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(24) / 25, atol=1e-6)
+    np.testing.assert_allclose([level(frame) for frame in frames], range(24), atol=0.3)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".webm", "libvpx"), (".webm", "libvpx-vp9"), (".mkv", "libx264")])
+@pytest.mark.parametrize("step_ms", [16, 40, 100])
+def test_rate_of_a_recording_that_states_none(suffix: str, codec: str, step_ms: int, tmp_path: Path) -> None:
+    """Browsers record frames at uneven times and state no rate; a pause is no lower rate."""
+    times_ms = [step_ms * k + 7 * (k % 3) + (1500 if k > 20 else 0) for k in range(90)]
+    path = without_rate(write_video(tmp_path / f"a{suffix}", shades(90), times_ms, codec=codec))
+    source = VideoFile(path)
+    assert source.info.rate_fps == pytest.approx(1000 / step_ms, rel=0.05)
+    np.testing.assert_allclose([frame.time_s for frame in read(source)[0]], np.array(times_ms) / 1000, atol=1e-6)
+
+
+def test_rate_of_one_frame_is_the_default(tmp_path: Path) -> None:
+    path = without_rate(write_video(tmp_path / "a.webm", shades(1), [0], codec="libvpx"))
+    assert VideoFile(path).info.rate_fps == video.DEFAULT_RATE_FPS
+
+
+@pytest.mark.parametrize("rate_fps", [240, 960])
+def test_high_rates_that_the_frames_have_are_kept(rate_fps: int, tmp_path: Path) -> None:
+    times_ms = [round(1000 * k / rate_fps) for k in range(60)]
+    source = VideoFile(write_video(tmp_path / "a.mp4", shades(60), times_ms))
+    assert source.info.rate_fps == pytest.approx(rate_fps, rel=0.02)
 
 
 @pytest.mark.parametrize("angle_deg", [0, 90, 180, 270])
