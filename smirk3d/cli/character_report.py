@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 MIN_MAPPED = 26
 """A warning is printed if fewer of the 52 blendshapes are mapped."""
+_REGIONS = {
+    "the gaze": ("eyeLook",),
+    "the eyelids": ("eyeBlink", "eyeSquint", "eyeWide"),
+    "the brows": ("brow",),
+    "the jaw": ("jaw",),
+    "the mouth": ("mouth",),
+    "the cheeks": ("cheek",),
+    "the nose": ("nose",),
+    "the tongue": ("tongue",),
+}
+"""Regions of the face, and how their blendshapes begin."""
+_DIRECTIONS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+"""Blendshapes whose side is a direction."""
+_MAX_PARTS = 8
 _EYE_BONE = re.compile(r"(?i)eye(ball)?([_. -]?(l|r|left|right))?$")
 
 
@@ -57,7 +71,7 @@ def warn_if_few_are_mapped(character: Character, matrices: Sequence[np.ndarray])
     if len(missing) == 52:
         raise Smirk3dError(f"{name}: none of its morph targets is named as an ARKit blendshape; {advice}")
     print_message(
-        f"{name}: only {52 - len(missing)} of 52 ARKit blendshapes are driven, not {', '.join(missing)}; {advice}"
+        f"{name}: only {52 - len(missing)} of 52 ARKit blendshapes are driven, not {summarize(missing)}; {advice}"
     )
 
 
@@ -67,7 +81,27 @@ def mapping_note(character: Character, matrices: Sequence[np.ndarray]) -> str:
     missing, meshes = unmapped_blendshapes(matrices), sum(count > 0 for count in counts)
     where = f"{sum(counts)} targets on {meshes} mesh{'es' * (meshes != 1)}"
     note = f"{52 - len(missing)} of 52 ARKit blendshapes drive {where}"
-    return note + (f"; not driven: {', '.join(missing)}" if missing else "")
+    return note + (f"; not driven: {summarize(missing)}" if missing else "")
+
+
+def summarize(blendshapes: Sequence[str]) -> str:
+    """Return ARKit blendshapes as a short list: both sides as one, regions of which none is left as their name."""
+    from smirk3d.head.arkit import ARKIT_NAMES, mirror_name
+
+    parts: list[str] = []
+    for region, prefixes in _REGIONS.items():
+        of_region = [name for name in ARKIT_NAMES if name.startswith(prefixes)]
+        missing = [name for name in of_region if name in blendshapes]
+        if len(missing) == len(of_region) > 1:
+            parts.append(region)
+            continue
+        for name in missing:
+            both = mirror_name(name) != name and mirror_name(name) in missing and not name.startswith(_DIRECTIONS)
+            stem = name.removesuffix("Left").removesuffix("Right")
+            parts.append(f"{stem} (both sides)" if both else name)
+    parts = list(dict.fromkeys(parts))
+    rest = len(parts) - _MAX_PARTS
+    return ", ".join(parts if rest <= 1 else [*parts[:_MAX_PARTS], f"{rest} more"])
 
 
 def head_rotation_note(character: Character, motion: KeyframeMotion, head: int | None) -> str:

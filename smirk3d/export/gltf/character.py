@@ -25,14 +25,13 @@ from smirk3d.export.gltf.character_file import (
     parse_gltf,
 )
 from smirk3d.export.gltf.morph_names import TargetNames, closest_names_hint, target_names
+from smirk3d.export.gltf.vrm import VRM_0, binds_of_mesh, head_bone
 from smirk3d.export.tables.motion_file import KeyframeMotion
 
 _FLOAT = 5126
 """Component type of float32 accessors."""
 ANIMATION_NAME = "smirk3d"
 """Name of the animation that is added."""
-_VRM_0 = "VRM"
-"""Name of the extension of VRM 0; later versions have another."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,8 @@ def _morph_meshes(document: Json) -> Iterator[MorphMesh]:
         label = names[index] if names[index] and names.count(names[index]) == 1 else f"mesh{index}"
         names_in_file = target_names(document, mesh, count)
         numbered = tuple(f"{label}[{k}]" for k in range(count))
-        targets = TargetNames(label, names_in_file or numbered, names_in_file is not None)
+        binds = binds_of_mesh(document, index, count)
+        targets = TargetNames(label, names_in_file or numbered, names_in_file is not None, binds)
         yield MorphMesh(index, targets, nodes_of_mesh)
 
 
@@ -111,14 +111,18 @@ def find_head_node(character: Character, name: str | None = None) -> int | None:
 
     Args:
         character: The character.
-        name: Name of the node. By default it is the only node without a mesh that is named head, in any capitals and
-            with any namespace.
+        name: Name of the node. By default it is the head bone of a VRM file's humanoid, or else the only node without
+            a mesh that is named head, in any capitals and with any namespace.
 
     Raises:
         Smirk3dError: There is no node, or more than one, with this name.
     """
     nodes = character.document.get("nodes", [])
     if name is None:
+        with errors_naming(character.path):
+            bone = head_bone(character.document)
+        if bone is not None:
+            return bone
         names = [str(node.get("name", "")).split(":")[-1].lower() for node in nodes]
         found = [n for n, node in enumerate(nodes) if names[n] == "head" and "mesh" not in node]
         return found[0] if len(found) == 1 else None
@@ -151,7 +155,7 @@ def head_node_rotations(character: Character, node: int, rotation_rotmat: np.nda
     """
     with errors_naming(character.path):
         nodes, parents = character.document["nodes"], np.eye(3)
-        front = np.diag((-1, 1, -1)) if _VRM_0 in character.document.get("extensions", {}) else np.eye(3)
+        front = np.diag((-1, 1, -1)) if VRM_0 in character.document.get("extensions", {}) else np.eye(3)
         parent_of = {child: n for n, other in enumerate(nodes) for child in other.get("children", [])}
         chain = [node]
         while (parent := parent_of.get(chain[-1])) is not None:

@@ -1,8 +1,8 @@
-"""Mapping of ARKit blendshapes to the morph targets of a character, by their names or by a mapping file.
+"""Mapping of ARKit blendshapes to the morph targets of a character.
 
-Names are matched automatically only where that is unambiguous: with any capitals and separators, with `L` and `R` for
-the sides, and with further words that have no meaning for a face (`head_eyeBlinkLeft`, `blendShape1.eyeBlink_L`). All
-other targets need a mapping file; targets with similar names are suggested, but never used without it.
+In this order: a mapping file; the expressions of a VRM file that are named as ARKit blendshapes; the names of the
+targets (`smirk3d.export.blendshape_names`); names of other conventions (`smirk3d.export.naming_schemes`); VRM's preset
+expressions. All other targets need a mapping file; targets with similar names are suggested, but never used without it.
 """
 
 from __future__ import annotations
@@ -19,28 +19,13 @@ import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.export.blendshape_names import MAX_NAME, SIDES, match_names, split_words
+from smirk3d.export.gltf import vrm
+from smirk3d.export.gltf.vrm import Bind
+from smirk3d.export.naming_schemes import FAITHFUL, SIMPLIFIED, gaze_matrix, preset_matrix
 from smirk3d.head.arkit import ARKIT_NAMES
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\x00-\x7f]+")
 _BY_NUMBER = re.compile(r"(?P<mesh>.*)\[(?P<number>\d+)\]")
-_SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
-_FACE_PARTS = frozenset(["eye", "jaw", "mouth", "brow", "cheek", "nose", "tongue"])
-_ARKIT_WORDS = frozenset(word.lower() for name in ARKIT_NAMES for word in _WORD.findall(name)) - _FACE_PARTS
-_VARIANT_WORDS = frozenset(
-    ("corrective", "corr", "fix", "inverse", "inv", "negative", "neg", "opposite", "half", "inbetween", "not", "no")
-)
-"""Words of names that are variants or correctives of a blendshape."""
-
-
-def _spellings() -> Iterator[tuple[str, str]]:
-    for name in ARKIT_NAMES:
-        yield name.lower(), name
-        for side in ("Left", "Right"):
-            if name.endswith(side):
-                yield (name.removesuffix(side) + side[0]).lower(), name
-
-
-_SPELLINGS = dict(_spellings())
 
 
 @dataclass(frozen=True)
@@ -51,11 +36,13 @@ class TargetNames:
         mesh: Name of the mesh.
         names: Name of each target, `mesh[number]` where the file has no names.
         from_file: Whether the names are from the file.
+        binds: What the expressions of a VRM file do with the targets.
     """
 
     mesh: str
     names: tuple[str, ...] = field(repr=False)
     from_file: bool = True
+    binds: tuple[Bind, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -69,21 +56,6 @@ class NameMapping:
 
     source: str
     targets: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class _ParsedName:
-    """The ARKit blendshape that the name of a target stands for.
-
-    Attributes:
-        blendshape: ARKit name.
-        rank: 0 for the exact name, 1 for another spelling, 2 if there are further words around it.
-        side: "left" or "right" for one half of a blendshape that has no side in ARKit, such as browInnerUp_L; else "".
-    """
-
-    blendshape: str
-    rank: int
-    side: str = ""
 
 
 def target_names(document: dict[str, Any], mesh: dict[str, Any], count: int) -> tuple[str, ...] | None:
@@ -103,58 +75,11 @@ def target_names(document: dict[str, Any], mesh: dict[str, Any], count: int) -> 
     return None
 
 
-def match_names(names: Sequence[str]) -> np.ndarray:
-    """Match the K target names of a mesh with the ARKit names.
-
-    If several targets match one blendshape, the closest spelling is taken, and none if two are equally close. A
-    blendshape without a side is mapped to both halves where the mesh has a left and a right half of it.
-
-    Returns:
-        (52, K) float32, 1 where a target is mapped to a blendshape, else 0.
-    """
-    parsed = [_parse_name(name) for name in names]
-    matrix = np.zeros((len(ARKIT_NAMES), len(names)), dtype=np.float32)
-    for row, blendshape in enumerate(ARKIT_NAMES):
-        found = [(column, r) for column, r in enumerate(parsed) if r is not None and r.blendshape == blendshape]
-        unsided = [(column, r.rank) for column, r in found if not r.side]
-        best = [column for column, rank in unsided if rank == min(rank for _, rank in unsided)]
-        halves = [column for column, r in found if r.side]
-        if len(best) == 1:
-            matrix[row, best] = 1
-        elif not unsided and sorted(r.side for _, r in found) == ["left", "right"]:
-            matrix[row, halves] = 1
-    return matrix
-
-
-def _parse_name(name: str) -> _ParsedName | None:
-    """Return the blendshape of a target's name, None where that is ambiguous."""
-    if name in ARKIT_NAMES:
-        return _ParsedName(name, 0)
-    words = _words(name)
-    spans = [
-        (i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1) if "".join(words[i:j]) in _SPELLINGS
-    ]
-    if len(spans) != 1:
-        return None
-    ((start, end),) = spans
-    blendshape, before, after = _SPELLINGS["".join(words[start:end])], words[:start], words[end:]
-    side = ""
-    if after and after[0] in _SIDES and not blendshape.endswith(("Left", "Right")):
-        side, after = _SIDES[after[0]], after[1:]
-    # Further words that belong to another blendshape or a variant make the name ambiguous.
-    conflicting = {*before, *after} & (_ARKIT_WORDS | _VARIANT_WORDS | _SIDES.keys()) or {*after} & _FACE_PARTS
-    return None if conflicting else _ParsedName(blendshape, 2 if before or after else 1, side)
-
-
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
-
-
 def retarget_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None = None) -> tuple[np.ndarray, ...]:
     """Return the linear map from ARKit weights to the weights of each mesh's targets.
 
     An entry of the mapping replaces the match by name of its blendshape. Contributions of several blendshapes to one
-    target add up.
+    target add up. Conventions with few, stylised targets apply only to blendshapes that nothing else drives.
 
     Args:
         meshes: Targets of each mesh.
@@ -166,7 +91,7 @@ def retarget_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None
     Raises:
         Smirk3dError: The mapping names a target that no mesh has.
     """
-    matrices = [match_names(mesh.names if mesh.from_file else [""] * len(mesh.names)) for mesh in meshes]
+    matrices = _automatic_matrices(meshes)
     for blendshape, targets in (mapping.targets if mapping else {}).items():
         row = ARKIT_NAMES.index(blendshape)
         for matrix in matrices:
@@ -182,6 +107,35 @@ def retarget_matrices(meshes: Sequence[TargetNames], mapping: NameMapping | None
             for mesh_index, column in found:
                 matrices[mesh_index][row, column] = weight
     return tuple(matrices)
+
+
+def _automatic_matrices(meshes: Sequence[TargetNames]) -> list[np.ndarray]:
+    """Return the map (52, K) of each mesh by what the file states and by names."""
+    names = [mesh.names if mesh.from_file else ("",) * len(mesh.names) for mesh in meshes]
+    matrices = [vrm.stated_matrix(mesh.binds, len(mesh.names)) for mesh in meshes]
+    stated = _driven(matrices)
+    for matrix, of_mesh in zip(matrices, names, strict=True):
+        for found in (match_names(of_mesh), gaze_matrix(of_mesh), preset_matrix(of_mesh, FAITHFUL)[0]):
+            _fill(matrix, found, stated)
+    for fallback in (
+        [vrm.preset_matrix(mesh.binds, len(mesh.names)) for mesh in meshes],
+        [preset_matrix(of_mesh, SIMPLIFIED)[0] for of_mesh in names],
+    ):
+        driven = _driven(matrices)
+        for matrix, found in zip(matrices, fallback, strict=True):
+            _fill(matrix, found, driven)
+    return matrices
+
+
+def _driven(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return for each blendshape (52,) whether it drives any target."""
+    return np.any([matrix.any(axis=1) for matrix in matrices], axis=0)
+
+
+def _fill(matrix: np.ndarray, found: np.ndarray, kept: np.ndarray) -> None:
+    """Set the rows of blendshapes that drive nothing yet, except those in `kept` (52,)."""
+    rows = ~(matrix.any(axis=1) | kept)
+    matrix[rows] = found[rows]
 
 
 def _find_targets(target: str, meshes: Sequence[TargetNames]) -> Iterator[tuple[int, int]]:
@@ -285,6 +239,8 @@ class Suggestion:
 
 _MIN_SIMILARITY = 0.6
 """Targets with less similar names are not suggested."""
+_MAX_CANDIDATES = 2000
+"""Number of targets that suggestions are chosen from, the first of the file; comparing names is slow."""
 _SYNONYMS = {
     "brw": "brow",
     "eyebrow": "brow",
@@ -312,7 +268,8 @@ def suggest_targets(blendshapes: Sequence[str], names: Sequence[str]) -> list[Su
         blendshapes: ARKit names without a target.
         names: Targets without a blendshape.
     """
-    pairs = [_suggestion(blendshape, name) for blendshape in blendshapes for name in dict.fromkeys(names)]
+    candidates = [name for name in dict.fromkeys(names) if len(name) <= MAX_NAME][:_MAX_CANDIDATES]
+    pairs = [_suggestion(blendshape, name) for blendshape in blendshapes for name in candidates]
     suggestions: list[Suggestion] = []
     used: set[str] = set()
     for suggestion in sorted(pairs, key=lambda pair: -pair.similarity):
@@ -338,9 +295,9 @@ def _suggestion(blendshape: str, target: str) -> Suggestion:
 
 def _normalized_words(name: str) -> tuple[list[str], str]:
     """Return the words of a name with ARKit's synonyms, and its side ("" for none or both)."""
-    words = _words(name)
-    sides = {_SIDES[word] for word in words if word in _SIDES}
-    plain = [_SYNONYMS.get(word, word) for word in words if word not in _SIDES]
+    words = split_words(name)
+    sides = {SIDES[word] for word in words if word in SIDES}
+    plain = [_SYNONYMS.get(word, word) for word in words if word not in SIDES]
     if "mouth" in plain or "jaw" in plain:
         plain = ["close" if word == "blink" else word for word in plain]
     return plain, sides.pop() if len(sides) == 1 else ""
