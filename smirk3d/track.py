@@ -34,7 +34,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Track(EqualByContents):
-    """One person in T consecutive frames of a clip, from the first in which the face was detected to the last.
+    """One person in T consecutive frames of a clip.
 
     A plain value, as `Face`: it can be compared, copied and pickled, and `head` finds the head model by `head_id`.
     Coordinate frames as in `smirk3d.geometry.camera`. Floating-point arrays are float32, except the times, and NaN

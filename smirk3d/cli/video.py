@@ -43,6 +43,8 @@ class Video(EstimatorCommand):
     """Longest time without a detection that is interpolated; longer gaps stay empty."""
     calibrate: Literal["none", "neutral", "range"] = "none"
     """neutral: weights are 0 for the person's neutral face; range: also blink weights are 1 for closed eyes."""
+    trim: bool = False
+    """Leave out the frames before the face is first detected and after the last time, instead of rows without values."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
     """Frames a second of a folder of frames (25 by default), or requested of a webcam."""
     usd: bool = False
@@ -119,6 +121,7 @@ class Video(EstimatorCommand):
             max_gap_s=self.max_gap,
             calibrate=self.calibrate,
             detector=self.detector,
+            trim=self.trim,
         )
 
 

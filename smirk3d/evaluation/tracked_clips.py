@@ -28,7 +28,7 @@ def track_clip(data: EvaluationData, path: Path, reconstructor: Reconstructor) -
     Raises:
         NoFaceError: Nobody is in the clip.
     """
-    options = TrackOptions(smooth=SmoothConfig(data.options.clips.smooth))
+    options = TrackOptions(smooth=SmoothConfig(data.options.clips.smooth), trim=True)
     source = open_source(str(path))
     if data.options.keep is None:
         return track_video(source, reconstructor, options).tracks[0]

@@ -20,6 +20,7 @@ from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.track_solver import ClipCamera, clip_camera, coefficients, solve_identity, solve_motion
+from smirk3d.tracking.untracked_frames import with_untracked_frames
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
 
 MIN_FRAME_WEIGHT = 0.05
@@ -39,6 +40,8 @@ class TrackOptions:
         min_duration_s: Shorter tracks are taken for false detections, unless there is no other, in seconds.
         calibrate: Calibration of the weights to the person, see `neutral_calibrated`.
         detector: How frames are searched for faces, see `RoiTracker`.
+        trim: Tracks begin and end with a detection; otherwise every frame of the clip belongs to a track, see
+            `with_untracked_frames`.
 
     Raises:
         ValueError: The detector's video mode is combined with several faces.
@@ -50,6 +53,7 @@ class TrackOptions:
     min_duration_s: float = 0.2
     calibrate: NeutralCalibration = "none"
     detector: DetectorMode = "follow"
+    trim: bool = False
 
     def __post_init__(self) -> None:
         if self.detector == "video" and self.max_faces != 1:
@@ -153,6 +157,7 @@ def build_clip(
     n_short = len(ordered) - len(kept)
     notes = (f"{n_short} faces seen for less than {options.min_duration_s:g} s left out",) if n_short else ()
     tracks = tuple(_track(k, person, time_s, estimator, options, info.rate_fps) for k, person in enumerate(kept))
+    tracks = tracks if options.trim else with_untracked_frames(tracks, time_s)
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 

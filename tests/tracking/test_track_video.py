@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Video:
 class PerfectDetector:
     """Detects the persons in all frames but the hidden ones."""
 
-    def __init__(self, *people: Person, hidden: range = range(0)) -> None:
+    def __init__(self, *people: Person, hidden: Collection[int] = ()) -> None:
         self.people, self.hidden = people, hidden
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
@@ -152,8 +152,16 @@ def test_frames_without_a_face(reconstructor: Reconstructor, person: Person, tra
     assert np.isfinite(long.arkit[long.known]).all() and np.isnan(long.angles_deg[10:14]).all()
     with pytest.raises(ValueError, match="lost"):
         long.face(12)
-    (late,) = tracked(reconstructor, PerfectDetector(person, hidden=range(0, 5))).tracks
-    assert late.frame[0] == 5 and late.time_s[0] == pytest.approx(0.2) and len(late) == N - 5
+
+
+def test_frames_before_and_after_the_face(reconstructor: Reconstructor, person: Person) -> None:
+    hidden = PerfectDetector(person, hidden=[*range(5), N - 1])
+    (late,) = tracked(reconstructor, hidden).tracks
+    np.testing.assert_array_equal(late.frame, np.arange(N))
+    np.testing.assert_array_equal(late.known, [False] * 5 + [True] * (N - 6) + [False])
+    (trimmed,) = tracked(reconstructor, hidden, TrackOptions(trim=True)).tracks
+    assert trimmed.frame[0] == 5 and trimmed.time_s[0] == pytest.approx(0.2) and trimmed.frame[-1] == N - 2
+    assert late.frames(slice(5, N - 1)) == trimmed
 
 
 def test_detections_that_are_no_face_are_left_out(reconstructor: Reconstructor, person: Person, track: Track) -> None:
