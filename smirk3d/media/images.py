@@ -19,19 +19,15 @@ from PIL import ExifTags, Image
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.media.color import embedded_profile, to_rgb, to_srgb
+from smirk3d.media.image_formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_dng, readable_formats, unread_format
 
-# HEIC is listed although Pillow alone cannot read it: such a file in a folder is reported, not skipped.
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".heic", ".heif"}
-)
-MAX_PIXELS = 400_000_000
+MAX_PIXELS = 250_000_000
 """Larger images are refused; a small file can claim any size and exhaust the memory (decompression bomb)."""
+MAX_DECODED_PIXELS = 110_000_000
+"""Limit of what is decoded; only large JPEG files are reduced while they are decoded."""
 MAX_SIDE_PX = 4096
 """Images with a longer side are reduced; more pixels help neither the detector nor the encoder."""
-_BACKGROUND_VALUE = 128
-# Raster formats that Pillow decodes itself: it passes others, such as EPS, to external programs.
-_PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000")
 _EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,6 +37,7 @@ _EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LISTED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 # Pillow's pixel limit and Python's warning filters are global to the process: only one reader may change them at
 # a time.
 _PILLOW_LOCK = threading.Lock()
@@ -74,8 +71,8 @@ def read_image(
 ) -> Photo:
     """Read a photo from a file, encoded bytes, a Pillow image or an array.
 
-    The EXIF orientation is applied, transparency is composited over mid grey, 16-bit values are divided by 257, the
-    first frame of an animation is taken, and images with a longer side than `max_side` are reduced.
+    The EXIF orientation is applied, colours are converted to sRGB by the embedded ICC profile, transparency is
+    composited over mid grey, 16-bit values are divided by 257, the first frame of an animation is taken, and images with a longer side than `max_side` are reduced.
 
     Args:
         source: Path, bytes of an image file, Pillow image, or uint8 array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
@@ -155,7 +152,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _is_image_name(path: str) -> bool:
     name = os.path.basename(path)
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in _LISTED_SUFFIXES
 
 
 def _check_file(path: Path, name: str) -> None:
@@ -193,16 +190,18 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
                 image = source
                 source_side = max(image.size)
             else:
-                image = Image.open(source, formats=_readable_formats())
+                image = _open(source, name, path)
                 source_side = max(image.size)
                 notes = ("first of several frames",) if _is_animated(image) else ()
                 image.draft(None, (max_side, max_side))  # a JPEG decoder can reduce by 2, 4 or 8 at little cost
+                _check_decoded_size(image)
             rgb, more_notes = _decode(image, max_side)
+        except Smirk3dError:
+            raise
         except Image.UnidentifiedImageError:
             raise _read_error(name, "not an image in a known format", "convert it to JPEG or PNG") from None
-        except Image.DecompressionBombError:
-            reason = f"it has more than {MAX_PIXELS // 10**6} megapixels"
-            raise _read_error(name, reason, "make it smaller first") from None
+        except Image.DecompressionBombError as error:
+            raise _read_error(name, str(error), "make it smaller first") from None
         except Exception as error:  # on broken data decoders raise anything: SyntaxError, KeyError, zlib.error, …
             raise _read_error(name, _error_text(error), "replace it with an intact JPEG or PNG") from error
     scale = min(1.0, max(rgb.size) / source_side)
@@ -210,18 +209,51 @@ def _read(source: Image.Image | IO[bytes], name: str, path: Path | None, max_sid
     return Photo(np.array(rgb), path, scale, (*notes, *more_notes, *size_note, *messages))
 
 
+def _open(file: IO[bytes], name: str, path: Path | None) -> Image.Image:
+    """Open an image file without decoding it, where its format is read and its size within the limit."""
+    formats = readable_formats(file)
+    if unread := unread_format(file, path):
+        raise _read_error(name, *unread)
+    try:
+        image = Image.open(file, formats=formats)
+    except Image.DecompressionBombError:
+        raise Image.DecompressionBombError(f"it has more than {MAX_PIXELS // 10**6} megapixels") from None
+    if is_dng(image):
+        raise _read_error(name, "camera raw data are not read", "export the photo as JPEG")
+    return image
+
+
+def _check_decoded_size(image: Image.Image) -> None:
+    """Raise for an image that would take too much memory, before it is decoded."""
+    if image.width * image.height > MAX_DECODED_PIXELS:
+        megapixels = image.width * image.height / 1e6
+        raise Image.DecompressionBombError(
+            f"{megapixels:.0f} megapixels as {image.format}, of which {MAX_DECODED_PIXELS // 10**6} at most are read"
+        )
+
+
 def _decode(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """Decode, convert to RGB, limit the size and apply the orientation; returns the image and notes."""
+    """Decode, limit the size, convert to sRGB and apply the orientation; returns the image and notes."""
     if 0 in image.size:
         raise ValueError(f"the image is empty ({image.width}×{image.height})")
     image.load()
     transpose, exif_notes = _orientation(image)
-    rgb, range_notes = _to_rgb(image)
-    side = max(rgb.size)
-    if side > max_side:
-        width, height = (max(1, round(length * max_side / side)) for length in rgb.size)
-        rgb = rgb.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return rgb if transpose is None else rgb.transpose(transpose), exif_notes + range_notes
+    profile = embedded_profile(image)
+    if profile is not None and image.mode in ("RGB", "CMYK", "L"):
+        flat, range_notes = image, ()
+    else:
+        flat, range_notes = to_rgb(image)
+    rgb, color_notes = to_srgb(_reduced(flat, max_side), profile)
+    upright = rgb if transpose is None else rgb.transpose(transpose)
+    return upright, exif_notes + range_notes + color_notes
+
+
+def _reduced(image: Image.Image, max_side: int) -> Image.Image:
+    side = max(image.size)
+    if side <= max_side:
+        return image
+    width, height = (max(1, round(length * max_side / side)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
@@ -232,45 +264,12 @@ def _orientation(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str,
         return None, (f"EXIF data unreadable ({_error_text(error)}); taken as upright",)
 
 
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Convert any Pillow mode to 8-bit RGB; a note reports a range of values that had to be chosen."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        grey, notes = _to_8bit(np.asarray(image), is_float=image.mode == "F")
-        return Image.fromarray(grey).convert("RGB"), notes
-    if image.has_transparency_data:
-        background = Image.new("RGBA", image.size, (_BACKGROUND_VALUE,) * 3)
-        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB"), ()
-    return image.convert("RGB"), ()
-
-
-def _to_8bit(values: np.ndarray, is_float: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Map grey values (H, W) to uint8 by their nominal range (1, 255 or 65535), else by their own; also notes."""
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise ValueError("no finite values")
-    notes = () if finite.all() else ("values that are not finite were set to 0",)
-    values = np.where(finite, values, 0).astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    nominal = [top for top in ((1.0, 255.0, 65535.0) if is_float else (65535.0,)) if high <= top]
-    if low < 0 or not nominal:
-        notes = (*notes, f"values from {low:g} to {high:g} were stretched to the full range")
-        scaled = (values - low) * (255.0 / max(high - low, 1e-12))
-    else:
-        scaled = values * (255.0 / nominal[0])
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8), notes
-
-
 def _is_animated(image: Image.Image) -> bool:
     """Return whether an image has several frames; the second image of a camera's MPO file is only a preview."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # a broken second frame does not matter: only the first is used
         return False
-
-
-def _readable_formats() -> list[str]:
-    Image.init()
-    return [name for name in _PILLOW_FORMATS if name in Image.OPEN]
 
 
 @contextmanager

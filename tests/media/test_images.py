@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import Photo, iter_inputs, read_image
@@ -169,11 +171,13 @@ def test_photo_does_not_share_memory_with_the_array():
     np.testing.assert_array_equal(array, ramp())
 
 
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+def png_header(width: int, height: int, color_type: int = 2) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
 
 
 def make_zoo(folder: Path) -> list[Path]:
@@ -246,6 +250,93 @@ def test_file_names_that_are_not_utf8(tmp_path):
     str(caught.value).encode("utf-8")
     path.write_bytes(encode(Image.fromarray(ramp()), "PNG"))
     assert read_image(path).path == path
+
+
+def camera_raw(suffix: str) -> tuple[str, bytes]:
+    return f"raw{suffix}", b"II*\0\x08\0\0\0" + bytes(40)
+
+
+UNREAD = [
+    ("a.jxl", b"\xff\x0a" + bytes(40), "JPEG XL"),
+    ("container.jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL"),
+    ("named.jpg", b"\xff\x0a" + bytes(40), "JPEG XL"),
+    *[(*camera_raw(suffix), "camera raw") for suffix in (".dng", ".NEF", ".arw", ".cr2")],
+    ("a.cr3", bytes(4) + b"ftypcrx " + bytes(40), "camera raw"),
+    ("a.raf", b"FUJIFILMCCD-RAW " + bytes(40), "camera raw"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "word"), UNREAD)
+def test_formats_that_are_not_read_are_named(tmp_path, name, data, word):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(Smirk3dError, match=rf"{name}: {word}.*; (convert|export)"):
+        read_image(tmp_path / name)
+
+
+def test_a_tiff_preview_of_raw_data_is_not_taken_for_the_photo(tmp_path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[50706] = b"\1\4\0\0"
+    data = encode(Image.fromarray(ramp()), "TIFF", tiffinfo=tags)
+    with pytest.raises(Smirk3dError, match="camera raw"):
+        read_image(data)
+
+
+def test_photos_in_a_folder_are_listed_also_where_they_are_not_read(tmp_path):
+    touch(tmp_path, "a.jxl", "b.DNG", "c.jpg", "d.cr3", "e.txt", "f.heic")
+    assert [path.name for path in iter_inputs([tmp_path])] == ["a.jxl", "b.DNG", "c.jpg", "d.cr3", "f.heic"]
+
+
+def test_heic_without_its_package_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    for brand in (b"heic", b"mif1", b"heix"):
+        with pytest.raises(Smirk3dError, match=r"pillow-heif; pip install 'smirk3d\[heif\]'"):
+            read_image(bytes(3) + b"\x18ftyp" + brand + bytes(16))
+
+
+def test_heic_is_read_where_its_package_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "phone.HEIC"
+    turned = Image.fromarray(ramp(64, 96)).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    heif.from_pillow(turned).save(path, quality=-1, exif=exif.tobytes())
+    photo = read_image(path)
+    assert photo.size == (96, 64) and np.abs(photo.pixels.astype(int) - ramp(64, 96)).mean() < 3
+
+
+def test_devices_are_refused():
+    for device in ("/dev/zero", "/dev/stdin", "/dev/tty"):
+        if os.path.exists(device) and not os.path.isfile(device):
+            with pytest.raises(Smirk3dError, match="not a regular file"):
+                read_image(device)
+
+
+def test_sizes_are_checked_before_decoding(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(12000, 12000) + png_chunk(b"IDAT", b"would be decoded"))
+    with pytest.raises(Smirk3dError, match=r"bomb\.png: 144 megapixels as PNG.*; make it smaller"):
+        read_image(path)
+    path.write_bytes(png_header(2**31 - 1, 2**31 - 1) + png_chunk(b"IDAT", b""))
+    with pytest.raises(Smirk3dError, match=r"more than \d+ megapixels; make it smaller"):
+        read_image(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+def test_large_photos_with_transparency_take_little_memory(tmp_path):
+    side = 5000
+    transparent = png_chunk(b"IDAT", zlib.compress(bytes(side * (1 + 4 * side)), 1)) + png_chunk(b"IEND", b"")
+    (tmp_path / "large.png").write_bytes(png_header(side, side, color_type=6) + transparent)
+    script = """
+import resource, sys
+from smirk3d.media.images import read_image
+used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read_image(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used) // 1024)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "large.png")]
+    used_mb = int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert used_mb < 12 * side * side / 2**20  # the decoded pixels and one copy, with 4 bytes each, and some more
 
 
 def test_pipe_is_refused_without_blocking(tmp_path):
