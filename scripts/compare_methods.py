@@ -15,7 +15,7 @@ from PIL import Image
 from smirk3d import Face, NeuralRenderer, Reconstructor
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import NoFaceError
-from smirk3d.estimation.reconstructor import Method
+from smirk3d.estimation.estimator_settings import Method
 from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.media.images import read_image
 from smirk3d.networks.packaged import packaged_neural_renderer

@@ -11,3 +11,7 @@ class NoFaceError(Smirk3dError):
 
 class UsageError(Smirk3dError):
     """Wrong usage, such as a folder without images as the only input; exit code 2."""
+
+
+class InvalidOptionError(UsageError, ValueError):
+    """A value that an option does not take; the message lists those that it takes."""

@@ -125,7 +125,7 @@ def _encoder_weights() -> Check:
     if path is None:
         detail = "none came with this installation: --method auto is fit"
         return Check("encoder weights", False, detail, "name a checkpoint with --weights", required=False)
-    from smirk3d.estimation.reconstructor import AUTO_METHOD
+    from smirk3d.estimation.estimator_settings import AUTO_METHOD
 
     size_mb = path.stat().st_size / 1e6
     detail = f"{path}, {size_mb:.1f} MB, SHA-256 {sha256(path)}: --method auto is {AUTO_METHOD}"

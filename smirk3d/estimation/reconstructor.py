@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
-from PIL import Image
 
-from smirk3d.authoring.load import load_head
 from smirk3d.detection.detector import Detection, Detector
-from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
+from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
-from smirk3d.estimation.fusion import FusionEstimator, expression_std
-from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
-from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
+from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
+from smirk3d.estimation.landmark_fit import Focal
+from smirk3d.estimation.photo_source import PhotoSource, display_name, list_of_photos, read_photo
 from smirk3d.face import Face
-from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
-from smirk3d.head.retargeting.retargeter import find_retargeter
-from smirk3d.media.images import Photo, read_image
-from smirk3d.networks.encoder import Encoder, predicts_arkit
-from smirk3d.networks.packaged import packaged_encoder
+from smirk3d.media.images import Photo
 
-Method = Literal["auto", "fit", "encoder", "refine"]
-Engine = Literal["torch", "onnx"]
-PhotoSource = str | Path | Image.Image | np.ndarray
-
-AUTO_METHOD: Literal["encoder", "refine"] = "refine"
-"""What the method "auto" means where there are weights, given or packaged; without weights it is "fit"."""
 DEFAULT_MAX_FACES = 4
 """Faces per photo where the caller sets no maximum."""
+LIST_BATCH = 8
+"""Photos of a list that are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -68,38 +57,34 @@ class Reconstructor:
             head; "refine" also takes one that predicts ARKit weights.
         engine: What runs the encoder: "torch", or "onnx" (ONNX Runtime, on the CPU).
 
+    One that was made before a fork goes on in the child process (workers of a DataLoader, `multiprocessing.Pool` on
+    Linux); torch then computes with one thread in that process.
+    It can also be pickled where head and weights can be loaded again.
+
     Attributes:
         head: The head model.
 
     Raises:
-        UsageError: Method, weights, head and device do not go together.
+        InvalidOptionError: A value is not one that its option takes; both a `UsageError` and a `ValueError`.
+        UsageError: Method, weights, head, engine and device do not go together.
         Smirk3dError: Head or weights cannot be read, or the device or the engine is not available.
-        ValueError: The focal length is not positive.
     """
 
     def __init__(  # noqa: PLR0913 - the further settings are keywords
         self,
-        head: str | Path | HeadModel = "open",
+        head: str | os.PathLike[str] | HeadModel = "open",
         method: Method = "auto",
-        device: str = "auto",
+        device: str | torch.device = "auto",
         *,
         max_faces: int | None = None,
         focal: Focal = "auto",
         use_scores: bool = True,
-        weights: str | Path | None = None,
+        weights: str | os.PathLike[str] | None = None,
         engine: Engine = "torch",
     ) -> None:
-        if not isinstance(focal, str) and not focal > 0:
-            raise ValueError(f"focal must be a positive number of pixels, not {focal}")
-        choice = _choose(method, weights)
-        torch_device = _device(device)
-        if choice.weights is None:
-            estimator: Estimator = LandmarkFitEstimator(_loaded(head).to(torch_device), focal, use_scores)
-        elif choice.method == "encoder":
-            estimator = _regression_estimator(head, choice.weights, engine, torch_device)
-        else:
-            estimator = _fusion_estimator(head, choice.weights, engine, torch_device, focal, use_scores)
-        self._set_up(estimator, max_faces)
+        max_faces = checked_max_faces(max_faces)
+        settings = EstimatorSettings(head, method, device, focal, use_scores, weights, engine)
+        self._set_up(settings.make_estimator(), max_faces, settings)
 
     @classmethod
     def from_estimator(cls, estimator: Estimator, *, max_faces: int | None = None) -> Reconstructor:
@@ -110,35 +95,90 @@ class Reconstructor:
             max_faces: As for the class.
         """
         reconstructor = cls.__new__(cls)
-        reconstructor._set_up(estimator, max_faces)
+        reconstructor._set_up(estimator, checked_max_faces(max_faces), None)
         return reconstructor
 
-    def _set_up(self, estimator: Estimator, max_faces: int | None) -> None:
+    def _set_up(self, estimator: Estimator, max_faces: int | None, settings: EstimatorSettings | None) -> None:
         self._estimator, self.head = estimator, estimator.head
+        self._max_faces, self._settings = max_faces, settings
         self._detector = Detector(max_faces=max_faces or DEFAULT_MAX_FACES, search_tiles=(max_faces or 1) > 1)
+        self._process_id = os.getpid()
 
-    def __call__(self, photo: PhotoSource) -> list[Face]:
-        """Reconstruct every face of a photo.
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings alone: MediaPipe's graph cannot be pickled."""
+        return {"settings": self._settings, "max_faces": self._max_faces, "estimator": self._own_estimator()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make detector and estimator anew."""
+        settings = state["settings"]
+        estimator = state["estimator"] if settings is None else settings.make_estimator()
+        self._set_up(estimator, state["max_faces"], settings)
+
+    def _own_estimator(self) -> Estimator | None:
+        """Return the estimator of `from_estimator`; None where settings describe it."""
+        return self._estimator if self._settings is None else None
+
+    def _adopt_process(self) -> None:
+        """Replace what does not survive a fork: its threads exist in the parent process only."""
+        if self._process_id == os.getpid():
+            return
+        if self.head.v_template.is_cuda:
+            raise Smirk3dError(
+                "a Reconstructor on cuda cannot be used in a forked process; make it there, or start processes by "
+                "'spawn' (multiprocessing.get_context('spawn'), DataLoader(multiprocessing_context='spawn'))"
+            )
+        # The pool of OpenMP's threads is gone, and the first parallel loop would wait for it; DataLoader does the same.
+        torch.set_num_threads(1)
+        if self._settings is not None and self._settings.engine != "torch":  # a session of ONNX Runtime has threads
+            self._estimator = self._settings.make_estimator()
+        self._process_id = os.getpid()
+
+    @overload
+    def __call__(self, photo: PhotoSource) -> list[Face]: ...
+    @overload
+    def __call__(self, photo: Sequence[PhotoSource]) -> list[list[Face]]: ...
+    def __call__(self, photo: PhotoSource | Sequence[PhotoSource]) -> list[Face] | list[list[Face]]:
+        """Reconstruct every face of a photo, or of each photo of a list.
 
         Args:
-            photo: Path, PIL image, or (H, W, 3) uint8 RGB array in [0, 255].
+            photo: See `smirk3d.estimation.photo_source.read_photo`: a path, bytes, an open file, a PIL image, an
+                (H, W, 3) uint8 RGB array, or a tensor. Or a list or tuple of photos, or a tensor (N, C, H, W).
 
         Returns:
-            The faces, largest first.
+            The faces, largest first. Of several photos a list for each, empty where no face was found.
 
         Raises:
-            NoFaceError: No face was found in the photo.
-            Smirk3dError: The photo cannot be read.
+            NoFaceError: No face was found in the one photo.
+            Smirk3dError: A photo cannot be read.
         """
-        return self.solve([self.read_and_detect(photo)])[0]
+        several = list_of_photos(photo)
+        if several is not None:
+            return self._reconstruct_several(several)
+        return self.solve([self.read_and_detect(cast(PhotoSource, photo))])[0]
+
+    def _reconstruct_several(self, photos: Sequence[PhotoSource]) -> list[list[Face]]:
+        found: list[list[Face]] = []
+        for start in range(0, len(photos), LIST_BATCH):
+            rows = range(start, min(start + LIST_BATCH, len(photos)))
+            found += self.solve([self._detect_one_of(photos, row) for row in rows])
+        return found
+
+    def _detect_one_of(self, photos: Sequence[PhotoSource], row: int) -> DetectedPhoto:
+        """Return a photo of a list with its faces, none where none is found; errors name its place in the list."""
+        try:
+            image = read_photo(photos[row])
+        except Smirk3dError as error:
+            raise Smirk3dError(f"photo {row + 1} of {len(photos)}: {error}") from error
+        return DetectedPhoto(image, tuple(self.detect(image.pixels)))
 
     def read_and_detect(self, photo: PhotoSource) -> DetectedPhoto:
         """Read one photo and detect its faces; arguments and errors as for `__call__`."""
-        image = read_image(photo)
+        image = read_photo(photo)
         detections = self.detect(image.pixels)
         if not detections:
-            name = str(photo) if isinstance(photo, (str, Path)) else "the picture"
-            raise NoFaceError(f"{name}: no face found; is a face in the picture, upright and at least 40 pixels high?")
+            raise NoFaceError(
+                f"{display_name(photo)}: no face found; is a face in the picture, upright and at least 40 pixels high?"
+            )
         return DetectedPhoto(image, tuple(detections))
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
@@ -155,6 +195,7 @@ class Reconstructor:
     @property
     def estimator(self) -> Estimator:
         """The method that estimates the heads of detected faces."""
+        self._adopt_process()
         return self._estimator
 
     @property
@@ -174,7 +215,7 @@ class Reconstructor:
         observations = [FaceObservation(item.photo, detection) for item in photos for detection in item.detections]
         if not observations:
             return [[] for _ in photos]
-        faces = iter(reconstruct_faces(self._estimator, observations))
+        faces = iter(reconstruct_faces(self.estimator, observations))
         return [[next(faces) for _ in item.detections] for item in photos]
 
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
@@ -194,7 +235,7 @@ class Reconstructor:
         if not detected:
             return []
         observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]
-        return reconstruct_faces(self._estimator, observations, np.zeros(len(observations), dtype=np.int64))
+        return reconstruct_faces(self.estimator, observations, np.zeros(len(observations), dtype=np.int64))
 
     def close(self) -> None:
         """Release the detector."""
@@ -205,77 +246,3 @@ class Reconstructor:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A method with its weights; None for "fit"."""
-
-    method: Literal["fit", "encoder", "refine"]
-    weights: str | Path | None
-
-
-def _choose(method: Method, given: str | Path | None) -> _Choice:
-    """Resolve "auto" and the weights, and refuse combinations that cannot work."""
-    if method == "fit" and given is not None:
-        raise UsageError(f"{given}: method 'fit' uses no weights; leave --weights out, or use --method refine")
-    weights = packaged_encoder() if given is None else given
-    if method == "fit" or (method == "auto" and weights is None):
-        return _Choice("fit", None)
-    if weights is None:
-        raise UsageError(
-            f"method {method!r} needs trained weights, and this installation comes with none; name them with "
-            "--weights, or use --method fit"
-        )
-    return _Choice(AUTO_METHOD if method == "auto" else method, weights)
-
-
-def _regression_estimator(
-    head: str | Path | HeadModel, weights: str | Path, engine: Engine, device: torch.device
-) -> Estimator:
-    """Return the method "encoder", with the head in the encoder's sizes."""
-    model = _loaded(head)
-    if weights == packaged_encoder() and model.expression_names != ARKIT_NAMES:
-        raise UsageError(
-            f"method 'encoder' needs weights for the head {model.data.name!r}, the package's own are for the open "
-            "head; name yours with --weights, or use --method refine"
-        )
-    encoder = Encoder.from_checkpoint(weights)
-    model = head_for(encoder.spec, model, weights).to(device)
-    return RegressionEstimator(model, crop_encoder(encoder, engine, device))
-
-
-def _fusion_estimator(
-    head: str | Path | HeadModel,
-    weights: str | Path,
-    engine: Engine,
-    device: torch.device,
-    focal: Focal,
-    use_scores: bool,
-) -> Estimator:
-    """Return the method "refine"."""
-    encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
-    # Coefficients other than ARKit weights mean something on the encoder's own head only.
-    is_native = not predicts_arkit(encoder.spec)
-    model = (head_for(encoder.spec, model, weights) if is_native else model).to(device)
-    fitter = LandmarkFitEstimator(model, focal, use_scores)
-    if encoder.config.window is None:
-        expression_encoder = crop_encoder(encoder, engine, device, expression_only=True)
-    else:
-        expression_encoder = window_encoder(encoder, engine, device)
-    own_retargeter = find_retargeter(model) if is_native else None
-    return FusionEstimator(fitter, expression_encoder, expression_std(weights), own_retargeter)
-
-
-def _loaded(head: str | Path | HeadModel) -> HeadModel:
-    return head if isinstance(head, HeadModel) else load_head(head)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"device {name!r} is unknown; choose auto, cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise Smirk3dError(f"device {name!r} is not available; use --device cpu")
-    return torch.device(name)

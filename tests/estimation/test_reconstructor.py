@@ -11,7 +11,7 @@ from skimage.data import astronaut
 
 from smirk3d import Reconstructor
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
-from smirk3d.estimation import reconstructor as reconstructor_module
+from smirk3d.estimation import estimator_settings
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
@@ -157,7 +157,7 @@ def test_no_face_is_an_error_that_names_the_file(reconstructor, tmp_path):
 @pytest.fixture
 def package_weights(monkeypatch) -> Callable[[Path | None], None]:
     """Let the installation come with a file of weights, or without."""
-    return lambda path: monkeypatch.setattr(reconstructor_module, "packaged_encoder", lambda: path)
+    return lambda path: monkeypatch.setattr(estimator_settings, "packaged_encoder", lambda: path)
 
 
 def test_methods_and_weights_that_do_not_go_together(open_head, package_weights):
@@ -182,8 +182,8 @@ def test_with_the_weights_of_the_package(open_head, flame_head, package_weights,
     small = "tf_mobilenetv3_small_minimal_100"
     save_networks(path, encoder=Encoder(open_head.spec, EncoderConfig(small, small, small)), meta={})
     package_weights(path)
-    expected: dict[reconstructor_module.Method, str] = {
-        "auto": reconstructor_module.AUTO_METHOD,
+    expected: dict[estimator_settings.Method, str] = {
+        "auto": estimator_settings.AUTO_METHOD,
         "refine": "refine",
         "encoder": "encoder",
         "fit": "fit",
