@@ -32,9 +32,10 @@ class LandmarkerOptions:
 
 
 class Landmarker:
-    """MediaPipe's face landmarker, which survives its own failures.
+    """MediaPipe's face landmarker, which survives its own failures and a fork of the process.
 
-    Once a picture makes MediaPipe's graph fail, the graph refuses every later one. Such a graph is replaced.
+    Once a picture makes MediaPipe's graph fail, the graph refuses every later one. Such a graph is replaced, and so is
+    that of the parent process after a fork: its threads do not exist in the child, which would wait for them for ever.
 
     Args:
         options: Settings.
@@ -52,7 +53,8 @@ class Landmarker:
     def _create(self) -> None:
         self._landmarker, self._to_mp_image = create_landmarker(self._options, self._mode)
         # Runs before the interpreter clears modules at exit; MediaPipe's own __del__ would fail after that.
-        self._close = weakref.finalize(self, release_landmarker, self._landmarker)
+        self._close = weakref.finalize(self, _release_own, self._landmarker, os.getpid())
+        self._process_id = os.getpid()
 
     def close(self) -> None:
         """Free MediaPipe's graph; closing twice is fine."""
@@ -80,6 +82,8 @@ class Landmarker:
         """
         if not self._close.alive:
             raise ValueError("the detector is closed; make a new one")
+        if self._process_id != os.getpid():
+            self.recreate()
         try:
             return self._run(pixels, time_ms)
         except (RuntimeError, ValueError):
@@ -151,6 +155,14 @@ def release_landmarker(landmarker: Any) -> None:
         landmarker.close()
     except RuntimeError:
         landmarker._handle = None  # otherwise its __del__ prints a traceback
+
+
+def _release_own(landmarker: Any, process_id: int) -> None:
+    """Close a landmarker of this process; to close the parent's after a fork would never end."""
+    if process_id == os.getpid():
+        release_landmarker(landmarker)
+    else:
+        landmarker._handle = None  # its __del__ closes it otherwise
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def read_photo(source: PhotoSource) -> Photo:
 def list_of_photos(source: PhotoSource | Sequence[PhotoSource]) -> list[PhotoSource] | None:
     """Return the photos of a list, a tuple or a tensor (N, C, H, W); None for a single photo."""
     is_several = isinstance(source, list | tuple) or (isinstance(source, Tensor) and source.ndim == 4)
-    return cast(list[PhotoSource], list(source)) if is_several else None
+    return list(cast(Sequence[PhotoSource], source)) if is_several else None
 
 
 def display_name(source: PhotoSource) -> str:

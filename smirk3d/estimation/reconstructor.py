@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from smirk3d.detection.detector import Detection, Detector
-from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.errors import InvalidOptionError, NoFaceError, Smirk3dError
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
 from smirk3d.estimation.landmark_fit import Focal
@@ -228,10 +228,14 @@ class Reconstructor:
             One face per photo.
 
         Raises:
+            InvalidOptionError: `photos` is no list or tuple.
             NoFaceError: No face was found in one of the photos.
             Smirk3dError: A photo cannot be read.
         """
-        detected = [self.read_and_detect(photo) for photo in photos]
+        several = list_of_photos(photos)
+        if several is None:
+            raise InvalidOptionError(f"photos must be a list of photos of one person, not a {type(photos).__name__}")
+        detected = [self.read_and_detect(photo) for photo in several]
         if not detected:
             return []
         observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]

@@ -1,5 +1,9 @@
 """From a real photo to a head: the astronaut, who smiles."""
 
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,3 +278,35 @@ def test_a_batch_of_photos_equals_single_photos(reconstructor, photo, face):
     assert [len(found) for found in faces] == [1, 1]
     assert mesh_error(faces[1][0], face) < 2e-4 and faces[0][0].image_size == (512, 400)
     assert reconstructor.solve([]) == []
+
+
+def test_a_list_of_photos_gives_a_list_for_each(reconstructor, photo, face):
+    both = reconstructor([photo, np.zeros((64, 64, 3), dtype=np.uint8)])
+    assert [len(faces) for faces in both] == [1, 0]
+    assert mesh_error(both[0][0], face) < 2e-4
+    with pytest.raises(Smirk3dError, match=r"photo 2 of 2: .*nowhere\.png"):
+        reconstructor([photo, "nowhere.png"])
+    with pytest.raises(UsageError, match="list of photos"):
+        reconstructor.fit_identity("photo.jpg")
+
+
+def test_a_copy_by_pickle_gives_the_same(reconstructor, photo, face):
+    with pickle.loads(pickle.dumps(reconstructor)) as other:
+        assert other(photo) == [face]
+
+
+def test_it_works_after_a_fork():
+    # In a process of its own, since forking one with as many threads as that of the tests is not safe.
+    code = """
+import faulthandler, os, sys
+from skimage.data import astronaut
+from smirk3d import Reconstructor
+used, unused, photo = Reconstructor(method="fit"), Reconstructor(method="fit"), astronaut()
+expected = used(photo)[0].confidence
+if os.fork() == 0:
+    faulthandler.dump_traceback_later(40, exit=True)
+    sys.exit(abs(used(photo)[0].confidence - expected) > 1e-3)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    if hasattr(os, "fork"):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
