@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pygltflib as gl
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,7 +20,7 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.character import Character, read_character
 from smirk3d.export.gltf.morph_names import retarget_matrices
-from smirk3d.export.gltf.reader import GltfArrays, node_matrix, uri_bytes
+from smirk3d.export.gltf.reader import GltfArrays, node_matrix
 from smirk3d.head.arkit import ARKIT_NAMES
 
 Json = dict[str, Any]
@@ -77,9 +76,7 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
         raise Smirk3dError(
             f"{printable(path)}: is compressed with {min(compression)}; unpack it with gltf-transform first"
         )
-    document = gl.GLTF2().load(str(path))
-    assert document is not None  # read_character has read it
-    arrays = GltfArrays(document, path.parent)
+    arrays = GltfArrays(character.document, character.blob, None)
     parts = [_Part.read(character, arrays, node, primitive) for node, primitive in _primitives(character.document)]
     sizes = [len(part.vertices) for part in parts]
     starts = np.cumsum([0, *sizes[:-1]])
@@ -116,7 +113,7 @@ class _Part:
     @staticmethod
     def read(character: Character, arrays: GltfArrays, node: int, primitive: Json) -> _Part:
         document = character.document
-        matrix = _world_matrix(arrays.document, node)
+        matrix = _world_matrix(document, node)
         vertices = arrays.array(primitive["attributes"]["POSITION"]) @ matrix[:3, :3].T + matrix[:3, 3]
         directions = np.zeros((len(ARKIT_NAMES), *vertices.shape))
         mesh = document["nodes"][node]["mesh"]
@@ -145,21 +142,20 @@ def _texture(character: Character, arrays: GltfArrays, primitive: Json, count: i
     transform = texture.get("extensions", {}).get("KHR_texture_transform", {})
     uv = arrays.array(primitive["attributes"]["TEXCOORD_0"])
     uv = uv * transform.get("scale", (1, 1)) + transform.get("offset", (0, 0))
-    image = arrays.document.images[document["textures"][texture["index"]]["source"]]
-    folder = character.path.parent
-    data = arrays.view(image.bufferView)[0] if image.bufferView is not None else uri_bytes(image.uri or "", folder)
-    with Image.open(io.BytesIO(data)) as picture:
+    image = document["images"][document["textures"][texture["index"]]["source"]]
+    with Image.open(io.BytesIO(arrays.view(image["bufferView"])[0])) as picture:
         pixels = np.array(picture.convert("RGB"))
     return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
-def _world_matrix(document: gl.GLTF2, node: int) -> np.ndarray:
+def _world_matrix(document: Json, node: int) -> np.ndarray:
     """Return a node's (4, 4) transform to the scene."""
-    parents = {child: n for n, each in enumerate(document.nodes) for child in each.children or []}
-    matrix = node_matrix(document.nodes[node])
+    nodes = document["nodes"]
+    parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
+    matrix = node_matrix(nodes[node])
     while node in parents:
         node = parents[node]
-        matrix = node_matrix(document.nodes[node]) @ matrix
+        matrix = node_matrix(nodes[node]) @ matrix
     return matrix
 
 

@@ -31,7 +31,7 @@ def results_in(path: Path) -> list[Path]:
     """Return the viewable results.
 
     Args:
-        path: A file, or a folder that is searched recursively.
+        path: A file, or a folder that is searched recursively; hidden files are left out.
 
     Returns:
         The file itself, or the results in the folder, newest first; of a result in several formats only the first
@@ -51,6 +51,8 @@ def results_in(path: Path) -> list[Path]:
     found: dict[Path, Path] = {}
     for suffix in SUFFIXES:
         for each in sorted(path.rglob(f"*{suffix}")):
+            if _is_hidden(each.relative_to(path)) or not each.is_file():
+                continue
             if suffix != ".npz" or _is_face(each):
                 found.setdefault(each.with_suffix(""), each)
     if not found:
@@ -59,6 +61,11 @@ def results_in(path: Path) -> list[Path]:
 
 
 _SUFFIX_LIST = ", ".join(SUFFIXES)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a path has a hidden part, such as the temporary file of a run that was killed."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_face(path: Path) -> bool:
@@ -106,12 +113,13 @@ def _read_npz(path: Path) -> ViewScene:
 
 def _scene_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> ViewScene:
     """Build the scene from the glTF document that the face would be exported as."""
+    from smirk3d.export.gltf.document import document_parts
     from smirk3d.export.gltf.head import build_gltf
 
     is_clip = np.ndim(arrays["arkit"]) == 2
     if is_clip and (missing := _CLIP_KEYS - set(arrays)):
         raise ValueError(f"no {', '.join(sorted(missing))}")
-    scene = scene_from_gltf(build_gltf(_neutral_face(arrays)), name)
+    scene = scene_from_gltf(*document_parts(build_gltf(_neutral_face(arrays))), name)
     return replace(scene, curves=_clip_curves(arrays) if is_clip else _still_curves(arrays))
 
 

@@ -122,7 +122,8 @@ class ViewScene:
     def regions(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Regions that have targets, with the rows of these; both sides of a pair are adjacent."""
         of_target = [_region(name) for name in self.names]
-        order = sorted(range(len(self.names)), key=lambda k: (min(k, self.partners[k]), k))
+        partners = self.partners
+        order = sorted(range(len(self.names)), key=lambda k: (min(k, partners[k]), k))
         titles = [*(title for title, _ in REGIONS), OTHER_REGION]
         rows = ((title, tuple(k for k in order if of_target[k] == title)) for title in titles)
         return tuple((title, members) for title, members in rows if members)

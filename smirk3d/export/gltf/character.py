@@ -6,6 +6,7 @@ stay as they are. Files beside a .gltf (buffers, images) are merged into the one
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,13 @@ from smirk3d.export.gltf.character_file import (
     parse_gltf,
 )
 from smirk3d.export.gltf.morph_names import TargetNames, closest_names_hint, target_names
+from smirk3d.export.gltf.resources import (
+    MAX_NAME_LETTERS,
+    RefusedFile,
+    check_names,
+    checked_target_count,
+    read_plain_file,
+)
 from smirk3d.export.gltf.vrm import VRM_0, binds_of_mesh, head_bone
 from smirk3d.export.tables.motion_file import KeyframeMotion
 
@@ -32,6 +40,10 @@ _FLOAT = 5126
 """Component type of float32 accessors."""
 ANIMATION_NAME = "smirk3d"
 """Name of the animation that is added."""
+MAX_ANIMATED_WEIGHTS = 1 << 26
+"""Key frames times morph targets of all nodes of an animation."""
+_MAX_HINT_NAMES = 2000
+"""Names of nodes among which similar ones are looked for."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ def read_character(path: str | Path) -> Character:
     """
     path = Path(path)
     with errors_naming(path):
-        document, blob, chunks = parse_gltf(path.read_bytes())
+        document, blob, chunks = parse_gltf(read_plain_file(path))
         document, blob = merge_buffers(document, blob, path.parent)
         meshes = tuple(_morph_meshes(document))
         if not meshes:
@@ -91,19 +103,24 @@ def read_character(path: str | Path) -> Character:
 
 
 def _morph_meshes(document: Json) -> Iterator[MorphMesh]:
-    meshes, nodes = document.get("meshes", []), document.get("nodes", [])
-    names = [mesh.get("name") for mesh in meshes]
+    meshes, total = document.get("meshes", []), 0
+    n_named = Counter(mesh.get("name") for mesh in meshes)
+    nodes_of: dict[int, list[int]] = {}
+    for number, node in enumerate(document.get("nodes", [])):
+        nodes_of.setdefault(node.get("mesh"), []).append(number)
     for index, mesh in enumerate(meshes):
         count = max(len(primitive.get("targets", [])) for primitive in mesh["primitives"])
-        nodes_of_mesh = tuple(n for n, node in enumerate(nodes) if node.get("mesh") == index)
-        if not count or not nodes_of_mesh:
+        if not count or index not in nodes_of:
             continue
-        label = names[index] if names[index] and names.count(names[index]) == 1 else f"mesh{index}"
+        total = checked_target_count(total + count)
+        name = str(mesh.get("name") or "")[:MAX_NAME_LETTERS]
+        label = name if name and n_named[mesh["name"]] == 1 else f"mesh{index}"
         names_in_file = target_names(document, mesh, count)
+        check_names(names_in_file or ())
         numbered = tuple(f"{label}[{k}]" for k in range(count))
         binds = binds_of_mesh(document, index, count)
         targets = TargetNames(label, names_in_file or numbered, names_in_file is not None, binds)
-        yield MorphMesh(index, targets, nodes_of_mesh)
+        yield MorphMesh(index, targets, tuple(nodes_of[index]))
 
 
 def find_head_node(character: Character, name: str | None = None) -> int | None:
@@ -129,7 +146,7 @@ def find_head_node(character: Character, name: str | None = None) -> int | None:
     found = [n for n, node in enumerate(nodes) if node.get("name") == name]
     if len(found) != 1:
         count = f"{len(found)} nodes are" if found else "no node is"
-        known = [str(node["name"]) for node in nodes if node.get("name")]
+        known = [str(node["name"])[:MAX_NAME_LETTERS] for node in nodes if node.get("name")][:_MAX_HINT_NAMES]
         raise Smirk3dError(f"{printable(character.path)}: {count} named {name!r}{closest_names_hint(name, known)}")
     return found[0]
 
@@ -157,13 +174,16 @@ def head_node_rotations(character: Character, node: int, rotation_rotmat: np.nda
         nodes, parents = character.document["nodes"], np.eye(3)
         front = np.diag((-1, 1, -1)) if VRM_0 in character.document.get("extensions", {}) else np.eye(3)
         parent_of = {child: n for n, other in enumerate(nodes) for child in other.get("children", [])}
-        chain = [node]
-        while (parent := parent_of.get(chain[-1])) is not None:
-            if parent in chain:
+        last, above = node, {node}
+        while (parent := parent_of.get(last)) is not None:
+            if parent in above:
                 raise ValueError("is damaged (a node is its own parent); export it again")
-            chain.append(parent)
+            above.add(parent)
             parents = _linear_part(nodes[parent]) @ parents
+            last = parent
         parents = front @ parents
+        if not np.isfinite(parents).all():
+            raise ValueError("is damaged (the head's parents have no finite transform); export it again")
         if abs(np.linalg.det(parents)) < 1e-12:
             raise ValueError("the head's parents have a scale of 0; leave its rotation out with --no-head-turn")
         rest = _linear_part(_decompose_matrix(nodes[node]) | {"scale": (1, 1, 1)})
@@ -205,6 +225,9 @@ def save_animated_character(
         Smirk3dError: The character is damaged, or writing failed.
     """
     with errors_naming(character.path):
+        n_weights = len(motion.time_s) * sum(len(mesh.nodes) * len(mesh.targets.names) for mesh in character.meshes)
+        if n_weights > MAX_ANIMATED_WEIGHTS:
+            raise RefusedFile(f"has too many morph targets for {len(motion.time_s)} frames; shorten the motion")
         curves = [
             (node, "weights", _weights(character, mesh, node, motion.arkit, matrix))
             for mesh, matrix in zip(character.meshes, matrices, strict=True)
@@ -226,6 +249,8 @@ def _weights(character: Character, mesh: MorphMesh, node: int, arkit: np.ndarray
     constant = np.zeros(len(mapped)) if own is None else np.array(own, dtype=np.float64)
     if constant.shape != mapped.shape:
         raise ValueError(f"{mesh.targets.mesh} has {len(constant)} weights for {len(mapped)} targets; export it again")
+    if not np.isfinite(constant).all():
+        raise ValueError(f"{mesh.targets.mesh} has weights that are not finite; export it again")
     return np.where(mapped, arkit @ matrix, constant)
 
 

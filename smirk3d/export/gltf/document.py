@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 from dataclasses import is_dataclass, replace
+from typing import Any
 
 import pygltflib as gl
 
@@ -36,6 +37,11 @@ def gltf_bytes(document: gl.GLTF2) -> bytes:
     uri = _DATA_URI + base64.b64encode(blob).decode("ascii")
     inline = replace(document, buffers=[gl.Buffer(byteLength=len(blob), uri=uri)])
     return json_text(inline).encode("utf-8")
+
+
+def document_parts(document: gl.GLTF2) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON of a document and its binary blob, as they are read from a file."""
+    return json.loads(json_text(document)), document.binary_blob() or b""
 
 
 def json_text(document: gl.GLTF2) -> str:
