@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from smirk3d.export.gltf.reader import Json
-from smirk3d.export.gltf.resources import check_names, checked_target_count
+from smirk3d.export.gltf.resources import MAX_NAME_LETTERS, checked_target_count
 
 _MAX_WEIGHT = 1e6
 
@@ -17,11 +17,12 @@ class TargetIndex:
         document: JSON of the file.
 
     Attributes:
-        names: The T unique names, in the order of the meshes; unnamed targets are numbered.
+        names: The T unique names, in the order of the meshes; targets without
+            a name, or with one that is too long, are numbered.
         rows: For each mesh, the row in `names` of each of its targets.
 
     Raises:
-        RefusedFile: There are too many targets, or a name is too long.
+        RefusedFile: There are too many targets.
     """
 
     def __init__(self, document: Json):
@@ -29,7 +30,6 @@ class TargetIndex:
         for mesh in document.get("meshes", []):
             total = checked_target_count(total + _count(mesh))
             names.append(_names_of(mesh))
-            check_names(tuple(names[-1]))
         row = {name: k for k, name in enumerate(dict.fromkeys(name for each in names for name in each))}
         self.names = tuple(row)
         self.rows = [[row[name] for name in each] for each in names]
@@ -65,4 +65,6 @@ def _count(mesh: Json) -> int:
 def _names_of(mesh: Json) -> list[str]:
     given = (mesh.get("extras") or {}).get("targetNames") or ()
     is_complete = len(given) == _count(mesh) and all(isinstance(name, str) for name in given)
-    return list(given) if is_complete else [f"target {k}" for k in range(_count(mesh))]
+    if not is_complete:
+        return [f"target {k}" for k in range(_count(mesh))]
+    return [name if len(name) <= MAX_NAME_LETTERS else f"target {k}" for k, name in enumerate(given)]

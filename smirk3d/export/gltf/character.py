@@ -29,11 +29,10 @@ from smirk3d.export.gltf.morph_names import TargetNames, closest_names_hint, tar
 from smirk3d.export.gltf.resources import (
     MAX_NAME_LETTERS,
     RefusedFile,
-    check_names,
     checked_target_count,
     read_plain_file,
 )
-from smirk3d.export.gltf.vrm import VRM_0, binds_of_mesh, head_bone
+from smirk3d.export.gltf.vrm import VRM_0, binds_by_mesh, head_bone
 from smirk3d.export.tables.motion_file import KeyframeMotion
 
 _FLOAT = 5126
@@ -103,7 +102,7 @@ def read_character(path: str | Path) -> Character:
 
 
 def _morph_meshes(document: Json) -> Iterator[MorphMesh]:
-    meshes, total = document.get("meshes", []), 0
+    meshes, binds, total = document.get("meshes", []), binds_by_mesh(document), 0
     n_named = Counter(mesh.get("name") for mesh in meshes)
     nodes_of: dict[int, list[int]] = {}
     for number, node in enumerate(document.get("nodes", [])):
@@ -116,10 +115,9 @@ def _morph_meshes(document: Json) -> Iterator[MorphMesh]:
         name = str(mesh.get("name") or "")[:MAX_NAME_LETTERS]
         label = name if name and n_named[mesh["name"]] == 1 else f"mesh{index}"
         names_in_file = target_names(document, mesh, count)
-        check_names(names_in_file or ())
         numbered = tuple(f"{label}[{k}]" for k in range(count))
-        binds = binds_of_mesh(document, index, count)
-        targets = TargetNames(label, names_in_file or numbered, names_in_file is not None, binds)
+        own_binds = tuple(bind for bind in binds.get(index, ()) if bind.column < count)
+        targets = TargetNames(label, names_in_file or numbered, names_in_file is not None, own_binds)
         yield MorphMesh(index, targets, tuple(nodes_of[index]))
 
 

@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 1 << 29
 MAX_TARGETS = 10_000
 """Morph targets of all meshes together."""
 MAX_NAME_LETTERS = 256
-"""Length of the name of a morph target."""
+"""Longer names of morph targets and meshes are not shown; numbers are."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _MB = 1 << 20
 
@@ -125,17 +125,3 @@ def checked_target_count(count: int) -> int:
     if count > MAX_TARGETS:
         raise RefusedFile(f"has {count} morph targets; at most {MAX_TARGETS} are read: export fewer shape keys")
     return count
-
-
-def check_names(names: tuple[str, ...]) -> None:
-    """Check the names of morph targets.
-
-    Raises:
-        RefusedFile: One is longer than `MAX_NAME_LETTERS`.
-    """
-    longest = max(names, key=len, default="")
-    if len(longest) > MAX_NAME_LETTERS:
-        start = printable(longest[:20])
-        raise RefusedFile(
-            f"the name of its morph target {start}… has {len(longest)} letters; shorten it to {MAX_NAME_LETTERS}"
-        )

@@ -63,36 +63,36 @@ def head_bone(document: Json) -> int | None:
     return node if known else None
 
 
-def binds_of_mesh(document: Json, index: int, count: int) -> tuple[Bind, ...]:
-    """Return the binds of all expressions to the targets of a mesh.
+def binds_by_mesh(document: Json) -> dict[int, list[Bind]]:
+    """Return the binds of all expressions, by the index of their mesh.
 
     Args:
         document: JSON of the file.
-        index: Index of the mesh.
-        count: Number of its targets.
     """
-    found = (*_binds_of_vrm_1(document, index), *_binds_of_vrm_0(document, index))
-    return tuple(bind for bind in found if 0 <= bind.column < count and bind.weight)
+    found: dict[int, list[Bind]] = {}
+    for mesh, bind in (*_binds_of_vrm_1(document), *_binds_of_vrm_0(document)):
+        if bind.column >= 0 and bind.weight:
+            found.setdefault(mesh, []).append(bind)
+    return found
 
 
-def _binds_of_vrm_1(document: Json, index: int) -> Iterator[Bind]:
+def _binds_of_vrm_1(document: Json) -> Iterator[tuple[int, Bind]]:
     nodes = document.get("nodes", [])
     expressions = ((document.get("extensions") or {}).get(VRM_1) or {}).get("expressions") or {}
     for group in ("preset", "custom"):
         for name, expression in (expressions.get(group) or {}).items():
             for bind in expression.get("morphTargetBinds") or []:
-                if nodes[bind["node"]].get("mesh") == index:
-                    yield Bind(name, int(bind["index"]), float(bind.get("weight", 1.0)))
+                mesh = nodes[bind["node"]].get("mesh")
+                yield mesh, Bind(name, int(bind["index"]), float(bind.get("weight", 1.0)))
 
 
-def _binds_of_vrm_0(document: Json, index: int) -> Iterator[Bind]:
+def _binds_of_vrm_0(document: Json) -> Iterator[tuple[int, Bind]]:
     master = ((document.get("extensions") or {}).get(VRM_0) or {}).get("blendShapeMaster") or {}
     for group in master.get("blendShapeGroups") or []:
         preset = str(group.get("presetName") or "unknown").lower()
         name = str(group.get("name", "")) if preset == "unknown" else _VRM_0_PRESETS.get(preset, preset)
         for bind in group.get("binds") or []:
-            if bind["mesh"] == index:
-                yield Bind(name, int(bind["index"]), float(bind.get("weight", 100.0)) / 100)
+            yield bind["mesh"], Bind(name, int(bind["index"]), float(bind.get("weight", 100.0)) / 100)
 
 
 def stated_matrix(binds: Sequence[Bind], count: int) -> np.ndarray:
@@ -124,7 +124,7 @@ def preset_matrix(binds: Sequence[Bind], count: int) -> np.ndarray:
 
 def _bound(matrix: np.ndarray, names: Sequence[str], binds: Sequence[Bind], count: int) -> np.ndarray:
     """Return the map to targets (52, count) from that to expressions (52, len(names))."""
-    effects = np.zeros((len(names), count), dtype=np.float32)
+    effects, row = np.zeros((len(names), count), dtype=np.float32), {name: k for k, name in enumerate(names)}
     for bind in binds:
-        effects[names.index(bind.expression), bind.column] = bind.weight
+        effects[row[bind.expression], bind.column] = bind.weight
     return matrix @ effects

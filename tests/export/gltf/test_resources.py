@@ -111,7 +111,6 @@ def _many_targets(document: dict[str, Any]) -> None:
 
 
 HOSTILE = {
-    "long name": (_edited(lambda d: d["meshes"][0]["extras"]["targetNames"].__setitem__(0, "aB" * 20_000)), "40000 letters"),
     "targets": (_edited(_many_targets), "morph targets"),
     "deep": (b'{"asset": ' + b"[" * 200_000, "no glTF file"),
     "deep but whole": (b'{"asset":{"version":"2.0"},"extras":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "no glTF file"),
@@ -146,7 +145,18 @@ def test_long_chains_and_many_meshes_take_no_quadratic_time(tmp_path: Path) -> N
 
 def test_names_of_many_words_are_matched_in_a_moment(tmp_path: Path) -> None:
     document, blob = make_character()
-    names = ["aB" * 128, "a_" * 100 + "jawOpen", "x" * 256, "eyeBlinkLeft"]
+    names = ["aB" * 20_000, "a_" * 100 + "jawOpen", "x" * 256, "eyeBlinkLeft"]
     document["meshes"][0]["extras"]["targetNames"] = names
     (tmp_path / "hero.glb").write_bytes(glb(document, blob))
-    assert read_character(tmp_path / "hero.glb").targets[0].names == tuple(names)
+    out = animated(tmp_path / "hero.glb", tmp_path / "out.glb", make_motion())
+    assert parts(out)[0]["meshes"] == document["meshes"]
+
+
+def test_many_expressions_and_meshes_take_no_quadratic_time(tmp_path: Path) -> None:
+    document, blob = make_character()
+    document["meshes"] = [document["meshes"][1] | {"name": f"m{k}"} for k in range(2000)]
+    document["nodes"] = [{"mesh": k} for k in range(2000)]
+    binds = [{"name": f"e{k}", "binds": [{"mesh": k % 2000, "index": 0}]} for k in range(20_000)]
+    document["extensions"]["VRM"] = {"blendShapeMaster": {"blendShapeGroups": binds}}
+    (tmp_path / "hero.glb").write_bytes(glb(document, blob))
+    assert len(read_character(tmp_path / "hero.glb").targets) == 2000
