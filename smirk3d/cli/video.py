@@ -57,11 +57,11 @@ class Video(EstimatorCommand):
     def run(self) -> int:
         """Track the video and write the files; return 1 where some of it could not be read."""
         options, stem = self._track_options(), self._stem()
-        from smirk3d.media.video import VideoFile, open_source
+        from smirk3d.media.video import AnimatedWebp, VideoFile, open_source
         from smirk3d.tracking.run import VideoOptions, run_video, write_usd
 
         source = open_source(self.input, self.fps)
-        if self.fps is not None and isinstance(source, VideoFile):
+        if self.fps is not None and isinstance(source, VideoFile | AnimatedWebp):
             raise UsageError(f"--fps {self.fps:g}: {self.input} has times of its own; leave it out")
         if self.usd:  # a missing package should be reported before the work, not after it
             from smirk3d.export.usd import load_usd

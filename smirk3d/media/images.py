@@ -26,6 +26,7 @@ MAX_PIXELS = 250_000_000
 """Larger images are refused; a small file can claim any size and exhaust the memory (decompression bomb)."""
 MAX_DECODED_PIXELS = 110_000_000
 """Limit of what is decoded; only large JPEG files are reduced while they are decoded."""
+_MAX_PIXELS_OF_FORMAT = {"WEBP": 64_000_000, "JPEG2000": 64_000_000}  # their decoders need twice the memory of others
 MAX_SIDE_PX = 4096
 """Images with a longer side are reduced; more pixels help neither the detector nor the encoder."""
 _EXIF_TRANSPOSE = {
@@ -102,6 +103,36 @@ def read_image(
             return _read(file, name, path, max_side)
     except OSError as error:
         raise _read_error(name, _error_text(error), "check its permissions") from error
+
+
+def animation_frames(path: Path) -> Iterator[np.ndarray]:
+    """Yield the frames of an animated image.
+
+    Args:
+        path: The file.
+
+    Yields:
+        (H, W, 3) uint8 RGB, as `read_image` returns the first one.
+
+    Raises:
+        Smirk3dError: It cannot be read, or a frame is damaged; the frames before that have been yielded.
+    """
+    name = printable(path)
+    _check_file(path, name)
+    try:
+        with open(path, "rb") as file:
+            with _pillow_limits():
+                image = _open(file, name, path)
+                _check_decoded_size(image)
+            for number in range(getattr(image, "n_frames", 1)):
+                image.seek(number)
+                yield _read(image, name, path, MAX_SIDE_PX).pixels
+    except Smirk3dError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _read_error(name, str(error), "make it smaller first") from None
+    except Exception as error:  # on broken data decoders raise anything
+        raise _read_error(name, _error_text(error), "copy it again") from error
 
 
 def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -225,10 +256,11 @@ def _open(file: IO[bytes], name: str, path: Path | None) -> Image.Image:
 
 def _check_decoded_size(image: Image.Image) -> None:
     """Raise for an image that would take too much memory, before it is decoded."""
-    if image.width * image.height > MAX_DECODED_PIXELS:
+    limit = _MAX_PIXELS_OF_FORMAT.get(image.format or "", MAX_DECODED_PIXELS)
+    if image.width * image.height > limit:
         megapixels = image.width * image.height / 1e6
         raise Image.DecompressionBombError(
-            f"{megapixels:.0f} megapixels as {image.format}, of which {MAX_DECODED_PIXELS // 10**6} at most are read"
+            f"{megapixels:.0f} megapixels as {image.format}, of which {limit // 10**6} at most are read"
         )
 
 

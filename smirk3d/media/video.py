@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +31,8 @@ from smirk3d.media.decoding import (
     with_times,
 )
 from smirk3d.media.frame_converter import FrameConverter
-from smirk3d.media.images import IMAGE_SUFFIXES, read_image
+from smirk3d.media.images import IMAGE_SUFFIXES, animation_frames, read_image
+from smirk3d.media.webp import frame_durations_s
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
 WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
@@ -186,6 +188,30 @@ class FrameFolder:
             yield Frame(number, number / self.info.rate_fps, photo.pixels)
 
 
+class AnimatedWebp:
+    """An animated WebP file.
+
+    Args:
+        path: The file.
+        durations_s: How long each frame is shown, see `frame_durations_s`.
+    """
+
+    def __init__(self, path: Path, durations_s: Sequence[float]) -> None:
+        self._path, self._durations_s = path, durations_s
+        self.info = VideoInfo(printable(path), len(durations_s) / sum(durations_s), len(durations_s))
+
+    def frames(self, every: int = 1) -> Iterator[Frame]:
+        """See `FrameSource.frames`."""
+        starts_s = accumulate(self._durations_s, initial=0.0)
+        number = 0
+        try:
+            for (number, time_s), pixels in zip(enumerate(starts_s), animation_frames(self._path)):
+                if number % every == 0:
+                    yield Frame(number, time_s, pixels)
+        except Smirk3dError as error:
+            raise Smirk3dError(f"{error} (after {number} of {len(self._durations_s)} frames)") from error
+
+
 class Webcam:
     """A camera of this machine, read until the caller stops.
 
@@ -239,7 +265,10 @@ def open_source(name: str, rate_fps: float | None = None) -> FrameSource:
     if os.path.isdir(name):
         return FrameFolder(Path(name), rate_fps)
     number = webcam_number(name)
-    return VideoFile(Path(name)) if number is None else Webcam(number, rate_fps)
+    if number is not None:
+        return Webcam(number, rate_fps)
+    durations_s = frame_durations_s(Path(name))
+    return VideoFile(Path(name)) if durations_s is None else AnimatedWebp(Path(name), durations_s)
 
 
 def webcam_number(name: str) -> int | None:

@@ -16,6 +16,7 @@ from video_files import HEIGHT, WIDTH, click, cut_off, shades, turned, without_r
 from smirk3d.errors import Smirk3dError
 from smirk3d.media import video
 from smirk3d.media.video import FrameFolder, FrameSource, VideoFile, Webcam, open_source, webcam_number
+from smirk3d.media.webp import frame_durations_s
 
 av = pytest.importorskip("av")
 UNEVEN_MS = [0, 40, 80, 200, 210, 300, 1000]
@@ -388,3 +389,40 @@ def _resident_bytes() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+@pytest.fixture
+def webp(tmp_path: Path) -> Path:
+    path = tmp_path / "anim.webp"
+    first, *others = [Image.new("RGB", (32, 16), (40 * k, 90, 200 - 30 * k)) for k in range(6)]
+    durations = [40, 40, 100, 20, 40, 60]
+    first.save(path, save_all=True, append_images=others, duration=durations, lossless=True)
+    return path
+
+
+def test_an_animated_webp_is_a_clip(webp):
+    source = open_source(str(webp))
+    frames = list(source.frames())
+    assert source.info.n_frames == 6 and source.info.rate_fps == pytest.approx(20)
+    np.testing.assert_allclose([frame.time_s for frame in frames], [0, 0.04, 0.08, 0.18, 0.2, 0.24])
+    assert [tuple(frame.pixels[3, 3]) for frame in frames] == [(40 * k, 90, 200 - 30 * k) for k in range(6)]
+    assert [frame.number for frame in source.frames(every=4)] == [0, 4]
+
+
+def test_a_cut_off_webp_yields_its_frames_then_an_error_or_ends(webp):
+    data = webp.read_bytes()
+    for keep in range(12, len(data), 23):
+        webp.write_bytes(data[:keep])
+        try:
+            n_frames = sum(1 for _ in open_source(str(webp)).frames())
+            assert n_frames <= 6
+        except Smirk3dError as error:
+            assert "anim.webp" in str(error) and ";" in str(error)
+
+
+def test_other_files_are_no_animated_webp(tmp_path):
+    Image.new("RGB", (32, 16)).save(tmp_path / "still.webp")
+    (tmp_path / "short.webp").write_bytes(b"RIFF")
+    os.mkfifo(tmp_path / "pipe.webp")
+    for name in ("still.webp", "short.webp", "pipe.webp", "missing.webp", "."):
+        assert frame_durations_s(tmp_path / name) is None
