@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 
-FORMATS_WITH_DURATION = frozenset({"mov", "mp4", "matroska", "webm", "avi"})
-"""Formats that state their duration; for others FFmpeg estimates it."""
 TEXT_FORMAT = "tty"
 """FFmpeg's format for text files, which it renders as images."""
 CLOCK_RESET_S = 1.0
@@ -45,8 +42,12 @@ def pyav() -> Any:
     return av
 
 
-def open_file(path: Path) -> Any:
+def open_file(path: Path, n_threads: int = 0) -> Any:
     """Return the open container of a video file.
+
+    Args:
+        path: The file.
+        n_threads: Number of threads that decode; 0 for as many as FFmpeg chooses.
 
     Raises:
         Smirk3dError: As for `open_container`.
@@ -54,7 +55,10 @@ def open_file(path: Path) -> Any:
     remedy = "copy it again" if os.path.exists(path) else "check the path"
     remedy += ", or name another video, a folder of frames or the number of a webcam"
     # Without "file:", FFmpeg would take the part of a name before a colon for a protocol.
-    return open_container(f"file:{os.fspath(path)}", printable(path), remedy)
+    container = open_container(f"file:{os.fspath(path)}", printable(path), remedy)
+    if n_threads:
+        video_stream(container).codec_context.thread_count = n_threads
+    return container
 
 
 def open_container(
@@ -94,53 +98,9 @@ def video_stream(container: Any) -> Any:
     return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
 
 
-class FileDecoder:
-    """Decodes the video stream of an open file once, and compares its length with what the file states.
-
-    Attributes:
-        stated_s: End of the video according to the file, in seconds; 0 where it states none or only an estimate.
-        reached_s: End of what has been decoded so far, in seconds.
-
-    Args:
-        container: As of `open_file`.
-    """
-
-    def __init__(self, container: Any) -> None:
-        self._container, stream = container, video_stream(container)
-        self._stream, self._demuxed = stream, [stream]
-        self.stated_s = self.reached_s = 0.0
-        if FORMATS_WITH_DURATION.isdisjoint(container.format.name.split(",")):
-            return
-        if stream.duration is not None:
-            self.stated_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        elif container.duration is not None:
-            # This is the duration of the longest stream, so the packets of all streams have to be read.
-            self.stated_s = container.duration / pyav().time_base
-            self._demuxed = list(container.streams)
-
-    @property
-    def missing_s(self) -> float:
-        """How much earlier than stated the file ended, in seconds."""
-        return self.stated_s - self.reached_s
-
-    def frames(self) -> Iterator[Any]:
-        """Yield decoded PyAV frames."""
-        # AVI has decoding times only. Frames are shown in their order, whichever the order of the packets.
-        has_decoding_times = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
-        decoding_times: deque[int] = deque()
-        for packet in self._container.demux(*self._demuxed):
-            start = packet.dts if packet.pts is None else packet.pts
-            if start is not None:
-                end_s = float((start + (packet.duration or 0)) * packet.time_base)
-                self.reached_s = max(self.reached_s, end_s)
-            if packet.stream is not self._stream:
-                continue
-            if packet.size and packet.dts is not None:
-                decoding_times.append(packet.dts)
-            for frame in packet.decode():
-                if has_decoding_times and decoding_times:
-                    frame.pts = decoding_times.popleft()
-                yield frame
+def pixel_aspect(container: Any) -> float:
+    """Return the width of a pixel over its height in the video of an open container."""
+    return float(video_stream(container).sample_aspect_ratio or 1)
 
 
 def nominal_rate_fps(container: Any) -> float:

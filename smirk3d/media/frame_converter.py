@@ -12,15 +12,15 @@ class FrameConverter:
     """Converts the frames of a stream to upright RGB with square pixels, all of the size of the first.
 
     Args:
-        stream: As of `smirk3d.media.decoding.video_stream`.
+        pixel_aspect: Width of a pixel over its height.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, pixel_aspect: float = 1.0) -> None:
         from av.video.reformatter import VideoReformatter  # pyright: ignore[reportMissingImports]
 
         # One for all frames, since setting it up takes longer than converting a frame.
         self._reformatter = VideoReformatter()
-        self._pixel_aspect = float(stream.sample_aspect_ratio or 1)
+        self._pixel_aspect = pixel_aspect
         self._size: tuple[int, int] | None = None
 
     def __call__(self, frame: Any) -> np.ndarray:

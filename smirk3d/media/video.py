@@ -1,6 +1,6 @@
 """Frame sources: video files, folders of images and webcams yield upright frames with their times.
 
-A damaged source loses no readable frame: all frames before the damage come first, then an error describes it.
+A damaged source loses no readable frame: all frames that can be read come first, then an error describes the damage.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.decoding import (
     DEFAULT_RATE_FPS,
-    FileDecoder,
     error_text,
     nominal_rate_fps,
     open_container,
     open_file,
+    pixel_aspect,
     pyav,
     video_stream,
     webcam_frames,
     with_times,
 )
+from smirk3d.media.file_decoder import FileDecoder
 from smirk3d.media.frame_converter import FrameConverter
 from smirk3d.media.images import IMAGE_SUFFIXES, animation_frames, read_image
 from smirk3d.media.webp import frame_durations_s
@@ -88,7 +89,7 @@ class FrameSource(Protocol):
             every: k, 1 for all frames.
 
         Raises:
-            Smirk3dError: The source is damaged or ends early; the frames before that have been yielded.
+            Smirk3dError: The source is damaged or ends early; all frames that can be read have been yielded.
         """
         ...
 
@@ -111,27 +112,32 @@ class VideoFile:
         with open_file(path) as container:
             stream = video_stream(container)
             n_frames, has_audio = stream.frames or None, bool(container.streams.audio)
+            self._pixel_aspect = pixel_aspect(container)
             self.info = VideoInfo(printable(path), nominal_rate_fps(container), n_frames, has_audio)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
-        n_decoded = 0
+        n_decoded, decoder, convert = 0, FileDecoder(self.path), FrameConverter(self._pixel_aspect)
         try:
-            with open_file(self.path) as container:
-                decoder, convert = FileDecoder(container), FrameConverter(video_stream(container))
-                for n_decoded, (frame, time_s) in enumerate(with_times(decoder.frames(), self.info.rate_fps), start=1):
-                    if (n_decoded - 1) % every == 0:
-                        yield Frame(n_decoded - 1, time_s, convert(frame))
+            for n_decoded, (frame, time_s) in enumerate(with_times(decoder.frames(), self.info.rate_fps), start=1):
+                if (n_decoded - 1) % every == 0:
+                    yield Frame(n_decoded - 1, time_s, convert(frame))
         except (pyav().FFmpegError, OSError, ValueError) as error:
             raise Smirk3dError(
                 f"{self.info.name}: {error_text(error)} after {n_decoded} frames; copy it again"
             ) from error
+        self._raise_for_damage(decoder, n_decoded)
+
+    def _raise_for_damage(self, decoder: FileDecoder, n_decoded: int) -> None:
+        """Raise for what is missing of a file that has been decoded to its end."""
+        if decoder.damage.n_damaged and not n_decoded:
+            raise Smirk3dError(f"{self.info.name}: {decoder.damage.reason} after 0 frames; copy it again")
+        faults = [str(decoder.damage)] if decoder.damage.n_damaged else []
         # A file that was cut off often decodes without an error up to its end.
         if decoder.missing_s > max(DURATION_TOLERANCE_S, 2 / self.info.rate_fps):
-            raise Smirk3dError(
-                f"{self.info.name}: ends at {decoder.reached_s:.1f} of {decoder.stated_s:.1f} s, "
-                f"after {n_decoded} frames; copy it again"
-            )
+            faults.append(f"ends at {decoder.reached_s:.1f} of {decoder.stated_s:.1f} s, after {n_decoded} frames")
+        if faults:
+            raise Smirk3dError(f"{self.info.name}: {'; '.join(faults)}; copy it again")
 
     def start_s(self) -> float:
         """Return the time stamp of the first frame on the file's clock, which its audio shares, in seconds.
@@ -140,8 +146,7 @@ class VideoFile:
             Smirk3dError: As for `frames`.
         """
         try:
-            with open_file(self.path) as container:
-                first = next(iter(FileDecoder(container).frames()), None)
+            first = next(iter(FileDecoder(self.path).frames()), None)
         except (pyav().FFmpegError, OSError, ValueError) as error:
             raise Smirk3dError(f"{self.info.name}: {error_text(error)}; copy it again") from error
         return first.time if first is not None and first.time is not None else 0.0
@@ -238,7 +243,7 @@ class Webcam:
         n_captured = 0
         try:
             with self._open() as container:
-                convert, captured = FrameConverter(video_stream(container)), webcam_frames(container)
+                convert, captured = FrameConverter(pixel_aspect(container)), webcam_frames(container)
                 for n_captured, (frame, time_s) in enumerate(with_times(captured, self.info.rate_fps), start=1):
                     if (n_captured - 1) % every == 0:
                         yield Frame(n_captured - 1, time_s, convert(frame))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tracemalloc
 from fractions import Fraction
@@ -11,7 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import HEIGHT, WIDTH, click, cut_off, shades, turned, without_rate, write_video
+from video_files import (
+    HEIGHT,
+    WIDTH,
+    click,
+    cut_off,
+    shades,
+    turned,
+    with_damaged_packet,
+    without_rate,
+    write_video,
+)
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.media import video
@@ -163,17 +174,53 @@ def test_video_that_ends_before_its_audio_is_reported(tmp_path: Path) -> None:
     assert 20 < len(frames) < 35 and f"of 1.6 s, after {len(frames)} frames" in message
 
 
-def test_damage_in_the_middle_is_reported(tmp_path: Path) -> None:
+def test_frames_after_damage_in_the_middle_are_read(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", shades(40), codec="libx264", g="10")
     content, generator = bytearray(path.read_bytes()), np.random.default_rng(0)
     some = slice(len(content) * 2 // 3, len(content) * 5 // 6)
     content[some] = generator.bytes(some.stop - some.start)
     path.write_bytes(content)
     frames, message = read(VideoFile(path))
-    assert 0 < len(frames) < 40 and [round(level(frame)) for frame in frames[:-1]] == [
-        k % 32 for k in range(len(frames) - 1)
-    ]
-    assert message.startswith(f"{path}: ") and f"after {len(frames)} frames; copy it again" in message
+    shown = [round(25 * frame.time_s) for frame in frames]
+    assert shown[:6] == list(range(6)) and shown[-12:] == list(range(28, 40))
+    intact = frames[:6] + frames[-12:]
+    np.testing.assert_allclose([level(frame) for frame in intact], [k % 32 for k in shown[:6] + shown[-12:]], atol=0.3)
+    n_lost = 40 - len(frames)
+    assert message == f"{path}: damaged after 6 frames, {n_lost} of 40 frames lost; copy it again"
+
+
+@pytest.mark.parametrize("index", [0, 13, 28, 29])
+@pytest.mark.parametrize(("codec", "n_b_frames"), [("libx264", 0), ("libx264", 3), ("libx265", 0)])
+def test_a_damaged_packet_is_left_out_and_counted(codec: str, n_b_frames: int, index: int, tmp_path: Path) -> None:
+    """Errors in the last packets come while the decoder is emptied, where several threads lose other frames, too."""
+    path = write_video(tmp_path / "a.mp4", shades(30), codec=codec, bf=str(n_b_frames), g="10")
+    intact = {round(frame.time_s, 3): level(frame) for frame in read(VideoFile(path))[0]}
+    frames, message = read(VideoFile(with_damaged_packet(path, index)))
+    n_lost = 30 - len(frames)
+    assert re.fullmatch(rf".*a\.mp4: damaged after \d+ frames, {n_lost} of 30 frames lost; copy it again", message)
+    assert 1 <= n_lost <= 11 and [frame.number for frame in frames] == list(range(len(frames)))
+    assert set(round(frame.time_s, 3) for frame in frames) <= set(intact) or not index
+    if index:
+        others = [frame for frame in frames if frame.time_s > 0.8] if index == 13 else frames[: index - 4]
+        np.testing.assert_allclose([level(f) for f in others], [intact[round(f.time_s, 3)] for f in others], atol=0.3)
+
+
+def test_file_without_a_readable_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", shades(1))
+    frames, message = read(VideoFile(with_damaged_packet(path, 0, n_bytes=50)))
+    assert not frames and message.startswith(f"{path}: ") and message.endswith(" after 0 frames; copy it again")
+
+
+def test_joined_and_cut_recordings_are_no_damage(tmp_path: Path) -> None:
+    """Where a recording was cut, its first frames refer to others that are gone."""
+    path = write_video(
+        tmp_path / "a.h264", shades(40), codec="libx264", g="10", bf="2", **{"x264-params": "open-gop=1"}
+    )
+    with av.open(str(path)) as container:
+        second = [packet for packet in container.demux(video=0) if packet.is_keyframe][1]
+    path.write_bytes(path.read_bytes()[second.pos :])
+    frames, message = read(VideoFile(path))
+    assert not message and len(frames) >= 28
 
 
 def test_long_audio_edit_lists_and_dropped_frames_are_no_damage(tmp_path: Path) -> None:
