@@ -17,7 +17,7 @@ HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltfl
 # A module imports only from its own layer and from those before it. Imports inside functions count; those under
 # TYPE_CHECKING do not.
 LAYERS = (
-    {"errors", "equality"},
+    {"errors", "equality", "bounded_io"},
     {"assets"},
     {"progress"},
     {"params"},

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
-import tarfile
 from collections import Counter
 from pathlib import Path
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import one_line, parse_json
+from smirk3d.datasets.shard_archive import Gap, read_members
 from smirk3d.errors import Smirk3dError
 
 LABELS_NAME = "labels.csv"
+MAX_JSON_BYTES = 1 << 20
+"""Largest .json of a face."""
 
 
 def emotion_labels(folder: str | Path, split: str) -> dict[str, str]:
@@ -32,20 +34,26 @@ def emotion_labels(folder: str | Path, split: str) -> dict[str, str]:
     for path in sorted(Path(folder).glob(f"{split}-*.tar")):
         try:
             labels |= _emotions_of_shard(path)
-        except (OSError, tarfile.TarError, ValueError, AttributeError) as error:
-            raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); prepare it again") from error
+        except OSError as error:
+            raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); prepare it again") from error
     largest = _keys_of_largest_source(Path(folder) / LABELS_NAME)
     return labels if largest is None else {key: label for key, label in labels.items() if key in largest}
 
 
 def _emotions_of_shard(path: Path) -> dict[str, str]:
+    """Return the labels of a shard; damaged parts, of which `read_folder` tells, have none."""
     labels = {}
-    with tarfile.open(path, "r:") as archive:
-        for info in archive:
-            file = archive.extractfile(info) if info.name.endswith(".json") else None
-            emotion = json.loads(file.read()).get("emotion") if file else None
-            if emotion:
-                labels[info.name.removesuffix(".json")] = str(emotion)
+    for member in read_members(path, lambda name: MAX_JSON_BYTES if name.endswith(".json") else 0):
+        if isinstance(member, Gap):
+            if not member.after and member.is_end:
+                raise Smirk3dError(f"{printable(path)}: unreadable (no archive); prepare it again")
+            continue
+        try:
+            facts = parse_json(member.content)
+        except ValueError:
+            continue
+        if isinstance(facts, dict) and facts.get("emotion"):
+            labels[member.name.removesuffix(".json")] = str(facts["emotion"])
     return labels
 
 

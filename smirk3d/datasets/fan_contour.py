@@ -8,7 +8,6 @@ input folder, FAN's landmarks are in `STEM.npy` below the folder of contours; wh
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import check_plain_file, one_line, parse_npy
 from smirk3d.datasets.quality import face_size_px
 from smirk3d.head.landmark_indices import IBUG68
 
 CONTOUR_COUNT = 17
 """From the subject's right ear over the chin to the left one."""
 KNOWN, NO_FILE, UNUSABLE, OTHER_FACE = "known", "without a file", "with an unusable file", "not the face in the file"
+MAX_FILE_BYTES = 1 << 20
+"""Largest file of one photo's contours."""
 MAX_DISTANCE = 0.2
 """Mean distance between FAN's inner landmarks and MediaPipe's, in face sizes, above which the faces differ."""
 
@@ -68,18 +70,15 @@ def read_fan(folder: Path, stem: str, report: Callable[[str], None]) -> FanLandm
         return FanLandmarks(nothing, NO_FILE)
     try:
         return FanLandmarks(_points(path))
-    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:  # what np.load raises on damaged files
-        reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]
+    except (OSError, ValueError) as error:
+        reason = one_line(error)
         report(f"{printable(path)}: no contour ({printable(reason)}); give a .npy of (68, 2) or (N, 68, 2) pixels")
         return FanLandmarks(nothing, UNUSABLE)
 
 
 def _points(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():  # NumPy warns about headers that it then refuses
-        warnings.simplefilter("ignore")
-        array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError("an archive of arrays")
+    check_plain_file(path, MAX_FILE_BYTES)
+    array = parse_npy(path.read_bytes())
     if array.size == 0:  # FAN detected no face
         return np.zeros((0, 68, 2), np.float32)
     if array.shape[-2:] != (68, 2) or array.ndim > 3 or array.dtype.kind not in "fiu":

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import one_line, read_npz
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.reconstructor import DetectedPhoto
@@ -41,16 +42,35 @@ def read_landmark_annotations(folder: Path, split: str) -> LandmarkAnnotations:
         split: Name of the split, for instance "train" or "val".
 
     Raises:
-        Smirk3dError: One of the two files is missing.
+        Smirk3dError: One of the two files is missing or damaged.
     """
     for name in (LANDMARKS_NAME, LABELS_NAME):
         if not (folder / name).is_file():
             raise Smirk3dError(f"{printable(folder)}: has no {name}; name a folder of photos with landmarks")
-    with (folder / LABELS_NAME).open(encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    with np.load(folder / LANDMARKS_NAME) as data:
+    try:
+        with (folder / LABELS_NAME).open(encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise Smirk3dError(f"{printable(folder / LABELS_NAME)}: unreadable ({one_line(error)}); replace it") from error
+    try:
+        data = read_npz(folder / LANDMARKS_NAME)
         points, scores = data["lm"].astype(np.float32), data["blendshapes"].astype(np.float32)
         names = list(data["blendshape_names"])
+    except (OSError, KeyError, ValueError) as error:
+        raise Smirk3dError(
+            f"{printable(folder / LANDMARKS_NAME)}: unreadable ({one_line(error)}); replace it"
+        ) from error
+    try:
+        return _annotations(table, points, scores, names, split)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise Smirk3dError(
+            f"{printable(folder)}: {LABELS_NAME} and {LANDMARKS_NAME} do not fit ({one_line(error)}); replace them"
+        ) from error
+
+
+def _annotations(
+    table: list[dict[str, str]], points: np.ndarray, scores: np.ndarray, names: list, split: str
+) -> LandmarkAnnotations:
     column = [names.index(name) if name in names else None for name in ARKIT_NAMES]
     rows = [each for each in zip(table, points, scores) if each[0]["split"] == split]
     photos = []

@@ -8,7 +8,6 @@ A table is a .npz file of plain arrays, float32: `keys` (N,) names of the faces 
 from __future__ import annotations
 
 import math
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import one_line, read_npz
 from smirk3d.datasets.shards import SPLITS, DataError, Record, read_folder, refuse
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
@@ -81,11 +81,9 @@ class TargetTable:
             Smirk3dError: The file is missing, damaged, or of another head.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return _checked(arrays, head)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            reason = printable(" ".join(str(getattr(error, "strerror", None) or error).split()))
+            return _checked(read_npz(path), head)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            reason = printable(one_line(error))
             raise Smirk3dError(
                 f"{printable(path)}: no targets for this head ({reason}); make them with smirk3d data targets"
             ) from error

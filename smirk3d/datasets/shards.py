@@ -14,14 +14,18 @@ import itertools
 import json
 import os
 import tarfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import one_line, parse_json, parse_npy, read_npz
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
+from smirk3d.datasets.shard_archive import BLOCK_BYTES, Gap, Member, read_members
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import POINT_COUNT
@@ -30,9 +34,18 @@ SPLITS: tuple[str, ...] = ("train", "val")
 LANDMARKS_NAME = "landmarks.npz"
 _JPEG_SUFFIXES = ("jpg", "jpeg")
 _CONTOUR_SUFFIX = "contour.npy"
-_TAR_BLOCK_BYTES = 512
-# What other software may raise on members with invalid content.
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SyntaxError)
+MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS = 64 << 20, 64_000_000
+"""Largest image of a face, encoded and decoded."""
+_MAX_BYTES = {
+    **dict.fromkeys(_JPEG_SUFFIXES, MAX_IMAGE_BYTES),
+    "json": 1 << 20,
+    "npy": 1 << 16,
+    _CONTOUR_SUFFIX: 1 << 16,
+}
+"""Largest members by suffix; members with other suffixes are skipped."""
+_GUESSED_FACE_BYTES = 20_000
+"""Size of a face in a damaged archive without any intact one."""
+_SCORE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +89,13 @@ class DataError:
         shard: The shard.
         key: Name of the face, "" where the archive itself is damaged.
         reason: Description of the error.
+        lost: Number of faces that it costs, estimated from the damaged bytes where the archive is damaged.
     """
 
     shard: Path
     key: str
     reason: str
+    lost: int = 1
 
     def __str__(self) -> str:
         place = f"{printable(self.shard)}{': ' if self.key else ''}{printable(self.key)}"
@@ -143,17 +158,24 @@ def read_shard(path: str | Path, on_fault: Callable[[DataError], None] = refuse)
 
     Args:
         path: Tar file; members with other suffixes are skipped.
-        on_fault: Receives each face that cannot be used, which is then skipped, and a damaged archive, whose intact
-            beginning is still read. The default raises.
+        on_fault: Receives each face that cannot be used, which is then skipped, and each damaged part of the archive;
+            what is intact before and behind it is read. The default raises.
 
     Raises:
         Smirk3dError: The file cannot be opened, or as `on_fault` does.
     """
-    for key, members in _groups(Path(path), on_fault):
+    yield from _read_faces(Path(path), on_fault)
+
+
+def _read_faces(
+    path: Path, on_fault: Callable[[DataError], None], table: _LandmarkTable | None = None
+) -> Iterator[Record]:
+    """Read and check the faces of an archive: the only place where damage becomes a `DataError`."""
+    for key, members in _groups(path, on_fault):
         try:
-            record = _record(key, members)
-        except _DAMAGE as error:
-            on_fault(DataError(Path(path), key, _reason(error)))
+            record = _record(key, members, table)
+        except Exception as error:  # contents of others: the readers below raise exceptions of nearly any class
+            on_fault(DataError(path, key, printable(one_line(error))))
             continue
         yield record
 
@@ -177,19 +199,9 @@ def read_folder(root: str | Path, split: str, on_fault: Callable[[DataError], No
     shards = sorted(root.glob(f"{split}-*.tar"))
     if not shards:
         raise Smirk3dError(f"{printable(root)}: no {split}-*.tar there; make them with smirk3d data prepare")
-    if not (root / LANDMARKS_NAME).is_file():
-        for path in shards:
-            yield from read_shard(path, on_fault)
-        return
-    table = _LandmarkTable(root / LANDMARKS_NAME)
+    table = _LandmarkTable(root / LANDMARKS_NAME) if (root / LANDMARKS_NAME).is_file() else None
     for path in shards:
-        for key, members in _groups(path, on_fault):
-            try:
-                record = _record(key, members, table)
-            except _DAMAGE as error:
-                on_fault(DataError(path, key, _reason(error)))
-                continue
-            yield record
+        yield from _read_faces(path, on_fault, table)
 
 
 class _LandmarkTable:
@@ -197,16 +209,22 @@ class _LandmarkTable:
 
     def __init__(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"], arrays["blendshapes"]
-                column = {str(name): k for k, name in enumerate(arrays["blendshape_names"])}
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); replace it") from error
-        self._row = {str(key): row for row, key in enumerate(keys)}
-        self.scores = np.zeros((len(keys), len(ARKIT_NAMES)), dtype=np.float32)
-        for k, name in enumerate(ARKIT_NAMES):
-            if name in column:  # MediaPipe has no tongueOut
-                self.scores[:, k] = scores[:, column[name]]
+            arrays = read_npz(path, ("keys", "lm", "blendshapes", "blendshape_names"))
+            keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"], arrays["blendshapes"]
+            column = {str(name): k for k, name in enumerate(arrays["blendshape_names"].ravel())}
+            if keys.ndim != 1 or len(self.landmarks_px) != len(keys) or scores.shape != (len(keys), len(column)):
+                raise ValueError(f"{keys.shape} keys, {self.landmarks_px.shape} landmarks and {scores.shape} scores")
+            self._row = {str(key): row for row, key in enumerate(keys)}
+            self.scores = np.zeros((len(keys), len(ARKIT_NAMES)), dtype=np.float32)
+            for k, name in enumerate(ARKIT_NAMES):
+                if name in column:  # MediaPipe has no tongueOut
+                    self.scores[:, k] = scores[:, column[name]]
+        except Exception as error:  # as in `_read_faces`
+            reason = printable(one_line(error))
+            raise Smirk3dError(
+                f"{printable(path)}: unreadable ({reason}); replace it, or remove it where the shards hold "
+                "landmarks themselves"
+            ) from error
 
     def of(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the landmarks (478, 2 or 3) and the scores of a face."""
@@ -216,34 +234,33 @@ class _LandmarkTable:
         return self.landmarks_px[row], self.scores[row]
 
 
-def _groups(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, dict[str, bytes]]]:
+_Members = dict[str, Member]
+
+
+def _groups(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, _Members]]:
     """Yield the members of each face by suffix."""
-    for key, group in itertools.groupby(_files(path, on_fault), key=lambda item: _split_name(item[0])[0]):
-        yield key, {_split_name(name)[1]: content for name, content in group}
+    for key, group in itertools.groupby(_files(path, on_fault), key=lambda member: _split_name(member.name)[0]):
+        yield key, {_split_name(member.name)[1]: member for member in group}
 
 
-def _files(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents; a damaged archive is a fault after its last intact member."""
-    last = ""
+def _files(path: Path, on_fault: Callable[[DataError], None]) -> Iterator[Member]:
+    """Yield the members of an archive; bytes that belong to none are a fault."""
+    n_bytes, names = 0, set()
     try:
-        with open(path, "rb") as file:
-            try:
-                with tarfile.open(fileobj=file, mode="r:") as archive:
-                    for info in archive:
-                        if info.isreg() and (member := archive.extractfile(info)) is not None:
-                            content = member.read()
-                            last = info.name
-                            yield info.name, content
-                    # tarfile treats a damaged header or the end of the file as the end of the archive.
-                    file.seek(archive.offset)
-                    intact = file.read(_TAR_BLOCK_BYTES) == bytes(_TAR_BLOCK_BYTES)
-            except (tarfile.TarError, EOFError) as error:
-                on_fault(DataError(path, "", f"damaged after {last or 'nothing'} ({_reason(error)})"))
-                return
+        for part in read_members(path, lambda name: _MAX_BYTES.get(_split_name(name)[1], 0)):
+            if isinstance(part, Gap):
+                face_bytes = n_bytes / len(names) if n_bytes else _GUESSED_FACE_BYTES
+                lost = int(part.size / face_bytes) + part.is_end
+                reason = f"damaged after {part.after or 'nothing'}: {part.size} bytes hold no face"
+                on_fault(DataError(path, "", printable(reason), lost))
+                continue
+            n_bytes += BLOCK_BYTES * (1 + -(-len(part.content) // BLOCK_BYTES))
+            names.add(_split_name(part.name)[0])
+            yield part
     except OSError as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({_reason(error)}); prepare the shard again") from error
-    if not intact:
-        on_fault(DataError(path, "", f"damaged after {last or 'nothing'}"))
+        raise Smirk3dError(
+            f"{printable(path)}: unreadable ({printable(one_line(error))}); prepare the shard again"
+        ) from error
 
 
 def _split_name(name: str) -> tuple[str, str]:
@@ -253,24 +270,36 @@ def _split_name(name: str) -> tuple[str, str]:
     return os.path.join(folder, key), suffix.lower()
 
 
-def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = None) -> Record:
-    """Build and check a face; raises one of `_DAMAGE`."""
-    jpeg = next((members[suffix] for suffix in _JPEG_SUFFIXES if suffix in members), None)
-    if jpeg is None:
-        raise ValueError("no .jpg")
-    facts = _facts(members, needed=table is None)
+def _content(members: _Members, suffix: str) -> bytes:
+    """Return the content of a member; raises `ValueError` where there is none that can be used."""
+    if suffix not in members:
+        raise ValueError(f"no .{suffix}")
+    if members[suffix].fault:
+        raise ValueError(f"its .{suffix} cannot be used: {members[suffix].fault}")
+    return members[suffix].content
+
+
+def _parsed(members: _Members, suffix: str, parse: Callable[[bytes], Any]) -> Any:
+    content = _content(members, suffix)
+    try:
+        return parse(content)
+    except ValueError as error:
+        raise ValueError(f"its .{suffix}: {error}") from error
+
+
+def _record(key: str, members: _Members, table: _LandmarkTable | None = None) -> Record:
+    """Build and check a face; raises exceptions of any class where its content is damaged."""
+    jpeg = _content(members, next((suffix for suffix in _JPEG_SUFFIXES if suffix in members), "jpg"))
+    facts = _facts(members) if table is None or "json" in members else {}
     if table is not None:
         landmarks_px, scores = table.of(key)
-    elif "npy" not in members:
-        raise ValueError("no .npy with landmarks")
     else:
-        landmarks_px = np.load(io.BytesIO(members["npy"]), allow_pickle=False)
+        landmarks_px = _parsed(members, "npy", parse_npy)
         scores = np.array(facts["blendshapes"], dtype=np.float32)
     landmarks_px = np.array(landmarks_px, dtype=np.float32)
     if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
         raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
-    if scores.shape != (len(ARKIT_NAMES),):
-        raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
+    _check_scores(scores)
     person, source = facts.get("person") or "", facts.get("source") or ""
     depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
     contour_px = _contour(members)
@@ -279,21 +308,24 @@ def _record(key: str, members: dict[str, bytes], table: _LandmarkTable | None = 
     )
 
 
-def _contour(members: dict[str, bytes]) -> np.ndarray | None:
+def _check_scores(scores: np.ndarray) -> None:
+    if scores.shape != (len(ARKIT_NAMES),):
+        raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
+    if not (np.abs(scores - 0.5) <= 0.5 + _SCORE_TOLERANCE).all():
+        raise ValueError("a blendshape score is not within 0 and 1")
+
+
+def _contour(members: _Members) -> np.ndarray | None:
     if _CONTOUR_SUFFIX not in members:
         return None
-    contour_px = np.load(io.BytesIO(members[_CONTOUR_SUFFIX]), allow_pickle=False).astype(np.float32)
+    contour_px = _parsed(members, _CONTOUR_SUFFIX, parse_npy).astype(np.float32)
     if contour_px.shape != (CONTOUR_COUNT, 2) or not np.isfinite(contour_px).all():
         raise ValueError(f"its contour is not {CONTOUR_COUNT} finite points")
     return contour_px
 
 
-def _facts(members: dict[str, bytes], *, needed: bool) -> dict:
-    if "json" not in members:
-        if needed:
-            raise ValueError("no .json")
-        return {}
-    facts = json.loads(members["json"])
+def _facts(members: _Members) -> dict:
+    facts = _parsed(members, "json", parse_json)
     if not isinstance(facts, dict):
         raise ValueError("its .json is not an object")
     return facts
@@ -305,12 +337,10 @@ def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
 
     if not jpeg.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise ValueError("its .jpg ends early")
-    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-        return image.size
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error.args[0]} is missing"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return printable(" ".join(text.split()))[:200]
+    with warnings.catch_warnings():  # Pillow warns of large images; the limit is below
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+            width, height = image.size
+    if width * height > MAX_IMAGE_PIXELS:
+        raise ValueError(f"its .jpg has {width}x{height} pixels, the limit is {MAX_IMAGE_PIXELS}")
+    return width, height

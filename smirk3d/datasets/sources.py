@@ -19,6 +19,7 @@ from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
 from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.datasets.usable_share import check_usable_share
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
@@ -133,22 +134,24 @@ def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: 
         split: "train" or "val"; rendered faces have no splits.
 
     Raises:
-        Smirk3dError: There are no usable faces, a file is damaged, or the targets are of another head.
+        Smirk3dError: There are no usable faces, or too few beside damaged ones; a file is damaged, or the targets are
+            of another head.
     """
     if source.kind == "rendered":
         return _rendered(source, data, head)
     assert source.path is not None  # checked by SourceConfig
     kind = detect_kind(source.path) if source.kind == "auto" else source.kind
     if kind == "shards":
-        faces = FaceSet.from_folder(source.path, split)
+        faces, report = FaceSet.from_folder(source.path, split), source.path / REPORT_NAME
     else:
         shards = prepared(source.path, kind)
         if not any(shards.folder.glob(f"{split}-*.tar")):
-            report = printable(shards.folder / REPORT_NAME)
-            raise Smirk3dError(f"{printable(source.path)}: no faces for {split} in it; {report} says why")
-        faces = FaceSet.from_folder(shards.folder, split, shards.is_current)
+            reasons = printable(shards.folder / REPORT_NAME)
+            raise Smirk3dError(f"{printable(source.path)}: no faces for {split} in it; {reasons} says why")
+        faces, report = FaceSet.from_folder(shards.folder, split, shards.is_current), None  # photos may be gone
     for fault in faces.faults:
         _log.warning("%s", fault)
+    check_usable_share(source.path, split, faces.keys, faces.faults, report)
     table = None if source.targets is None else TargetTable.load(source.targets, head)
     opened = PhotoSource(faces, data, head, table)
     _log.info("%s: %d faces of %d people", printable(source.path), len(opened), opened.people)

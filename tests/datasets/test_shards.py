@@ -99,6 +99,14 @@ BAD = {
     "not 478 finite points": {"npy": _npy(np.zeros((5, 2)))},
     "finite points": {"npy": _npy(np.full((478, 2), np.nan))},
     "pickle": {"npy": _npy(np.array([None]))},
+    "bytes for an array of": {
+        "npy": _npy(np.zeros((478, 2)))[:128].replace(b"(478, 2)", b"(9**9,2)").replace(b"9**9", b"9999")
+    },
+    "nested": {"json": b"[" * 100_000},
+    "no number of JSON": {"json": b'{"blendshapes": [NaN]}'},
+    "not within 0 and 1": {"json": json.dumps({"blendshapes": [1e9] * 52}).encode()},
+    "limit": {"json": b" " * (2 << 20)},
+    "pixels": {"jpg": jpeg(64, 48).replace(b"\x00\x30\x00\x40", b"\xff\x00\xff\x00")},
 }
 
 
@@ -132,8 +140,87 @@ def test_a_damaged_header_is_not_taken_for_the_end(shard: Path) -> None:
     content[place : place + 100] = b"\xff" * 100
     shard.write_bytes(content)
     faults: list[DataError] = []
-    assert [each.key for each in read_shard(shard, faults.append)] == ["a0"]
-    assert len(faults) == 1 and "damaged after a0.npy" in faults[0].reason
+    assert [each.key for each in read_shard(shard, faults.append)] == ["a0", "a2"]
+    assert [fault.key for fault in faults] == ["", "a1"] and "damaged after a0.npy" in faults[0].reason
+
+
+def test_a_bad_side_file_costs_its_face(shard: Path, tmp_path: Path) -> None:
+    members = _members(shard)
+    bad = {name: members[name] for name in ("a0.jpg", "a0.json", "a0.npy")} | {"a0.contour.npy": b"\x93NUMPY"}
+    _tar(tmp_path / "bad.tar", bad | members)
+    faults: list[DataError] = []
+    assert [each.key for each in read_shard(tmp_path / "bad.tar", faults.append)] == ["a1", "a2"]
+    assert [fault.key for fault in faults] == ["a0"] and "its .contour.npy" in faults[0].reason
+
+
+def _header_field(content: bytearray, name: bytes, place: int, value: bytes) -> None:
+    """Change bytes of a member's header, and its checksum with them."""
+    start = content.index(name + b"\0")
+    content[start + place : start + place + len(value)] = value
+    content[start + 148 : start + 156] = b" " * 8
+    content[start + 148 : start + 155] = b"%06o\0" % sum(content[start : start + 512])
+
+
+LYING_SIZES = {
+    "beyond the end": b"77777777777",
+    "over its successors": b"%011o" % 12_000,
+    "too small": b"%011o" % 100,
+    "below zero": b"\xff" * 12,
+    "of terabytes": b"\x80" + b"\0" * 4 + b"\x7f" + b"\0" * 6,
+}
+
+
+@pytest.mark.parametrize("size", LYING_SIZES)
+@pytest.mark.parametrize("suffix", ["jpg", "json", "npy"])
+def test_a_header_that_lies_costs_one_face(size: str, suffix: str, shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    _header_field(content, f"a1.{suffix}".encode(), 124, LYING_SIZES[size])
+    shard.write_bytes(content)
+    faults: list[DataError] = []
+    assert [each.key for each in read_shard(shard, faults.append)] == ["a0", "a2"]
+    assert {fault.key for fault in faults} - {""} == {"a1"} and sum(fault.lost for fault in faults) <= 3
+
+
+@pytest.mark.parametrize("kind", [b"S", b"L", b"x", b"g", b"2", b"5", b"9"])
+def test_a_member_of_another_kind_costs_one_face(kind: bytes, shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    _header_field(content, b"a1.jpg", 156, kind)
+    shard.write_bytes(content)
+    faults: list[DataError] = []
+    keys = [each.key for each in read_shard(shard, faults.append)]
+    assert keys[0] == "a0" and keys[-1] == "a2" and any(fault.key == "a1" for fault in faults)
+
+
+def test_zeros_in_the_middle_are_not_the_end(shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    start = content.index(b"a1.jpg")
+    content[start : start + 2048] = bytes(2048)
+    shard.write_bytes(content)
+    faults: list[DataError] = []
+    assert [each.key for each in read_shard(shard, faults.append)] == ["a0", "a2"]
+    assert any("damaged after a0.npy" in fault.reason for fault in faults)
+
+
+@pytest.mark.parametrize("layout", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_long_and_foreign_names_are_read_in_both_layouts_of_today(layout: int, shard: Path, tmp_path: Path) -> None:
+    key = "ordner/" + "gesicht-ä" * 20
+    with tarfile.open(tmp_path / "long.tar", "w", format=layout) as archive:
+        for name, content in _members(shard).items():
+            info = tarfile.TarInfo(name.replace("a1", key))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert [each.key for each in read_shard(tmp_path / "long.tar")] == ["a0", key, "a2"]
+
+
+def test_what_a_damaged_region_costs_is_estimated_from_its_size(tmp_path: Path) -> None:
+    write_shard(tmp_path / "many.tar", [record(f"a{k}", seed=k) for k in range(40)])
+    content = bytearray((tmp_path / "many.tar").read_bytes())
+    start, stop = content.index(b"a10.jpg\0"), content.index(b"a30.jpg\0")
+    content[start:stop] = np.random.default_rng(0).bytes(stop - start)
+    (tmp_path / "many.tar").write_bytes(content)
+    faults: list[DataError] = []
+    assert len(list(read_shard(tmp_path / "many.tar", faults.append))) == 20
+    assert 18 <= sum(fault.lost for fault in faults) <= 21
 
 
 def test_a_folder_with_a_table_of_landmarks(tmp_path: Path) -> None:
