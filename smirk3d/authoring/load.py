@@ -34,7 +34,7 @@ def load_head(
 ) -> HeadModel:
     """Load a head model by name or path, and register it so that faces and tracks of this head find it.
 
-    A FLAME model is completed (landmarks, regions, eyelids) at its first use, which takes about half a minute, and
+    A FLAME model is completed (landmarks, regions, eyelids) at its first use, which takes some fifteen seconds, and
     cached in `cache_dir()`.
 
     Args:

@@ -75,7 +75,7 @@ def bounded_step(
 
     Args:
         hessian: (B, P + K, P + K) of the data term.
-        gradient: (B, P + K) of the data term.
+        gradient: (B, P + K) J^T W r of the data term: its descent direction.
         coefficients: (B, K) where the problem was linearised.
         model: Its bounds `low` and `high`.
         prior: Prior of the coefficients.
@@ -87,37 +87,37 @@ def bounded_step(
     """
     p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
     # Gradient and curvature of the prior; they join those of the data before the bounds apply.
-    slope = divide_shared_prior(prior.precision * (prior.mean - coefficients) - prior.l1, n, person)
-    stiffness = divide_shared_prior(prior.precision.expand_as(slope), n, person)
-    gradient = gradient + torch.nn.functional.pad(slope, (p, 0))
+    prior_gradient = divide_shared_prior(prior.precision * (prior.mean - coefficients) - prior.l1, n, person)
+    prior_curvature = divide_shared_prior(prior.precision.expand_as(prior_gradient), n, person)
+    gradient = gradient + torch.nn.functional.pad(prior_gradient, (p, 0))
     # Damping relative to the diagonal makes the step independent of the units of pose and coefficients.
     hessian = hessian.clone()
-    hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(stiffness, (p, 0))).mul_(1 + damping[:, None])
+    hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(prior_curvature, (p, 0))).mul_(1 + damping[:, None])
     outward = gradient[:, p:]
     fixed = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
-    known = torch.zeros_like(coefficients)  # the steps of the fixed coefficients
+    fixed_step = torch.zeros_like(coefficients)  # the steps of the fixed coefficients
     step, limited = torch.zeros_like(gradient), coefficients
     for _ in range(ACTIVE_SET_ITERATIONS):
         free = (~torch.nn.functional.pad(fixed, (p, 0))).to(gradient.dtype)
-        moved = torch.nn.functional.pad(known, (p, 0))
-        # Rows of fixed unknowns become step = known; their known steps move to the right-hand side of the free rows.
-        right = (gradient - (hessian @ moved.unsqueeze(-1)).squeeze(-1)) * free + moved * (1 - free)
+        padded = torch.nn.functional.pad(fixed_step, (p, 0))
+        # Rows of fixed unknowns become step = fixed step, which moves to the right-hand side of the free rows.
+        rhs = (gradient - (hessian @ padded.unsqueeze(-1)).squeeze(-1)) * free + padded * (1 - free)
         bounded = hessian * (free[:, :, None] * free[:, None, :])
         bounded.diagonal(dim1=-2, dim2=-1).add_(1 - free)
-        step = _shared_solve(bounded, right, slice(p, p + n), person)
+        step = _shared_solve(bounded, rhs, slice(p, p + n), person)
         unbounded = coefficients + step[:, p:]
         limited = unbounded.clamp(model.low, model.high)
-        known = torch.where(fixed, known, torch.where(limited == unbounded, 0.0, limited - coefficients))
+        fixed_step = torch.where(fixed, fixed_step, torch.where(limited == unbounded, 0.0, limited - coefficients))
         fixed = fixed | (limited != unbounded)
     return step[:, :p], limited
 
 
-def damped_solve(matrix: Tensor, right: Tensor) -> Tensor:
+def damped_solve(matrix: Tensor, rhs: Tensor) -> Tensor:
     """Solve for positive definite matrices by Cholesky factorisation, with a trace of damping on the diagonal.
 
     Args:
         matrix: (B, P, P).
-        right: (B, P, R).
+        rhs: (B, P, R).
 
     Returns:
         (B, P, R).
@@ -126,7 +126,7 @@ def damped_solve(matrix: Tensor, right: Tensor) -> Tensor:
     damped = matrix.clone()
     damped.diagonal(dim1=-2, dim2=-1).mul_(1 + 1e-4).add_(1e-8)
     factor, _ = torch.linalg.cholesky_ex(damped)
-    return torch.cholesky_solve(right, factor)
+    return torch.cholesky_solve(rhs, factor)
 
 
 def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def fuse(*estimates: ExpressionEstimate) -> ExpressionEstimate:
     return ExpressionEstimate(resolve_antagonists(weights), total.rsqrt())
 
 
-def fuse_with_symmetry_prior(encoder: ExpressionEstimate, detector: ExpressionEstimate) -> ExpressionEstimate:
+def fuse_correcting_symmetric_bias(encoder: ExpressionEstimate, detector: ExpressionEstimate) -> ExpressionEstimate:
     """Fuse the encoder's and the detector's estimate, with less weight for the asymmetry that the detector shows.
 
     The detector is biased towards symmetric faces: the error of its left-right differences is taken as
@@ -153,7 +153,7 @@ class FusionEstimator:
         """Return the fused prior of the ARKit weights of N records."""
         detector, regressor = self.fitter.prior(records), self.fitter.regressor
         prediction = torch.from_numpy(np.array(records["prediction"])).to(detector.mean)
-        fused = fuse_with_symmetry_prior(
+        fused = fuse_correcting_symmetric_bias(
             ExpressionEstimate(prediction, self.std.to(prediction)),
             ExpressionEstimate(detector.mean, regressor.likelihood_std),
         )

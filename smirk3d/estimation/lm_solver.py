@@ -103,15 +103,15 @@ class _Linearization:
     Attributes:
         pose: B poses.
         coefficients: (B, K).
-        by_pose: (B, L, 2, 6) derivatives of the projected points by a pose step.
-        by_point: (B, L, 2, 3) derivatives of the projected points by the points in the head frame.
+        pose_jacobian: (B, L, 2, 6) derivatives of the projected points by a pose step.
+        point_jacobian: (B, L, 2, 3) derivatives of the projected points by the points in the head frame.
         residual: (B, L, 2) detected minus projected points.
     """
 
     pose: Pose
     coefficients: Tensor
-    by_pose: Tensor
-    by_point: Tensor
+    pose_jacobian: Tensor
+    point_jacobian: Tensor
     residual: Tensor
 
 
@@ -190,13 +190,13 @@ def _initial_state(
 def _linearize(
     model: LandmarkModel, targets: LandmarkTargets, unit_px: Tensor, pose: Pose, coefficients: Tensor
 ) -> _Linearization:
-    image, by_pose, by_point = project(model.points(coefficients), pose)
+    image, pose_jacobian, point_jacobian = project(model.points(coefficients), pose)
     unit = unit_px[:, None, None]
     return _Linearization(
         pose,
         coefficients,
-        by_pose / unit[..., None],
-        by_point / unit[..., None],
+        pose_jacobian / unit[..., None],
+        point_jacobian / unit[..., None],
         (targets.points_px - image) / unit,
     )
 
@@ -278,7 +278,7 @@ def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
     # Rows scaled by the root of their weights turn weighted into ordinary least squares.
     root = weight.sqrt()[..., None, None]
-    rows = (state.by_pose * root).flatten(1, 2)
+    rows = (state.pose_jacobian * root).flatten(1, 2)
     return damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
 
 
@@ -286,7 +286,7 @@ def _normal_equations(model: LandmarkModel, state: _Linearization, weight: Tenso
     """Return J^T W J (B, 6 + K, 6 + K) and J^T W r (B, 6 + K)."""
     root = weight.sqrt()[..., None, None]
     # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
-    by_coefficient = torch.einsum("blij,ljk->blik", state.by_point * root, model.directions)
-    rows = torch.cat([state.by_pose * root, by_coefficient], dim=-1).flatten(1, 2)
+    by_coefficient = torch.einsum("blij,ljk->blik", state.point_jacobian * root, model.directions)
+    rows = torch.cat([state.pose_jacobian * root, by_coefficient], dim=-1).flatten(1, 2)
     weighted_residual = (state.residual.unsqueeze(-1) * root).flatten(1, 2)
     return rows.mT @ rows, (rows.mT @ weighted_residual).squeeze(-1)

@@ -114,5 +114,5 @@ def project(points: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
     )
     by_scale = (scale[..., None] * grow).unsqueeze(-1)
     by_offset = torch.diag_embed((scale * gain)[..., None].expand(*gain.shape, 2))
-    by_pose = torch.cat([by_rotation, by_scale, by_offset], dim=-1)
-    return image, by_pose, by_rotated @ pose.rotmat[:, None]
+    pose_jacobian = torch.cat([by_rotation, by_scale, by_offset], dim=-1)
+    return image, pose_jacobian, by_rotated @ pose.rotmat[:, None]

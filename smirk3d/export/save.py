@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from smirk3d.assets import make_folder, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.face_writers import find_face_writer
+from smirk3d.face_writers import OWN_FORMATS, find_face_writer
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
     from smirk3d.face import Face
 
-FORMATS: tuple[str, ...] = (".glb", ".gltf", ".obj", ".ply", ".npz", ".json")
+FORMATS: tuple[str, ...] = tuple(f".{name}" for name in OWN_FORMATS)
 """Suffixes of the package's own formats; other packages may add some, see `smirk3d.face_writers`."""
 TEXTURED_FORMATS: tuple[str, ...] = (".glb", ".gltf")
 """Suffixes of the formats that hold a skin texture."""

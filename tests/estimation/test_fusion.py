@@ -23,7 +23,7 @@ from smirk3d.estimation.fusion import (
     FusionEstimator,
     expression_std,
     fuse,
-    fuse_with_symmetry_prior,
+    fuse_correcting_symmetric_bias,
 )
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.estimation.regression import CropEncoder
@@ -309,7 +309,7 @@ def test_asymmetry_follows_a_certain_encoder() -> None:
 
     def smile(encoder_std: float) -> torch.Tensor:
         std = torch.ones(52)
-        return fuse_with_symmetry_prior(
+        return fuse_correcting_symmetric_bias(
             ExpressionEstimate(one_sided, encoder_std * std), ExpressionEstimate(even, std)
         ).weights[0, [left, right]]
 

@@ -41,25 +41,25 @@ def test_as_the_camera(focal_px):
 @FOCALS
 def test_derivatives_by_the_pose(focal_px):
     pose, points = random_pose(focal_px), random_points()
-    _, by_pose, _ = project(points, pose)
-    assert by_pose.shape == (3, 7, 2, POSE_SIZE)
+    _, pose_jacobian, _ = project(points, pose)
+    assert pose_jacobian.shape == (3, 7, 2, POSE_SIZE)
     # Central differences: autograd has its own case for a rotation vector of zero.
     for entry in range(POSE_SIZE):
         step = torch.zeros(3, POSE_SIZE, dtype=torch.float64)
         step[:, entry] = 1e-6
         difference = project(points, pose.moved(step))[0] - project(points, pose.moved(-step))[0]
-        torch.testing.assert_close(by_pose[..., entry], difference / 2e-6, atol=1e-3, rtol=1e-5)
+        torch.testing.assert_close(pose_jacobian[..., entry], difference / 2e-6, atol=1e-3, rtol=1e-5)
 
 
 @FOCALS
 def test_derivatives_by_the_point(focal_px):
     pose, points = random_pose(focal_px), random_points()
-    _, _, by_point = project(points, pose)
+    _, _, point_jacobian = project(points, pose)
     jacobian = torch.autograd.functional.jacobian(lambda x: project(x, pose)[0], points)
     assert isinstance(jacobian, torch.Tensor)
     for head in range(3):
         for point in range(7):
-            torch.testing.assert_close(by_point[head, point], jacobian[head, point, :, head, point])
+            torch.testing.assert_close(point_jacobian[head, point], jacobian[head, point, :, head, point])
 
 
 def test_a_long_focal_length_is_orthographic():
@@ -92,6 +92,6 @@ def test_from_a_similarity():
 
 def test_points_behind_the_camera_stay_finite():
     pose = random_pose(100.0)  # 0.15 m away
-    image, by_pose, by_point = project(10 * random_points(), pose)
-    for values in (image, by_pose, by_point):
+    image, pose_jacobian, point_jacobian = project(10 * random_points(), pose)
+    for values in (image, pose_jacobian, point_jacobian):
         assert values.isfinite().all()
