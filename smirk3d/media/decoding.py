@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
@@ -12,6 +13,10 @@ from typing import Any
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 
+MAX_FRAME_PIXELS = 8192 * 4352
+"""Larger frames are refused: the limit of H.264, H.265 and AV1 at level 6.2. A small file can claim any size."""
+MAX_PIXEL_ASPECT = 4.0
+"""Pixels whose sides differ by more are refused; anamorphic lenses and tapes need 2 at most."""
 TEXT_FORMAT = "tty"
 """FFmpeg's format for text files, which it renders as images."""
 CLOCK_RESET_S = 1.0
@@ -50,12 +55,19 @@ def open_file(path: Path, n_threads: int = 0) -> Any:
         n_threads: Number of threads that decode; 0 for as many as FFmpeg chooses.
 
     Raises:
-        Smirk3dError: As for `open_container`.
+        Smirk3dError: It is no regular file, or its frames are too large; also as for `open_container`.
     """
+    name = printable(path)
+    _check_regular(path, name)
     remedy = "copy it again" if os.path.exists(path) else "check the path"
     remedy += ", or name another video, a folder of frames or the number of a webcam"
     # Without "file:", FFmpeg would take the part of a name before a colon for a protocol.
-    container = open_container(f"file:{os.fspath(path)}", printable(path), remedy)
+    container = open_container(f"file:{os.fspath(path)}", name, remedy)
+    try:
+        _check_frame_size(container, name)
+    except Smirk3dError:
+        container.close()
+        raise
     if n_threads:
         video_stream(container).codec_context.thread_count = n_threads
     return container
@@ -78,7 +90,8 @@ def open_container(
     """
     av = pyav()
     try:
-        container = av.open(url, format=kind, options=options or {})
+        # The limit holds for the decoders, too, also while the container is examined and where the size changes later.
+        container = av.open(url, format=kind, options=(options or {}) | {"max_pixels": str(MAX_FRAME_PIXELS)})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Smirk3dError(f"{name}: cannot be opened as a video ({error_text(error)}); {remedy}") from error
     stream = video_stream(container)
@@ -89,7 +102,29 @@ def open_container(
         container.close()
         raise Smirk3dError(f"{name}: its pictures are encoded in an unknown way; convert it to H.264")
     stream.thread_type = "AUTO"
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     return container
+
+
+def _check_regular(path: Path, name: str) -> None:
+    """Raise for pipes and devices before they are opened, which would block; others are left to FFmpeg."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise Smirk3dError(f"{name}: is not a regular file; save the video to one first")
+
+
+def _check_frame_size(container: Any, name: str) -> None:
+    """Raise for frames that are too large, before any is decoded."""
+    stream, aspect = video_stream(container), pixel_aspect(container)
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+        raise Smirk3dError(f"{name}: its pixels have the aspect ratio {aspect:.3g}; convert it to square pixels")
+    if stream.width * max(1.0, aspect) * stream.height > MAX_FRAME_PIXELS:
+        size = f"{round(stream.width * aspect)}x{stream.height}"
+        limit = f"{MAX_FRAME_PIXELS // 10**6} megapixels"
+        raise Smirk3dError(f"{name}: its frames are {size} pixels, more than {limit}; make them smaller first")
 
 
 def video_stream(container: Any) -> Any:

@@ -140,7 +140,7 @@ class _Pass:
                     frame.pts = times.popleft()
                 yield frame
             if error is not None:
-                self._note_damage(error_text(error))
+                self._note_damage(self._n_packets_before, error_text(error))
                 if times:
                     times.pop()
                 if stops:
@@ -189,7 +189,7 @@ class _Pass:
                 self._n_skipped += packet.pts < self._first_pts
         # Recordings of broadcasts begin with parts of frames.
         if packet.is_corrupt and self._n_frames:
-            self._note_damage("")
+            self._note_damage(self._n_packets_before)
 
     def _count_frame(self, frame: Any) -> None:
         if not self._n_frames and frame.pts is not None:
@@ -198,13 +198,18 @@ class _Pass:
             self._n_skipped = sum(pts < frame.pts for pts in self._early_pts)
         if frame.is_corrupt and self._n_frames:
             self.damage.n_wrong += 1
-            self._note_damage("")
+            self._note_damage(self._n_frames)
         self._n_frames += 1
 
-    def _note_damage(self, reason: str) -> None:
+    @property
+    def _n_packets_before(self) -> int:
+        """Number of packets before the last one, without those whose frames are skipped."""
+        return max(0, self.damage.n_packets - self._n_skipped - 1)
+
+    def _note_damage(self, n_before: int, reason: str = "") -> None:
         damage = self.damage
         if not damage.n_damaged:
-            damage.n_before = self._n_frames
+            damage.n_before = n_before
         damage.n_damaged += 1
         damage.reason = damage.reason or reason
 

@@ -25,7 +25,7 @@ from video_files import (
 )
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.media import video
+from smirk3d.media import decoding, video
 from smirk3d.media.video import FrameFolder, FrameSource, VideoFile, Webcam, open_source, webcam_number
 from smirk3d.media.webp import frame_durations_s
 
@@ -186,7 +186,7 @@ def test_frames_after_damage_in_the_middle_are_read(tmp_path: Path) -> None:
     intact = frames[:6] + frames[-12:]
     np.testing.assert_allclose([level(frame) for frame in intact], [k % 32 for k in shown[:6] + shown[-12:]], atol=0.3)
     n_lost = 40 - len(frames)
-    assert message == f"{path}: damaged after 6 frames, {n_lost} of 40 frames lost; copy it again"
+    assert message == f"{path}: damaged after 8 frames, {n_lost} of 40 frames lost; copy it again"
 
 
 @pytest.mark.parametrize("index", [0, 13, 28, 29])
@@ -197,7 +197,7 @@ def test_a_damaged_packet_is_left_out_and_counted(codec: str, n_b_frames: int, i
     intact = {round(frame.time_s, 3): level(frame) for frame in read(VideoFile(path))[0]}
     frames, message = read(VideoFile(with_damaged_packet(path, index)))
     n_lost = 30 - len(frames)
-    assert re.fullmatch(rf".*a\.mp4: damaged after \d+ frames, {n_lost} of 30 frames lost; copy it again", message)
+    assert re.fullmatch(rf".*a\.mp4: damaged after {index} frames, {n_lost} of 30 frames lost; copy it again", message)
     assert 1 <= n_lost <= 11 and [frame.number for frame in frames] == list(range(len(frames)))
     assert set(round(frame.time_s, 3) for frame in frames) <= set(intact) or not index
     if index:
@@ -266,6 +266,46 @@ def test_files_that_are_no_videos_are_refused(tmp_path: Path) -> None:
     for name in ("none.mp4", "a\0b.mp4"):
         with pytest.raises(Smirk3dError, match=r"check the path"):
             open_source(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_large_frames_are_refused_before_they_are_decoded(suffix: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / f"a{suffix}", shades(2), codec="libx264")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "MAX_FRAME_PIXELS", WIDTH * HEIGHT)
+        assert len(read(VideoFile(path))[0]) == 2
+        patch.setattr(decoding, "MAX_FRAME_PIXELS", WIDTH * HEIGHT - 1)
+        with pytest.raises(
+            Smirk3dError, match=rf"a{suffix}: its frames are 64x48 pixels, more than 0 megapixels; make"
+        ):
+            VideoFile(path)
+
+
+def test_frames_that_grow_too_large_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [
+        write_video(tmp_path / f"{k}.h264", shades(3, size), codec="libx264").read_bytes()
+        for k, size in enumerate([(WIDTH, HEIGHT), (4 * WIDTH, 4 * HEIGHT)])
+    ]
+    (tmp_path / "both.h264").write_bytes(b"".join(parts))
+    monkeypatch.setattr(decoding, "MAX_FRAME_PIXELS", 2 * WIDTH * HEIGHT)
+    frames, message = read(VideoFile(tmp_path / "both.h264"))
+    assert len(frames) == 3 and "both.h264: damaged after 3 frames, 3 of 6 frames lost" in message
+
+
+@pytest.mark.parametrize("aspect", ["1/9", "9/1"])
+def test_extreme_pixel_aspects_are_refused(aspect: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", shades(2), codec="libx264", aspect=aspect)
+    with pytest.raises(Smirk3dError, match=r"a\.mkv: its pixels have the aspect ratio .*; convert it to square pixels"):
+        VideoFile(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in the file system")
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    (tmp_path / "link.mp4").symlink_to("/dev/zero")
+    for name in (tmp_path / "a.mp4", tmp_path / "link.mp4", "/dev/null"):
+        with pytest.raises(Smirk3dError, match=rf"{name}: is not a regular file; save the video to one first"):
+            open_source(str(name))
 
 
 def test_unknown_encodings_are_refused(tmp_path: Path) -> None:
