@@ -25,7 +25,7 @@ from smirk3d.viewer.app import Viewer, free_port, open_viewer
 from smirk3d.viewer.discovery import read_scene
 
 pytest.importorskip("viser")
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "view_screenshot.mjs"
+SCRIPT = Path(__file__).resolve().parents[1] / "conformance" / "view_screenshot.mjs"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 

@@ -59,6 +59,7 @@ class BufferBuilder:
         self.accessors: list[gl.Accessor] = []
         self._chunks: list[bytes] = []
         self._length = 0
+        self._zeros: dict[int, int] = {}
 
     @property
     def blob(self) -> bytes:
@@ -113,7 +114,10 @@ class BufferBuilder:
         return self._append(accessor)
 
     def add_sparse(self, rows: SparseRows, values: np.ndarray) -> list[int]:
-        """Append T fields of offsets, which are mostly zero, as sparse accessors that share two buffer views.
+        """Append T fields of offsets, which are mostly zero, as sparse accessors that share three buffer views.
+
+        One of the views holds zeros, for the rows that are not stored. The specification lets it be left out, but
+        readers such as assimp refuse an accessor without a buffer view.
 
         Args:
             rows: Layout of the fields.
@@ -122,7 +126,10 @@ class BufferBuilder:
         Returns:
             Index of the accessor of each field.
         """
-        accessors = [gl.Accessor(componentType=gl.FLOAT, count=rows.height, type=gl.VEC3, byteOffset=None)]
+        zeros = self._add_zeros(rows.height)
+        accessors = [
+            gl.Accessor(bufferView=zeros, componentType=gl.FLOAT, count=rows.height, type=gl.VEC3, byteOffset=None)
+        ]
         accessors += [copy.copy(accessors[0]) for _ in rows.counts[1:]]
         for accessor, low, high in zip(accessors, *_bounds(rows, values), strict=True):
             accessor.min, accessor.max = low, high
@@ -140,6 +147,13 @@ class BufferBuilder:
                     values=replace(offsets, byteOffset=value_offset),
                 )
         return [self._append(accessor) for accessor in accessors]
+
+    def _add_zeros(self, height: int) -> int:
+        """Return the index of a buffer view with zeros (height, 3); there is one for each height."""
+        if height not in self._zeros:
+            self._zeros[height] = self.add_bytes(bytes(_ROW_BYTES * height), gl.ARRAY_BUFFER)
+            self.views[-1].byteStride = _ROW_BYTES  # glTF requires it where several accessors share a view
+        return self._zeros[height]
 
     def attach_to(self, document: gl.GLTF2) -> None:
         """Make this the only buffer of a document."""

@@ -305,6 +305,6 @@ def test_validator_reports_no_errors(track, tmp_path):
     save_animation(track, files[1], texture)
     save_animation(flat, files[2])
     save_animation(track.frames(slice(0, 1)), files[3])
-    script = Path(__file__).parents[2] / "tests/conformance/validate_gltf.mjs"
+    script = Path(__file__).parents[2] / "conformance/validate_gltf.mjs"
     result = subprocess.run(["node", script, *files], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
