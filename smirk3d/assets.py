@@ -3,11 +3,13 @@
 import hashlib
 import importlib.util
 import os
+import socket
 import sys
 import urllib.request
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,15 +138,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise Smirk3dError(f"cannot write {printable(path)}: its folder does not exist; create it first")
     # Not tempfile.mkstemp: its files are readable by the user only, and os.replace would keep these permissions.
-    temporary = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")
+    temporary = target.with_name(temporary_name(target.suffix))
     try:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        reason = printable(str(error))
+        reason = printable(error.strerror or str(error))
         raise Smirk3dError(f"cannot write {printable(path)}: {reason}; check space and permissions") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a place that cannot be written to, whose own error is the one to report
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check before long work that a file can be written.
+
+    Args:
+        path: The file; its folder exists.
+
+    Raises:
+        Smirk3dError: As for `atomic_path`.
+    """
+    with suppress(_Unchanged), atomic_path(path) as temporary:
+        temporary.write_bytes(b"\0")
+        raise _Unchanged
+
+
+class _Unchanged(Exception):
+    """Ends `atomic_path` before it replaces the target."""
+
+
+def temporary_name(suffix: str) -> str:
+    """Return a name for a temporary file, hidden and unique, from which its process can be found.
+
+    It is a dot, 32 hexadecimal digits (8 of the process id, 8 of `host_checksum`, 16 random ones) and the suffix.
+    """
+    return f".{os.getpid() & 0xFFFFFFFF:08x}{host_checksum():08x}{uuid.uuid4().hex[:16]}{suffix}"
+
+
+def host_checksum() -> int:
+    """Return the CRC-32 of the host's name."""
+    return zlib.crc32(socket.gethostname().encode("utf-8", "replace"))
 
 
 def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:

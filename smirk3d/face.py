@@ -158,6 +158,14 @@ class Face(EqualByContents):
         changes["vertices"] = head(params.replace(shape=shape)).vertices[0].cpu().numpy()
         return replace(self, arkit=dict(zip(ARKIT_NAMES, values.tolist())), **changes)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers are finite; `residual_percent` may be NaN."""
+        arrays = (self.vertices, self.neutral_vertices, self.shape, self.expression, self.jaw, self.eyelids, self.eyes)
+        pose = (self.camera.rotation_rotmat, self.camera.translation_m, self.camera.scale_px_per_m, self.box_px)
+        numbers = (list(self.arkit.values()), self.confidence)
+        return all(bool(np.isfinite(values).all()) for values in (*arrays, *pose, *numbers))
+
     def save(self, path: str | Path) -> Path:
         """Write the face in the format of the suffix, whole or not at all; missing folders are created.
 

@@ -1,8 +1,10 @@
 """Assets are found in the documented order, checked by hash, and written whole or not at all."""
 
+import errno
 import hashlib
 import importlib.util
 import os
+import re
 import stat
 import urllib.error
 from pathlib import Path
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from smirk3d import assets
-from smirk3d.assets import Asset, atomic_path, cache_dir, find_landmarker, printable, sha256
+from smirk3d.assets import Asset, atomic_path, cache_dir, check_writable, find_landmarker, printable, sha256
 from smirk3d.errors import Smirk3dError
 
 GOOD = b"the right bundle"
@@ -175,3 +177,23 @@ def test_atomic_path_reports_a_full_disk_in_one_line(tmp_path):
 def test_printable_escapes_control_characters_and_undecodable_bytes():
     assert printable("gr\u00fcn.jpg") == "gr\u00fcn.jpg"
     assert printable(Path(os.fsdecode(b"a\xff\nb.jpg"))) == "a\\udcff\\nb.jpg"
+
+
+def test_a_check_of_a_place_leaves_it_as_it_was(tmp_path):
+    (tmp_path / "a.csv").write_text("old")
+    check_writable(tmp_path / "a.csv")
+    check_writable(tmp_path / "b.csv")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(Smirk3dError, match="missing"):
+        check_writable(tmp_path / "missing" / "b.csv")
+
+
+def test_the_reason_is_given_where_nothing_can_be_cleaned_up(tmp_path, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    for name in ("write_bytes", "unlink"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(Smirk3dError, match=r"cannot write .*a\.csv: Read-only file system; check") as error:
+        check_writable(tmp_path / "a.csv")
+    assert not re.search(r"\.[0-9a-f]{32}", str(error.value))

@@ -19,6 +19,7 @@ HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltfl
 LAYERS = (
     {"errors", "equality", "bounded_io"},
     {"assets"},
+    {"output_lock"},
     {"progress"},
     {"params"},
     {"geometry", "metrics"},

@@ -162,7 +162,10 @@ def _solve(detected: Sequence[DetectedPhoto], reconstructor: Reconstructor) -> l
     if not detected:
         return []
     try:
-        return list(reconstructor.solve(list(detected)))
+        solved = list(reconstructor.solve(list(detected)))
+        if all(face.is_finite for faces in solved for face in faces):
+            return list(solved)
+        raise Smirk3dError("the result has numbers that are not finite (NaN or infinite); use other weights")
     except Exception as error:
         if len(detected) == 1:
             return [failure_reason(error)]

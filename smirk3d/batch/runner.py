@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from smirk3d.assets import printable
 from smirk3d.batch.naming import NEURAL_RENDER_ENDING, OVERLAY_ENDING, Job, plan_outputs
 from smirk3d.batch.prefetch import PhotoResult, failure_reason, reconstruct_batches, reconstruct_person
-from smirk3d.errors import UsageError
+from smirk3d.errors import Smirk3dError, UsageError
+from smirk3d.output_lock import links_below, locked_folder, refuse_link_of, sweep_temporaries
 from smirk3d.progress import Progress, progress
 
 if TYPE_CHECKING:
@@ -89,20 +90,29 @@ def run(
 
     Raises:
         UsageError: No inputs, or only folders without images.
-        Smirk3dError: The folder or the table cannot be written.
+        Smirk3dError: The folder or the table cannot be written, or another process writes into the folder.
     """
-    from smirk3d.export.save import make_folder
     from smirk3d.export.tables.expressions_csv import TableWriter
 
     options = options or BatchOptions()
     jobs = plan_jobs(inputs, out_dir)
-    make_folder(out_dir)
-    with TableWriter(out_dir / TABLE_NAME, resume=options.resume) as table:
-        todo = [job for job in jobs if not table.is_done(job.path)]
-        with open_progress(len(todo)) as display:
-            writer = _ResultWriter(out_dir, options, table, display)
-            _reconstruct_and_write(todo, reconstructor, options, writer)
+    with locked_folder(out_dir):
+        sweep_temporaries((out_dir / job.stem).parent for job in jobs)
+        links = links_below(out_dir, [TABLE_NAME, *(job.stem for job in jobs)])
+        if TABLE_NAME in links:
+            raise Smirk3dError(f"{printable(out_dir / TABLE_NAME)}: is a symbolic link; remove it")
+        with TableWriter(out_dir / TABLE_NAME, resume=options.resume) as table:
+            todo = _not_done(jobs, table)
+            with open_progress(len(todo)) as display:
+                writer = _ResultWriter(out_dir, options, table, display, links)
+                _reconstruct_and_write(todo, reconstructor, options, writer)
     return BatchSummary(writer.done, writer.failed, writer.faces, len(jobs) - len(todo))
+
+
+def _not_done(jobs: Sequence[Job], table: TableWriter) -> list[Job]:
+    """Return the jobs of whose photos the table has no rows, under any name of the same file."""
+    done = {os.path.realpath(name) for name in table.done}
+    return [job for job in jobs if not table.is_done(job.path) and os.path.realpath(job.path) not in done]
 
 
 def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
@@ -145,8 +155,11 @@ def _reconstruct_and_write(
 class _ResultWriter:
     """Writes the files and rows of results, and counts them."""
 
-    def __init__(self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress):
+    def __init__(
+        self, out_dir: Path, options: BatchOptions, table: TableWriter, display: Progress, links: Collection[str]
+    ):
         self._out_dir, self._options, self._table, self._display = out_dir, options, table, display
+        self._links = links
         self.stop = threading.Event()
         self.done = self.failed = self.faces = self._noted = 0
 
@@ -171,6 +184,7 @@ class _ResultWriter:
 
     def _save_all(self, result: PhotoResult) -> None:
         """Write the files, then the rows."""
+        refuse_link_of(result.job.stem, self._out_dir, self._links)
         # In this order an image with rows is complete, so that resuming reads only the table.
         for k, face in enumerate(result.faces):
             self._save(result, k, face)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
 from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
 
 
 def print_result(text: str) -> None:
@@ -14,12 +16,20 @@ def print_result(text: str) -> None:
 
     Args:
         text: One or more lines.
+
+    Raises:
+        Smirk3dError: It cannot be written, for example to a file on a full disk.
     """
     try:
         sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         detach_stdout()
+    except OSError as error:
+        detach_stdout()
+        raise Smirk3dError(
+            f"cannot write to standard output: {error.strerror or error}; redirect it elsewhere"
+        ) from error
 
 
 def print_message(text: str) -> None:
@@ -31,6 +41,25 @@ def print_message(text: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"smirk3d: {printable(' '.join(text.split()))}\n")
         sys.stderr.flush()
+
+
+def open_standard_streams() -> None:
+    """Open the standard streams that the caller has closed on nothing.
+
+    Otherwise the next file that is opened takes their place, and receives what is printed. Characters that the encoding
+    of a stream lacks are written as escapes.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def detach_stdout() -> None:

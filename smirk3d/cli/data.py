@@ -13,6 +13,7 @@ from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import Smirk3dError, UsageError
+from smirk3d.output_lock import locked_folder
 
 if TYPE_CHECKING:
     from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary
@@ -64,7 +65,8 @@ class DataPrepare(Command):
         contours = None if self.contour is None else Path(self.contour)
         if contours is not None and not contours.is_dir():
             raise UsageError(f"--contour {printable(contours)}: no such folder; make one with scripts/fan_contours.py")
-        with Detector(max_faces=1 if self.faces == "largest" else _MAX_FACES) as detector:
+        max_faces = 1 if self.faces == "largest" else _MAX_FACES
+        with locked_folder(out_dir), Detector(max_faces=max_faces) as detector:
             summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
         print_result(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
         return 1 if summary.dropped[UNREADABLE] or summary.dropped[NOT_PROCESSED] else 0

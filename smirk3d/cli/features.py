@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from smirk3d.assets import make_folder, printable
+from smirk3d.assets import check_writable, printable
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
 from smirk3d.errors import UsageError
+from smirk3d.output_lock import locked_file
 
 if TYPE_CHECKING:
     from smirk3d.batch.naming import Job
@@ -40,9 +41,10 @@ class Features(EstimationCommand):
             raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
         jobs = plan_jobs(self.inputs)
         failed: list[Job] = []
-        with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
-            make_folder(path.parent)
-            n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
+        with locked_file(path):
+            check_writable(path)  # before the work
+            with closing(self.reconstructor()) as reconstructor, progress(len(jobs)) as display:
+                n_faces = write_features(_rows(jobs, reconstructor, display, failed), path)
         counts = f"images: {len(jobs) - len(failed)} done, {len(failed)} failed; faces: {n_faces}"
         print_result(f"{counts}; features: {path}")
         return 1 if failed else 0

@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from smirk3d import __version__
-from smirk3d.cli.console import detach_stdout, print_message, print_result
+from smirk3d.cli.console import detach_stdout, open_standard_streams, print_message, print_result
 from smirk3d.cli.data import DataCheck, DataPrepare
 from smirk3d.cli.data_targets import DataTargets
 from smirk3d.cli.doctor import Doctor
@@ -21,6 +21,7 @@ from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.retarget import Retarget
+from smirk3d.cli.signals import termination_as_interrupt
 from smirk3d.cli.train import Train
 from smirk3d.cli.video import Video
 from smirk3d.cli.view import View
@@ -66,23 +67,41 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments after the program's name; those of the process by default.
 
     Returns:
-        0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+        0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted (Ctrl-C or SIGTERM).
     """
-    arguments = list(sys.argv[1:] if args is None else args)
+    open_standard_streams()
+    with termination_as_interrupt():
+        return _main(list(sys.argv[1:] if args is None else args))
+
+
+def _main(arguments: list[str]) -> int:
     try:
-        if arguments == ["--version"]:
-            print_result(f"smirk3d {__version__}")
-            return 0
-        command = tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=arguments, config=_MARKERS)
-        return _run(command)
-    except BrokenPipeError:  # the reader of the help text has closed the pipe
+        command = _parse(arguments)
+        return command if isinstance(command, int) else _run(command)
+    except BrokenPipeError:
         detach_stdout()
         return 0
-    except SystemExit as exit_:  # tyro raises it after the help text and for a wrong flag
+    except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
         print_message("interrupted")
         return EXIT_INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> Command | int:
+    """Return the subcommand with its flags, or the exit code where there is nothing to run."""
+    try:
+        if arguments == ["--version"]:
+            print_result(f"smirk3d {__version__}")
+            return 0
+        # It raises SystemExit after the help text and for a wrong flag.
+        return tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=arguments, config=_MARKERS)
+    except BrokenPipeError:  # the reader of the text has closed the pipe
+        raise
+    except (Smirk3dError, OSError) as error:  # the text cannot be written
+        detach_stdout()
+        print_message(str(error))
+        return EXIT_FAILED
 
 
 def _run(command: Command) -> int:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from smirk3d.assets import make_folder
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimatorCommand
 from smirk3d.errors import UsageError
+from smirk3d.output_lock import locked_file, refuse_links
 
 if TYPE_CHECKING:
     from smirk3d.track import Clip
@@ -68,8 +68,11 @@ class Video(EstimatorCommand):
 
             load_usd()
         out_dir = Path(self.out)
-        with closing(self.reconstructor(self._max_detected_faces())) as reconstructor:
-            make_folder(out_dir)
+        with (
+            locked_file(out_dir / f"{stem}.glb"),
+            closing(self.reconstructor(self._max_detected_faces())) as reconstructor,
+        ):
+            refuse_links(out_dir, stem)
             if self.live:
                 from smirk3d.tracking.live import run_live
 

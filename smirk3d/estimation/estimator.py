@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.detection.detector import Detection
+from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.projection import Pose
 from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.head.model import HeadModel
@@ -165,9 +166,18 @@ def reconstruct_faces(
 
     Returns:
         N faces, in the same order.
+
+    Raises:
+        Smirk3dError: A number of a face is not finite.
     """
     records = estimator.observe(faces)
-    return make_faces(estimator, faces, estimator.solve(records, estimator.intrinsics(records), person=person))
+    found = make_faces(estimator, faces, estimator.solve(records, estimator.intrinsics(records), person=person))
+    if not all(face.is_finite for face in found):
+        raise Smirk3dError(
+            f"method {estimator.method!r} gives numbers that are not finite (NaN or infinite); its weights or the head "
+            "are damaged: replace them, or use --method fit"
+        )
+    return found
 
 
 @torch.no_grad()

@@ -153,7 +153,7 @@ def _regression_estimator(
             f"method 'encoder' needs weights for the head {model.data.name!r}, the package's own are for the open "
             "head; name yours with --weights, or use --method refine"
         )
-    encoder = Encoder.from_checkpoint(weights)
+    encoder = _intact_encoder(weights)
     model = head_for(encoder.spec, model, weights).to(device)
     return RegressionEstimator(model, crop_encoder(encoder, engine, device))
 
@@ -167,7 +167,7 @@ def _fusion_estimator(
     use_scores: bool,
 ) -> Estimator:
     """Return the method "refine"."""
-    encoder, model = Encoder.from_checkpoint(weights), _loaded(head)
+    encoder, model = _intact_encoder(weights), _loaded(head)
     # Coefficients other than ARKit weights mean something on the encoder's own head only.
     is_native = not predicts_arkit(encoder.spec)
     model = (head_for(encoder.spec, model, weights) if is_native else model).to(device)
@@ -182,6 +182,16 @@ def _fusion_estimator(
 
 def _loaded(head: str | os.PathLike[str] | HeadModel) -> HeadModel:
     return head if isinstance(head, HeadModel) else load_head(head if isinstance(head, str) else Path(head))
+
+
+def _intact_encoder(weights: Path) -> Encoder:
+    """Return the encoder of a checkpoint, all numbers of which are finite."""
+    encoder = Encoder.from_checkpoint(weights)
+    if not all(bool(values.isfinite().all()) for values in encoder.state_dict().values()):
+        raise Smirk3dError(
+            f"{printable(weights)}: its weights have numbers that are not finite (NaN or infinite); use an intact file"
+        )
+    return encoder
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,6 +23,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.registry import register
 from smirk3d.media.images import Photo, read_image
 from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.output_lock import locked_folder
 
 FAST = BatchOptions(formats=("npz",), overlay=False)
 
@@ -286,3 +289,64 @@ def test_notes_of_reading_are_shown(tmp_path: Path, fake: FakeReconstructor, cap
     frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
     assert run([str(photos)], tmp_path / "out", fake, FAST).done == 1
     assert "moving.gif: first of several frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes", [{"vertices": np.nan}, {"shape": np.inf}, {"arkit": np.nan}, {"confidence": np.nan}]
+)
+def test_numbers_that_are_not_finite_are_a_failure(
+    tmp_path: Path, fake: FakeReconstructor, changes: dict[str, float]
+) -> None:
+    ((name, value),) = changes.items()
+    old = getattr(fake.face, name)
+    broken = dict.fromkeys(old, value) if name == "arkit" else np.full_like(old, value)
+    fake.face = replace(fake.face, **{name: float(value) if name == "confidence" else broken})
+    photos, out = _photos(tmp_path / "in", "a.png", "b.png"), tmp_path / "out"
+    assert run([str(photos)], out, fake, FAST) == BatchSummary(failed=2)
+    assert all("not finite" in status for states in _status(out).values() for status in states)
+    assert {path.name for path in out.iterdir()} == {TABLE_NAME}
+
+
+def test_resume_recognises_a_file_under_other_names(
+    tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = _photos(tmp_path / "in", "a.png", "b.png"), tmp_path / "out"
+    (tmp_path / "link").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    run(["in/a.png"], out, fake, FAST)
+    resumed = replace(FAST, resume=True)
+    for name in ("./in/a.png", str(photos / "a.png"), "link/a.png"):
+        assert run([name], out, fake, resumed) == BatchSummary(skipped=1)
+    assert run(["link"], out, fake, resumed) == BatchSummary(done=1, faces=1, skipped=1)
+    assert len(read_table(out / TABLE_NAME)) == 2
+
+
+def test_links_in_the_folder_are_not_written_through(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos, out, secret = _photos(tmp_path / "in", "a.png", "b.png", "x/c.png"), tmp_path / "out", tmp_path / "secret"
+    secret.write_text("kept")
+    out.mkdir()
+    (out / "a_0.npz").symlink_to(secret)
+    (out / "x").symlink_to(tmp_path)
+    assert run([str(photos)], out, fake, FAST) == BatchSummary(done=1, failed=2, faces=1)
+    assert secret.read_text() == "kept" and not (tmp_path / "c_0.npz").exists()
+    assert _status(out)["b.png"] == ["ok"] and "symbolic link" in _status(out)["a.png"][0]
+    (out / TABLE_NAME).unlink()
+    (out / TABLE_NAME).symlink_to(secret)
+    with pytest.raises(Smirk3dError, match=rf"{TABLE_NAME}: is a symbolic link"):
+        run([str(photos)], out, fake, FAST)
+    assert secret.read_text() == "kept"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos, out = _photos(tmp_path / "in", "a.png"), tmp_path / "out"
+    with (
+        locked_folder(out),
+        pytest.raises(Smirk3dError, match=r"another process of smirk3d writes there.*another --out"),
+    ):
+        run([str(photos)], out, fake, FAST)
+    assert run([str(photos)], out, fake, FAST).done == 1
+    left = out / ".ffffffff00000000ffffffffffffffff.npz"
+    left.write_bytes(b"")
+    os.utime(left, (0, 0))
+    run([str(photos)], out, fake, replace(FAST, resume=True))
+    assert not left.exists()
