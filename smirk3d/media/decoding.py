@@ -118,7 +118,8 @@ def _check_regular(path: Path, name: str) -> None:
 
 def _check_frame_size(container: Any, name: str) -> None:
     """Raise for frames that are too large, before any is decoded."""
-    stream, aspect = video_stream(container), pixel_aspect(container)
+    stream = video_stream(container)
+    aspect = float(stream.sample_aspect_ratio or 1)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         raise Smirk3dError(f"{name}: its pixels have the aspect ratio {aspect:.3g}; convert it to square pixels")
     if stream.width * max(1.0, aspect) * stream.height > MAX_FRAME_PIXELS:
@@ -131,11 +132,6 @@ def video_stream(container: Any) -> Any:
     """Return the video stream of a container, None if there is none; the cover picture of a song is not one."""
     cover = pyav().stream.Disposition.attached_pic
     return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
-
-
-def pixel_aspect(container: Any) -> float:
-    """Return the width of a pixel over its height in the video of an open container."""
-    return float(video_stream(container).sample_aspect_ratio or 1)
 
 
 def nominal_rate_fps(container: Any) -> float:

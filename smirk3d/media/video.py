@@ -24,14 +24,13 @@ from smirk3d.media.decoding import (
     nominal_rate_fps,
     open_container,
     open_file,
-    pixel_aspect,
     pyav,
     video_stream,
     webcam_frames,
     with_times,
 )
 from smirk3d.media.file_decoder import FileDecoder
-from smirk3d.media.frame_converter import FrameConverter
+from smirk3d.media.frame_converter import FrameConverter, PixelCoding
 from smirk3d.media.images import IMAGE_SUFFIXES, animation_frames, read_image
 from smirk3d.media.webp import frame_durations_s
 
@@ -112,12 +111,12 @@ class VideoFile:
         with open_file(path) as container:
             stream = video_stream(container)
             n_frames, has_audio = stream.frames or None, bool(container.streams.audio)
-            self._pixel_aspect = pixel_aspect(container)
+            self._coding = PixelCoding.of_stream(stream)
             self.info = VideoInfo(printable(path), nominal_rate_fps(container), n_frames, has_audio)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""
-        n_decoded, decoder, convert = 0, FileDecoder(self.path), FrameConverter(self._pixel_aspect)
+        n_decoded, decoder, convert = 0, FileDecoder(self.path), FrameConverter(self._coding)
         try:
             for n_decoded, (frame, time_s) in enumerate(with_times(decoder.frames(), self.info.rate_fps), start=1):
                 if (n_decoded - 1) % every == 0:
@@ -243,7 +242,10 @@ class Webcam:
         n_captured = 0
         try:
             with self._open() as container:
-                convert, captured = FrameConverter(pixel_aspect(container)), webcam_frames(container)
+                convert, captured = (
+                    FrameConverter(PixelCoding.of_stream(video_stream(container))),
+                    webcam_frames(container),
+                )
                 for n_captured, (frame, time_s) in enumerate(with_times(captured, self.info.rate_fps), start=1):
                     if (n_captured - 1) % every == 0:
                         yield Frame(n_captured - 1, time_s, convert(frame))
