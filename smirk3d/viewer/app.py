@@ -17,6 +17,7 @@ import roma
 import torch
 
 from smirk3d.errors import Smirk3dError, UsageError
+from smirk3d.viewer.access import AccessGuard, guarded_servers
 from smirk3d.viewer.clock import Clock
 from smirk3d.viewer.panel import PAUSE, PLAY, SPEEDS, Panel, build_panel, describe_frame
 from smirk3d.viewer.scene import ViewScene
@@ -34,7 +35,7 @@ _MIN_WAIT_S = 0.004
 
 
 def open_viewer(scene: ViewScene, host: str = "127.0.0.1", port: int = 8080) -> Viewer:
-    """Start a local web server that shows a scene.
+    """Start a local web server that shows a scene to those who have its address, see `smirk3d.viewer.access`.
 
     Args:
         scene: The scene.
@@ -46,14 +47,15 @@ def open_viewer(scene: ViewScene, host: str = "127.0.0.1", port: int = 8080) -> 
         Smirk3dError: viser is not installed, or the image beside the scene cannot be read.
     """
     viser = _viser()
-    free = free_port(host, port)
-    with _quiet():
-        server = viser.ViserServer(host=host, port=free, verbose=False)
+    free, guard, server = free_port(host, port), AccessGuard(host), None
     try:
-        return Viewer(server, scene)
+        with _quiet(), guarded_servers(guard):
+            server = viser.ViserServer(host=host, port=free, verbose=False)
+        return Viewer(server, scene, guard.token)
     except BaseException:
-        with _quiet():
-            server.stop()
+        if server is not None:
+            with _quiet():
+                server.stop()
         raise
 
 
@@ -92,8 +94,8 @@ class Viewer:
         meshes: Handles of viser for the patches of the scene, in the same order.
     """
 
-    def __init__(self, server: Any, scene: ViewScene):
-        self._server, self._lock = server, threading.RLock()
+    def __init__(self, server: Any, scene: ViewScene, token: str):
+        self._server, self._lock, self._token = server, threading.RLock(), token
         self._choices: dict[str, Callable[[], ViewScene]] = {}
         self._is_updating, self._closed = False, threading.Event()
         self._wake = threading.Event()
@@ -111,10 +113,10 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """Address of the page; it contains a secret, without which nothing is shown."""
         host = self._server.get_host()
         shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self.port}"
+        return f"http://{shown}:{self.port}/{self._token}/"
 
     @property
     def weights(self) -> np.ndarray:
