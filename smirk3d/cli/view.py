@@ -29,10 +29,10 @@ class View(Command):
     def run(self) -> int:
         """Serve the page until Ctrl-C; return 0."""
         from smirk3d.viewer.app import open_viewer
-        from smirk3d.viewer.discovery import read_scene, results_in
+        from smirk3d.viewer.discovery import read_first, read_scene, results_in
 
-        results = results_in(Path(self.path))
-        with contextlib.closing(open_viewer(read_scene(results[0]), self.host, self.port)) as viewer:
+        scene, results = read_first(results_in(Path(self.path)), print_message)
+        with contextlib.closing(open_viewer(scene, self.host, self.port)) as viewer:
             if len(results) > 1:
                 viewer.offer(results, read_scene)
             if self.port not in (0, viewer.port):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.authoring.load import load_head
+from smirk3d.bounded_io import one_line, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.face import Face, ImageFit, assemble_face
 from smirk3d.geometry.camera import Camera
@@ -63,6 +63,29 @@ def results_in(path: Path) -> list[Path]:
 _SUFFIX_LIST = ", ".join(SUFFIXES)
 
 
+def read_first(results: Sequence[Path], report: Callable[[str], None]) -> tuple[ViewScene, list[Path]]:
+    """Read the first of some results that can be shown.
+
+    Args:
+        results: At least one.
+        report: Is called with a line for each damaged one before it.
+
+    Returns:
+        The scene, and the results that are left, the shown one first.
+
+    Raises:
+        Smirk3dError: None can be shown.
+    """
+    for number, path in enumerate(results):
+        try:
+            return read_scene(path), list(results[number:])
+        except Smirk3dError as error:
+            if number == len(results) - 1:
+                raise
+            report(str(error))
+    raise ValueError("no results")
+
+
 def _is_hidden(path: Path) -> bool:
     """Return whether a path has a hidden part, such as the temporary file of a run that was killed."""
     return any(part.startswith(".") for part in path.parts)
@@ -72,7 +95,7 @@ def _is_face(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return {f"{key}.npy" for key in _FACE_KEYS} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # whatever is wrong with it, it is no face
         return False
 
 
@@ -91,12 +114,10 @@ def read_scene(path: Path) -> ViewScene:
 
 def _read_npz(path: Path) -> ViewScene:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read as a NumPy archive; make it again") from error
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
+        reason = printable(one_line(error))
+        raise Smirk3dError(f"{printable(path)}: cannot be read as a NumPy archive ({reason}); make it again") from error
     if missing := _FACE_KEYS - set(arrays):
         raise Smirk3dError(
             f"{printable(path)}: holds no face (no {', '.join(sorted(missing))}); view a result of reconstruct or video"
@@ -106,8 +127,10 @@ def _read_npz(path: Path) -> ViewScene:
         raise Smirk3dError(f"{printable(path)}: is of the head {head!r}, which it does not contain; view its .glb")
     try:
         return _scene_from_arrays(arrays, path.name)
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        reason = printable(" ".join(str(error).split()))
+    except Smirk3dError:
+        raise
+    except Exception as error:  # the file is not ours: whatever its values provoke is its damage
+        reason = printable(one_line(error))
         raise Smirk3dError(f"{printable(path)}: is no whole archive of a face ({reason}); make it again") from error
 
 
@@ -123,9 +146,15 @@ def _scene_from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> ViewScene
     return replace(scene, curves=_clip_curves(arrays) if is_clip else _still_curves(arrays))
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError("it holds numbers that are not finite")
+    return values
+
+
 def _neutral_face(arrays: Mapping[str, np.ndarray]) -> Face:
     head = load_head(OPEN_HEAD)
-    vertices = np.asarray(arrays["neutral_vertices"], dtype=np.float32)
+    vertices = _finite(np.asarray(arrays["neutral_vertices"], dtype=np.float32))
     if vertices.shape != tuple(head.v_template.shape):
         raise ValueError(f"{len(vertices)} vertices instead of {len(head.v_template)}")
     coefficients = {
@@ -139,8 +168,8 @@ def _neutral_face(arrays: Mapping[str, np.ndarray]) -> Face:
 def _still_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
     return Curves(
         np.zeros(1),
-        np.asarray(arrays["arkit"], dtype=np.float32).reshape(1, len(ARKIT_NAMES)),
-        np.asarray(arrays.get("rotation", np.eye(3)), dtype=np.float32).reshape(1, 3, 3),
+        _finite(np.asarray(arrays["arkit"], dtype=np.float32).reshape(1, len(ARKIT_NAMES))),
+        _finite(np.asarray(arrays.get("rotation", np.eye(3)), dtype=np.float32).reshape(1, 3, 3)),
         np.zeros((1, 3), dtype=np.float32),
         np.full(1, Status.SEEN, dtype=np.uint8),
         1.0,
@@ -149,13 +178,16 @@ def _still_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
 
 def _clip_curves(arrays: Mapping[str, np.ndarray]) -> Curves:
     status = np.asarray(arrays["status"], dtype=np.uint8).reshape(-1)
+    time_s = np.asarray(arrays["time_s"], dtype=np.float64).reshape(len(status))
+    if not np.isfinite(time_s).all() or (np.diff(time_s) < 0).any() or not float(arrays["rate_fps"]) > 0:
+        raise ValueError("its times do not increase")
     known, count = status != Status.LOST, len(status)
 
     def values(name: str, *shape: int) -> np.ndarray:
-        return hold_last(np.asarray(arrays[name], dtype=np.float32).reshape(count, *shape), known)
+        return _finite(hold_last(np.asarray(arrays[name], dtype=np.float32).reshape(count, *shape), known))
 
     return Curves(
-        np.asarray(arrays["time_s"], dtype=np.float64).reshape(count),
+        time_s,
         values("arkit", len(ARKIT_NAMES)),
         values("rotation_rotmat", 3, 3),
         values("translation_m", 3),

@@ -16,6 +16,8 @@ from smirk3d.viz.overlay import MAX_SHOWN_FACES, PANEL_HEIGHT_PX
 VIDEO_SUFFIX, PHOTO_SUFFIX = "_overlay.mp4", "_overlay.png"
 MAX_WIDTH_PX = 720
 """Wider images are scaled down."""
+MAX_PIXELS = 1 << 27
+"""Larger images are not decoded."""
 _MAX_DECODE_AHEAD_S = 1.0
 """Frames at most this far ahead are reached by decoding; others by a jump to the key frame before them."""
 _PANELS_WIDTH_PX = 2 * (PANEL_HEIGHT_PX * 3 // 4)
@@ -71,9 +73,10 @@ class Photo:
         from PIL import Image
 
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=("PNG",)) as image:
+                _check_size(image.width, image.height)
                 pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except Exception as error:  # Pillow raises many things about damaged files
             raise Smirk3dError(f"{printable(path)}: cannot be read as an image; delete it or make it again") from error
         self._pixels = _limit_width(_stack_panels(pixels, _face_count(path)))
 
@@ -83,6 +86,11 @@ class Photo:
 
     def close(self) -> None:
         """Do nothing; the file was read at once."""
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} by {height} pixels, at most {MAX_PIXELS} together are read")
 
 
 def _face_count(path: Path) -> int:
@@ -119,7 +127,8 @@ class Video:
         try:
             self._container: Any = self._av.open(os.fspath(path))
             self._stream = self._container.streams.video[0]
-        except (self._av.FFmpegError, OSError, IndexError) as error:
+            _check_size(self._stream.width, self._stream.height)
+        except (self._av.FFmpegError, OSError, IndexError, ValueError) as error:
             raise Smirk3dError(f"{printable(path)}: cannot be read as a video; delete it or make it again") from error
         self._frames = self._container.decode(self._stream)
         self._current: Any | None = None

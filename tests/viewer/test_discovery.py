@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from smirk3d.export.gltf.head import save_gltf
 from smirk3d.export.tables.npz import save_npz
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
-from smirk3d.viewer.discovery import read_scene, results_in
+from smirk3d.viewer.discovery import read_first, read_scene, results_in
 
 
 def test_archive_and_gltf_of_a_track_agree(clip_dir: Path) -> None:
@@ -69,3 +70,44 @@ def test_results_in_a_folder(clip_dir: Path, tmp_path: Path) -> None:
         (tmp_path / "features.txt").write_text("x")
         with pytest.raises(Smirk3dError, match=";"):
             results_in(path)
+
+
+def test_leftovers_of_killed_runs_are_not_shown(clip_dir: Path, tmp_path: Path) -> None:
+    """Files are written under a hidden name first, see `atomic_path`."""
+    good = (clip_dir / "clip.glb").read_bytes()
+    (tmp_path / "a_0.glb").write_bytes(good)
+    (tmp_path / ".cache").mkdir()
+    for name in (".0123456789abcdef0123456789abcdef.glb", ".b.npz", ".cache/c.glb"):
+        (tmp_path / name).write_bytes(good[:5000])
+    os.mkfifo(tmp_path / "pipe.glb")
+    (tmp_path / "folder.glb").mkdir()
+    (tmp_path / "gone.gltf").symlink_to(tmp_path / "none")
+    assert results_in(tmp_path) == [tmp_path / "a_0.glb"]
+
+
+def test_a_damaged_result_does_not_hide_the_others(clip_dir: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("new.glb", "old.glb", "older.glb")]
+    for path in paths:
+        path.write_bytes((clip_dir / "clip.glb").read_bytes())
+    paths[0].write_bytes(b"nonsense")
+    lines: list[str] = []
+    scene, left = read_first(paths, lines.append)
+    assert scene.name == "old.glb" and left == paths[1:]
+    assert len(lines) == 1 and "new.glb" in lines[0]
+    with pytest.raises(Smirk3dError, match=r"new\.glb"):
+        read_first(paths[:1], lines.append)
+
+
+def test_archives_are_checked_before_they_are_inflated(clip_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, arkit=np.zeros(1 << 26))  # 512 MB of zeros in half a megabyte
+    with pytest.raises(Smirk3dError, match=r"a\.npz: .*limit"):
+        read_scene(path)
+    with np.load(clip_dir / "clip.npz", allow_pickle=False) as archive:
+        arrays = dict(archive)
+    for name, row in (("arkit", 0), ("time_s", 3), ("translation_m", 0), ("neutral_vertices", 0)):
+        changed = arrays[name].copy()
+        changed[row] = np.nan
+        np.savez(path, **arrays | {name: changed})
+        with pytest.raises(Smirk3dError, match=r"a\.npz: .*;"):
+            read_scene(path)

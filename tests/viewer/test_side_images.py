@@ -42,3 +42,9 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(Smirk3dError, match="video"):
         open_side_images(path)
+
+
+def test_sizes_are_checked_before_decoding(tmp_path: Path) -> None:
+    Image.new("1", (40_000, 10_000)).save(tmp_path / "a_overlay.png")
+    with pytest.raises(Smirk3dError, match=r"a_overlay\.png"):
+        open_side_images(tmp_path / "a_overlay.png")
