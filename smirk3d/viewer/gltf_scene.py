@@ -29,7 +29,7 @@ MAX_VERTICES = 2_000_000
 """Vertices of all surfaces together; triangles may be twice as many."""
 MAX_DISPLACEMENTS = 16_000_000
 """Vertices times morph targets of all surfaces together."""
-MAX_SURFACES = 1000
+MAX_SURFACES, MAX_NODES = 1000, 50_000
 MAX_TEXTURE_PIXELS = 1 << 28
 """Pixels of all textures together."""
 _MAX_COORDINATE = 1e9
@@ -107,6 +107,8 @@ class _Tree:
     def __init__(self, document: Json):
         self.document = document
         nodes, scenes = document.get("nodes", []), document.get("scenes", [])
+        if len(nodes) > MAX_NODES:
+            raise RefusedFile(f"has {len(nodes)} nodes, at most {MAX_NODES} are read; export fewer of them")
         scene = item(document, "scenes", document.get("scene") or 0) if scenes else {}
         roots = scene.get("nodes") or range(len(nodes))
         self.world: dict[int, np.ndarray] = {}

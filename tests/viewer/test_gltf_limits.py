@@ -74,6 +74,7 @@ HOSTILE = {
     "matrix": _at("nodes", 3, "matrix", value=[1e400] * 16),
     "weights": _at("meshes", 0, "weights", value=[1e300, 0, 0, 0]),
     "instances": lambda d: d.update(nodes=[{"mesh": 0} for _ in range(5000)], scenes=[]),
+    "nodes": lambda d: d.update(nodes=[{} for _ in range(60_000)], scenes=[]),
     "primitives": lambda d: d["meshes"][0].update(primitives=d["meshes"][0]["primitives"] * 5000),
     "samplers": _at("animations", 0, "channels", 0, "sampler", value=7),
     "times": _at("animations", 0, "samplers", 0, "input", value=0),
