@@ -71,7 +71,7 @@ def test_ply_takes_other_colors(face, tmp_path):
 
 
 def test_unknown_suffix_lists_the_known(face, tmp_path):
-    with pytest.raises(Smirk3dError, match=r"\.fbx.*\.glb \.gltf \.json \.npz \.obj \.ply"):
+    with pytest.raises(Smirk3dError, match=r"\.fbx.*\.glb \.gltf \.obj \.ply \.npz \.json"):
         save_face(face, tmp_path / "face.fbx")
     assert not list(tmp_path.iterdir())
 
