@@ -13,6 +13,7 @@ import numpy as np
 
 from smirk3d.assets import find_landmarker
 from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
+from smirk3d.detection.orientation import QUARTER_TURNS, OrientationCheck
 from smirk3d.detection.retries import (
     SearchView,
     face_crop_view,
@@ -30,6 +31,9 @@ DUPLICATE_IOU = 0.5
 """Overlap above which two detections are the same face."""
 _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
 _MIN_CONSECUTIVE_IOU = 0.2  # overlap of one face in consecutive frames
+_MAX_ROLL_DEG = 20.0  # faces that are tilted more are detected again upright
+_MAX_UPRIGHT_CROPS = 4
+_TURNED_SCORE = 0.6
 _MIN_CANDIDATES = 4  # the landmarker keeps as many at least, so that the largest face is found among several
 
 
@@ -86,6 +90,7 @@ class Detector:
         self._min_found = max_faces if search_tiles else 1
         self._options = LandmarkerOptions(find_landmarker(model_path), max(max_faces, _MIN_CANDIDATES), min_confidence)
         self._landmarker = Landmarker(self._options)
+        self._orientation: OrientationCheck | None = None  # not needed for videos
 
     def __enter__(self) -> "Detector":
         return self
@@ -94,8 +99,11 @@ class Detector:
         self.close()
 
     def close(self) -> None:
-        """Free MediaPipe's graph; closing twice is fine."""
+        """Free MediaPipe's graphs; closing twice is fine."""
         self._landmarker.close()
+        if self._orientation is not None:
+            self._orientation.close()
+            self._orientation = None
 
     def detect(self, pixels: np.ndarray) -> list[Detection]:
         """Find faces; search further only where the photo as it is shows too few.
@@ -119,12 +127,12 @@ class Detector:
         found = self._search(identity_view(pixels))
         if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
             found = self._search(rotated(pixels, turns.pop())) or found
-        found = found or self._first(reframed(pixels))
+        found = self._upright(pixels, found) or self._first(pixels, reframed(pixels))
         for tiles in tile_levels(pixels):
             if len(found) >= self._min_found:
                 break
             found = non_max_suppression(found + [face for tile in tiles for face in self._search(tile)])
-        found = found or self._first(rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3))
+        found = found or self._first(pixels, (rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3)))
         return sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
@@ -160,10 +168,7 @@ class Detector:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
         _check_pixels(pixels)
-        points_px = face.landmarks_px
-        found = self._search(face_crop_view(pixels, points_px, points_px[_LEFT_EYE] - points_px[_RIGHT_EYE]))
-        nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
-        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _MIN_CONSECUTIVE_IOU else None
+        return self._detect_in_crop(pixels, face, _across(face))
 
     def for_video(self) -> "VideoDetector":
         """Return a detector of the same kind for the frames of a video.
@@ -173,9 +178,35 @@ class Detector:
         """
         return VideoDetector(replace(self._options, num_faces=1))
 
-    def _first(self, views: Iterable[SearchView]) -> list[Detection]:
-        """Return the faces of the first view that shows any."""
-        return next(filter(None, map(self._search, views)), [])
+    def _first(self, pixels: np.ndarray, views: Iterable[SearchView]) -> list[Detection]:
+        """Return the faces of the first view of a photo that shows any."""
+        return next(filter(None, (self._upright(pixels, self._search(view)) for view in views)), [])
+
+    def _upright(self, pixels: np.ndarray, faces: Iterable[Detection]) -> list[Detection]:
+        """Return the faces, tilted ones detected again upright; without those that are not found upright."""
+        return [upright for face in faces if (upright := self._detect_upright(pixels, face)) is not None]
+
+    def _detect_upright(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        """Return a face as it is where it is upright, else detected in an upright crop, None where it is not found."""
+        if self._orientation is None:
+            self._orientation = OrientationCheck(self._options.model)
+        best = face
+        for _ in range(_MAX_UPRIGHT_CROPS):
+            across = _across(best)
+            turns = self._orientation.quarter_turns(pixels, best.landmarks_px, across)
+            if turns == 0 and (best is not face or abs(_roll_deg(across)) <= _MAX_ROLL_DEG):
+                return best
+            again = self._detect_in_crop(pixels, best, QUARTER_TURNS[turns] @ across)
+            if again is None:
+                return None
+            best = replace(again, score=min(face.score, 1.0 if abs(_roll_deg(_across(again))) < 45 else _TURNED_SCORE))
+        return None
+
+    def _detect_in_crop(self, pixels: np.ndarray, face: Detection, across_px: np.ndarray) -> Detection | None:
+        """Return a face in a crop with a given horizontal direction, None where it is not found there."""
+        found = self._search(face_crop_view(pixels, face.landmarks_px, across_px))
+        nearest = max(found, key=lambda other: iou(other.box_px, face.box_px), default=None)
+        return nearest if nearest is not None and iou(nearest.box_px, face.box_px) > _MIN_CONSECUTIVE_IOU else None
 
     def _search(self, view: SearchView) -> list[Detection]:
         """Run the landmarker on one view and map its result back to the photo."""
@@ -285,8 +316,17 @@ def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray,
 
 def _turns_to_upright(face: Detection) -> int:
     """Return the counter-clockwise quarter turns that bring the face nearest to upright."""
-    dx, dy = face.landmarks_px[_LEFT_EYE] - face.landmarks_px[_RIGHT_EYE]
-    return round(float(np.arctan2(dy, dx)) / (np.pi / 2)) % 4
+    return round(_roll_deg(_across(face)) / 90) % 4
+
+
+def _across(face: Detection) -> np.ndarray:
+    """Return the vector (2,) from the subject's right eye to the left one, pixels."""
+    return face.landmarks_px[_LEFT_EYE] - face.landmarks_px[_RIGHT_EYE]
+
+
+def _roll_deg(across_px: np.ndarray) -> float:
+    """Return the angle of the eye line to the horizontal, clockwise in the photo, degrees in (-180, 180]."""
+    return float(np.rad2deg(np.arctan2(across_px[1], across_px[0])))
 
 
 def non_max_suppression(faces: Sequence[Detection]) -> list[Detection]:

@@ -149,6 +149,37 @@ def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"
     return landmarker, to_mp_image
 
 
+def create_face_detector(model: bytes) -> tuple[Any, Any]:
+    """Create MediaPipe's face detector.
+
+    Args:
+        model: The network, a .tflite file.
+
+    Returns:
+        MediaPipe's detector, and a function from (H, W, 3) uint8 RGB arrays to MediaPipe's images.
+
+    Raises:
+        Smirk3dError: It does not work.
+    """
+    import mediapipe as mp
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    def to_mp_image(pixels: np.ndarray) -> Any:
+        return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+
+    options = vision.FaceDetectorOptions(
+        base_options=BaseOptions(model_asset_buffer=model), min_detection_confidence=0.05
+    )
+    try:
+        with _quiet_stderr():
+            detector = vision.FaceDetector.create_from_options(options)
+            detector.detect(to_mp_image(np.zeros((64, 64, 3), dtype=np.uint8)))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Smirk3dError(f"MediaPipe cannot load its face detector ({reason}); pip install -U mediapipe") from error
+    return detector, to_mp_image
+
+
 def release_landmarker(landmarker: Any) -> None:
     """Close MediaPipe's graph; at interpreter exit its worker thread is gone and there is nothing left to close."""
     try:

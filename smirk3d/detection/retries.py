@@ -52,16 +52,19 @@ def within_limits(view: SearchView) -> SearchView:
     return SearchView(reduced.pixels, _compose(view.to_photo, reduced.to_photo), view.score)
 
 
-def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> SearchView:
+def face_crop_view(
+    pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray, size: int = _FACE_CROP_PX
+) -> SearchView:
     """Return an upright square crop about a face.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
         points_px: (L, 2) landmarks of the face, pixels.
         across_px: (2,) vector from the subject's right eye to the left one, pixels; horizontal in the crop.
+        size: Side of the crop, pixels.
 
     Returns:
-        A view of `_FACE_CROP_PX` pixels a side, grey outside of the photo.
+        A view of `size` pixels a side, grey outside of the photo.
     """
     from PIL import Image
 
@@ -69,14 +72,14 @@ def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndar
     axes = np.stack([x_axis, [-x_axis[1], x_axis[0]]])
     turned = points_px.astype(np.float64) @ axes.T
     low, high = turned.min(0), turned.max(0)
-    linear = axes.T * _FACE_CROP_SCALE * float((high - low).max()) / _FACE_CROP_PX
-    corner = (low + high) / 2 @ axes - linear @ np.full(2, _FACE_CROP_PX / 2)
+    linear = axes.T * _FACE_CROP_SCALE * float((high - low).max()) / size
+    corner = (low + high) / 2 @ axes - linear @ np.full(2, size / 2)
     to_photo = np.column_stack([linear, corner])
-    part, part_to_photo = _reduced_part(pixels, to_photo)
+    part, part_to_photo = _reduced_part(pixels, to_photo, size)
     inverse = np.linalg.inv(part_to_photo[:, :2])
     to_part = np.column_stack([inverse @ linear, inverse @ (corner - part_to_photo[:, 2])])
     square = Image.fromarray(part).transform(
-        (_FACE_CROP_PX, _FACE_CROP_PX),
+        (size, size),
         Image.Transform.AFFINE,
         tuple(to_part.ravel()),
         Image.Resampling.BILINEAR,
@@ -85,11 +88,11 @@ def face_crop_view(pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndar
     return SearchView(np.array(square), to_photo, 1.0)
 
 
-def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reduced_part(pixels: np.ndarray, to_photo: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of a photo that a crop shows, at about the crop's resolution, and its affine map to the photo."""
     from PIL import Image
 
-    ends = np.array([(x, y, 1) for x in (0, _FACE_CROP_PX) for y in (0, _FACE_CROP_PX)]) @ to_photo.T
+    ends = np.array([(x, y, 1) for x in (0, size) for y in (0, size)]) @ to_photo.T
     height, width = pixels.shape[:2]
     left, top = np.clip(np.floor(ends.min(0)).astype(int) - 1, 0, (width - 1, height - 1))
     right, bottom = np.clip(np.ceil(ends.max(0)).astype(int) + 1, (left + 1, top + 1), (width, height))
