@@ -33,6 +33,8 @@ _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners in MediaPipe's mesh
 _MIN_CONSECUTIVE_IOU = 0.2  # overlap of one face in consecutive frames
 _MAX_ROLL_DEG = 20.0  # faces that are tilted more are detected again upright
 _MAX_UPRIGHT_CROPS = 4
+_UPRIGHT_TOLERANCE_DEG = 2.0
+_MIN_PLACED_IOU = 0.7  # of a face in a coarse view with itself in a crop
 _TURNED_SCORE = 0.6
 _MIN_CANDIDATES = 4  # the landmarker keeps as many at least, so that the largest face is found among several
 
@@ -109,10 +111,12 @@ class Detector:
         """Find faces; search further only where the photo as it is shows too few.
 
         A photo in which no face is found is searched again with a grey border (faces that fill the frame) and
-        enlarged (small photos). Then, until `max_faces` (or one) are found, large photos are searched in ever finer
-        tiles (small faces), which takes up to a second. Finally, only where nothing was found at all, the photo is
-        searched rotated by 180°, 90° and 270°. Where all faces lie sideways or upside down, the photo rotated upright
-        is preferred, because landmarks are more accurate there.
+        enlarged (small photos). Then, until `max_faces` (or one) are found, photos are searched in ever finer tiles
+        (small faces), which takes one or two seconds on large ones; faces in tiles are confirmed in a crop. Finally,
+        only where nothing was found at all, the photo is searched rotated by 180°, 90° and 270°.
+
+        Faces that are tilted by more than 20°, or upside down, are detected again in an upright crop, and left out
+        where they are not found in it.
 
         Args:
             pixels: (H, W, 3) uint8 RGB in [0, 255].
@@ -131,7 +135,11 @@ class Detector:
         for tiles in tile_levels(pixels):
             if len(found) >= self._min_found:
                 break
-            found = non_max_suppression(found + [face for tile in tiles for face in self._search(tile)])
+            found = [self._in_place(pixels, face) or face for face in found]
+            candidates = self._upright(pixels, [face for tile in tiles for face in self._search(tile)])
+            confirmed = [face for face in candidates if self._orientation_check.is_face(pixels, *_placement(face))]
+            placed = [face for each in confirmed if (face := self._in_place(pixels, each)) is not None]
+            found = non_max_suppression(found + placed)
         found = found or self._first(pixels, (rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3)))
         return sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
 
@@ -188,19 +196,33 @@ class Detector:
 
     def _detect_upright(self, pixels: np.ndarray, face: Detection) -> Detection | None:
         """Return a face as it is where it is upright, else detected in an upright crop, None where it is not found."""
-        if self._orientation is None:
-            self._orientation = OrientationCheck(self._options.model)
+        turns = self._orientation_check.quarter_turns(pixels, *_placement(face))
+        if turns == 0 and abs(_roll_deg(_across(face))) <= _MAX_ROLL_DEG:
+            return face
         best = face
         for _ in range(_MAX_UPRIGHT_CROPS):
-            across = _across(best)
-            turns = self._orientation.quarter_turns(pixels, best.landmarks_px, across)
-            if turns == 0 and (best is not face or abs(_roll_deg(across)) <= _MAX_ROLL_DEG):
-                return best
-            again = self._detect_in_crop(pixels, best, QUARTER_TURNS[turns] @ across)
+            direction = QUARTER_TURNS[turns] @ _across(best)
+            again = self._detect_in_crop(pixels, best, direction)
             if again is None:
                 return None
             best = replace(again, score=min(face.score, 1.0 if abs(_roll_deg(_across(again))) < 45 else _TURNED_SCORE))
-        return None
+            turns = self._orientation_check.quarter_turns(pixels, *_placement(best))
+            if turns == 0 and abs(_angle_deg(direction, _across(best))) <= _UPRIGHT_TOLERANCE_DEG:
+                return best
+        return best if turns == 0 else None
+
+    @property
+    def _orientation_check(self) -> OrientationCheck:
+        if self._orientation is None:
+            self._orientation = OrientationCheck(self._options.model)
+        return self._orientation
+
+    def _in_place(self, pixels: np.ndarray, face: Detection) -> Detection | None:
+        """Return a face as it is where a crop about it shows it in the same place, else as in the crop, if at all."""
+        again = self._detect_in_crop(pixels, face, _across(face))
+        if again is None or iou(again.box_px, face.box_px) > _MIN_PLACED_IOU:
+            return face if again is not None else None
+        return replace(again, score=face.score)
 
     def _detect_in_crop(self, pixels: np.ndarray, face: Detection, across_px: np.ndarray) -> Detection | None:
         """Return a face in a crop with a given horizontal direction, None where it is not found there."""
@@ -317,6 +339,16 @@ def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray,
 def _turns_to_upright(face: Detection) -> int:
     """Return the counter-clockwise quarter turns that bring the face nearest to upright."""
     return round(_roll_deg(_across(face)) / 90) % 4
+
+
+def _placement(face: Detection) -> tuple[np.ndarray, np.ndarray]:
+    """Return the landmarks of a face and the vector from its right eye to the left one, pixels."""
+    return face.landmarks_px, _across(face)
+
+
+def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the angle from one vector (2,) to another, degrees in (-180, 180]."""
+    return float(np.rad2deg(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
 
 
 def _across(face: Detection) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from smirk3d.errors import Smirk3dError
 _MODEL_NAME = "face_detector.tflite"  # in the landmarker's bundle
 _CROP_PX = 128  # the side of the network's input
 _UPRIGHT_SCORE = 0.82  # faces with a higher score are upright; measured: upright ones over 0.8, upside-down ones below
+_MIN_FACE_SCORE = 0.6
 _MIN_GAIN = 0.04  # in other orientations the score must be higher by so much
 
 QUARTER_TURNS = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], dtype=np.float64)
@@ -46,21 +46,21 @@ class OrientationCheck:
             points_px: (L, 2) landmarks, pixels.
             across_px: (2,) vector from the subject's right eye to the left one according to the landmarks.
         """
-
-        def score(turns: int) -> float:
-            view = face_crop_view(pixels, points_px, QUARTER_TURNS[turns] @ across_px, _CROP_PX)
-            return _best_score(self._detector.detect(self._to_mp_image(view.pixels)))
-
-        as_detected = score(0)
+        crop = face_crop_view(pixels, points_px, across_px, _CROP_PX).pixels
+        as_detected = self._score(crop)
         if as_detected >= _UPRIGHT_SCORE:
             return 0
-        others = [score(turns) for turns in (1, 2, 3)]
+        others = [self._score(np.rot90(crop, turns)) for turns in (1, 2, 3)]
         return 1 + int(np.argmax(others)) if max(others) > as_detected + _MIN_GAIN else 0
+
+    def is_face(self, pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> bool:
+        """Return whether a crop about landmarks shows an upright face; arguments as for `quarter_turns`."""
+        return self._score(face_crop_view(pixels, points_px, across_px, _CROP_PX).pixels) >= _MIN_FACE_SCORE
+
+    def _score(self, crop: np.ndarray) -> float:
+        result = self._detector.detect(self._to_mp_image(crop))
+        return max((float(each.categories[0].score) for each in result.detections), default=0.0)
 
     def close(self) -> None:
         """Free MediaPipe's graph."""
         self._detector.close()
-
-
-def _best_score(result: Any) -> float:
-    return max((float(each.categories[0].score) for each in result.detections), default=0.0)

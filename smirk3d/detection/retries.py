@@ -9,10 +9,10 @@ import numpy as np
 
 _BORDER_GREY = 128
 _MIN_SIDE_PX = 320  # smaller photos are enlarged
-_MIN_TILED_SIDE_PX = 1000
+_MIN_TILED_SIDE_PX = 600
 _TILE_OVERLAP = 0.3
-_MIN_TILE_STEP_PX = 300  # finer tiles of small photos bring false positives, not more faces
-_MIN_SHORT_TILE_STEP_PX = 150  # along the short side; panoramas are divided less often there
+_MIN_TILE_STEP_PX = 150
+_MIN_SHORT_TILE_STEP_PX = 75  # along the short side; panoramas are divided less often there
 _MAX_WHOLE_SIDE_PX = 1024
 _MAX_SIDE_PX = 16384  # OpenCV inside MediaPipe ends the process at sides of 2^15 pixels
 _FACE_CROP_PX = 384  # the landmarker's network takes the face with a margin of a quarter at 256 pixels
@@ -165,7 +165,7 @@ def tile_levels(pixels: np.ndarray) -> Iterator[Iterator[SearchView]]:
     longest = max(pixels.shape[:2])
     if longest <= _MIN_TILED_SIDE_PX:
         return
-    for per_side in (2, 4, 8):
+    for per_side in (2, 4, 8, 16):
         if longest / per_side >= _MIN_TILE_STEP_PX:
             yield _tiles(pixels, per_side)
 
