@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from smirk3d.detection.landmarker import create_face_detector
+from smirk3d.detection.landmarker import create_face_detector, release_landmarker
 from smirk3d.detection.retries import face_crop_view
 from smirk3d.errors import Smirk3dError
 
@@ -37,6 +38,7 @@ class OrientationCheck:
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise Smirk3dError(f"{bundle.name}: no face detector in it ({error}); use the expected bundle") from error
         self._detector, self._to_mp_image = create_face_detector(model)
+        self._close = weakref.finalize(self, release_landmarker, self._detector)
 
     def quarter_turns(self, pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> int:
         """Return by how many quarter turns the face differs from its landmarks; 0 where they agree.
@@ -63,4 +65,4 @@ class OrientationCheck:
 
     def close(self) -> None:
         """Free MediaPipe's graph."""
-        self._detector.close()
+        self._close()

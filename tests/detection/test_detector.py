@@ -13,6 +13,7 @@ from skimage.data import astronaut, chelsea
 from smirk3d.assets import find_landmarker
 from smirk3d.detection.detector import N_LANDMARKS, Detection, Detector, scores_by_name
 from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
+from smirk3d.detection.orientation import QUARTER_TURNS, OrientationCheck
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -92,6 +93,77 @@ def test_rotated_photos(detector, photo, face, quarter_turns):
     x, y = face.landmarks_px.T
     expected = {1: (y, 512 - x), 2: (512 - x, 512 - y), 3: (512 - y, x)}[quarter_turns]
     assert error_px(found, np.stack(expected, axis=1)) < 4
+
+
+@pytest.mark.parametrize("angle_deg", range(15, 360, 30))
+def test_photos_at_any_angle(detector, photo, face, angle_deg):
+    turned, known_px = turned_photo(photo, face, angle_deg)
+    (found,) = detector.detect(turned)
+    assert error_px(found, known_px) < 2
+
+
+def turned_photo(photo: np.ndarray, face: Detection, angle_deg: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the photo turned counter-clockwise on a larger canvas, and the landmarks in it."""
+    image = Image.fromarray(photo).rotate(angle_deg, Image.Resampling.BICUBIC, expand=True, fillcolor=(90,) * 3)
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    known_px = (face.landmarks_px - 256) @ np.array([[cosine, -sine], [sine, cosine]]) + np.array(image.size) / 2
+    return np.array(image), known_px
+
+
+def test_landmarks_that_are_upside_down_are_noticed(photo, face):
+    check = OrientationCheck(find_landmarker(None))
+    across = face.landmarks_px[LEFT_EYE] - face.landmarks_px[RIGHT_EYE]
+    for quarter_turns in range(4):
+        turned = np.ascontiguousarray(np.rot90(photo, quarter_turns))
+        known_px = turned_photo(photo, face, 90 * quarter_turns)[1]
+        # As if the landmarker took every photo for upright.
+        turns = check.quarter_turns(turned, known_px, across)
+        along = QUARTER_TURNS[turns] @ across
+        assert along @ (known_px[LEFT_EYE] - known_px[RIGHT_EYE]) > 0.9 * across @ across
+    check.close()
+    check.close()
+
+
+def test_upright_faces_are_not_detected_twice(detector, photo, face):
+    for angle_deg in (-12, 12):
+        turned, _ = turned_photo(photo, face, angle_deg)
+        (found,), (fast,) = detector.detect(turned), detector.detect_fast(turned)
+        assert np.array_equal(found.landmarks_px, fast.landmarks_px) and found.score == 1.0
+
+
+@pytest.mark.parametrize(("width", "height_px"), [(640, 80), (640, 120), (1000, 80), (1000, 120)])
+def test_groups(photo, face, width, height_px):
+    frame, places = group_photo(photo, face, width, height_px)
+    with Detector(max_faces=8) as several:
+        found = several.detect(frame)
+    assert len(found) == len(places)
+    for place in places:
+        assert min(error_px(each, place) for each in found) < 0.08 * height_px
+
+
+def group_photo(
+    photo: np.ndarray, face: Detection, width: int, height_px: float
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a photo of five people, with faces of a height, and their landmarks."""
+    factor = height_px / float(face.box_px[3] - face.box_px[1])
+    cut = Image.fromarray(photo[40:220, 150:300])
+    person = np.array(cut.resize((round(150 * factor), round(180 * factor)), Image.Resampling.LANCZOS))
+    frame = np.full((2 * width // 3, width, 3), (90, 110, 120), np.uint8)
+    places = []
+    for k in range(5):
+        x = round((k % 3 + 0.5 + 0.5 * (k // 3)) * width / 3.6) - person.shape[1] // 2 + width // 40
+        y = (frame.shape[0] - 2 * person.shape[0]) // 3 + k // 3 * (person.shape[0] + frame.shape[0] // 12)
+        frame[y : y + person.shape[0], x : x + person.shape[1]] = person
+        places.append((face.landmarks_px - (150, 40)) * factor + np.array([x, y]))
+    return frame, places
+
+
+def test_small_faces_in_a_4k_photo(detector, photo, face):
+    small = np.array(Image.fromarray(photo).resize((290, 290), Image.Resampling.LANCZOS))  # a face of 60 pixels
+    canvas = np.full((2160, 3840, 3), (90, 110, 120), np.uint8)
+    canvas[1500:1790, 2900:3190] = small
+    (found,) = detector.detect(canvas)
+    assert error_px(found, face.landmarks_px * (290 / 512) + np.array([2900, 1500])) < 3
 
 
 def test_a_face_that_fills_the_frame(detector, photo, face):
