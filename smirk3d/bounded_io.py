@@ -29,7 +29,7 @@ MAX_DEPTH = 64
 """Largest number of nested lists and mappings in JSON and YAML."""
 MAX_YAML_NODES = 50_000
 """Largest number of values in YAML, each alias counted as all that it stands for."""
-_MAX_NUMBER_LETTERS = 64
+_MAX_NUMBER_LETTERS = 1000
 _MAX_ENTRIES = 10_000
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -143,12 +143,42 @@ def _npz_arrays(archive: zipfile.ZipFile, names: Collection[str] | None, max_byt
     return arrays
 
 
-def parse_json(text: str | bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Return the content of JSON; numbers that are not finite, which are no JSON, are refused.
+def array_of(value: object, max_items: int) -> np.ndarray:
+    """Return an array of nested lists; lists that occur several times would fill the memory.
+
+    Args:
+        value: An array, which is returned as it is, a number, or lists of these.
+        max_items: Largest number of items of all lists and arrays in lists.
+
+    Raises:
+        ValueError: There are more items, the lists are ragged, or one contains itself.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if _item_count(value, max_items, {}) > max_items:
+        raise ValueError(f"lists of more than {max_items} numbers")
+    return np.asarray(value)
+
+
+def _item_count(value: object, limit: int, known: dict[int, int]) -> int:
+    """Count the items of nested lists, each as often as it occurs; `known` holds the counts of lists by their id."""
+    if isinstance(value, np.ndarray):
+        return value.size
+    if not isinstance(value, (list, tuple)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = limit + 1  # where it contains itself
+        known[id(value)] = sum(_item_count(item, limit, known) for item in value)
+    return known[id(value)]
+
+
+def parse_json(text: str | bytes, max_bytes: int = MAX_JSON_BYTES, *, finite: bool = True) -> Any:
+    """Return the content of JSON.
 
     Args:
         text: The whole text; bytes are UTF-8.
         max_bytes: Largest length.
+        finite: Refuse NaN and Infinity, which Python writes, but which are no JSON.
 
     Raises:
         ValueError: It is longer, no JSON, or nested more deeply than `MAX_DEPTH`.
@@ -156,7 +186,7 @@ def parse_json(text: str | bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
     if len(text) > max_bytes:
         raise ValueError(f"it has {len(text)} letters, the limit is {max_bytes}")
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_refuse_constant if finite else None)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if _is_deeper(content, MAX_DEPTH):

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import array_of
 from smirk3d.errors import Smirk3dError
+
+MAX_LISTED = 1 << 24
+"""Largest number of items of nested lists; arrays may be larger."""
 
 
 def checked_array(path: Path, name: str, value: object) -> np.ndarray:
@@ -27,8 +31,8 @@ def checked_array(path: Path, name: str, value: object) -> np.ndarray:
         Smirk3dError: The value is no array of numbers.
     """
     try:
-        array = np.asarray(value)
-    except ValueError:  # a ragged list
+        array = array_of(value, MAX_LISTED)
+    except (ValueError, RecursionError):  # a ragged list, or a huge one
         array = np.asarray(None)
     if array.dtype.kind not in "fiub":
         raise Smirk3dError(f"{printable(path)}: {name!r} is no array of numbers; get the file again")

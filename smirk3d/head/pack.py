@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import check_plain_file, one_line, parse_json
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.params import ContourTable, LandmarkEmbedding
@@ -92,11 +93,12 @@ def read_header(path: Path) -> dict:
         Smirk3dError: The file is no head pack, or has another format version.
     """
     try:
+        check_plain_file(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         if metadata.get("smirk3d_head") != FORMAT_VERSION:
             raise Smirk3dError(f"{printable(path)}: is no head pack of format {FORMAT_VERSION}; {_REMEDY}")
-        header = json.loads(metadata["head"])
+        header = parse_json(metadata["head"], finite=False)  # bounds of an expression may be infinite
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = printable(" ".join(str(error).split()))
         raise Smirk3dError(f"{printable(path)}: cannot be read as a head pack ({reason}); {_REMEDY}") from error
@@ -138,8 +140,8 @@ def load_pack(path: Path) -> HeadData:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, safe_open is no mapping
         data = _assemble(header, tensors)
         _check(data)
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = printable(" ".join(str(error).split()))
+    except Exception as error:  # parts of others may be of any kind
+        reason = printable(one_line(error))
         raise Smirk3dError(f"{printable(path)}: holds no whole head ({reason}); {_REMEDY}") from error
     return data
 

@@ -13,25 +13,28 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import check_plain_file, parse_json
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.spec import Param, ParamSpec
+from smirk3d.networks.torch_file import read_state_dict
 
 FORMAT_VERSION = "1"
 ENCODER = "smirk_encoder."
 NEURAL_RENDERER = "smirk_generator."
 _FORMAT_KEY = "smirk3d_networks"
+MAX_PARAMS, MAX_CROP_PX = 100_000, 4096
+"""Largest number of parameters that an encoder predicts, and side of its crops: networks are built from the header."""
 _MAX_NAMES_LISTED = 3
 _REMEDY = "use the released SMIRK_em1.pt or a file that smirk3d has saved"
 
@@ -261,10 +264,11 @@ def _checked_std(values: Sequence[float]) -> tuple[float, ...]:
 def _is_safetensors(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is safetensors: eight bytes with the length of the header, then JSON."""
     try:
+        check_plain_file(path)
         with open(path, "rb") as file:
             return file.read(9)[8:] == b"{"
-    except OSError as error:
-        reason = printable(error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        reason = printable(getattr(error, "strerror", None) or str(error))
         raise Smirk3dError(f"{printable(path)}: {reason}; give the path of a checkpoint") from error
 
 
@@ -278,23 +282,23 @@ def _read_safetensors(path: str | os.PathLike[str], *, tensors: bool = True) -> 
         if header.get(_FORMAT_KEY) != FORMAT_VERSION:
             raise Smirk3dError(f"{printable(path)}: is no checkpoint of format {FORMAT_VERSION}; {_REMEDY}")
         layout = _layout_from_json(header["encoder"]) if "encoder" in header else None
-        meta = json.loads(header["meta"])
-        renderer = json.loads(header.get("neural_renderer", "{}"))
-        size_px = int(renderer.get("size_px", NetworkFile.renderer_size_px))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        meta = parse_json(header["meta"])
+        renderer = parse_json(header.get("neural_renderer", "{}"))
+        size_px = _checked_size(renderer.get("size_px", NetworkFile.renderer_size_px))
+    except Smirk3dError:
+        raise
+    except Exception as error:  # the header is JSON of others: its parts may be of any kind
         raise _unreadable(path, error) from error
     return NetworkFile(os.fspath(path), content, layout, meta, size_px)
 
 
 def _read_released(path: str | os.PathLike[str]) -> NetworkFile:
     try:
-        with warnings.catch_warnings():  # about unusual pickles, which are refused below
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state_dict(path)
     except Exception as error:  # on damaged bytes the reader raises exceptions of nearly any class
         raise _unreadable(path, error) from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) and isinstance(n, str) for n, t in state.items()):
-        raise Smirk3dError(f"{printable(path)}: is no flat state dict of tensors; {_REMEDY}")
+    if state is None:
+        raise Smirk3dError(f"{printable(path)}: is no flat state dict, or holds more than tensors; {_REMEDY}")
     return NetworkFile(os.fspath(path), state, None, {})
 
 
@@ -318,9 +322,17 @@ def _spec_to_json(spec: ParamSpec) -> list[dict]:
     return [{key: value for key, value in asdict(param).items() if finite(value)} for param in spec.params]
 
 
+def _checked_size(size_px: Any) -> int:
+    if not isinstance(size_px, int) or not 0 < size_px <= MAX_CROP_PX:
+        raise ValueError("crops of an impossible size")
+    return size_px
+
+
 def _layout_from_json(text: str) -> EncoderLayout:
-    layout = json.loads(text)
+    layout = parse_json(text)
     params: Iterable[dict] = layout["spec"]
     spec, std = ParamSpec(tuple(Param(**param) for param in params)), layout.get("expression_std")
-    size_px = layout.get("size_px", EncoderLayout.size_px)
+    if not 0 <= sum(int(param.size) for param in spec.params) <= MAX_PARAMS:
+        raise ValueError("parameters of an impossible size")
+    size_px = _checked_size(layout.get("size_px", EncoderLayout.size_px))
     return EncoderLayout(spec, layout["config"], size_px, None if std is None else _checked_std(std))

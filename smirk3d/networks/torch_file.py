@@ -10,10 +10,9 @@ Source: the two formats of `torch.save`, an archive since torch 1.6 and a row of
 from __future__ import annotations
 
 import io
+import math
 import os
-import pickle
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -22,8 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import check_plain_file
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.flame.safe_stub import SafeStub
+from smirk3d.head.flame.bounded_unpickler import BoundedUnpickler
+from smirk3d.head.flame.safe_stub import SafeOrderedDict, SafeStub
 
 _ARCHIVE, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_HEADERS = 3
@@ -74,9 +75,9 @@ def read_parts(path: str | os.PathLike[str], names: Sequence[str], remedy: str) 
         Smirk3dError: The file cannot be read, is damaged, or was not written by `torch.save`.
     """
     try:
+        check_plain_file(path)
         with open(path, "rb") as file:
-            legacy = file.read(len(_LEGACY)) == _LEGACY
-            content, load = (_read_legacy if legacy else _read_archive)(file)
+            content, load = _open(file)
             if not isinstance(content, dict):
                 raise ValueError("no dictionary")
             loaded: dict[str, Tensor] = {}
@@ -87,6 +88,44 @@ def read_parts(path: str | os.PathLike[str], names: Sequence[str], remedy: str) 
     except Exception as error:  # on damaged bytes the readers raise exceptions of nearly any class
         reason = printable(" ".join((str(error) or type(error).__name__).split()))[:200]
         raise Smirk3dError(f"{printable(path)}: is no sound file of torch.save ({reason}); {remedy}") from error
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor] | None:
+    """Read a file that holds one state dict; nothing in the file is executed.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors on the CPU by their names; None where the file holds anything else.
+
+    Raises:
+        Exception: Nearly any, where the file cannot be read or is damaged.
+    """
+    check_plain_file(path)
+    with open(path, "rb") as file:
+        content, load = _open(file)
+        return _tensors(content, load, {}) if _is_state(content) else None  # type: ignore[arg-type]
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Check that `torch.load` can read an archive in time and memory that grow no faster than the file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        Exception: Nearly any, where the file is damaged, has compressed entries, or states sizes that it does not have.
+    """
+    check_plain_file(path)
+    with open(path, "rb") as file:
+        archive = _archive(file)
+        root = _root(archive)
+        reader = _Reader(io.BytesIO(archive.read(f"{root}data.pkl")))
+        reader.load()
+        for key, storage in reader.storages.items():
+            if reader.counts[key] * storage.dtype.itemsize > archive.getinfo(f"{root}data/{key}").file_size:
+                raise ValueError("a tensor is larger than its content")
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> str:
@@ -164,60 +203,101 @@ def _tensors(state: Mapping[str, _Stored], load: _Load, loaded: dict[str, Tensor
         key = stored.storage.key
         if key not in loaded:
             loaded[key] = load(stored.storage)
+        if math.prod(stored.size) > len(loaded[key]):  # strides of 0 make a huge tensor of a few numbers
+            raise ValueError("a tensor is larger than its storage")
         tensors[name] = loaded[key].as_strided(stored.size, stored.stride, stored.offset)  # checks the bounds
     return tensors
 
 
-def _read_archive(file: BinaryIO) -> tuple[object, _Load]:
-    """Read the pickle in a zip archive; each storage is the entry `data/KEY`."""
+def _numbers(content: bytes, dtype: torch.dtype) -> Tensor:
+    return torch.frombuffer(bytearray(content), dtype=dtype) if content else torch.empty(0, dtype=dtype)
+
+
+def _open(file: BinaryIO) -> tuple[object, _Load]:
+    """Read the pickle of a file, and return a reader of its storages."""
+    legacy = file.read(len(_LEGACY)) == _LEGACY
+    return (_read_legacy if legacy else _read_archive)(file)
+
+
+def _archive(file: BinaryIO) -> zipfile.ZipFile:
+    """Open an archive. torch compresses no entry; without compression and overlap the file bounds the memory."""
     archive = zipfile.ZipFile(file)
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise ValueError("a compressed entry")
+    if sum(info.file_size for info in archive.infolist()) > file.seek(0, os.SEEK_END):
+        raise ValueError("entries that are larger than the file")
+    return archive
+
+
+def _root(archive: zipfile.ZipFile) -> str:
     root = next((name.removesuffix("data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")), None)
     if root is None:
         raise ValueError("no data.pkl in it")
+    return root
+
+
+def _read_archive(file: BinaryIO) -> tuple[object, _Load]:
+    """Read the pickle in a zip archive; each storage is the entry `data/KEY`."""
+    archive = _archive(file)
+    root = _root(archive)
     if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
         raise ValueError("its numbers are big-endian")
 
     def load(storage: _Storage) -> Tensor:
-        content = _entry(archive, f"{root}data/{storage.key}")
-        return torch.frombuffer(bytearray(content), dtype=storage.dtype)
+        return _numbers(archive.read(f"{root}data/{storage.key}"), storage.dtype)
 
-    return _Reader(io.BytesIO(_entry(archive, f"{root}data.pkl"))).load(), load
-
-
-def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Read an entry. torch compresses none; refusing compressed ones bounds the memory by the size of the file."""
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise ValueError("a compressed entry")
-    return archive.read(name)
+    return _Reader(io.BytesIO(archive.read(f"{root}data.pkl"))).load(), load
 
 
 def _read_legacy(file: BinaryIO) -> tuple[object, _Load]:
     """Read a sequence of pickles; after them comes, for each storage, its length in eight bytes and its values."""
+    file_size = file.seek(0, os.SEEK_END)
     file.seek(0)
+    bounded = _BoundedFile(file, file_size)
     for _ in range(_LEGACY_HEADERS):
-        _Reader(file).load()
-    reader = _Reader(file)
-    content, keys = reader.load(), _Reader(file).load()
+        _Reader(bounded).load()
+    reader = _Reader(bounded)
+    content, keys = reader.load(), _Reader(bounded).load()
     location: dict[str, tuple[int, int]] = {}
     for key in keys if isinstance(keys, list) else ():
         n_bytes = int.from_bytes(file.read(8), "little") * reader.storages[key].dtype.itemsize
+        if n_bytes > file_size - file.tell():
+            raise ValueError("a tensor is larger than the file")
         location[key] = file.tell(), n_bytes
         file.seek(n_bytes, os.SEEK_CUR)
 
     def load(storage: _Storage) -> Tensor:
         start, n_bytes = location[storage.key]
         file.seek(start)
-        return torch.frombuffer(bytearray(file.read(n_bytes)), dtype=storage.dtype)
+        return _numbers(file.read(n_bytes), storage.dtype)
 
     return content, load
 
 
-class _Reader(pickle.Unpickler):
-    """Unpickler that builds only plain values and records of tensors; `storages` are those it has met, by key."""
+class _BoundedFile:
+    """A file of which no more is asked than it has: reading would allocate that first."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.readline = file.readline
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes."""
+        return self._file.read(max(0, min(size, self._size - self._file.tell())))
+
+
+class _Reader(BoundedUnpickler):
+    """Unpickler that builds only plain values and records of tensors.
+
+    Attributes:
+        storages: Those that it has met, by key.
+        counts: How many numbers each is stated to have.
+    """
 
     def __init__(self, file: object) -> None:
-        super().__init__(file, encoding="utf-8")  # type: ignore[arg-type]
+        super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
+        self.counts: dict[str, int] = {}
 
     def find_class(self, module: str, name: str) -> object:
         """Return the replacement of a global; nothing is imported."""
@@ -227,10 +307,11 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: object) -> _Storage:
         """Record a storage."""
-        kind, dtype, key, _, _, *rest = pid  # type: ignore[misc]
+        kind, dtype, key, _, count, *rest = pid  # type: ignore[misc]
         if kind != "storage" or not isinstance(dtype, torch.dtype) or any(each is not None for each in rest):
             raise ValueError("a storage of an unknown kind")
         storage = _Storage(dtype, str(key))
+        self.counts[storage.key] = max(self.counts.get(storage.key, 0), int(count))
         return self.storages.setdefault(storage.key, storage)
 
 
@@ -284,7 +365,7 @@ class _RebuildParameter(SafeStub):
 
 
 _REPLACEMENTS: Mapping[tuple[str, str], type] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): SafeOrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor,
     ("torch._utils", "_rebuild_parameter"): _RebuildParameter,
 }

@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import parse_yaml
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.torch_file import check_archive
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.renamed_keys import with_current_keys
@@ -133,7 +134,7 @@ def resume_training(path: str | os.PathLike[str], state: TrainingState) -> int:
         return content["step"]
     except Smirk3dError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -219,6 +220,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 def _damage(path: str | os.PathLike[str]) -> str | None:
     """Describe damage to the bytes of a checkpoint; torch.load would not notice a changed tensor."""
     try:
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
     except OSError as error:
@@ -266,7 +268,7 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> Smirk3dError:
 def _differences(content: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
     """List the differences in configuration and head between checkpoint and run."""
     texts = content["config"], to_yaml(state.config)
-    then, now = (dict(_leaves(with_current_keys(yaml.safe_load(text)))) for text in texts)
+    then, now = (dict(_leaves(with_current_keys(parse_yaml(text)))) for text in texts)
     for key in [*now, *(key for key in then if key not in now)]:
         if not _MAY_DIFFER.fullmatch(key) and (key not in then or key not in now or then[key] != now[key]):
             was, wanted = (reprlib.repr(side[key]) if key in side else "nothing" for side in (then, now))

@@ -21,6 +21,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import MAX_YAML_BYTES, parse_yaml, read_text
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.renamed_keys import current_key, with_current_keys
@@ -41,7 +42,7 @@ def load_config(
             type or out of its range; the message names the key, and the file or the override.
     """
     try:
-        tree = with_current_keys(_parse(Path(path).read_text(encoding="utf-8")) or {}, report)
+        tree = with_current_keys(_parse(read_text(path, MAX_YAML_BYTES)) or {}, report)
         if not isinstance(tree, dict):
             raise ValueError("it is no mapping of keys to values")
     except (OSError, ValueError) as error:
@@ -193,13 +194,7 @@ for _class in (_Loader, _Dumper):
 
 def _parse(text: str) -> Any:
     """Read YAML; raises `ValueError` with one line of text."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(f"{error.problem} in line {line}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+    return parse_yaml(text, _Loader)
 
 
 def _plain(value: Any) -> Any:

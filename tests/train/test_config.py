@@ -458,7 +458,7 @@ def test_a_missing_key_may_come_as_an_override(tmp_path: Path) -> None:
         ("a: [\n", "in line 2"),
         ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
         ("a: \x07\n", "special characters"),
-        ("[" * 700, "recursion"),
+        ("[" * 700, "nested more than"),
     ],
 )
 def test_files_that_are_no_clean_yaml_are_refused(text: str, fault: str, minimal: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import parse_yaml
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.blendshape_names import MAX_NAME, SIDES, match_names, split_words
 from smirk3d.export.gltf import vrm
@@ -178,14 +180,14 @@ def _load_yaml(text: str) -> Any:
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if twice := [key for key in keys if keys.count(key) > 1]:
-                raise ValueError(f"{twice[0]} is given twice")
+            if twice := next((key for key, count in Counter(keys).items() if count > 1), None):
+                raise ValueError(f"{twice} is given twice")
             return super().construct_mapping(node, deep)
 
     try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"no YAML: {' '.join(str(error).split())}") from error
+        return parse_yaml(text, Loader)
+    except ValueError as error:
+        raise ValueError(f"no YAML: {error}") from error
 
 
 def _checked_blendshape(name: Any) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import one_line, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.checked import checked_array, checked_floats, checked_integers
 from smirk3d.head.flame.safe_pickle import read_npy, read_pickle
@@ -271,16 +272,15 @@ def read_texture(path: Path, face_count: int) -> tuple[Tensor, Tensor]:
 
 def _read_npz(path: Path) -> dict[str, object]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy and zipfile raise many things about damaged archives
-        reason = " ".join(printable(str(error)).split())[:200]
+        return dict(read_npz(path))
+    except (OSError, ValueError) as error:
+        reason = printable(one_line(error))
         raise Smirk3dError(f"{printable(path)}: cannot be read as .npz ({reason}); get the file again") from error
 
 
 def _entry(path: Path, table: Mapping, name: str) -> object:
     if name not in table:
-        known = ", ".join(sorted(map(str, table)))[:200]
+        known = ", ".join(sorted(key for key in table if isinstance(key, str)))[:200]
         raise Smirk3dError(f"{printable(path)}: has no {name!r}, but {printable(known)}; get the file again")
     return table[name]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import pickletools
 from pathlib import Path
 from typing import BinaryIO
@@ -16,11 +15,15 @@ from typing import BinaryIO
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import check_plain_file
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.flame.bounded_unpickler import BoundedUnpickler
 from smirk3d.head.flame.safe_stub import ALLOWED, Array, Chumpy, Sparse
 
 _MAX_BYTES = 1 << 31
 """Larger files are rejected."""
+_MAX_DENSE_BYTES = 256 << 20
+"""Largest sum of the matrices that a file holds as sparse ones."""
 _OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 _MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 """Opcodes whose argument is an index into the memo, for which the reader would allocate memory."""
@@ -71,7 +74,10 @@ def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise Smirk3dError(f"{printable(path)}: larger than 2 GiB; no head file is so large")
+        check_plain_file(path)
         return path.read_bytes()
+    except ValueError as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read ({error}); give a head file") from error
     except OSError as error:
         raise Smirk3dError(f"{printable(path)}: cannot be read ({error.strerror}); check the path") from error
 
@@ -93,7 +99,7 @@ def _read_npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]
 def _unpickle(content: bytes, path: Path) -> object:
     try:
         _check_opcodes(content)
-        return _plain(_Unpickler(content, path).load(), {})
+        return _Conversion().plain(_Unpickler(content, path).load())
     except Smirk3dError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -121,9 +127,11 @@ def _check_opcodes(content: bytes) -> None:
             argument = opcode.arg.reader(stream)
         if opcode.name in _MEMO_OPCODES and isinstance(argument, int) and argument > len(content):
             raise ValueError("more stored values than the file can hold")
+        if opcode.name == "FRAME" and isinstance(argument, int) and argument > len(content) - stream.tell():
+            raise ValueError("a frame that is larger than the file")
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(BoundedUnpickler):
     def __init__(self, content: bytes, path: Path) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
         self._path = path
@@ -144,43 +152,50 @@ class _Unpickler(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def _plain(value: object, done: dict[int, tuple[object, object]]) -> object:
-    """Return a value with arrays in place of stubs.
+class _Conversion:
+    """Replaces the stubs of a file by arrays."""
 
-    Args:
-        value: A value of the file.
-        done: id -> (value, result) of the values that have been converted, for values that occur more than once or
-            contain themselves.
-    """
-    # `done` keeps a reference to each value: otherwise its id could be used again.
-    if id(value) in done:
-        return done[id(value)][1]
-    if isinstance(value, dict):
-        tree: dict = {}
-        done[id(value)] = value, tree
-        tree.update((key, _plain(item, done)) for key, item in value.items())
-        return tree
-    if isinstance(value, list):
-        items: list = []
-        done[id(value)] = value, items
-        items.extend(_plain(item, done) for item in value)
-        return items
-    done[id(value)] = value, value
-    result = _plain_leaf(value, done)
-    done[id(value)] = value, result
-    return result
+    def __init__(self) -> None:
+        # id -> (value, result) of what has been converted, for values that occur more than once or contain themselves;
+        # the reference to each value keeps its id from being used again.
+        self._done: dict[int, tuple[object, object]] = {}
+        self._dense_bytes = 0
 
+    def plain(self, value: object) -> object:
+        """Return a value with arrays in place of stubs."""
+        if id(value) in self._done:
+            return self._done[id(value)][1]
+        if isinstance(value, dict):
+            tree: dict = {}
+            self._done[id(value)] = value, tree
+            tree.update((key, self.plain(item)) for key, item in value.items())
+            return tree
+        if isinstance(value, list):
+            items: list = []
+            self._done[id(value)] = value, items
+            items.extend(self.plain(item) for item in value)
+            return items
+        self._done[id(value)] = value, value
+        result = self._leaf(value)
+        self._done[id(value)] = value, result
+        return result
 
-def _plain_leaf(value: object, done: dict[int, tuple[object, object]]) -> object:
-    if isinstance(value, tuple):
-        return tuple(_plain(item, done) for item in value)
-    if isinstance(value, Chumpy):
-        inner = _plain(value.state.get("x"), done)
-        return value if inner is None else inner
-    if isinstance(value, Sparse):
-        value.state.update((key, _plain(item, done)) for key, item in list(value.state.items()))
+    def _leaf(self, value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(self.plain(item) for item in value)
+        if isinstance(value, Chumpy):
+            inner = self.plain(value.state.get("x"))
+            return value if inner is None else inner
+        if isinstance(value, Sparse):
+            return self._dense(value)
+        if isinstance(value, Array):
+            # An array of objects becomes a list, or the object itself where it is a single one.
+            return self.plain(value.tolist()) if value.dtype.hasobject else value.view(np.ndarray)
+        return value
+
+    def _dense(self, value: Sparse) -> np.ndarray:
+        value.state.update((key, self.plain(item)) for key, item in list(value.state.items()))
+        self._dense_bytes += value.dense_bytes()
+        if self._dense_bytes > _MAX_DENSE_BYTES:
+            raise ValueError(f"sparse matrices of more than {_MAX_DENSE_BYTES} bytes")
         return value.dense()
-    if isinstance(value, Array):
-        # An array of objects becomes a list, or the object itself where it is a single one.
-        return _plain(value.tolist(), done) if value.dtype.hasobject else value.view(np.ndarray)
-    return value

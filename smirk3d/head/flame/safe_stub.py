@@ -11,17 +11,26 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import torch
 
-_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|O[48]?|[SU]\d{1,4}")
+from smirk3d.bounded_io import array_of
+from smirk3d.head.flame.bounded_unpickler import BoundedUnpickler, checked_items, ordered_dict
+
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)|O[48]?|[SU][1-9]\d{0,3}")
 _LEGACY_STORAGE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a legacy torch storage; the other formats of `torch.load` do not occur in head files."""
-_MAX_ENTRIES = 1 << 28
-"""Sparse matrices with more entries than this are rejected."""
+_MAX_ENTRIES = 1 << 24
+"""Sparse matrices with more entries, and arrays with a longer axis beside an empty one, are rejected."""
+_MAX_LISTED = 1 << 22
+"""Longest list of indices or numbers."""
+
+
+_LEGACY_PICKLES = 5
+"""Magic number, version, system, the storage, and the list of storages."""
 
 
 class SafeStub:
@@ -76,17 +85,31 @@ class Sparse(SafeStub, ABC):
     def __setstate__(self, state: dict) -> None:
         self.state.update(state)
 
+    def dense_bytes(self) -> int:
+        """Return the size of the dense matrix.
+
+        Raises:
+            ValueError: The attributes do not describe a matrix, or one that is too large.
+        """
+        return math.prod(self._shape()) * array_of(self.state["data"], _MAX_LISTED).dtype.itemsize
+
+    def _shape(self) -> tuple[int, ...]:
+        shape = tuple(int(size) for size in self.state.get("_shape", ()))
+        if len(shape) != 2 or min(shape) < 0 or math.prod(shape) > _MAX_ENTRIES:
+            raise ValueError(f"sparse matrix of shape {shape}")
+        return shape
+
     def dense(self) -> np.ndarray:
         """Return the dense matrix.
 
         Raises:
             ValueError: The attributes do not describe a matrix.
         """
-        shape = tuple(int(size) for size in self.state.get("_shape", ()))
-        if len(shape) != 2 or min(shape) < 0 or math.prod(shape) > _MAX_ENTRIES:
-            raise ValueError(f"sparse matrix of shape {shape}")
-        rows, columns = (np.asarray(index) for index in self._indices())
-        values = np.asarray(self.state["data"])
+        shape = self._shape()
+        rows, columns = (array_of(index, _MAX_LISTED) for index in self._indices())
+        values = array_of(self.state["data"], _MAX_LISTED)
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"sparse matrix of {values.dtype}")
         if (
             rows.shape != columns.shape
             or rows.shape != values.shape
@@ -108,7 +131,7 @@ class SparseColumns(Sparse):
     __slots__ = ()
 
     def _indices(self) -> tuple[object, object]:
-        return self.state["indices"], _expanded(self.state["indptr"])
+        return self.state["indices"], _expanded(self.state["indptr"], self.state["indices"])
 
 
 class SparseRows(Sparse):
@@ -117,7 +140,7 @@ class SparseRows(Sparse):
     __slots__ = ()
 
     def _indices(self) -> tuple[object, object]:
-        return _expanded(self.state["indptr"]), self.state["indices"]
+        return _expanded(self.state["indptr"], self.state["indices"]), self.state["indices"]
 
 
 class SparseList(Sparse):
@@ -130,9 +153,18 @@ class SparseList(Sparse):
         return rows, columns
 
 
-def _expanded(pointers: object) -> np.ndarray:
-    """Return the row (or column) index of each stored value from the index pointers."""
-    count = np.diff(np.asarray(pointers))
+def _expanded(pointers: object, indices: object) -> np.ndarray:
+    """Return the row (or column) index of each stored value from the index pointers.
+
+    Raises:
+        ValueError: The pointers do not count the stored values.
+    """
+    pointer, stored = array_of(pointers, _MAX_LISTED), len(array_of(indices, _MAX_LISTED))
+    if pointer.ndim != 1 or pointer.dtype.kind not in "iu" or not len(pointer):
+        raise ValueError("sparse matrix with wrong pointers")
+    count = np.diff(pointer.astype(np.int64))
+    if pointer[0] != 0 or pointer[-1] != stored or (count < 0).any():
+        raise ValueError("sparse matrix with wrong pointers")
     return np.repeat(np.arange(len(count)), count)
 
 
@@ -240,6 +272,36 @@ class NoBytes(SafeStub):
         return b""
 
 
+class SafeSet(SafeStub):
+    """`set`."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Iterable = ()) -> set:  # type: ignore[misc]
+        """Make the set."""
+        return set(checked_items(items))
+
+
+class SafeFrozenSet(SafeStub):
+    """`frozenset`."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Iterable = ()) -> frozenset:  # type: ignore[misc]
+        """Make the set."""
+        return frozenset(checked_items(items))
+
+
+class SafeOrderedDict(SafeStub):
+    """`collections.OrderedDict`."""
+
+    __slots__ = ()
+
+    def __new__(cls, items: Iterable = ()) -> OrderedDict:  # type: ignore[misc]
+        """Make the dictionary."""
+        return ordered_dict(items)
+
+
 class ObjectClass(SafeStub):
     """`object`, to which protocol 0 refers without calling it."""
 
@@ -272,10 +334,35 @@ class TorchStorage(SafeStub):
         content = _as_bytes(content)
         if not content.startswith(_LEGACY_STORAGE):
             raise ValueError("storage of an unknown format")
+        _check_storage(content)
         storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         self = super().__new__(cls)
         self.value = torch.empty(0, dtype=storage.dtype).set_(storage)
         return self
+
+
+class _StorageReader(BoundedUnpickler):
+    """Reader of the pickles before the numbers of a storage, which builds nothing."""
+
+    def __init__(self, file: io.BytesIO, n_bytes: int) -> None:
+        super().__init__(file)
+        self._n_bytes = n_bytes
+
+    def find_class(self, module: str, name: str) -> type:
+        """Return a stub of any name."""
+        return SafeStub
+
+    def persistent_load(self, pid: tuple) -> None:
+        """Refuse a storage that is larger than the file."""
+        if not isinstance(pid[4], int) or pid[4] > self._n_bytes:
+            raise ValueError("storage larger than the file")
+
+
+def _check_storage(content: bytes) -> None:
+    """Read the pickles of a legacy storage before torch does, which would allocate whatever they state."""
+    stream = io.BytesIO(content)
+    for _ in range(_LEGACY_PICKLES):
+        _StorageReader(stream, len(content)).load()
 
 
 class TorchTensor(SafeStub):
@@ -294,7 +381,9 @@ class TorchTensor(SafeStub):
 
 def _checked_shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, tuple) or len(shape) > 8 or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise ValueError(f"array of shape {shape!r}")
+        raise ValueError("array of a shape that is none")
+    if not math.prod(shape) and max(shape, default=0) > _MAX_ENTRIES:
+        raise ValueError(f"array of shape {shape}")
     return shape
 
 
@@ -315,7 +404,7 @@ def _as_bytes(content: object) -> bytes:
 
 def _allowed() -> Mapping[tuple[str, str], type]:
     table: dict[tuple[str, str], type] = {
-        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "OrderedDict"): SafeOrderedDict,
         ("numpy", "ndarray"): ArrayClass,
         ("numpy", "dtype"): DType,
         ("_codecs", "encode"): Encode,
@@ -323,7 +412,7 @@ def _allowed() -> Mapping[tuple[str, str], type]:
         ("torch.storage", "_load_from_bytes"): TorchStorage,
     }
     for builtins in ("builtins", "__builtin__"):
-        names = {"set": set, "frozenset": frozenset, "object": ObjectClass, "bytes": NoBytes}
+        names = {"set": SafeSet, "frozenset": SafeFrozenSet, "object": ObjectClass, "bytes": NoBytes}
         table |= {(builtins, name): kind for name, kind in names.items()}
     for module in ("copyreg", "copy_reg"):
         table[module, "_reconstructor"] = CopyregReconstructor

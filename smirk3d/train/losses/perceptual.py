@@ -8,7 +8,6 @@ Source: Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Supe
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,7 +17,7 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import Backbone, create_backbone
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.networks.torch_file import misfit
+from smirk3d.networks.torch_file import misfit, read_state_dict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -167,9 +166,7 @@ def _unused_vgg16_shapes() -> dict[str, torch.Size]:
 def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a flat state dict; nothing in the file is executed."""
     try:
-        with warnings.catch_warnings():  # torch warns about pickles that it then refuses
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state_dict(path)
     except OSError as error:
         reason = printable(error.strerror or str(error))
         raise Smirk3dError(f"{printable(path)}: {reason}; {_VGG16_REMEDY}") from error
@@ -178,7 +175,7 @@ def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise Smirk3dError(
             f"{printable(path)}: is damaged, or holds more than tensors ({kind}); {_VGG16_REMEDY}"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in state.items()):
+    if state is None:
         raise Smirk3dError(f"{printable(path)}: is no flat state dict of tensors; {_VGG16_REMEDY}")
     return state
 
