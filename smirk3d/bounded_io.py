@@ -83,8 +83,10 @@ def parse_npy(content: bytes) -> np.ndarray:
         shape, fortran, dtype = _npy_header(stream)
     except Exception as error:  # the header is a Python literal; numpy raises many things about damaged ones
         raise ValueError(f"no array: {one_line(error)}") from error
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded (allow_pickle=False): they are pickles")
     if dtype.kind not in "biufcUS" or not dtype.itemsize:
-        raise ValueError("no array of numbers or text" + (", but a pickle" if dtype.hasobject else ""))
+        raise ValueError("no array of numbers or text")
     start, stated = stream.tell(), math.prod(shape) * dtype.itemsize
     if len(content) - start != stated:
         raise ValueError(f"{len(content) - start} bytes for an array of {stated}")
@@ -126,7 +128,9 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str] | None = None)
 
 
 def _npz_arrays(archive: zipfile.ZipFile, names: Collection[str] | None, max_bytes: int) -> dict[str, np.ndarray]:
-    entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if not info.is_dir()}
+    entries = {
+        info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
+    }
     if len(archive.infolist()) > _MAX_ENTRIES:
         raise ValueError(f"more than {_MAX_ENTRIES} arrays")
     wanted = {name: info for name, info in entries.items() if names is None or name in names}
@@ -135,11 +139,11 @@ def _npz_arrays(archive: zipfile.ZipFile, names: Collection[str] | None, max_byt
     arrays = {}
     for name, info in wanted.items():
         if info.compress_type not in _COMPRESSION:
-            raise ValueError(f"{name!r} is compressed in a way that numpy does not use")
+            raise ValueError(f"{name!r}: is compressed in a way that numpy does not use")
         try:
             arrays[name] = parse_npy(archive.read(info))  # reads no more than the size that it states
         except ValueError as error:
-            raise ValueError(f"{name!r} is {one_line(error)}") from error
+            raise ValueError(f"{name!r}: {one_line(error)}") from error
     return arrays
 
 

@@ -17,6 +17,7 @@ import torch
 
 from smirk3d.assets import printable
 from smirk3d.authoring.load import load_head
+from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.data import EvaluationData
 from smirk3d.evaluation.method_under_test import MethodUnderTest
@@ -70,8 +71,8 @@ class SurfaceCorrespondence:
             Smirk3dError: The file cannot be read, or lacks an array.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
-                return SurfaceCorrespondence(data["face_index"], data["barycentric"], data["shape"])
+            data = read_npz(path)
+            return SurfaceCorrespondence(data["face_index"], data["barycentric"], data["shape"])
         except (OSError, ValueError, KeyError) as error:
             raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); make it again") from error
 

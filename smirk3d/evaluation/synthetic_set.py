@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from smirk3d.assets import atomic_path, cache_dir, printable
+from smirk3d.bounded_io import read_npz
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, Sample, random_sample
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
@@ -184,8 +185,7 @@ def _save(made: SyntheticTestSet, pixels_path: Path, facts_path: Path) -> None:
 
 def _load(pixels_path: Path, facts_path: Path) -> SyntheticTestSet:
     try:
-        with np.load(facts_path, allow_pickle=False) as stored:
-            facts = {name: stored[name] for name in stored.files}
+        facts: dict = read_npz(facts_path)
         pixels = np.load(pixels_path, mmap_mode="r", allow_pickle=False)
         missed = int(facts.pop("missed"))
         return SyntheticTestSet(pixels=pixels, **facts, missed=missed)

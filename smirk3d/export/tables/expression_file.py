@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
@@ -84,11 +85,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise ValueError("it is a single array without a name")
     if not start.startswith(b"PK"):
         raise ValueError("it is no .npz" if start else "it is empty")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name in wanted}
-    except Exception as error:  # numpy, zipfile and zlib raise many types of errors for damaged archives
-        raise ValueError(str(error) or type(error).__name__) from error
+    return read_npz(path, wanted)
 
 
 def _from_arrays(file_arrays: Mapping[str, np.ndarray]) -> Expressions:

@@ -11,12 +11,14 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import roma
 import torch
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.tables.expression_file import Expressions, read_expressions
 from smirk3d.export.tables.timecode import check_timecodes, has_timecodes, times_of_timecodes
@@ -26,6 +28,8 @@ from smirk3d.track import Status
 DEFAULT_FPS = 30.0
 """Frame rate of files that state neither times nor time codes."""
 TABLES: tuple[str, ...] = (".csv", ".parquet")
+MAX_CELLS = 20_000_000
+"""Largest table that is read: 90 minutes at 60 frames a second."""
 _WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 _ANGLES = ("headyaw", "headpitch", "headroll")
@@ -156,8 +160,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a clip or a photo that are used here; none if the archive cannot be read."""
     wanted = ("time_s", "status", "arkit", "arkit_names", "rotation_rotmat", "rotation")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in wanted if name in archive.files}
+        return read_npz(path, wanted)
     except Exception:  # `read_expressions` raises an error that names the reason
         return {}
 
@@ -248,14 +251,27 @@ def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
         with open(path, "rb") as file:
             table = parquet.ParquetFile(file)
             columns = [name for name in table.schema_arrow.names if name.lower() in wanted]
+            _check_parquet_size(table, columns)
             cells = table.read(columns=columns).to_pydict()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Smirk3dError(
             f"{printable(path)}: cannot be read as a table ({printable(' '.join(reason.split()))}); name the .parquet "
             "of a clip"
         ) from error
     return {name.lower(): ["" if cell is None else str(cell) for cell in cells[name]] for name in columns}
+
+
+def _check_parquet_size(table: Any, columns: Sequence[str]) -> None:
+    """Raise `ValueError` where columns that are needed are no numbers, or are too large; nothing is read."""
+    from pyarrow import types
+
+    for name in columns:
+        kind = table.schema_arrow.field(name).type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
+            raise ValueError(f"the column {name} is of {kind}, not of numbers")
+    if (count := table.metadata.num_rows * len(columns)) > MAX_CELLS:
+        raise ValueError(f"it has {count} cells, the limit is {MAX_CELLS}")
 
 
 def _table_frames(path: Path) -> _SourceFrames:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import write_arrays
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -163,11 +164,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         start = file.read(2)
     if start != b"PK":
         raise ValueError("it is no .npz" if start else "it is empty")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy, zipfile and zlib raise many types of errors for damaged archives
-        raise ValueError(str(error) or type(error).__name__) from error
+    return read_npz(path)
 
 
 def _track(stored: Mapping[str, np.ndarray], head: HeadModel) -> Track:

@@ -222,3 +222,17 @@ def test_a_clip_without_a_face_is_refused(open_head: HeadModel, tmp_path: Path) 
     write_track_table([lost], tmp_path / "clip.parquet")
     with pytest.raises(Smirk3dError, match=r"clip.parquet: the face was lost in all frames"):
         read(tmp_path / "clip.parquet")
+
+
+def test_a_parquet_that_is_too_large_or_of_text_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names = ["track", "time_s", *ARKIT_NAMES]
+    zeros = pyarrow.array(np.zeros(400_000, np.float32))
+    parquet.write_table(pyarrow.table(dict.fromkeys(names, zeros)), tmp_path / "long.parquet")
+    text = pyarrow.array(["0" * 1000] * 3)
+    parquet.write_table(pyarrow.table(dict.fromkeys(names, text)), tmp_path / "text.parquet")
+    for name, reason in (("long", "cells"), ("text", "not of numbers")):
+        with pytest.raises(Smirk3dError, match=rf"{name}\.parquet: .*{reason}"):
+            read_motion(tmp_path / f"{name}.parquet", None, lambda expressions: np.zeros((0, 52)))
