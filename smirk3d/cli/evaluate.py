@@ -83,7 +83,7 @@ class Evaluate(Command):
     """Of everything random; networks must not have been trained on rendered heads of the same seed."""
 
     def run(self) -> int:
-        """Measure and print; 1 when some faces could not be read, or a part of a suite failed."""
+        """Measure and print; 1 when some faces could not be read, or a measure or a part of a suite failed."""
         from smirk3d.evaluation.registry import measure_list
 
         if self.list:
@@ -106,7 +106,7 @@ class Evaluate(Command):
         if self.out is not None:
             report.save(self.out)
         _print_faults(report)
-        return 1 if report.faults else 0
+        return 1 if report.faults or report.failures else 0
 
     def _run_suite(self, name: str) -> int:
         from smirk3d.evaluation.suite import run_suite, save_suite, suite_table

@@ -8,12 +8,12 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, printable
 from smirk3d.evaluation.result import Result
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -30,12 +30,14 @@ class Report:
         results: In the order in which they were measured.
         skipped: Measures that do not apply, and why.
         faults: Faces that could not be read.
+        failures: Measures that could not be completed, and why.
     """
 
     about: Mapping[str, str | int | None]
     results: Sequence[Result]
     skipped: Mapping[str, str]
     faults: Sequence[str] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, *, every_action: bool = False) -> str:
         """Lay out the figures, one a line, with the worst blendshapes behind each result.
@@ -56,7 +58,8 @@ class Report:
             cells = [cell.ljust(width) for cell, width in zip(row[:4], widths)]
             lines.append("  ".join([*cells, row[4].rjust(widths[4])]))
             lines += notes.get(number, [])
-        return "\n".join(lines + [f"{name}: not measured: {why}" for name, why in self.skipped.items()])
+        lines += [f"{name}: not measured: {why}" for name, why in self.skipped.items()]
+        return "\n".join(lines + [f"{name}: failed: {printable(why)}" for name, why in self.failures.items()])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as JSON, or the figures as CSV where the path ends in .csv, whole or not at all.
@@ -75,6 +78,7 @@ class Report:
             "results": [_as_json(result) for result in self.results],
             "skipped": dict(self.skipped),
             "faults": list(self.faults),
+            "failures": dict(self.failures),
         }
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

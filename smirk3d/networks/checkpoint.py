@@ -185,6 +185,18 @@ def read_layout(path: str | os.PathLike[str]) -> EncoderLayout | None:
     return _read_safetensors(path, tensors=False).layout if _is_safetensors(path) else None
 
 
+def read_remarks(path: str | os.PathLike[str]) -> Mapping[str, str]:
+    """Read the remarks of the run that saved a file, without its tensors.
+
+    Args:
+        path: The file; released ones have none.
+
+    Raises:
+        Smirk3dError: The file is missing, or one of the package's and damaged.
+    """
+    return _read_safetensors(path, tensors=False).meta if _is_safetensors(path) else {}
+
+
 def save_networks(
     path: str | os.PathLike[str],
     *,

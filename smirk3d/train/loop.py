@@ -26,7 +26,7 @@ from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
 from smirk3d.train.progress_line import ProgressLine
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, reconstruction_step
-from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, save_run
+from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, reconcile, save_run
 from smirk3d.train.schedule import cycle_update_target, step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
 
@@ -107,6 +107,8 @@ def train(config: TrainConfig, *, resume: bool = False, report: Report | None = 
     start = 0 if checkpoint is None else resume_training(checkpoint, run.state(0))
     if fabric.is_global_zero:
         make_folder(config)
+        if checkpoint is not None:
+            reconcile(run.state(start), run.networks, report)
     with contextlib.ExitStack() as stack:
         request = stack.enter_context(stop_on_signals(report))
         log = stack.enter_context(MetricsLog(config.out_dir, start)) if fabric.is_global_zero else None

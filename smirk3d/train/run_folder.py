@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError, UsageError
-from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.checkpoint import read_remarks, save_networks
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, latest_checkpoint, save_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
@@ -72,13 +72,39 @@ def save_run(state: TrainingState, networks: Networks) -> None:
     """
     folder = state.config.out_dir
     save_training(checkpoint_path(folder, state.step), state)
+    _save_weights(state, networks)
+    keep_last(folder, state.config.engine.keep_last)
+
+
+def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], None]) -> None:
+    """Make the weights of a resumed run those of its checkpoint: a run may end between the two files of a step.
+
+    Args:
+        state: State that was restored.
+        networks: The restored networks.
+        report: Receives a line where the weights were of another step.
+
+    Raises:
+        Smirk3dError: The weights cannot be written.
+    """
+    path = state.config.out_dir / WEIGHTS_NAME
+    try:
+        step = read_remarks(path).get("step")
+    except Smirk3dError:  # missing or damaged
+        step = None
+    if step != str(state.step):
+        report(f"{printable(path)}: {f'of step {step}' if step else 'missing'}; written anew from step {state.step}")
+        _save_weights(state, networks)
+
+
+def _save_weights(state: TrainingState, networks: Networks) -> None:
+    folder = state.config.out_dir
     save_networks(
         folder / WEIGHTS_NAME,
         encoder=networks.encoder,  # type: ignore[arg-type]
         neural_renderer=networks.neural_renderer,  # type: ignore[arg-type]
         meta={"stage": state.config.stage.name, "step": str(state.step), "head": state.head_hash},
     )
-    keep_last(folder, state.config.engine.keep_last)
 
 
 def preview_path(folder: Path, step: int) -> Path:

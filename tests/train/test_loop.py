@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -278,3 +279,20 @@ def test_losses_that_teach_nobody_are_refused(tmp_path: Path) -> None:
     stage = replace(CORE, trainable=("neural_renderer",), losses=LossWeights(landmark=1), cycle=None)
     with pytest.raises(Smirk3dError, match="the losses landmark teach nothing to neural_renderer"):
         train(tiny_run(tmp_path / "run", stage))
+
+
+@pytest.mark.parametrize("state", ["of another step", "missing", "damaged"])
+def test_weights_that_are_not_of_the_checkpoint_are_written_anew(state: str, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    path, wanted, told = folder / WEIGHTS_NAME, weights(whole), []
+    if state == "of another step":  # as after a kill between the checkpoint and the weights
+        save_networks(path, encoder=small_networks(small_head().spec).encoder, meta={"step": "2"})
+    elif state == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"{" * 100)
+    assert train(tiny_run(folder), resume=True, report=told.append) == TrainResult(4, False, 0)
+    assert any(WEIGHTS_NAME in line for line in told)
+    found = weights(folder)
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
