@@ -295,7 +295,7 @@ class _Reader(BoundedUnpickler):
     """
 
     def __init__(self, file: object) -> None:
-        super().__init__(file, encoding="utf-8")
+        super().__init__(file, encoding="utf-8")  # type: ignore[arg-type]
         self.storages: dict[str, _Storage] = {}
         self.counts: dict[str, int] = {}
 

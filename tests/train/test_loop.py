@@ -287,7 +287,7 @@ def test_weights_that_are_not_of_the_checkpoint_are_written_anew(state: str, who
     shutil.copytree(whole, folder)
     path, wanted, told = folder / WEIGHTS_NAME, weights(whole), []
     if state == "of another step":  # as after a kill between the checkpoint and the weights
-        save_networks(path, encoder=small_networks(small_head().spec).encoder, meta={"step": "2"})
+        save_networks(path, encoder=small_networks(small_head()).encoder, meta={"step": "2"})
     elif state == "missing":
         path.unlink()
     else:
