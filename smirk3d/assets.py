@@ -1,10 +1,15 @@
 """Lookup of external files with hash verification, the cache folder, and atomic writes."""
 
+import atexit
+import functools
 import hashlib
 import importlib.util
+import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import urllib.request
 import uuid
 import zlib
@@ -15,6 +20,7 @@ from pathlib import Path
 
 from smirk3d.errors import Smirk3dError
 
+_log = logging.getLogger(__name__)
 _DOWNLOAD_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
 
@@ -257,14 +263,53 @@ def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path
     digest = hashlib.sha256(content).hexdigest()
     if digest != asset.sha256:
         raise Smirk3dError(f"download {asset.source}: wrong content (SHA-256 {digest[:12]}…)")
-    target = cache_dir() / asset.name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Smirk3dError(f"download: cannot create {printable(target.parent)} ({error.strerror})") from error
+        return _store(content, cache_dir() / asset.name)
+    except Smirk3dError as error:
+        warn_of_cache(error)
+    folder = tempfile.mkdtemp(prefix="smirk3d-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _store(content, Path(folder) / asset.name)
+
+
+def _store(content: bytes, target: Path) -> Path:
+    make_folder(target.parent)
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
     return target
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    _log.warning(text)
+
+
+def warn_of_cache(error: Smirk3dError) -> None:
+    """Log, once in a process, that the cache cannot be written, and how to choose another."""
+    _warn_once(f"smirk3d: nothing is kept in the cache ({error}); set SMIRK3D_CACHE to a folder that can be written")
+
+
+def write_checksum(path: Path) -> None:
+    """Write the SHA-256 of a file beside it, as `<name>.sha256`.
+
+    Raises:
+        Smirk3dError: It cannot be written.
+    """
+    with atomic_path(_checksum_path(path)) as temporary:
+        temporary.write_text(f"{sha256(path)}\n", encoding="ascii")
+
+
+def checksum_matches(path: Path) -> bool | None:
+    """Return whether a file is as `write_checksum` found it; None where its checksum is missing or unreadable."""
+    try:
+        stated = _checksum_path(path).read_text(encoding="ascii").strip()
+        return sha256(path) == stated
+    except (OSError, ValueError):
+        return None
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _fetch(url: str) -> bytes:

@@ -13,7 +13,17 @@ from types import SimpleNamespace
 import pytest
 
 from smirk3d import assets
-from smirk3d.assets import Asset, atomic_path, cache_dir, check_writable, find_landmarker, printable, sha256
+from smirk3d.assets import (
+    Asset,
+    atomic_path,
+    cache_dir,
+    check_writable,
+    checksum_matches,
+    find_landmarker,
+    printable,
+    sha256,
+    write_checksum,
+)
 from smirk3d.errors import Smirk3dError
 
 GOOD = b"the right bundle"
@@ -197,3 +207,24 @@ def test_the_reason_is_given_where_nothing_can_be_cleaned_up(tmp_path, monkeypat
     with pytest.raises(Smirk3dError, match=r"cannot write .*a\.csv: Read-only file system; check") as error:
         check_writable(tmp_path / "a.csv")
     assert not re.search(r"\.[0-9a-f]{32}", str(error.value))
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_not_used(places, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "file" / "cache"))
+    places.network["content"] = GOOD
+    for _ in range(2):
+        assert find_landmarker().read_bytes() == GOOD
+    (record,) = caplog.records
+    assert "SMIRK3D_CACHE" in record.message and "\n" not in record.message
+
+
+def test_a_checksum_notices_a_change(tmp_path):
+    path = put(tmp_path / "a.pack")
+    assert checksum_matches(path) is None
+    write_checksum(path)
+    assert checksum_matches(path) is True
+    path.write_bytes(GOOD[:-1] + b"!")
+    assert checksum_matches(path) is False
+    path.unlink()
+    assert checksum_matches(path) is None

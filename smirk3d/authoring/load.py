@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from smirk3d.assets import printable, sha256
+from smirk3d.assets import checksum_matches, printable, sha256, warn_of_cache, write_checksum
 from smirk3d.authoring.flame_completion import TRANSFER_VERSION, transfer_annotations
 from smirk3d.authoring.landmark_embedding import embed_landmarks
 from smirk3d.authoring.open_head import BUILD_VERSION, OpenHeadConfig, build_open_head, source_versions
@@ -90,16 +90,29 @@ def _is_pickle(path: Path) -> bool:
 def _completed_flame(path: Path, report: Callable[[str], None]) -> HeadData:
     """Return a FLAME model with all that its files lack, from the cache where it has been completed before."""
     files = FlameFiles.beside(path)
-    cached = heads_cache_dir() / f"{_digest((path, *files.present()))}.pack"
-    if cached.is_file() and (data := _load_if_whole(cached)) is not None:
+    try:
+        cached = heads_cache_dir() / f"{_digest((path, *files.present()))}.pack"
+    except Smirk3dError as error:  # the user has no home folder
+        warn_of_cache(error)
+        return _complete(path, files, report)
+    if checksum_matches(cached) and (data := _load_if_whole(cached)) is not None:
         return data
+    data = _complete(path, files, report)
+    try:
+        save_pack(data, cached)
+        write_checksum(cached)
+    except Smirk3dError as error:
+        warn_of_cache(error)
+    return data
+
+
+def _complete(path: Path, files: FlameFiles, report: Callable[[str], None]) -> HeadData:
+    """Return a FLAME model with all that its files lack."""
     data = read_flame(path, files)
     points = None if files.mediapipe is None else read_mediapipe_points(files.mediapipe, len(data.faces))
     report(f"completing {printable(path.name)} for its first use")
     with Detector(max_faces=1) as detector:
-        data = transfer_annotations(data, detector, report, points)
-    save_pack(data, cached)
-    return data
+        return transfer_annotations(data, detector, report, points)
 
 
 def _digest(paths: tuple[Path, ...]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smirk3d.assets import atomic_path, cache_dir, printable
+from smirk3d.assets import atomic_path, cache_dir, make_folder, printable, warn_of_cache
 from smirk3d.bounded_io import read_npz
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, Sample, random_sample
 from smirk3d.detection.detector import Detection
@@ -130,8 +130,13 @@ def synthetic_test_set(
     name = f"truth_{_key(head, size)}_{seed}_{count}"
     pixels_path, facts_path = folder / f"{name}_pixels.npy", folder / f"{name}_facts.npz"
     if not (facts_path.is_file() and pixels_path.is_file()):
-        folder.mkdir(parents=True, exist_ok=True)
-        _save(_make(head, detect, display, count, seed, size), pixels_path, facts_path)
+        made = _make(head, detect, display, count, seed, size)
+        try:
+            make_folder(folder)
+            _save(made, pixels_path, facts_path)
+        except Smirk3dError as error:
+            warn_of_cache(error)
+            return made
     else:
         for _ in range(count):
             display.advance()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smirk3d.assets import cache_dir
+from smirk3d.assets import cache_dir, checksum_matches
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
 from smirk3d.head.identifier import HeadId
@@ -54,11 +54,13 @@ def find_head_data(head_id: str) -> HeadData | None:
         head_id: `HeadModel.id` or `HeadData.content_id`; numbers of components are ignored.
 
     Returns:
-        The head with all its components, or None where there is no such pack. Unreadable packs are ignored.
+        The head with all its components, or None where there is no such pack. Unreadable and changed packs are ignored.
     """
     wanted = HeadId.parse(head_id).content if HeadId.is_valid(head_id) else head_id
     for path in (find("open_head"), *sorted(heads_cache_dir().glob("*.pack"))):
         try:
+            if checksum_matches(path) is False:
+                continue
             if read_content_id(path) == wanted:
                 return load_pack(path)
         except Smirk3dError:

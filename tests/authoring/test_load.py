@@ -1,6 +1,7 @@
 """Heads by name and by path, and builds of the open head."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from smirk3d.authoring import load
 from smirk3d.authoring.load import build_open_head_pack, default_build_path, is_current_build, load_head
 from smirk3d.authoring.open_head import OpenHeadConfig, source_versions
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.load import open_head_data
+from smirk3d.head.load import find_head_data, open_head_data
 from smirk3d.head.pack import load_pack, read_header, save_pack
 from smirk3d.zoo.registry import find
 
@@ -98,3 +99,41 @@ def test_no_build_without_being_asked(monkeypatch, tmp_path):
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path))
     monkeypatch.setattr(load, "build_open_head", lambda: pytest.fail("built"))
     assert load_head().n_expression == 52
+
+
+@pytest.fixture
+def completions(monkeypatch, tmp_path, tiny_data) -> list[Path]:
+    """Complete FLAME models quickly, and list them."""
+    done: list[Path] = []
+
+    def complete(path, files, report):
+        done.append(path)
+        return tiny_data
+
+    monkeypatch.setattr(load, "_complete", complete)
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
+    return done
+
+
+def test_a_completed_head_is_taken_from_the_cache_while_it_is_intact(completions, flame_file, tmp_path, tiny_data):
+    for _ in range(2):
+        assert load_head(flame_file).data.content_id == tiny_data.content_id
+    assert len(completions) == 1
+    (pack,) = (tmp_path / "cache" / "heads").glob("*.pack")
+    content = bytearray(pack.read_bytes())
+    content[-1] ^= 1  # still a head that can be read
+    pack.write_bytes(content)
+    assert find_head_data(tiny_data.content_id) is None
+    for _ in range(2):
+        assert_same(load_head(flame_file).data, tiny_data)
+    assert len(completions) == 2 and find_head_data(tiny_data.content_id) is not None
+
+
+def test_without_a_cache_a_head_is_completed_in_memory(completions, flame_file, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        assert load_head(flame_file).data.name == "tiny"
+    assert len(completions) == 2
+    (record,) = caplog.records
+    assert "SMIRK3D_CACHE" in record.message
