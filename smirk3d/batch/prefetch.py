@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smirk3d.face import Face
 
 BATCH_IMAGES = 16
-"""Photos that are solved together."""
+"""Photos that are solved together. Batched linear algebra rounds differently for other batches, see `blocks_to_run`."""
 BATCH_PIXELS = 50_000_000
 """Large photos make smaller batches: three batches are in memory at a time (one is read, one solved, one written) and
 together stay below half a gigabyte."""
@@ -48,25 +48,48 @@ class PhotoResult:
     notes: tuple[str, ...] = ()
 
 
+def blocks_to_run(jobs: Sequence[Job], todo: Container[Job], tried: Container[Job]) -> list[list[Job]]:
+    """Divide jobs into blocks that are solved alike in a resumed and in an uninterrupted run.
+
+    What shares a batch changes the last digits of a result, so a block that was interrupted is solved again as a whole.
+    Of a block that was finished only failed jobs are left; they are tried again by themselves.
+
+    Args:
+        jobs: All jobs of the run.
+        todo: Those of which results are wanted.
+        tried: Those that an earlier run has finished or failed.
+
+    Returns:
+        Blocks of at most `BATCH_IMAGES` jobs, without those of which nothing is wanted.
+    """
+    blocks: list[list[Job]] = []
+    for start in range(0, len(jobs), BATCH_IMAGES):
+        block = list(jobs[start : start + BATCH_IMAGES])
+        wanted = [job for job in block if job in todo]
+        if wanted:
+            blocks.append(wanted if all(job in tried for job in block) else block)
+    return blocks
+
+
 def reconstruct_batches(
-    jobs: Iterable[Job], reconstructor: Reconstructor, batch_images: int = BATCH_IMAGES
+    blocks: Iterable[Sequence[Job]], reconstructor: Reconstructor
 ) -> Generator[list[PhotoResult], None, None]:
     """Reconstruct photos batch by batch, in order; a failure is a result, never an exception.
 
     Args:
-        jobs: The photos.
+        blocks: The photos, in blocks that are solved together, or in several batches where the photos are large.
         reconstructor: Reads and detects in a second thread, and solves in the caller's.
-        batch_images: Largest number of photos that are solved together; sensible: 4 to 64.
 
     Yields:
         The results of a batch, one for each job, in the order of the jobs.
     """
-    source, stop = iter(jobs), threading.Event()
+    source = ((job, k + 1 == len(block)) for block in blocks for k, job in enumerate(block))
+    stop = threading.Event()
     with ThreadPoolExecutor(1, "smirk3d-read") as thread:
-        upcoming = thread.submit(_read_batch, source, reconstructor, batch_images, stop)
+        upcoming = thread.submit(_read_batch, source, reconstructor, stop)
         try:
             while batch := upcoming.result():
-                upcoming = thread.submit(_read_batch, source, reconstructor, batch_images, stop)
+                upcoming = thread.submit(_read_batch, source, reconstructor, stop)
                 yield _solve_batch(batch, reconstructor)
         finally:
             stop.set()  # where the caller leaves early, the thread ends after its current photo
@@ -111,13 +134,16 @@ def failure_reason(error: Exception) -> str:
 
 
 def _read_batch(
-    source: Iterator[Job], reconstructor: Reconstructor, batch_images: int, stop: threading.Event
+    source: Iterator[tuple[Job, bool]], reconstructor: Reconstructor, stop: threading.Event
 ) -> list[tuple[Job, DetectedPhoto | str]]:
-    """Read and detect the next photos; a string is the reason of a failure, an empty list the end."""
+    """Read and detect the next photos; a string is the reason of a failure, an empty list the end.
+
+    The source yields jobs, and whether a job is the last of its block.
+    """
     batch: list[tuple[Job, DetectedPhoto | str]] = []
-    n_pixels = 0
-    while len(batch) < batch_images and n_pixels < BATCH_PIXELS and not stop.is_set():
-        job = next(source, None)
+    n_pixels, is_last = 0, False
+    while not is_last and n_pixels < BATCH_PIXELS and not stop.is_set():
+        job, is_last = next(source, (None, True))
         if job is None:
             break
         detected = _read(job, reconstructor)

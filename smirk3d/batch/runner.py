@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from smirk3d.assets import printable
 from smirk3d.batch.naming import NEURAL_RENDER_ENDING, OVERLAY_ENDING, Job, plan_outputs
-from smirk3d.batch.prefetch import PhotoResult, failure_reason, reconstruct_batches, reconstruct_person
+from smirk3d.batch.prefetch import PhotoResult, blocks_to_run, failure_reason, reconstruct_batches, reconstruct_person
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.output_lock import links_below, locked_folder, refuse_link_of, sweep_temporaries
 from smirk3d.progress import Progress, progress
@@ -105,8 +105,25 @@ def run(
             todo = _not_done(jobs, table)
             with open_progress(len(todo)) as display:
                 writer = _ResultWriter(out_dir, options, table, display, links)
-                _reconstruct_and_write(todo, reconstructor, options, writer)
+                _reconstruct_and_write(_batches(jobs, todo, table, reconstructor, options), writer)
     return BatchSummary(writer.done, writer.failed, writer.faces, len(jobs) - len(todo))
+
+
+def _batches(
+    jobs: Sequence[Job], todo: Sequence[Job], table: TableWriter, reconstructor: Reconstructor, options: BatchOptions
+) -> Generator[list[PhotoResult], None, None]:
+    """Yield the results of the jobs to do, computed together with the same others as in an uninterrupted run."""
+    from smirk3d.export.tables.expressions_csv import table_name
+
+    wanted = set(todo)
+    if options.shared_identity:
+        batches = reconstruct_person(jobs if wanted else [], reconstructor)
+    else:
+        tried = {job for job in jobs if job not in wanted or table_name(job.path) in table.failed}
+        batches = reconstruct_batches(blocks_to_run(jobs, wanted, tried), reconstructor)
+    with closing(batches):
+        for batch in batches:
+            yield [result for result in batch if result.job in wanted]
 
 
 def _not_done(jobs: Sequence[Job], table: TableWriter) -> list[Job]:
@@ -133,11 +150,8 @@ def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = N
     return jobs
 
 
-def _reconstruct_and_write(
-    todo: Sequence[Job], reconstructor: Reconstructor, options: BatchOptions, writer: _ResultWriter
-) -> None:
+def _reconstruct_and_write(batches: Generator[list[PhotoResult], None, None], writer: _ResultWriter) -> None:
     """Solve each batch while the one before it is written in a second thread."""
-    batches = (reconstruct_person if options.shared_identity else reconstruct_batches)(todo, reconstructor)
     pending: Future[None] | None = None
     with ThreadPoolExecutor(1, "smirk3d-write") as thread, closing(batches):
         try:

@@ -54,10 +54,10 @@ def _rows(
     jobs: Sequence[Job], reconstructor: Reconstructor, display: Progress, failed: list[Job]
 ) -> Iterator[FeatureRow]:
     """Yield a row for each face; show each failure and append it to `failed`."""
-    from smirk3d.batch.prefetch import reconstruct_batches
+    from smirk3d.batch.prefetch import blocks_to_run, reconstruct_batches
     from smirk3d.export.tables.features import feature_row
 
-    with closing(reconstruct_batches(jobs, reconstructor)) as batches:
+    with closing(reconstruct_batches(blocks_to_run(jobs, jobs, ()), reconstructor)) as batches:
         for result in (result for batch in batches for result in batch):
             if result.reason is not None:
                 failed.append(result.job)

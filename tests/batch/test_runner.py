@@ -350,3 +350,30 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path, fake: FakeReconstructor)
     os.utime(left, (0, 0))
     run([str(photos)], out, fake, replace(FAST, resume=True))
     assert not left.exists()
+
+
+def test_a_resumed_run_solves_interrupted_batches_as_a_whole(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos, out = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(15, 50)), "0none.png"), tmp_path / "out"
+    run([str(photos)], out, fake, FAST)
+    assert fake.batches == [15, 16, 4]  # 0none.png has no face
+    whole = (out / TABLE_NAME).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    resumed = replace(FAST, resume=True)
+    for n_rows, expected in ((36, [4]), (20, [16, 4]), (18, [16, 4]), (17, [16, 4]), (10, [15, 16, 4]), (37, [])):
+        (out / TABLE_NAME).write_bytes(b"".join(lines[:n_rows]))
+        fake.batches.clear()
+        summary = run([str(photos)], out, fake, resumed)
+        assert fake.batches == expected
+        assert summary == BatchSummary(done=37 - n_rows, failed=1, faces=37 - n_rows, skipped=n_rows - 2)
+        assert sorted((out / TABLE_NAME).read_bytes().splitlines(keepends=True)) == sorted(lines)
+
+
+def test_a_resumed_run_fits_a_shared_identity_to_all_photos(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos, out = _photos(tmp_path / "in", "a.png", "b.png", "c.png"), tmp_path / "out"
+    options = replace(FAST, shared_identity=True)
+    run([str(photos)], out, fake, options)
+    lines = (out / TABLE_NAME).read_bytes().splitlines(keepends=True)
+    (out / TABLE_NAME).write_bytes(b"".join(lines[:2]))
+    assert run([str(photos)], out, fake, replace(options, resume=True)) == BatchSummary(done=2, faces=2, skipped=1)
+    assert run([str(photos)], out, fake, replace(options, resume=True)) == BatchSummary(skipped=3)
+    assert fake.batches == [3, 3]

@@ -43,6 +43,7 @@ class TableWriter:
 
     Attributes:
         done: Names of the images, as in the table, that the existing table has rows of.
+        failed: Names of the images that failed in the existing table.
 
     Raises:
         Smirk3dError: The existing file is no such table, or the file cannot be read or written.
@@ -50,8 +51,10 @@ class TableWriter:
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
-        old = _successful_rows(self.path) if resume else []
+        rows = _rows(self.path) if resume and self.path.exists() else []
+        old = [row for row in rows if row[2] == STATUS_OK]
         self.done: set[str] = {row[0] for row in old}
+        self.failed: set[str] = {row[0] for row in rows} - self.done
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(_encode([TABLE_COLUMNS, *old]))
         self._file: BinaryIO | None = None
@@ -130,10 +133,6 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
         Smirk3dError: The file is no such table or cannot be read.
     """
     return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in _rows(Path(path))]
-
-
-def _successful_rows(path: Path) -> list[list[str]]:
-    return [row for row in _rows(path) if row[2] == STATUS_OK] if path.exists() else []
 
 
 def _rows(path: Path) -> list[list[str]]:
