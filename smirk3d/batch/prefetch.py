@@ -48,11 +48,11 @@ class PhotoResult:
     notes: tuple[str, ...] = ()
 
 
-def blocks_to_run(jobs: Sequence[Job], todo: Container[Job], tried: Container[Job]) -> list[list[Job]]:
+def blocks_to_run(jobs: Sequence[Job], todo: Container[Job], tried: Container[Job] = ()) -> list[list[Job]]:
     """Divide jobs into blocks that are solved alike in a resumed and in an uninterrupted run.
 
-    What shares a batch changes the last digits of a result, so a block that was interrupted is solved again as a whole.
-    Of a block that was finished only failed jobs are left; they are tried again by themselves.
+    What shares a batch changes the last digits of a result. Jobs are finished in their order, so the block of the last
+    tried job is the one that an interruption has cut: it is solved again as a whole.
 
     Args:
         jobs: All jobs of the run.
@@ -62,12 +62,14 @@ def blocks_to_run(jobs: Sequence[Job], todo: Container[Job], tried: Container[Jo
     Returns:
         Blocks of at most `BATCH_IMAGES` jobs, without those of which nothing is wanted.
     """
+    last_tried = max((k for k, job in enumerate(jobs) if job in tried), default=-1)
     blocks: list[list[Job]] = []
     for start in range(0, len(jobs), BATCH_IMAGES):
         block = list(jobs[start : start + BATCH_IMAGES])
+        is_cut = start <= last_tried < start + len(block) - 1
         wanted = [job for job in block if job in todo]
         if wanted:
-            blocks.append(wanted if all(job in tried for job in block) else block)
+            blocks.append(block if is_cut else wanted)
     return blocks
 
 

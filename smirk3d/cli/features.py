@@ -57,7 +57,7 @@ def _rows(
     from smirk3d.batch.prefetch import blocks_to_run, reconstruct_batches
     from smirk3d.export.tables.features import feature_row
 
-    with closing(reconstruct_batches(blocks_to_run(jobs, jobs, ()), reconstructor)) as batches:
+    with closing(reconstruct_batches(blocks_to_run(jobs, jobs), reconstructor)) as batches:
         for result in (result for batch in batches for result in batch):
             if result.reason is not None:
                 failed.append(result.job)
