@@ -29,7 +29,7 @@ class Retarget(Command):
     """Retarget expressions: coefficients of any head to ARKit weights, ARKit weights to any head or character."""
 
     input: Annotated[Positional[str], arg(metavar="FILE")]
-    """A .npz of video or reconstruct, FLAME coefficients of another program, or a table of ARKit weights."""
+    """A result, FLAME coefficients of another program, or a table, .json or Face Cap .txt of ARKit weights."""
     to: Annotated[str, arg(metavar="arkit|open|PATH")] = ARKIT
     """Target: ARKit weights, or coefficients of the open head or of a head file."""
     head: Annotated[str, arg(metavar="open|PATH")] = "open"
@@ -59,6 +59,8 @@ class Retarget(Command):
         if out.resolve() == Path(self.input).resolve():
             raise UsageError(f"--out {out}: is the input itself; choose another name")
         expressions = read_expressions(self.input)
+        for note in expressions.notes:
+            print_message(f"{self.input}: {note}")
         if self.to == ARKIT:
             self._write_arkit(expressions, out)
         else:

@@ -193,7 +193,9 @@ def test_a_recording_of_live_link_face(run, character_path: Path, tmp_path: Path
     columns = ["Timecode", "BlendshapeCount", *(name[0].upper() + name[1:] for name in ARKIT_NAMES), *angles]
     rows = [[f"10:20:30:{58 + k if k < 2 else k - 2:02d}.250", 61, *[k / 8] * 52, 0.5, 0, 0] for k in range(4)]
     _write_table(tmp_path / "take.csv", columns, rows)
-    refused = run("take.csv", "--character", character_path)
+    answer = run("take.csv", "--character", character_path)
+    assert answer.code == 0 and "do not determine the frame rate; assuming 60" in answer.err[0]
+    refused = run("take.csv", "--character", character_path, "--fps", 30)
     assert refused.code == 2 and "its time codes count to frame 59 of a second; give --fps 60" in refused.err[0]
     _write_table(tmp_path / "short.csv", columns, [["10:20:30:07.250", *row[1:]] for row in rows])
     answer = run("short.csv", "--character", character_path)

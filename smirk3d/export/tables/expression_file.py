@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +13,39 @@ import numpy as np
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError
+from smirk3d.export.tables.coefficient_layouts import ARRAY_NAMES, EYE_NAMES, POSE_NAMES, RATE_NAMES, read_layout
+from smirk3d.export.tables.expressions import Expressions
+from smirk3d.export.tables.face_cap import read_face_cap
+from smirk3d.export.tables.json_weights import read_json
+from smirk3d.export.tables.tracker_frames import is_tracker_file, read_tracker_frames
+from smirk3d.export.tables.weight_columns import arkit_weights, match_columns, missing_note, unused_note
+from smirk3d.export.tables.weight_table import read_weight_table
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
-ARRAY_NAMES = {
-    "expression": ("expression", "expressions", "expr", "exp", "expression_params"),
-    "jaw": ("jaw", "jaw_pose", "jaw_params"),
-    "eyelids": ("eyelids", "eyelid", "eyelid_params"),
-    "eyes": ("eyes", "eyes_pose", "eye_pose"),
-    "shape": ("shape", "betas", "shape_params"),
-    "arkit": ("arkit", "arkit_weights"),
-}
-"""Names of arrays in files of this package (first) and of other programs."""
 ARRAY_SIZES = {"jaw": 3, "eyelids": 2, "eyes": 6}
 """Numbers per frame of arrays whose size does not depend on the head."""
 EXPRESSION_FORMATS: tuple[str, ...] = (".csv", ".npz")
-NAME_COLUMNS = ("frame", "frames", "image", "key", "timecode")
-"""Columns of a table that may name its rows; the first column does if there is none of them."""
-_STRING_ARRAYS = ("head", "arkit_names", "frames", "keys", "names")
-_ACCEPTED_RANGE = (-1.0, 2.0)
-"""Calibrated recordings exceed [0, 1] a little; values outside this range are percentages, or no weights."""
-
-
-@dataclass(frozen=True)
-class Expressions:
-    """Expressions of N frames.
-
-    Attributes:
-        frames: Names of the N frames.
-        arrays: Name as in `FaceParams`, or "arkit" -> (N, K) float32.
-        head: Name of the head model of the coefficients; "" if the file does not state it.
-    """
-
-    frames: tuple[str, ...]
-    arrays: dict[str, np.ndarray] = field(repr=False)
-    head: str = ""
+"""Formats of `write_arkit`."""
+TABLE_SUFFIXES: tuple[str, ...] = (".csv", ".tsv", ".parquet")
+_STRING_ARRAYS = ("head", "arkit_names", "frames", "keys", "names", "timestep_id")
+_OWN_ARRAYS = ("arkit_names", "features")
+"""Arrays by which files of this package are known; what else they hold is not for expressions."""
 
 
 def read_expressions(path: str | Path) -> Expressions:
-    """Read a .npz of coefficients or features, or a .csv with columns named as the ARKit weights (any capitals).
+    """Read coefficients or ARKit weights from any of these files.
 
-    Arrays of a .npz are (K,) for one frame or (N, K); `ARRAY_NAMES` lists their names. Identity coefficients (K,) apply
-    to all frames. ARKit weights are in Apple's order, or in that of the array `arkit_names`. Frames are named by the
-    array `frames`, by a column of the table (`NAME_COLUMNS`), or else numbered. For the faces k > 0 of an image and the
-    tracks k > 0 of a clip, `#k` is appended to the name. Rows without weights (failed images) and frames in which the
-    face was lost are left out.
+    - .npz of coefficients or features. Arrays are (K,) for one frame or (N, K); `ARRAY_NAMES` lists their names, and
+      `smirk3d.export.tables.coefficient_layouts` what else is recognised. ARKit weights are in Apple's order, or in
+      that of the array `arkit_names`.
+    - .csv, .tsv or .parquet with columns named as ARKit weights, see `smirk3d.export.tables.weight_table`.
+    - .json of weights or of a face, see `smirk3d.export.tables.json_weights`; .txt of the app Face Cap.
+    - .frame of metrical-tracker, or a folder of them.
+
+    Identity coefficients (K,) apply to all frames. Frames are named by the array `frames`, by a column of the table, or
+    else numbered. For the faces k > 0 of an image and the tracks k > 0 of a clip, `#k` is appended to the name. Rows
+    without weights (failed images) and frames in which the face was lost are left out.
 
     Args:
         path: The file.
@@ -67,49 +55,92 @@ def read_expressions(path: str | Path) -> Expressions:
     """
     path = Path(path)
     try:
-        return _from_table(path) if path.suffix.lower() == ".csv" else _from_arrays(_read_npz(path))
+        return _read(path)
     except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Smirk3dError(
             f"{printable(path)}: cannot be read as expressions ({printable(' '.join(reason.split()))}); give a .npz of "
-            "coefficients or a .csv of ARKit weights"
+            "coefficients or a .csv or .json of ARKit weights"
         ) from error
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz that have a known name."""
-    wanted = {*sum(ARRAY_NAMES.values(), _STRING_ARRAYS), "features", "status"}
+def _read(path: Path) -> Expressions:
+    suffix = path.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        return read_weight_table(path).expressions()
+    if suffix == ".json":
+        content = read_json(path)
+        return content if isinstance(content, Expressions) else _from_arrays(content)
+    if suffix == ".txt":
+        return read_face_cap(path)
+    if is_tracker_file(path):
+        return _from_arrays(read_tracker_frames(path))
+    return _from_arrays(*_read_npz(path))
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return the arrays of a .npz that have a known name, and the other names."""
+    wanted = {*sum(ARRAY_NAMES.values(), _STRING_ARRAYS), *POSE_NAMES, *RATE_NAMES, "features", "status"}
+    wanted |= {name for pair in EYE_NAMES for name in pair}
     with open(path, "rb") as file:
         start = file.read(6)
     if start == np.lib.format.MAGIC_PREFIX:
         raise ValueError("it is a single array without a name")
     if not start.startswith(b"PK"):
         raise ValueError("it is no .npz" if start else "it is empty")
-    return read_npz(path, wanted)
+    arrays = read_npz(path, wanted)
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    return arrays, tuple(name for name in names if name not in wanted)
 
 
-def _from_arrays(file_arrays: Mapping[str, np.ndarray]) -> Expressions:
+def _from_arrays(file_arrays: Mapping[str, np.ndarray], others: tuple[str, ...] = ()) -> Expressions:
+    """Return the expressions in the arrays of a file.
+
+    Args:
+        file_arrays: Arrays by their names in the file.
+        others: Names of arrays that were not read.
+    """
     stored = _without_lost_frames(file_arrays)
-    arrays: dict[str, np.ndarray] = {}
-    for name, aliases in ARRAY_NAMES.items():
-        found = [alias for alias in aliases if alias in stored]
-        if found:
-            arrays[name] = _frames_array(found[0], stored[found[0]], ARRAY_SIZES.get(name))
+    layout, unused = read_layout({name: values for name, values in stored.items() if name not in _CONTEXT_ARRAYS})
+    arrays = {name: _frames_array(alias, values, ARRAY_SIZES.get(name)) for name, (alias, values) in layout.items()}
+    notes: tuple[str, ...] = ()
     if "arkit" in arrays:
-        arrays["arkit"] = _in_arkit_order(arrays["arkit"], _strings(stored, "arkit_names") or ARKIT_NAMES)
+        arrays["arkit"], notes = _in_arkit_order(arrays["arkit"], _strings(stored, "arkit_names") or ARKIT_NAMES)
     elif "features" in stored:
-        arrays["arkit"] = _in_arkit_order(_frames_array("features", stored["features"]), _strings(stored, "names"))
+        features = _frames_array("features", stored["features"])
+        arrays["arkit"], notes = _in_arkit_order(features, _strings(stored, "names"))
     if not {"expression", "arkit"} & set(arrays):
         raise ValueError("it has neither 'expression' nor 'arkit'")
     count = max(map(len, arrays.values()))
     for name, values in arrays.items():
         if len(values) not in (1, count):
             raise ValueError(f"{name!r} has {len(values)} frames, others have {count}")
-    frames = _strings(stored, "frames") or _strings(stored, "keys") or tuple(map(str, range(count)))
+    frames = _frame_names(stored, count)
     if len(frames) != count:
         raise ValueError(f"it names {len(frames)} frames and has {count}")
     per_frame = {name: np.broadcast_to(values, (count, values.shape[1])) for name, values in arrays.items()}
-    return Expressions(frames, per_frame, next(iter(_strings(stored, "head")), ""))
+    head, rate_fps = next(iter(_strings(stored, "head")), ""), _frame_rate(stored)
+    if not set(_OWN_ARRAYS) & file_arrays.keys():
+        notes += unused_note([*unused, *others])
+    return Expressions(frames, per_frame, head, rate_fps=rate_fps, notes=notes)
+
+
+_CONTEXT_ARRAYS = (*_STRING_ARRAYS, *RATE_NAMES, "features", "status")
+"""Arrays that are no coefficients."""
+
+
+def _frame_names(stored: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+    own = _strings(stored, "frames") or _strings(stored, "keys")
+    steps = _strings(stored, "timestep_id")
+    return own or (steps if len(steps) == count else tuple(map(str, range(count))))
+
+
+def _frame_rate(stored: Mapping[str, np.ndarray]) -> float | None:
+    """Return the frame rate that a file states, None for none or an implausible one."""
+    given = [stored[name] for name in RATE_NAMES if name in stored]
+    values = [float(np.asarray(value).item()) for value in given if value.size == 1 and value.dtype.kind in "fiu"]
+    return next((value for value in values if 0 < value < 1e6), None)
 
 
 def _without_lost_frames(stored: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -141,63 +172,14 @@ def _strings(stored: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
     return () if values is None or values.dtype.kind != "U" else tuple(map(str, values.ravel()))
 
 
-def _from_table(path: Path) -> Expressions:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header = [column.strip().lower() for column in next(reader, [])]
-        rows = [(reader.line_num, row) for row in reader if row]
-    if not header:
-        raise ValueError("it is empty")
-    columns = [(name, header.index(name.lower())) for name in ARKIT_NAMES if name.lower() in header]
-    weights, frames = [], []
-    for line, row in rows:
-        cells = {name: row[column].strip() if column < len(row) else "" for name, column in columns}
-        if any(cells.values()):
-            weights.append([_number(text, name, line) for name, text in cells.items()])
-            frames.append(_frame_name(header, row) or str(len(frames)))
-    if columns and not weights:
-        raise ValueError("it has no rows with weights")
-    table = np.array(weights, dtype=np.float32).reshape(len(weights), len(columns))
-    return Expressions(tuple(frames), {"arkit": _in_arkit_order(table, [name for name, _ in columns])})
-
-
-def _number(text: str, column: str, line: int) -> float:
-    try:
-        if np.isfinite(number := float(text)):
-            return number
-    except ValueError:
-        pass
-    raise ValueError(f"line {line}: {column!r} is {text!r}, no number")
-
-
-def _frame_name(header: Sequence[str], row: Sequence[str]) -> str:
-    """Return the name of a row of a table, "" if it has none."""
-    cells = dict(zip(header, row))
-    known = [cells[name] for name in NAME_COLUMNS if name in cells]
-    if known:
-        face = cells.get("face", cells.get("track", "")).strip()
-        return known[0] if face in ("", "0") else f"{known[0]}#{face}"
-    # The first of MediaPipe's 52 scores is that of the neutral face.
-    is_weight = header[0] in {"_neutral", *(name.lower() for name in ARKIT_NAMES)}
-    return "" if is_weight else row[0]
-
-
-def _in_arkit_order(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return the ARKit weights (N, 52) in Apple's order from columns (N, K) with names in any capitals."""
-    position = {name.lower(): column for column, name in enumerate(names)}
-    # Some detectors have 51 weights, without the tongue.
-    missing = [name for name in ARKIT_NAMES if name.lower() not in position and name != "tongueOut"]
-    if missing:
-        raise ValueError(f"{len(missing)} of the 52 ARKit weights are missing, {missing[0]!r} first")
+def _in_arkit_order(weights: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the ARKit weights (N, 52) in Apple's order from columns (N, K) with names, and a note about missing ones."""
+    columns = match_columns(names)
+    if not columns:
+        raise ValueError(f"the names of its weights are not those of the {len(ARKIT_NAMES)} ARKit weights")
     if weights.shape[1] != len(names):
         raise ValueError(f"the ARKit weights have the shape {weights.shape}, for {len(names)} names")
-    zeros = np.zeros(len(weights), dtype=np.float32)
-    columns = [position.get(name.lower()) for name in ARKIT_NAMES]
-    ordered = np.stack([zeros if column is None else weights[:, column] for column in columns], axis=1)
-    low, high = ordered.min(), ordered.max()
-    if not (_ACCEPTED_RANGE[0] <= low and high <= _ACCEPTED_RANGE[1]):  # false for NaN as well
-        raise ValueError(f"the ARKit weights go from {low:g} to {high:g}, expected 0 to 1")
-    return ordered.clip(0, 1)
+    return arkit_weights(weights, columns), missing_note(columns)
 
 
 def write_arkit(path: str | Path, frames: Sequence[str], arrays: dict[str, np.ndarray]) -> None:

@@ -8,10 +8,10 @@ if it does not record rotations, so zeros in all rows stand for no rotation.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import roma
@@ -20,21 +20,24 @@ import torch
 from smirk3d.assets import printable
 from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError, UsageError
-from smirk3d.export.tables.expression_file import Expressions, read_expressions
-from smirk3d.export.tables.timecode import check_timecodes, has_timecodes, times_of_timecodes
+from smirk3d.export.tables.expression_file import TABLE_SUFFIXES, read_expressions
+from smirk3d.export.tables.expressions import Expressions
+from smirk3d.export.tables.timecode import (
+    assumed_rate,
+    check_timecodes,
+    has_timecodes,
+    times_at_rate,
+    times_of_timecodes,
+)
+from smirk3d.export.tables.weight_columns import missing_note
+from smirk3d.export.tables.weight_table import WeightTable, read_weight_table
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
 DEFAULT_FPS = 30.0
-"""Frame rate of files that state neither times nor time codes."""
-TABLES: tuple[str, ...] = (".csv", ".parquet")
-MAX_CELLS = 20_000_000
-"""Largest table that is read: 90 minutes at 60 frames a second."""
-_WEIGHTS = tuple(name.lower() for name in ARKIT_NAMES)
+"""Frame rate of files that state neither times nor a rate nor time codes."""
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 _ANGLES = ("headyaw", "headpitch", "headroll")
-_TIMECODE_COLUMNS = ("timecode", "frame")
-"""Columns with time codes: of the app, and of tables that were made from its recordings."""
 _MAX_ANGLE_RAD = 2 * np.pi
 """Larger angles are taken for degrees, and refused."""
 
@@ -62,7 +65,7 @@ class MotionFile:
         keys: The motion.
         n_frames: Number of frames in the file.
         n_lost: Number of frames in which the face was lost.
-        note: A remark about the times for the user; "" for none.
+        note: Remarks for the user, about the times and what is not used; "" for none.
     """
 
     keys: KeyframeMotion = field(repr=False)
@@ -81,6 +84,8 @@ class _SourceFrames:
         arkit: (T, 52) ARKit weights.
         rotation_rotmat: (T, 3, 3) head frame to camera frame, or None.
         timecodes: Names of the T frames, which may be time codes.
+        rate_fps: Frame rate that the file states, or None.
+        notes: Remarks for the user.
     """
 
     time_s: np.ndarray | None
@@ -88,6 +93,8 @@ class _SourceFrames:
     arkit: np.ndarray
     rotation_rotmat: np.ndarray | None = None
     timecodes: Sequence[str] = ()
+    rate_fps: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Expressions], np.ndarray]) -> MotionFile:
@@ -116,6 +123,8 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
     times = time_s.astype(np.float32)  # as they will be written
     if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
+    remarks = "; ".join(filter(None, (note, *frames.notes)))
+    note = f"{path}: {remarks}" if remarks else ""
     return MotionFile(_hold_last_values(frames, time_s), len(times), int((~frames.known).sum()), note)
 
 
@@ -123,13 +132,22 @@ def _frame_times(path: Path, frames: _SourceFrames, fps: float | None) -> tuple[
     """Return the time of each frame in seconds, and a remark about them."""
     if frames.time_s is not None:
         return frames.time_s, ""
-    time_s = times_of_timecodes(frames.timecodes) if fps is None else None
+    count = len(frames.known)
+    if fps is None and frames.rate_fps is not None:
+        return np.arange(count) / frames.rate_fps, ""
+    if fps is not None:
+        check_timecodes(str(path), frames.timecodes, fps)
+        return np.arange(count) / fps, ""
+    if not has_timecodes(frames.timecodes):
+        return np.arange(count) / DEFAULT_FPS, ""
+    time_s = times_of_timecodes(frames.timecodes)
     if time_s is not None:
         return time_s, ""
-    check_timecodes(str(path), frames.timecodes, fps or DEFAULT_FPS)
-    note = f"{path}: its time codes do not determine the frame rate; assuming {DEFAULT_FPS:g}, --fps changes it"
-    even = np.arange(len(frames.known)) / (fps or DEFAULT_FPS)
-    return even, note if fps is None and has_timecodes(frames.timecodes) else ""
+    rate_fps = assumed_rate(frames.timecodes)
+    check_timecodes(str(path), frames.timecodes, rate_fps)
+    time_s = times_at_rate(frames.timecodes, rate_fps)
+    note = f"its time codes do not determine the frame rate; assuming {rate_fps:g}, --fps changes it"
+    return np.arange(count) / rate_fps if time_s is None else time_s, note
 
 
 def _hold_last_values(frames: _SourceFrames, time_s: np.ndarray) -> KeyframeMotion:
@@ -144,7 +162,7 @@ def _hold_last_values(frames: _SourceFrames, time_s: np.ndarray) -> KeyframeMoti
 
 
 def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _SourceFrames:
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         return _table_frames(path)
     arrays = _arrays(path)
     if {"time_s", "arkit"} <= arrays.keys():
@@ -153,7 +171,15 @@ def _read_frames(path: Path, to_arkit: Callable[[Expressions], np.ndarray]) -> _
     weights = expressions.arrays["arkit"] if "arkit" in expressions.arrays else to_arkit(expressions)
     rotmat = arrays.get("rotation", np.zeros(()))
     rotation = rotmat[None] if len(weights) == 1 and rotmat.shape == (3, 3) and _are_rotations(rotmat) else None
-    return _SourceFrames(None, np.ones(len(weights), dtype=bool), weights, rotation, expressions.frames)
+    return _SourceFrames(
+        expressions.time_s,
+        np.ones(len(weights), dtype=bool),
+        weights,
+        rotation,
+        expressions.frames,
+        expressions.rate_fps,
+        expressions.notes,
+    )
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -190,137 +216,54 @@ def _are_rotations(rotmat: np.ndarray) -> bool:
     return bool(np.allclose(product, np.eye(3), atol=1e-3) and (np.linalg.det(rotmat) > 0).all())
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """A table of N rows.
-
-    Attributes:
-        path: The file.
-        cells: Name of each column in lower case -> N texts.
-        known: (N,) bool, true for rows with weights; the face was lost in the others.
-    """
-
-    path: Path
-    cells: Mapping[str, Sequence[str]]
-    known: np.ndarray
-
-    def has(self, *names: str) -> bool:
-        return set(names) <= self.cells.keys()
-
-    def numbers(self, *names: str) -> np.ndarray:
-        """Return columns as (N, len(names)) float64; empty cells are NaN.
-
-        Raises:
-            Smirk3dError: A cell is not a number.
-        """
-        try:
-            return np.array([[float(cell or "nan") for cell in self.cells[name]] for name in names]).T
-        except ValueError as error:
-            raise Smirk3dError(
-                f"{printable(self.path)}: {_column_range(names)}: {printable(str(error))}; correct it, "
-                "or leave the column out"
-            ) from error
-
-
-def _read_table(path: Path) -> _Table:
-    cells = _csv_cells(path) if path.suffix.lower() == ".csv" else _parquet_cells(path)
-    weights = [cells[name] for name in _WEIGHTS if name in cells]
-    return _Table(path, cells, np.array([any(row) for row in zip(*weights)], dtype=bool))
-
-
 def _column_range(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]}...{names[-1]}"
 
 
-def _csv_cells(path: Path) -> Mapping[str, Sequence[str]]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header = [column.strip().lower() for column in next(reader)]
-        rows = [[cell.strip() for cell in row] for row in reader if row]
-    return {name: [row[k] if k < len(row) else "" for row in rows] for k, name in enumerate(header)}
-
-
-def _parquet_cells(path: Path) -> Mapping[str, Sequence[str]]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise Smirk3dError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or name the .csv") from error
-    wanted = {"track", "time_s", *_WEIGHTS, *_MATRIX}
-    try:
-        with open(path, "rb") as file:
-            table = parquet.ParquetFile(file)
-            columns = [name for name in table.schema_arrow.names if name.lower() in wanted]
-            _check_parquet_size(table, columns)
-            cells = table.read(columns=columns).to_pydict()
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Smirk3dError(
-            f"{printable(path)}: cannot be read as a table ({printable(' '.join(reason.split()))}); name the .parquet "
-            "of a clip"
-        ) from error
-    return {name.lower(): ["" if cell is None else str(cell) for cell in cells[name]] for name in columns}
-
-
-def _check_parquet_size(table: Any, columns: Sequence[str]) -> None:
-    """Raise `ValueError` where columns that are needed are no numbers, or are too large; nothing is read."""
-    from pyarrow import types
-
-    for name in columns:
-        kind = table.schema_arrow.field(name).type
-        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
-            raise ValueError(f"the column {name} is of {kind}, not of numbers")
-    if (count := table.metadata.num_rows * len(columns)) > MAX_CELLS:
-        raise ValueError(f"it has {count} cells, the limit is {MAX_CELLS}")
-
-
 def _table_frames(path: Path) -> _SourceFrames:
-    if path.suffix.lower() == ".csv":
-        weights = read_expressions(path).arrays["arkit"]  # first, for its error messages
-        table = _read_table(path)
-    else:
-        table = _read_table(path)
-        weights = _parquet_weights(table)
+    with _errors_naming(path, _NO_TABLE):
+        table = read_weight_table(path)
+        if table.weight_columns and len(table.known) and not table.known.any():
+            raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
+        weights = table.weights()
+    with _errors_naming(path, "{}"):
+        time_s, rotation = table.times(), _table_rotations(table)
     if table.has("track") and len(people := {*table.cells["track"]}) > 1:
         raise Smirk3dError(f"{printable(path)}: holds {len(people)} people; name the .npz of one of them")
     arkit = np.zeros((len(table.known), len(ARKIT_NAMES)))
     arkit[table.known] = weights
-    timecodes = next((table.cells[name] for name in _TIMECODE_COLUMNS if table.has(name)), ())
-    return _SourceFrames(_table_times(table), table.known, arkit, _table_rotations(table), timecodes)
+    notes = missing_note(table.weight_columns)
+    return _SourceFrames(time_s, table.known, arkit, rotation, table.timecodes(), notes=notes)
 
 
-def _parquet_weights(table: _Table) -> np.ndarray:
-    """Return the weights (K, 52) of the K rows with a face."""
-    if not table.has(*_WEIGHTS):
-        raise Smirk3dError(f"{printable(table.path)}: has not all of the 52 ARKit weights; name the .parquet of a clip")
-    weights = table.numbers(*_WEIGHTS)[table.known]
-    if not ((weights >= 0) & (weights <= 1)).all():  # true for NaN as well
-        raise Smirk3dError(f"{printable(table.path)}: has ARKit weights that are not in [0, 1]; write it anew")
-    return weights
+_NO_TABLE = "cannot be read as a table ({}); give a .csv or .parquet with a column for each ARKit weight"
 
 
-def _table_times(table: _Table) -> np.ndarray | None:
-    if not table.has("time_s"):
-        return None
-    time_s = table.numbers("time_s")[:, 0]
-    if np.isnan(time_s).any():
-        raise Smirk3dError(
-            f"{printable(table.path)}: 'time_s' is not a number in all rows; correct it, or leave the column out"
-        )
-    return time_s
+@contextmanager
+def _errors_naming(path: Path, text: str) -> Iterator[None]:
+    """Turn errors of a table into one that names the file; `text` has a place for the reason."""
+    try:
+        yield
+    except (OSError, ValueError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = printable(" ".join(reason.split()))
+        raise Smirk3dError(f"{printable(path)}: {text.format(reason)}") from error
 
 
-def _table_rotations(table: _Table) -> np.ndarray | None:
+def _table_rotations(table: WeightTable) -> np.ndarray | None:
     """Return the rotations of the head (N, 3, 3), 0 in rows without weights; None if the table has none."""
     for columns, to_rotmat in ((_MATRIX, _from_entries), (_ANGLES, _from_livelink)):
-        values = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
+        try:
+            values = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
+        except ValueError as error:
+            raise ValueError(f"{_column_range(columns)}: {error}; correct it, or leave the column out") from error
         if np.isnan(values).all() or not values.any():
             continue
         known = to_rotmat(values)
         if not _are_rotations(known):
-            raise Smirk3dError(
-                f"{printable(table.path)}: {_column_range(columns)} are no rotation in some row with weights; "
-                "correct them, or leave the columns out"
+            raise ValueError(
+                f"{_column_range(columns)} are no rotation in some row with weights; correct them, or leave the "
+                "columns out"
             )
         rotmat = np.zeros((len(table.known), 3, 3))
         rotmat[table.known] = known

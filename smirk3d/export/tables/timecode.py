@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,9 +38,7 @@ def times_of_timecodes(codes: Sequence[str]) -> np.ndarray | None:
     matches = [match for match in map(_TIMECODE.fullmatch, codes) if match]
     if len(matches) < len(codes) or not matches:
         return None
-    clock = [[int(match[name]) for name in ("hour", "minute", "second")] for match in matches]
-    # Recordings may run past midnight.
-    second = np.unwrap(np.array(clock) @ (3600.0, 60.0, 1.0), period=DAY_S)
+    second = _seconds(matches)
     frame = np.array([float(match["frame"]) for match in matches])
     within, changes = np.diff(second) == 0, np.flatnonzero(np.diff(second) == 1)
     if not len(changes) or not within.any():
@@ -53,8 +52,34 @@ def times_of_timecodes(codes: Sequence[str]) -> np.ndarray | None:
     return time_s if (np.diff(time_s) > 0).all() else None
 
 
+def assumed_rate(codes: Sequence[str]) -> float:
+    """Return the rate of time codes that do not determine it, by the rule of Unreal's importer: 60 above frame 30."""
+    return 60.0 if max(_frame_numbers(codes), default=0.0) > 30 else 30.0
+
+
+def times_at_rate(codes: Sequence[str], rate_fps: float) -> np.ndarray | None:
+    """Return the times of frames from their time codes at a rate, (N,) seconds from the first; None for other names."""
+    matches = [match for match in map(_TIMECODE.fullmatch, codes) if match]
+    if len(matches) < len(codes) or not matches:
+        return None
+    time_s = _seconds(matches) + np.array(_frame_numbers(codes)) / rate_fps
+    return time_s - time_s[0] if (np.diff(time_s) > 0).all() else None
+
+
+def _seconds(matches: Sequence[re.Match[str]]) -> np.ndarray:
+    """Return the whole seconds of time codes (N,), which may run past midnight."""
+    clock = [[int(match[name]) for name in ("hour", "minute", "second")] for match in matches]
+    return np.unwrap(np.array(clock) @ (3600.0, 60.0, 1.0), period=DAY_S)
+
+
+def _frame_numbers(codes: Sequence[str]) -> list[float]:
+    return [float(match["frame"]) for match in map(_TIMECODE.fullmatch, codes) if match]
+
+
 def check_timecodes(name: str, codes: Sequence[str], fps: float) -> None:
     """Check that the frame numbers of a recording are below its frame rate.
+
+    Where its rows are several frame numbers apart, the rate of the rows is lower than that of the numbers.
 
     Args:
         name: Name of the file, for the error.
@@ -64,8 +89,10 @@ def check_timecodes(name: str, codes: Sequence[str], fps: float) -> None:
     Raises:
         UsageError: A frame number is too large.
     """
-    matches = [match for match in map(_TIMECODE.fullmatch, codes) if match]
-    max_frame = max((int(float(match["frame"])) for match in matches), default=0)
-    if max_frame >= fps:
-        likely = next((common for common in _COMMON_FPS if common > max_frame), max_frame + 1)
+    numbers = _frame_numbers(codes)
+    steps = [after - before for before, after in pairwise(numbers) if after > before]
+    step = max(float(np.median(steps)), 1.0) if steps else 1.0
+    max_frame = int(max(numbers, default=0))
+    if max_frame >= fps * step:
+        likely = next((common for common in _COMMON_FPS if common * step > max_frame), max_frame + 1)
         raise UsageError(f"{name}: its time codes count to frame {max_frame} of a second; give --fps {likely}")
