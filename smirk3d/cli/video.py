@@ -49,6 +49,8 @@ class Video(EstimatorCommand):
     """Frames a second of a folder of frames (25 by default), or requested of a webcam."""
     usd: bool = False
     """Also write the animations as USD, for Houdini, Maya, Omniverse and Unreal; needs usd-core."""
+    livelink_blanks: bool = False
+    """Leave frames without a face empty in the Live Link table; by default they hold the last pose, as Unreal needs."""
     no_overlay: bool = False
     """Do not write the overlay video, which takes about as long as everything else."""
     live: bool = False
@@ -76,11 +78,12 @@ class Video(EstimatorCommand):
             if self.live:
                 from smirk3d.tracking.live import run_live
 
-                clip = run_live(source, out_dir, stem, reconstructor, options)
+                clip = run_live(source, out_dir, stem, reconstructor, options, blank_lost=self.livelink_blanks)
                 if self.usd:
                     write_usd(clip, out_dir, stem)
             else:
-                outputs = VideoOptions(options, overlay=not self.no_overlay, usd=self.usd)
+                overlay, blank_lost = not self.no_overlay, self.livelink_blanks
+                outputs = VideoOptions(options, overlay=overlay, usd=self.usd, blank_lost=blank_lost)
                 clip = run_video(source, out_dir, stem, reconstructor, outputs)
         print_result(_summary_line(clip, out_dir, stem))
         return 1 if clip.losses else 0

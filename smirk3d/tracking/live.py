@@ -176,6 +176,7 @@ def run_live(
     reconstructor: Reconstructor,
     options: TrackOptions,
     *,
+    blank_lost: bool = False,
     open_progress: Callable[[int], Progress] = frame_progress,
 ) -> Clip:
     """Track a source until it ends or the user interrupts, then write all files but the overlay.
@@ -188,6 +189,7 @@ def run_live(
         stem: Start of the names of the files.
         reconstructor: Its detector and its estimator are used.
         options: Settings of the tracking.
+        blank_lost: Leave the numbers of lost frames empty in Live Link tables, see `save_livelink`.
         open_progress: Returns the progress display for a number of frames, 0 where it is unknown.
 
     Raises:
@@ -206,7 +208,7 @@ def run_live(
         people, times_s = recording.results(source.info.name), np.array(recording.times_s)
         clip = build_clip(people, times_s, recording.size, recording.estimator, options, source.info, recording.damage)
         show_notes([*clip.losses, *clip.notes], display)
-    write_clip(clip, out_dir, stem)
+    write_clip(clip, out_dir, stem, blank_lost=blank_lost)
     return clip
 
 

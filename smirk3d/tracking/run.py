@@ -24,11 +24,13 @@ class VideoOptions:
         track: Settings of the tracking.
         overlay: Also write the overlay video, which needs a second pass over the source.
         usd: Also write the animations as USD.
+        blank_lost: Leave the numbers of lost frames empty in Live Link tables, see `save_livelink`.
     """
 
     track: TrackOptions = field(default_factory=TrackOptions)
     overlay: bool = True
     usd: bool = False
+    blank_lost: bool = False
 
 
 def run_video(
@@ -62,7 +64,7 @@ def run_video(
     with open_progress(source.info.n_frames or 0) as display:
         clip = track_video(source, reconstructor, options.track, advance=display.advance)
         show_notes([*clip.losses, *clip.notes], display)
-    write_clip(clip, out_dir, stem)
+    write_clip(clip, out_dir, stem, blank_lost=options.blank_lost)
     if options.usd:
         write_usd(clip, out_dir, stem)
     if not options.overlay:
@@ -86,7 +88,7 @@ def show_notes(notes: Iterable[str], display: Progress) -> None:
         display.note(f"smirk3d: {note}")
 
 
-def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
+def write_clip(clip: Clip, out_dir: Path, stem: str, *, blank_lost: bool = False) -> list[Path]:
     """Write the tables, arrays, animations and curves of a clip.
 
     One table holds all tracks. The other files of the first track are named `<stem>…`, those of track k `<stem>_k…`.
@@ -95,6 +97,7 @@ def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
         clip: The tracks.
         out_dir: An existing folder.
         stem: Start of the names of the files.
+        blank_lost: Leave the numbers of lost frames empty in Live Link tables, see `save_livelink`.
 
     Returns:
         The paths of the files.
@@ -111,7 +114,7 @@ def write_clip(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
     for track in clip.tracks:
         track_stem = _track_stem(stem, track)
         save_track_npz(track, out_dir / f"{track_stem}.npz")
-        written += [out_dir / f"{track_stem}.npz", *_write_animations(track, out_dir, track_stem)]
+        written += [out_dir / f"{track_stem}.npz", *_write_animations(track, out_dir, track_stem, blank_lost)]
     return written
 
 
@@ -138,7 +141,7 @@ def _track_stem(stem: str, track: Track) -> str:
     return stem if track.number == 0 else f"{stem}_{track.number}"
 
 
-def _write_animations(track: Track, out_dir: Path, stem: str) -> list[Path]:
+def _write_animations(track: Track, out_dir: Path, stem: str, blank_lost: bool) -> list[Path]:
     """Write a track as glTF animation, Live Link table and plot of its curves; returns their paths."""
     from smirk3d.export.gltf.animation import save_animation
     from smirk3d.export.tables.livelink import save_livelink
@@ -147,7 +150,7 @@ def _write_animations(track: Track, out_dir: Path, stem: str) -> list[Path]:
     animation, livelink = out_dir / f"{stem}.glb", out_dir / f"{stem}_livelink.csv"
     curves = out_dir / f"{stem}_curves.png"
     save_animation(track, animation)
-    save_livelink(track, livelink)
+    save_livelink(track, livelink, blank_lost=blank_lost)
     save_curves(track, curves)
     return [animation, livelink, curves]
 
