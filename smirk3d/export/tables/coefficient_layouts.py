@@ -1,6 +1,6 @@
 """Layouts in which other programs store the coefficients of FLAME, brought to jaw, eyelids, eyes and shape.
 
-- DECA and EMOCA: `pose` (6), the rotations of head and jaw. FLAME's own order (15): head, neck, jaw, left and right eye.
+- DECA and EMOCA: `pose` (6), the rotations of head and jaw. FLAME's own order (15): head, neck, jaw, both eyes.
 - SMPL-X, as in BEAT2 and AMASS: `poses` (165), the rotations of 55 joints, with jaw and eyes after the 22 of the body.
   Its expression space is FLAME's; its `betas` are shapes of a body and are not used.
 - metrical-tracker: rotations as the first two rows of their matrix (6 numbers each), continuous 6-D rotations of Zhou

@@ -173,7 +173,7 @@ def _strings(stored: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
 
 
 def _in_arkit_order(weights: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the ARKit weights (N, 52) in Apple's order from columns (N, K) with names, and a note about missing ones."""
+    """Return the ARKit weights (N, 52) in Apple's order from named columns (N, K), and a note about missing ones."""
     columns = match_columns(names)
     if not columns:
         raise ValueError(f"the names of its weights are not those of the {len(ARKIT_NAMES)} ARKit weights")
