@@ -125,7 +125,8 @@ def _acquire(path: Path, target: Path) -> IO[str] | None:
         except (BlockingIOError, PermissionError) as error:
             file.close()
             raise Smirk3dError(
-                f"{printable(target)}: another process of smirk3d writes there; wait for its end or choose another --out"
+                f"{printable(target)}: another process of smirk3d writes there; wait for its end or choose another "
+                "--out"
             ) from error
         except OSError:
             file.close()

@@ -44,7 +44,7 @@ class Video(EstimatorCommand):
     calibrate: Literal["none", "neutral", "range"] = "none"
     """neutral: weights are 0 for the person's neutral face; range: also blink weights are 1 for closed eyes."""
     trim: bool = False
-    """Leave out the frames before the face is first detected and after the last time, instead of rows without values."""
+    """Leave out the frames before the first and after the last detection, instead of rows without values."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
     """Frames a second of a folder of frames (25 by default), or requested of a webcam."""
     usd: bool = False
@@ -71,8 +71,8 @@ class Video(EstimatorCommand):
             load_usd()
         out_dir = Path(self.out)
         with (
-            locked_file(out_dir / f"{stem}.glb"),
             closing(self.reconstructor(self._max_detected_faces())) as reconstructor,
+            locked_file(out_dir / f"{stem}.glb"),
         ):
             refuse_links(out_dir, stem)
             if self.live:

@@ -22,7 +22,7 @@ class View(Command):
     port: int = 8080
     """Port of the page; the next free one where it is taken."""
     host: str = "127.0.0.1"
-    """Address to listen at; with 0.0.0.0 other machines can connect, too. Only the whole printed address shows the page."""
+    """Address to listen at; with 0.0.0.0 other machines can connect, too. The page needs the whole printed address."""
     no_browser: bool = False
     """Print the address without opening a browser."""
 

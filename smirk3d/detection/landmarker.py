@@ -53,7 +53,7 @@ class Landmarker:
     def _create(self) -> None:
         self._landmarker, self._to_mp_image = create_landmarker(self._options, self._mode)
         # Runs before the interpreter clears modules at exit; MediaPipe's own __del__ would fail after that.
-        self._close = weakref.finalize(self, _release_own, self._landmarker, os.getpid())
+        self._close = weakref.finalize(self, release_own, self._landmarker, os.getpid())
         self._process_id = os.getpid()
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ def release_landmarker(landmarker: Any) -> None:
         landmarker._handle = None  # otherwise its __del__ prints a traceback
 
 
-def _release_own(landmarker: Any, process_id: int) -> None:
+def release_own(landmarker: Any, process_id: int) -> None:
     """Close a landmarker of this process; to close the parent's after a fork would never end."""
     if process_id == os.getpid():
         release_landmarker(landmarker)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from smirk3d.detection.landmarker import create_face_detector, release_landmarker
+from smirk3d.detection.landmarker import create_face_detector, release_own
 from smirk3d.detection.retries import face_crop_view
 from smirk3d.errors import Smirk3dError
 
@@ -34,11 +35,15 @@ class OrientationCheck:
     def __init__(self, bundle: Path) -> None:
         try:
             with zipfile.ZipFile(bundle) as archive:
-                model = archive.read(_MODEL_NAME)
+                self._model = archive.read(_MODEL_NAME)
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise Smirk3dError(f"{bundle.name}: no face detector in it ({error}); use the expected bundle") from error
-        self._detector, self._to_mp_image = create_face_detector(model)
-        self._close = weakref.finalize(self, release_landmarker, self._detector)
+        self._start()
+
+    def _start(self) -> None:
+        self._detector, self._to_mp_image = create_face_detector(self._model)
+        self._process_id = os.getpid()
+        self._close = weakref.finalize(self, release_own, self._detector, self._process_id)
 
     def quarter_turns(self, pixels: np.ndarray, points_px: np.ndarray, across_px: np.ndarray) -> int:
         """Return by how many quarter turns the face differs from its landmarks; 0 where they agree.
@@ -60,6 +65,8 @@ class OrientationCheck:
         return self._score(face_crop_view(pixels, points_px, across_px, _CROP_PX).pixels) >= _MIN_FACE_SCORE
 
     def _score(self, crop: np.ndarray) -> float:
+        if self._process_id != os.getpid():  # threads of the graph exist in the parent of a fork only
+            self._start()
         result = self._detector.detect(self._to_mp_image(crop))
         return max((float(each.categories[0].score) for each in result.detections), default=0.0)
 

@@ -177,7 +177,8 @@ class Reconstructor:
         detections = self.detect(image.pixels)
         if not detections:
             raise NoFaceError(
-                f"{display_name(photo)}: no face found; is a face in the picture, at least 40 pixels high (60 in a photo of 4000)?"
+                f"{display_name(photo)}: no face found; is a face in the picture, at least 40 pixels high "
+                "(60 in a photo of 4000)?"
             )
         return DetectedPhoto(image, tuple(detections))
 

@@ -88,7 +88,7 @@ def _color_grid(mode: ProfileMode) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Convert any Pillow mode to 8-bit RGB, transparency over mid grey; a note reports a range that had to be chosen."""
+    """Convert any Pillow mode to 8-bit RGB, transparency over mid grey; a note names a range that had to be chosen."""
     if image.mode == "F" or image.mode.startswith("I"):
         grey, notes = _to_8bit(np.asarray(image), is_float=image.mode == "F")
         return Image.fromarray(grey).convert("RGB"), notes

@@ -73,7 +73,8 @@ def read_image(
     """Read a photo from a file, encoded bytes, a Pillow image or an array.
 
     The EXIF orientation is applied, colours are converted to sRGB by the embedded ICC profile, transparency is
-    composited over mid grey, 16-bit values are divided by 257, the first frame of an animation is taken, and images with a longer side than `max_side` are reduced.
+    composited over mid grey, 16-bit values are divided by 257, the first frame of an animation is taken, and images
+    with a longer side than `max_side` are reduced.
 
     Args:
         source: Path, bytes of an image file, Pillow image, or uint8 array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.

@@ -191,6 +191,8 @@ class _Stored:
 
 
 _Load = Callable[[_Storage], Tensor]
+_MAX_EXPANDED = 1 << 25
+"""Elements of a tensor that is larger than its storage: that of the largest layer of the known networks."""
 
 
 def _is_state(value: object) -> bool:
@@ -203,7 +205,8 @@ def _tensors(state: Mapping[str, _Stored], load: _Load, loaded: dict[str, Tensor
         key = stored.storage.key
         if key not in loaded:
             loaded[key] = load(stored.storage)
-        if math.prod(stored.size) > len(loaded[key]):  # strides of 0 make a huge tensor of a few numbers
+        # Strides of 0 make a huge tensor of a few numbers; small ones are legitimate (`Tensor.expand`).
+        if math.prod(stored.size) > max(len(loaded[key]), _MAX_EXPANDED):
             raise ValueError("a tensor is larger than its storage")
         tensors[name] = loaded[key].as_strided(stored.size, stored.stride, stored.offset)  # checks the bounds
     return tensors

@@ -34,7 +34,7 @@ MAX_TEXTURE_PIXELS = 1 << 28
 """Pixels of all textures together."""
 _MAX_COORDINATE = 1e9
 _TESSELLATION_LEVELS = 3
-"""Subdivisions of textured triangles, as far as the limits allow: the texture of the eyes is finer than their triangles."""
+"""Subdivisions of textured triangles, within the limits: the texture of the eyes is finer than their triangles."""
 _MAX_POINTS = 1500
 """Surfaces with more points are fine enough for their texture; so are those with four times as many triangles."""
 _TEXTURE_SIDE_PX = 192

@@ -158,7 +158,7 @@ def test_what_failed_is_tried_again(tmp_path: Path) -> None:
     _photo(photos / "late.png")
     finder = Finder()
     summary = _prepare(photos, out, finder, resume=True)
-    assert summary.skipped == 2 and finder.seen == 2 and summary.kept.total() == 2
+    assert summary.skipped == 2 and finder.calls == 2 and summary.kept.total() == 2
     statuses = {Path(row.image).stem: row.kind for row in read_report(out / "report.csv")}
     assert statuses == {"good": "kept", "breaks": "kept", "late": "kept", "none": "no face found"}
 

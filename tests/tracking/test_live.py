@@ -120,7 +120,7 @@ def test_all_frames_are_tracked_and_all_files_are_written(live, track: Track, tm
 
 @pytest.fixture
 def without_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smirk3d.tracking.live.write_clip", lambda *_: None)
+    monkeypatch.setattr("smirk3d.tracking.live.write_clip", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("without_files")

@@ -1,8 +1,8 @@
 """Unpickling in time and memory that grow no faster than the file.
 
-Python's fast reader allocates a table as long as the largest index that a file names, and hashes whatever a file uses as
-a key: a tuple of tuples of tuples, each ten times the one before, takes for ever. The reader here is Python's slow one,
-with keys restricted to short values. Neither is safe by itself: subclasses restrict `find_class`.
+Python's fast reader allocates a table as long as the largest index that a file names, and hashes whatever a file uses
+as a key: a tuple of tuples of tuples, each ten times the one before, takes for ever. The reader here is Python's slow
+one, with keys restricted to short values. Neither is safe by itself: subclasses restrict `find_class`.
 """
 
 from __future__ import annotations
