@@ -183,7 +183,8 @@ def create_face_detector(model: bytes) -> tuple[Any, Any]:
 def release_landmarker(landmarker: Any) -> None:
     """Close MediaPipe's graph; at interpreter exit its worker thread is gone and there is nothing left to close."""
     try:
-        landmarker.close()
+        with _quiet_stderr():  # the face detector reports its end
+            landmarker.close()
     except RuntimeError:
         landmarker._handle = None  # otherwise its __del__ prints a traceback
 
