@@ -19,6 +19,9 @@ from smirk3d.estimation.landmark_model import LandmarkModel
 
 ACTIVE_SET_ITERATIONS = 2
 """Solves per step: the second takes account of the coefficients that the first drove to their bounds."""
+MAX_INDEPENDENT_FACES = 3
+"""Faces of one person count as at most so many independent measurements of the shape, since the detector errs alike in
+all of them."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,17 @@ class CoefficientPrior:
 
 
 def divide_shared_prior(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
-    """Divide the shape's part of a prior by the number of faces that share it, so that it counts once per person.
+    """Divide the shape's part of a prior among the faces that share it.
+
+    Of up to `MAX_INDEPENDENT_FACES` faces each bears its part, and the prior counts once per person. Beyond that it
+    counts in proportion to the faces: their errors are common, and the shape gets no more certain.
 
     Args:
         values: (B, K) a term of the prior for each coefficient of each face.
         n_shape: How many of the coefficients are shape.
         person: (B,) int64 person of each face, 0, 1, 2, ... without gaps.
     """
-    count = torch.bincount(person).to(values.dtype)[person, None]
+    count = torch.bincount(person).clamp_max(MAX_INDEPENDENT_FACES).to(values.dtype)[person, None]
     return torch.cat([values[:, :n_shape] / count, values[:, n_shape:]], dim=1)
 
 
@@ -93,7 +99,8 @@ def bounded_step(
     # Damping relative to the diagonal makes the step independent of the units of pose and coefficients.
     hessian = hessian.clone()
     hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(prior_curvature, (p, 0))).mul_(1 + damping[:, None])
-    outward = gradient[:, p:]
+    outward = gradient[:, p:].clone()
+    outward[:, :n] = _sum_of_person(outward[:, :n], person)  # all faces of a person must fix the same coefficients
     fixed = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
     fixed_step = torch.zeros_like(coefficients)  # the steps of the fixed coefficients
     step, limited = torch.zeros_like(gradient), coefficients
@@ -110,6 +117,12 @@ def bounded_step(
         fixed_step = torch.where(fixed, fixed_step, torch.where(limited == unbounded, 0.0, limited - coefficients))
         fixed = fixed | (limited != unbounded)
     return step[:, :p], limited
+
+
+def _sum_of_person(values: Tensor, person: Tensor) -> Tensor:
+    """Return for each of B faces the sum of values (B, N) over the faces of its person."""
+    total = values.new_zeros(int(person.max()) + 1, values.shape[1])
+    return total.index_add(0, person, values)[person]
 
 
 def damped_solve(matrix: Tensor, rhs: Tensor) -> Tensor:

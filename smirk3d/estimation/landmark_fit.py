@@ -22,7 +22,13 @@ from smirk3d.estimation.estimator import FaceObservation, HeadEstimates, Intrins
 from smirk3d.estimation.expression_prior import BlendshapeRegressor, ExpressionPrior, load_calibration
 from smirk3d.estimation.keyframes import select_neutral_keyframes, thinned
 from smirk3d.estimation.landmark_model import landmark_model
-from smirk3d.estimation.lm_solver import LandmarkTargets, align_mean_head, fit_landmarks, procrustes_pose
+from smirk3d.estimation.lm_solver import (
+    SHARED_IDENTITY,
+    LandmarkTargets,
+    align_mean_head,
+    fit_landmarks,
+    procrustes_pose,
+)
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation
@@ -136,8 +142,7 @@ class LandmarkFitEstimator:
         keyframes = select_neutral_keyframes(angles_deg, prior_of(records).mean.sum(1).cpu().numpy())
         records, intrinsics = records[keyframes], intrinsics[keyframes]
         same_person = np.zeros(len(records), dtype=np.int64)
-        estimates = self.solve_with(prior_of(records), records, intrinsics, person=same_person)
-        return estimates.shape[0].cpu().numpy()
+        return self._shared_shape(prior_of(records), records, intrinsics, same_person)[0].cpu().numpy()
 
     @torch.no_grad()
     def solve_with(
@@ -155,16 +160,24 @@ class LandmarkFitEstimator:
             records: (N,) of `RECORD_DTYPE`, or with more fields.
             intrinsics: Their N cameras.
             identity: (S,) known identity coefficients, or None.
-            person: (N,) int64 person of each record, or None for a person each.
+            person: (N,) int64 person of each record, or None for a person each. Where people have several records, the
+                shapes of all are fitted by `SHARED_IDENTITY`.
         """
-        model, known = self.model, None
-        if identity is not None:
-            known = self._tensor(identity)
-            model = model.of_person(known[: model.n_shape])
-        fit = fit_landmarks(model, self._targets(records, intrinsics, person, prior))
+        known = None if identity is None else self._tensor(identity).expand(len(records), -1)
+        if known is None and person is not None and person.max() + 1 < len(person):
+            known = self._shared_shape(prior, records, intrinsics, person)
+        model = self.model if known is None else self.model.of_person(known[:, : self.model.n_shape])
+        fit = fit_landmarks(model, self._targets(records, intrinsics, prior=prior))
         fitted, weights = fit.coefficients.split([model.n_shape, len(ARKIT_NAMES)], dim=1)
-        shape = self._all_components(fitted) if known is None else known.expand(len(records), -1)
+        shape = self._all_components(fitted) if known is None else known
         return HeadEstimates(shape, weights, fit.pose, fit.residual.mean(1))
+
+    def _shared_shape(
+        self, prior: ExpressionPrior, records: np.ndarray, intrinsics: Intrinsics, person: np.ndarray
+    ) -> Tensor:
+        """Return the shapes (N, S) of N records, one a person, fitted to all records of the person together."""
+        fit = fit_landmarks(self.model, self._targets(records, intrinsics, person, prior), SHARED_IDENTITY)
+        return self._all_components(fit.coefficients[:, : self.model.n_shape])
 
     def align_mean_head(self, records: np.ndarray) -> Similarity:
         """Return the Procrustes alignments of the mean head with the landmarks of N records.

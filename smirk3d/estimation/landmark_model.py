@@ -18,6 +18,8 @@ from smirk3d.params import FaceParams, LandmarkEmbedding
 
 EXPRESSION_LANDMARKS = tuple(sorted({*LIPS_INNER, *LIPS_OUTER, *EYE_LEFT, *EYE_RIGHT, *IRIS_LEFT, *IRIS_RIGHT}))
 """Landmarks that are always kept: the rims of lips, eyelids and irises constrain the expression most."""
+SHAPE_LIMIT = 3.0
+"""Bound of the shape coefficients, in standard deviations: one person in 370 is beyond it in a coefficient."""
 COEFFICIENT_STEP = 0.1
 """Step of the difference quotients of coefficients, small against their ranges."""
 BLENDSHAPE_STEP = 0.5
@@ -30,7 +32,7 @@ class LandmarkModel:
 
     Attributes:
         index: (L,) int64 indices of the landmarks in the head's set.
-        mean: (L, 3) landmarks of the neutral mean head, metres, head frame.
+        mean: (L, 3) landmarks of the neutral mean head, or (B, L, 3) of B neutral heads, metres, head frame.
         directions: (L, 3, K) metres per unit of each coefficient.
         normals: (L, 3) outward unit normals of the surface at the landmarks.
         weight: (L,) weight of each landmark in (0, 1].
@@ -51,16 +53,16 @@ class LandmarkModel:
     def points(self, coefficients: Tensor) -> Tensor:
         """Return the landmarks (B, L, 3), metres, head frame, of coefficients (B, K)."""
         flat = self.directions.flatten(0, 1)
-        return self.mean + (coefficients @ flat.T).unflatten(-1, self.mean.shape)
+        return self.mean + (coefficients @ flat.T).unflatten(-1, self.directions.shape[:2])
 
     def of_person(self, shape: Tensor) -> LandmarkModel:
-        """Return the model of one person, whose only coefficients are those of the expression.
+        """Return the model of people whose identity is known: the only coefficients are those of the expression.
 
         Args:
-            shape: (n_shape,) identity coefficients.
+            shape: (n_shape,) identity coefficients of one person, or (B, n_shape) of the persons of B faces.
         """
-        n = self.n_shape
-        mean = self.mean + self.directions[..., :n] @ shape
+        n, size = self.n_shape, self.directions.shape[:2]
+        mean = self.mean + (shape @ self.directions[..., :n].flatten(0, 1).T).unflatten(-1, size)
         low, high = self.low[..., n:], self.high[..., n:]
         return replace(self, mean=mean, directions=self.directions[..., n:], n_shape=0, low=low, high=high)
 
@@ -98,7 +100,7 @@ def landmark_model(
         directions = torch.cat([(shape - mean) / COEFFICIENT_STEP, expression]).permute(1, 2, 0).contiguous()
         normals = _normals(head, embedding)
     index = _spread_points(mean, embedding.mirror, spacing_m)
-    unbounded = mean.new_full((n_shape,), torch.inf)
+    limit = mean.new_full((n_shape,), SHAPE_LIMIT)
     return LandmarkModel(
         index=index,
         mean=mean[index],
@@ -106,8 +108,8 @@ def landmark_model(
         normals=torch.nn.functional.normalize(normals, dim=1)[index],
         weight=embedding.weight[index],
         n_shape=n_shape,
-        low=torch.cat([-unbounded, low]),
-        high=torch.cat([unbounded, high]),
+        low=torch.cat([-limit, low]),
+        high=torch.cat([limit, high]),
     )
 
 

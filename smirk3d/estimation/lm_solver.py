@@ -43,6 +43,8 @@ class FitConfig:
         pose_steps: Gauss-Newton steps for pose and camera alone.
         steps: Levenberg-Marquardt steps for everything; more than 6 change little.
         damping: Initial damping, relative to the diagonal of the normal equations.
+        expression_error: Standard deviation of what an expression does to a landmark, relative to how far it moves it;
+            0 takes the blendshapes as exact. Landmarks that an expression moves far then tell little of the identity.
     """
 
     noise: float = 0.007
@@ -53,6 +55,15 @@ class FitConfig:
     pose_steps: int = 3
     steps: int = 4
     damping: float = 0.001
+    expression_error: float = 0.0
+
+
+SHARED_IDENTITY = FitConfig(noise=0.014, expression_error=0.5)
+"""Settings for one identity of several faces.
+
+The errors of landmarks are common to neighbouring ones and to all faces of a person, so they average out less than
+independent ones; a larger standard deviation stands for that.
+"""
 
 
 @dataclass(frozen=True)
@@ -142,9 +153,10 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
         hessian, gradient = _normal_equations(model, state, _weights(model, state, config))
         pose_step, coefficients = bounded_step(hessian, gradient, state.coefficients, model, prior, damping, person)
         trial = _linearize(model, targets, unit_px, state.pose.moved(pose_step), coefficients)
-        # Both energies with the visibility of the current state, or turning points away would count as progress.
-        better = _energy(model, trial, state.pose, prior, config, person) < _energy(
-            model, state, state.pose, prior, config, person
+        # Both energies with the precision of the current state, or turning points away would count as progress.
+        precision = _precision(model, state, config)
+        better = _energy(model, trial, precision, prior, config, person) < _energy(
+            model, state, precision, prior, config, person
         )
         state = _accept_where(better, trial, state)
         # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
@@ -215,16 +227,15 @@ def _accept_where(better: Tensor, trial: _Linearization, current: _Linearization
 def _energy(
     model: LandmarkModel,
     state: _Linearization,
-    visible_from: Pose,
+    precision: Tensor,
     prior: CoefficientPrior,
     config: FitConfig,
     person: Tensor,
 ) -> Tensor:
     """Return (B,) what is minimised, summed over the faces of a person, who move together or not at all."""
     square = state.residual.square().sum(-1)
-    weight = model.weight * _visibility(model, visible_from) / config.noise**2
     # Geman-McClure: rho(r) = r^2 / (1 + r^2 / c^2), which saturates at c^2.
-    data = (weight * square / (1 + square / config.outlier**2)).sum(1)
+    data = (precision * square / (1 + square / config.outlier**2)).sum(1)
     own = data + prior.energy(state.coefficients, model.n_shape, person)
     return torch.zeros_like(data).index_add(0, person, own)[person]
 
@@ -232,7 +243,21 @@ def _energy(
 def _weights(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:
     """Return the weights (B, L) of the landmarks: iteratively reweighted least squares for the Geman-McClure loss."""
     robust = 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
-    return model.weight * _visibility(model, state.pose) * robust / config.noise**2
+    return _precision(model, state, config) * robust
+
+
+def _precision(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:
+    """Return the weights (B, L) of the landmarks over the variances of their errors."""
+    variance = config.noise**2
+    if config.expression_error > 0:
+        # How far the expression moves each landmark in the image, (B, L).
+        directions = model.directions[..., model.n_shape :]
+        moved = (state.coefficients[:, model.n_shape :] @ directions.flatten(0, 1).T).unflatten(
+            -1, directions.shape[:2]
+        )
+        moved = (state.point_jacobian @ moved.unsqueeze(-1)).squeeze(-1)
+        variance = variance + config.expression_error**2 * moved.square().sum(-1)
+    return model.weight * _visibility(model, state.pose) / variance
 
 
 def _visibility(model: LandmarkModel, pose: Pose) -> Tensor:

@@ -6,6 +6,9 @@ from smirk3d.assets import printable
 from smirk3d.errors import UsageError
 from smirk3d.evaluation.character_accuracy import CharacterMeasure
 from smirk3d.evaluation.cycle import CycleMeasure
+from smirk3d.evaluation.head_size import HeadSizeMeasure
+from smirk3d.evaluation.identity_accuracy import IdentityAccuracyMeasure
+from smirk3d.evaluation.identity_retrieval import IdentityRetrievalMeasure
 from smirk3d.evaluation.landmark_accuracy import LandmarkFitMeasure
 from smirk3d.evaluation.landmarks import LandmarkMeasure
 from smirk3d.evaluation.measure import Measure
@@ -35,6 +38,9 @@ MEASURES: tuple[Measure, ...] = (
     VideoAccuracyMeasure(),
     VideoStabilityMeasure(),
     RetargetingMeasure(),
+    HeadSizeMeasure(),
+    IdentityAccuracyMeasure(),
+    IdentityRetrievalMeasure(),
 )
 """Those that are not taken by default come last."""
 _FLAGS_OF_NEED = {

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smirk3d.estimation.bounded_step import CoefficientPrior, bounded_step, divide_shared_prior
+from smirk3d.estimation.bounded_step import (
+    MAX_INDEPENDENT_FACES,
+    CoefficientPrior,
+    bounded_step,
+    divide_shared_prior,
+)
 from smirk3d.estimation.landmark_model import LandmarkModel
 
 P, N, K = 6, 3, 5
@@ -63,3 +68,32 @@ def test_steps_end_within_the_bounds_and_fixed_coefficients_stay(problem) -> Non
 def test_the_prior_of_a_shared_shape_counts_once() -> None:
     values = divide_shared_prior(torch.ones(3, K), N, PERSON)
     assert values[:, :N].tolist() == [[0.5] * N, [1.0] * N, [0.5] * N] and values[:, N:].eq(1).all()
+
+
+def test_many_faces_of_one_person_leave_the_shape_as_uncertain_as_a_few() -> None:
+    faces = 50
+    values = divide_shared_prior(torch.ones(faces, K), N, torch.zeros(faces, dtype=torch.int64))
+    assert values[:, :N].eq(1 / MAX_INDEPENDENT_FACES).all() and values[:, N:].eq(1).all()
+
+
+def test_copies_of_a_face_change_the_shape_no_more_than_a_few_of_them(problem) -> None:
+    hessian, gradient, start, prior = problem
+
+    def shape_of(copies: int) -> torch.Tensor:
+        rows = torch.zeros(copies, dtype=torch.int64)
+        copied = CoefficientPrior(prior.mean[rows], prior.precision, prior.l1)
+        stack = (hessian[rows], gradient[rows], start[rows])
+        return bounded_step(*stack, model(), copied, torch.zeros(copies).double(), rows)[1][0, :N]
+
+    few, many = shape_of(MAX_INDEPENDENT_FACES), shape_of(20 * MAX_INDEPENDENT_FACES)
+    torch.testing.assert_close(many, few, atol=2e-3, rtol=0)
+    assert (shape_of(1) - few).abs().max() > 2e-3
+
+
+def test_a_bound_holds_for_all_faces_of_a_person(problem) -> None:
+    hessian, gradient, start, prior = problem
+    start = start.clamp(-0.02, 0.02)
+    start[2, :N] = start[0, :N]
+    _, coefficients = bounded_step(hessian, gradient, start, model(0.02), prior, torch.zeros(3).double(), PERSON)
+    assert coefficients.abs().max() <= 0.02
+    torch.testing.assert_close(coefficients[0, :N], coefficients[2, :N])
