@@ -23,6 +23,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.params import FaceParams
+from smirk3d.render.appearance.face_appearance import FaceAppearance
 
 Array: TypeAlias = NDArray[Any]
 
@@ -53,6 +54,7 @@ class Face(EqualByContents):
             eye corners; NaN where nothing was fitted.
         head_id: Identifier of the head model, see `HeadModel.id`.
         eyes: (6,) float32 rotation vectors of the left and the right eyeball in radians.
+        appearance: What the person looks like, see `FaceAppearance`; None where the head has no appearance model.
     """
 
     vertices: Array = field(repr=False)
@@ -72,6 +74,7 @@ class Face(EqualByContents):
     residual_percent: float
     head_id: str
     eyes: Array = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
+    appearance: FaceAppearance | None = field(repr=False, default=None)
 
     @property
     def head(self) -> HeadModel:
@@ -232,11 +235,10 @@ def assemble_face(
         box_px=fit.box_px,
         residual_percent=fit.residual_percent,
         head_id=registry.register(head),
-        **{name: coefficients.get(name, np.zeros(size, np.float32)) for name, size in _JOINT_SIZES.items()},
+        jaw=coefficients.get("jaw", np.zeros(3, np.float32)),
+        eyelids=coefficients.get("eyelids", np.zeros(2, np.float32)),
+        eyes=coefficients.get("eyes", np.zeros(6, np.float32)),
     )
-
-
-_JOINT_SIZES: Mapping[str, int] = {"jaw": 3, "eyelids": 2, "eyes": 6}
 
 
 @cache_per_head

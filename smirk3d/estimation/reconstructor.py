@@ -12,6 +12,7 @@ import torch
 
 from smirk3d.detection.detector import Detection, Detector
 from smirk3d.errors import InvalidOptionError, NoFaceError, Smirk3dError
+from smirk3d.estimation.appearance_fit import with_appearance, with_shared_appearance
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
 from smirk3d.estimation.landmark_fit import Focal
@@ -216,7 +217,7 @@ class Reconstructor:
         observations = [FaceObservation(item.photo, detection) for item in photos for detection in item.detections]
         if not observations:
             return [[] for _ in photos]
-        faces = iter(reconstruct_faces(self.estimator, observations))
+        faces = iter(_with_appearances(reconstruct_faces(self.estimator, observations), observations))
         return [[next(faces) for _ in item.detections] for item in photos]
 
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
@@ -240,7 +241,8 @@ class Reconstructor:
         if not detected:
             return []
         observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]
-        return reconstruct_faces(self.estimator, observations, np.zeros(len(observations), dtype=np.int64))
+        faces = reconstruct_faces(self.estimator, observations, np.zeros(len(observations), dtype=np.int64))
+        return with_shared_appearance(_with_appearances(faces, observations))
 
     def close(self) -> None:
         """Release the detector."""
@@ -251,3 +253,11 @@ class Reconstructor:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _with_appearances(faces: Sequence[Face], observations: Sequence[FaceObservation]) -> list[Face]:
+    """Give each face the appearance that its photo shows."""
+    return [
+        with_appearance(face, observed.photo.pixels, observed.detection.landmarks_px)
+        for face, observed in zip(faces, observations, strict=True)
+    ]

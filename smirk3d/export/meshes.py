@@ -10,7 +10,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.face import Face
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.materials import vertex_colors
+from smirk3d.render.appearance.face_colors import head_colors
 
 _PLY_HEADER = """ply
 format binary_little_endian 1.0
@@ -52,13 +52,13 @@ def save_ply(face: Face, path: Path, colors: np.ndarray | None = None) -> None:
     Args:
         face: The face.
         path: Target; its folder exists.
-        colors: (V, 3) uint8 sRGB; the uniform colours of the materials by default.
+        colors: (V, 3) uint8 sRGB; those of the face's appearance by default.
 
     Raises:
         Smirk3dError: Writing failed.
     """
     if colors is None:
-        colors = (vertex_colors(face.head) * 255).round().astype(np.uint8)
+        colors = (head_colors(face.head, face.appearance) * 255).round().astype(np.uint8)
     vertices = np.empty(len(face.vertices), _PLY_VERTEX)
     vertices["position"], vertices["color"], vertices["alpha"] = face.vertices, colors, 255
     triangles = np.empty(len(face.triangles), _PLY_TRIANGLE)

@@ -25,7 +25,7 @@ def save_face(face: Face, path: str | Path, *, texture: Texture | None = None) -
     Args:
         face: The face.
         path: Target, ending in one of `FORMATS` or in a suffix that another package registers (any case).
-        texture: Skin texture for `TEXTURED_FORMATS`; without it the skin has plain vertex colours.
+        texture: Skin texture for `TEXTURED_FORMATS`; by default that of the face's appearance.
 
     Returns:
         The path written.

@@ -1,8 +1,6 @@
 """Skin colours sampled from the photo, as a texture image or at the vertices.
 
-Texture images of the skin have texture coordinates of their own (`Texture.uv`): the layout of the head reserves much
-room for the rest of a body, so its largest island is stretched over most of the image and the small ones are put in a
-column beside it.
+Texture images of the skin have texture coordinates of their own (`Texture.uv`), those of `skin_layout`.
 """
 
 from __future__ import annotations
@@ -17,6 +15,8 @@ from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance import materials
+from smirk3d.render.appearance.appearance_model import head_textures
+from smirk3d.render.appearance.skin_layout import skin_uv
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
 
@@ -28,8 +28,6 @@ _FACING_COSINES = (0.15, 0.55)
 """Cosines between normal and viewing ray at which the weight of a point rises from 0 to 1."""
 _MIRROR_WEIGHT = 0.999
 """Weight of a visible mirrored point, relative to a visible point itself."""
-_SIDE_COLUMN_WIDTH = 0.2
-"""Part of the texture's width for the small islands."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,14 @@ class Texture:
     image: np.ndarray
     visible: np.ndarray
     uv: np.ndarray
+
+
+def appearance_texture(face: Face) -> Texture | None:
+    """Return the texture of a face's appearance; None where it has none."""
+    if face.appearance is None:
+        return None
+    image = head_textures(face.appearance).skin
+    return Texture(image, np.zeros(image.shape[:2], dtype=bool), skin_uv(face.head))
 
 
 def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
@@ -64,7 +70,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     """
     photo = _PhotoSampler(face, pixels)
     skin = materials.material_parts(face.head)[0].face_index
-    uv = _skin_uv(face.head, skin)
+    uv = skin_uv(face.head)
     corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
     fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
     covered = fragments.mask[0]
@@ -79,7 +85,7 @@ def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
     image[:3, covered.numpy()], image[3, covered.numpy()] = _blend_sides(colors, weights)
     base = torch.from_numpy(_median_skin_color(colors, weights, face.head))
     filled = _fill_pull_push(torch.from_numpy(image[None, :3]), torch.from_numpy(image[None, 3:]), base)
-    return Texture(filled[0].permute(1, 2, 0).round().byte().numpy(), visible, uv.astype(np.float32))
+    return Texture(filled[0].permute(1, 2, 0).round().byte().numpy(), visible, uv)
 
 
 def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:
@@ -233,38 +239,3 @@ def _fill_pull_push(image: torch.Tensor, weight: torch.Tensor, base: torch.Tenso
     below = _fill_pull_push(coarse, (pulled * 2).clamp_max(1), base)
     pushed = functional.interpolate(below, scale_factor=2.0, mode="bilinear", align_corners=False)
     return image * weight + pushed * (1 - weight)
-
-
-def _skin_uv(head: HeadModel, skin: np.ndarray) -> np.ndarray:
-    """Return texture coordinates (T, 2) in [0, 1] that arrange the islands of the skin in one image."""
-    faces_uv, uv = head.faces_uv.cpu().numpy()[skin], head.uv.cpu().numpy().astype(np.float64)
-    island = _islands(faces_uv, len(uv))
-    labels, counts = np.unique(island[faces_uv[:, 0]], return_counts=True)
-    labels = labels[np.argsort(-counts)]
-    result = np.zeros_like(uv)
-    column = _SIDE_COLUMN_WIDTH if len(labels) > 1 else 0.0
-    cell = 1 / max(len(labels) - 1, 1)
-    boxes = [(column, 0.0, 1.0, 1.0)]
-    boxes += [(0.0, k * cell, column, (k + 1) * cell) for k in range(len(labels) - 1)]
-    for label, box in zip(labels, boxes, strict=True):
-        low, high = np.array(box[:2]), np.array(box[2:])
-        points = uv[island == label]
-        inner = (points - points.min(0)) / np.ptp(points, axis=0)
-        result[island == label] = low + (0.01 + 0.98 * inner) * (high - low)
-    return result
-
-
-def _islands(faces_uv: np.ndarray, count: int) -> np.ndarray:
-    """Return for each of `count` rows the smallest row that is connected with it, -1 for rows without a triangle."""
-    # Union by label propagation, with pointer jumping in each pass.
-    label = np.arange(count)
-    while True:
-        lowest = label.copy()
-        np.minimum.at(lowest, faces_uv, label[faces_uv].min(axis=1, keepdims=True))
-        lowest = lowest[lowest]
-        if np.array_equal(lowest, label):
-            break
-        label = lowest
-    unused = np.ones(count, dtype=bool)
-    unused[faces_uv] = False
-    return np.where(unused, -1, label)

@@ -27,13 +27,17 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.animation import CLIP_NAME, EYE_NODES, NEAR_PLANE_M, TrackAnimation, track_animation
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
+from smirk3d.export.texture import appearance_texture
+from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.appearance_model import eye_colors
 from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
     eye_uv,
     material_parts,
     srgb_to_linear,
+    tinted_eye_texture,
     vertex_colors,
 )
 from smirk3d.track import Track
@@ -60,7 +64,7 @@ def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[P
     Args:
         track: One person; the identity is the same in all frames.
         path: Target, ending in one of `USD_FORMATS` (any case).
-        texture: Skin texture; without it the skin has uniform vertex colours.
+        texture: Skin texture; by default that of the face's appearance, without which the skin has vertex colours.
 
     Returns:
         The paths written, that of the stage first.
@@ -72,9 +76,10 @@ def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[P
     if path.suffix.lower() not in USD_FORMATS:
         raise Smirk3dError(f"{printable(path)}: unknown format {path.suffix!r}; choose one of {' '.join(USD_FORMATS)}")
     pxr, animation = load_usd(), track_animation(track)
+    texture = appearance_texture(animation.face) if texture is None else texture
     images = {
         path.with_name(f"{path.stem}_{name}.png"): (name, pixels)
-        for name, pixels in _texture_images(animation.face.head, texture).items()
+        for name, pixels in _texture_images(animation.face, texture).items()
     }
     stage = _Stage(pxr, track, animation, texture, {name: image.name for image, (name, _) in images.items()})
     for image, (_, pixels) in images.items():
@@ -317,10 +322,11 @@ def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarr
     return np.concatenate(tables)[used].astype(np.float32), corner.ravel()
 
 
-def _texture_images(head: HeadModel, texture: Texture | None) -> dict[str, np.ndarray]:
-    """Return the texture image (size, size, 3) uint8 sRGB of each material that has one."""
-    has_eyes = any(part.name == "eyes" for part in material_parts(head))
-    return ({"eyes": eye_texture()} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})
+def _texture_images(face: Face, texture: Texture | None) -> dict[str, np.ndarray]:
+    """Return the texture image (H, W, 3) uint8 sRGB of each material that has one."""
+    has_eyes = any(part.name == "eyes" for part in material_parts(face.head))
+    eyes = eye_texture() if face.appearance is None else tinted_eye_texture(eye_colors(face.appearance))
+    return ({"eyes": eyes} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})
 
 
 def _save_png(pixels: np.ndarray, path: Path) -> None:

@@ -16,7 +16,9 @@ from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.appearance_model import HeadTextures, head_textures
 from smirk3d.render.appearance.materials import (
+    DEFAULT_EYE,
     MOUTH_COLOR,
     eye_color_at,
     eye_uv,
@@ -24,6 +26,7 @@ from smirk3d.render.appearance.materials import (
     region_vertices,
     vertex_colors,
 )
+from smirk3d.render.appearance.skin_layout import skin_uv
 from smirk3d.render.draw import Drawing
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
@@ -46,6 +49,10 @@ _TEETH_FLATNESS = 0.75
 """Weight of the constant `_TEETH_LIGHT` in their shading: teeth are translucent and show little shading."""
 _EYE_GLOSS = 4.0
 """Highlights of the eyes relative to those of the skin."""
+_SKIN = DETAILED + 1
+"""Label of the skin, the first of the materials."""
+_TEXTURE_HALVINGS = 1
+"""A texel is then about as large as a pixel of an overlay."""
 _SPECULAR = Specular(strength=0.12, shininess=24.0)
 
 
@@ -55,13 +62,25 @@ def studio_lights() -> Lights:
     return Lights(functional.normalize(directions, dim=-1), torch.tensor([1.35, 0.45, 0.45]), ambient=0.36)
 
 
-def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: tuple[int, int]) -> Drawing:
+def soft_lights() -> Lights:
+    """Return the studio lights softened, so that plain skin that faces the viewer shows its own tone."""
+    lights = studio_lights()
+    return Lights(lights.directions, 0.85 * lights.intensity, ambient=0.58)
+
+
+def draw_in_photo(
+    face: Face,
+    box_px: tuple[float, float, float, float],
+    size: tuple[int, int],
+    textures: HeadTextures | None = None,
+) -> Drawing:
     """Draw a face at its position in the photo.
 
     Args:
         face: The face.
         box_px: x0, y0, x1, y1 of the part of the photo that the image shows, in pixels of the photo.
         size: Height and width of the image in pixels.
+        textures: Textures of the head; plain colours by default.
 
     Returns:
         Drawing of one image.
@@ -73,10 +92,17 @@ def draw_in_photo(face: Face, box_px: tuple[float, float, float, float], size: t
     w = None
     if face.camera.focal_px is not None:
         w = torch.from_numpy(face.camera.depth(face.vertices)).float()
-    return render_head(face.head, ndc, torch.from_numpy(face.vertices @ face.rotation.T).float(), size, w)
+    rotated = torch.from_numpy(face.vertices @ face.rotation.T).float()
+    return render_head(face.head, ndc, rotated, size, w, textures)
 
 
-def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.ndarray, size: tuple[int, int]) -> Drawing:
+def draw_portrait(
+    head: HeadModel,
+    vertices: np.ndarray,
+    rotation_rotmat: np.ndarray,
+    size: tuple[int, int],
+    textures: HeadTextures | None = None,
+) -> Drawing:
     """Draw a head that fills the image, under an orthographic camera.
 
     Args:
@@ -84,6 +110,7 @@ def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.nda
         vertices: (V, 3) float, metres, head frame.
         rotation_rotmat: (3, 3) float, head frame to camera frame.
         size: Height and width of the image in pixels.
+        textures: Textures of the head; plain colours by default.
 
     Returns:
         Drawing of one image.
@@ -94,7 +121,12 @@ def draw_portrait(head: HeadModel, vertices: np.ndarray, rotation_rotmat: np.nda
     scale = 0.94 * min(height / float(high[1] - low[1]), width / float(high[0] - low[0]))
     center = (low + high) / 2
     ndc = (rotated - center) * rotated.new_tensor([2 * scale / width, -2 * scale / height, -1.0])
-    return render_head(head, ndc, rotated, size)
+    return render_head(head, ndc, rotated, size, textures=textures)
+
+
+def face_textures(face: Face) -> HeadTextures | None:
+    """Return the textures of a face's appearance at the resolution of overlays; None where it has none."""
+    return None if face.appearance is None else head_textures(face.appearance, _TEXTURE_HALVINGS)
 
 
 def render_head(
@@ -103,6 +135,7 @@ def render_head(
     rotated: Tensor,
     size: tuple[int, int],
     w: Tensor | None = None,
+    textures: HeadTextures | None = None,
 ) -> Drawing:
     """Draw a head in image space.
 
@@ -112,6 +145,7 @@ def render_head(
         rotated: (V, 3) float, camera frame, for shading.
         size: Height and width in pixels.
         w: (V,) float, depth of a perspective camera; None for an orthographic one.
+        textures: Textures of the head; plain colours by default.
 
     Returns:
         Drawing of one image.
@@ -128,7 +162,11 @@ def render_head(
     samples = choose_samples(fragments, surface.part, _MAX_DEPTH_STEP * depth)
     attributes = torch.cat([vertex_normals(rotated, faces), surface.attributes], dim=1)
     back_faces = _is_back_face(ndc, faces) if surface.is_hollow else torch.zeros(len(faces), dtype=torch.bool)
-    shaded = _shade(samples, attributes[faces].flatten(1), surface, back_faces)
+    corners = attributes[faces]
+    if textures is not None:
+        uv = torch.tensor(skin_uv(head))[head.faces_uv.cpu()]
+        corners = torch.cat([corners, uv * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])], dim=2)
+    shaded = _shade(samples, corners.flatten(1), surface, back_faces, textures)
     pixels = average(samples, shaded).movedim(-1, 0)
     part = (0, slice(None), window.rows, window.columns)
     image[part], alpha[part] = pixels[:3], pixels[3:]
@@ -173,33 +211,43 @@ def _is_back_face(ndc: Tensor, faces: Tensor) -> Tensor:
     return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0
 
 
-def _shade(samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor) -> Tensor:
+def _shade(
+    samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor, textures: HeadTextures | None
+) -> Tensor:
     """Return the colours (N, 3) of surface points.
 
-    `corners` (F, 3 C) are the attributes of the triangles' corners; `back_faces` (F,) bool show their inside.
+    `corners` (F, 3 C) are the attributes of the triangles' corners, with textures also their places on the skin's
+    texture from -1 to 1; `back_faces` (F,) bool show their inside.
     """
     face, barycentric = samples.face, samples.barycentric
     first, second, third = corners.index_select(0, face).chunk(3, dim=1)
     values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
     values.addcmul_(third, barycentric[:, 2:])
-    normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
+    normal, color, uv, inside, place = values.split([3, 3, 2, 2, values.shape[1] - 10], dim=1)
     # Between nearly closed lips teeth appear at edges only; no light passes through such a slit.
     inside[len(samples.single) :, 1] = 0
-    is_eye = surface.part.index_select(0, face) == DETAILED
+    part = surface.part.index_select(0, face)
+    is_eye = part == DETAILED
     on_eye = is_eye.nonzero()[:, 0]
-    color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy()))
+    iris = DEFAULT_EYE if textures is None else textures.eye
+    color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy(), colors=iris))
+    if textures is not None:
+        on_skin = (part == _SKIN).nonzero()[:, 0]
+        image = torch.tensor(textures.skin).permute(2, 0, 1)[None].float().div_(255)
+        grid = place.index_select(0, on_skin)[None, None]
+        sampled = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+        color[on_skin] = sampled[0, :, 0].T
     dark = back_faces.index_select(0, face)
     color[dark] = color.new_tensor(MOUTH_COLOR)
     inside[dark, 0] = 1.0
-    return _lit(color, normal, inside, is_eye[:, None])
+    return _lit(color, normal, inside, is_eye[:, None], studio_lights() if textures is None else soft_lights())
 
 
-def _lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor) -> Tensor:
-    """Return the colours (N, 3) under the studio lights; normals that point away belong to back faces."""
+def _lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor, lights: Lights) -> Tensor:
+    """Return the colours (N, 3) under lights; normals that point away belong to back faces."""
     normal = functional.normalize(normal, dim=1)
     normal = torch.where(normal[:, 2:] < 0, -normal, normal)
     mouth, teeth = inside.split(1, dim=1)
-    lights = studio_lights()
     light = shade(normal, lights)[:, None] * (1 - (1 - _MOUTH_LIGHT) * mouth)
     light = torch.lerp(light, torch.full_like(light, _TEETH_LIGHT), _TEETH_FLATNESS * teeth)
     gloss = highlight(normal, lights, _SPECULAR)[:, None] * (1 + (_EYE_GLOSS - 1) * is_eye)

@@ -12,7 +12,7 @@ from PIL import Image
 from smirk3d.assets import atomic_path
 from smirk3d.face import Face
 from smirk3d.viz.bars import bar_plot
-from smirk3d.viz.head_image import draw_in_photo, draw_portrait
+from smirk3d.viz.head_image import draw_in_photo, draw_portrait, face_textures
 
 PANEL_HEIGHT_PX = 512
 PANEL_RATIO = (0.6, 1.6)
@@ -71,7 +71,7 @@ def over_photo(faces: Sequence[Face], photo: np.ndarray, box_px: Box) -> np.ndar
     image = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
     # Nearest face last, so that it covers the others.
     for face in sorted(faces, key=lambda face: face.camera.scale_px_per_m):
-        drawing = draw_in_photo(face, box_px, photo.shape[:2])
+        drawing = draw_in_photo(face, box_px, photo.shape[:2], face_textures(face))
         image = torch.lerp(image, drawing.over(image), OPACITY)
     return _pixels(image)
 
@@ -86,7 +86,7 @@ def front_view(face: Face, size: tuple[int, int] = (PANEL_HEIGHT_PX, PANEL_HEIGH
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    drawing = draw_portrait(face.head, face.vertices, np.eye(3), size)
+    drawing = draw_portrait(face.head, face.vertices, np.eye(3), size, face_textures(face))
     return _pixels(drawing.over(torch.full((1, 3, 1, 1), _BACKGROUND_GREY)))
 
 

@@ -84,7 +84,35 @@ LANDMARK_BIAS = Artefact(
     recipe="python -m smirk3d.train.recipes.landmark_bias --photos FOLDER",
     description="Offsets between where MediaPipe places contour landmarks on photos and on renders of a mesh.",
 )
-ARTEFACTS: tuple[Artefact, ...] = (OPEN_HEAD, ENCODER, NEURAL_RENDERER, EXPRESSION_PRIOR, LANDMARK_BIAS)
+APPEARANCE = Artefact(
+    name="appearance",
+    file="appearance.safetensors",
+    sha256="3acb3f6dbb232fb76526c37f2a747126e8fad637aa052c86f9e235b53a116f85",
+    licence="CC0-1.0",
+    card="appearance.md",
+    head="open",
+    recipe="python -m smirk3d.authoring.appearance_build --data FOLDER",
+    description="The appearance model: relief of the skin, lips, brows, beard, lashes and hair as layers of a texture.",
+)
+SEX_TYPICAL_LOOK = Artefact(
+    name="sex_typical_look",
+    file="sex_typical_look.safetensors",
+    sha256="8f9bb8730d5ad19f097897e6bc1e5cbe7dfc5307dc16afc72bfb62dee268c532",
+    licence="MIT",
+    card="sex_typical_look.md",
+    head="open",
+    recipe="python -m smirk3d.train.recipes.sex_typical_look --photos FOLDER --names FOLDER",
+    description="A small network that tells the appearance model how typically male or female a face looks.",
+)
+ARTEFACTS: tuple[Artefact, ...] = (
+    OPEN_HEAD,
+    ENCODER,
+    NEURAL_RENDERER,
+    EXPRESSION_PRIOR,
+    LANDMARK_BIAS,
+    APPEARANCE,
+    SEX_TYPICAL_LOOK,
+)
 
 
 def files_dir() -> Path:

@@ -107,7 +107,7 @@ def save_animation(track: Track, path: Path, texture: Texture | None = None) -> 
     Args:
         track: One person; the identity is the same in all frames.
         path: Target, ending in .glb or .gltf.
-        texture: Skin texture; without it the skin has uniform vertex colours.
+        texture: Skin texture; by default that of the face's appearance, without which the skin has vertex colours.
 
     Raises:
         Smirk3dError: The face was lost in all frames, or writing failed.

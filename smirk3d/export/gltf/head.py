@@ -22,15 +22,18 @@ from smirk3d.export.gltf.buffer import BufferBuilder, SparseRows, sparse_rows
 from smirk3d.export.gltf.document import glb_bytes, gltf_bytes
 from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import morph_targets
+from smirk3d.export.texture import appearance_texture
 from smirk3d.face import Face
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.appearance_model import eye_colors
 from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
     eye_uv,
     material_parts,
     srgb_to_linear,
+    tinted_eye_texture,
     vertex_colors,
 )
 
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 
 _PNG_LEVEL = 3
 """zlib level of embedded images; the default level takes three times as long for 2 % smaller files."""
+_PNG_START = b"\x89PNG"
+_JPEG_QUALITY = 92
+"""Of textures, which have no edges like those of the irises' default texture."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def save_gltf(face: Face, path: Path, texture: Texture | None = None) -> None:
     Args:
         face: The face.
         path: Target, ending in .glb or .gltf; its folder exists.
-        texture: Skin texture; without it the skin has uniform vertex colours.
+        texture: Skin texture; by default that of the face's appearance, without which the skin has vertex colours.
 
     Raises:
         Smirk3dError: Writing failed.
@@ -103,7 +109,7 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
 
     Args:
         face: The face.
-        texture: Skin texture; without it the skin has uniform vertex colours.
+        texture: Skin texture; by default that of the face's appearance, without which the skin has vertex colours.
     """
     builder = BufferBuilder()
     document = build_character(builder, face, texture)
@@ -116,10 +122,11 @@ def build_character(builder: BufferBuilder, face: Face, texture: Texture | None 
 
     Node 0 and mesh 0 are the head.
     """
+    texture = appearance_texture(face) if texture is None else texture
     targets = morph_targets(face)
     surface = _vertex_arrays(face, targets.offsets)
     parts = material_parts(face.head)
-    images = _texture_images(parts, texture)
+    images = _texture_images(face, parts, texture)
     primitives = []
     for index, part in enumerate(_primitive_layouts(face.head)):
         primitive = _primitive(builder, part, surface, _uv(face.head, part, texture))
@@ -204,10 +211,14 @@ def _primitive(builder: BufferBuilder, part: _PrimitiveLayout, surface: _VertexA
     )
 
 
-def _texture_images(parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
-    """Return the texture of each material that has one, as the bytes of a PNG file."""
-    images = {"eyes": _eye_png()} if any(part.name == "eyes" for part in parts) else {}
-    return images | ({} if texture is None else {"skin": _encode_png(texture.image)})
+def _texture_images(face: Face, parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
+    """Return the texture of each material that has one, as the bytes of a PNG or JPEG file."""
+    images = {"eyes": _eye_image(face)} if any(part.name == "eyes" for part in parts) else {}
+    return images | ({} if texture is None else {"skin": _encode_jpeg(texture.image)})
+
+
+def _eye_image(face: Face) -> bytes:
+    return _eye_png() if face.appearance is None else _encode_jpeg(tinted_eye_texture(eye_colors(face.appearance)))
 
 
 @functools.cache
@@ -223,7 +234,8 @@ def _add_materials(
 ) -> None:
     for name, image in images.items():
         view = builder.add_bytes(image)
-        document.images.append(gl.Image(name=name, mimeType="image/png", bufferView=view))
+        mime_type = "image/png" if image.startswith(_PNG_START) else "image/jpeg"
+        document.images.append(gl.Image(name=name, mimeType=mime_type, bufferView=view))
         document.textures.append(gl.Texture(sampler=0, source=len(document.images) - 1))
     if images:
         clamp = gl.CLAMP_TO_EDGE
@@ -266,4 +278,12 @@ def _encode_png(pixels: np.ndarray) -> bytes:
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", compress_level=_PNG_LEVEL)
+    return file.getvalue()
+
+
+def _encode_jpeg(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()

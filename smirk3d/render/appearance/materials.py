@@ -6,6 +6,7 @@ head; these arrays are shared and read-only.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,31 @@ EYEBALL_RADIUS_M = 0.0157
 """Of the open head, slightly larger than a human eye."""
 IRIS_RADIUS_M = 0.0060
 PUPIL_RADIUS_M = 0.0021
+
+
+@dataclass(frozen=True)
+class EyeColors:
+    """The colours of an eyeball, sRGB in [0, 1].
+
+    Attributes:
+        iris_inner: Iris around the pupil.
+        iris_outer: Rest of the iris.
+        limbus: Edge of the iris.
+        sclera: White of the eye.
+        lid_shadow: Darkening below the upper lid and towards the corners, in [0, 1].
+    """
+
+    iris_inner: tuple[float, float, float] = IRIS_INNER_COLOR
+    iris_outer: tuple[float, float, float] = IRIS_OUTER_COLOR
+    limbus: tuple[float, float, float] = LIMBUS_COLOR
+    sclera: tuple[float, float, float] = SCLERA_COLOR
+    lid_shadow: float = 0.0
+
+
+DEFAULT_EYE = EyeColors()
+EYE_LID_SHADOW = 0.55
+"""`EyeColors.lid_shadow` of people with an appearance."""
+_EYE_TEXTURE_PX = 384
 
 
 @dataclass(frozen=True)
@@ -121,54 +147,90 @@ def eye_uv(head: HeadModel) -> np.ndarray:
     return _frozen(uv)
 
 
-def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
+def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M, colors: EyeColors = DEFAULT_EYE) -> np.ndarray:
     """Return the texture of an eyeball for `eye_uv`.
 
     Args:
         size: S, side in pixels.
         radius_m: Radius of the eyeball in metres; iris and pupil have their natural size on it.
+        colors: Its colours.
 
     Returns:
         (S, S, 3) uint8, sRGB; white outside the inscribed circle.
     """
     u, v = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2)
-    colors = eye_color_at(np.stack([u, v], axis=-1), radius_m)
-    return (colors * 255).round().astype(np.uint8)
+    pixels = eye_color_at(np.stack([u, v], axis=-1), radius_m, colors)
+    return (pixels * 255).round().astype(np.uint8)
 
 
-def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M) -> np.ndarray:
+def tinted_eye_texture(colors: EyeColors) -> np.ndarray:
+    """Return the texture of an eyeball with other colours quickly: it is linear in the colours.
+
+    Args:
+        colors: The colours; their `lid_shadow` must be `EYE_LID_SHADOW`.
+
+    Returns:
+        (384, 384, 3) uint8 sRGB.
+    """
+    tints = (colors.iris_inner, colors.iris_outer, colors.limbus, colors.sclera)
+    constant, *shares = _eye_shares()
+    image = constant + sum(share * np.array(tint, dtype=np.float32) for share, tint in zip(shares, tints, strict=True))
+    return (image * 255 + 0.5).clip(0, 255).astype(np.uint8)
+
+
+@functools.cache
+def _eye_shares() -> tuple[np.ndarray, ...]:
+    """Return the constant part of an eye's texture, and what a unit of each colour adds, (384, 384, 3) each."""
+    black, white = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    u, v = np.meshgrid(*[(np.arange(_EYE_TEXTURE_PX) + 0.5) / _EYE_TEXTURE_PX] * 2)
+    at = np.stack([u, v], axis=-1)
+    constant = eye_color_at(at, colors=EyeColors(black, black, black, black, EYE_LID_SHADOW))
+    units = [[white if k == n else black for k in range(4)] for n in range(4)]
+    colors = [EyeColors(unit[0], unit[1], unit[2], unit[3], EYE_LID_SHADOW) for unit in units]
+    shares = [eye_color_at(at, colors=each) - constant for each in colors]
+    return constant, *shares
+
+
+def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M, colors: EyeColors = DEFAULT_EYE) -> np.ndarray:
     """Return the colour of an eyeball at texture coordinates.
 
     Args:
         uv: (..., 2) float in [0, 1], see `eye_uv`.
         radius_m: Radius of the eyeball in metres.
+        colors: Its colours.
 
     Returns:
         (..., 3) float32, sRGB in [0, 1].
     """
     x, y = np.moveaxis(np.asarray(uv, dtype=np.float64) * 2 - 1, -1, 0)
     radius = np.hypot(x, y)
-    colors = eye_color(2 * np.arcsin(radius.clip(0, 1)) * radius_m, np.arctan2(y, x))
-    colors[radius > 1] = 1.0
-    return colors
+    result = eye_color(2 * np.arcsin(radius.clip(0, 1)) * radius_m, np.arctan2(y, x), colors)
+    result[radius > 1] = 1.0
+    return result
 
 
-def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray) -> np.ndarray:
+def eye_color(arc_m: np.ndarray, azimuth_rad: np.ndarray, colors: EyeColors = DEFAULT_EYE) -> np.ndarray:
     """Return the colour of an eyeball by the distance along its surface from the centre of the pupil.
 
     Args:
         arc_m: (...) float, metres.
         azimuth_rad: (...) float, angle around the gaze axis, for the fibres of the iris.
+        colors: The colours.
 
     Returns:
         (..., 3) float32, sRGB in [0, 1].
     """
     streaks = 0.5 + 0.25 * np.sin(23 * azimuth_rad + 2) + 0.25 * np.sin(57 * azimuth_rad)
     depth = ((arc_m - PUPIL_RADIUS_M) / (IRIS_RADIUS_M - PUPIL_RADIUS_M)).clip(0, 1)
-    iris = _mix(IRIS_INNER_COLOR, IRIS_OUTER_COLOR, 0.75 * depth + 0.25 * streaks * (1 - depth))
-    iris = _mix(iris, LIMBUS_COLOR, _smoothstep(arc_m, 0.90 * IRIS_RADIUS_M, 0.0008))
+    iris = _mix(colors.iris_inner, colors.iris_outer, 0.75 * depth + 0.25 * streaks * (1 - depth))
+    iris = _mix(iris, colors.limbus, _smoothstep(arc_m, 0.90 * IRIS_RADIUS_M, 0.0008))
     color = _mix(PUPIL_COLOR, iris, _smoothstep(arc_m, PUPIL_RADIUS_M, 0.0002))
-    return _mix(color, SCLERA_COLOR, _smoothstep(arc_m, IRIS_RADIUS_M, 0.0004)).astype(np.float32)
+    color = _mix(color, colors.sclera, _smoothstep(arc_m, IRIS_RADIUS_M, 0.0004))
+    if colors.lid_shadow:
+        up, aside = arc_m * np.sin(azimuth_rad), np.abs(arc_m * np.cos(azimuth_rad))
+        shadow = 0.75 * _smoothstep(up, 0.0040, 0.0045) + 0.5 * _smoothstep(aside, 0.0125, 0.009)
+        color = color * (1 - colors.lid_shadow * shadow[..., None] * (0.8, 1.0, 1.0))
+    return color.astype(np.float32)
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
