@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from smirk3d.bounded_io import check_plain_file
 from smirk3d.errors import Smirk3dError
 
 _log = logging.getLogger(__name__)
@@ -223,6 +224,7 @@ def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
 def _defect(path: Path, asset: Asset) -> str | None:
     """Return what is wrong with a file, or None for a valid one."""
     try:
+        check_plain_file(path)  # reading a pipe or a device would not end
         digest = sha256(path)
     except FileNotFoundError:
         return "no such file"
@@ -267,9 +269,7 @@ def _download(asset: Asset, fetch: Callable[[str], bytes] | None = None) -> Path
         return _store(content, cache_dir() / asset.name)
     except Smirk3dError as error:
         warn_of_cache(error)
-    folder = tempfile.mkdtemp(prefix="smirk3d-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return _store(content, Path(folder) / asset.name)
+    return _store(content, scratch_folder() / asset.name)
 
 
 def _store(content: bytes, target: Path) -> Path:
@@ -287,6 +287,23 @@ def _warn_once(text: str) -> None:
 def warn_of_cache(error: Smirk3dError) -> None:
     """Log, once in a process, that the cache cannot be written, and how to choose another."""
     _warn_once(f"smirk3d: nothing is kept in the cache ({error}); set SMIRK3D_CACHE to a folder that can be written")
+
+
+def scratch_folder() -> Path:
+    """Make a folder that is removed when the program ends, for what cannot be kept in the cache.
+
+    Raises:
+        Smirk3dError: There is no place for temporary files.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="smirk3d-")
+    except OSError as error:
+        reason = printable(error.strerror or str(error))
+        raise Smirk3dError(
+            f"no folder for temporary files ({reason}); set TMPDIR to one that can be written"
+        ) from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def write_checksum(path: Path) -> None:

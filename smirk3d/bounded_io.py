@@ -6,6 +6,7 @@ anything. Whatever is wrong is a `ValueError` with one line of text; the caller 
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -13,8 +14,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Collection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -47,6 +47,16 @@ def one_line(error: BaseException, max_letters: int = 200) -> str:
     return " ".join(str(text).split())[:max_letters]
 
 
+class UnusableFileError(OSError, ValueError):
+    """A path that is no plain file, or a file that is too large."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EINVAL, reason)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def check_plain_file(path: str | os.PathLike[str], max_bytes: int | None = None) -> int:
     """Return the size of a file in bytes, before it is opened: reading a pipe or a device would not end.
 
@@ -56,14 +66,44 @@ def check_plain_file(path: str | os.PathLike[str], max_bytes: int | None = None)
 
     Raises:
         OSError: There is no such file.
-        ValueError: It is no plain file, or is larger.
+        UnusableFileError: It is no plain file, or is larger.
+        ValueError: The path has a NUL.
     """
-    status = os.stat(path)
+    return _plain_size(os.stat(path), max_bytes)
+
+
+def _plain_size(status: os.stat_result, max_bytes: int | None) -> int:
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no plain file")
+        raise UnusableFileError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no plain file")
     if max_bytes is not None and status.st_size > max_bytes:
-        raise ValueError(f"it has {status.st_size} bytes, the limit is {max_bytes}")
+        raise UnusableFileError(f"it has {status.st_size} bytes, the limit is {max_bytes}")
     return status.st_size
+
+
+def open_plain(path: str | os.PathLike[str], max_bytes: int | None = None) -> IO[bytes]:
+    """Open a file of the user for reading bytes; pipes, devices and folders are refused.
+
+    Args:
+        path: The file.
+        max_bytes: Largest size; None: any.
+
+    Raises:
+        OSError: As `check_plain_file`, or it cannot be opened.
+        ValueError: The path has a NUL.
+    """
+    check_plain_file(path, max_bytes)
+    # The second check is for files that are exchanged in between; without O_NONBLOCK, pipes would wait for a writer.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    try:
+        _plain_size(os.fstat(file.fileno()), max_bytes)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def parse_npy(content: bytes) -> np.ndarray:
@@ -117,8 +157,8 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str] | None = None)
         OSError: The file cannot be read.
         ValueError: It is damaged, is no such archive, or its arrays are larger than `MAX_INFLATED_BYTES` allows.
     """
-    size = check_plain_file(path)
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
         try:
             return _npz_arrays(zipfile.ZipFile(file), names, max(MAX_INFLATED_BYTES, MAX_INFLATION * size))
         except (ValueError, OSError):
@@ -292,5 +332,19 @@ def read_text(path: str | os.PathLike[str], max_bytes: int, encoding: str = "utf
         OSError: The file cannot be read.
         ValueError: It is larger, no plain file, or of another encoding.
     """
-    check_plain_file(path, max_bytes)
-    return Path(path).read_text(encoding=encoding)
+    return read_bytes(path, max_bytes).decode(encoding)
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int | None = None) -> bytes:
+    """Read a file of the user; pipes, devices and folders are refused.
+
+    Args:
+        path: The file.
+        max_bytes: Largest size; None: any.
+
+    Raises:
+        OSError: As `open_plain`.
+        ValueError: The path has a NUL.
+    """
+    with open_plain(path, max_bytes) as file:
+        return file.read()

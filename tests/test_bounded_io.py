@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from smirk3d.bounded_io import check_plain_file, parse_json, parse_npy, parse_yaml, read_npz
+from smirk3d.bounded_io import check_plain_file, open_plain, parse_json, parse_npy, parse_yaml, read_bytes, read_npz
 
 MAX_BYTES, MAX_SECONDS = 64 << 20, 5.0
 
@@ -161,3 +161,29 @@ def test_yaml_that_is_deep_or_large_or_none_is_refused_in_seconds(name: str) -> 
 def test_yaml_comes_back() -> None:
     text = "a: &x {b: [1, 2.5, null, yes]}\nc: *x\nd: {<<: *x, e: 2020-01-01}\nf: 0x10\n"
     assert parse_yaml(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to a pipe"])
+def test_only_plain_files_are_opened(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe")
+    for read in (open_plain, read_bytes, check_plain_file):
+        with pytest.raises(OSError, match="it is a folder" if kind == "folder" else "it is no plain file") as refused:
+            read(path)
+        assert isinstance(refused.value, ValueError)
+
+
+def test_a_plain_file_is_opened_and_a_larger_one_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    with open_plain(tmp_path / "file", 3) as file:
+        assert file.read() == read_bytes(tmp_path / "file") == b"abc"
+    with pytest.raises(ValueError, match="it has 3 bytes, the limit is 2"):
+        open_plain(tmp_path / "file", 2)
+    with pytest.raises(FileNotFoundError):
+        open_plain(tmp_path / "missing")

@@ -10,6 +10,7 @@ from smirk3d.assets import checksum_matches, printable, sha256, warn_of_cache, w
 from smirk3d.authoring.flame_completion import TRANSFER_VERSION, transfer_annotations
 from smirk3d.authoring.landmark_embedding import embed_landmarks
 from smirk3d.authoring.open_head import BUILD_VERSION, OpenHeadConfig, build_open_head, source_versions
+from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.detection.detector import Detector
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import HeadData
@@ -78,10 +79,10 @@ def load_head_data(head: str | Path, report: Callable[[str], None] = lambda mess
 
 def _is_pickle(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             start = file.read(9)
-    except OSError as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read ({error.strerror}); check its permissions") from error
+    except (OSError, ValueError) as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read ({one_line(error)}); check its permissions") from error
     if start[8:] == b"{":  # the JSON header of a pack, after its length
         return False
     return start[:1] in _PICKLE_STARTS and (start[:1] != b"\x80" or start[1:2] <= bytes([_HIGHEST_PROTOCOL]))

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.data import report_faults
 from smirk3d.cli.options import Command
-from smirk3d.errors import UsageError
+from smirk3d.errors import Smirk3dError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class DataTargets(Command):
         """Fit the faces; returns 1 when some could not be read."""
         from smirk3d.authoring.load import load_head
         from smirk3d.datasets.blendshape_pseudo_targets import blend_blendshape_scores
-        from smirk3d.datasets.pseudo_targets import fit_targets, join_targets, records_of
+        from smirk3d.datasets.pseudo_targets import fit_targets, join_targets, records_of, with_depth
         from smirk3d.datasets.shards import DataError
         from smirk3d.head.arkit import ARKIT_NAMES
         from smirk3d.progress import progress
@@ -40,7 +41,14 @@ class DataTargets(Command):
         if not self.folders or not self.out.endswith(".npz"):
             raise UsageError("name one or more folders of shards, and with --out a file that ends in .npz")
         faults: list[DataError] = []
-        records = [record for folder in self.folders for record in records_of(folder, self.split, faults.append)]
+        records = [
+            record
+            for folder in self.folders
+            for record in with_depth(folder, records_of(folder, self.split, faults.append), faults.append)
+        ]
+        if not records:
+            reason = faults[0] if faults else "its shards are empty; prepare them again"
+            raise Smirk3dError(f"{printable(', '.join(self.folders))}: no usable faces: {reason}")
         tables = []
         with progress(len(records)) as display:
             for table in fit_targets(load_head(self.head, report=print_message), records):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -117,6 +118,9 @@ def _run(command: Command) -> int:
         if isinstance(error, Smirk3dError):
             print_message(str(error))
             return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+        if isinstance(error, OSError) and error.filename is not None:  # such as a name that is too long
+            print_message(f"{os.fsdecode(error.filename)}: {error.strerror}; check the path")
+            return EXIT_FAILED
         print_message(f"internal error: {type(error).__name__}: {error} (run with --debug)")
         return EXIT_FAILED
 

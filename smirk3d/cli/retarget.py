@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ class Retarget(Command):
         allowed = EXPRESSION_FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:
             raise UsageError(f"--out {out}: must end in {' or '.join(allowed)}")
-        if out.resolve() == Path(self.input).resolve():
+        if os.path.realpath(out) == os.path.realpath(self.input):
             raise UsageError(f"--out {out}: is the input itself; choose another name")
         expressions = read_expressions(self.input)
         for note in expressions.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -118,7 +119,7 @@ def _target(options: CharacterOptions, source: str, out: str | None) -> Path:
     target = own if out is None else Path(out)
     if target.suffix.lower() != ".glb":
         raise UsageError(f"--out {target}: must end in .glb")
-    if target.resolve() in {Path(name).resolve() for name in (source, options.character, options.mapping) if name}:
+    if os.path.realpath(target) in {os.path.realpath(n) for n in (source, options.character, options.mapping) if n}:
         raise UsageError(f"--out {target}: is an input itself; choose another name")
     return target
 

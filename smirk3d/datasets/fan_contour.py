@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import check_plain_file, one_line, parse_npy
+from smirk3d.bounded_io import one_line, parse_npy, read_bytes
 from smirk3d.datasets.quality import face_size_px
 from smirk3d.head.landmark_indices import IBUG68
 
@@ -77,8 +77,7 @@ def read_fan(folder: Path, stem: str, report: Callable[[str], None]) -> FanLandm
 
 
 def _points(path: Path) -> np.ndarray:
-    check_plain_file(path, MAX_FILE_BYTES)
-    array = parse_npy(path.read_bytes())
+    array = parse_npy(read_bytes(path, MAX_FILE_BYTES))
     if array.size == 0:  # FAN detected no face
         return np.zeros((0, 68, 2), np.float32)
     if array.shape[-2:] != (68, 2) or array.ndim > 3 or array.dtype.kind not in "fiu":

@@ -22,7 +22,7 @@ from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
 from smirk3d.datasets.padded_crop import crop_padded
-from smirk3d.datasets.prepare_report import KEPT, NOT_PROCESSED, UNREADABLE, Report, ReportRow, dropped
+from smirk3d.datasets.prepare_report import KEPT, NOT_PROCESSED, UNREADABLE, FailureNotes, Report, ReportRow, dropped
 from smirk3d.datasets.quality import QualityLimits, measure
 from smirk3d.datasets.shards import SPLITS, Record, write_shard
 from smirk3d.detection.detector import Detection
@@ -129,9 +129,11 @@ def prepare(
     with Preparation(out_dir, detector, options, resume=resume) as preparation:
         todo = [job for job in jobs if table_name(job.path) not in preparation.done]
         with open_progress(len(todo)) as display, closing(_prefetched(todo)) as photos:
+            failures = FailureNotes(display.note, out_dir / REPORT_NAME)
             for job, pixels in photos:
                 fan = None if contours is None else read_fan(contours, job.stem, display.note)
-                preparation.take(InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan))
+                image = InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan)
+                failures.show(preparation.take(image))
                 display.advance()
     return preparation.summary(skipped=len(jobs) - len(todo))
 
@@ -191,9 +193,9 @@ class Preparation:
         """Names of the images in the report of earlier runs."""
         return self._report.done
 
-    def take(self, image: InputImage) -> None:
-        """Detect, filter and store the faces of an image."""
-        self._writer.take(_faces(image, self._detector, self._options), self._report)
+    def take(self, image: InputImage) -> list[ReportRow]:
+        """Detect, filter and store the faces of an image; returns their rows in the report."""
+        return self._writer.take(_faces(image, self._detector, self._options), self._report)
 
     def close_shards(self) -> None:
         """Write the collected faces as shards."""
@@ -237,8 +239,8 @@ class _ShardWriter:
         self.dropped: Counter[str] = Counter()
         self.contours: Counter[str] = Counter()
 
-    def take(self, faces: Sequence[_Face], report: Report) -> None:
-        """Add the faces of a photo; all go into the same shard, so that a photo is complete or absent."""
+    def take(self, faces: Sequence[_Face], report: Report) -> list[ReportRow]:
+        """Add the faces of a photo, all to the same shard, so that a photo is complete or absent; return their rows."""
         rows = []
         for face in faces:
             shard = "" if face.record is None else self._shard_name(face.split)
@@ -253,6 +255,7 @@ class _ShardWriter:
         for split, records in self._pending.items():
             if len(records) >= self._shard_size:
                 self._write(split)
+        return rows
 
     def close(self) -> None:
         """Write the collected faces as shards."""

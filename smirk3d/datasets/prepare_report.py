@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import one_line, read_bytes
 from smirk3d.errors import Smirk3dError
 
 KEPT = "kept"
@@ -18,6 +20,7 @@ NOT_PROCESSED = "not processed"
 """The program failed; nothing is known about the photo."""
 _RETRIED = (UNREADABLE, NOT_PROCESSED)
 _DROPPED = "dropped: "
+_FAILURES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,31 @@ class ReportRow:
     def kind(self) -> str:
         """The reason why the face was dropped, without numbers; "kept" where it was not."""
         return self.status.removeprefix(_DROPPED).split(" (")[0]
+
+
+class FailureNotes:
+    """Shows the first photos that could not be read or processed.
+
+    Args:
+        note: Shows a line of text.
+        report: The table, which names the others.
+    """
+
+    def __init__(self, note: Callable[[str], None], report: Path) -> None:
+        self._note, self._report, self._count = note, report, 0
+
+    def show(self, rows: Sequence[ReportRow]) -> None:
+        """Show those of the rows that are failures."""
+        for row in rows:
+            if row.kind not in _RETRIED:
+                continue
+            self._count += 1
+            reason = row.status.removeprefix(f"{_DROPPED}{row.kind} (").removesuffix(")")
+            if self._count <= _FAILURES_SHOWN:
+                named = reason if printable(row.image) in reason else f"{row.image}: {reason}"
+                self._note(f"smirk3d: {printable(named)}")
+            elif self._count == _FAILURES_SHOWN + 1:
+                self._note(f"smirk3d: more failures; all of them are in {printable(self._report)}")
 
 
 REPORT_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
@@ -120,10 +148,10 @@ def read_report(path: Path) -> list[ReportRow]:
         Smirk3dError: The file is no such table.
     """
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({error.strerror}); check it") from error
-    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+        text = read_bytes(path).decode("utf-8", "replace")
+        rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    except (OSError, csv.Error) as error:
+        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); check it") from error
     if not rows or tuple(rows[0]) != REPORT_COLUMNS:
         raise Smirk3dError(f"{printable(path)}: not a report of smirk3d data prepare; choose another folder")
     return [ReportRow(*row) for row in rows[1:] if len(row) == len(REPORT_COLUMNS)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smirk3d.assets import cache_dir, printable
+from smirk3d.assets import cache_dir, check_writable, make_folder, printable, scratch_folder, warn_of_cache
 from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.prepare import REPORT_NAME, PrepareOptions, PrepareSummary, prepare
 from smirk3d.datasets.shards import Record
@@ -55,11 +57,11 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
     Raises:
         Smirk3dError: There are no photos or videos, or a file cannot be written.
     """
-    options, root = options or PrepareOptions(), path.resolve()
+    options, root = options or PrepareOptions(), Path(os.path.realpath(path))
     if kind == "folder" and not root.is_dir():
         raise Smirk3dError(f"{printable(path)}: no such folder; name one with photos")
     about = json.dumps([kind, table_name(root), asdict(options)], sort_keys=True)
-    folder = cache_dir() / "prepared" / hashlib.sha256(about.encode()).hexdigest()[:16]
+    folder = _writable(cache_dir() / "prepared" / hashlib.sha256(about.encode()).hexdigest()[:16])
     with locked(folder), _LazyDetector() as detector:
         if kind == "videos":
             videos = video_files(root)
@@ -70,6 +72,23 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
             summary = prepare([root], folder, detector, options, resume=True, open_progress=_LoggedProgress)
     _report(path, folder, summary)
     return PreparedFolder(folder, names)
+
+
+def _writable(folder: Path) -> Path:
+    """Return a folder of the cache, or where it cannot be written a copy of it, for this run alone."""
+    try:
+        make_folder(folder)
+        check_writable(folder / REPORT_NAME)
+        return folder
+    except Smirk3dError as error:
+        warn_of_cache(error)
+    copy = scratch_folder() / folder.name
+    try:
+        shutil.copytree(folder, copy)
+    except OSError:  # there is none, or it cannot be read
+        shutil.rmtree(copy, ignore_errors=True)
+        make_folder(copy)
+    return copy
 
 
 @contextmanager

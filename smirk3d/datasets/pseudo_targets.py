@@ -130,6 +130,23 @@ def records_of(
         yield from read_folder(folder, name, on_fault)
 
 
+def with_depth(
+    folder: str | Path, records: Iterable[Record], on_fault: Callable[[DataError], None]
+) -> Iterator[Record]:
+    """Yield the faces whose landmarks have a depth, which the fit needs.
+
+    Args:
+        folder: Their folder.
+        records: The faces.
+        on_fault: Receives the others.
+    """
+    for record in records:
+        if record.depth_px is None:
+            on_fault(DataError(Path(folder), record.key, "its landmarks have no depth"))
+        else:
+            yield record
+
+
 def fit_targets(head: HeadModel, records: Iterable[Record], batch_faces: int = BATCH_FACES) -> Iterator[TargetTable]:
     """Fit the head to the landmarks and scores of faces, with one shape per person.
 

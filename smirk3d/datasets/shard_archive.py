@@ -13,7 +13,9 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
+
+from smirk3d.bounded_io import open_plain
 
 BLOCK_BYTES = 512
 _MAGIC, _MAGIC_OFFSET = b"ustar", 257
@@ -71,7 +73,7 @@ def read_members(path: Path, limit_of: Callable[[str], int]) -> Iterator[Member 
     Raises:
         OSError: The file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         yield from _Walk(file, limit_of).members()
 
 
@@ -83,7 +85,7 @@ class _Walk:
         limit_of: As for `read_members`.
     """
 
-    def __init__(self, file: BinaryIO, limit_of: Callable[[str], int]) -> None:
+    def __init__(self, file: IO[bytes], limit_of: Callable[[str], int]) -> None:
         self._file, self._limit_of = file, limit_of
         self._size = file.seek(0, 2)
         self._offset, self._last = 0, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from smirk3d.assets import cache_dir, printable
+from smirk3d.assets import cache_dir, check_writable, make_folder, printable, warn_of_cache
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
 from smirk3d.datasets.prepare import REPORT_NAME
@@ -182,10 +183,22 @@ def detect_kind(path: Path) -> str:
 def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> RenderedSource:
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
-    folder = cache_dir() / "rendered" if source.path is None else source.path
+    folder = _cached_renderings() if source.path is None else source.path
     variation = RenderAugmentation(crop_scale=data.crop_scale, domain_randomization=source.domain_randomization)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
-    with locked(folder):
+    with nullcontext() if folder is None else locked(folder):
         for count in faces.prepare():
             _log.info("rendered faces: %d of %d", count, len(faces))
     return RenderedSource(faces)
+
+
+def _cached_renderings() -> Path | None:
+    """Return the folder of rendered faces in the cache; None, for renderings in memory, where it cannot be written."""
+    folder = cache_dir() / "rendered"
+    try:
+        make_folder(folder)
+        check_writable(folder / ".lock")
+    except Smirk3dError as error:
+        warn_of_cache(error)
+        return None
+    return folder

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import one_line
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.gltf.character import Character, read_character
 from smirk3d.export.gltf.morph_names import retarget_matrices
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 EYE_DISTANCE_M = 0.065
 """Characters are scaled to this distance of the eyes."""
 MIN_MOTION_M = 1e-5
+MAX_TEXTURE_PIXELS = 1 << 26
 GREY = 0.7
 """Base colour of parts without a texture."""
 _COMPRESSIONS = {"EXT_meshopt_compression", "KHR_draco_mesh_compression", "KHR_texture_basisu"}
@@ -68,9 +70,19 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
         eyes: Names of the two nodes that hold the eyeballs, which gaze rotates.
 
     Raises:
-        Smirk3dError: It cannot be read, is compressed, lacks the blinks, or has no such eyes.
+        Smirk3dError: It cannot be read, is compressed or damaged, lacks the blinks, or has no such eyes.
     """
     character = read_character(path)
+    try:
+        return _character_mesh(path, character, eyes)
+    except Smirk3dError:
+        raise
+    except Exception as error:  # the file is not ours: whatever its values provoke is its damage
+        reason = printable(one_line(error))
+        raise Smirk3dError(f"{printable(path)}: its meshes cannot be read ({reason}); export it again") from error
+
+
+def _character_mesh(path: Path, character: Character, eyes: Sequence[str]) -> CharacterMesh:
     compression = _COMPRESSIONS.intersection(character.document.get("extensionsUsed", []))
     if compression:
         raise Smirk3dError(
@@ -81,6 +93,8 @@ def load_character_mesh(path: Path, eyes: Sequence[str] = ()) -> CharacterMesh:
     sizes = [len(part.vertices) for part in parts]
     starts = np.cumsum([0, *sizes[:-1]])
     vertices, directions = np.concatenate([p.vertices for p in parts]), np.concatenate([p.directions for p in parts], 1)
+    if not (np.isfinite(vertices).all() and np.isfinite(directions).all()):
+        raise ValueError("it has points that are not finite")
     blink = [_center(vertices, directions[ARKIT_NAMES.index(name)]) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     apart = float(np.linalg.norm(blink[0] - blink[1]))
     if not apart > 0:
@@ -121,9 +135,18 @@ class _Part:
         for target, row in zip(primitive.get("targets", []), matrices[mesh].T if mesh in matrices else []):
             offset = arrays.array(target["POSITION"]) @ matrix[:3, :3].T
             directions += row[:, None, None] * offset
-        faces = arrays.array(primitive["indices"]).reshape(-1, 3).astype(np.int64)
+        faces = _triangles(arrays, primitive, len(vertices))
         uv, texture = _texture(character, arrays, primitive, len(vertices))
         return _Part(vertices, directions, faces, uv, texture, _nearest_name(document, node))
+
+
+def _triangles(arrays: GltfArrays, primitive: Json, count: int) -> np.ndarray:
+    """Return the triangles (F, 3) int64 of a primitive; without indices its vertices follow one another."""
+    index = arrays.array(primitive["indices"]) if "indices" in primitive else np.arange(count)
+    faces = index.reshape(-1, 3).astype(np.int64)
+    if faces.size and not 0 <= faces.min() <= faces.max() < count:
+        raise ValueError(f"it has triangles of other than its {count} vertices")
+    return faces
 
 
 def _primitives(document: Json) -> list[tuple[int, Json]]:
@@ -143,7 +166,9 @@ def _texture(character: Character, arrays: GltfArrays, primitive: Json, count: i
     uv = arrays.array(primitive["attributes"]["TEXCOORD_0"])
     uv = uv * transform.get("scale", (1, 1)) + transform.get("offset", (0, 0))
     image = document["images"][document["textures"][texture["index"]]["source"]]
-    with Image.open(io.BytesIO(arrays.view(image["bufferView"])[0])) as picture:
+    with Image.open(io.BytesIO(arrays.view(image["bufferView"])[0]), formats=("PNG", "JPEG", "WEBP")) as picture:
+        if picture.width * picture.height > MAX_TEXTURE_PIXELS:
+            raise ValueError(f"a texture of {picture.width}x{picture.height} pixels")
         pixels = np.array(picture.convert("RGB"))
     return uv, factor * torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
@@ -153,19 +178,23 @@ def _world_matrix(document: Json, node: int) -> np.ndarray:
     nodes = document["nodes"]
     parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
     matrix = node_matrix(nodes[node])
-    while node in parents:
+    for _ in nodes:
+        if node not in parents:
+            return matrix
         node = parents[node]
         matrix = node_matrix(nodes[node]) @ matrix
-    return matrix
+    raise ValueError("a node is below itself")
 
 
 def _nearest_name(document: Json, node: int) -> str:
     nodes = document["nodes"]
     parents = {child: n for n, each in enumerate(nodes) for child in each.get("children", [])}
     at: int | None = node
-    while at is not None and not nodes[at].get("name"):
+    for _ in nodes:
+        if at is None or nodes[at].get("name"):
+            break
         at = parents.get(at)
-    return "" if at is None else nodes[at]["name"]
+    return "" if at is None else str(nodes[at].get("name", ""))
 
 
 def _center(vertices: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -158,8 +158,9 @@ class EvaluationData:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What could not be read of the test split."""
-        return tuple(map(str, self.photos.faults)) if "photos" in self.__dict__ else ()
+        """What could not be read of the test split and of the other photos."""
+        split = tuple(map(str, self.photos.faults)) if "photos" in self.__dict__ else ()
+        return split + (tuple(self.photo_files.faults) if "photo_files" in self.__dict__ else ())
 
     @cached_property
     def clip_folder(self) -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.datasets.shards import DataError, Record, read_folder
+from smirk3d.bounded_io import one_line
+from smirk3d.datasets.shard_archive import Member, read_members
+from smirk3d.datasets.shards import MAX_IMAGE_BYTES, DataError, Record, read_folder
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import FaceObservation
@@ -90,12 +91,14 @@ class PhotoFiles:
     """Photos without annotations; their largest faces are detected.
 
     Attributes:
-        sources: Paths, or encoded photos of an archive.
+        sources: Paths, or photos in an archive.
         detect: (H, W, 3) uint8 pixels -> the faces in them, largest first.
+        faults: What could not be read so far; it is left out.
     """
 
-    sources: tuple[Path | bytes, ...]
+    sources: tuple[Path | Member, ...]
     detect: Callable[[np.ndarray], list[Detection]]
+    faults: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -113,10 +116,10 @@ class PhotoFiles:
             Smirk3dError: The path cannot be read, or has no photos.
         """
         try:
-            sources = _members(path, count) if path.suffix == ".tar" else islice(iter_inputs([path]), count)
-            found: tuple[Path | bytes, ...] = tuple(sources)
-        except (OSError, tarfile.TarError) as error:
-            raise Smirk3dError(f"{printable(path)}: unreadable ({type(error).__name__}); replace it") from error
+            sources = _members(path) if path.suffix == ".tar" else iter_inputs([path])
+            found = tuple(islice(sources, count))
+        except OSError as error:
+            raise Smirk3dError(f"{printable(path)}: unreadable ({printable(one_line(error))}); replace it") from error
         if not found:
             raise Smirk3dError(f"{printable(path)}: has no photos")
         return PhotoFiles(found, detect)
@@ -125,18 +128,31 @@ class PhotoFiles:
         """Yield the photos in which a face is detected, decoded, at most `BATCH` at a time.
 
         Raises:
-            Smirk3dError: A photo cannot be decoded.
+            Smirk3dError: No photo can be decoded.
         """
+        self.faults.clear()
         for start in range(0, len(self), BATCH):
-            photos = [Photo(read_image(source).pixels) for source in self.sources[start : start + BATCH]]
+            photos = [photo for source in self.sources[start : start + BATCH] if (photo := self._photo(source))]
+            if len(self.faults) == len(self):
+                raise Smirk3dError(self.faults[0])
             found = [(photo, self.detect(photo.pixels)) for photo in photos]
             yield [FaceObservation(photo, detections[0]) for photo, detections in found if detections]
 
+    def _photo(self, source: Path | Member) -> Photo | None:
+        """Decode a photo; None where it cannot be, which is noted."""
+        name = source.name if isinstance(source, Member) else ""
+        try:
+            if isinstance(source, Member) and source.fault:
+                raise Smirk3dError(source.fault)
+            return Photo(read_image(source.content if isinstance(source, Member) else source).pixels)
+        except Smirk3dError as error:
+            self.faults.append(printable(f"{name}: {error}" if name else str(error)))
+            return None
 
-def _members(path: Path, count: int) -> Iterator[bytes]:
-    with tarfile.open(path) as archive:
-        names = (member for member in archive if member.name.endswith(".jpg"))
-        for member in islice(names, count):
-            file = archive.extractfile(member)
-            if file is not None:
-                yield file.read()
+
+def _members(path: Path) -> Iterator[Member]:
+    for part in read_members(path, lambda name: MAX_IMAGE_BYTES if name.endswith(".jpg") else 0):
+        if isinstance(part, Member):
+            yield part
+        elif not part.after:
+            raise OSError("it is no archive")

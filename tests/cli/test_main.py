@@ -258,7 +258,10 @@ def test_interruption_is_exit_code_130(tmp_path: Path, made: list[Any], capsys: 
     assert made[0].closed
 
 
-@pytest.mark.parametrize("error", [Smirk3dError("x.pack: broken\nget another"), ZeroDivisionError("oh")])
+@pytest.mark.parametrize(
+    "error",
+    [Smirk3dError("x.pack: broken\nget another"), ZeroDivisionError("oh"), OSError(36, "File name too long", "xxx")],
+)
 def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     def fail(_: object, **__: object) -> None:
         raise error
@@ -269,6 +272,8 @@ def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, 
     expected = "x.pack: broken get another"
     if isinstance(error, ZeroDivisionError):
         expected = "internal error: ZeroDivisionError: oh (run with --debug)"
+    if isinstance(error, OSError):
+        expected = "xxx: File name too long; check the path"
     assert line == f"smirk3d: {expected}"
     with pytest.raises(type(error)):
         main(["head", "info", "--debug"])

@@ -257,3 +257,32 @@ def test_own_folders_and_missing_ones(shard: Path, tmp_path: Path) -> None:
     (tmp_path / "landmarks.npz").write_bytes(b"no")
     with pytest.raises(Smirk3dError, match=r"landmarks\.npz: unreadable"):
         list(read_folder(tmp_path, "train"))
+
+
+def test_a_picture_that_cannot_be_decoded_costs_its_face(tmp_path: Path) -> None:
+    good = record("a0", seed=0)
+    table = good.jpeg.index(b"\xff\xc4") + 4  # of Huffman codes: header and end stay sound
+    damaged = good.jpeg[:table] + b"\xff" * 20 + good.jpeg[table + 20 :]
+    write_shard(tmp_path / "train-0.tar", [good, replace(good, key="a1", jpeg=damaged), replace(good, key="a2")])
+    faults: list[DataError] = []
+    assert [each.key for each in read_shard(tmp_path / "train-0.tar", faults.append)] == ["a0", "a2"]
+    (fault,) = faults
+    assert fault.key == "a1" and "train-0.tar: a1: its .jpg cannot be decoded" in str(fault)
+
+
+def _faults(path: Path) -> list[DataError]:
+    faults: list[DataError] = []
+    list(read_shard(path, faults.append))
+    return faults
+
+
+def test_the_faces_behind_the_end_of_a_shard_are_counted_by_the_other_shards(tmp_path: Path) -> None:
+    paths = [tmp_path / f"train-{number}.tar" for number in range(3)]
+    for path in paths:
+        write_shard(path, [record(f"a{k}", seed=k) for k in range(40)])
+    content = paths[0].read_bytes()
+    for path in (paths[0], paths[2]):
+        path.write_bytes(content[: content.index(b"a10.jpg\0")])
+    assert 28 <= sum(fault.lost for fault in _faults(paths[0])) <= 32
+    assert "by about" in str(_faults(paths[0])[-1])
+    assert "nobody knows how many faces it had" in str(_faults(paths[2])[-1])  # the last one may have been smaller

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from training_faces import detection, face_points, record
 
-from smirk3d.datasets import prepared_cache
+from smirk3d.datasets import prepared_cache, sources
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.prepare import PrepareOptions
 from smirk3d.datasets.shards import write_shard
@@ -150,10 +150,53 @@ def test_photos_without_faces_are_told(photos: Path, open_head: HeadModel) -> No
         _open(photos, open_head)
 
 
-def test_a_cache_that_cannot_be_written_is_named(
-    photos: Path, tmp_path: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch
+def test_a_cache_that_cannot_be_written_is_named_once_and_not_used(
+    photos: Path,
+    tmp_path: Path,
+    open_head: HeadModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "file"))
-    with pytest.raises(Smirk3dError, match="set SMIRK3D_CACHE to a folder that can be used"):
-        _open(photos, open_head)
+    assert len(_open(photos, open_head)) == len(_open(photos, open_head)) == 2
+    (warned,) = [each.message for each in caplog.records if "SMIRK3D_CACHE" in each.message]
+    assert str(tmp_path / "file") in warned and "\n" not in warned
+
+
+def test_what_is_in_a_cache_that_cannot_be_written_any_more_is_used(
+    photos: Path, cache: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise Smirk3dError(f"cannot write {path}: read-only")
+
+    _open(photos, open_head)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    monkeypatch.setattr(prepared_cache, "check_writable", refuse)
+    _photo(photos / "new.png")
+    assert len(_open(photos, open_head)) == 3 and Finder.calls == 4  # the new photo alone
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+def test_rendered_faces_stay_in_memory_where_the_cache_cannot_be_written(
+    tmp_path: Path, open_head: HeadModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders: list[Path | None] = []
+
+    class Nothing:
+        def __init__(self, *args: object, folder: Path | None, **options: object) -> None:
+            folders.append(folder)
+
+        def __len__(self) -> int:
+            return 1
+
+        def prepare(self) -> list[int]:
+            return []
+
+    monkeypatch.setattr(sources, "RenderedFaces", Nothing)
+    rendered = SourceConfig(kind="rendered", count=1)
+    open_source(rendered, DataConfig((rendered,), size=32), open_head)
+    (tmp_path / "other").write_bytes(b"")
+    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "other"))
+    open_source(rendered, DataConfig((rendered,), size=32), open_head)
+    assert folders == [tmp_path / "cache" / "rendered", None] and "set SMIRK3D_CACHE" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.evaluation.character_mesh import EYE_DISTANCE_M, CharacterMesh, load_character_mesh
+from smirk3d.evaluation.character_mesh import EYE_DISTANCE_M, CharacterMesh, _triangles, load_character_mesh
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.params import FaceParams
 
@@ -59,3 +59,13 @@ def test_unusable_characters_are_refused(character_file: Path, tmp_path: Path) -
     packed = with_document(character_file, tmp_path / "packed.glb", extensionsUsed=["EXT_meshopt_compression"])
     with pytest.raises(Smirk3dError, match=r"packed.glb: is compressed with EXT_meshopt_compression; unpack it"):
         load_character_mesh(packed)
+
+
+def test_a_damaged_character_is_named(character_file: Path, tmp_path: Path) -> None:
+    damaged = with_document(character_file, tmp_path / "damaged.glb", bufferViews=[])
+    with pytest.raises(Smirk3dError, match=r"damaged\.glb: [^\n]*"):
+        load_character_mesh(damaged)
+
+
+def test_triangles_without_an_index_follow_one_another() -> None:
+    assert _triangles(None, {}, 6).tolist() == [[0, 1, 2], [3, 4, 5]]  # type: ignore[arg-type]

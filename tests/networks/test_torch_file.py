@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from published_files import Callback
@@ -13,7 +14,7 @@ from torch import nn
 from torch._utils import _rebuild_tensor_v2
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.torch_file import fill, is_torch_file, read_parts
+from smirk3d.networks.torch_file import fill, is_torch_file, load_own, read_arrays, read_own_state, read_parts
 
 REMEDY = "get another"
 
@@ -118,3 +119,54 @@ def test_fill_loads_all_tensors_or_none():
     state.pop("1.num_batches_tracked")  # as in old files
     assert fill(network, {name: tensor.half() for name, tensor in state.items()}) == ""
     assert network.eval()(torch.ones(1, 2)).dtype == torch.float32
+
+
+def test_own_states_are_read_without_executing_anything(save, tmp_path):
+    path = save({name: tensor.detach() for name, tensor in _state().items()})
+    torch.testing.assert_close(read_own_state(path), {k: t.detach() for k, t in _state().items()}, rtol=0, atol=0)
+    (tmp_path / "kept").touch()
+    for content in ([1], {"a": Dangerous(tmp_path / "kept")}):
+        with pytest.raises(Smirk3dError, match="holds no state dict; delete it"):
+            read_own_state(save(content))
+        assert (tmp_path / "kept").exists()
+    path.write_bytes(b"PK")
+    with pytest.raises(Smirk3dError, match=r"cannot be read .*run the recipe"):
+        read_own_state(path)
+
+
+def test_the_state_of_an_optimiser_comes_back(tmp_path):
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    torch.save({"optimizer": optimizer.state_dict(), "step": 4}, tmp_path / "own.pt")
+    content = load_own(tmp_path / "own.pt")
+    assert content["step"] == 4
+    torch.testing.assert_close(content["optimizer"], optimizer.state_dict())
+    (tmp_path / "kept").touch()
+    torch.save({"payload": Dangerous(tmp_path / "kept")}, tmp_path / "bad.pt")
+    with pytest.raises(Smirk3dError, match=r"bad\.pt: cannot be read"):
+        load_own(tmp_path / "bad.pt")
+    assert (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("group", ["flame", "missing"])
+def test_arrays_and_tensors_by_name(save, group):
+    inner = {"a": np.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.float16), "c": "text"}
+    arrays, others = read_arrays(save({"flame": inner, "camera": np.ones(2), "n": 3}), 1 << 20, group)
+    if group == "missing":
+        assert set(arrays) == {"camera"} and others == []
+        return
+    np.testing.assert_array_equal(arrays["a"], inner["a"])
+    np.testing.assert_array_equal(arrays["b"], np.ones(2, np.float32))
+    assert set(arrays) == {"a", "b"} and others == ["camera", "n"]
+
+
+def test_an_array_that_states_a_huge_size_is_refused_before_it_is_made(tmp_path):
+    class Huge:
+        def __reduce__(self):
+            return np.zeros(1).__reduce__()[0], (np.ndarray, (1 << 40,), b"b")
+
+    torch.save({"a": Huge(), "b": np.ones(2)}, tmp_path / "huge.frame")
+    arrays, _ = read_arrays(tmp_path / "huge.frame", 1 << 20)
+    assert sum(array.nbytes for array in arrays.values()) < 100

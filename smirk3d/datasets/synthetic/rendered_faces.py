@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smirk3d.assets import printable
+from smirk3d.assets import atomic_path, make_folder, printable, warn_of_cache
+from smirk3d.bounded_io import one_line
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
 from smirk3d.datasets.synthetic import scene_sampling
 from smirk3d.datasets.synthetic.domain_randomization import (
@@ -192,17 +193,31 @@ class RenderedFaces:
         """Open a shard, rendering it where it is missing."""
         paths = [folder / f"faces_{self._key}_{number:05d}_{what}.npy" for what in ("pixels", "truth")]
         if not all(path.is_file() for path in paths):
-            folder.mkdir(parents=True, exist_ok=True)
             shard = self._make(number)
-            for path, values in zip(paths, (shard.pixels, shard.truth)):
-                # Renamed when complete: a run may be interrupted at any time.
-                partial = path.with_name(f"partial_{path.name}")
-                np.save(partial, values)
-                partial.replace(path)
+            try:
+                make_folder(folder)
+                for path, values in zip(paths, (shard.pixels, shard.truth)):
+                    with atomic_path(path) as temporary:
+                        np.save(temporary, values)
+            except Smirk3dError as error:  # such as a full disk
+                warn_of_cache(error)
+                return shard
         try:
-            return _Shard(*(np.load(path, mmap_mode="r") for path in paths))
-        except (ValueError, EOFError) as error:
-            raise Smirk3dError(f"{printable(paths[0])}: broken ({error}); delete it and its truth") from error
+            shard = _Shard(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths))
+            self._check(shard)
+        except (OSError, ValueError, EOFError) as error:
+            raise Smirk3dError(
+                f"{printable(paths[0])}: broken ({printable(one_line(error))}); delete it and its truth"
+            ) from error
+        return shard
+
+    def _check(self, shard: _Shard) -> None:
+        """Raise `ValueError` where arrays are not those of a shard of this set."""
+        numbers = self.head.n_shape + self.head.n_expression + 6 + 2 * N_LANDMARKS
+        wanted = ((SHARD, 3, self.size, self.size), np.uint8), ((SHARD, numbers), np.float32)
+        for values, (shape, dtype) in zip((shard.pixels, shard.truth), wanted):
+            if values.shape != shape or values.dtype != dtype:
+                raise ValueError(f"{values.dtype} of {values.shape}")
 
     @torch.no_grad()
     def _make(self, number: int) -> _Shard:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import parse_yaml
+from smirk3d.bounded_io import MAX_YAML_BYTES, parse_yaml, read_text
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.blendshape_names import MAX_NAME, SIDES, match_names, split_words
 from smirk3d.export.gltf import vrm
@@ -159,7 +159,7 @@ def read_mapping(path: str | Path) -> NameMapping:
     """
     source = printable(path)
     try:
-        entries = _load_yaml(Path(path).read_text(encoding="utf-8-sig"))
+        entries = _load_yaml(read_text(path, MAX_YAML_BYTES, "utf-8-sig"))
         if not isinstance(entries, dict):
             raise ValueError("it is no list of `arkitName: target`")
         return NameMapping(

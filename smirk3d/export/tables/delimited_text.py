@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from smirk3d.bounded_io import open_plain
+
 MAX_TEXT_BYTES = 1 << 29
 """Larger text files are refused before they are read."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -41,7 +43,7 @@ def read_text(path: Path) -> str:
         OSError: It cannot be read.
         ValueError: It is too large, or in another encoding.
     """
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         content = file.read(MAX_TEXT_BYTES + 1)
     if len(content) > MAX_TEXT_BYTES:
         raise ValueError(f"it is larger than {MAX_TEXT_BYTES >> 20} MiB")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.bounded_io import read_npz
+from smirk3d.bounded_io import open_plain, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.coefficient_layouts import ARRAY_NAMES, EYE_NAMES, POSE_NAMES, RATE_NAMES, read_layout
 from smirk3d.export.tables.expressions import Expressions
@@ -82,7 +82,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Return the arrays of a .npz that have a known name, and the other names."""
     wanted = {*sum(ARRAY_NAMES.values(), _STRING_ARRAYS), *POSE_NAMES, *RATE_NAMES, "features", "status"}
     wanted |= {name for pair in EYE_NAMES for name in pair}
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         start = file.read(6)
     if start == np.lib.format.MAGIC_PREFIX:
         raise ValueError("it is a single array without a name")

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.errors import Smirk3dError
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -137,10 +138,10 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 def _rows(path: Path) -> list[list[str]]:
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            rows = list(csv.reader(_records(file)))
+        with open_plain(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
+            rows = list(csv.reader(_records(text)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read as a table ({printable(str(error))})") from error
+        raise Smirk3dError(f"{printable(path)}: cannot be read as a table ({printable(one_line(error))})") from error
     if not rows:
         return []
     if tuple(rows[0]) != TABLE_COLUMNS:

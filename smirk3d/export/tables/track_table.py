@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.bounded_io import read_npz
+from smirk3d.bounded_io import open_plain, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import write_arrays
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -160,7 +160,7 @@ _SCALARS = ("number", "rate_fps", "focal_px", "method", "head")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         start = file.read(2)
     if start != b"PK":
         raise ValueError("it is no .npz" if start else "it is empty")

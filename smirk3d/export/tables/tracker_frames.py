@@ -1,18 +1,17 @@
 """Coefficients of metrical-tracker: one `.frame` per image, written with `torch.save`, or a folder of them.
 
-A file holds dictionaries of arrays: `flame` with expression, shape, jaw, eyes and eyelids, and the camera. It is read
-with `weights_only`, so that nothing in it is executed; besides tensors only NumPy arrays may be built.
+A file holds dictionaries of arrays: `flame` with expression, shape, jaw, eyes and eyelids, and the camera. Nothing in
+it is executed; besides plain values only tensors and NumPy arrays are built.
 """
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import one_line
 
 SUFFIXES = (".frame", ".pt", ".pth")
 MAX_FILE_BYTES = 64 << 20
@@ -56,58 +55,12 @@ def read_tracker_frames(path: Path) -> dict[str, np.ndarray]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a file, those of nested dictionaries under their own names."""
-    import torch
+    from smirk3d.networks.torch_file import read_arrays
 
-    with open(path, "rb") as file:
-        file.seek(0, 2)
-        if file.tell() > MAX_FILE_BYTES:
-            raise ValueError(f"{printable(path.name)} is larger than {MAX_FILE_BYTES >> 20} MiB")
-    _check_members(path)
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        found, others = read_arrays(path, MAX_FILE_BYTES, _PARAMETERS)
     except OSError:
         raise
-    except Exception as error:  # unpickling raises many types of errors for damaged files
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{printable(path.name)} is no file of arrays ({reason})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{printable(path.name)} holds no arrays by name")
-    parameters = content.get(_PARAMETERS)
-    found = _arrays(parameters if isinstance(parameters, dict) else content)
-    others = [name for name in content if parameters is not None and name not in (_PARAMETERS, "frame_id")]
-    return found | {str(name): np.zeros(0) for name in others}
-
-
-def _check_members(path: Path) -> None:
-    """Check the stated sizes in an archive before anything is inflated."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
-            raise ValueError(f"{printable(path.name)} is larger than {MAX_FILE_BYTES >> 20} MiB when inflated")
-
-
-def _arrays(content: dict[Any, Any]) -> dict[str, np.ndarray]:
-    """Return the arrays and tensors of a dictionary as NumPy arrays."""
-    import torch
-
-    found: dict[str, np.ndarray] = {}
-    for name, value in content.items():
-        if isinstance(value, torch.Tensor):
-            found[str(name)] = value.detach().cpu().float().numpy()
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-            found[str(name)] = value
-    return found
-
-
-def _numpy_globals() -> list[Any]:
-    """Return what a pickle needs to build NumPy arrays, by their names in NumPy 1 and 2."""
-    functions = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float32(0).__reduce__()[0]}
-    names = [
-        (function, f"numpy.{core}.multiarray.{name}")
-        for name, function in functions.items()
-        for core in ("core", "_core")
-    ]
-    kinds = [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
-    return [*names, np.ndarray, np.dtype, *kinds]
+    except Exception as error:  # on damaged bytes the reader raises exceptions of nearly any class
+        raise ValueError(f"{printable(path.name)} is no file of arrays ({one_line(error)})") from error
+    return found | {name: np.zeros(0) for name in others if name != "frame_id"}

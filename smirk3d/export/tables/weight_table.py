@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from smirk3d.bounded_io import open_plain
 from smirk3d.export.tables.delimited_text import read_delimited
 from smirk3d.export.tables.expressions import Expressions
 from smirk3d.export.tables.table_times import clock_times, find_time_column, to_seconds
@@ -166,7 +167,7 @@ def _parquet_columns(path: Path) -> tuple[tuple[str, ...], list[list[str]], Sequ
     except ImportError as error:
         raise ValueError(".parquet needs pyarrow: pip install 'smirk3d[tables]', or name the .csv") from error
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             table = parquet.ParquetFile(file)
             chosen = _wanted(table.schema_arrow.names)
             _check_parquet_size(table, chosen)

@@ -1,7 +1,7 @@
 """Safe reader of pickled head files: nothing in a file is executed.
 
 A pickle is a program, and Python's own reader lets it call any function. This reader restricts it to plain values and
-the stubs of `smirk3d.head.flame.safe_stub`, and rejects every other name before it is imported.
+the stubs of `smirk3d.head.flame.allowed_names`, and rejects every other name before it is imported.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import BinaryIO
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import check_plain_file
+from smirk3d.bounded_io import one_line, read_bytes
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.flame.allowed_names import ALLOWED
+from smirk3d.head.flame.array_stubs import Array
 from smirk3d.head.flame.bounded_unpickler import BoundedUnpickler
-from smirk3d.head.flame.safe_stub import ALLOWED, Array, Chumpy, Sparse
+from smirk3d.head.flame.safe_stub import Chumpy
+from smirk3d.head.flame.sparse_stubs import Sparse
 
 _MAX_BYTES = 1 << 31
 """Larger files are rejected."""
@@ -74,12 +77,9 @@ def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise Smirk3dError(f"{printable(path)}: larger than 2 GiB; no head file is so large")
-        check_plain_file(path)
-        return path.read_bytes()
-    except ValueError as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read ({error}); give a head file") from error
-    except OSError as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read ({error.strerror}); check the path") from error
+        return read_bytes(path)
+    except (OSError, ValueError) as error:
+        raise Smirk3dError(f"{printable(path)}: cannot be read ({one_line(error)}); give a head file") from error
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> Smirk3dError:

@@ -36,6 +36,7 @@ from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.torch_file import read_own_state
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, LinearFaceFrame
 from smirk3d.train.recipes.branch_regression import VALIDATION_SEED
 from smirk3d.train.recipes.command import run_recipe
@@ -86,7 +87,7 @@ def assemble_encoder(folder: Path, head: HeadModel) -> Encoder:
     """
     encoder = Encoder(head.spec, CONFIG, SIZE_PX)
     for name in ("pose", "shape", "expression"):
-        state = torch.load(folder / f"{name}.pt", weights_only=True)
+        state = read_own_state(folder / f"{name}.pt")
         getattr(encoder, f"{name}_encoder").load_state_dict(state)
     _tie_face_frame_to_shape(encoder, LinearFaceFrame.measured(head))
     return encoder.eval()
@@ -191,7 +192,7 @@ def assemble(options: AssembleOptions) -> None:
 
 def average(options: AverageOptions) -> None:
     """Write the mean of branches."""
-    states = [torch.load(path, weights_only=True) for path in options.branches]
+    states = [read_own_state(path) for path in options.branches]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out) as temporary:
         torch.save(average_states(states, options.shares), temporary)

@@ -33,6 +33,7 @@ from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.metrics.expression import ExpressionMetrics, expression_metrics
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
+from smirk3d.networks.torch_file import read_own_state
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, STEP_SEED_STRIDE, BranchOptions, BranchSampler
 from smirk3d.train.recipes.branch_losses import BranchLoss
 from smirk3d.train.recipes.command import run_recipe
@@ -102,7 +103,7 @@ def warm_start(path: Path, network: BranchNetwork, sampler: BranchSampler, steps
         sampler: Its first batches are used.
         steps: Number of batches of the regression.
     """
-    network.branch.load_state_dict(torch.load(path, weights_only=True))
+    network.branch.load_state_dict(read_own_state(path))
     network.train(False)
     _set_linear(network.landmarks, _ridge_regression(network, sampler, steps)[network.branch.linear.out_features :])
 

@@ -31,6 +31,7 @@ from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.networks.packaged import packaged_encoder
+from smirk3d.networks.torch_file import load_own
 from smirk3d.params import FaceParams
 from smirk3d.train.losses.losses import photo_loss
 from smirk3d.train.losses.perceptual import lite0_features, perceptual_loss
@@ -148,7 +149,7 @@ def train(renderer: NeuralRenderer, objective: RendererObjective, options: Optio
     optimizer = torch.optim.Adam(renderer.parameters(), options.lr, betas=(0.5, 0.999))
     state_path, first = options.out.with_suffix(".state.pt"), 0
     if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
+        state = load_own(state_path)
         renderer.load_state_dict(state["renderer"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]

@@ -220,3 +220,24 @@ def test_randomized_heads_change_the_image_and_not_the_expression(open_head: Hea
         assert torch.equal(getattr(randomized.target, name), getattr(usual.target, name))
     assert (randomized.landmarks_ndc - usual.landmarks_ndc).abs().amax((1, 2)).min() > 0.005
     assert (randomized.image - usual.image).abs().mean() > 0.02
+
+
+def test_a_full_disk_keeps_the_pictures_in_memory(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rendered_faces.np, "save", full)
+    kept = make(folder=tmp_path / "cache").batch(torch.arange(3))
+    assert torch.equal(kept.image, make().batch(torch.arange(3)).image)
+    assert "No space left on device" in caplog.text and not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((12, 3, SIZE, SIZE))])
+def test_files_of_another_set_are_named(make, values: np.ndarray, tmp_path: Path) -> None:
+    make(folder=tmp_path).batch(torch.arange(1))
+    (path,) = tmp_path.glob("*_pixels.npy")
+    np.save(path, values)
+    with pytest.raises(Smirk3dError, match=rf"{path.name}: broken \(float64 of"):
+        make(folder=tmp_path).batch(torch.arange(1))

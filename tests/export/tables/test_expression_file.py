@@ -236,7 +236,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     assert "it is empty" in _refusal(empty)
     assert "No such file" in _refusal(tmp_path / "missing.npz")
     assert "No such file" in _refusal(tmp_path / "missing.csv")
-    assert "Is a directory" in _refusal(tmp_path)
+    assert "it is a folder" in _refusal(tmp_path)
     latin = tmp_path / "excel.csv"
     latin.write_text("frame,jawOpen\nGähnen,1", encoding="cp1252")
     assert "utf-8" in _refusal(latin)
