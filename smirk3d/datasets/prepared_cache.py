@@ -64,7 +64,8 @@ def prepared(path: Path, kind: str, options: PrepareOptions | None = None) -> Pr
     folder = _writable(cache_dir() / "prepared" / hashlib.sha256(about.encode()).hexdigest()[:16])
     with locked(folder), _LazyDetector() as detector:
         if kind == "videos":
-            videos = video_files(root)
+            # The name of a link counts, whatever that of its target is.
+            videos = video_files(Path(os.path.abspath(path)) if root.is_file() else root)
             names = frozenset(map(table_name, videos))
             summary = prepare_videos(videos, folder, detector, options, open_progress=_LoggedProgress)
         else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from smirk3d.assets import printable
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind
 from smirk3d.detection.detector import Detection
 from smirk3d.evaluation.character_mesh import load_character_mesh
@@ -43,7 +44,10 @@ class CharacterMeasure:
         renderer = CharacterRenderer(load_character_mesh(options.character.path, options.character.eyes))
         count = min(options.count, MAX_FACES)
         with data.progress(f"{self.name}: pictures", count) as display:
-            pictures = character_test_set(renderer, method.detect, display, count=count, seed=options.seed)
+            try:
+                pictures = character_test_set(renderer, method.detect, display, count=count, seed=options.seed)
+            except MeasureNotApplicableError as error:
+                raise MeasureNotApplicableError(f"{printable(options.character.path)}: {error}") from error
         if options.keep is not None:
             pictures.save_sheet(data.clip_folder / "character.png", columns=8, rows=3)
         for each in data.methods(COMPARED):
