@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smirk3d.bounded_io import check_plain_file
 from smirk3d.errors import Smirk3dError
 
 _log = logging.getLogger(__name__)
@@ -223,6 +222,8 @@ def find_landmarker(explicit: str | os.PathLike[str] | None = None) -> Path:
 
 def _defect(path: Path, asset: Asset) -> str | None:
     """Return what is wrong with a file, or None for a valid one."""
+    from smirk3d.bounded_io import check_plain_file
+
     try:
         check_plain_file(path)  # reading a pipe or a device would not end
         digest = sha256(path)
