@@ -1,6 +1,7 @@
 """Lookup of external files with hash verification, the cache folder, and atomic writes."""
 
 import atexit
+import errno
 import functools
 import hashlib
 import importlib.util
@@ -154,6 +155,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # such as a place that cannot be written to, whose own error is the one to report
             temporary.unlink(missing_ok=True)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one that caused it, is that of a disk or a quota without space."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -67,6 +67,7 @@ def locked_file(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(target: Path, lock: Path) -> Iterator[None]:
+    is_new = not lock.parent.exists()
     make_folder(lock.parent)
     file = _acquire(lock, target)
     try:
@@ -74,6 +75,9 @@ def _locked(target: Path, lock: Path) -> Iterator[None]:
         yield
     finally:
         _release(lock, file)
+        if is_new:  # where nothing was written, nothing is left
+            with contextlib.suppress(OSError):
+                lock.parent.rmdir()
 
 
 def refuse_links(folder: Path, stem: str) -> None:
@@ -116,7 +120,8 @@ def _acquire(path: Path, target: Path) -> IO[str] | None:
     """Return the open lock file; None where the file system has no locks."""
     while True:
         try:
-            file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - it stays open until the release
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            file = os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8")  # it stays open until the release
         except OSError as error:
             reason = printable(error.strerror or str(error))
             raise Smirk3dError(f"cannot write {printable(target)}: {reason}; choose another place") from error

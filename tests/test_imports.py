@@ -19,7 +19,7 @@ HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltfl
 LAYERS = (
     {"errors", "equality", "bounded_io"},
     {"assets"},
-    {"output_lock"},
+    {"append_file", "output_lock", "safetensors_bytes"},
     {"progress"},
     {"params"},
     {"geometry", "metrics"},

@@ -15,6 +15,7 @@ import pytest
 from smirk3d.assets import atomic_path, temporary_name
 from smirk3d.errors import Smirk3dError
 from smirk3d.output_lock import (
+    LOCK_SUFFIX,
     STALE_AFTER_S,
     links_below,
     locked_file,
@@ -119,3 +120,20 @@ def test_links_among_outputs(tmp_path: Path) -> None:
             refuse_links(out, stem)
     for stem in ("ab", "sub/b"):
         refuse_links(out, stem)
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LOCK_SUFFIX).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Smirk3dError, match="cannot write"), locked_folder(tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
+    for hold in (locked_folder(tmp_path / "new"), locked_file(tmp_path / "new" / "f.csv")):
+        with hold:
+            assert (tmp_path / "new").is_dir()
+        assert not (tmp_path / "new").exists()
+    with locked_folder(tmp_path / "new"):
+        (tmp_path / "new" / "a").touch()
+    assert (tmp_path / "new" / "a").exists()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smirk3d.assets import printable
+from smirk3d.assets import is_disk_full, printable
 from smirk3d.batch.naming import NEURAL_RENDER_ENDING, OVERLAY_ENDING, Job, plan_outputs
 from smirk3d.batch.prefetch import PhotoResult, blocks_to_run, failure_reason, reconstruct_batches, reconstruct_person
 from smirk3d.errors import Smirk3dError, UsageError
@@ -92,7 +92,7 @@ def run(
         UsageError: No inputs, or only folders without images.
         Smirk3dError: The folder or the table cannot be written, or another process writes into the folder.
     """
-    from smirk3d.export.tables.expressions_csv import TableWriter
+    from smirk3d.export.tables.expressions_csv import TableWriter, table_name
 
     options = options or BatchOptions()
     jobs = plan_jobs(inputs, out_dir)
@@ -106,6 +106,8 @@ def run(
             with open_progress(len(todo)) as display:
                 writer = _ResultWriter(out_dir, options, table, display, links)
                 _reconstruct_and_write(_batches(jobs, todo, table, reconstructor, options), writer)
+        if options.resume:
+            table.sort({table_name(job.path): place for place, job in enumerate(jobs)})
     return BatchSummary(writer.done, writer.failed, writer.faces, len(jobs) - len(todo))
 
 
@@ -253,9 +255,15 @@ class _ResultWriter:
 
 
 def _reason_of_failure(action: Callable[[], object]) -> str | None:
-    """Run an action; return why it failed, or None."""
+    """Run an action; return why it failed, or None.
+
+    Raises:
+        Smirk3dError: The disk is full: all further images would be computed in vain.
+    """
     try:
         action()
     except Exception as error:  # one file never stops the run
+        if is_disk_full(error):
+            raise Smirk3dError(f"{failure_reason(error)}; then go on with --resume") from error
         return failure_reason(error)
     return None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from smirk3d.assets import make_folder
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.cli.retarget_character import CharacterOptions, retarget_character
 from smirk3d.errors import UsageError
+from smirk3d.output_lock import locked_file
 
 if TYPE_CHECKING:
     from smirk3d.export.tables.expression_file import Expressions
@@ -62,10 +62,11 @@ class Retarget(Command):
         expressions = read_expressions(self.input)
         for note in expressions.notes:
             print_message(f"{self.input}: {note}")
-        if self.to == ARKIT:
-            self._write_arkit(expressions, out)
-        else:
-            self._write_coefficients(expressions, out)
+        with locked_file(out):
+            if self.to == ARKIT:
+                self._write_arkit(expressions, out)
+            else:
+                self._write_coefficients(expressions, out)
         return 0
 
     def _default_out(self) -> Path:
@@ -83,7 +84,6 @@ class Retarget(Command):
         result = self._to_arkit(expressions)
         residual, size = result.residual_mm.numpy(), result.size_mm.numpy()
         arrays = {ARKIT: result.weights.numpy(), "residual_mm": residual, "size_mm": size}
-        make_folder(out.parent)
         write_arkit(out, expressions.frames, arrays)
         print_result(
             f"frames: {len(expressions.frames)}; not expressed: {residual.mean():.2f} mm of {size.mean():.2f} mm; {out}"
@@ -103,7 +103,6 @@ class Retarget(Command):
         arrays = {name: value.numpy() for name, value in params.items()}
         texts = {"head": target.data.name, "expression_names": target.expression_names, "arkit_names": ARKIT_NAMES}
         arrays |= {name: np.array(value) for name, value in texts.items()}
-        make_folder(out.parent)
         write_arrays(out, arrays | {ARKIT: weights.numpy(), "frames": np.array(expressions.frames)})
         print_result(f"frames: {len(expressions.frames)}; {out}")
 

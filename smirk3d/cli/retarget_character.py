@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from smirk3d.assets import atomic_path, make_folder
+from smirk3d.assets import atomic_path
 from smirk3d.cli.character_report import gaze_note, head_rotation_note, mapping_note, warn_if_few_are_mapped
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.errors import UsageError
+from smirk3d.output_lock import locked_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,8 +88,8 @@ def retarget_character(
     head = None if options.no_head_turn else find_head_node(character, options.head_node)
     if options.head_node is not None and motion.rotation_rotmat is None:
         raise UsageError(f"--head-node {options.head_node}: {source} has no rotation of the head; leave the flag out")
-    make_folder(target.parent)
-    save_animated_character(character, motion, matrices, target, head)
+    with locked_file(target):
+        save_animated_character(character, motion, matrices, target, head)
     rotation = [] if options.no_head_turn else [head_rotation_note(character, motion, head)]
     print_result(
         "; ".join(
@@ -127,9 +128,8 @@ def _target(options: CharacterOptions, source: str, out: str | None) -> Path:
 def _suggest(character: Character, matrices: Sequence[np.ndarray], target: Path) -> int:
     from smirk3d.export.gltf.morph_names import suggestion_yaml
 
-    make_folder(target.parent)
     text = suggestion_yaml(character.path.name, character.targets, matrices)
-    with atomic_path(target) as temporary:
+    with locked_file(target), atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     print_result(f"{mapping_note(character, matrices)}; edit, then give with --mapping: {target}")
     return 0

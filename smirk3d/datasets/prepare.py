@@ -22,13 +22,24 @@ from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
 from smirk3d.datasets.padded_crop import crop_padded
-from smirk3d.datasets.prepare_report import KEPT, NOT_PROCESSED, UNREADABLE, FailureNotes, Report, ReportRow, dropped
+from smirk3d.datasets.prepare_report import (
+    KEPT,
+    NOT_PROCESSED,
+    UNREADABLE,
+    FailureNotes,
+    Report,
+    ReportRow,
+    dropped,
+    rows_to_keep,
+)
 from smirk3d.datasets.quality import QualityLimits, measure
-from smirk3d.datasets.shards import SPLITS, Record, write_shard
+from smirk3d.datasets.shard_writer import PreparedFace, ShardWriter, unfilled_shards
+from smirk3d.datasets.shards import Record
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.export.tables.expressions_csv import table_name
 from smirk3d.media.images import read_image
+from smirk3d.output_lock import links_below
 from smirk3d.progress import Progress, progress
 
 REPORT_NAME, OPTIONS_NAME = "report.csv", "prepare.json"
@@ -104,8 +115,9 @@ def prepare(
     """Write shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
 
     Faces are split by a hash of their person, so that no person is in both splits, whatever the order and number of
-    the photos. Shards are written atomically and never changed; an interrupted run writes the faces that are ready as
-    a smaller shard. A photo that cannot be read is a row of the report.
+    the photos. Shards are written atomically; an interrupted run writes the faces that are ready as a smaller shard,
+    which is filled when the run is resumed, so that the result is that of an uninterrupted run. A photo that cannot be
+    read is a row of the report.
 
     Args:
         inputs: Files, folders and glob patterns.
@@ -122,7 +134,7 @@ def prepare(
     Raises:
         UsageError: There are no inputs; the folder holds shards and `resume` is not set; or they were made with other
             options.
-        Smirk3dError: A file cannot be written.
+        Smirk3dError: A file cannot be written, or is a symbolic link.
     """
     options = options or PrepareOptions()
     jobs = plan_jobs(inputs)
@@ -135,6 +147,7 @@ def prepare(
                 image = InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan)
                 failures.show(preparation.take(image))
                 display.advance()
+    preparation.sort_report(table_name(job.path) for job in jobs)
     return preparation.summary(skipped=len(jobs) - len(todo))
 
 
@@ -175,8 +188,13 @@ class Preparation:
         make_folder(out_dir)
         _claim(out_dir, options, resume)
         self._detector, self._options = detector, options
-        self._report = Report(out_dir / REPORT_NAME, resume)
-        self._writer = _ShardWriter(out_dir, options.shard_size)
+        path, unfilled = out_dir / REPORT_NAME, unfilled_shards(out_dir, options.shard_size)
+        keys_in = {shard: [record.key for record in records] for shard, records in unfilled.items()}
+        rows = rows_to_keep(path, keys_in) if resume and path.exists() else []
+        self._report = Report(path, rows)
+        self._writer = ShardWriter(out_dir, options.shard_size)
+        known = {row.key for row in rows}
+        self._writer.refill({name: [each for each in group if each.key in known] for name, group in unfilled.items()})
 
     def __enter__(self) -> Preparation:
         self._report.__enter__()
@@ -205,6 +223,10 @@ class Preparation:
         """Add rows about something other than an image to the report."""
         self._report.add(rows)
 
+    def sort_report(self, names: Iterable[str]) -> None:
+        """Bring the rows of the finished report into the order of images, given by their names."""
+        self._report.sort({name: place for place, name in enumerate(names)})
+
     def summary(self, skipped: int) -> PrepareSummary:
         """Return the counts of this run."""
         writer = self._writer
@@ -217,71 +239,11 @@ def split_of(name: str, val_share: float) -> str:
     return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
 
 
-@dataclass(frozen=True)
-class _Face:
-    """A row of the report and, for a kept face, its record and split; `contour` is the state of its contour."""
-
-    row: ReportRow
-    split: str = ""
-    record: Record | None = None
-    contour: str = ""
-
-
-class _ShardWriter:
-    """Collects faces and writes them as shards."""
-
-    def __init__(self, out_dir: Path, shard_size: int) -> None:
-        self._out_dir, self._shard_size = out_dir, shard_size
-        self._pending: dict[str, list[Record]] = {split: [] for split in SPLITS}
-        self._next = {split: _first_free(out_dir, split) for split in SPLITS}
-        self.photos = self.shards = 0
-        self.kept: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.contours: Counter[str] = Counter()
-
-    def take(self, faces: Sequence[_Face], report: Report) -> list[ReportRow]:
-        """Add the faces of a photo, all to the same shard, so that a photo is complete or absent; return their rows."""
-        rows = []
-        for face in faces:
-            shard = "" if face.record is None else self._shard_name(face.split)
-            rows.append(ReportRow(**{**asdict(face.row), "shard": shard}))
-            (self.dropped if face.record is None else self.kept)[face.split or face.row.kind] += 1
-            self.contours.update([face.contour] if face.contour else [])
-        report.add(rows)
-        self.photos += 1
-        for face in faces:
-            if face.record is not None:
-                self._pending[face.split].append(face.record)
-        for split, records in self._pending.items():
-            if len(records) >= self._shard_size:
-                self._write(split)
-        return rows
-
-    def close(self) -> None:
-        """Write the collected faces as shards."""
-        for split, records in self._pending.items():
-            if records:
-                self._write(split)
-
-    def _shard_name(self, split: str) -> str:
-        return f"{split}-{self._next[split]:06d}.tar"
-
-    def _write(self, split: str) -> None:
-        # Removed from the list first: a shard that cannot be written is not tried again at the end of the run.
-        records, self._pending[split] = self._pending[split], []
-        write_shard(self._out_dir / self._shard_name(split), records)
-        self._next[split] += 1
-        self.shards += 1
-
-
-def _first_free(out_dir: Path, split: str) -> int:
-    return max(
-        (int(path.stem.rpartition("-")[2]) + 1 for path in out_dir.glob(f"{split}-{'[0-9]' * 6}.tar")), default=0
-    )
-
-
 def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
-    """Refuse to mix runs with different options; store the options for the next run."""
+    """Refuse to mix runs with different options, or to write through links; store the options for the next run."""
+    for link in links_below(out_dir, [OPTIONS_NAME]):
+        if link in (OPTIONS_NAME, REPORT_NAME) or link.endswith(".tar"):
+            raise Smirk3dError(f"{printable(out_dir / link)}: is a symbolic link; remove it")
     path, own = out_dir / OPTIONS_NAME, json.dumps(asdict(options), indent=1, sort_keys=True) + "\n"
     occupied = any(out_dir.glob("*.tar"))
     if occupied and not resume:
@@ -314,19 +276,19 @@ def _read(job: Job) -> np.ndarray | Exception:
         return error
 
 
-def _faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[_Face]:
+def _faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[PreparedFace]:
     """Detect, filter and crop the faces of an image; errors become rows of the report."""
     pixels = image.pixels
     if isinstance(pixels, Exception):
         # Other errors than ours tell nothing about the file.
         kind = UNREADABLE if isinstance(pixels, Smirk3dError) else NOT_PROCESSED
-        return [_Face(ReportRow(image.name, "", dropped(f"{kind} ({failure_reason(pixels)})")))]
+        return [PreparedFace(ReportRow(image.name, "", dropped(f"{kind} ({failure_reason(pixels)})")))]
     try:
         found = detector.detect(pixels)
         faces = [_face(image, k, pixels, each, detector, options) for k, each in enumerate(found)]
     except Exception as error:
-        return [_Face(ReportRow(image.name, "", dropped(f"{NOT_PROCESSED} ({failure_reason(error)})")))]
-    return faces or [_Face(ReportRow(image.name, "", dropped(NO_FACE)))]
+        return [PreparedFace(ReportRow(image.name, "", dropped(f"{NOT_PROCESSED} ({failure_reason(error)})")))]
+    return faces or [PreparedFace(ReportRow(image.name, "", dropped(NO_FACE)))]
 
 
 def _face(
@@ -336,12 +298,12 @@ def _face(
     found: Detection,
     detector: FaceDetector,
     options: PrepareOptions,
-) -> _Face:
+) -> PreparedFace:
     checks_mirror = options.limits.max_mirror_error is not None
     quality = measure(pixels, found, detector.detect if checks_mirror else None)
     facts = {name: f"{value:.5g}" for name, value in asdict(quality).items() if not np.isnan(value)}
     if defect := quality.defect(options.limits):
-        return _Face(ReportRow(image.name, str(index), dropped(defect), person=image.person, **facts))
+        return PreparedFace(ReportRow(image.name, str(index), dropped(defect), person=image.person, **facts))
     cut = crop_padded(pixels, found.landmarks_px, options.max_side_px)
     contour_px, contour = (None, "") if image.fan is None else image.fan.contour(found.landmarks_px)
     key = f"{_slug(image.stem)}-{_digest(image.name)}-{index}"
@@ -357,7 +319,7 @@ def _face(
         contour_px=None if contour_px is None else cut.from_photo(contour_px),
     )
     row = ReportRow(image.name, str(index), KEPT, key=key, person=image.person, **facts)
-    return _Face(row, split_of(image.person or image.name, options.val_share), record, contour)
+    return PreparedFace(row, split_of(image.person or image.name, options.val_share), record, contour)
 
 
 def _person(job: Job, options: PrepareOptions) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import BinaryIO
 
+from smirk3d.append_file import AppendFile
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import one_line, read_bytes
 from smirk3d.errors import Smirk3dError
@@ -96,33 +95,28 @@ class Report:
     """Appends to the table; a context manager.
 
     A row names the shard of a face before that shard is written, so that every face of a shard is in the table. Rows
-    whose shard was never written, and those of photos that could not be read or processed, are removed when the work
-    is resumed.
+    of faces that are not in their shards, and those of photos that could not be read or processed, are removed when
+    the work is resumed.
 
     Args:
         path: Table to write.
-        resume: Continue an old table; otherwise it is replaced.
+        old: Rows that the table begins with.
 
     Attributes:
-        done: Photos in the old table that need no further work.
+        done: Photos in the old rows.
 
     Raises:
-        Smirk3dError: The old file is no such table, or the table cannot be written.
+        Smirk3dError: The table cannot be written.
     """
 
-    def __init__(self, path: Path, resume: bool = False) -> None:
+    def __init__(self, path: Path, old: Collection[ReportRow] = ()) -> None:
         self.path = path
-        old = _rows_in_shards(path) if resume and path.exists() else []
         self.done = {row.image for row in old}
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(_values, old)]))
-        self._file: BinaryIO | None = None
+        self._replace(old)
+        self._file: AppendFile | None = None
 
     def __enter__(self) -> Report:
-        try:
-            self._file = open(self.path, "ab", buffering=0)
-        except OSError as error:
-            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}; check it") from error
+        self._file = AppendFile(self.path, "free space and use --resume", durable=True)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -134,11 +128,25 @@ class Report:
         """Append the rows of a photo in one write, so that an interruption cannot separate them."""
         if self._file is None:
             raise ValueError("the report is not open")
-        try:
-            self._file.write(_encoded(list(map(_values, rows))))
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}; check space") from error
+        self._file.append(_encoded(list(map(_values, rows))))
+
+    def sort(self, place_of: Mapping[str, int]) -> None:
+        """Bring the rows into the order of the photos, as an uninterrupted run has them; those of others come first.
+
+        Args:
+            place_of: Name of a photo in the table -> its place.
+
+        Raises:
+            Smirk3dError: The table cannot be read or written.
+        """
+        rows = read_report(self.path)
+        ordered = sorted(rows, key=lambda row: place_of.get(row.image, -1))
+        if ordered != rows:
+            self._replace(ordered)
+
+    def _replace(self, rows: Collection[ReportRow]) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(_values, rows)]))
 
 
 def read_report(path: Path) -> list[ReportRow]:
@@ -147,6 +155,30 @@ def read_report(path: Path) -> list[ReportRow]:
     Raises:
         Smirk3dError: The file is no such table.
     """
+    return _rows_and_rest(path)[0]
+
+
+def rows_to_keep(path: Path, keys_in: Mapping[str, Collection[str]]) -> list[ReportRow]:
+    """Return the rows of photos that need no further work.
+
+    Args:
+        path: The table.
+        keys_in: Name of a shard that may lack faces -> the keys of the faces in it.
+
+    Raises:
+        Smirk3dError: The file is no such table.
+    """
+    rows, is_cut = _rows_and_rest(path)
+    open_images = {rows[-1].image} if is_cut and rows else set()  # a kill may have cut off other rows of this photo
+    for row in rows:
+        is_absent = bool(row.shard) and not (path.parent / row.shard).is_file()
+        if is_absent or row.kind in _RETRIED or row.key not in keys_in.get(row.shard, (row.key,)):
+            open_images.add(row.image)
+    return [row for row in rows if row.image not in open_images]
+
+
+def _rows_and_rest(path: Path) -> tuple[list[ReportRow], bool]:
+    """Return the complete rows, and whether an incomplete one follows."""
     try:
         text = read_bytes(path).decode("utf-8", "replace")
         rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
@@ -154,15 +186,8 @@ def read_report(path: Path) -> list[ReportRow]:
         raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); check it") from error
     if not rows or tuple(rows[0]) != REPORT_COLUMNS:
         raise Smirk3dError(f"{printable(path)}: not a report of smirk3d data prepare; choose another folder")
-    return [ReportRow(*row) for row in rows[1:] if len(row) == len(REPORT_COLUMNS)]
-
-
-def _rows_in_shards(path: Path) -> list[ReportRow]:
-    """Return the rows of the photos whose faces are all in existing shards, but not those that are tried again."""
-    rows = read_report(path)
-    lost = {row.image for row in rows if row.shard and not (path.parent / row.shard).is_file()}
-    lost |= {row.image for row in rows if row.kind in _RETRIED}
-    return [row for row in rows if row.image not in lost]
+    whole = [ReportRow(*row) for row in rows[1:] if len(row) == len(REPORT_COLUMNS)]
+    return whole, not text.endswith("\n")
 
 
 def _values(row: ReportRow) -> list[str]:

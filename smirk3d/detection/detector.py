@@ -23,6 +23,7 @@ from smirk3d.detection.retries import (
     tile_levels,
     within_limits,
 )
+from smirk3d.detection.upright_landmarks import are_upright
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -127,6 +128,10 @@ class Detector:
         Raises:
             ValueError: The array is not an RGB image, or the detector is closed.
         """
+        return self.detect_and_count(pixels)[0]
+
+    def detect_and_count(self, pixels: np.ndarray) -> tuple[list[Detection], int]:
+        """Do as `detect`, and return also how many further faces were seen that are beyond `max_faces`."""
         _check_pixels(pixels)
         found = self._search(identity_view(pixels))
         if (turns := {_turns_to_upright(face) for face in found}) and len(turns) == 1 and turns != {0}:
@@ -141,7 +146,11 @@ class Detector:
             placed = [face for each in confirmed if (face := self._in_place(pixels, each)) is not None]
             found = non_max_suppression(found + placed)
         found = found or self._first(pixels, (rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3)))
-        return sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))[: self._max_faces]
+        found = sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))
+        n_seen = len(found)
+        if self._max_faces <= n_seen >= _MIN_CANDIDATES:  # the landmarker returns no more
+            n_seen = max(n_seen, self._orientation_check.count_faces(within_limits(identity_view(pixels)).pixels))
+        return found[: self._max_faces], max(0, n_seen - self._max_faces)
 
     def detect_fast(self, pixels: np.ndarray) -> list[Detection]:
         """Find faces in the photo as it is, in about the same time for every frame of a video.
@@ -196,8 +205,11 @@ class Detector:
 
     def _detect_upright(self, pixels: np.ndarray, face: Detection) -> Detection | None:
         """Return a face as it is where it is upright, else detected in an upright crop, None where it is not found."""
+        is_level = abs(_roll_deg(_across(face))) <= _MAX_ROLL_DEG
+        if is_level and are_upright(face.landmarks_px, face.depth):
+            return face
         turns = self._orientation_check.quarter_turns(pixels, *_placement(face))
-        if turns == 0 and abs(_roll_deg(_across(face))) <= _MAX_ROLL_DEG:
+        if turns == 0 and is_level:
             return face
         best = face
         for _ in range(_MAX_UPRIGHT_CROPS):

@@ -64,11 +64,18 @@ class OrientationCheck:
         """Return whether a crop about landmarks shows an upright face; arguments as for `quarter_turns`."""
         return self._score(face_crop_view(pixels, points_px, across_px, _CROP_PX).pixels) >= _MIN_FACE_SCORE
 
+    def count_faces(self, pixels: np.ndarray) -> int:
+        """Return the number of upright faces in a photo (H, W, 3) uint8 RGB that are large enough for the network."""
+        return sum(score >= _MIN_FACE_SCORE for score in self._scores(pixels))
+
     def _score(self, crop: np.ndarray) -> float:
+        return max(self._scores(crop), default=0.0)
+
+    def _scores(self, pixels: np.ndarray) -> list[float]:
         if self._process_id != os.getpid():  # threads of the graph exist in the parent of a fork only
             self._start()
-        result = self._detector.detect(self._to_mp_image(crop))
-        return max((float(each.categories[0].score) for each in result.detections), default=0.0)
+        result = self._detector.detect(self._to_mp_image(pixels))
+        return [float(each.categories[0].score) for each in result.detections]
 
     def close(self) -> None:
         """Free MediaPipe's graph."""

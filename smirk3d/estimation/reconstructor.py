@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast, overload
 
 import numpy as np
@@ -175,7 +175,11 @@ class Reconstructor:
     def read_and_detect(self, photo: PhotoSource) -> DetectedPhoto:
         """Read one photo and detect its faces; arguments and errors as for `__call__`."""
         image = read_photo(photo)
-        detections = self.detect(image.pixels)
+        detections, n_further = self._detector.detect_and_count(image.pixels)
+        if n_further:
+            faces = "1 further face was" if n_further == 1 else f"{n_further} further faces were"
+            note = f"{faces} found and not reconstructed; --max-faces {len(detections) + n_further} takes them"
+            image = replace(image, notes=(*image.notes, note))
         if not detections:
             raise NoFaceError(
                 f"{display_name(photo)}: no face found; is a face in the picture, at least 40 pixels high "

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import check_plain_file, one_line, parse_json
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.params import ContourTable, LandmarkEmbedding
+from smirk3d.safetensors_bytes import to_safetensors
 
 FORMAT_VERSION = "2"
 _CONTOUR_FIELDS = tuple(field.name for field in fields(ContourTable))
@@ -67,7 +67,7 @@ def save_pack(data: HeadData, path: Path) -> None:
         elif value is not None:
             header[field.name] = value
     metadata = {"smirk3d_head": FORMAT_VERSION, "content_id": data.content_id, "head": json.dumps(header)}
-    _write(save(tensors, metadata=metadata), path)
+    _write(to_safetensors(tensors, metadata), path)
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path, printable
@@ -28,6 +27,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.torch_file import read_state_dict
+from smirk3d.safetensors_bytes import to_safetensors
 
 FORMAT_VERSION = "1"
 ENCODER = "smirk_encoder."
@@ -242,7 +242,7 @@ def save_networks(
     if neural_renderer is not None:
         header["neural_renderer"] = json.dumps({"size_px": neural_renderer.size_px})
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata=header))
+        temporary.write_bytes(to_safetensors(tensors, header))
 
 
 def _tensors_to_save(networks: Mapping[str, SavableNetwork]) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from smirk3d.media.video import Frame, FrameSource
 from smirk3d.progress import Progress, frame_progress
 from smirk3d.track import Clip
 from smirk3d.tracking.detection_pass import FrameDetections, detect_frames, until_damage
+from smirk3d.tracking.finite import REASON, finite_frames
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.one_euro import OneEuroConfig, OneEuroFilter
 from smirk3d.tracking.run import show_notes, write_clip
@@ -54,12 +55,18 @@ class LivePerson:
         self._pose_filter = OneEuroFilter(_with_strength(POSE_FILTER, self._strength))
         self._reference_rotmat: np.ndarray | None = None
         self._frames: list[tuple[int, float, np.ndarray, HeadMotion]] = []
+        self._n_added = 0
 
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def is_solved(self) -> bool:
+        """Whether a frame was solved, with finite numbers or not."""
+        return self._shape is not None
+
     def add(self, frame: Frame, record: np.ndarray, score: float, box_px: np.ndarray) -> HeadMotion:
-        """Solve one frame and return its motion, of length 1.
+        """Solve one frame and return its motion, of length 1; one that is not finite is left out of the result.
 
         Args:
             frame: The frame.
@@ -67,7 +74,7 @@ class LivePerson:
             score: Score of the detector in [0, 1].
             box_px: (4,) box x0, y0, x1, y1 in pixels.
         """
-        count = len(self) + 1
+        count = self._n_added = self._n_added + 1
         if self._camera is None:
             self._camera = clip_camera(self._estimator, record, self._size)
         if count <= IDENTITY_UPDATE_COUNTS[-1]:
@@ -76,6 +83,8 @@ class LivePerson:
                 self._shape = solve_identity(self._estimator, np.concatenate(self._records), self._camera)
         assert self._shape is not None
         motion = solve_motion(self._estimator, record, self._shape, self._camera)
+        if not finite_frames(motion).all():  # in the filters it would spoil all later frames
+            return motion
         motion = motion if self._strength == 0 else self._smooth(motion, frame.time_s)
         # One append for all values, since the user may interrupt between any two statements.
         self._frames.append((frame.number, score, box_px, motion))
@@ -136,12 +145,14 @@ class _Recording:
 
         Raises:
             NoFaceError: There was no face.
-            Smirk3dError: There was no frame, and the source was damaged.
+            Smirk3dError: There was no frame, and the source was damaged; or no frame has finite numbers.
         """
         # An interruption may leave a person without a frame.
         people = [person.result() for person in self.people.values() if len(person)]
         if not self.times_s and self.damage:
             raise Smirk3dError(self.damage[0])
+        if not people and any(person.is_solved for person in self.people.values()):
+            raise Smirk3dError(f"{name}: method {self.estimator.method!r} gives {REASON}")
         if not people:
             raise NoFaceError("; ".join([f"{name}: no face found in {len(self.times_s)} frames", *self.damage]))
         return people

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smirk3d.errors import Smirk3dError
 from smirk3d.media.video import FrameSource
 from smirk3d.progress import Progress, frame_progress
 from smirk3d.track import Clip, Track
@@ -14,6 +16,9 @@ from smirk3d.tracking.track_video import TrackOptions, track_video
 
 if TYPE_CHECKING:
     from smirk3d.estimation.reconstructor import Reconstructor
+
+_Output = tuple[Path, Callable[[], object]]
+"""A file, and what writes it."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +108,31 @@ def write_clip(clip: Clip, out_dir: Path, stem: str, *, blank_lost: bool = False
         The paths of the files.
 
     Raises:
-        Smirk3dError: A file cannot be written.
+        Smirk3dError: A file cannot be written; the others are there.
     """
     from smirk3d.export.tables.track_table import save_track_npz, write_track_table
 
     tables = [out_dir / f"{stem}.csv"] + ([out_dir / f"{stem}.parquet"] if _has_pyarrow() else [])
-    for path in tables:
-        write_track_table(clip.tracks, path)
-    written = list(tables)
+    outputs: list[_Output] = [(path, partial(write_track_table, clip.tracks, path)) for path in tables]
     for track in clip.tracks:
-        track_stem = _track_stem(stem, track)
-        save_track_npz(track, out_dir / f"{track_stem}.npz")
-        written += [out_dir / f"{track_stem}.npz", *_write_animations(track, out_dir, track_stem, blank_lost)]
-    return written
+        path = out_dir / f"{_track_stem(stem, track)}.npz"
+        outputs += [(path, partial(save_track_npz, track, path)), *_animations(track, out_dir, stem, blank_lost)]
+    _write_all(outputs)
+    return [path for path, _ in outputs]
+
+
+def _write_all(outputs: Sequence[_Output]) -> None:
+    """Write all files that can be written, so that a full disk costs the large ones only; then report the others."""
+    errors: list[Smirk3dError] = []
+    for _, write in outputs:
+        try:
+            write()
+        except Smirk3dError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise Smirk3dError(f"{errors[0]} ({len(errors)} of {len(outputs)} files are missing)") from errors[0]
+    if errors:
+        raise errors[0]
 
 
 def write_usd(clip: Clip, out_dir: Path, stem: str) -> list[Path]:
@@ -141,18 +158,19 @@ def _track_stem(stem: str, track: Track) -> str:
     return stem if track.number == 0 else f"{stem}_{track.number}"
 
 
-def _write_animations(track: Track, out_dir: Path, stem: str, blank_lost: bool) -> list[Path]:
-    """Write a track as glTF animation, Live Link table and plot of its curves; returns their paths."""
+def _animations(track: Track, out_dir: Path, stem: str, blank_lost: bool) -> list[_Output]:
+    """Return the files of a track as glTF animation, Live Link table and plot of its curves."""
     from smirk3d.export.gltf.animation import save_animation
     from smirk3d.export.tables.livelink import save_livelink
     from smirk3d.viz.curves import save_curves
 
-    animation, livelink = out_dir / f"{stem}.glb", out_dir / f"{stem}_livelink.csv"
-    curves = out_dir / f"{stem}_curves.png"
-    save_animation(track, animation)
-    save_livelink(track, livelink, blank_lost=blank_lost)
-    save_curves(track, curves)
-    return [animation, livelink, curves]
+    own = _track_stem(stem, track)
+    animation, livelink, curves = (out_dir / f"{own}{ending}" for ending in (".glb", "_livelink.csv", "_curves.png"))
+    return [
+        (animation, partial(save_animation, track, animation)),
+        (livelink, partial(save_livelink, track, livelink, blank_lost=blank_lost)),
+        (curves, partial(save_curves, track, curves)),
+    ]
 
 
 def _has_pyarrow() -> bool:

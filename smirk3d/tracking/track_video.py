@@ -15,6 +15,7 @@ from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
 from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
+from smirk3d.tracking.finite import REASON, check_tracks, finite_frames
 from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
@@ -77,7 +78,7 @@ def track_video(
 
     Raises:
         NoFaceError: There is no face in the video.
-        Smirk3dError: No frame can be read.
+        Smirk3dError: No frame can be read, or the result is not finite.
     """
     options, estimator = options or TrackOptions(), reconstructor.estimator
     with RecordBuffer(record_type(estimator)) as records:
@@ -151,22 +152,33 @@ def build_clip(
         options: Settings of the tracking.
         info: Properties of the source.
         losses: What of the source could not be read, one line each.
+
+    Raises:
+        Smirk3dError: A number of a track is not finite.
     """
     ordered = sorted(people, key=lambda person: len(person.frame), reverse=True)
     kept = [p for p in ordered if time_s[p.frame[-1]] - time_s[p.frame[0]] >= options.min_duration_s] or ordered[:1]
     n_short = len(ordered) - len(kept)
     notes = (f"{n_short} faces seen for less than {options.min_duration_s:g} s left out",) if n_short else ()
     tracks = tuple(_track(k, person, time_s, estimator, options, info.rate_fps) for k, person in enumerate(kept))
+    check_tracks(tracks, info.name)
     tracks = tracks if options.trim else with_untracked_frames(tracks, time_s)
     return Clip(info.name, info.rate_fps, size, len(time_s), tracks, notes, tuple(losses))
 
 
 def _solve_person(rows: np.ndarray, estimator: Estimator, camera: ClipCamera) -> Person:
-    """Solve a person; detections that are no face, frequent where a face appears or disappears, are left out."""
+    """Solve a person, without detections that are no face, frequent where a face appears or disappears.
+
+    Raises:
+        Smirk3dError: No frame has finite numbers.
+    """
     shape = solve_identity(estimator, rows["record"], camera)
     motion = solve_motion(estimator, rows["record"], shape, camera)
-    max_residual = max(OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual)), HALF_CONFIDENCE_RESIDUAL)
-    is_face = motion.residual <= max_residual
+    is_finite = finite_frames(motion)
+    if not is_finite.any():
+        raise Smirk3dError(f"method {estimator.method!r} gives {REASON}")
+    max_residual = max(OUTLIER_RESIDUAL_RATIO * float(np.median(motion.residual[is_finite])), HALF_CONFIDENCE_RESIDUAL)
+    is_face = is_finite & (motion.residual <= max_residual)
     if not is_face.all():  # the outliers have spoilt the shared identity, too, so everything is solved again
         rows = rows[is_face]
         shape = solve_identity(estimator, rows["record"], camera)

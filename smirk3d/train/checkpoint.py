@@ -14,7 +14,7 @@ import re
 import reprlib
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,8 +157,17 @@ def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
     return None
 
 
-def keep_last(folder: str | os.PathLike[str], n: int) -> None:
-    """Remove all checkpoints of a folder except those of the `n` highest steps; other files stay.
+def keep_last(folder: str | os.PathLike[str], n: int, *, every: int = 0, newest: int | None = None) -> None:
+    """Remove all checkpoints of a folder except the last `n`; other files stay.
+
+    A checkpoint that a signal made between two regular ones is removed as well once a later one exists, so that an
+    interrupted run leaves the files of an uninterrupted one.
+
+    Args:
+        folder: Folder of the run.
+        n: Number of checkpoints to keep, those of the highest steps.
+        every: Steps from one regular checkpoint to the next; 0 where all are regular.
+        newest: Highest step that counts; later ones, which may be damaged, stay. None: there are none.
 
     Raises:
         ValueError: `n` is below 1.
@@ -166,18 +175,35 @@ def keep_last(folder: str | os.PathLike[str], n: int) -> None:
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
-    for path in _newest_first(folder)[n:]:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise Smirk3dError(
-                f"{printable(path)}: cannot be removed ({error.strerror}); remove it yourself"
-            ) from error
+    steps = [step for step in _steps(folder) if newest is None or step <= newest]
+    regular = [step for step in steps if not _is_interim(step, steps, every)]
+    for step in steps:
+        if step not in regular[:n]:
+            path = checkpoint_path(folder, step)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise Smirk3dError(
+                    f"{printable(path)}: cannot be removed ({error.strerror}); remove it yourself"
+                ) from error
+
+
+def _is_interim(step: int, steps: Sequence[int], every: int) -> bool:
+    """Return whether a step lies between two regular ones, with a later checkpoint; `steps` is in falling order."""
+    if every <= 0 or step % every == 0 or step == steps[0]:
+        return False
+    before = step // every * every
+    return before == 0 or before in steps
+
+
+def _steps(folder: str | os.PathLike[str]) -> list[int]:
+    """Return the steps of the checkpoints of a folder, the highest first."""
+    names = (path.name for path in Path(folder).glob("*.pt"))
+    return sorted((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), reverse=True)
 
 
 def _newest_first(folder: str | os.PathLike[str]) -> list[Path]:
-    steps = {path: int(found[1]) for path in Path(folder).glob("*.pt") if (found := _NAME.fullmatch(path.name))}
-    return sorted(steps, key=lambda path: steps[path], reverse=True)
+    return [checkpoint_path(folder, step) for step in _steps(folder)]
 
 
 def _parts(state: TrainingState) -> tuple[tuple[str, Mapping[str, Any]], ...]:

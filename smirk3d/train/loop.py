@@ -26,7 +26,15 @@ from smirk3d.train.optimization import DivergedError, Optimization
 from smirk3d.train.preview import save_preview
 from smirk3d.train.progress_line import ProgressLine
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, reconstruction_step
-from smirk3d.train.run_folder import WEIGHTS_NAME, find_start, make_folder, preview_path, reconcile, save_run
+from smirk3d.train.run_folder import (
+    WEIGHTS_NAME,
+    claimed_folder,
+    find_start,
+    make_folder,
+    preview_path,
+    reconcile,
+    save_run,
+)
 from smirk3d.train.schedule import cycle_update_target, step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
 
@@ -96,10 +104,14 @@ def train(config: TrainConfig, *, resume: bool = False, report: Report | None = 
 
     Raises:
         UsageError: `config.out_dir` is not empty, or holds no run to be resumed.
-        Smirk3dError: Head, data, networks, devices or a checkpoint cannot be used, or a loss is not finite; the
-            checkpoints before that stay.
+        Smirk3dError: Another process trains into `config.out_dir`, or a file there is a symbolic link. Head, data,
+            networks, devices or a checkpoint cannot be used, or a loss is not finite; the checkpoints before that stay.
     """
-    report = report or _ignore
+    with claimed_folder(config.out_dir):
+        return _train(config, resume, report or _ignore)
+
+
+def _train(config: TrainConfig, resume: bool, report: Report) -> TrainResult:
     checkpoint = find_start(config.out_dir, resume, report)
     fabric = launch(config.engine)
     report = report if fabric.is_global_zero else _ignore

@@ -6,12 +6,15 @@ configuration), `metrics.csv` and `tensorboard/` (metrics), and `previews/` (sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import read_remarks, save_networks
+from smirk3d.output_lock import LOCK_SUFFIX, links_below, locked_folder, sweep_temporaries
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, latest_checkpoint, save_training
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
@@ -20,6 +23,29 @@ from smirk3d.train.networks import Networks
 WEIGHTS_NAME = "networks.safetensors"
 CONFIG_NAME = "config.yaml"
 PREVIEWS_NAME = "previews"
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+"""Variables by which Fabric and torchrun number the processes of a run."""
+
+
+@contextmanager
+def claimed_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder of a run against other runs; of the processes of one run the first one does.
+
+    What killed runs left half-written is removed.
+
+    Raises:
+        Smirk3dError: Another run holds it, nothing can be written there, or what will be written is a symbolic link.
+    """
+    if any(int(os.environ.get(name) or 0) for name in _RANKS):
+        yield
+        return
+    if folder.exists() and not folder.is_dir():
+        raise Smirk3dError(f"{printable(folder)}: is no folder; give another out_dir")
+    with locked_folder(folder):
+        sweep_temporaries([folder / PREVIEWS_NAME])
+        for link in sorted(links_below(folder, [CONFIG_NAME, f"{PREVIEWS_NAME}/"])):
+            raise Smirk3dError(f"{printable(folder / link)}: is a symbolic link; remove it, or give another out_dir")
+        yield
 
 
 def find_start(folder: Path, resume: bool, report: Callable[[str], None]) -> Path | None:
@@ -32,11 +58,9 @@ def find_start(folder: Path, resume: bool, report: Callable[[str], None]) -> Pat
 
     Raises:
         UsageError: The folder is not empty and `resume` is not set, or it holds no run.
-        Smirk3dError: The folder is a file, or all its checkpoints are damaged.
+        Smirk3dError: All its checkpoints are damaged.
     """
-    if folder.exists() and not folder.is_dir():
-        raise Smirk3dError(f"{printable(folder)}: is no folder; give another out_dir")
-    is_empty = not folder.is_dir() or not any(folder.iterdir())
+    is_empty = not folder.is_dir() or all(path.name == LOCK_SUFFIX for path in folder.iterdir())
     if not resume:
         if not is_empty:
             raise UsageError(f"{printable(folder)}: is not empty; go on with --resume, or give another out_dir")
@@ -56,12 +80,14 @@ def make_folder(config: TrainConfig) -> None:
         Smirk3dError: The folder cannot be made or written to.
     """
     try:
-        (config.out_dir / PREVIEWS_NAME).mkdir(parents=True, exist_ok=True)
+        config.out_dir.mkdir(parents=True, exist_ok=True)
+        # The configuration first: it tells a run that was killed here from the folder of something else.
+        with atomic_path(config.out_dir / CONFIG_NAME) as temporary:
+            temporary.write_text(to_yaml(config), encoding="utf-8")
+        (config.out_dir / PREVIEWS_NAME).mkdir(exist_ok=True)
     except OSError as error:
         reason = printable(error.strerror or str(error))
         raise Smirk3dError(f"{printable(config.out_dir)}: cannot be made ({reason}); give another out_dir") from error
-    with atomic_path(config.out_dir / CONFIG_NAME) as temporary:
-        temporary.write_text(to_yaml(config), encoding="utf-8")
 
 
 def save_run(state: TrainingState, networks: Networks) -> None:
@@ -73,11 +99,13 @@ def save_run(state: TrainingState, networks: Networks) -> None:
     folder = state.config.out_dir
     save_training(checkpoint_path(folder, state.step), state)
     _save_weights(state, networks)
-    keep_last(folder, state.config.engine.keep_last)
+    _keep_last(state)
 
 
 def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], None]) -> None:
-    """Make the weights of a resumed run those of its checkpoint: a run may end between the two files of a step.
+    """Make the files of a resumed run those of its checkpoint: a run may end between two files of a step.
+
+    The weights are those of the checkpoint, and there are no more checkpoints than `engine.keep_last`.
 
     Args:
         state: State that was restored.
@@ -95,6 +123,12 @@ def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], 
     if step != str(state.step):
         report(f"{printable(path)}: {f'of step {step}' if step else 'missing'}; written anew from step {state.step}")
         _save_weights(state, networks)
+    _keep_last(state)
+
+
+def _keep_last(state: TrainingState) -> None:
+    engine = state.config.engine
+    keep_last(state.config.out_dir, engine.keep_last, every=engine.save_every, newest=state.step)
 
 
 def _save_weights(state: TrainingState, networks: Networks) -> None:

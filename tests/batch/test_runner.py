@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from smirk3d.assets import atomic_path
 from smirk3d.batch import prefetch, runner
 from smirk3d.batch.runner import TABLE_NAME, BatchOptions, BatchSummary, run
 from smirk3d.errors import NoFaceError, Smirk3dError, UsageError
@@ -202,6 +204,48 @@ def test_full_disk_ends_the_run_with_its_reason(
     monkeypatch.setattr("smirk3d.export.tables.expressions_csv.TableWriter._append", refuse)
     with pytest.raises(Smirk3dError, match="No space left"):
         run([str(_photos(tmp_path / "in", "a.png"))], tmp_path / "out", fake, FAST)
+
+
+def test_a_disk_that_fills_ends_the_run_before_more_is_computed(
+    tmp_path: Path, fake: FakeReconstructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, original = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(60))), save.save_face
+
+    def fill(face: Face, path: Path, **options: Any) -> Path:
+        if path.name.startswith("a03"):
+            with atomic_path(path):
+                raise OSError(28, "No space left on device")
+        return original(face, path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("smirk3d.export.save_face", fill)
+        with pytest.raises(Smirk3dError, match=r"a03_0\.npz: No space left .*; then go on with --resume"):
+            run([str(photos)], tmp_path / "out", fake, FAST)
+    assert sum(fake.batches) < 60 and set(_status(tmp_path / "out")) == {"a00.png", "a01.png", "a02.png"}
+    assert run([str(photos)], tmp_path / "out", fake, replace(FAST, resume=True)).skipped == 3
+    assert list(_status(tmp_path / "out")) == [f"a{k:02}.png" for k in range(60)]
+
+
+def test_a_resumed_table_is_in_the_order_of_the_photos(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "a.png", "b.png", "2c.png", "d.png")
+    (photos / "b.png").write_bytes(b"no image")
+    run([str(photos)], tmp_path / "whole", fake, FAST)
+    run([str(photos)], tmp_path / "out", fake, FAST)
+    table = tmp_path / "out" / TABLE_NAME
+    table.write_bytes(table.read_bytes()[:-30])  # a kill in the middle of the last row
+    run([str(photos)], tmp_path / "out", fake, replace(FAST, resume=True))
+    assert table.read_bytes() == (tmp_path / "whole" / TABLE_NAME).read_bytes()
+
+
+def test_a_row_that_was_cut_off_takes_the_others_of_its_photo_along(tmp_path: Path, fake: FakeReconstructor) -> None:
+    photos = _photos(tmp_path / "in", "2c.png", "3d.png")
+    run([str(photos)], tmp_path / "out", fake, FAST)
+    table = tmp_path / "out" / TABLE_NAME
+    whole = table.read_bytes()
+    for lost in (30, len(whole.splitlines(keepends=True)[-1]) - 1):
+        table.write_bytes(whole[:-lost])
+        assert run([str(photos)], tmp_path / "out", fake, replace(FAST, resume=True)) == BatchSummary(1, 0, 3, 1)
+        assert table.read_bytes() == whole
 
 
 @pytest.mark.parametrize("inputs", [[], ["empty"], ["empty", "empty2"]])

@@ -245,9 +245,33 @@ def test_features(suffix: str, tmp_path: Path, made: list[Any], capsys: pytest.C
             assert saved["features"].shape == (1, len(saved["names"]))
 
 
+def test_features_go_on_after_a_full_disk(
+    tmp_path: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("a", "b", "c"):
+        _photo(tmp_path / "in" / f"{name}.png")
+    out, whole = tmp_path / "f.npz", tmp_path / "whole.npz"
+    assert main(["features", str(tmp_path / "in"), "--out", str(whole)]) == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", refuse)
+        assert main(["features", str(tmp_path / "in"), "--out", str(out)]) == 1
+    (line,) = _lines(capsys)[1]
+    assert "f.npz: No space left on device" in line and "f.npz.part, from which --resume goes on" in line
+    assert main(["features", str(tmp_path / "in"), "--out", str(out), "--resume"]) == 0
+    stdout, _ = _lines(capsys)
+    assert stdout == [f"images: 0 done, 0 failed, 3 done before; faces: 3; features: {out}"]
+    with np.load(out) as found, np.load(whole) as expected:
+        assert all(found[name].tobytes() == expected[name].tobytes() for name in expected.files)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "f.npz", "whole.npz"}
+
+
 def test_features_of_nothing_leave_no_file(tmp_path: Path, made: list[Any]) -> None:
     assert main(["features", _photo(tmp_path / "none.png"), "--out", str(tmp_path / "f.npz")]) == 1
-    assert not (tmp_path / "f.npz").exists()
+    assert not list(tmp_path.glob("f.npz*"))
 
 
 def test_interruption_is_exit_code_130(tmp_path: Path, made: list[Any], capsys: pytest.CaptureFixture) -> None:

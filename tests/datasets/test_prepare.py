@@ -12,9 +12,10 @@ from PIL import Image
 from skimage.data import astronaut
 from training_faces import detection, face_points
 
+from smirk3d.datasets import shard_writer
 from smirk3d.datasets.padded_crop import PADDED_SCALE, crop_padded
 from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary, prepare, split_of
-from smirk3d.datasets.prepare_report import read_report
+from smirk3d.datasets.prepare_report import Report, ReportRow, read_report
 from smirk3d.datasets.quality import QualityLimits, measure, mirror_error, sharpness
 from smirk3d.datasets.shards import Record, read_folder, read_shard
 from smirk3d.detection.detector import Detection, Detector
@@ -134,18 +135,78 @@ def test_the_same_photos_give_the_same_bytes(people: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stop_after", [2, 5, 11])
 def test_resuming_after_an_interruption(people: Path, tmp_path: Path, stop_after: int) -> None:
-    out = tmp_path / "out"
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    _prepare(people, whole, val_share=0.3)
     with pytest.raises(KeyboardInterrupt):
-        _prepare(people, out, Finder(stop_after))
-    before = _state(out)
+        _prepare(people, out, Finder(stop_after), val_share=0.3)
     assert len(_records(out)) == stop_after  # what was ready is in shards
     finder = Finder()
-    summary = _prepare(people, out, finder, resume=True)
+    summary = _prepare(people, out, finder, resume=True, val_share=0.3)
     assert finder.calls == 18 - stop_after and summary.skipped == stop_after
-    assert all(_state(out)[name] == content for name, content in before.items() if name.endswith(".tar"))
-    assert len({record.source for record in _records(out)}) == len(_records(out)) == 18
-    assert len(read_report(out / "report.csv")) == 18
-    assert _prepare(people, out, Finder(0), resume=True).photos == 0
+    assert _state(out) == _state(whole)  # the shards that were cut short were filled
+    assert _prepare(people, out, Finder(0), resume=True, val_share=0.3).photos == 0
+    assert _state(out) == _state(whole)
+
+
+@pytest.mark.parametrize("place", ["report", "pending", "write_shard"])
+def test_an_interruption_between_row_and_shard_loses_no_face(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    _prepare(people, whole)
+    original, count = Report.add, 0
+
+    def interrupt(report: Report, rows: list[ReportRow]) -> None:
+        nonlocal count
+        count += 1
+        if count == 6 and place == "report":
+            raise KeyboardInterrupt
+        original(report, rows)
+        if count == 6:
+            if place == "write_shard":
+                monkeypatch.setattr(shard_writer, "write_shard", lambda *_: 1 / 0)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Report, "add", interrupt)
+        with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+            _prepare(people, out)
+    monkeypatch.undo()
+    _prepare(people, out, resume=True)
+    assert _state(out) == _state(whole)
+
+
+def test_rows_are_in_the_order_of_the_photos_after_a_retry(tmp_path: Path) -> None:
+    photos, whole, out = tmp_path / "in", tmp_path / "whole", tmp_path / "out"
+    for name in ("a", "c"):
+        _photo(photos / f"{name}.png")
+    (photos / "b.png").write_bytes(b"no photo")
+    _prepare(photos, whole)
+    _prepare(photos, out)
+    _prepare(photos, out, resume=True)
+    assert _state(out) == _state(whole)
+
+
+def test_a_row_that_was_cut_off_takes_the_others_of_its_photo_along(tmp_path: Path) -> None:
+    photos, whole, out = tmp_path / "in", tmp_path / "whole", tmp_path / "out"
+    _photo(photos / "a.png")
+    _photo(photos / "two.png", code=2)
+    _prepare(photos, whole, val_share=0.0)
+    _prepare(photos, out, val_share=0.0)
+    text = (out / "report.csv").read_text()
+    (out / "report.csv").write_text(text[:-30])
+    _prepare(photos, out, resume=True, val_share=0.0)
+    assert _state(out) == _state(whole)
+
+
+@pytest.mark.parametrize("name", ["report.csv", "prepare.json", "train-000000.tar"])
+def test_nothing_is_written_through_a_link(people: Path, tmp_path: Path, name: str) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    out.mkdir()
+    (out / name).symlink_to(elsewhere)
+    with pytest.raises(Smirk3dError, match=f"{name}: is a symbolic link; remove it"):
+        _prepare(people, out)
+    assert not elsewhere.exists()
 
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:

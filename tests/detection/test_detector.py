@@ -141,6 +141,14 @@ def test_groups(photo, face, width, height_px):
         assert min(error_px(each, place) for each in found) < 0.08 * height_px
 
 
+def test_faces_beyond_the_maximum_are_counted(photo, face):
+    frame, _ = group_photo(photo, face, 640, 120)
+    for max_faces, search_tiles in ((4, False), (3, True), (8, True)):
+        with Detector(max_faces=max_faces, search_tiles=search_tiles) as several:
+            found, n_further = several.detect_and_count(frame)
+        assert (len(found), n_further) == (min(max_faces, 5), max(0, 5 - max_faces))
+
+
 def group_photo(
     photo: np.ndarray, face: Detection, width: int, height_px: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:

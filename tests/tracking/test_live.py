@@ -23,8 +23,10 @@ from smirk3d.head.model import HeadModel
 from smirk3d.media.video import Frame, VideoInfo
 from smirk3d.progress import LineProgress
 from smirk3d.track import Clip, Status, Track
+from smirk3d.tracking import live as live_module
 from smirk3d.tracking.detection_loop import FULL_FRAME_INTERVAL
 from smirk3d.tracking.live import LivePerson, run_live
+from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.track_video import TrackOptions
 from smirk3d.tracking.whittaker_smoother import SmoothConfig
 
@@ -116,6 +118,25 @@ def test_all_frames_are_tracked_and_all_files_are_written(live, track: Track, tm
     np.testing.assert_allclose(
         found.box_px, [TrackDetector(track).detect_fast(f.pixels)[0].box_px for f in Source().frames()]
     )
+
+
+@pytest.mark.parametrize("bad", [[5, 6], list(range(N))])
+def test_frames_that_are_not_finite_do_not_spoil_the_others(live, bad: list[int], monkeypatch, without_files) -> None:
+    original, count = live_module.solve_motion, 0
+
+    def solve_badly(*arguments: Any) -> HeadMotion:
+        nonlocal count
+        count += 1
+        motion = original(*arguments)
+        return motion.replace(rotmat=np.full_like(motion.rotmat, np.nan)) if count - 1 in bad else motion
+
+    monkeypatch.setattr(live_module, "solve_motion", solve_badly)
+    if len(bad) == N:
+        with pytest.raises(Smirk3dError, match="not finite"):
+            live(Source())
+        return
+    (found,) = live(Source())[0].tracks
+    assert np.flatnonzero(found.status == Status.FILLED).tolist() == bad and np.isfinite(found.arkit).all()
 
 
 @pytest.fixture

@@ -133,3 +133,11 @@ def test_no_parquet_without_pyarrow(track: Track, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(run, "_has_pyarrow", lambda: False)
     write_clip(Clip("a.mp4", 25.0, (640, 480), 5, (track,)), tmp_path, "a")
     assert {path.name for path in tmp_path.iterdir()} == TABLES - {"a.parquet"}
+
+
+def test_a_file_that_cannot_be_written_costs_no_other(track: Track, tmp_path: Path) -> None:
+    for name in ("a.csv", "a.glb"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(Smirk3dError, match=r"a\.csv.*\(2 of 6 files are missing\)"):
+        write_clip(Clip("a.mp4", 25.0, (640, 480), 5, (track,)), tmp_path, "a")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == TABLES - {"a.csv", "a.glb"}

@@ -15,6 +15,7 @@ from synthetic_track import nearest
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import NoFaceError, Smirk3dError
+from smirk3d.estimation.estimator import HeadEstimates
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import rotation_from_angles
@@ -184,6 +185,28 @@ def test_detections_that_are_no_face_are_left_out(reconstructor: Reconstructor, 
     assert (found.status[1:4] == Status.FILLED).all() and (np.delete(found.status, range(1, 4)) == 0).all()
     assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
     np.testing.assert_allclose(found.arkit[:, SMILE], track.arkit[:, SMILE], atol=0.1)
+
+
+@pytest.mark.parametrize("bad", [range(4, 7), range(N)])
+def test_frames_that_are_not_finite_are_left_out(
+    bad: range, reconstructor: Reconstructor, person: Person, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator, solve = reconstructor.estimator, reconstructor.estimator.solve
+
+    def solve_badly(records: np.ndarray, *arguments: Any, **options: Any) -> HeadEstimates:
+        found = solve(records, *arguments, **options)
+        if len(records) == N:
+            found.pose.rotmat[list(bad)] = float("nan")
+        return found
+
+    monkeypatch.setattr(estimator, "solve", solve_badly)
+    if len(bad) == N:
+        with pytest.raises(Smirk3dError, match="numbers that are not finite"):
+            tracked(reconstructor, PerfectDetector(person))
+        return
+    (found,) = tracked(reconstructor, PerfectDetector(person)).tracks
+    assert np.flatnonzero(found.status == Status.FILLED).tolist() == list(bad)
+    assert all(turn_deg(found.rotation_rotmat[k] @ track.rotation_rotmat[k].T) < 3 for k in range(N))
 
 
 def test_several_persons_are_several_tracks(reconstructor: Reconstructor, open_head: HeadModel) -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -380,3 +381,28 @@ def test_old_checkpoints_are_removed_and_nothing_else(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
     with pytest.raises(ValueError, match="at least 1"):
         keep_last(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "n", "kept"),
+    [
+        ((10, 20, 23), 2, {20, 23}),  # the newest is always kept
+        ((20, 23, 30), 2, {20, 30}),
+        ((20, 23, 25), 2, {20, 25}),
+        ((3, 10), 2, {10}),
+        ((23, 30), 2, {23, 30}),  # of a run with another interval
+        ((10, 20, 30), 2, {20, 30}),
+    ],
+)
+def test_checkpoints_of_an_interruption_do_not_count(steps: Any, n: int, kept: set[int], tmp_path: Path) -> None:
+    for step in steps:
+        checkpoint_path(tmp_path, step).touch()
+    keep_last(tmp_path, n, every=10)
+    assert {path for path in tmp_path.iterdir()} == {checkpoint_path(tmp_path, step) for step in kept}
+
+
+def test_later_damaged_checkpoints_cost_no_intact_one(tmp_path: Path) -> None:
+    for step in (10, 20, 30):
+        checkpoint_path(tmp_path, step).touch()
+    keep_last(tmp_path, 1, every=10, newest=20)
+    assert sorted(tmp_path.iterdir()) == [checkpoint_path(tmp_path, step) for step in (20, 30)]

@@ -22,13 +22,14 @@ from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks, save_networks
+from smirk3d.output_lock import LOCK_SUFFIX
 from smirk3d.train import loop
 from smirk3d.train.config import EngineConfig, LossWeights
 from smirk3d.train.config_file import load_config
 from smirk3d.train.loop import TrainResult, train
 from smirk3d.train.metrics import read_metrics
 from smirk3d.train.preview import MIN_SIDE_PX
-from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME
+from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME, claimed_folder
 
 Numbers = dict[str, dict[int, float]]
 
@@ -216,6 +217,52 @@ def test_folders_that_are_taken(whole: Path, tmp_path: Path) -> None:
     other = tiny_run(whole, replace(CORE, losses=LossWeights(landmark=1)))
     with pytest.raises(Smirk3dError, match=r"stage\.losses\.landmark was 100"):
         train(other, resume=True)
+
+
+def test_a_second_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_run(tmp_path / "run")
+
+    def train_again() -> None:
+        for resume in (False, True):
+            with pytest.raises(Smirk3dError, match="another process of smirk3d writes there"):
+                train(config, resume=resume)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with claimed_folder(config.out_dir):  # a further process of the same run
+            pass
+        monkeypatch.delenv("LOCAL_RANK")
+
+    break_at(1, monkeypatch, train_again)
+    assert train(config) == TrainResult(4, False, 0)
+
+
+@pytest.mark.parametrize("left", [(), (CONFIG_NAME,), (CONFIG_NAME, "previews/")])
+def test_a_run_that_was_killed_at_its_start_goes_on(left: tuple[str, ...], whole: Path, tmp_path: Path) -> None:
+    config = tiny_run(tmp_path / "run")
+    config.out_dir.mkdir()
+    for name in (LOCK_SUFFIX, *left):  # a killed process leaves its lock
+        (config.out_dir / name).mkdir() if name.endswith("/") else (config.out_dir / name).write_text("")
+    assert train(config, resume=True) == TrainResult(4, False, 0)
+    assert_same_run(config.out_dir, whole)
+
+
+def test_an_interruption_leaves_the_checkpoints_of_a_whole_run(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(tmp_path / "run")
+    break_at(2, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(config) == TrainResult(3, True, 0)
+    assert train(config, resume=True) == TrainResult(4, False, 0)
+    assert {path.name for path in config.out_dir.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+@pytest.mark.parametrize("name", [CONFIG_NAME, "metrics.csv", "previews", "step_00000002.pt"])
+def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
+    config = tiny_run(tmp_path / "run")
+    config.out_dir.mkdir()
+    (config.out_dir / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Smirk3dError, match=f"{name}: is a symbolic link; remove it"):
+        train(config, resume=True)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

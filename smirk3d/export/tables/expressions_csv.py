@@ -1,7 +1,7 @@
 """The table of a run, `expressions.csv`: one row per face, and one for each image that failed.
 
-UTF-8, comma, lines end in "\\n". Rows are appended in one write each, so that an interrupted run leaves a valid
-table.
+UTF-8, comma, lines end in "\\n". The rows of an image are appended in one write, so that an interrupted run leaves a
+table that can be continued.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from smirk3d.append_file import AppendFile
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.errors import Smirk3dError
@@ -39,8 +39,8 @@ class TableWriter:
 
     Args:
         path: The table; its folder exists. Without `resume` an existing table is replaced.
-        resume: Continue an existing table: keep its rows of faces, drop an incomplete last line and the rows of failed
-            images, which are processed again. A missing file is an empty table.
+        resume: Continue an existing table: keep its rows of faces, drop those of failed images, and of an image whose
+            rows are incomplete; both are processed again. A missing file is an empty table.
 
     Attributes:
         done: Names of the images, as in the table, that the existing table has rows of.
@@ -52,20 +52,15 @@ class TableWriter:
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
-        rows = _rows(self.path) if resume and self.path.exists() else []
+        rows = _whole_images(self.path) if resume and self.path.exists() else []
         old = [row for row in rows if row[2] == STATUS_OK]
         self.done: set[str] = {row[0] for row in old}
         self.failed: set[str] = {row[0] for row in rows} - self.done
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(_encode([TABLE_COLUMNS, *old]))
-        self._file: BinaryIO | None = None
+        self._replace(old)
+        self._file: AppendFile | None = None
 
     def __enter__(self) -> TableWriter:
-        try:
-            # Unbuffered, so that each row reaches the file in one write.
-            self._file = open(self.path, "ab", buffering=0)
-        except OSError as error:
-            raise Smirk3dError(f"cannot write {printable(self.path)}: {error.strerror}") from error
+        self._file = AppendFile(self.path, "free space and use --resume")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -90,15 +85,33 @@ class TableWriter:
         status = f"failed: {printable(' '.join(reason.split()))}"
         self._append([[table_name(image), "", status, *[""] * (len(TABLE_COLUMNS) - 3)]])
 
+    def sort(self, place_of: Mapping[str, int]) -> None:
+        """Bring the rows into the order of the images; rows of other images come first, as they are.
+
+        A resumed run appends what it has tried again behind what is done; an uninterrupted one has all in order.
+
+        Args:
+            place_of: Name of an image in the table -> its place.
+
+        Raises:
+            Smirk3dError: The table cannot be read or written.
+            ValueError: The table is open.
+        """
+        if self._file is not None:
+            raise ValueError("the table is open")
+        rows = _rows(self.path)
+        ordered = sorted(rows, key=lambda row: place_of.get(row[0], -1))
+        if ordered != rows:
+            self._replace(ordered)
+
+    def _replace(self, rows: Iterable[Sequence[str]]) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(encode_rows([TABLE_COLUMNS, *rows]))
+
     def _append(self, rows: Iterable[Sequence[str]]) -> None:
         if self._file is None:
             raise ValueError("the table is not open: use it as a context manager")
-        try:
-            self._file.write(_encode(rows))
-        except OSError as error:
-            raise Smirk3dError(
-                f"cannot write {printable(self.path)}: {error.strerror}; free space and use --resume"
-            ) from error
+        self._file.append(encode_rows(rows))
 
 
 def table_name(image: str | os.PathLike[str]) -> str:
@@ -137,13 +150,32 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 
 def _rows(path: Path) -> list[list[str]]:
+    """Return the complete rows below the header."""
+    return _rows_and_rest(path)[0]
+
+
+def _whole_images(path: Path) -> list[list[str]]:
+    """Return the rows of a table, without those of an image of which a kill has cut off the rest."""
+    rows, rest = _rows_and_rest(path)
+    if not rows or not rest:
+        return rows
+    last = rows[-1][0]
+    start = encode_rows([[last, ""]]).rstrip(b"\n")
+    is_of_last = rest.startswith(start) or start.startswith(rest)
+    return [row for row in rows if row[0] != last] if is_of_last else rows
+
+
+def _rows_and_rest(path: Path) -> tuple[list[list[str]], bytes]:
+    """Return the complete rows below the header, and the beginning of a row that was cut off."""
     try:
-        with open_plain(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
-            rows = list(csv.reader(_records(text)))
+        with open_plain(path) as file:
+            records = list(split_records(file))
+        rest = records.pop() if records and not _is_complete(records[-1]) else b""
+        rows = list(csv.reader(record.decode("utf-8") for record in records))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Smirk3dError(f"{printable(path)}: cannot be read as a table ({printable(one_line(error))})") from error
     if not rows:
-        return []
+        return [], rest
     if tuple(rows[0]) != TABLE_COLUMNS:
         raise Smirk3dError(f"{printable(path)}: has other columns than this version's; choose another folder")
     for number, row in enumerate(rows[1:], start=2):
@@ -151,20 +183,27 @@ def _rows(path: Path) -> list[list[str]]:
             raise Smirk3dError(
                 f"{printable(path)}: row {number} has {len(row)} cells, not {len(TABLE_COLUMNS)}; repair it"
             )
-    return rows[1:]
+    return rows[1:], rest
 
 
-def _records(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the complete records, which end with a newline outside quotes."""
-    record = ""
+def split_records(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the records of a table, which end with a newline outside quotes; only the last one may be incomplete."""
+    record = b""
     for line in lines:
         record += line
-        if record.endswith("\n") and record.count('"') % 2 == 0:
+        if _is_complete(record):
             yield record
-            record = ""
+            record = b""
+    if record:
+        yield record
 
 
-def _encode(rows: Iterable[Sequence[str]]) -> bytes:
+def _is_complete(record: bytes) -> bool:
+    return record.endswith(b"\n") and record.count(b'"') % 2 == 0
+
+
+def encode_rows(rows: Iterable[Sequence[str]]) -> bytes:
+    """Return rows of cells as lines of a table."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")
