@@ -15,6 +15,7 @@ import numpy as np
 
 from smirk3d.append_file import AppendFile
 from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import open_plain
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import encode_rows, split_records, table_name
 from smirk3d.export.tables.features import FeatureRow
@@ -112,7 +113,7 @@ def _read(path: Path) -> tuple[bytes, dict[str, bytes]]:
     images: dict[str, list[bytes]] = {}
     n_faces: dict[str, int] = {}
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             header, *records = [record for record in split_records(file) if record.endswith(b"\n")] or [b""]
         if header and tuple(_cells(header)[: len(_LEADING_COLUMNS)]) != _LEADING_COLUMNS:
             raise ValueError("it has other columns")
