@@ -11,6 +11,7 @@ number sets the relief of the skin, lips, brows and hair of the model, and is wr
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,22 @@ class LookNetwork(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Return the logits (N,) of windows (N, 48, 40), normalised by `normalised`."""
         return self.features(windows[:, None])[:, 0]
+
+
+class LookEnsemble(nn.Module):
+    """The mean of several networks.
+
+    Args:
+        members: The networks.
+    """
+
+    def __init__(self, members: Sequence[LookNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return the mean logits (N,) of windows as for `LookNetwork`."""
+        return torch.stack([member(windows) for member in self.members]).mean(dim=0)
 
 
 def female_look(photo: PhotoPatch, landmarks_px: np.ndarray) -> float:
@@ -115,12 +132,14 @@ def _bilinear_grey(image: np.ndarray, position_px: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _network() -> LookNetwork:
+def _network() -> LookEnsemble:
     return load_network(registry.find("sex_typical_look"))
 
 
-def load_network(path: Path) -> LookNetwork:
-    """Read the network from a file, for inference."""
-    network = LookNetwork()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return network.eval().requires_grad_(False)
+def load_network(path: Path) -> LookEnsemble:
+    """Read the networks from a file, for inference."""
+    weights = load_file(path)
+    count = len({name.split(".")[1] for name in weights})
+    ensemble = LookEnsemble([LookNetwork() for _ in range(count)])
+    ensemble.load_state_dict({name: value.float() for name, value in weights.items()})
+    return ensemble.eval().requires_grad_(False)

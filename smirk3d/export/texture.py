@@ -5,18 +5,21 @@ Texture images of the skin have texture coordinates of their own (`Texture.uv`),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from smirk3d.export.photo_texture import merge_detail, resized, vertex_trust
 from smirk3d.export.tables.npz import vertices_image
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance import materials
 from smirk3d.render.appearance.appearance_model import head_textures
 from smirk3d.render.appearance.skin_layout import skin_uv
+from smirk3d.render.fragments import Fragments
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import vertex_normals
 
@@ -53,39 +56,81 @@ def appearance_texture(face: Face) -> Texture | None:
     return Texture(image, np.zeros(image.shape[:2], dtype=bool), skin_uv(face.head))
 
 
-def sample_texture(face: Face, pixels: np.ndarray, size: int = 1024) -> Texture:
+def sample_texture(
+    face: Face, pixels: np.ndarray, size: int = 1024, others: Sequence[tuple[Face, np.ndarray]] = ()
+) -> Texture:
     """Sample the texture of the skin from a photo.
 
-    A texel is visible where its surface point faces the camera and nothing is in front of it. Other texels have the
-    colour of the mirrored point where that is visible. The rest is filled with a transition from its surroundings to
-    the median colour of the visible skin.
+    A texel is visible where its surface point faces the camera and nothing is in front of it. On a face with an
+    appearance, its texture gets the photo's own detail there, see `photo_texture`. Otherwise other texels have the
+    colour of the mirrored point where that is visible, and the rest is filled with a transition from its surroundings
+    to the median colour of the visible skin.
 
     Args:
         face: The face in the photo.
         pixels: (H, W, 3) uint8 sRGB, the photo.
         size: Side of the texture in pixels; 512 to 2048 are sensible.
+        others: Further photos of the same person, each with the face in it; only with an appearance.
 
     Raises:
         ValueError: `pixels` is not an RGB image of the face's `image_size`.
     """
-    photo = _PhotoSampler(face, pixels)
+    texels = _rasterize_skin(face.head, size)
+    covered = texels.mask[0].numpy()
+    colors, weights = _unwrap(face, pixels, texels)
+    if face.appearance is None:
+        filled = _filled_from_mirror(colors, weights, covered, face.head)
+        return Texture(filled, _as_image(weights[:, :1], covered)[..., 0] > 0, skin_uv(face.head))
+    trust = _as_image(_at_texels(vertex_trust(face.head), face, texels), covered)[..., 0]
+    shown = [
+        (_as_image(colors[:, 0] / 255, covered), _as_image(weights[:, :1], covered)[..., 0] * trust)
+        for colors, weights in [(colors, weights), *(_unwrap(*other, texels) for other in others)]
+    ]
+    base = resized(head_textures(face.appearance).skin.astype(np.float32) / 255, size)
+    image = merge_detail(base, shown)
+    visible = np.max([weight for _, weight in shown], axis=0) > 0
+    return Texture((image * 255).round().astype(np.uint8), visible, skin_uv(face.head))
+
+
+def _unwrap(face: Face, pixels: np.ndarray, texels: Fragments) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a photo shows of the N texels with skin, see `_PhotoSampler.sample_surface`."""
     skin = materials.material_parts(face.head)[0].face_index
-    uv = skin_uv(face.head)
-    corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
-    fragments = rasterize(corners[None].float(), face.head.faces_uv.cpu()[torch.tensor(skin)], size)
-    covered = fragments.mask[0]
-    colors, weights = photo.sample_surface(
+    covered = texels.mask[0]
+    return _PhotoSampler(face, pixels).sample_surface(
         torch.from_numpy(face.triangles[skin].astype(np.int64)),
-        fragments.face_index[0][covered],
-        fragments.barycentric[0][covered],
+        texels.face_index[0][covered],
+        texels.barycentric[0][covered],
     )
-    visible = np.zeros((size, size), dtype=bool)
-    visible[covered.numpy()] = weights[:, 0] > 0
-    image = np.zeros((4, size, size), dtype=np.float32)
-    image[:3, covered.numpy()], image[3, covered.numpy()] = _blend_sides(colors, weights)
-    base = torch.from_numpy(_median_skin_color(colors, weights, face.head))
+
+
+def _rasterize_skin(head: HeadModel, size: int) -> Fragments:
+    uv, skin = skin_uv(head), materials.material_parts(head)[0].face_index
+    corners = torch.from_numpy(np.concatenate([uv * (2, -2) + (-1, 1), np.zeros((len(uv), 1))], axis=1))
+    return rasterize(corners[None].float(), head.faces_uv.cpu()[torch.tensor(skin)], size)
+
+
+def _at_texels(values: np.ndarray, face: Face, texels: Fragments) -> np.ndarray:
+    """Interpolate values (V,) of the vertices at the texels, (N, 1)."""
+    corners = face.triangles[materials.material_parts(face.head)[0].face_index]
+    covered = texels.mask[0]
+    row, barycentric = texels.face_index[0][covered].numpy(), texels.barycentric[0][covered].numpy()
+    return (values[corners[row]] * barycentric).sum(axis=1, keepdims=True)
+
+
+def _as_image(values: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Return values (N, C) of the covered texels as an image (size, size, C) float32, 0 elsewhere."""
+    image = np.zeros((*covered.shape, values.shape[1]), dtype=np.float32)
+    image[covered] = values
+    return image
+
+
+def _filled_from_mirror(colors: np.ndarray, weights: np.ndarray, covered: np.ndarray, head: HeadModel) -> np.ndarray:
+    """Return the texture (size, size, 3) uint8 of a head without an appearance."""
+    image = np.zeros((4, *covered.shape), dtype=np.float32)
+    image[:3, covered], image[3, covered] = _blend_sides(colors, weights)
+    base = torch.from_numpy(_median_skin_color(colors, weights, head))
     filled = _fill_pull_push(torch.from_numpy(image[None, :3]), torch.from_numpy(image[None, 3:]), base)
-    return Texture(filled[0].permute(1, 2, 0).round().byte().numpy(), visible, uv)
+    return filled[0].permute(1, 2, 0).round().byte().numpy()
 
 
 def vertex_colors(face: Face, pixels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,16 @@ import numpy as np
 MAX_COLOR_DISTANCE = 0.1
 """Maximum distance between the colour of a vertex and that of its patch, sRGB in [0, 1]."""
 MAX_COLORS = 12
-"""Surfaces that need more colours, such as skin with a photo, get their mean colour."""
+"""Surfaces that need more colours, such as skin with a texture, get `SHADES` of them."""
+SHADES = 40
+"""Colours of a textured surface: neighbouring ones are hardly told apart."""
+_SUNK = 0.0003
+"""Depth of the hidden triangles around a patch, relative to the size of its surface."""
+_VERTEX_FIELDS = {"points": 0, "normals": 0, "colors": 0, "displacements": 1, "normal_displacements": 1}
+"""Fields of `Surface` with an axis of vertices, and that axis."""
+_CLUSTER_ITERATIONS = 12
+_MAX_CLUSTERED = 20_000
+"""Vertices by which shades are chosen."""
 _CURVATURE = 0.75
 """Weight of the curved surface against the flat triangle, in [0, 1]; the value of the paper on Phong tessellation."""
 
@@ -57,12 +66,14 @@ class Patch:
         color: (r, g, b), sRGB in [0, 255].
         rows: (M,) int64, rows of the scene's vertices.
         triangles: (K, 3) int64, rows of `rows`.
+        n_shown: Number of triangles of its own, the first ones; the others are sunk, see `split_into_patches`.
     """
 
     name: str
     color: tuple[int, int, int]
     rows: np.ndarray
     triangles: np.ndarray
+    n_shown: int
 
 
 def weld(surface: Surface) -> Surface:
@@ -160,16 +171,31 @@ def choose_palette(colors: np.ndarray) -> np.ndarray:
         colors: (N, 3) float in [0, 1].
 
     Returns:
-        (P, 3) float, P at most `MAX_COLORS`; the mean colour alone where that many are not enough.
+        (P, 3) float, P at most `MAX_COLORS`; `SHADES` clusters of the colours where that many are not enough.
     """
     unique, counts = np.unique(colors, axis=0, return_counts=True)
     palette = unique[[counts.argmax()]]
+    distance = np.full(len(unique), np.inf)
     while len(palette) <= MAX_COLORS:
-        distance = np.linalg.norm(unique[:, None] - palette, axis=2).min(axis=1)
+        distance = np.minimum(distance, np.linalg.norm(unique - palette[-1], axis=1))
         if distance.max() <= MAX_COLOR_DISTANCE:
             return palette
         palette = np.concatenate([palette, unique[[distance.argmax()]]])
-    return colors.mean(axis=0, keepdims=True)
+    # The rest is spread over the vertices by brightness, so that the skin gets most of the shades.
+    some = colors[:: len(colors) // _MAX_CLUSTERED + 1]
+    spread = some[np.argsort(some.sum(axis=1), kind="stable")]
+    spread = spread[np.linspace(0, len(some) - 1, SHADES - len(palette) + 2)[1:-1].astype(int)]
+    return _clustered(some, np.concatenate([palette, spread]))
+
+
+def _clustered(colors: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return means of clusters of colours, from a first palette: Lloyd's algorithm."""
+    for _ in range(_CLUSTER_ITERATIONS):
+        label = _nearest(colors, palette)
+        counts = np.bincount(label, minlength=len(palette))
+        sums = np.stack([np.bincount(label, channel, len(palette)) for channel in colors.T], axis=1)
+        palette = np.where(counts[:, None] > 0, sums / counts.clip(1)[:, None], palette)
+    return palette
 
 
 def _nearest(colors: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -234,17 +260,56 @@ class PatchedMesh:
 def split_into_patches(surfaces: Sequence[Surface]) -> PatchedMesh:
     """Split surfaces with the same targets into patches of one colour.
 
+    The browser shades each patch by itself. So that no edges are seen between patches, each also has the triangles
+    around it, sunk a little below those that are seen.
+
     Args:
         surfaces: At least one.
     """
     points, displacements, patches, start = [], [], [], 0
     for surface in surfaces:
         surface, parts = split_by_color(surface)
+        n_shown = [len(triangles) for _, triangles in parts]
+        surface, parts = _with_sunk_borders(surface, parts)
         for number, (color, triangles) in enumerate(parts):
             rows, inverse = np.unique(triangles, return_inverse=True)
             name = surface.name if len(parts) == 1 else f"{surface.name} {number + 1}"
-            patches.append(Patch(name, color, rows + start, inverse.reshape(-1, 3)))
+            patches.append(Patch(name, color, rows + start, inverse.reshape(-1, 3), n_shown[number]))
         points.append(surface.points)
         displacements.append(surface.displacements)
         start += len(surface.points)
     return PatchedMesh(np.concatenate(points), np.concatenate(displacements, axis=1), tuple(patches))
+
+
+Part = tuple[tuple[int, int, int], np.ndarray]
+"""A colour (r, g, b) in [0, 255], and its triangles (K, 3) int64."""
+
+
+def _with_sunk_borders(surface: Surface, parts: list[Part]) -> tuple[Surface, list[Part]]:
+    """Add to each part the triangles around it, whose other corners are copies below the surface."""
+    if len(parts) == 1:
+        return surface, parts
+    count = len(surface.points)
+    triangles = np.concatenate([each for _, each in parts])
+    owner = np.repeat(np.arange(len(parts)), [len(each) for _, each in parts])
+    bordered, is_sunk = [], np.zeros(count, dtype=bool)
+    for number, (color, own) in enumerate(parts):
+        in_part = np.zeros(count, dtype=bool)
+        in_part[own] = True
+        shared = in_part[triangles].sum(axis=1)
+        # A triangle with all corners in the part would lie exactly on the one that is seen.
+        around = triangles[(owner != number) & (shared > 0) & (shared < 3)]
+        outer = ~in_part[around]
+        is_sunk[around[outer]] = True
+        bordered.append((color, np.concatenate([own, np.where(outer, around + count, around)])))
+    rows = np.flatnonzero(is_sunk)
+    place = np.concatenate([np.arange(count), np.zeros(count, dtype=np.int64)])
+    place[count + rows] = count + np.arange(len(rows))
+    size = float(np.ptp(surface.points, axis=0).max())
+    sunk = surface.rows(rows)
+    sunk = replace(sunk, points=(sunk.points - _SUNK * size * sunk.normals).astype(np.float32))
+    merged = {
+        name: np.concatenate([getattr(surface, name), getattr(sunk, name)], axis=axis)
+        for name, axis in _VERTEX_FIELDS.items()
+    }
+    return replace(surface, **merged), [(color, place[each]) for color, each in bordered]

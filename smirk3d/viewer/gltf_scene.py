@@ -35,9 +35,10 @@ MAX_TEXTURE_PIXELS = 1 << 28
 _MAX_COORDINATE = 1e9
 _TESSELLATION_LEVELS = 3
 """Subdivisions of textured triangles, within the limits: the texture of the eyes is finer than their triangles."""
-_MAX_POINTS = 1500
-"""Surfaces with more points are fine enough for their texture; so are those with four times as many triangles."""
-_TEXTURE_SIDE_PX = 192
+_FINE_POINTS, _MAX_POINTS = 1500, 8000
+"""Surfaces with more points are subdivided once, or are fine enough for their texture; so are those with four times as
+many triangles."""
+_TEXTURE_SIDE_PX = 384
 """Textures are reduced to this size, so that no detail falls between the points."""
 _TRIANGLES = 4
 _SUPPORTED_EXTENSIONS = {"KHR_mesh_quantization", "KHR_texture_transform"}
@@ -209,7 +210,8 @@ class _Surfaces:
         n_triangles = len(surface.triangles)
         if len(surface.points) >= _MAX_POINTS or n_triangles >= 4 * _MAX_POINTS:
             return 0
-        for levels in range(_TESSELLATION_LEVELS, 0, -1):
+        is_fine = len(surface.points) >= _FINE_POINTS
+        for levels in range(1 if is_fine else _TESSELLATION_LEVELS, 0, -1):
             sides = 2**levels
             n_points = n_triangles * (sides + 1) * (sides + 2) // 2
             if self._n_displacements + n_points * len(self._targets.names) <= MAX_DISPLACEMENTS:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
-from smirk3d.viewer.color_patches import Surface, choose_palette, split_by_color, subdivide
+from smirk3d.render.shading import vertex_normals
+from smirk3d.viewer.color_patches import (
+    SHADES,
+    Surface,
+    choose_palette,
+    split_by_color,
+    split_into_patches,
+    subdivide,
+)
 
 
 def _sheet(colors: np.ndarray) -> Surface:
@@ -37,10 +46,39 @@ def test_the_boundary_is_half_way_between_two_colors() -> None:
     assert np.allclose(crossing, 0.5) and np.allclose(surface.displacements[0, 4:, 2].max(), 0.5)
 
 
-def test_too_many_colors_become_their_mean() -> None:
-    assert len(choose_palette(np.random.default_rng(0).uniform(0, 1, (500, 3)))) == 1
+def test_too_many_colors_become_shades() -> None:
+    colors = np.random.default_rng(0).uniform(0, 1, (500, 3))
+    palette = choose_palette(colors)
+    assert len(palette) == SHADES
+    distance = np.linalg.norm(colors[:, None] - palette, axis=2).min(axis=1)
+    assert distance.mean() < 0.5 * np.linalg.norm(colors - colors.mean(0), axis=1).mean()
+
+
+def test_two_colors_are_kept() -> None:
     two = choose_palette(np.array([[1.0] * 3] * 5 + [[0.0] * 3] * 2))
     assert two.tolist() == [[1.0] * 3, [0.0] * 3]
+
+
+def test_patches_are_shaded_as_if_they_were_one_surface() -> None:
+    x, y = np.meshgrid(np.linspace(-1, 1, 21), np.linspace(-1, 1, 21))
+    points = np.stack([x, y, 0.4 * np.cos(2 * x) * np.cos(y)], axis=-1).reshape(-1, 3).astype(np.float32)
+    corner = (np.arange(20)[:, None] * 21 + np.arange(20)).ravel()
+    triangles = np.concatenate([corner[:, None] + np.array([0, 1, 21]), corner[:, None] + np.array([1, 22, 21])])
+    normals = vertex_normals(torch.from_numpy(points), torch.from_numpy(triangles)).numpy()
+    colors = np.where(points[:, :1] > 0.13, [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]).astype(np.float32)
+    still = np.zeros((0, len(points), 3), dtype=np.float32)
+    mesh = split_into_patches([Surface("skin", points, normals, still, still, colors, triangles)])
+    assert len(mesh.patches) == 2
+    found: dict[int, list[np.ndarray]] = {}
+    for patch in mesh.patches:
+        part = torch.from_numpy(mesh.points[patch.rows])
+        own = vertex_normals(part, torch.from_numpy(patch.triangles)).numpy()
+        for row, normal in zip(patch.rows.tolist(), own, strict=True):
+            found.setdefault(row, []).append(normal)
+    shared = [each for each in found.values() if len(each) == 2]
+    assert len(shared) > 15
+    angles = [np.degrees(np.arccos(np.clip(first @ second, -1, 1))) for first, second in shared]
+    assert np.median(angles) < 1
 
 
 def test_subdivision_of_a_sphere_is_rounder() -> None:

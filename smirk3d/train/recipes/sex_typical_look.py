@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from smirk3d.assets import atomic_path
 from smirk3d.estimation.appearance_points import PhotoPatch
-from smirk3d.estimation.sex_typical_look import LookNetwork, face_window
+from smirk3d.estimation.sex_typical_look import LookEnsemble, LookNetwork, face_window
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.zoo.registry import locate
 
@@ -51,8 +51,10 @@ class Options:
     """Folder with the frequencies of first names."""
     out: Path = field(default_factory=lambda: locate("sex_typical_look"))
     """The file to write."""
-    epochs: int = 16
+    epochs: int = 24
     """Passes over the photos."""
+    members: int = 3
+    """Networks that are trained with different seeds; the mean of their logits counts."""
     seed: int = 0
     """Seed of everything random."""
 
@@ -85,12 +87,13 @@ def main(options: Options) -> None:
         logits[held_out] = predict(network, data.windows[held_out])
     keep = rows[~_contradicted(data, logits)[rows]]
     _log.info("%d of %d windows are kept after the check of the labels", len(keep), len(rows))
-    network = train(data, keep, options.epochs, options.seed)
+    members = [train(data, keep, options.epochs, options.seed + 10 + k) for k in range(options.members)]
+    ensemble = LookEnsemble(members)
     held_out = ~data.is_train
-    right = (predict(network, data.windows[held_out]) > 0) == (data.female[held_out] > 0)
+    right = (predict(ensemble, data.windows[held_out]) > 0) == (data.female[held_out] > 0)
     of_women = right[data.female[held_out] > 0]
     _log.info("right on validation: %.3f; women %.3f", right.float().mean(), of_women.float().mean())
-    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    weights = {name: value.half().contiguous() for name, value in ensemble.state_dict().items()}
     with atomic_path(options.out) as temporary:
         save_file(weights, temporary, metadata={"recipe": "sex_typical_look", "seed": str(options.seed)})
 
