@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,6 +62,8 @@ class EstimatorCommand(Command):
     """Camera of fit and refine: auto (a usual field of view), orthographic (scaled), or a focal length in pixels."""
     no_scores: bool = False
     """Ignore the detector's blendshape scores in fit and refine."""
+    neutral: Annotated[str | None, arg(metavar="PHOTO")] = None
+    """Photo of the person's calm face; what lids, brows and mouth show in it is taken off all weights."""
 
     def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
         """Return the reconstructor that the flags describe, with a message where loading the head takes long.
@@ -77,7 +80,7 @@ class EstimatorCommand(Command):
             raise UsageError(f"--engine {self.engine}: runs an encoder; name its checkpoint with --weights")
         from smirk3d.estimation.reconstructor import Reconstructor
 
-        return Reconstructor(
+        made = Reconstructor(
             self._loaded_head(),
             self.method,
             self.device,
@@ -87,6 +90,10 @@ class EstimatorCommand(Command):
             weights=self.weights,
             engine=self.engine,
         )
+        if self.neutral is None:
+            return made
+        with closing(made):
+            return made.with_neutral(self.neutral)
 
     def _loaded_head(self) -> HeadModel:
         from smirk3d.authoring.load import load_head

@@ -41,8 +41,9 @@ class Video(EstimatorCommand):
     """Strength of the temporal smoothing, 0 to 10; 0 keeps the raw estimates, 0.5 to 2 is sensible."""
     max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5
     """Longest time without a detection that is interpolated; longer gaps stay empty."""
-    calibrate: Literal["none", "neutral", "range"] = "none"
-    """neutral: weights are 0 for the person's neutral face; range: also blink weights are 1 for closed eyes."""
+    calibrate: Literal["auto", "none", "calmest", "neutral", "range"] = "auto"
+    """calmest: takes off what lids, brows and mouth show in the calmest frames, also by auto unless --neutral or --live
+    is given; neutral: all weights are 0 for the person's neutral face; range: also blinks are 1 for closed eyes."""
     trim: bool = False
     """Leave out the frames before the first and after the last detection, instead of rows without values."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
@@ -116,7 +117,10 @@ class Video(EstimatorCommand):
             raise UsageError(f"--max-gap {self.max_gap:g}: must be 0 or more seconds")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise UsageError(f"--fps {self.fps:g}: must be from 0 to 1000 frames a second")
-        if self.live and self.calibrate != "none":
+        calibrate = self.calibrate
+        if calibrate == "auto":
+            calibrate = "none" if self.live or self.neutral is not None else "calmest"
+        if self.live and calibrate != "none":
             raise UsageError(f"--calibrate {self.calibrate}: takes the whole video; leave out --live")
         from smirk3d.tracking.track_video import TrackOptions
         from smirk3d.tracking.whittaker_smoother import SmoothConfig
@@ -125,7 +129,7 @@ class Video(EstimatorCommand):
             max_faces=None if self.faces == "all" else self.faces,
             smooth=SmoothConfig(self.smooth),
             max_gap_s=self.max_gap,
-            calibrate=self.calibrate,
+            calibrate=calibrate,
             detector=self.detector,
             trim=self.trim,
         )

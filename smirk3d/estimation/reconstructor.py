@@ -16,8 +16,10 @@ from smirk3d.estimation.appearance_fit import with_appearance, with_shared_appea
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
 from smirk3d.estimation.landmark_fit import Focal
+from smirk3d.estimation.personal_rest import RestedEstimator, calmest_rest, has_arkit_weights, is_calm
 from smirk3d.estimation.photo_source import PhotoSource, display_name, list_of_photos, read_photo
 from smirk3d.face import Face
+from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.media.images import Photo
 
@@ -227,6 +229,9 @@ class Reconstructor:
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
         """Reconstruct the largest face of each photo of one person, with one identity for all.
 
+        What lids, brows and mouth show in the calmest photos is the person's resting face, and taken off the weights of
+        all; with `with_neutral` that of the neutral photo is.
+
         Args:
             photos: Photos of the person; each as for `__call__`.
 
@@ -245,8 +250,37 @@ class Reconstructor:
         if not detected:
             return []
         observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]
-        faces = reconstruct_faces(self.estimator, observations, np.zeros(len(observations), dtype=np.int64))
+        estimator = self.estimator
+        if not isinstance(estimator, RestedEstimator) and has_arkit_weights(estimator):
+            estimator = RestedEstimator(estimator)
+        faces = reconstruct_faces(estimator, observations, np.zeros(len(observations), dtype=np.int64))
         return with_shared_appearance(_with_appearances(faces, observations))
+
+    def with_neutral(self, photo: PhotoSource) -> Reconstructor:
+        """Return a reconstructor of one person that takes the person's resting face off the weights.
+
+        Args:
+            photo: Shows the person's calm face; as for `__call__`. Its largest face counts.
+
+        Raises:
+            InvalidOptionError: The face is not calm, or the method estimates no ARKit weights.
+            NoFaceError: No face was found.
+            Smirk3dError: The photo cannot be read.
+        """
+        if not has_arkit_weights(self.estimator):
+            raise InvalidOptionError(
+                "a neutral photo needs ARKit weights, which method 'encoder' has not; use 'refine'"
+            )
+        detected = self.read_and_detect(photo)
+        face = self.solve([DetectedPhoto(detected.photo, detected.detections[:1])])[0][0]
+        weights = np.array([face.arkit[name] for name in ARKIT_NAMES])
+        if not is_calm(weights):
+            strongest = " and ".join(name for name, _ in face.strongest(2))
+            raise InvalidOptionError(
+                f"{display_name(photo)}: shows no resting face but {strongest}; name another neutral photo"
+            )
+        rested = RestedEstimator(self.estimator, calmest_rest(weights[None]))
+        return Reconstructor.from_estimator(rested, max_faces=self._max_faces)
 
     def close(self) -> None:
         """Release the detector."""
