@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,6 +28,25 @@ from smirk3d.render.appearance.face_appearance import FaceAppearance
 Array: TypeAlias = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Visibility:
+    """Which share of each region of a face is visible, in [0, 1]: not behind something and not outside the photo.
+
+    A turned head hides nothing in this sense, nor do beards, shadows and clear glasses.
+
+    Attributes:
+        eyes: Both eyes with their lids.
+        mouth: The lips.
+        left: The subject's left half of the face, below the forehead.
+        right: The right half.
+    """
+
+    eyes: float = 1.0
+    mouth: float = 1.0
+    left: float = 1.0
+    right: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Face(EqualByContents):
     """A reconstructed head: plain arrays and numbers, which can be compared, copied, pickled and sent elsewhere.
@@ -46,7 +65,7 @@ class Face(EqualByContents):
         jaw: (3,) float32 rotation vector of the jaw in radians.
         eyelids: (2,) float32 closing of the left and the right eyelid in [0, 1].
         camera: Pose and camera; `camera.rotation_rotmat` rotates the head frame to the camera frame.
-        confidence: In [0, 1], from the detector's score and the residual of the fit.
+        confidence: In [0, 1], from the detector's score, the residual of the fit, and how much is visible.
         method: What estimated it: "fit", "encoder" or "refine".
         image_size: (width, height) of the image in pixels.
         box_px: (4,) x0, y0, x1, y1 of the detected landmarks in pixels.
@@ -55,6 +74,7 @@ class Face(EqualByContents):
         head_id: Identifier of the head model, see `HeadModel.id`.
         eyes: (6,) float32 rotation vectors of the left and the right eyeball in radians.
         appearance: What the person looks like, see `FaceAppearance`; None where the head has no appearance model.
+        visibility: Visible share of each region; weights of hidden regions are shrunk towards the neutral face.
     """
 
     vertices: Array = field(repr=False)
@@ -75,6 +95,7 @@ class Face(EqualByContents):
     head_id: str
     eyes: Array = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
     appearance: FaceAppearance | None = field(repr=False, default=None)
+    visibility: Visibility = Visibility()
 
     @property
     def head(self) -> HeadModel:
@@ -166,7 +187,7 @@ class Face(EqualByContents):
         """Whether all numbers are finite; `residual_percent` may be NaN."""
         arrays = (self.vertices, self.neutral_vertices, self.shape, self.expression, self.jaw, self.eyelids, self.eyes)
         pose = (self.camera.rotation_rotmat, self.camera.translation_m, self.camera.scale_px_per_m, self.box_px)
-        numbers = (list(self.arkit.values()), self.confidence)
+        numbers = (list(self.arkit.values()), self.confidence, astuple(self.visibility))
         return all(bool(np.isfinite(values).all()) for values in (*arrays, *pose, *numbers))
 
     def save(self, path: str | Path) -> Path:
@@ -199,6 +220,7 @@ class ImageFit(EqualByContents):
     image_size: tuple[int, int]
     box_px: Array
     residual_percent: float
+    visibility: Visibility = Visibility()
 
 
 def assemble_face(
@@ -235,6 +257,7 @@ def assemble_face(
         box_px=fit.box_px,
         residual_percent=fit.residual_percent,
         head_id=registry.register(head),
+        visibility=fit.visibility,
         jaw=coefficients.get("jaw", np.zeros(3, np.float32)),
         eyelids=coefficients.get("eyelids", np.zeros(2, np.float32)),
         eyes=coefficients.get("eyes", np.zeros(6, np.float32)),

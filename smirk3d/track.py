@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from smirk3d.equality import EqualByContents
-from smirk3d.face import Face, ImageFit, assemble_face
+from smirk3d.face import Face, ImageFit, Visibility, assemble_face
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head import registry
@@ -63,6 +63,7 @@ class Track(EqualByContents):
         rate_fps: Nominal frame rate of the clip.
         method: What estimated the frames: "fit", "encoder" or "refine".
         head_id: Identifier of the head model, see `HeadModel.id`.
+        visibility: (T, 4) visible shares of the regions of `Visibility`, in their order, smoothed over time.
     """
 
     number: int
@@ -87,6 +88,7 @@ class Track(EqualByContents):
     rate_fps: float
     method: str
     head_id: str
+    visibility: Array = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -155,6 +157,7 @@ class Track(EqualByContents):
             image_size=self.image_size,
             box_px=self.box_px[row],
             residual_percent=float(self.residual_percent[row]),
+            visibility=Visibility(*self.visibility[row].tolist()),
         )
         vertices = head(params).vertices[0].cpu().numpy()
         neutral_vertices = head.shaped(params.shape).vertices[0].cpu().numpy()
@@ -173,6 +176,7 @@ FRAME_FIELDS: tuple[str, ...] = (
     "confidence",
     "residual_percent",
     "box_px",
+    "visibility",
 )
 """Fields of `Track` with one row per frame that are NaN where the face is lost."""
 

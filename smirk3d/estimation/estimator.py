@@ -12,8 +12,8 @@ frames of a track.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import roma
@@ -21,15 +21,19 @@ import torch
 from torch import Tensor
 
 from smirk3d.detection.detector import Detection
+from smirk3d.detection.face_regions import REGIONS
 from smirk3d.errors import Smirk3dError
+from smirk3d.estimation.hidden_regions import confidence_factor, shrink_hidden
 from smirk3d.estimation.projection import Pose
-from smirk3d.face import Face, ImageFit, assemble_face
+from smirk3d.estimation.visibility import region_visibility
+from smirk3d.face import Face, ImageFit, Visibility, assemble_face
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
 from smirk3d.params import FaceParams
 
+Number = TypeVar("Number", float, np.ndarray)
 HALF_CONFIDENCE_RESIDUAL = 0.04
 """Residual at which the confidence is halved, in units of the distance between the outer eye corners."""
 
@@ -171,7 +175,10 @@ def reconstruct_faces(
         Smirk3dError: A number of a face is not finite.
     """
     records = estimator.observe(faces)
-    found = make_faces(estimator, faces, estimator.solve(records, estimator.intrinsics(records), person=person))
+    estimates = estimator.solve(records, estimator.intrinsics(records), person=person)
+    visibility = observed_visibility(faces)
+    arkit, params = shrink_hidden(estimator.head, estimates.arkit, estimates.params, visibility)
+    found = make_faces(estimator, faces, replace(estimates, arkit=arkit, params=params), visibility)
     if not all(face.is_finite for face in found):
         raise Smirk3dError(
             f"method {estimator.method!r} gives numbers that are not finite (NaN or infinite); its weights or the head "
@@ -180,14 +187,23 @@ def reconstruct_faces(
     return found
 
 
+def observed_visibility(faces: Sequence[FaceObservation]) -> np.ndarray:
+    """Return which share of each region of N faces is visible, (N, 4) float32 in [0, 1], see `Visibility`."""
+    shares = [region_visibility(face.photo.pixels, face.detection.landmarks_px) for face in faces]
+    return np.array(shares, dtype=np.float32).reshape(len(faces), len(REGIONS))
+
+
 @torch.no_grad()
-def make_faces(estimator: Estimator, faces: Sequence[FaceObservation], estimates: HeadEstimates) -> list[Face]:
+def make_faces(
+    estimator: Estimator, faces: Sequence[FaceObservation], estimates: HeadEstimates, visibility: np.ndarray
+) -> list[Face]:
     """Assemble faces from estimates.
 
     Args:
         estimator: The method that made the estimates.
         faces: N detected faces.
         estimates: The N heads. The vertices of the faces are without their poses.
+        visibility: (N, 4) of `REGIONS`; it lowers the confidence.
 
     Returns:
         N faces, in the same order.
@@ -200,19 +216,31 @@ def make_faces(estimator: Estimator, faces: Sequence[FaceObservation], estimates
         for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, estimates.arkit)).items()
     }
     weights, residuals = estimates.arkit.cpu().numpy(), estimates.residual.cpu().tolist()
+    factors = confidence_factor(visibility)
     assembled: list[Face] = []
     for k, face in enumerate(faces):
         fit = ImageFit(
             camera=estimates.pose.camera(k),
-            confidence=float(face.detection.score) / (1 + (residuals[k] / HALF_CONFIDENCE_RESIDUAL) ** 2),
+            confidence=fit_confidence(float(face.detection.score), residuals[k]) * float(factors[k]),
             method=estimator.method,
             image_size=face.photo.size,
             box_px=face.detection.box_px,
             residual_percent=100 * residuals[k],
+            visibility=Visibility(*visibility[k].tolist()),
         )
         own = {name: values[k] for name, values in fields.items()}
         assembled.append(assemble_face(head, vertices[k], neutral[k], own, weights[k], fit))
     return assembled
+
+
+def fit_confidence(score: Number, residual: Number) -> Number:
+    """Return the confidence of a fit of a face that is all visible.
+
+    Args:
+        score: Of the detector, in [0, 1]; a number or an array.
+        residual: As in `HeadEstimates`, likewise.
+    """
+    return score / (1 + (residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
 
 
 def params_from_arkit(head: HeadModel, weights: Tensor, shape: Tensor) -> FaceParams:

@@ -14,6 +14,7 @@ from smirk3d.evaluation.landmarks import LandmarkMeasure
 from smirk3d.evaluation.measure import Measure
 from smirk3d.evaluation.mirror import MirrorMeasure
 from smirk3d.evaluation.needs import NEEDS
+from smirk3d.evaluation.occlusion import OcclusionMeasure
 from smirk3d.evaluation.probe import ProbeMeasure
 from smirk3d.evaluation.probe_comparison import ProbeComparisonMeasure
 from smirk3d.evaluation.reconstruction import ReconstructionMeasure
@@ -41,6 +42,7 @@ MEASURES: tuple[Measure, ...] = (
     HeadSizeMeasure(),
     IdentityAccuracyMeasure(),
     IdentityRetrievalMeasure(),
+    OcclusionMeasure(),
 )
 """Those that are not taken by default come last."""
 _FLAGS_OF_NEED = {

@@ -15,6 +15,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.evaluation.data import OpenProgress
 from smirk3d.evaluation.needs import missing_input
+from smirk3d.evaluation.occlusion import OcclusionMeasure
 from smirk3d.evaluation.options import DEFAULT_COUNT, ClipOptions, EvaluationOptions
 from smirk3d.evaluation.registry import measures_named
 from smirk3d.evaluation.report import Report, number_text
@@ -72,6 +73,7 @@ class SuiteLine:
 EXPRESSION = ("mean_correlation", "mean_error", "asymmetry_slope", "neutral_mean")
 LANDMARK = ("mean_percent", "median_percent")
 STABILITY = ("mean_std", "steady_blendshapes", "steady_clips", "max_std")
+OCCLUSION = tuple(figure.name for figure in OcclusionMeasure.figures)
 README_SUITE: tuple[SuiteItem, ...] = (
     SuiteItem("fit to annotated landmarks", "fit", "landmark-fit", (*LANDMARK, "mean_abs_shape")),
     SuiteItem(
@@ -112,6 +114,7 @@ README_SUITE: tuple[SuiteItem, ...] = (
         ("balanced_recall",),
         {"count": 400, "method": "refine"},
     ),
+    SuiteItem("hidden regions", "packaged", "occlusion", OCCLUSION, {"method": "refine"}),
     SuiteItem("cycle consistency", "packaged", "cycle", ("mean_correlation", "mean_error"), {"count": 200}),
     SuiteItem(
         "emotions by linear probes",

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from smirk3d.detection.detector import Detection, Detector
+from smirk3d.detection.face_regions import REGIONS
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.estimator import Estimator, FaceObservation
+from smirk3d.estimation.estimator import Estimator, FaceObservation, observed_visibility
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.tracking.association import FaceAssociator
@@ -48,7 +49,7 @@ class DetectionLog:
     """Results of the first pass; it grows while the pass runs.
 
     Attributes:
-        records: One record a face: person, frame, score, box_px, and the estimator's `record`.
+        records: One record a face: person, frame, score, box_px, visibility, and the estimator's `record`.
         size: (width, height) of the frames in pixels.
         time_s: When each frame is shown, in seconds.
         damage: Why reading ended early; None where it did not.
@@ -67,7 +68,7 @@ class DetectionLog:
 def record_type(estimator: Estimator) -> np.dtype:
     """Return the structured type of the records of a `DetectionLog`."""
     detection = [("person", "i4"), ("frame", "i8"), ("score", "f4"), ("box_px", "f4", 4)]
-    return np.dtype([*detection, ("record", estimator.dtype)])
+    return np.dtype([*detection, ("visibility", "f4", len(REGIONS)), ("record", estimator.dtype)])
 
 
 def run_detection_pass(
@@ -183,7 +184,8 @@ def _store(pending: Sequence[tuple[FrameDetections, int]], estimator: Estimator,
         return
     photos = {id(result): Photo(result.frame.pixels) for result, _ in pending}
     rows = np.zeros(len(pending), dtype=records.dtype)
-    rows["record"] = estimator.observe([FaceObservation(photos[id(each)], each.detections[k]) for each, k in pending])
+    faces = [FaceObservation(photos[id(each)], each.detections[k]) for each, k in pending]
+    rows["record"], rows["visibility"] = estimator.observe(faces), observed_visibility(faces)
     for row, (result, k) in zip(rows, pending):
         row["person"], row["frame"] = result.persons[k], result.frame.number
         row["score"], row["box_px"] = result.detections[k].score, result.detections[k].box_px

@@ -15,7 +15,7 @@ import roma
 import torch
 
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.estimation.estimator import Estimator, FaceObservation
+from smirk3d.estimation.estimator import Estimator, FaceObservation, observed_visibility
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
@@ -23,6 +23,7 @@ from smirk3d.progress import Progress, frame_progress
 from smirk3d.track import Clip
 from smirk3d.tracking.detection_pass import FrameDetections, detect_frames, until_damage
 from smirk3d.tracking.finite import REASON, finite_frames
+from smirk3d.tracking.hidden_motion import shrink_hidden_motion
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.one_euro import OneEuroConfig, OneEuroFilter
 from smirk3d.tracking.run import show_notes, write_clip
@@ -35,6 +36,8 @@ WEIGHT_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=8.0)
 """Filter of ARKit weights and of the head's native parameters."""
 POSE_FILTER = OneEuroConfig(min_cutoff_hz=2.0, beta=10.0)
 """Filter of the rotation vector, of the offset in widths of the frame, and of the logarithm of the scale."""
+VISIBILITY_FILTER = OneEuroConfig(min_cutoff_hz=1.5, beta=0.5)
+"""Filter of visible shares; slow, since weights fade with them."""
 
 
 class LivePerson:
@@ -54,7 +57,8 @@ class LivePerson:
         self._weight_filter = OneEuroFilter(_with_strength(WEIGHT_FILTER, self._strength))
         self._pose_filter = OneEuroFilter(_with_strength(POSE_FILTER, self._strength))
         self._reference_rotmat: np.ndarray | None = None
-        self._frames: list[tuple[int, float, np.ndarray, HeadMotion]] = []
+        self._visibility_filter = OneEuroFilter(_with_strength(VISIBILITY_FILTER, self._strength))
+        self._frames: list[tuple[int, float, np.ndarray, np.ndarray, HeadMotion]] = []
         self._n_added = 0
 
     def __len__(self) -> int:
@@ -65,7 +69,9 @@ class LivePerson:
         """Whether a frame was solved, with finite numbers or not."""
         return self._shape is not None
 
-    def add(self, frame: Frame, record: np.ndarray, score: float, box_px: np.ndarray) -> HeadMotion:
+    def add(
+        self, frame: Frame, record: np.ndarray, score: float, box_px: np.ndarray, visibility: np.ndarray
+    ) -> HeadMotion:
         """Solve one frame and return its motion, of length 1; one that is not finite is left out of the result.
 
         Args:
@@ -73,6 +79,7 @@ class LivePerson:
             record: (1,) the estimator's record of the face.
             score: Score of the detector in [0, 1].
             box_px: (4,) box x0, y0, x1, y1 in pixels.
+            visibility: (4,) visible share of each region, see `Visibility`.
         """
         count = self._n_added = self._n_added + 1
         if self._camera is None:
@@ -85,9 +92,12 @@ class LivePerson:
         motion = solve_motion(self._estimator, record, self._shape, self._camera)
         if not finite_frames(motion).all():  # in the filters it would spoil all later frames
             return motion
-        motion = motion if self._strength == 0 else self._smooth(motion, frame.time_s)
+        if self._strength > 0:
+            motion = self._smooth(motion, frame.time_s)
+            visibility = self._visibility_filter(visibility, frame.time_s).clip(0, 1)
+        motion = shrink_hidden_motion(self._estimator.head, motion, visibility[None])
         # One append for all values, since the user may interrupt between any two statements.
-        self._frames.append((frame.number, score, box_px, motion))
+        self._frames.append((frame.number, score, box_px, visibility, motion))
         return motion
 
     def _smooth(self, motion: HeadMotion, time_s: float) -> HeadMotion:
@@ -113,9 +123,9 @@ class LivePerson:
     def result(self) -> Person:
         """Return the estimates of all frames so far, at least one."""
         assert self._shape is not None and self._camera is not None
-        frames, scores, boxes_px, motions = zip(*self._frames)
-        motion = HeadMotion.concatenate(list(motions))
-        return Person(np.array(frames), np.array(scores), np.stack(boxes_px), self._shape, motion, self._camera)
+        frames, scores, boxes_px, visibilities, motions = zip(*self._frames)
+        arrays = (np.array(frames), np.array(scores), np.stack(boxes_px), np.stack(visibilities))
+        return Person(*arrays, self._shape, HeadMotion.concatenate(list(motions)), self._camera)
 
 
 @dataclass(eq=False)
@@ -137,8 +147,9 @@ class _Recording:
         for number, detection in zip(detected.persons, detected.detections):
             if number not in self.people:
                 self.people[number] = LivePerson(self.estimator, self.size, self.options)
-            record = self.estimator.observe([FaceObservation(Photo(frame.pixels), detection)])
-            self.people[number].add(frame, record, detection.score, detection.box_px)
+            face = [FaceObservation(Photo(frame.pixels), detection)]
+            record, visibility = self.estimator.observe(face), observed_visibility(face)[0]
+            self.people[number].add(frame, record, detection.score, detection.box_px, visibility)
 
     def results(self, name: str) -> list[Person]:
         """Return the estimates of all persons, at least one.

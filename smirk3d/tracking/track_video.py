@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from smirk3d.errors import NoFaceError, Smirk3dError
-from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL, Estimator
+from smirk3d.estimation.estimator import HALF_CONFIDENCE_RESIDUAL, Estimator, fit_confidence
+from smirk3d.estimation.hidden_regions import confidence_factor
 from smirk3d.estimation.reconstructor import Reconstructor
+from smirk3d.head.model import HeadModel
 from smirk3d.head.registry import register
 from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
@@ -17,6 +19,7 @@ from smirk3d.tracking.detection_loop import DetectorMode
 from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
 from smirk3d.tracking.finite import REASON, check_tracks, finite_frames
 from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
+from smirk3d.tracking.hidden_motion import shrink_hidden_motion, smooth_visibility
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
@@ -91,7 +94,7 @@ def track_video(
         people = [_solve_person(rows[rows["person"] == k], estimator, camera) for k in np.unique(rows["person"])]
         n_outliers = len(rows) - sum(len(person.frame) for person in people)
     time_s = np.array(log.time_s)
-    people = [_smooth_person(person, time_s, options) for person in people]
+    people = [_smooth_person(person, time_s, options, estimator.head) for person in people]
     clip = build_clip(people, time_s, log.size, estimator, options, source.info, losses)
     notes = (f"{n_outliers} detections that are no face left out",) if n_outliers else ()
     return replace(clip, notes=(*clip.notes, *notes))
@@ -115,6 +118,7 @@ class Person:
         frame: (K,) int64, indices of the frames.
         score: (K,) scores of the detector in [0, 1].
         box_px: (K, 4) boxes x0, y0, x1, y1 in pixels.
+        visibility: (K, 4) visible share of each region, see `Visibility`.
         shape: (S,) float32 identity coefficients.
         motion: Motion in the K frames.
         camera: The camera of the clip.
@@ -123,14 +127,15 @@ class Person:
     frame: np.ndarray
     score: np.ndarray
     box_px: np.ndarray
+    visibility: np.ndarray
     shape: np.ndarray
     motion: HeadMotion
     camera: ClipCamera
 
     @property
     def confidence(self) -> np.ndarray:
-        """Confidence of each frame, (K,) in [0, 1]: the detector's score, reduced where the landmarks fit badly."""
-        return self.score / (1 + (self.motion.residual / HALF_CONFIDENCE_RESIDUAL) ** 2)
+        """Confidence of each frame, (K,) in [0, 1]; lower where the fit is bad or much is hidden."""
+        return fit_confidence(self.score, self.motion.residual) * confidence_factor(self.visibility)
 
 
 def build_clip(
@@ -183,23 +188,25 @@ def _solve_person(rows: np.ndarray, estimator: Estimator, camera: ClipCamera) ->
         rows = rows[is_face]
         shape = solve_identity(estimator, rows["record"], camera)
         motion = solve_motion(estimator, rows["record"], shape, camera)
-    return Person(rows["frame"], rows["score"], rows["box_px"], shape, motion, camera)
+    return Person(rows["frame"], rows["score"], rows["box_px"], rows["visibility"], shape, motion, camera)
 
 
-def _smooth_person(person: Person, time_s: np.ndarray, options: TrackOptions) -> Person:
-    """Smooth each segment between long gaps by itself, and calibrate all segments together."""
+def _smooth_person(person: Person, time_s: np.ndarray, options: TrackOptions, head: HeadModel) -> Person:
+    """Smooth each segment between long gaps by itself, calibrate all together, and shrink what is hidden."""
     first, is_detected = _detected_frames(person)
     times_s = time_s[first : first + len(is_detected)]
     is_lost = frame_statuses(is_detected, times_s, options.max_gap_s) == Status.LOST
     frame_weight = person.confidence.clip(MIN_FRAME_WEIGHT, 1)
     # Across a long gap nothing is known: what comes after it must not bend what was before it.
     segment = np.cumsum(is_lost)[is_detected]
-    parts = [
-        smooth_motion(person.motion[rows], time_s[person.frame[rows]], frame_weight[rows], options.smooth)
-        for rows in (np.flatnonzero(segment == number) for number in np.unique(segment))
-    ]
-    motion = HeadMotion.concatenate(parts)
-    return replace(person, motion=motion.replace(arkit=neutral_calibrated(motion.arkit, options.calibrate)))
+    parts, shares = [], []
+    for rows in (np.flatnonzero(segment == number) for number in np.unique(segment)):
+        times_s = time_s[person.frame[rows]]
+        parts.append(smooth_motion(person.motion[rows], times_s, frame_weight[rows], options.smooth))
+        shares.append(smooth_visibility(person.visibility[rows], times_s, options.smooth.strength))
+    motion, visibility = HeadMotion.concatenate(parts), np.concatenate(shares)
+    motion = motion.replace(arkit=neutral_calibrated(motion.arkit, options.calibrate))
+    return replace(person, motion=shrink_hidden_motion(head, motion, visibility), visibility=visibility)
 
 
 def _detected_frames(person: Person) -> tuple[int, np.ndarray]:
@@ -249,5 +256,6 @@ def _frame_values(
         "confidence": confidence,
         "residual_percent": 100 * motion.residual,
         "box_px": np.stack([np.interp(frames, person.frame, column) for column in person.box_px.T], axis=1),
+        "visibility": np.stack([np.interp(frames, person.frame, column) for column in person.visibility.T], axis=1),
     }
     return {name: np.array(values[name], dtype=np.float32) for name in FRAME_FIELDS}

@@ -84,6 +84,16 @@ LANDMARK_BIAS = Artefact(
     recipe="python -m smirk3d.train.recipes.landmark_bias --photos FOLDER",
     description="Offsets between where MediaPipe places contour landmarks on photos and on renders of a mesh.",
 )
+VISIBILITY = Artefact(
+    name="visibility",
+    file="visibility.safetensors",
+    sha256="577e0bc138b2133b4d0ec698c4584cb9772d3bfc93cf4f13c4f4d005954d4048",
+    licence="MIT",
+    card="visibility.md",
+    head="open",
+    recipe="python -m smirk3d.train.recipes.visibility --photos FOLDER --max-faces 6000",
+    description="A small network that estimates which regions of a face are visible in a photo.",
+)
 APPEARANCE = Artefact(
     name="appearance",
     file="appearance.safetensors",
@@ -112,6 +122,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     LANDMARK_BIAS,
     APPEARANCE,
     SEX_TYPICAL_LOOK,
+    VISIBILITY,
 )
 
 

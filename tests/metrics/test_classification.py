@@ -1,8 +1,9 @@
 """Recall by class and the interval of its gain."""
 
 import numpy as np
+import pytest
 
-from smirk3d.metrics.classification import recall_by_class, recall_gain_interval
+from smirk3d.metrics.classification import area_under_roc, recall_by_class, recall_gain_interval
 
 
 def test_a_class_that_does_not_occur_has_no_recall():
@@ -20,3 +21,12 @@ def test_the_interval_widens_where_faces_of_a_person_agree():
     faces, persons = (recall_gain_interval(gain, label, np.arange(200) // size, seed=0) for size in (1, 2))
     assert faces[0] < 0 < faces[1] and persons[0] < 0 < persons[1]
     assert np.ptp(persons) > 1.2 * np.ptp(faces)
+
+
+def test_area_under_roc_counts_pairs() -> None:
+    random = np.random.default_rng(0)
+    high, low = random.integers(2, 9, 40) / 10, random.integers(0, 7, 30) / 10
+    pairs = [(a > b) + 0.5 * (a == b) for a in high for b in low]
+    assert area_under_roc(high, low) == pytest.approx(np.mean(pairs))
+    assert area_under_roc(low, high) == pytest.approx(1 - np.mean(pairs))
+    assert area_under_roc(high, low - 1) == 1 and np.isnan(area_under_roc(high, low[:0]))

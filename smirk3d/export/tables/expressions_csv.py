@@ -10,6 +10,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from smirk3d.append_file import AppendFile
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.errors import Smirk3dError
-from smirk3d.face import Face
+from smirk3d.face import Face, Visibility
 from smirk3d.head.arkit import ARKIT_NAMES
 
 TABLE_COLUMNS: tuple[str, ...] = (
@@ -27,6 +28,7 @@ TABLE_COLUMNS: tuple[str, ...] = (
     *("x0", "y0", "x1", "y1"),
     *ARKIT_NAMES,
     *(f"lm68_{axis}{point}" for point in range(68) for axis in "xy"),
+    *(f"visibility_{each.name}" for each in fields(Visibility)),
 )
 """Columns in order: angles in degrees, boxes and landmarks in pixels, r00 to r22 from head frame to camera frame."""
 
@@ -136,6 +138,7 @@ def face_row(image: str | os.PathLike[str], index: int, face: Face) -> list[str]
         *(f"{edge:.2f}" for edge in face.box_px),
         *(f"{face.arkit[name]:.5f}" for name in ARKIT_NAMES),
         *(f"{value:.2f}" for value in np.asarray(face.landmarks("ibug68", space="image")).ravel()),
+        *(f"{share:.4f}" for share in astuple(face.visibility)),
     ]
     return [table_name(image), str(index), STATUS_OK, f"{face.confidence:.4f}", face.method, *fixed]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def face_arrays(face: Face) -> dict[str, np.ndarray]:
     - landmarks_68_head: (68, 3)
     - confidence: () in [0, 1]
     - box: (4,) pixels x0, y0, x1, y1
+    - visibility: (4,) visible share of eyes, mouth, left and right half of the face, in [0, 1]
     - image_size: (2,) int32 width, height
 
     Raises:
@@ -100,6 +102,7 @@ def save_json(face: Face, path: Path) -> None:
         "expression": dict(zip(face.expression_names, fields["expression"], strict=True)),
         "arkit": dict(zip(ARKIT_NAMES, fields["arkit"], strict=True)),
         "angles_deg": dict(zip(("yaw", "pitch", "roll"), fields["angles_deg"], strict=True)),
+        "visibility": dict(zip(asdict(face.visibility), fields["visibility"], strict=True)),
         "focal_px": None if face.camera.focal_px is None else fields["focal_px"],
         "image_size": list(face.image_size),
         "method": face.method,
@@ -126,6 +129,7 @@ def _small_fields(face: Face) -> dict[str, np.ndarray]:
         "landmarks_68": face.landmarks("ibug68", space="image"),
         "confidence": np.array(face.confidence),
         "box": face.box_px,
+        "visibility": np.array(astuple(face.visibility)),
     }
 
 

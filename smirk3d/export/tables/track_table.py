@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import open_plain, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import write_arrays
+from smirk3d.face import Visibility
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.registry import register
@@ -31,6 +32,7 @@ _NUMBER_COLUMNS: tuple[str, ...] = (
     *("eyelid_left", "eyelid_right"),
     *(f"eye_{side}_{axis}" for side in ("left", "right") for axis in _XYZ),
 )
+_LAST_COLUMNS: tuple[str, ...] = tuple(f"visibility_{each.name}" for each in fields(Visibility))
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class _Rows:
 
     Attributes:
         leading: Cells of the T frames for each of `_LEADING_COLUMNS`.
-        numbers: (T, D) float32, the columns `_NUMBER_COLUMNS` and the coefficients; NaN where the face is lost.
+        numbers: (T, D) float32, the columns `_NUMBER_COLUMNS`, the coefficients and `_LAST_COLUMNS`; NaN where the
+            face is lost.
     """
 
     leading: tuple[Sequence[int | float | str], ...]
@@ -55,11 +58,13 @@ def table_columns(tracks: Sequence[Track]) -> tuple[str, ...]:
       `x0`, `y0`, `x1`, `y1` the face box in pixels.
     - The 52 ARKit weights; `jaw_*`, `eye_left_*`, `eye_right_*` rotation vectors in radians; eyelids in [0, 1].
     - `expression_0`, `expression_1`, ... on heads whose coefficients are not the ARKit weights.
+    - `visibility_eyes`, `visibility_mouth`, `visibility_left`, `visibility_right`: visible shares in [0, 1].
     """
     return (
         *_LEADING_COLUMNS,
         *_NUMBER_COLUMNS,
         *(f"expression_{index}" for index in range(_n_expression_columns(tracks))),
+        *_LAST_COLUMNS,
     )
 
 
@@ -153,6 +158,7 @@ _SHAPES: Mapping[str, tuple[int, ...]] = {
     "confidence": (),
     "residual_percent": (),
     "box_px": (4,),
+    "visibility": (len(_LAST_COLUMNS),),
 }
 """Shape per frame of the fields of `Track` whose size does not depend on the head."""
 _TYPES = {"frame": np.int64, "time_s": np.float64, "status": np.uint8}
@@ -168,6 +174,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _track(stored: Mapping[str, np.ndarray], head: HeadModel) -> Track:
+    if "visibility" not in stored and "confidence" in stored:  # written before there were visibilities
+        lost = np.isnan(np.atleast_1d(stored["confidence"]).astype(np.float64))
+        stored = {**stored, "visibility": np.where(lost[:, None], np.nan, np.ones(len(_LAST_COLUMNS)))}
     needed = (*_SHAPES, *_SCALARS, "shape", "expression", "center_px", "image_size")
     if missing := [name for name in needed if name not in stored]:
         raise ValueError(f"it has no {missing[0]!r}")
@@ -222,6 +231,7 @@ def _rows(track: Track, width: int) -> _Rows:
     numbers = np.full((len(track), width), np.nan, dtype=np.float32)
     known = np.concatenate(parts, axis=1)
     numbers[:, : known.shape[1]] = known
+    numbers[:, -len(_LAST_COLUMNS) :] = track.visibility
     status = [Status(value).name.lower() for value in track.status]
     repeated = ([track.number] * len(track), [track.method] * len(track))
     confidence = track.confidence.astype(np.float32).tolist()

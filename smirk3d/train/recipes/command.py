@@ -20,5 +20,6 @@ def run_recipe(options: type[Options], main: Callable[[Options], None]) -> None:
         main: The recipe.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("smirk3d").setLevel(logging.INFO)
+    for name in ("smirk3d", "__main__"):  # the recipe itself is __main__ where it is run by its name
+        logging.getLogger(name).setLevel(logging.INFO)
     main(tyro.cli(options))

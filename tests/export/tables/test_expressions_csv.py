@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import TABLE_COLUMNS, TableWriter, read_table
+from smirk3d.face import Visibility
 from smirk3d.head.arkit import ARKIT_NAMES
 
 
 @pytest.fixture(scope="module")
 def face(make_face):
-    return make_face(seed=4)
+    return replace(make_face(seed=4), visibility=Visibility(0.125, 1.0, 0.5, 0.75))
 
 
 def test_columns():
@@ -20,7 +22,8 @@ def test_columns():
     assert ",".join(TABLE_COLUMNS[:21]) == head
     assert TABLE_COLUMNS[21:73] == ARKIT_NAMES
     assert TABLE_COLUMNS[73:77] == ("lm68_x0", "lm68_y0", "lm68_x1", "lm68_y1")
-    assert TABLE_COLUMNS[-1] == "lm68_y67" and len(TABLE_COLUMNS) == 73 + 136
+    assert TABLE_COLUMNS[-5] == "lm68_y67" and len(TABLE_COLUMNS) == 73 + 136 + 4
+    assert TABLE_COLUMNS[-4:] == ("visibility_eyes", "visibility_mouth", "visibility_left", "visibility_right")
 
 
 def test_values_round_trip(face, tmp_path):
@@ -39,6 +42,8 @@ def test_values_round_trip(face, tmp_path):
         face.landmarks("ibug68"),
         atol=0.006,
     )
+    shares = [float(good[f"visibility_{name}"]) for name in ("eyes", "mouth", "left", "right")]
+    assert Visibility(*shares) == face.visibility
     assert bad["status"] == 'failed: no "face", none'
     assert not any(bad[name] for name in TABLE_COLUMNS if name not in ("image", "status"))
 

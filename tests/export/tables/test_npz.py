@@ -60,4 +60,5 @@ def test_json_has_the_same_values(arrays, face, tmp_path):
     np.testing.assert_allclose(record["landmarks_68"], arrays["landmarks_68"], rtol=1e-5)
     assert record["focal_px"] == face.camera.focal_px
     assert "vertices" not in record
+    assert record["visibility"] == {"eyes": 1, "mouth": 1, "left": 1, "right": 1}
     assert record["angles_deg"]["yaw"] == pytest.approx(20, abs=1e-3)

@@ -60,6 +60,7 @@ def test_pandas_reads_every_number(table, track):
         ("eyelid_left", "eyelid_right"): track.eyelids,
         ("eye_left_x", "eye_left_y", "eye_left_z"): track.eyes[:, :3],
         ("eye_right_x", "eye_right_y", "eye_right_z"): track.eyes[:, 3:],
+        tuple(table.columns[-4:]): track.visibility,
     }
     for names, values in expected.items():
         np.testing.assert_allclose(table[list(names)].to_numpy()[known], values[known], rtol=1e-5, atol=1e-6)
@@ -86,7 +87,7 @@ def test_tracks_of_different_heads_share_a_table(track, own_track, tmp_path, suf
     write_track_table([track, own_track], path)
     table = READERS[suffix](path)
     names = [f"expression_{index}" for index in range(own_track.expression.shape[1])]
-    assert list(table.columns[-len(names) :]) == names
+    assert list(table.columns[-len(names) - 4 : -4]) == names
     assert table["track"].tolist() == [0] * 40 + [1] * 6
     own = table[table["track"] == 1][names].to_numpy()
     np.testing.assert_allclose(own, own_track.expression, rtol=1e-5)
@@ -132,6 +133,15 @@ def test_an_archive_is_read_as_the_same_track(request, which, focal_px, tmp_path
             np.testing.assert_array_equal(found, given)
         else:
             assert found == given and type(found) is type(given), field.name
+
+
+def test_an_archive_without_visibilities_is_all_visible(track, tmp_path):
+    save_track_npz(track, tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as archive:
+        older = {name: archive[name] for name in archive.files if name != "visibility"}
+    np.savez(tmp_path / "older.npz", **older)
+    read = read_track_npz(tmp_path / "older.npz", track.head)
+    assert (read.visibility[track.known] == 1).all() and np.isnan(read.visibility[~track.known]).all()
 
 
 def test_an_archive_is_complete_without_the_package(track, tmp_path):

@@ -1,0 +1,108 @@
+"""A small network that estimates which share of each region of a face is visible, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from smirk3d.assets import atomic_path
+from smirk3d.errors import Smirk3dError
+
+MIRRORED_REGION = (0, 1, 3, 2)
+"""Index of each region, eyes, mouth, left and right, in a mirrored face."""
+N_REGIONS = len(MIRRORED_REGION)
+INPUT_CHANNELS = 3
+GRID_SIZE = 8
+"""Side of the grid on which the network locates what is hidden."""
+_WIDTHS = ((16, 2), (32, 2), (48, 1), (64, 2), (64, 1))
+"""Channels and stride of each convolution; the last is the one with the grid."""
+_HEAD_CHANNELS, _HIDDEN = 96, 64
+
+
+class VisibilityNetwork(nn.Module):
+    """Convolutions on a face patch, and two readings of them: the regions, and a grid of what is visible."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        channels = INPUT_CHANNELS
+        for width, stride in _WIDTHS:
+            blocks += _block(channels, width, stride)
+            channels = width
+        self.features = nn.Sequential(*blocks)
+        self.grid = nn.Conv2d(channels, 1, 1)
+        self.regions = nn.Sequential(
+            *_block(channels, _HEAD_CHANNELS, 2),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(_HEAD_CHANNELS * (GRID_SIZE // 2) ** 2, _HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, N_REGIONS),
+        )
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of visible shares.
+
+        Args:
+            patches: (B, 3, 64, 64) float32, see `smirk3d.detection.face_patch.network_input`.
+
+        Returns:
+            Of the regions, (B, 4), and of the cells of a grid over the patch, (B, 8, 8).
+        """
+        features = self.features(patches)
+        return self.regions(features), self.grid(features)[:, 0]
+
+    def region_logits(self, patches: Tensor) -> Tensor:
+        """Return the logits of the regions, (B, 4), the mean over patches and their mirror images."""
+        own, mirrored = self.regions(self.features(torch.cat([patches, patches.flip(3)]))).chunk(2)
+        return (own + mirrored[:, list(MIRRORED_REGION)]) / 2
+
+
+def _block(channels: int, width: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+
+
+def save_visibility_network(network: VisibilityNetwork, path: Path, about: Mapping[str, str]) -> None:
+    """Write a network in half precision.
+
+    Args:
+        network: The network.
+        path: The file, .safetensors.
+        about: Description for the header of the file.
+    """
+    tensors = {
+        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
+        for name, value in network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"about": json.dumps(dict(about))}))
+
+
+def load_visibility_network(path: Path) -> VisibilityNetwork:
+    """Read a network in eval mode.
+
+    Raises:
+        Smirk3dError: The file is missing or damaged, or holds something else.
+    """
+    network = VisibilityNetwork()
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        network.load_state_dict({name: _as_float(value) for name, value in state.items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Smirk3dError(
+            f"{path}: cannot be read as the network of visibility ({reason}); reinstall smirk3d"
+        ) from error
+    return network.train(False)
+
+
+def _as_float(value: Tensor) -> Tensor:
+    return value.to(torch.float32) if value.is_floating_point() else value
