@@ -208,12 +208,12 @@ def _loss(
     targets = torch.from_numpy(patches.visible), torch.from_numpy(patches.grid).float() / 255
     inputs, visible, grid = mirrored(inputs, *targets, flip)
     regions, cells = network(inputs)
-    if weight is None:
-        lowest = regions.detach().sigmoid().min(1).values
-        weight = (~(torch.from_numpy(_is_clean(patches)) & (lowest < DOUBTFUL_VISIBILITY))).float()
+    lowest = regions.detach().sigmoid().min(1).values
+    doubtful = torch.from_numpy(_is_clean(patches)) & (lowest < DOUBTFUL_VISIBILITY)
+    kept = (~doubtful).float() if weight is None else weight
     of_region = functional.binary_cross_entropy_with_logits(regions, visible, reduction="none").mean(1)
     of_cell = functional.binary_cross_entropy_with_logits(cells, grid, reduction="none").mean((1, 2))
-    return ((of_region + GRID_WEIGHT * of_cell) * weight).mean()
+    return ((of_region + GRID_WEIGHT * of_cell) * kept).mean()
 
 
 @torch.no_grad()
