@@ -29,6 +29,7 @@ from smirk3d.datasets.shard_archive import BLOCK_BYTES, Gap, Member, read_member
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.landmark_indices import POINT_COUNT
+from smirk3d.media.image_formats import check_scans
 
 SPLITS: tuple[str, ...] = ("train", "val")
 LANDMARKS_NAME = "landmarks.npz"
@@ -363,6 +364,7 @@ def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
             width, height = image.size
             if width * height > MAX_IMAGE_PIXELS:
                 raise ValueError(f"its .jpg has {width}x{height} pixels, the limit is {MAX_IMAGE_PIXELS}")
+            check_scans(jpeg)
             image.draft(None, (1, 1))  # an eighth of the size: all of the data is read, hardly any pixel computed
             try:
                 image.load()

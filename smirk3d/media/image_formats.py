@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,11 @@ _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"II*\0\x10\0\0\0CR")
 _DNG_VERSION = 50706
 _START_BYTES = 32
+MAX_SCANS = 200
+"""Scans of a JPEG; cameras and programs write one, progressively about ten."""
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_START_OF_SCAN, _END_OF_IMAGE, _PROGRESSIVE_FRAME = 0xDA, 0xD9, 0xC2
+_FRAMES = (0xC0, 0xC1, _PROGRESSIVE_FRAME)
 
 
 def readable_formats(file: IO[bytes]) -> list[str]:
@@ -64,6 +70,33 @@ def unread_format(file: IO[bytes], path: Path | None) -> tuple[str, str] | None:
     if _is_heif(start) and "HEIF" not in Image.OPEN:
         return "HEIC needs the package pillow-heif", "pip install 'smirk3d[heif]', or convert it to JPEG"
     return None
+
+
+def check_scans(content: bytes) -> None:
+    """Refuse a JPEG of very many scans: each takes as long as a photo, and needs no more than 30 bytes.
+
+    Args:
+        content: The file, or its beginning.
+
+    Raises:
+        ValueError: It has more than `MAX_SCANS`.
+    """
+    place, count, is_progressive, n_components = 2, 0, False, 0
+    while (found := _MARKER.search(content, place)) and (marker := content[found.start() + 1]) != _END_OF_IMAGE:
+        place = found.start() + 4
+        size = int.from_bytes(content[place - 2 : place], "big")
+        if marker in _FRAMES:
+            is_progressive, n_components = (
+                marker == _PROGRESSIVE_FRAME,
+                int.from_bytes(content[place + 5 : place + 6], "big"),
+            )
+        if marker == _START_OF_SCAN:
+            if not is_progressive and content[place : place + 1] == bytes([n_components]):
+                return  # everything is in one scan
+            count += 1
+            if count > MAX_SCANS:
+                raise ValueError(f"a JPEG of more than {MAX_SCANS} scans")
+        place = found.start() + 2 + max(size, 2)
 
 
 def is_dng(image: Image.Image) -> bool:

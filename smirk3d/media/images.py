@@ -20,7 +20,14 @@ from PIL import ExifTags, Image
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.color import embedded_profile, to_rgb, to_srgb
-from smirk3d.media.image_formats import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_dng, readable_formats, unread_format
+from smirk3d.media.image_formats import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    check_scans,
+    is_dng,
+    readable_formats,
+    unread_format,
+)
 
 MAX_PIXELS = 250_000_000
 """Larger images are refused; a small file can claim any size and exhaust the memory (decompression bomb)."""
@@ -38,6 +45,7 @@ _EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_MAX_CHECKED_BYTES = 1 << 26
 _LISTED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 # Pillow's pixel limit and Python's warning filters are global to the process: only one reader may change them at
 # a time.
@@ -250,9 +258,18 @@ def _open(file: IO[bytes], name: str, path: Path | None) -> Image.Image:
         image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
         raise Image.DecompressionBombError(f"it has more than {MAX_PIXELS // 10**6} megapixels") from None
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(file)
     if is_dng(image):
         raise _read_error(name, "camera raw data are not read", "export the photo as JPEG")
     return image
+
+
+def _check_scans(file: IO[bytes]) -> None:
+    position = file.tell()
+    file.seek(0)
+    check_scans(file.read(_MAX_CHECKED_BYTES))
+    file.seek(position)
 
 
 def _check_decoded_size(image: Image.Image) -> None:

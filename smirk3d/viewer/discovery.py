@@ -47,7 +47,8 @@ def results_in(path: Path) -> list[Path]:
             )
         return [path]
     if not path.is_dir():
-        raise Smirk3dError(f"{printable(path)}: no such file or folder; name a result of reconstruct or video")
+        reason = "is neither a file nor a folder" if path.exists() else "no such file or folder"
+        raise Smirk3dError(f"{printable(path)}: {reason}; name a result of reconstruct or video")
     found: dict[Path, Path] = {}
     for suffix in SUFFIXES:
         for each in sorted(path.rglob(f"*{suffix}")):

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -385,3 +386,21 @@ def test_iter_inputs_keeps_inputs_that_cannot_be_read(tmp_path):
     touch(tmp_path, "odd[1].png")
     wanted = [tmp_path / name for name in ("missing.jpg", "empty", "*.gif", "odd[1].png")]
     assert iter_inputs(wanted) == wanted
+
+
+def _with_scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last short scan occurs so often."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * count + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(tmp_path):
+    assert read_image(_with_scans(20)).size == (64, 64)
+    (tmp_path / "scans.jpg").write_bytes(_with_scans(60_000))
+    started_s = time.perf_counter()
+    with pytest.raises(Smirk3dError, match=r"scans\.jpg: a JPEG of more than 200 scans"):
+        read_image(tmp_path / "scans.jpg")
+    assert time.perf_counter() - started_s < 1
