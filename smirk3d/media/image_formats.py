@@ -86,10 +86,8 @@ def check_scans(content: bytes) -> None:
         place = found.start() + 4
         size = int.from_bytes(content[place - 2 : place], "big")
         if marker in _FRAMES:
-            is_progressive, n_components = (
-                marker == _PROGRESSIVE_FRAME,
-                int.from_bytes(content[place + 5 : place + 6], "big"),
-            )
+            is_progressive = marker == _PROGRESSIVE_FRAME
+            n_components = int.from_bytes(content[place + 5 : place + 6], "big")
         if marker == _START_OF_SCAN:
             if not is_progressive and content[place : place + 1] == bytes([n_components]):
                 return  # everything is in one scan
