@@ -102,6 +102,11 @@ def open_plain(path: str | os.PathLike[str], max_bytes: int | None = None) -> IO
     return file
 
 
+def open_plain_text(path: str | os.PathLike[str]) -> IO[str]:
+    """Open a text of the user for reading, UTF-8 with its line ends; otherwise as `open_plain`."""
+    return io.TextIOWrapper(open_plain(path), encoding="utf-8", newline="")  # type: ignore[arg-type]
+
+
 def _open_at_once(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 

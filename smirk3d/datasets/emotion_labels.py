@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import one_line, parse_json
+from smirk3d.bounded_io import one_line, open_plain_text, parse_json
 from smirk3d.datasets.shard_archive import Gap, read_members
 from smirk3d.errors import Smirk3dError
 
@@ -62,7 +62,7 @@ def _keys_of_largest_source(path: Path) -> set[str] | None:
     if not path.is_file():
         return None
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with open_plain_text(path) as file:
             source_of = {row["key"]: row["source"] for row in csv.DictReader(file)}
     except KeyError:
         return None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import one_line, read_npz
+from smirk3d.bounded_io import one_line, open_plain_text, read_npz
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.reconstructor import DetectedPhoto
@@ -48,7 +48,7 @@ def read_landmark_annotations(folder: Path, split: str) -> LandmarkAnnotations:
         if not (folder / name).is_file():
             raise Smirk3dError(f"{printable(folder)}: has no {name}; name a folder of photos with landmarks")
     try:
-        with (folder / LABELS_NAME).open(encoding="utf-8") as file:
+        with open_plain_text(folder / LABELS_NAME) as file:
             table = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise Smirk3dError(f"{printable(folder / LABELS_NAME)}: unreadable ({one_line(error)}); replace it") from error

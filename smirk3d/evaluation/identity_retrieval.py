@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import one_line
+from smirk3d.bounded_io import one_line, open_plain_text
 from smirk3d.datasets.landmark_annotations import LABELS_NAME
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.data import EvaluationData
@@ -72,7 +72,7 @@ def photo_pairs(folder: Path, split: str, seed: int) -> list[tuple[str, str]]:
     """
     path = folder / LABELS_NAME
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_plain_text(path) as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
         column = next(name for name in PERSON_COLUMNS if not rows or name in rows[0])
         photos: dict[str, list[str]] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
+from smirk3d.bounded_io import open_plain_text
 from smirk3d.datasets.emotion_labels import LABELS_NAME
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.data import TRAIN_SPLIT, EvaluationData
@@ -78,7 +79,7 @@ def read_persons(folder: Path) -> dict[str, str]:
     """
     path = folder / LABELS_NAME
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with open_plain_text(path) as file:
             return {row["key"]: row[PERSON_COLUMN] for row in csv.DictReader(file)}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         needed = f"a table with the columns key and {PERSON_COLUMN} is needed"

@@ -6,6 +6,7 @@ be constant and its pose should follow.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.result import Figure, MeasureNotApplicableError, Result, values_of
 from smirk3d.evaluation.tracked_clips import rotation_errors_deg, track_clip
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.media.images import IMAGE_SUFFIXES
+from smirk3d.media.images import IMAGE_SUFFIXES, read_image
 from smirk3d.track import Track
+
+_log = logging.getLogger(__name__)
 
 FACE_PX = 97.5
 """Mean of width and height of the landmarks' box in the sample photo; other photos are scaled to it."""
@@ -101,13 +104,17 @@ def photo_of_each_person(folder: Path, count: int) -> list[Path]:
 
 
 def still_photo(path: Path, detect: Callable[[np.ndarray], list[Detection]]) -> StillPhoto | None:
-    """Return a photo, scaled so that its largest face has `FACE_PX`; None where no face is found.
+    """Return a photo, scaled so that its largest face has `FACE_PX`; None where it shows no face or cannot be read.
 
     Args:
         path: The photo.
         detect: (H, W, 3) uint8 RGB pixels -> the faces in them, largest first.
     """
-    photo = Image.open(path).convert("RGB")
+    try:
+        photo = Image.fromarray(read_image(path).pixels)
+    except Smirk3dError as error:
+        _log.warning("%s", error)
+        return None
     found = detect(np.asarray(photo))
     if not found:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ import numpy as np
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.media.decoding import open_file, pyav, video_stream
 from smirk3d.viz.overlay import MAX_SHOWN_FACES, PANEL_HEIGHT_PX
 
 VIDEO_SUFFIX, PHOTO_SUFFIX = "_overlay.mp4", "_overlay.png"
@@ -123,12 +123,12 @@ class Video:
 
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()
-        self._av = _pyav()
+        self._av = pyav()
         try:
-            self._container: Any = self._av.open(os.fspath(path))
-            self._stream = self._container.streams.video[0]
+            self._container: Any = open_file(path)
+            self._stream = video_stream(self._container)
             _check_size(self._stream.width, self._stream.height)
-        except (self._av.FFmpegError, OSError, IndexError, ValueError) as error:
+        except (Smirk3dError, ValueError) as error:
             raise Smirk3dError(f"{printable(path)}: cannot be read as a video; delete it or make it again") from error
         self._frames = self._container.decode(self._stream)
         self._current: Any | None = None
@@ -164,11 +164,3 @@ class Video:
         """Close the file."""
         with self._lock:
             self._container.close()
-
-
-def _pyav() -> Any:
-    try:
-        import av  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise Smirk3dError(f"videos need PyAV ({error}); pip install av") from error
-    return av

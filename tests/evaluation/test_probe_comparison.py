@@ -1,5 +1,8 @@
 """Cross-validated probes of several methods."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from evaluation_faces import FakeMethod, Silent, write_labelled_shard
@@ -64,4 +67,10 @@ def test_methods_get_the_detections_of_the_first(tmp_path):
 def test_a_table_without_persons_is_named(tmp_path):
     (tmp_path / "labels.csv").write_text("key,emotion\na,joy\n", encoding="utf-8")
     with pytest.raises(Smirk3dError, match=r"labels\.csv: unreadable \(KeyError\); a table with the columns key and"):
+        read_persons(tmp_path)
+
+
+def test_a_pipe_in_place_of_the_table_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(Smirk3dError, match=r"labels\.csv: unreadable"):
         read_persons(tmp_path)

@@ -90,3 +90,9 @@ def test_a_photo_is_scaled_to_the_usual_face(tmp_path: Path):
     assert still is not None and still.center_px == pytest.approx((40 * scale + BORDER_PX, 50 * scale + BORDER_PX))
     assert still.photo.size == (80 * scale + 2 * BORDER_PX, round(100 * scale) + 2 * BORDER_PX)
     assert still_photo(path, lambda pixels: []) is None
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no")
+    assert still_photo(tmp_path / "broken.jpg", lambda pixels: []) is None
+    assert "broken.jpg: not an image in a known format" in caplog.text

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import shades, write_video
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.viewer.side_images import open_side_images, overlay_beside
@@ -48,3 +49,12 @@ def test_sizes_are_checked_before_decoding(tmp_path: Path) -> None:
     Image.new("1", (40_000, 10_000)).save(tmp_path / "a_overlay.png")
     with pytest.raises(Smirk3dError, match=r"a_overlay\.png"):
         open_side_images(tmp_path / "a_overlay.png")
+
+
+def test_an_overlay_of_huge_frames_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a_overlay.mp4", shades(3))
+    content = path.read_bytes()
+    place = content.index(b"stsd") + 40  # width and height of the first entry
+    path.write_bytes(content[:place] + b"\x7f\xff\x7f\xff" + content[place + 4 :])
+    with pytest.raises(Smirk3dError, match=r"a_overlay\.mp4: cannot be read as a video"):
+        open_side_images(path)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smirk3d.bounded_io import open_plain_text
 from smirk3d.datasets.augment import augment
 from smirk3d.datasets.config import AugmentConfig
 from smirk3d.datasets.emotion_labels import LABELS_NAME, emotion_labels
@@ -44,7 +45,7 @@ class LabelledPhotos:
     def __init__(self, folder: Path, source: PhotoSource, head: HeadModel) -> None:
         self.source, self.head, self.augment = source, head, AugmentConfig()
         emotion = emotion_labels(folder, "train")
-        with (folder / LABELS_NAME).open(encoding="utf-8") as file:
+        with open_plain_text(folder / LABELS_NAME) as file:
             emotion_of = {f"{row['person']}-{row['key']}": emotion.get(row["key"]) for row in csv.DictReader(file)}
         # The key of a prepared face ends in a hash of its photo and its number there.
         of_face = np.array([emotion_of.get(key.rsplit("-", 2)[0]) or "" for key in source.keys])
