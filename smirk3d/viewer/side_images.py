@@ -89,7 +89,7 @@ class Photo:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if not 0 < width * height <= MAX_PIXELS:  # FFmpeg says 0 where frames are beyond its limit
         raise ValueError(f"{width} by {height} pixels, at most {MAX_PIXELS} together are read")
 
 
