@@ -4,7 +4,7 @@
 
 Each input runs in a process of its own, for at most 20 seconds and with at most 2 GiB of resident memory. A fault is a
 traceback, an internal error, an abort, a longer or larger run, a payload that is executed, and a failure whose message
-does not name its file. The exit code is 1 where there are faults. `--only KIND` runs one kind, `--keep DIR` keeps the
+does not name its file. The exit code is 1 where there are faults. `--kind KIND` runs one kind, `--keep DIR` keeps the
 inputs that misbehave, `--verbose` shows every command with its output.
 """
 
@@ -38,7 +38,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1000, help="number of inputs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=catalogue.KINDS, help="one kind of inputs")
+    parser.add_argument("--kind", choices=catalogue.KINDS, help="one kind of inputs")
     parser.add_argument("--quick", action="store_true", help="only commands that end within a second")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that misbehave")
     parser.add_argument("--verbose", action="store_true", help="show each command and its output")
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace, sound: dict[str, str]) -> int:
     kinds: Counter[str] = Counter()
     started_s, slowest, largest = time.monotonic(), 0.0, 0
     for number, case in enumerate(
-        catalogue.cases(options.count, options.seed, sound, options.only, quick=options.quick)
+        catalogue.cases(options.count, options.seed, sound, options.kind, quick=options.quick)
     ):
         place = None if options.keep is None else options.keep / f"{number:05d}"
         outcome = worker.run(case, place)
