@@ -39,7 +39,7 @@ def print_message(text: str) -> None:
         text: The message; its line breaks become spaces.
     """
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"smirk3d: {printable(' '.join(text.split()))}\n")
+        sys.stderr.write(f"smirk3d: {printable(' '.join(text.splitlines()))}\n")
         sys.stderr.flush()
 
 

@@ -100,7 +100,7 @@ class DataCheck(Command):
         faults: list[DataError] = []
         splits = [split for split in SPLITS if any(Path(self.folder).glob(f"{split}-*.tar"))]
         if not splits:
-            raise Smirk3dError(f"{self.folder}: no shards there; make them with smirk3d data prepare")
+            raise Smirk3dError(f"{printable(self.folder)}: no shards there; make them with smirk3d data prepare")
         for split in splits:
             people = Counter(record.person for record in read_folder(self.folder, split, faults.append))
             unknown = people.pop("", 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
@@ -76,11 +77,12 @@ class HeadConvert(Command):
         from smirk3d.head.pack import save_pack
 
         if os.path.exists(self.out) and os.path.exists(self.file) and os.path.samefile(self.file, self.out):
-            raise UsageError(f"--out {self.out}: is the file that is read; choose another name")
+            raise UsageError(f"--out {printable(self.out)}: is the file that is read; choose another name")
         data = load_head_data(self.file, print_message)
         save_pack(data, self.out)
         print_result(str(self.out))
-        print_message(f"{self.out}: the licence of {self.file} goes with it ({data.meta.get('licence', 'not stated')})")
+        licence = data.meta.get("licence", "not stated")
+        print_message(f"{printable(self.out)}: the licence of {printable(self.file)} goes with it ({licence})")
         return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.cli.retarget_character import CharacterOptions, retarget_character
@@ -56,12 +57,12 @@ class Retarget(Command):
         out = Path(self.out) if self.out else self._default_out()
         allowed = EXPRESSION_FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:
-            raise UsageError(f"--out {out}: must end in {' or '.join(allowed)}")
+            raise UsageError(f"--out {printable(out)}: must end in {' or '.join(allowed)}")
         if os.path.realpath(out) == os.path.realpath(self.input):
-            raise UsageError(f"--out {out}: is the input itself; choose another name")
+            raise UsageError(f"--out {printable(out)}: is the input itself; choose another name")
         expressions = read_expressions(self.input)
         for note in expressions.notes:
-            print_message(f"{self.input}: {note}")
+            print_message(f"{printable(self.input)}: {note}")
         with locked_file(out):
             if self.to == ARKIT:
                 self._write_arkit(expressions, out)
@@ -79,7 +80,8 @@ class Retarget(Command):
 
         if "expression" not in expressions.arrays:
             raise UsageError(
-                f"{self.input}: holds ARKit weights already, and no coefficients of a head; name a head with --to"
+                f"{printable(self.input)}: holds ARKit weights already, and no coefficients of a head; name a head "
+                "with --to"
             )
         result = self._to_arkit(expressions)
         residual, size = result.residual_mm.numpy(), result.size_mm.numpy()
@@ -114,8 +116,8 @@ class Retarget(Command):
         head = _load(self.head)
         if not _is_plausible_for(expressions, head):
             raise UsageError(
-                f"{self.input}: its {_describe_coefficients(expressions)} are not of the head {head.data.name!r}, "
-                f"which has {head.n_expression} and {head.n_shape}; name the file of the right head with --head"
+                f"{printable(self.input)}: its {_describe_coefficients(expressions)} are not of the head "
+                f"{head.data.name!r}, which has {head.n_expression} and {head.n_shape}; name the file of the right head with --head"
             )
         names = {"expression", "shape", *_joint_parameters(head)}
         fields = {name: torch.tensor(values) for name, values in expressions.arrays.items() if name in names}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, printable
 from smirk3d.cli.character_report import gaze_note, head_rotation_note, mapping_note, warn_if_few_are_mapped
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.errors import UsageError
@@ -87,7 +87,9 @@ def retarget_character(
     motion = motion_file.keys
     head = None if options.no_head_turn else find_head_node(character, options.head_node)
     if options.head_node is not None and motion.rotation_rotmat is None:
-        raise UsageError(f"--head-node {options.head_node}: {source} has no rotation of the head; leave the flag out")
+        raise UsageError(
+            f"--head-node {options.head_node}: {printable(source)} has no rotation of the head; leave the flag out"
+        )
     with locked_file(target):
         save_animated_character(character, motion, matrices, target, head)
     rotation = [] if options.no_head_turn else [head_rotation_note(character, motion, head)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import printable
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimatorCommand
 from smirk3d.errors import UsageError
@@ -65,7 +66,7 @@ class Video(EstimatorCommand):
 
         source = open_source(self.input, self.fps)
         if self.fps is not None and isinstance(source, VideoFile | AnimatedWebp):
-            raise UsageError(f"--fps {self.fps:g}: {self.input} has times of its own; leave it out")
+            raise UsageError(f"--fps {self.fps:g}: {printable(self.input)} has times of its own; leave it out")
         if self.usd:  # a missing package should be reported before the work, not after it
             from smirk3d.export.usd import load_usd
 
@@ -95,7 +96,7 @@ class Video(EstimatorCommand):
 
         if webcam_number(self.input) is not None:
             if not self.live:
-                raise UsageError(f"{self.input}: a webcam never ends; add --live")
+                raise UsageError(f"{printable(self.input)}: a webcam never ends; add --live")
             return "webcam"
         path = Path(self.input)
         # In decomposed Unicode an umlaut is a letter and a mark, and the mark alone is no word character.

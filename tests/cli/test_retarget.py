@@ -11,6 +11,7 @@ import pytest
 import torch
 from cli_runs import runner
 
+from smirk3d.cli.main import main
 from smirk3d.export.tables.expression_file import write_arkit
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -173,3 +174,11 @@ def test_slow_first_use_is_announced(run, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(load, "load_head", load_head)
     write_arkit(tmp_path / "clip.csv", ("a",), {"arkit": np.zeros((1, 52))})
     assert run(tmp_path / "clip.csv", "--to", "open").err[0] == "smirk3d: building open"
+
+
+def test_messages_name_files_with_odd_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "tab\tand\nline.npz"
+    np.savez(path, expression=np.zeros((2, 50)), other=np.zeros(2))
+    assert main(["retarget", str(path), "--to", "open", "--out", str(tmp_path / "o.npz")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(r"tab\tand\nline.npz: " in line for line in lines)

@@ -116,7 +116,7 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
     path = Path(path)
     frames = _read_frames(path, to_arkit)
     if fps is not None and frames.time_s is not None:
-        raise UsageError(f"--fps {fps:g}: {path} has its own time stamps; leave the flag out")
+        raise UsageError(f"--fps {fps:g}: {printable(path)} has its own time stamps; leave the flag out")
     if not frames.known.any():
         raise Smirk3dError(f"{printable(path)}: the face was lost in all frames; name another clip")
     time_s, note = _frame_times(path, frames, fps)
@@ -124,7 +124,7 @@ def read_motion(path: str | Path, fps: float | None, to_arkit: Callable[[Express
     if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise Smirk3dError(f"{printable(path)}: its times do not increase; name the .npz of one person of the clip")
     remarks = "; ".join(filter(None, (note, *frames.notes)))
-    note = f"{path}: {remarks}" if remarks else ""
+    note = f"{printable(path)}: {remarks}" if remarks else ""
     return MotionFile(_hold_last_values(frames, time_s), len(times), int((~frames.known).sum()), note)
 
 
