@@ -117,8 +117,8 @@ class Retarget(Command):
         if not _is_plausible_for(expressions, head):
             raise UsageError(
                 f"{printable(self.input)}: its {_describe_coefficients(expressions)} are not of the head "
-                f"{head.data.name!r}, which has {head.n_expression} and {head.n_shape}; name the file of the right head "
-                "with --head"
+                f"{head.data.name!r}, which has {head.n_expression} and {head.n_shape}; name the file of the "
+                "right head with --head"
             )
         names = {"expression", "shape", *_joint_parameters(head)}
         fields = {name: torch.tensor(values) for name, values in expressions.arrays.items() if name in names}
