@@ -39,6 +39,8 @@ WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), 
 """By platform: FFmpeg's format for webcams, and the pattern of their names by number."""
 DURATION_TOLERANCE_S = 0.05
 """A file may end by so much, or by two frames, before the end that it states."""
+MAX_RATE_FPS = 20_000.0
+"""Above the fastest cameras; a video with less time between its frames has a damaged time base."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class VideoFile:
         path: The file.
 
     Raises:
-        Smirk3dError: It cannot be opened, or has no video stream.
+        Smirk3dError: It cannot be opened, has no video stream, or states times that no camera has.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,6 +115,11 @@ class VideoFile:
             n_frames, has_audio = stream.frames or None, bool(container.streams.audio)
             self._coding = PixelCoding.of_stream(stream)
             self.info = VideoInfo(printable(path), nominal_rate_fps(container), n_frames, has_audio)
+        if self.info.rate_fps > MAX_RATE_FPS:
+            raise Smirk3dError(
+                f"{self.info.name}: its times say {self.info.rate_fps:.3g} frames a second; copy it again, or give it "
+                "a rate with ffmpeg"
+            )
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """See `FrameSource.frames`."""

@@ -513,3 +513,13 @@ def test_other_files_are_no_animated_webp(tmp_path):
     os.mkfifo(tmp_path / "pipe.webp")
     for name in ("still.webp", "short.webp", "pipe.webp", "missing.webp", "."):
         assert frame_durations_s(tmp_path / name) is None
+
+
+def test_times_that_no_camera_has_are_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "fast.mp4", shades(6))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"mdhd") + 16  # ticks a second
+    content[place : place + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(Smirk3dError, match=r"fast\.mp4: its times say .* frames a second"):
+        VideoFile(path)
