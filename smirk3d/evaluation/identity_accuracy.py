@@ -7,7 +7,6 @@ from itertools import islice
 
 import numpy as np
 
-from smirk3d.authoring.load import load_head
 from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 from smirk3d.evaluation.data import EvaluationData
@@ -47,7 +46,7 @@ class IdentityAccuracyMeasure:
         """Yield one result."""
         if not isinstance(method, ReconstructionMethod):
             raise MeasureNotApplicableError("needs reconstructed heads")
-        head, count = load_head(), min(data.options.count, MAX_PEOPLE)
+        head, count = data.head, min(data.options.count, MAX_PEOPLE)
         reconstructor = data.reconstructor()
         photos: list[RenderedPhoto] = []
         single: list[np.ndarray] = []
