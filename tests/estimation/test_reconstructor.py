@@ -310,3 +310,20 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
     if hasattr(os, "fork"):
         subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_what_a_neutral_photo_shows_is_taken_off(reconstructor, photo, face, monkeypatch):
+    calm = face.with_arkit({"browInnerUp": 0.2, "mouthSmileLeft": 0.3, "jawOpen": 0.1})
+    with monkeypatch.context() as patched:
+        patched.setattr(reconstructor, "solve", lambda _: [[calm]])
+        rested = reconstructor.with_neutral(photo)
+    with rested:
+        (found,) = rested(photo)
+    np.testing.assert_allclose(found.shape, face.shape, atol=1e-5)
+    for name, rest in {"mouthSmileLeft": 0.3, "mouthSmileRight": 0.0, "browInnerUp": 0.2, "jawOpen": 0.0}.items():
+        assert found.arkit[name] == pytest.approx(max(0.0, face.arkit[name] - rest) / (1 - rest), abs=1e-4)
+
+
+def test_a_smile_is_no_resting_face(reconstructor, photo):
+    with pytest.raises(UsageError, match="shows no resting face but mouthSmile"):
+        reconstructor.with_neutral(photo)
