@@ -17,6 +17,7 @@ from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head import registry
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
+from smirk3d.render.appearance.face_appearance import FaceAppearance
 
 Array: TypeAlias = NDArray[Any]
 
@@ -64,6 +65,7 @@ class Track(EqualByContents):
         method: What estimated the frames: "fit", "encoder" or "refine".
         head_id: Identifier of the head model, see `HeadModel.id`.
         visibility: (T, 4) visible shares of the regions of `Visibility`, in their order, smoothed over time.
+        appearance: What the person looks like; None where the head has no appearance model.
     """
 
     number: int
@@ -89,6 +91,7 @@ class Track(EqualByContents):
     method: str
     head_id: str
     visibility: Array = field(repr=False)
+    appearance: FaceAppearance | None = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -161,7 +164,8 @@ class Track(EqualByContents):
         )
         vertices = head(params).vertices[0].cpu().numpy()
         neutral_vertices = head.shaped(params.shape).vertices[0].cpu().numpy()
-        return assemble_face(head, vertices, neutral_vertices, coefficients, self.arkit[row], fit)
+        face = assemble_face(head, vertices, neutral_vertices, coefficients, self.arkit[row], fit)
+        return replace(face, appearance=self.appearance)
 
 
 FRAME_FIELDS: tuple[str, ...] = (

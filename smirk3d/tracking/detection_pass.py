@@ -19,6 +19,7 @@ from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.tracking.association import FaceAssociator
 from smirk3d.tracking.detection_loop import DetectorMode, RoiTracker
+from smirk3d.tracking.portraits import PortraitAlbum
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.shot_boundary import ShotBoundaryDetector
@@ -53,12 +54,14 @@ class DetectionLog:
         size: (width, height) of the frames in pixels.
         time_s: When each frame is shown, in seconds.
         damage: Why reading ended early; None where it did not.
+        album: Pictures of the persons.
     """
 
     records: RecordBuffer
     size: tuple[int, int] = (0, 0)
     time_s: list[float] = field(default_factory=list)
     damage: str | None = None
+    album: PortraitAlbum = field(default_factory=PortraitAlbum)
 
     def note_damage(self, reason: str) -> None:
         """Keep the reason why reading ended early."""
@@ -104,6 +107,8 @@ def run_detection_pass(
             log.size = (width, height)
             log.time_s.append(result.frame.time_s)
             pending += [(result, k) for k in range(len(result.detections))]
+            for person, detection in zip(result.persons, result.detections, strict=True):
+                log.album.offer(result.frame.number, result.frame.pixels, person, detection)
             if len(pending) >= OBSERVATION_BATCH:
                 _store(pending, estimator, log.records)
                 pending.clear()

@@ -23,6 +23,7 @@ from smirk3d.tracking.hidden_motion import shrink_hidden_motion, smooth_visibili
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
 from smirk3d.tracking.record_buffer import RecordBuffer
+from smirk3d.tracking.portraits import with_appearances
 from smirk3d.tracking.track_solver import ClipCamera, clip_camera, coefficients, solve_identity, solve_motion
 from smirk3d.tracking.untracked_frames import with_untracked_frames
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion
@@ -97,7 +98,7 @@ def track_video(
     people = [_smooth_person(person, time_s, options, estimator.head) for person in people]
     clip = build_clip(people, time_s, log.size, estimator, options, source.info, losses)
     notes = (f"{n_outliers} detections that are no face left out",) if n_outliers else ()
-    return replace(clip, notes=(*clip.notes, *notes))
+    return replace(clip, notes=(*clip.notes, *notes), tracks=with_appearances(clip.tracks, log.album))
 
 
 def _checked_records(log: DetectionLog, name: str) -> tuple[np.ndarray, list[str]]:

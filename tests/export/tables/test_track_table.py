@@ -148,7 +148,7 @@ def test_an_archive_is_complete_without_the_package(track, tmp_path):
     save_track_npz(track, tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
-    assert {field.name for field in fields(Track)} - {"head_id"} <= set(arrays) and "head" in arrays
+    assert {field.name for field in fields(Track)} - {"head_id", "appearance"} <= set(arrays) and "head" in arrays
     assert set(FRAME_FIELDS) <= set(arrays)
     assert str(arrays["head"]) == "open" and arrays["arkit_names"].tolist() == list(ARKIT_NAMES)
     assert arrays["frames"].tolist() == [str(frame) for frame in range(3, 43)]
