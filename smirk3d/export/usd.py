@@ -30,14 +30,13 @@ from smirk3d.export.gltf.morph_targets import RESIDUAL_TARGET, morph_targets
 from smirk3d.export.texture import appearance_texture
 from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.appearance_model import eye_colors
 from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
     eye_uv,
+    iris_texture,
     material_parts,
     srgb_to_linear,
-    tinted_eye_texture,
     vertex_colors,
 )
 from smirk3d.track import Track
@@ -325,7 +324,7 @@ def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarr
 def _texture_images(face: Face, texture: Texture | None) -> dict[str, np.ndarray]:
     """Return the texture image (H, W, 3) uint8 sRGB of each material that has one."""
     has_eyes = any(part.name == "eyes" for part in material_parts(face.head))
-    eyes = eye_texture() if face.appearance is None else tinted_eye_texture(eye_colors(face.appearance))
+    eyes = eye_texture() if face.appearance is None else iris_texture(face.appearance.iris)
     return ({"eyes": eyes} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})
 
 

@@ -22,8 +22,8 @@ from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.hidden_motion import shrink_hidden_motion, smooth_visibility
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.neutral_calibration import NeutralCalibration, neutral_calibrated
-from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.portraits import with_appearances
+from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.track_solver import ClipCamera, clip_camera, coefficients, solve_identity, solve_motion
 from smirk3d.tracking.untracked_frames import with_untracked_frames
 from smirk3d.tracking.whittaker_smoother import SmoothConfig, smooth_motion

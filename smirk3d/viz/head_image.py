@@ -5,6 +5,7 @@ The colour of an eye is evaluated at every pixel, so that the pupil is round on 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,6 @@ from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.appearance_model import HeadTextures, head_textures
 from smirk3d.render.appearance.materials import (
-    DEFAULT_EYE,
     MOUTH_COLOR,
     eye_color_at,
     eye_uv,
@@ -160,13 +160,14 @@ def render_head(
     fine = (window.height * SUPERSAMPLE, window.width * SUPERSAMPLE)
     fragments = rasterize(window.ndc(ndc)[None], faces, fine, w=None if w is None else w[None])
     samples = choose_samples(fragments, surface.part, _MAX_DEPTH_STEP * depth)
-    attributes = torch.cat([vertex_normals(rotated, faces), surface.attributes], dim=1)
+    normals = vertex_normals(rotated, faces)
     back_faces = _is_back_face(ndc, faces) if surface.is_hollow else torch.zeros(len(faces), dtype=torch.bool)
-    corners = attributes[faces]
-    if textures is not None:
-        uv = torch.tensor(skin_uv(head))[head.faces_uv.cpu()]
-        corners = torch.cat([corners, uv * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])], dim=2)
-    shaded = _shade(samples, corners.flatten(1), surface, back_faces, textures)
+    if textures is None:
+        corners = torch.cat([normals, surface.attributes], dim=1)[faces].flatten(1)
+        shaded = _shade(samples, corners, surface, back_faces)
+    else:
+        corners = torch.cat([normals[faces], surface.inside[faces], surface.texture_place], dim=2).flatten(1)
+        shaded = _shade_textured(samples, corners, surface, textures, faces)
     pixels = average(samples, shaded).movedim(-1, 0)
     part = (0, slice(None), window.rows, window.columns)
     image[part], alpha[part] = pixels[:3], pixels[3:]
@@ -179,11 +180,16 @@ class _Surface:
 
     Attributes:
         attributes: (V, 7) float: colour (3), texture coordinates of the eyes (2), 1 in the mouth, 1 at the teeth.
+        inside: (V, 2) float, the last two of these.
+        texture_place: (F, 3, 2) float: of corners of the eyes their texture coordinates; of others the place on the
+            skin's texture from -1 to 1. Empty on heads without texture coordinates.
         part: (F + 1,) uint8, labels for `choose_samples`.
         is_hollow: The head has no mouth interior, so that the back of the skull is visible between its lips.
     """
 
     attributes: Tensor
+    inside: Tensor
+    texture_place: Tensor
     part: Tensor
     is_hollow: bool
 
@@ -201,7 +207,20 @@ def _surface(head: HeadModel) -> _Surface:
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
         label = DETAILED if material.name == "eyes" else number
         part[torch.tensor(material.face_index)] = label
-    return _Surface(torch.from_numpy(attributes.astype(np.float32)), part, not bool(inside[0].any()))
+    values = torch.from_numpy(attributes.astype(np.float32))
+    return _Surface(values, values[:, 5:].contiguous(), _texture_place(head), part, not bool(inside[0].any()))
+
+
+def _texture_place(head: HeadModel) -> Tensor:
+    if not len(head.uv):
+        return torch.zeros(0, 3, 2)
+    uv = torch.tensor(skin_uv(head))[head.faces_uv.cpu()]
+    place = uv * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
+    for part in material_parts(head):
+        if part.name == "eyes":
+            rows = torch.tensor(part.face_index)
+            place[rows] = torch.tensor(eye_uv(head))[head.faces.cpu()[rows]]
+    return place
 
 
 def _is_back_face(ndc: Tensor, faces: Tensor) -> Tensor:
@@ -211,40 +230,85 @@ def _is_back_face(ndc: Tensor, faces: Tensor) -> Tensor:
     return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] > 0
 
 
-def _shade(
-    samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor, textures: HeadTextures | None
-) -> Tensor:
+def _shade(samples: Samples, corners: Tensor, surface: _Surface, back_faces: Tensor) -> Tensor:
     """Return the colours (N, 3) of surface points.
 
-    `corners` (F, 3 C) are the attributes of the triangles' corners, with textures also their places on the skin's
-    texture from -1 to 1; `back_faces` (F,) bool show their inside.
+    `corners` (F, 3 C) are the attributes of the triangles' corners; `back_faces` (F,) bool show their inside.
     """
-    face, barycentric = samples.face, samples.barycentric
-    first, second, third = corners.index_select(0, face).chunk(3, dim=1)
-    values = (first * barycentric[:, :1]).addcmul_(second, barycentric[:, 1:2])
-    values.addcmul_(third, barycentric[:, 2:])
-    normal, color, uv, inside, place = values.split([3, 3, 2, 2, values.shape[1] - 10], dim=1)
+    face = samples.face
+    values = _interpolated(samples, corners)
+    normal, color, uv, inside = values.split([3, 3, 2, 2], dim=1)
     # Between nearly closed lips teeth appear at edges only; no light passes through such a slit.
     inside[len(samples.single) :, 1] = 0
-    part = surface.part.index_select(0, face)
-    is_eye = part == DETAILED
+    is_eye = surface.part.index_select(0, face) == DETAILED
     on_eye = is_eye.nonzero()[:, 0]
-    iris = DEFAULT_EYE if textures is None else textures.eye
-    color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy(), colors=iris))
-    if textures is not None:
-        on_skin = (part == _SKIN).nonzero()[:, 0]
-        image = torch.tensor(textures.skin).permute(2, 0, 1)[None].float().div_(255)
-        grid = place.index_select(0, on_skin)[None, None]
-        sampled = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
-        color[on_skin] = sampled[0, :, 0].T
+    color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy()))
     dark = back_faces.index_select(0, face)
     color[dark] = color.new_tensor(MOUTH_COLOR)
     inside[dark, 0] = 1.0
-    return _lit(color, normal, inside, is_eye[:, None], studio_lights() if textures is None else soft_lights())
+    return _lit(color, normal, inside, is_eye[:, None])
 
 
-def _lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor, lights: Lights) -> Tensor:
-    """Return the colours (N, 3) under lights; normals that point away belong to back faces."""
+def _shade_textured(
+    samples: Samples, corners: Tensor, surface: _Surface, textures: HeadTextures, faces: Tensor
+) -> Tensor:
+    """Return the colours (N, 3) of surface points of a head with textures.
+
+    `corners` (F, 3 7) are normal, `_Surface.inside` and `_Surface.texture_place` of the corners of `faces` (F, 3).
+    """
+    normal, inside, place = _interpolated(samples, corners).split([3, 2, 2], dim=1)
+    inside[len(samples.single) :, 1] = 0  # as in `_shade`
+    part = surface.part.index_select(0, samples.face)
+    sampled = functional.grid_sample(
+        _texture_tensor(textures), place[None, None], padding_mode="border", align_corners=False
+    )
+    color = sampled[0, :, 0].T.contiguous()
+    is_eye = part == DETAILED
+    on_eye = is_eye.nonzero()[:, 0]
+    color[on_eye] = torch.from_numpy(eye_color_at(place[on_eye].numpy(), colors=textures.eye))
+    other = (part > _SKIN).nonzero()[:, 0]
+    plain = surface.attributes[:, :3][faces[samples.face[other]]]
+    color[other] = (plain * samples.barycentric[other][..., None]).sum(dim=1)
+    return _softly_lit(color, normal, inside, is_eye[:, None])
+
+
+def _interpolated(samples: Samples, corners: Tensor) -> Tensor:
+    """Interpolate attributes of the corners (F, 3 C) at the samples, (N, C)."""
+    first, second, third = corners.index_select(0, samples.face).chunk(3, dim=1)
+    values = (first * samples.barycentric[:, :1]).addcmul_(second, samples.barycentric[:, 1:2])
+    return values.addcmul_(third, samples.barycentric[:, 2:])
+
+
+@functools.lru_cache(maxsize=4)
+def _texture_tensor(textures: HeadTextures) -> Tensor:
+    """Return the texture of the skin, (1, 3, H, W) float in [0, 1]."""
+    return torch.tensor(textures.skin).permute(2, 0, 1)[None].contiguous().float().div_(255)
+
+
+def _softly_lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor) -> Tensor:
+    """Return the colours (N, 3) under `soft_lights`, with highlights of the first light alone."""
+    lights = soft_lights()
+    normal = functional.normalize(normal, dim=1)
+    normal = torch.where(normal[:, 2:] < 0, -normal, normal)
+    mouth, teeth = inside.split(1, dim=1)
+    light = shade(normal, lights)[:, None]
+    halfway = functional.normalize(lights.directions[:1] + torch.tensor([[0.0, 0.0, 1.0]]), dim=1)
+    lobe = functional.relu(halfway @ normal.T)[0].square().square().square()
+    gloss = (lobe * lobe * lobe)[:, None] * (_SPECULAR.strength * float(lights.intensity[0]) / len(lights.intensity))
+    gloss = gloss * (1 + (_EYE_GLOSS - 1) * is_eye)
+    on_inside = (mouth[:, 0] + teeth[:, 0]).nonzero()[:, 0]
+    shown = color * light + gloss
+    if len(on_inside):
+        mouth, teeth, dim = mouth[on_inside], teeth[on_inside], light[on_inside]
+        dim = dim * (1 - (1 - _MOUTH_LIGHT) * mouth)
+        dim = torch.lerp(dim, torch.full_like(dim, _TEETH_LIGHT), _TEETH_FLATNESS * teeth)
+        shown[on_inside] = color[on_inside] * dim + gloss[on_inside] * (1 - 0.7 * mouth)
+    return shown.clamp_(0, 1)
+
+
+def _lit(color: Tensor, normal: Tensor, inside: Tensor, is_eye: Tensor) -> Tensor:
+    """Return the colours (N, 3) under the studio lights; normals that point away belong to back faces."""
+    lights = studio_lights()
     normal = functional.normalize(normal, dim=1)
     normal = torch.where(normal[:, 2:] < 0, -normal, normal)
     mouth, teeth = inside.split(1, dim=1)

@@ -12,6 +12,8 @@ import pygltflib as gl
 
 _GLB_MAGIC, _GLB_VERSION = b"glTF", 2
 _JSON_CHUNK, _BINARY_CHUNK = b"JSON", b"BIN\0"
+_JSON_TYPES = frozenset({int, float, str, bool, type(None), dict})
+"""Types that stay as they are; most values are of these."""
 _DATA_URI = "data:application/octet-stream;base64,"
 
 
@@ -54,11 +56,13 @@ def json_text(document: gl.GLTF2) -> str:
 
 def _plain(value: object) -> object:
     """Return a value for `json.dumps`; empty fields of records are left out, as glTF requires."""
+    if type(value) in _JSON_TYPES:
+        return value
     if is_dataclass(value) or isinstance(value, gl.Attributes):
         fields = ((name, field) for name, field in vars(value).items() if not name.startswith("_"))
         return {name: _plain(field) for name, field in fields if not (field is None or field in ([], {}))}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _JSON_TYPES else _plain(item) for item in value]
     return value
 
 

@@ -26,14 +26,13 @@ from smirk3d.export.texture import appearance_texture
 from smirk3d.face import Face
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.appearance_model import eye_colors
 from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
     eye_uv,
+    iris_texture,
     material_parts,
     srgb_to_linear,
-    tinted_eye_texture,
     vertex_colors,
 )
 
@@ -218,7 +217,7 @@ def _texture_images(face: Face, parts: tuple[MaterialPart, ...], texture: Textur
 
 
 def _eye_image(face: Face) -> bytes:
-    return _eye_png() if face.appearance is None else _encode_jpeg(tinted_eye_texture(eye_colors(face.appearance)))
+    return _eye_png() if face.appearance is None else _encode_jpeg(iris_texture(face.appearance.iris))
 
 
 @functools.cache

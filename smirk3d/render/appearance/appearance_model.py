@@ -15,8 +15,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from smirk3d.head.model import HeadModel
-from smirk3d.render.appearance.face_appearance import Color, FaceAppearance
-from smirk3d.render.appearance.materials import EYE_LID_SHADOW, EyeColors
+from smirk3d.render.appearance.face_appearance import FaceAppearance
+from smirk3d.render.appearance.materials import EyeColors, iris_colors
 from smirk3d.zoo import registry
 
 RELIEF_RANGES = {"mean": (0.0, 1.6), "female": (-0.6, 0.6), "aged": (-0.6, 0.6), "dark": (-0.6, 0.6)}
@@ -37,6 +37,8 @@ OPACITIES = (
 )
 """Opacities (H, W); strands are signed changes of brightness."""
 STRAND_CONTRAST = 0.2
+_MIN_OPACITY = 0.006
+"""Less is a trace of the compression."""
 OPEN_HEAD_SIZES = (4922, 9276)
 """Texture coordinates and triangles of the open head."""
 
@@ -71,11 +73,25 @@ class AppearanceModel:
     def colors(self, appearance: FaceAppearance) -> np.ndarray:
         """Return the texture of an appearance, (3, H, W) float32 sRGB, not clipped."""
         weights = np.array([1.0, appearance.female, appearance.aged, appearance.darkness], dtype=np.float32)
-        # NumPy's products of flat matrices are three times as fast as torch's.
-        skin = (weights @ self.relief).reshape(3, -1)
-        skin *= np.array(appearance.skin, dtype=np.float32)[:, None]
-        skin += layer_colors(appearance).T @ self.opacity
-        return skin.reshape(3, *self.size)
+        used = 4 if weights[3] else 3  # reading the relief takes most of the time
+        skin = (weights[:used] @ self.relief[:used]).reshape(3, *self.size)
+        skin *= np.array(appearance.skin, dtype=np.float32)[:, None, None]
+        for color, (rows, columns), layer in zip(layer_colors(appearance), self._boxes, self.opacity, strict=True):
+            if color.any():
+                part = layer.reshape(self.size)[rows, columns]
+                for channel, value in zip(skin, color, strict=True):
+                    channel[rows, columns] += value * part
+        return skin
+
+    @functools.cached_property
+    def _boxes(self) -> list[tuple[slice, slice]]:
+        """The rows and columns of each opacity outside of which it is 0."""
+        boxes = []
+        for layer in self.opacity.reshape(-1, *self.size):
+            used = np.abs(layer) > _MIN_OPACITY
+            rows, columns = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
+            boxes.append((slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)))
+        return boxes
 
     def image(self, appearance: FaceAppearance) -> np.ndarray:
         """Return the texture of an appearance, (H, W, 3) uint8 sRGB."""
@@ -159,17 +175,7 @@ def head_textures(appearance: FaceAppearance, halvings: int = 0) -> HeadTextures
     """
     image = appearance_model(halvings).image(appearance)
     image.setflags(write=False)
-    return HeadTextures(image, eye_colors(appearance))
-
-
-def eye_colors(appearance: FaceAppearance) -> EyeColors:
-    """Return the colours of the eyeballs."""
-    iris = np.array(appearance.iris)
-
-    def scaled(factor: float) -> Color:
-        return tuple((iris * factor).clip(0, 1).tolist())
-
-    return EyeColors(scaled(1.25), scaled(0.75), scaled(0.3), (0.84, 0.80, 0.77), EYE_LID_SHADOW)
+    return HeadTextures(image, iris_colors(appearance.iris))
 
 
 def _decode(content: np.ndarray) -> np.ndarray:

@@ -55,6 +55,9 @@ DEFAULT_EYE = EyeColors()
 EYE_LID_SHADOW = 0.55
 """`EyeColors.lid_shadow` of people with an appearance."""
 _EYE_TEXTURE_PX = 384
+_IRIS_FACTORS = (1.25, 0.75, 0.3)
+"""Colours around the pupil, of the rest of the iris and of its edge, relative to the mean."""
+_SOFT_SCLERA = (0.84, 0.80, 0.77)
 
 
 @dataclass(frozen=True)
@@ -163,32 +166,35 @@ def eye_texture(size: int = 512, radius_m: float = EYEBALL_RADIUS_M, colors: Eye
     return (pixels * 255).round().astype(np.uint8)
 
 
-def tinted_eye_texture(colors: EyeColors) -> np.ndarray:
-    """Return the texture of an eyeball with other colours quickly: it is linear in the colours.
+def iris_colors(iris: tuple[float, float, float]) -> EyeColors:
+    """Return the colours of an eyeball with an iris of a mean colour."""
+    inner, outer, limbus = (tuple(factor * value for value in iris) for factor in _IRIS_FACTORS)
+    return EyeColors(inner, outer, limbus, _SOFT_SCLERA, EYE_LID_SHADOW)  # type: ignore[arg-type]
+
+
+def iris_texture(iris: tuple[float, float, float]) -> np.ndarray:
+    """Return `eye_texture` of `iris_colors` quickly: it is linear in the colour.
 
     Args:
-        colors: The colours; their `lid_shadow` must be `EYE_LID_SHADOW`.
+        iris: Mean colour of the iris, sRGB.
 
     Returns:
         (384, 384, 3) uint8 sRGB.
     """
-    tints = (colors.iris_inner, colors.iris_outer, colors.limbus, colors.sclera)
-    constant, *shares = _eye_shares()
-    image = constant + sum(share * np.array(tint, dtype=np.float32) for share, tint in zip(shares, tints, strict=True))
-    return (image * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    constant, share = _eye_shares()
+    image = share * np.array(iris, dtype=np.float32)
+    image += constant
+    np.clip(image, 0, 255, out=image)
+    return image.astype(np.uint8)
 
 
 @functools.cache
-def _eye_shares() -> tuple[np.ndarray, ...]:
-    """Return the constant part of an eye's texture, and what a unit of each colour adds, (384, 384, 3) each."""
-    black, white = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+def _eye_shares() -> tuple[np.ndarray, np.ndarray]:
+    """Return the constant part of an eye's texture, and what a unit of the iris' colour adds, (384, 384, 3) each."""
     u, v = np.meshgrid(*[(np.arange(_EYE_TEXTURE_PX) + 0.5) / _EYE_TEXTURE_PX] * 2)
     at = np.stack([u, v], axis=-1)
-    constant = eye_color_at(at, colors=EyeColors(black, black, black, black, EYE_LID_SHADOW))
-    units = [[white if k == n else black for k in range(4)] for n in range(4)]
-    colors = [EyeColors(unit[0], unit[1], unit[2], unit[3], EYE_LID_SHADOW) for unit in units]
-    shares = [eye_color_at(at, colors=each) - constant for each in colors]
-    return constant, *shares
+    black, grey = (eye_color_at(at, colors=iris_colors((value,) * 3)) for value in (0.0, 0.5))
+    return 255 * black + 0.5, 255 * (grey - black) / 0.5
 
 
 def eye_color_at(uv: np.ndarray, radius_m: float = EYEBALL_RADIUS_M, colors: EyeColors = DEFAULT_EYE) -> np.ndarray:

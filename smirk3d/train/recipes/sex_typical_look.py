@@ -51,9 +51,9 @@ class Options:
     """Folder with the frequencies of first names."""
     out: Path = field(default_factory=lambda: locate("sex_typical_look"))
     """The file to write."""
-    epochs: int = 24
+    epochs: int = 40
     """Passes over the photos."""
-    members: int = 3
+    members: int = 1
     """Networks that are trained with different seeds; the mean of their logits counts."""
     seed: int = 0
     """Seed of everything random."""
@@ -87,7 +87,7 @@ def main(options: Options) -> None:
         logits[held_out] = predict(network, data.windows[held_out])
     keep = rows[~_contradicted(data, logits)[rows]]
     _log.info("%d of %d windows are kept after the check of the labels", len(keep), len(rows))
-    members = [train(data, keep, options.epochs, options.seed + 10 + k) for k in range(options.members)]
+    members = [train(data, keep, options.epochs, options.seed + (FOLDS + 1) * k) for k in range(options.members)]
     ensemble = LookEnsemble(members)
     held_out = ~data.is_train
     right = (predict(ensemble, data.windows[held_out]) > 0) == (data.female[held_out] > 0)

@@ -11,7 +11,6 @@ from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.appearance_model import (
     OPACITIES,
     appearance_model,
-    eye_colors,
     head_textures,
     supports,
 )
@@ -23,7 +22,7 @@ from smirk3d.render.appearance.face_appearance import (
     srgb_to_lab,
 )
 from smirk3d.render.appearance.face_colors import head_colors
-from smirk3d.render.appearance.materials import eye_texture, region_vertices, tinted_eye_texture, vertex_colors
+from smirk3d.render.appearance.materials import eye_texture, iris_colors, iris_texture, region_vertices, vertex_colors
 from smirk3d.zoo import registry
 
 PLAIN = FaceAppearance(hair_short=0.0, brow_strength=0.0, lashes=0.0)
@@ -92,8 +91,8 @@ def test_only_the_open_head_is_supported(open_head: HeadModel, flame_head: HeadM
 
 
 def test_quick_eye_texture_is_that_of_the_materials() -> None:
-    colors = eye_colors(FaceAppearance(iris=(0.3, 0.4, 0.5)))
-    difference = tinted_eye_texture(colors).astype(int) - eye_texture(384, colors=colors).astype(int)
+    iris = (0.3, 0.4, 0.5)
+    difference = iris_texture(iris).astype(int) - eye_texture(384, colors=iris_colors(iris)).astype(int)
     assert np.abs(difference).max() <= 1
 
 
