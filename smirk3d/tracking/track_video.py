@@ -239,6 +239,7 @@ def _track(
         rate_fps=rate_fps,
         method=estimator.method,
         head_id=register(estimator.head),
+        appearance=None,
         **values,
     )
 

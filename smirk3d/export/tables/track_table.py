@@ -199,6 +199,7 @@ def _track(stored: Mapping[str, np.ndarray], head: HeadModel) -> Track:
         image_size=(width, height),
         method=text["method"],
         head_id=register(head),
+        appearance=None,
         **arrays,
     )
 

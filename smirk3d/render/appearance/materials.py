@@ -193,7 +193,7 @@ def _eye_shares() -> tuple[np.ndarray, np.ndarray]:
     """Return the constant part of an eye's texture, and what a unit of the iris' colour adds, (384, 384, 3) each."""
     u, v = np.meshgrid(*[(np.arange(_EYE_TEXTURE_PX) + 0.5) / _EYE_TEXTURE_PX] * 2)
     at = np.stack([u, v], axis=-1)
-    black, grey = (eye_color_at(at, colors=iris_colors((value,) * 3)) for value in (0.0, 0.5))
+    black, grey = (eye_color_at(at, colors=iris_colors((value, value, value))) for value in (0.0, 0.5))
     return 255 * black + 0.5, 255 * (grey - black) / 0.5
 
 
