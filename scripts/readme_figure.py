@@ -18,7 +18,7 @@ from skimage.data import astronaut
 
 from smirk3d import Face, Reconstructor
 from smirk3d.geometry.euler import rotation_from_angles
-from smirk3d.viz.head_image import draw_portrait
+from smirk3d.viz.head_image import draw_portrait, face_textures
 from smirk3d.viz.overlay import over_photo
 
 BOX_PX = (104.0, 0.0, 344.0, 240.0)
@@ -61,7 +61,8 @@ def main(target: Path) -> None:
 
 def portrait(face: Face, yaw_deg: float, size: tuple[int, int]) -> np.ndarray:
     """Return a head of `size` (height, width) on light grey: (H, W, 3) uint8."""
-    drawing = draw_portrait(face.head, face.vertices, rotation_from_angles(yaw_deg, 0, 0), size)
+    rotation = rotation_from_angles(yaw_deg, 0, 0)
+    drawing = draw_portrait(face.head, face.vertices, rotation, size, face_textures(face))
     picture = drawing.over(torch.full((1, 3, 1, 1), PAPER))[0].clamp(0, 1)
     return (picture * 255).round().byte().permute(1, 2, 0).numpy()
 

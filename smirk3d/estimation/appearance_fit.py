@@ -49,6 +49,8 @@ _TONE_PRIOR = (64.0, 9.0)
 """Mean and standard deviation of the lightness of skin, CIELAB."""
 _EXPOSURE_STD = 6.0
 """Standard deviation of the brightness of lit skin in photos about its tone, CIELAB lightness."""
+_GREY_EXPOSURE_STD = 10.0
+"""The same of grey photos, whose contrast is often changed, too."""
 _GREY_CHROMA = 3.0
 """Photos whose skin has less chroma than this, CIELAB, count as grey."""
 _CHROMA_TRUST = 0.65
@@ -192,11 +194,12 @@ def fit_tone(samples: PhotoSamples, light: SkinLight, skin: slice) -> tuple[Colo
     seen = np.average(relative, axis=0, weights=weight).clip(0.01, 1)
     lab = srgb_to_lab(seen)
     mean, std = _TONE_PRIOR
-    trust = std**2 / (std**2 + _EXPOSURE_STD**2)
+    is_colourless = bool(np.hypot(lab[1], lab[2]) <= _GREY_CHROMA)
+    trust = std**2 / (std**2 + (_GREY_EXPOSURE_STD if is_colourless else _EXPOSURE_STD) ** 2)
     lightness = float(np.clip(mean + trust * (lab[0] - mean), SKIN_LAB[-1, 0], SKIN_LAB[0, 0]))
     usual = srgb_to_lab(np.array(skin_tone(lightness)))
     tone = usual.copy()
-    if np.hypot(lab[1], lab[2]) > _GREY_CHROMA:
+    if not is_colourless:
         # Chroma falls with lightness; strange lights change the hue more than people do.
         observed = lab[1:] * (lightness / max(lab[0], 1.0)) ** 0.5
         tone[1:] += (_CHROMA_TRUST * (observed - usual[1:])).clip(-6, 6)
@@ -347,7 +350,7 @@ class _Features:
         seen = np.array(self.tone) / self.gain
         brightness = float(np.median(colors @ _LUMA)) / self.light.level
         same_color = float(np.abs(np.median(lit, axis=0) - seen).max()) / max(float(seen.max()), 1e-3)
-        bald = np.clip((brightness - 0.62) / 0.2, 0, 1) * np.clip((0.12 - same_color) / 0.06, 0, 1)
+        bald = np.clip((brightness - 0.72) / 0.2, 0, 1) * np.clip((0.12 - same_color) / 0.06, 0, 1)
         return float(1 - 0.6 * bald)
 
     def _iris(self, photo: PhotoPatch, landmarks_px: np.ndarray, grey: bool) -> Color:

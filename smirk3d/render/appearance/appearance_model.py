@@ -105,15 +105,17 @@ class AppearanceModel:
 def layer_colors(appearance: FaceAppearance) -> np.ndarray:
     """Return what each of `OPACITIES` adds to the skin's colour, (11, 3) float32."""
     skin, hair = np.array(appearance.skin), np.array(appearance.hair)
-    brows = appearance.brow_strength * (0.85 * hair - skin)
+    # Skin shines through the hairs of the face: grey ones would look blue on it.
+    facial = 0.6 * hair + 0.4 * skin * (hair.mean() / max(skin.mean(), 0.05))
+    brows = appearance.brow_strength * (0.85 * facial - skin)
     width = min(max(appearance.brow_width, 0.0), 1.0)
     rows = {
         "lips": np.array(appearance.lips),
         "brows_thin": max(1 - 2 * width, 0.0) * brows,
         "brows_medium": (1 - abs(2 * width - 1)) * brows,
         "brows_thick": max(2 * width - 1, 0.0) * brows,
-        "moustache": appearance.moustache * (hair - skin),
-        "beard": appearance.beard * (hair - skin),
+        "moustache": appearance.moustache * (facial - skin),
+        "beard": appearance.beard * (facial - skin),
         "lashes": appearance.lashes * (0.12 - skin),
         "hair_short": appearance.hair_short * (hair - skin),
         "hair_long": appearance.hair_long * (hair - skin),
