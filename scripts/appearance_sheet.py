@@ -1,4 +1,4 @@
-"""Make a sheet of people: photo, overlay, neutral head with its appearance from two sides, and with the photo's texture.
+"""Make a sheet of people: photo, overlay, neutral head in its appearance from two sides, then with the photo's texture.
 
 Usage: python scripts/appearance_sheet.py OUT.jpg PHOTO...
 """
