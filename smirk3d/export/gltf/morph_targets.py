@@ -45,14 +45,15 @@ def morph_targets(face: Face) -> MorphTargets:
     They are the 52 ARKit blendshapes on every head to which these can be transferred, which takes face landmarks, and
     the components of the head's own expression on others. A target is the head at weight 1 minus the neutral head. Gaze
     rotates the eyeballs, but a morph target can only move a vertex along the chord of that rotation: between the
-    weights 0 and 1 an eyeball shrinks by at most 1 - cos(angle / 2), about 2 % of its radius. Heads other than the open
-    head get one more target, `RESIDUAL_TARGET`, with weight 1: the residual that remains to `face.vertices`.
+    weights 0 and 1 an eyeball shrinks by at most 1 - cos(angle / 2), about 2 % of its radius. The lids of each person
+    meet at weight 1 of a blink; sums of targets are linear and may overlap, unlike those of the head. Heads other than
+    the open head get one more target, `RESIDUAL_TARGET`, with weight 1: the residual that remains to `face.vertices`.
     """
     head = face.head
     offsets = linear_blendshape_offsets(head).copy()
-    gaze = eye_rotation_targets(head)
-    if len(gaze):
-        offsets[gaze] = _rotated_offsets(face, gaze) * moved_vertices(head)[gaze, :, None]
+    personal = personal_targets(head)
+    if len(personal):
+        offsets[personal] = _personal_offsets(face, personal) * moved_vertices(head)[personal, :, None]
     if uses_arkit_basis(head):
         names, weights = ARKIT_NAMES, np.array([face.arkit[name] for name in ARKIT_NAMES], dtype=np.float32)
     else:
@@ -87,7 +88,7 @@ def target_params(head: HeadModel) -> FaceParams:
 def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
     """Return the offsets (T, V, 3) float32 of the targets on the mean head.
 
-    Except at the eyes they are the same for every person.
+    Except at the eyes and their lids they are the same for every person.
     """
     if uses_arkit_basis(head) and head.expression_names != ARKIT_NAMES:
         with torch.no_grad():
@@ -104,6 +105,9 @@ def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
 def moved_vertices(head: HeadModel) -> np.ndarray:
     """Return (T, V) bool: the vertices that the targets move on any person, without `RESIDUAL_TARGET`."""
     moved = np.abs(linear_blendshape_offsets(head)).max(axis=2) > MIN_OFFSET_M
+    lids = head.data.lid_closure
+    if lids is not None:
+        moved[lids.closing[lids.follower_row].cpu(), lids.follower.cpu()] = True
     return moved | (rotated_joints(head) @ head.lbs_weights.cpu().numpy().T > 0)
 
 
@@ -121,13 +125,16 @@ def rotated_joints(head: HeadModel) -> np.ndarray:
     return angles.cpu().numpy()
 
 
-def eye_rotation_targets(head: HeadModel) -> np.ndarray:
-    """Return the indices (K,) int64 of the targets that rotate the eyes; their offsets depend on the person."""
-    return np.flatnonzero(rotated_joints(head).any(axis=1))
+def personal_targets(head: HeadModel) -> np.ndarray:
+    """Return the indices (K,) int64 of the targets whose offsets depend on the person: gaze and blink."""
+    is_personal = rotated_joints(head).any(axis=1)
+    if head.data.lid_closure is not None:
+        is_personal[head.data.lid_closure.closing.unique().cpu()] = True
+    return np.flatnonzero(is_personal)
 
 
-def _rotated_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
-    """Return the offsets (K, V, 3) of targets that rotate joints, computed with the head model for this person."""
+def _personal_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
+    """Return the offsets (K, V, 3) of targets, computed with the head model for this person."""
     head = face.head
     neutral = torch.as_tensor(face.neutral_vertices).to(head.v_template)
     params = FaceParams(**{name: value[torch.from_numpy(rows)] for name, value in target_params(head).items()})

@@ -7,24 +7,31 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from smirk3d.head.contact import ContactPairs, LidClosure, remapped
 from smirk3d.head.data import HeadData
 
 
 def vertex_subset(data: HeadData, vertex_index: Tensor) -> HeadData:
     """Return a head that computes some vertices exactly as the whole head does.
 
-    J = 5 auxiliary vertices are appended, one at each joint, which move with identity and expression as the joints do.
-    The joints, and so the posed vertices, are therefore those of the whole head. There are no triangles, regions or
-    landmarks.
+    Auxiliary vertices are appended: those at which lids and lips meet, and J = 5 at the joints, which move with
+    identity and expression as the joints do. The joints, and so the posed vertices, are therefore those of the whole
+    head. There are no triangles, regions or landmarks.
 
     Args:
         data: The whole head, V vertices.
         vertex_index: (N,) int64 vertices to keep, in [0, V).
 
     Returns:
-        A head of N + 5 vertices.
+        A head whose first N vertices are the wanted ones.
     """
     regressor = data.J_regressor
+    records = {"lid_closure": data.lid_closure, "contacts": data.contacts}
+    needed = [each for record in records.values() if record is not None for each in _vertices(record)]
+    if needed:
+        extra = torch.cat(needed).unique()
+        vertex_index = torch.cat([vertex_index, extra[~torch.isin(extra, vertex_index)]])
+    place = torch.full((len(data.v_template),), -1).scatter(0, vertex_index, torch.arange(len(vertex_index)))
 
     def rows(values: Tensor) -> Tensor:
         return torch.cat([values[vertex_index], torch.einsum("jv,v...->j...", regressor, values)])
@@ -49,5 +56,12 @@ def vertex_subset(data: HeadData, vertex_index: Tensor) -> HeadData:
         regions={},
         landmarks={},
         contour=None,
+        **{name: None if record is None else remapped(record, place) for name, record in records.items()},
         mirror_vertices=None,
     )
+
+
+def _vertices(record: LidClosure | ContactPairs) -> list[Tensor]:
+    """Return the vertices on which the motion of the followers depends."""
+    others = record.meeting if isinstance(record, LidClosure) else record.opposite
+    return [record.vertex, others.flatten()]
