@@ -11,8 +11,7 @@ from smirk3d.authoring.action_reshaping import reshape_actions
 from smirk3d.authoring.contact_pairs import find_contact_pairs, find_lid_closure, with_contact
 from smirk3d.authoring.lids import closing_blink, enclosing_sphere
 from smirk3d.authoring.lips import close_seam
-from smirk3d.authoring.makehuman import MakeHuman
-from smirk3d.authoring.openings import Openings, find_openings
+from smirk3d.authoring.openings import Openings
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import HeadData
 
@@ -24,18 +23,14 @@ TONGUE_GAIN = 1.14
 _FLIP = (-1.0, 1.0, 1.0)
 
 
-def calibrate_actions(data: HeadData, source: MakeHuman) -> HeadData:
+def calibrate_actions(data: HeadData, openings: Openings) -> HeadData:
     """Return the open head with closed neutral lips, calibrated blendshapes, and contact of lids and lips.
 
     Args:
         data: The open head with MakeHuman's blendshapes, symmetric.
-        source: The MakeHuman data.
-
-    Raises:
-        ValueError: The base mesh is not the one whose loops are known.
+        openings: Its loops around eyes and mouth.
     """
     assert data.mirror_vertices is not None
-    openings = find_openings(source, data.v_template, data.mirror_vertices)
     mean, shapedirs = close_seam(openings.mouth, data.v_template, data.shapedirs)
     data = replace(data, v_template=mean, shapedirs=shapedirs)
     offsets = reshape_actions(data, openings).permute(2, 0, 1)

@@ -76,7 +76,9 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     regions = head_regions(source, mirror)
     face_weight = regions["face"].float()
     identity = build_identity(source, mirror, face_weight, config.components, config.samples, config.seed)
-    J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror)
+    # Joints must not follow lids and lips, whose motion is not linear.
+    openings = find_openings(source, identity.mean, mirror)
+    J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror, ~openings.mask(len(base)))
     offsets = _blendshapes(source) * align(base, identity.mean, face_weight).scale
     # MakeHuman's targets are symmetric only approximately; the mean with the mirrored partner makes them exactly so.
     offsets = (offsets + offsets[list(ARKIT_MIRROR)][:, mirror] * offsets.new_tensor(MIRROR_X)) / 2
@@ -104,7 +106,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
         shape_mirror_sign=identity.mirror_sign,
         meta=source_versions(config) | {"kept_variance": f"{identity.kept_variance:.5f}"},
     )
-    data = calibrate_actions(data, source)
+    data = calibrate_actions(data, openings)
     offsets = data.expressiondirs.permute(2, 0, 1)
     return replace(data, jaw_readout=_rigid_rotvec(data.v_template, offsets, regions["lower_teeth"]))
 
@@ -192,15 +194,19 @@ def couple_eyeball(mean: Tensor, shapedirs: Tensor, eyeball: Tensor, lids: Tenso
 
 
 def _joint_regressor(
-    source: MakeHuman, base: Tensor, mean: Tensor, regions: dict[str, Tensor], mirror: Tensor
+    source: MakeHuman, base: Tensor, mean: Tensor, regions: dict[str, Tensor], mirror: Tensor, usable: Tensor
 ) -> Tensor:
-    """Return the joint regressor (J, V): exact on the undeformed head, and applicable to every identity."""
+    """Return the joint regressor (J, V): exact on the undeformed head, and applicable to every identity.
+
+    Joints other than the eyes depend on `usable` vertices alone, (V,) bool.
+    """
     rows = []
     for name in JOINT_NAMES:
         if name in JOINT_CUBES:
             joint = torch.from_numpy(source.cube_center(JOINT_CUBES[name])).float()
             near = torch.zeros(len(base), dtype=torch.bool)
-            near[(base - joint).norm(dim=1).argsort()[:NEAREST_VERTICES]] = True
+            distance = torch.where(usable, (base - joint).norm(dim=1), torch.inf)
+            near[distance.argsort()[:NEAREST_VERTICES]] = True
             rows.append(_affine_weights(base, near, joint))
         else:
             eyeball = regions[name.replace("eye", "eyeball")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from smirk3d.authoring.edge_loops import QuadGraph, Rims, rims
@@ -45,6 +46,14 @@ class Openings:
     left_eye: Rims
     right_eye: Rims
     mouth: Rims
+
+    def mask(self, count: int) -> Tensor:
+        """Return which of `count` vertices belong to a loop, (count,) bool."""
+        mask = torch.zeros(count, dtype=torch.bool)
+        for each in (self.left_eye, self.right_eye, self.mouth):
+            mask[each.upper.flatten()] = True
+            mask[each.lower.flatten()] = True
+        return mask
 
 
 def find_openings(source: MakeHuman, vertices: Tensor, mirror: Tensor) -> Openings:

@@ -301,7 +301,7 @@ def test_midline_points(open_head):
     middle = [k for k in range(478) if MIRROR[k] == k]
     assert points[middle, 0].abs().max() < 1e-4
     assert middle[int(points[middle, 2].argmax())] in (1, 4)  # tip of the nose
-    down = [10, 151, 9, 168, 6, 197, 1, 2, 0, 13, 14, 17, 152]  # forehead to chin
+    down = [10, 151, 9, 168, 6, 197, 1, 2, 0, 13, 17, 152]  # forehead to chin
     assert (points[down, 1].diff() < 0).all()
 
 
@@ -321,7 +321,8 @@ def test_rings_keep_their_order(open_head):
     for ring in (LIPS_INNER, LIPS_OUTER):
         assert points[ring[0], 0] < 0 < points[ring[10], 0]  # from the right corner to the left one
         upper, lower = points[list(ring[2:9])], points[list(ring[12:19])].flip(0)
-        assert (upper[:, 1] > lower[:, 1]).all()
+        closed_m = 2e-4 if ring is LIPS_INNER else -0.005  # the inner lips touch, the outer ones are apart
+        assert (upper[:, 1] > lower[:, 1] - closed_m).all()
     iris_left = points[list(IRIS_LEFT)]
     assert (iris_left[1:] - iris_left[0]).norm(dim=1).max() < 0.009
     for brow, eye_x in ((BROW_LEFT, points[386, 0]), (BROW_RIGHT, points[159, 0])):
@@ -345,13 +346,14 @@ def test_ibug68_order(open_head):
     mediapipe = open_head(FaceParams()).landmarks("mediapipe")
     torch.testing.assert_close(points, mediapipe[list(IBUG68)])
     assert points[0, 0] < -0.05 < 0.05 < points[16, 0]  # the subject's right comes first
-    assert (points[:17, 0].diff() > 0).all()
+    assert (points[:17, 0].diff() > -5e-4).all()  # the sides of the face are vertical above
     assert points[8, 1] < points[:17, 1].min() + 5e-4  # the chin is flat below
     assert (points[17:27, 0].diff() > 0).all() and (points[27:31, 1].diff() < 0).all()
     assert (points[31:36, 0].diff() > 0).all()
     assert points[36:42, 0].mean() < 0 < points[42:48, 0].mean()
     assert points[[37, 38], 1].min() > points[[40, 41], 1].max()
-    assert points[48, 0] < 0 < points[54, 0] and points[51, 1] > points[62, 1] > points[66, 1] > points[57, 1]
+    assert points[48, 0] < 0 < points[54, 0] and points[51, 1] > points[62, 1] > points[57, 1]
+    assert (points[61:64] - points[[67, 66, 65]]).norm(dim=1).max() < 5e-4  # the inner lips touch
 
 
 def test_ranges_and_names(open_head):

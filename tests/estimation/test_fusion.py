@@ -189,7 +189,7 @@ def test_a_prior_scale_of_zero_holds_the_expression_and_fits_the_rest(fitter, ob
     faces = refine(fitter, encoded, 1e-6, observations, prior_scale=0.0)
     torch.testing.assert_close(arkit(faces), resolve_antagonists(encoded), atol=1e-5, rtol=0)
     exact = refine(fitter, truth, 1e-6, observations, prior_scale=0.0)
-    assert max(face.residual_percent for face in exact) < 1.0
+    assert max(face.residual_percent for face in exact) < 1.3
     assert all(np.abs(face.shape).max() > 0.3 for face in exact)
 
 

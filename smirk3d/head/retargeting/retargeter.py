@@ -8,7 +8,7 @@ explained by the deformations of the open head's 52 blendshapes at corresponding
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ RIDGE_MM2 = 1e-6
 """Ridge that keeps blendshapes without any effect on the head at zero, mm²."""
 L1_PENALTY = 4.0
 """L1 penalty on the weights: exponential prior with a mean of 1 / L1_PENALTY."""
+RARE = ("jawForward", "jawLeft", "jawRight")
+RARE_PENALTY = 20.0
+"""The jaw seldom slides, and a jaw that turns otherwise than the open head's must not be taken for one that does: the
+factor on the penalty of these weights."""
 SOLVER_VERTICES = 800
 """Approximate number of vertices from which a head's own coefficients are solved."""
 FRAMES_PER_CHUNK = 512
@@ -79,7 +83,7 @@ class Retargeter:
         correspondence = register_surfaces(reference.data, head.data)
         index = torch.nonzero(_compared_vertices(head.data) & (correspondence.distance_m < MAX_DISTANCE_M))[:, 0]
         self._gaze = _transferred_gaze(reference.data, correspondence)
-        self._deformation = DeformationFeatures(head, index)
+        self._deformation = DeformationFeatures(_linear(head), index)
         self._solver = None
         if head.expression_names != ARKIT_NAMES:
             thinned = index[:: max(1, len(index) // SOLVER_VERTICES)]
@@ -118,7 +122,7 @@ class Retargeter:
         # it, the L1 term is the negative logarithm of an exponential prior beside a Gaussian likelihood.
         initial = bounded_lstsq(self._gram, rhs, polish=False)
         noise_mm2 = (features - initial @ self._basis).square().sum(1, keepdim=True)
-        penalty = L1_PENALTY * noise_mm2 / INDEPENDENT_PATCHES
+        penalty = noise_mm2 / INDEPENDENT_PATCHES * _penalties()
         weights = resolve_antagonists(bounded_lstsq(self._gram, rhs - penalty))
         residual_mm = (features - weights @ self._basis).norm(dim=1)
         return ArkitResult(weights.float(), residual_mm.float(), features.norm(dim=1).float())
@@ -142,6 +146,18 @@ class Retargeter:
         coefficients = {name: torch.cat([part[name] for part in solved]) for name in solved[0]}
         coefficients["eyes"] = torch.einsum("be,ejk->bjk", on_cpu, self._gaze).flatten(1)
         return FaceParams(**coefficients).to(weights.device).replace(shape=shape)
+
+
+def _penalties() -> Tensor:
+    """Return the L1 penalties (52,) of the weights."""
+    factors = [RARE_PENALTY if name in RARE else 1.0 for name in ARKIT_NAMES]
+    return L1_PENALTY * torch.tensor(factors, dtype=torch.float64)
+
+
+def _linear(head: HeadModel) -> HeadModel:
+    """Return a head without contact of lids and lips: the least squares add blendshapes up."""
+    data = replace(head.data, lid_closure=None, contacts=None)
+    return HeadModel(data, head.n_shape, head.n_expression)
 
 
 def _compared_vertices(data: HeadData) -> Tensor:

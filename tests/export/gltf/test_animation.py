@@ -138,7 +138,7 @@ def eye_corners(head: HeadModel) -> np.ndarray:
 def test_mesh_equals_head_model_of_the_frame(player, track, row):
     error = np.abs(player.corners(track.time_s[row]) - in_order(track.head, posed(track, track.arkit[row])))
     eyes = eye_corners(track.head)
-    assert error[~eyes].max() < 1e-4  # lids follow the eyeballs a little
+    assert error[~eyes].max() < 2e-4  # lids follow the eyeballs a little, and touch where targets add up
     assert error[eyes].max() < 5e-4
 
 
@@ -149,7 +149,7 @@ def test_projection_covers_the_face_in_the_video(player, track, row):
     face = in_order(track.head, posed(track, track.arkit[row]))[outside].reshape(-1, 3)
     expected = track.camera(row).project(face)
     assert np.ptp(expected[:, 0]) > 50
-    np.testing.assert_allclose(player.project(points, track.time_s[row], track.image_size), expected, atol=0.05)
+    np.testing.assert_allclose(player.project(points, track.time_s[row], track.image_size), expected, atol=0.1)
 
 
 def test_motion_between_frames_is_linear(player, track):

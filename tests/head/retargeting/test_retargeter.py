@@ -40,7 +40,7 @@ def strongest(weights: torch.Tensor) -> str:
 def test_the_open_head_is_retargeted_to_itself_exactly(own):
     weights = random_weights(200, tongue=True)
     found = own.to_arkit(FaceParams(expression=weights))
-    torch.testing.assert_close(found.weights, weights, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.weights, weights, atol=5e-3, rtol=0)
     assert found.residual_mm.max() < 0.02 and found.size_mm.mean() > 1
     assert torch.equal(own.from_arkit(weights).expression, weights)
 
@@ -84,7 +84,7 @@ def test_flame_parameters_give_the_corresponding_weights(flame, flame_head):
     }
     for name, params in turned.items():
         found = flame.to_arkit(params).weights
-        assert strongest(found) == name and found.max() > 0.5, name
+        assert strongest(found) == name and found.max() > 0.45, name
 
 
 def test_left_stays_left(flame):
