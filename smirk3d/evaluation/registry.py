@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smirk3d.assets import printable
 from smirk3d.errors import UsageError
+from smirk3d.evaluation.actions import ActionsMeasure
 from smirk3d.evaluation.character_accuracy import CharacterMeasure
 from smirk3d.evaluation.cycle import CycleMeasure
 from smirk3d.evaluation.head_size import HeadSizeMeasure
@@ -39,6 +40,7 @@ MEASURES: tuple[Measure, ...] = (
     VideoAccuracyMeasure(),
     VideoStabilityMeasure(),
     RetargetingMeasure(),
+    ActionsMeasure(),
     HeadSizeMeasure(),
     IdentityAccuracyMeasure(),
     IdentityRetrievalMeasure(),
