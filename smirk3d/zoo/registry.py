@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="ac2911c5e8824128260032fdc4e6a02a31d976c4050185ba54341acb7c764e73",
+    sha256="d2df89f8af384303fd9a64b8dd39783fd09c25390cbbb561eff21ff604adfc52",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",
@@ -67,7 +67,7 @@ NEURAL_RENDERER = Artefact(
 EXPRESSION_PRIOR = Artefact(
     name="expression_prior",
     file="expression_prior.safetensors",
-    sha256="92eb140dd6244293bc40ff5a8ffbd357883d05f26152fbf247cf4b78629ed105",
+    sha256="38ce5be10811f9bc7eb7f4e83402e15b7cfd576864b06eaeaafd0dd40a2b708f",
     licence="MIT",
     card="expression_prior.md",
     head="open",

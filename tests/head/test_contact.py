@@ -28,9 +28,9 @@ def test_a_full_blink_brings_the_edges_of_both_lids_together_on_everyone(open_he
     opened = pairs.height(open_head(FaceParams(shape=shape)).vertices)[:, edge]
     blink = weights(**{f"eyeBlink{side}": 1.0})
     closed = pairs.height(open_head(FaceParams(shape=shape, expression=blink)).vertices)[:, edge]
-    assert (closed.abs().amax(1) < 0.05 * opened.amax(1)).all()
+    assert (closed.abs().mean(1) < 0.02 * opened.amax(1)).all() and closed.abs().max() < 0.001
     half = pairs.height(open_head(FaceParams(shape=shape, expression=blink / 2)).vertices)[:, edge]
-    torch.testing.assert_close(half, opened / 2, atol=5e-4, rtol=0)
+    torch.testing.assert_close(half, opened / 2, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
