@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from smirk3d.authoring.makehuman import MakeHuman
+from smirk3d.authoring.population import MEAN_SLIDERS
 from smirk3d.geometry.align import align
 
-HEAD_CATEGORIES = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "nose", "neck")
-LOCAL_TARGET_STD = 0.30
-"""Standard deviation of the weight of a local target; MakeHuman's sliders end at ±1."""
+FACE_CATEGORIES = ("cheek", "chin", "eyebrows", "eyes", "mouth", "nose")
+SKULL_CATEGORIES = ("ears", "forehead", "head", "neck")
+"""Categories of MakeHuman's sliders; those of the skull also move the face."""
+FACE_TARGET_STD, SKULL_TARGET_STD = 0.29, 0.18
+"""Standard deviations of the weights of local targets; MakeHuman's sliders end at ±1."""
 ASYMMETRY_STD = 0.06
 """Standard deviation of what distinguishes the weight of a left target from that of its right partner."""
 
@@ -26,6 +29,21 @@ RACES = ("african", "asian", "caucasian")
 HEIGHTS = ("minheight", "maxheight")
 PROPORTIONS = ("uncommonproportions", "idealproportions")
 """Words in the names of MakeHuman's macro targets; the order is from low to high values of the slider."""
+AGE_ANCHORS_YEARS = (10.0, 25.0, 90.0)
+"""Ages that MakeHuman's words child, young and old stand for."""
+AGE_RANGE_YEARS = (14.0, 80.0)
+SEX_SPREAD = 0.15
+"""Standard deviation of the distance from the male or female end of the slider."""
+BUILD_STD = 0.22
+"""Standard deviation of the sliders of muscles, weight, height and proportions, in [0, 1]."""
+MACRO_DIRECTIONS = 8
+"""Principal components of sex, age, build and ancestry."""
+FREE_SHARE = 0.35
+"""Share that remains of how the rest of a head deviates from what its face leads one to expect."""
+FACE_COMPONENTS = 40
+"""Principal components of the face by which the rest of the head is predicted."""
+TRANSITION_M = 0.02
+"""Distance from the face over which its own deviation goes over into the shared one, metres."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,29 @@ def build_identity(
     template = torch.from_numpy(source.head_vertices())
     people = template + (torch.cat(weights, dim=1) @ basis).unflatten(-1, template.shape)
     people = align(people, template.expand_as(people), face_weight).apply(people)
-    return principal_components(people, mirror, components)
+    return principal_components(tied_to_face(people, template, face_weight > 0), mirror, components)
+
+
+def tied_to_face(people: Tensor, template: Tensor, face: Tensor) -> Tensor:
+    """Return people whose skulls, ears and necks deviate less from what their faces lead one to expect.
+
+    What lies outside the face is predicted from the face by principal component regression over all people; of what
+    remains only `FREE_SHARE` is kept, with a smooth transition at the border of the face. Photos show faces: the rest
+    of a head is then the likely one of its face.
+
+    Args:
+        people: (N, V, 3) aligned on the face, metres.
+        template: (V, 3) the undeformed head, for distances from the face.
+        face: (V,) bool mask.
+    """
+    offset = people - people.mean(0)
+    # Scores of the leading components of the face, which are uncorrelated: regression is a projection on them.
+    scores = torch.linalg.svd(offset[:, face].flatten(1), full_matrices=False)[0][:, :FACE_COMPONENTS]
+    expected = (scores @ (scores.T @ offset.flatten(1))).view_as(offset)
+    distance = torch.cdist(template, template[face]).amin(1)
+    share = FREE_SHARE + (1 - FREE_SHARE) * torch.exp(-((distance / TRANSITION_M) ** 2))
+    tied = people.mean(0) + expected + share[:, None] * (offset - expected)
+    return torch.where(face[:, None], people, tied)
 
 
 def principal_components(people: Tensor, mirror: Tensor, components: int) -> IdentityBasis:
@@ -131,23 +171,20 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
     As in MakeHuman, the weight of a target is the product of the weights of the words in its name.
     """
 
-    def uniform() -> Tensor:
-        return torch.rand(samples, generator=generator)
-
     # Normalised exponential variates have a flat Dirichlet distribution; the power favours one ancestry over an even
     # mixture.
     ancestry = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
     ancestry = ancestry / ancestry.sum(1, keepdim=True)
     word_weights = (
-        _interpolation_weights(uniform(), GENDERS)
-        | _interpolation_weights(uniform() ** 0.7, AGES)
-        | _interpolation_weights(uniform(), MUSCLES)
-        | _interpolation_weights(uniform(), WEIGHTS)
+        _interpolation_weights(_sex(samples, generator), GENDERS)
+        | _interpolation_weights(_age(samples, generator), AGES)
+        | _interpolation_weights(_middling(samples, generator), MUSCLES)
+        | _interpolation_weights(_middling(samples, generator), WEIGHTS)
     )
     word_weights |= dict(zip(RACES, ancestry.unbind(1)))
     for names in (HEIGHTS, PROPORTIONS):
         low, high = names
-        value = uniform() * 2 - 1
+        value = 2 * _middling(samples, generator) - 1
         word_weights |= {low: (-value).clamp_min(0), high: value.clamp_min(0)}
     build = list(product(GENDERS, AGES, MUSCLES, WEIGHTS))
     files = [("universal-" + "-".join(words), words) for words in build]
@@ -160,16 +197,56 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
     return targets, torch.stack(weights, dim=1)
 
 
+def macro_directions(source: MakeHuman) -> list[np.ndarray]:
+    """Return the offsets (V, 3), metres, by which mean women, old people, three ancestries and heavy people differ."""
+    generator = torch.Generator().manual_seed(0)
+    targets, weights = _macro_targets(source, 512, generator)
+    people = weights.numpy() @ np.stack(targets).reshape(len(targets), -1)
+    return [component.reshape(targets[0].shape) for component in _leading(people - people.mean(0), MACRO_DIRECTIONS)]
+
+
+def _leading(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return the leading principal directions (count, D) of centred rows (N, D), one standard deviation each."""
+    _, singular, directions = np.linalg.svd(rows, full_matrices=False)
+    scaled = singular[:count, None] / len(rows) ** 0.5 * directions[:count]
+    return scaled.astype(np.float32)
+
+
+def _sex(samples: int, generator: torch.Generator) -> Tensor:
+    """Return positions (N,) from 0, male, to 1, female: as many women as men, most of them near the ends."""
+    distance = (SEX_SPREAD * torch.randn(samples, generator=generator)).abs().clamp_max(0.5)
+    is_female = torch.arange(samples) % 2 == 1
+    return torch.where(is_female, 1 - distance, distance)
+
+
+def _age(samples: int, generator: torch.Generator) -> Tensor:
+    """Return positions (N,) from 0, child, by 0.5, young, to 1, old; ages are evenly distributed."""
+    low, high = AGE_RANGE_YEARS
+    years = low + (high - low) * torch.rand(samples, generator=generator)
+    child, young, old = AGE_ANCHORS_YEARS
+    return torch.where(years < young, (years - child) / (young - child), 1 + (years - young) / (old - young)) / 2
+
+
+def _middling(samples: int, generator: torch.Generator) -> Tensor:
+    """Return positions (N,) in [0, 1] of a slider of the build, few of them near the ends."""
+    return (0.5 + BUILD_STD * torch.randn(samples, generator=generator)).clamp(0, 1)
+
+
 def _local_targets(source: MakeHuman, samples: int, generator: torch.Generator) -> tuple[list, Tensor]:
     """Return local targets and their random weights (N, targets), nearly equal on the left and on the right."""
-    pairs = source.local_targets(HEAD_CATEGORIES)
+    stds = {
+        name: (pair, std)
+        for categories, std in ((FACE_CATEGORIES, FACE_TARGET_STD), (SKULL_CATEGORIES, SKULL_TARGET_STD))
+        for name, pair in source.local_targets(categories).items()
+    }
     shared: dict[str, Tensor] = {}
     targets, weights = [], []
-    for name, (plus, minus) in pairs.items():
+    for name, ((plus, minus), std) in stds.items():
         # Left and right targets of one slider share the larger part of their weight.
         key = name[2:] if name[:2] in ("l-", "r-") else name
         if key not in shared:
-            shared[key] = LOCAL_TARGET_STD * torch.randn(samples, generator=generator)
+            mean = MEAN_SLIDERS.get(key, 0.0)
+            shared[key] = mean + std * torch.randn(samples, generator=generator)
         value = shared[key]
         if key != name or _is_lateral(plus):
             difference = ASYMMETRY_STD * torch.randn(samples, generator=generator)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from smirk3d.authoring.identity_pca import HEAD_CATEGORIES, build_identity, principal_components
+from smirk3d.authoring.identity_pca import (
+    AGE_ANCHORS_YEARS,
+    FACE_CATEGORIES,
+    FREE_SHARE,
+    _age,
+    _sex,
+    build_identity,
+    principal_components,
+    tied_to_face,
+)
 from smirk3d.authoring.makehuman import load_makehuman, mirror_pairs
 
 MIRROR = torch.tensor([3, 4, 2, 0, 1])
@@ -57,6 +66,30 @@ def test_the_sign_of_a_component_depends_on_the_people_alone():
     assert (left.pow(3).sum((0, 1)) > 0).all()
 
 
+def test_what_a_face_does_not_tell_of_a_skull_is_reduced_and_what_it_tells_is_kept():
+    random = torch.Generator().manual_seed(0)
+    template = torch.tensor([[0.0, 0, 0], [0.01, 0, 0], [0.0, 0, 0.005], [0, 0, -0.3], [0, 0.1, -0.3]])
+    face = torch.tensor([True, True, False, False, False])
+    own = torch.randn(200, 5, 3, generator=random) * 0.01
+    heads = template + own
+    heads[:, 4] = template[4] + 2 * own[:, 0]  # follows from the face
+    tied = tied_to_face(heads, template, face)
+    assert tied[:, face].equal(heads[:, face])
+    torch.testing.assert_close(tied[:, 4], heads[:, 4], atol=1e-5, rtol=0)
+    spread = (tied - tied.mean(0)).std(0).norm(dim=-1) / (heads - heads.mean(0)).std(0).norm(dim=-1)
+    assert spread[3] == pytest.approx(FREE_SHARE, abs=0.06) and spread[2] > 0.9
+    torch.testing.assert_close(tied.mean(0), heads.mean(0))
+
+
+def test_women_and_men_and_ages_are_even():
+    sex, age = (draw(4000, torch.Generator().manual_seed(0)) for draw in (_sex, _age))
+    assert (sex > 0.5).float().mean() == pytest.approx(0.5, abs=0.01) and ((sex - 0.5).abs() > 0.2).float().mean() > 0.9
+    child, young, old = AGE_ANCHORS_YEARS
+    years = torch.where(age < 0.5, child + 2 * age * (young - child), young + (2 * age - 1) * (old - young))
+    quarters = torch.histc(years, 4) / len(years)
+    assert quarters.sub(0.25).abs().max() < 0.03 and years.min() >= 14 and years.max() <= 80
+
+
 @pytest.mark.slow
 def test_people_depend_on_the_seed_alone_and_have_one_size():
     source = load_makehuman()
@@ -65,6 +98,6 @@ def test_people_depend_on_the_seed_alone_and_have_one_size():
     first, again, other = (build_identity(source, mirror, trust, 5, 6, seed) for seed in (0, 0, 1))
     assert first.mean.equal(again.mean) and first.shapedirs.equal(again.shapedirs)
     assert not first.mean.equal(other.mean)
-    assert set(HEAD_CATEGORIES) >= {"nose", "eyes", "mouth"}
+    assert set(FACE_CATEGORIES) >= {"nose", "eyes", "mouth"}
     spread = [points[trust > 0].std(0).norm() for points in (first.mean, other.mean, base)]
     assert max(spread) / min(spread) < 1.02

@@ -37,12 +37,11 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.assemble_encoder import assemble_encoder
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, BranchOptions, BranchSampler
 from smirk3d.train.recipes.command import run_recipe
+from smirk3d.train.recipes.rebase_shape import rebasing
 
 MAX_GAIN = 1.5
 """Largest factor on a weight."""
 BATCH = 64
-SHAPE_RIDGE = 1e-3
-"""Ridge penalty on the shape coefficients, relative to the mean squared motion of a component."""
 _log = logging.getLogger(__name__)
 
 
@@ -91,24 +90,13 @@ def expression_gains(old: HeadData, new: HeadData) -> Tensor:
     return gains.clamp(1.0, MAX_GAIN)
 
 
-def shape_map(old: HeadData, new: HeadData) -> tuple[Tensor, Tensor]:
-    """Return the matrix (S_new, S_old) and the offset (S_new,) that give the same neutral face on the new head."""
-    face = new.regions["face"]
-    basis = new.shapedirs[face].flatten(0, 1).double()
-    gram = basis.T @ basis
-    gram += SHAPE_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    moved = torch.cat([old.shapedirs[face].flatten(0, 1), (old.v_template - new.v_template)[face].reshape(-1, 1)], 1)
-    solved = torch.linalg.solve(gram, basis.T @ moved.double()).float()
-    return solved[:, :-1], solved[:, -1]
-
-
 @torch.no_grad()
-def carry_over(encoder: Encoder, old: HeadData, new: HeadData) -> None:
+def carry_over(encoder: Encoder, old: HeadModel, new: HeadModel) -> None:
     """Change the linear layers of an encoder in place so that its outputs are those of the new head."""
-    gains = expression_gains(old, new)
+    gains = expression_gains(old.data, new.data)
     for values in (encoder.expression_encoder.linear.weight, encoder.expression_encoder.linear.bias):
         values.mul_(gains.view(-1, *[1] * (values.ndim - 1)))
-    matrix, offset = shape_map(old, new)
+    matrix, offset = rebasing(old, new)
     linear = encoder.shape_encoder.linear
     n_shape = len(matrix)
     linear.weight[:n_shape] = matrix @ linear.weight[:n_shape]
@@ -117,10 +105,10 @@ def carry_over(encoder: Encoder, old: HeadData, new: HeadData) -> None:
 
 def write_branches(options: BranchesOptions) -> None:
     """Write the branches for the packaged head."""
-    old, head = load_pack(options.old_head), load_head()
-    encoder = Encoder(HeadModel(old).spec, CONFIG, SIZE_PX)
+    old, head = HeadModel(load_pack(options.old_head)), load_head()
+    encoder = Encoder(old.spec, CONFIG, SIZE_PX)
     read_networks(options.encoder).load_into(encoder, ENCODER)
-    carry_over(encoder, old, head.data)
+    carry_over(encoder, old, head)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in ("pose", "shape", "expression"):
         with atomic_path(options.out / f"{name}.pt") as temporary:
