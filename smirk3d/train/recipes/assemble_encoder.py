@@ -89,13 +89,18 @@ def assemble_encoder(folder: Path, head: HeadModel) -> Encoder:
     for name in ("pose", "shape", "expression"):
         state = read_own_state(folder / f"{name}.pt")
         getattr(encoder, f"{name}_encoder").load_state_dict(state)
-    _tie_face_frame_to_shape(encoder, LinearFaceFrame.measured(head))
+    tie_face_frame_to_shape(encoder, LinearFaceFrame.measured(head))
     return encoder.eval()
 
 
 @torch.no_grad()
-def _tie_face_frame_to_shape(encoder: Encoder, face: LinearFaceFrame) -> None:
-    """Compute the pose code's face frame from the predicted shape, by a change of the linear layer."""
+def tie_face_frame_to_shape(encoder: Encoder, face: LinearFaceFrame) -> None:
+    """Compute the pose code's face frame from the predicted shape, by a change of the linear layer.
+
+    Args:
+        encoder: Its shape branch is changed in place.
+        face: Face frames of the head's shapes.
+    """
     linear, n_shape = encoder.shape_encoder.linear, len(face.slopes)
     linear.weight[-_FACE_FRAME_SIZE:] = face.slopes.T @ linear.weight[:n_shape]
     linear.bias[-_FACE_FRAME_SIZE:] = face.slopes.T @ linear.bias[:n_shape] + face.mean

@@ -1,74 +1,55 @@
-"""Carry an encoder over to a rebuilt open head, whose blendshapes or shape components have another size or direction.
+"""Carry an encoder over to a rebuilt open head, whose blendshapes or shape components have another size or meaning.
 
-    python -m smirk3d.train.recipes.rebased_encoder branches --encoder old.safetensors --old-head old.pack \\
-        --out out/branches
-    python -m smirk3d.train.recipes.rebased_encoder targets --branches out/branches --photos shards/ \\
-        --targets fitted.npz --out targets.npz
+    python -m smirk3d.train.recipes.rebased_encoder --encoder old.safetensors --old-head old.pack --out new.safetensors
 
-branches: the linear layers are changed. Weights of blendshapes that became smaller grow; shapes are mapped by least
-squares of the old identity space on the new one. `smirk3d.train.recipes.branch_regression --init` continues from the
-result.
-
-targets: replaces the expressions of a table of pseudo-targets by what the carried-over encoder reads in the photos, so
-that training on renders of the new head does not change what it has learned from photos (self-distillation).
+Only linear layers change: weights of blendshapes that became smaller grow, and shapes are mapped to the new identity
+space (`smirk3d.train.recipes.rebase_shape`). The errors of the expression are measured anew on rendered faces, as
+`smirk3d.train.recipes.assemble_encoder` does.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor
-from tyro.conf import subcommand
 
-from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
-from smirk3d.datasets.pseudo_targets import TargetTable
-from smirk3d.datasets.sources import PhotoSource
+from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.head.data import HeadData
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack
-from smirk3d.networks.checkpoint import ENCODER, read_networks
+from smirk3d.networks.checkpoint import ENCODER, read_networks, save_networks
 from smirk3d.networks.encoder import Encoder
-from smirk3d.train.recipes.assemble_encoder import assemble_encoder
-from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, BranchOptions, BranchSampler
+from smirk3d.train.recipes.assemble_encoder import expression_errors, tie_face_frame_to_shape
+from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, LinearFaceFrame
+from smirk3d.train.recipes.branch_regression import VALIDATION_SEED
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.recipes.rebase_shape import rebasing
 
 MAX_GAIN = 1.5
 """Largest factor on a weight."""
-BATCH = 64
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("smirk3d.train.recipes.rebased_encoder")
 
 
 @dataclass(frozen=True)
-class BranchesOptions:
-    """Carry the branches of an encoder over to the packaged head."""
+class Options:
+    """Carry an encoder over to the packaged head."""
 
     encoder: Path
     """Encoder of the old head, .safetensors."""
     old_head: Path
     """Pack of the old head."""
     out: Path
-    """Folder for pose.pt, shape.pt and expression.pt."""
-
-
-@dataclass(frozen=True)
-class TargetsOptions:
-    """Replace the expressions of pseudo-targets by those that an encoder reads."""
-
-    branches: Path
-    """Folder with pose.pt, shape.pt and expression.pt."""
-    photos: Path
-    """Folder of shards."""
-    targets: Path
-    """Pseudo-targets of the photos, from `smirk3d data targets`."""
-    out: Path
-    """Table to write, .npz."""
+    """File to write, .safetensors."""
+    count: int = 512
+    """Rendered faces on which the errors are measured."""
+    photo_error: float = 0.05
+    """Standard deviation of the weights' additional error on photos, in [0, 1]."""
+    domain_randomization: float = 0.5
+    """Strength, in [0, 1], of the domain randomisation of the rendered faces."""
 
 
 def expression_gains(old: HeadData, new: HeadData) -> Tensor:
@@ -92,65 +73,38 @@ def expression_gains(old: HeadData, new: HeadData) -> Tensor:
 
 @torch.no_grad()
 def carry_over(encoder: Encoder, old: HeadModel, new: HeadModel) -> None:
-    """Change the linear layers of an encoder in place so that its outputs are those of the new head."""
+    """Change the linear layers of an encoder in place so that its outputs are those of the new head.
+
+    Args:
+        encoder: An encoder of the old head.
+        old: The head that it was trained for.
+        new: A head of the same mesh.
+    """
     gains = expression_gains(old.data, new.data)
     for values in (encoder.expression_encoder.linear.weight, encoder.expression_encoder.linear.bias):
         values.mul_(gains.view(-1, *[1] * (values.ndim - 1)))
     matrix, offset = rebasing(old, new)
-    linear = encoder.shape_encoder.linear
-    n_shape = len(matrix)
+    linear, n_shape = encoder.shape_encoder.linear, len(matrix)
     linear.weight[:n_shape] = matrix @ linear.weight[:n_shape]
     linear.bias[:n_shape] = matrix @ linear.bias[:n_shape] + offset
+    tie_face_frame_to_shape(encoder, LinearFaceFrame.measured(new))
 
 
-def write_branches(options: BranchesOptions) -> None:
-    """Write the branches for the packaged head."""
+def main(options: Options) -> None:
+    """Carry over, measure and save."""
     old, head = HeadModel(load_pack(options.old_head)), load_head()
     encoder = Encoder(old.spec, CONFIG, SIZE_PX)
-    read_networks(options.encoder).load_into(encoder, ENCODER)
-    carry_over(encoder, old, head)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in ("pose", "shape", "expression"):
-        with atomic_path(options.out / f"{name}.pt") as temporary:
-            torch.save(getattr(encoder, f"{name}_encoder").state_dict(), temporary)
-
-
-@torch.no_grad()
-def write_targets(options: TargetsOptions) -> None:
-    """Write the table with the expressions that the encoder reads in the photos."""
-    head = load_head()
-    encoder = assemble_encoder(options.branches, head)
-    table = TargetTable.load(options.targets, head)
-    row_of = {key: row for row, key in enumerate(table.keys)}
-    settings = BranchOptions("expression", options.photos, options.targets, options.out, renders=0, photo_share=1.0)
-    sampler = BranchSampler(replace(settings, randomized_renders=0), head)
-    (photos,) = sampler.sampler.sources
-    assert isinstance(photos, PhotoSource) and table.params.expression is not None
-    expression = table.params.expression.clone()
-    generator = np.random.default_rng(0)  # of the crops' scales, which the windows undo
-    for index in np.array_split(np.arange(len(photos)), max(1, len(photos) // BATCH)):
-        target = photos.batch(index, generator)
-        assert target.target is not None and target.target.pose is not None and target.target.camera is not None
-        affine = sampler.window.affine_from_pose(target.target.pose, target.target.camera)
-        read = encoder.expression_encoder(sampler.window.extract(target.image, affine))["expression"]
-        known = [(row_of[photos.keys[k]], weights) for k, weights in zip(index, read) if photos.keys[k] in row_of]
-        for row, weights in known:
-            expression[row] = weights
-    result = replace(table, params=table.params.replace(expression=expression))
-    result.save(options.out)
-    _log.info("%s: %d faces", options.out, len(result))
-
-
-Options = Annotated[BranchesOptions, subcommand("branches")] | Annotated[TargetsOptions, subcommand("targets")]
-
-
-def main(options: BranchesOptions | TargetsOptions) -> None:
-    """Run one of the two commands."""
-    if isinstance(options, BranchesOptions):
-        write_branches(options)
-    else:
-        write_targets(options)
+    file = read_networks(options.encoder)
+    file.load_into(encoder, ENCODER)
+    carry_over(encoder.eval(), old, head)
+    variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=options.domain_randomization)
+    faces = RenderedFaces(head, options.count, VALIDATION_SEED, SIZE_PX, variation=variation)
+    measured = expression_errors(encoder, faces)
+    errors = (measured.square() + options.photo_error**2).sqrt()
+    meta = dict(file.meta) | {"carried over by": "smirk3d.train.recipes.rebased_encoder", "head": head.data.content_id}
+    save_networks(options.out, encoder=encoder, expression_std=errors.tolist(), half=True, meta=meta)
+    _log.info("%s: mean error %.3f", options.out, errors.mean())
 
 
 if __name__ == "__main__":
-    run_recipe(Options, main)  # type: ignore[arg-type]
+    run_recipe(Options, main)
