@@ -91,7 +91,7 @@ VISIBILITY = Artefact(
     licence="MIT",
     card="visibility.md",
     head="open",
-    recipe="python -m smirk3d.train.recipes.visibility --photos FOLDER --max-faces 6000",
+    recipe="python -m smirk3d.train.recipes.visibility --photos FOLDER",
     description="A small network that estimates which regions of a face are visible in a photo.",
 )
 APPEARANCE = Artefact(
