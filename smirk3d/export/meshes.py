@@ -34,6 +34,8 @@ _PLY_TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 def save_obj(face: Face, path: Path) -> None:
     """Write the head with its expression, in the head frame, as Wavefront OBJ in metres.
 
+    With an appearance, lines of vertices hold their sRGB colours after the positions, as many programs read them.
+
     Args:
         face: The face.
         path: Target; its folder exists.
@@ -41,7 +43,11 @@ def save_obj(face: Face, path: Path) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    vertices = "".join(map("v {:.8f} {:.8f} {:.8f}\n".format, *face.vertices.T.tolist()))
+    if face.appearance is None:
+        vertices = "".join(map("v {:.8f} {:.8f} {:.8f}\n".format, *face.vertices.T.tolist()))
+    else:
+        columns = (*face.vertices.T.tolist(), *head_colors(face.head, face.appearance).T.tolist())
+        vertices = "".join(map("v {:.8f} {:.8f} {:.8f} {:.3f} {:.3f} {:.3f}\n".format, *columns))
     with atomic_path(path) as temporary:
         temporary.write_text(f"# smirk3d\n{vertices}{_obj_triangles(face.head)}", encoding="ascii", newline="")
 

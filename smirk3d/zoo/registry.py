@@ -87,11 +87,11 @@ LANDMARK_BIAS = Artefact(
 VISIBILITY = Artefact(
     name="visibility",
     file="visibility.safetensors",
-    sha256="577e0bc138b2133b4d0ec698c4584cb9772d3bfc93cf4f13c4f4d005954d4048",
+    sha256="81664a3777b11052d47eaf293a700fcc181af508786437f6d48eb8663c64b4c9",
     licence="MIT",
     card="visibility.md",
     head="open",
-    recipe="python -m smirk3d.train.recipes.visibility --photos FOLDER --max-faces 6000",
+    recipe="python -m smirk3d.train.recipes.visibility --photos FOLDER",
     description="A small network that estimates which regions of a face are visible in a photo.",
 )
 APPEARANCE = Artefact(

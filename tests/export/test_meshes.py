@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ import trimesh
 from smirk3d.errors import Smirk3dError
 from smirk3d.export import FORMATS, save_face
 from smirk3d.export.meshes import save_ply
+from smirk3d.head import registry
+from smirk3d.render.appearance.face_appearance import FaceAppearance
+from smirk3d.render.appearance.face_colors import head_colors
 from smirk3d.render.appearance.materials import eye_texture, eye_uv, material_parts, srgb_to_linear, vertex_colors
+from smirk3d.render.appearance.skin_layout import TEXTURE_SIZE
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,28 @@ def test_obj_keeps_order_and_counts_from_one(face, tmp_path):
     np.testing.assert_array_equal(faces - 1, face.triangles)
     loaded = trimesh.load_mesh(path, process=False, maintain_order=True)
     np.testing.assert_allclose(loaded.vertices, face.vertices, atol=1e-7)
+
+
+def test_obj_and_ply_wear_the_appearance(face, open_head, tmp_path):
+    dark = replace(face, appearance=FaceAppearance(skin=(0.3, 0.2, 0.15)), head_id=registry.register(open_head))
+    loaded = trimesh.load_mesh(dark.save(tmp_path / "face.obj"), process=False, maintain_order=True)
+    np.testing.assert_allclose(loaded.vertices, face.vertices, atol=1e-7)
+    expected = head_colors(open_head, dark.appearance)
+    np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, expected, atol=0.005)
+    vertices, _ = parse_ply(dark.save(tmp_path / "face.ply"))
+    colors = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=1) / 255
+    np.testing.assert_allclose(colors, expected, atol=0.003)
+
+
+def test_gltf_wears_the_appearance(face, open_head, tmp_path):
+    dark = replace(face, appearance=FaceAppearance(skin=(0.3, 0.2, 0.15)), head_id=registry.register(open_head))
+    meshes = trimesh.load(dark.save(tmp_path / "face.glb"), process=False).geometry.values()
+    (skin,) = [mesh for mesh in meshes if mesh.visual.material.name == "skin"]
+    image = np.asarray(skin.visual.material.baseColorTexture, dtype=float) / 255
+    assert image.shape == (*TEXTURE_SIZE, 3)
+    columns, rows = (skin.visual.uv * (1, -1) + (0, 1)).T * np.array(TEXTURE_SIZE[::-1])[:, None]
+    shown = image[rows.astype(int).clip(0, TEXTURE_SIZE[0] - 1), columns.astype(int).clip(0, TEXTURE_SIZE[1] - 1)]
+    np.testing.assert_allclose(np.median(shown, axis=0), [0.3, 0.2, 0.15], atol=0.12)
 
 
 def test_ply_keeps_order_and_has_colors(face, tmp_path):

@@ -11,7 +11,7 @@ told apart on the validation split, with occluders of kinds that were not drawn 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,8 @@ CALIBRATION_STEP = 7
 PARTIAL = (0.2, 0.8)
 """Visible shares of a region that is hidden in part."""
 _CLEAN_KINDS = ("clean", "decoy")
+_NOT_OF_RESULT = ("photos", "workers", "patches", "out")
+"""Options on which the result does not depend, or that name places on one machine."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,9 +76,9 @@ class Options:
     """Seed of all that is random."""
     workers: int = 2
     """Processes that draw; the result does not depend on them."""
-    threads: int = 2
-    """Threads that train."""
-    max_faces: int = 20000
+    threads: int = 1
+    """Threads that train; sums of other numbers of threads differ in the last bits."""
+    max_faces: int = 4000
     """At most so many faces of each split."""
     patches: Path | None = None
     """Folder that keeps the patches, so that they are drawn only once."""
@@ -280,6 +282,15 @@ def report(network: VisibilityNetwork, patches: Patches) -> None:
         _log.info("%s: false alarms %.2f %%; AUROC %s", region, false_alarms, ", ".join(parts))
 
 
+def header_of(options: Options) -> dict[str, str]:
+    """Return what made a file: the command, with what differs from the defaults, and every setting of the result."""
+    settings = {f.name: f for f in fields(Options) if f.name not in _NOT_OF_RESULT}
+    changed = [name for name, f in settings.items() if getattr(options, name) != f.default]
+    command = ["python -m smirk3d.train.recipes.visibility --photos FOLDER"]
+    command += [f"--{name.replace('_', '-')} {getattr(options, name)}" for name in changed]
+    return {"command": " ".join(command), **{name: str(getattr(options, name)) for name in settings}}
+
+
 def main(options: Options) -> None:
     """Draw, train in two stages, calibrate, write."""
     torch.set_num_threads(options.threads)
@@ -290,18 +301,7 @@ def main(options: Options) -> None:
         train_with_renders(network, patches, patches_of(options, "renders"), options)
     calibrate(network, patches[np.arange(0, len(patches), CALIBRATION_STEP)])
     report(network, val)
-    about = {
-        "made_by": "smirk3d.train.recipes.visibility",
-        "faces": str(len(np.unique(patches.face))),
-        "epochs": str(options.epochs),
-        "renders": str(options.renders if options.render_steps else 0),
-        "render_steps": str(options.render_steps),
-        "render_learning_rate": str(options.render_learning_rate),
-        "batch": str(options.batch),
-        "learning_rate": str(options.learning_rate),
-        "weight_decay": str(options.weight_decay),
-        "seed": str(options.seed),
-    }
+    about = {**header_of(options), "faces": str(len(np.unique(patches.face)))}
     save_visibility_network(network, options.out, about)
 
 

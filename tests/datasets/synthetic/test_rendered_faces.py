@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from smirk3d.datasets.synthetic import rendered_faces
+from smirk3d.datasets.synthetic.degradation import degraded
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
 from smirk3d.datasets.synthetic.scene_sampling import SampleRanges
 from smirk3d.errors import Smirk3dError
@@ -139,7 +140,7 @@ def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) 
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
     def photographed(variation: RenderAugmentation) -> np.ndarray:
-        return rendered_faces._degraded(image, variation, torch.Generator().manual_seed(1)).astype(int)
+        return degraded(image, variation, torch.Generator().manual_seed(1)).astype(int)
 
     changed = photographed(replace(CLEAN, **{fault: 1.0}))
     assert (changed != photographed(CLEAN)).any(), fault

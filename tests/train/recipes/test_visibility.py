@@ -12,8 +12,9 @@ from skimage.data import astronaut
 
 from smirk3d.detection.detector import Detector
 from smirk3d.networks.visibility import MIRRORED_REGION
-from smirk3d.train.recipes.visibility import Options, calibrate, degraded, main, mirrored, predict, train
+from smirk3d.train.recipes.visibility import Options, calibrate, degraded, header_of, main, mirrored, predict, train
 from smirk3d.train.recipes.visibility_patches import Patches, cut_by_border
+from smirk3d.zoo.registry import lookup
 
 
 def patches(count: int = 48) -> Patches:
@@ -47,6 +48,14 @@ def test_the_recipe_writes_a_file_from_kept_patches(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     main(Options(tmp_path, epochs=1, batch=16, threads=threads, patches=tmp_path, out=tmp_path / "v.safetensors"))
     assert (tmp_path / "v.safetensors").stat().st_size < 1_000_000
+
+
+def test_the_header_names_the_command_and_every_setting_but_no_place(tmp_path: Path) -> None:
+    header = header_of(Options(tmp_path, epochs=3, patches=tmp_path, out=tmp_path / "v.safetensors"))
+    assert header["command"] == "python -m smirk3d.train.recipes.visibility --photos FOLDER --epochs 3"
+    assert header["seed"] == str(Options(tmp_path).seed) and header["epochs"] == "3"
+    assert str(tmp_path) not in "".join(header.values())
+    assert header_of(Options(tmp_path))["command"] == lookup("visibility").recipe
 
 
 def test_mirroring_exchanges_the_sides() -> None:

@@ -1,0 +1,72 @@
+"""Layers of the appearance model: where hair, beard, lips and lashes are on the texture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from smirk3d.authoring import appearance_layers as layers
+from smirk3d.authoring.appearance_sources import TexelMap
+from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.materials import region_vertices
+
+
+@pytest.fixture(scope="module")
+def texels(open_head: HeadModel) -> TexelMap:
+    return TexelMap(open_head, (144, 192))
+
+
+def _values(texels: TexelMap, image: np.ndarray, name: str) -> np.ndarray:
+    inside = texels.at_vertices(region_vertices(texels.head, name)[:, None].astype(float))[:, 0] > 0.99
+    return image[texels.covered][inside]
+
+
+@pytest.mark.parametrize("hairline", [layers.SHORT, layers.LONG])
+def test_hair_is_on_the_scalp_and_not_on_the_face(texels: TexelMap, hairline: layers.Hairline) -> None:
+    hair = layers.scalp_opacity(texels, hairline)
+    assert np.median(_values(texels, hair, "scalp")) > 0.95
+    for name in ("nose", "lips", "left_eye_region", "right_eye_region"):
+        assert _values(texels, hair, name).max() < 0.05
+
+
+def test_long_hair_reaches_the_neck(texels: TexelMap) -> None:
+    long, short = (layers.scalp_opacity(texels, line) for line in (layers.LONG, layers.SHORT))
+    assert _values(texels, long, "neck").mean() > _values(texels, short, "neck").mean() + 0.2
+
+
+def test_beard_is_below_the_nose_and_beside_the_lips(texels: TexelMap) -> None:
+    moustache, beard = layers.beard_opacities(texels)
+    height = texels.points[:, 1]
+    assert height[moustache[texels.covered] > 0.5].max() < -0.015
+    assert height[beard[texels.covered] > 0.5].max() < 0.03
+    for name in ("nose", "forehead"):
+        assert _values(texels, np.maximum(moustache, beard), name).max() < 0.2
+
+
+def test_lips_and_lashes_are_where_they_belong(texels: TexelMap) -> None:
+    assert np.median(_values(texels, layers.lip_opacity(texels), "lips")) > 0.5
+    lashes = layers.lash_opacity(texels)[texels.covered]
+    margin = layers.lid_margin(texels)
+    distance = np.linalg.norm(texels.points[lashes > 0.3][:, None] - margin, axis=2).min(axis=1)
+    assert len(distance) and distance.max() < 0.005
+
+
+def test_values_of_covered_texels_are_kept_and_others_get_the_nearest(texels: TexelMap) -> None:
+    values = texels.points[:, :1].astype(np.float32)
+    image = texels.image(values)
+    np.testing.assert_array_equal(image[texels.covered], values)
+    assert image.min() >= values.min() and image.max() <= values.max()
+
+
+def test_blur_keeps_constants_and_spreads_a_point() -> None:
+    np.testing.assert_allclose(layers.smooth(np.full((20, 30, 3), 0.7), 2.0), 0.7)
+    point = np.zeros((41, 41))
+    point[20, 20] = 1
+    spread = layers.smooth(point, 3.0)
+    rows = np.arange(41) - 20
+    assert spread.sum() == pytest.approx(1) and (spread.sum(1) * rows**2).sum() == pytest.approx(9, rel=0.02)
+
+
+def test_mirrored_twice_is_the_image() -> None:
+    image = np.random.default_rng(0).random((10, 40))
+    np.testing.assert_array_equal(layers.mirrored(layers.mirrored(image)), image)
