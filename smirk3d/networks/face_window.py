@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Point = tuple[float, float, float]
-MEAN_POSE_CODE = (0.0, 0.0, 0.0, 1.18, 0.0, 0.18, 0.0, -0.0097, 0.1287, 0.0, -0.1558, 0.0073, 1.0)
+MEAN_POSE_CODE = (0.0, 0.0, 0.0, 1.18, 0.0, 0.162, 0.0, -0.0112, 0.1205, 0.0, -0.148, 0.0063, 1.0)
 """Pose code of the open head's mean face, frontal, in a window of the default size; see `FaceWindow.encode_pose`."""
 POSE_CODE_FLIP_SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0)
 """Factors that turn the pose code of a face into that of its horizontally flipped image."""

@@ -69,7 +69,7 @@ def test_from_top_to_bottom_and_from_front_to_back(open_head):
     def middle(name: str) -> torch.Tensor:
         return open_head.v_template[open_head.region_mask(name)].mean(0)
 
-    order = ["forehead", "eye_regions", "nose", "upper_teeth", "lower_teeth", "neck"]
+    order = ["forehead", "eye_regions", "nose", "upper_teeth", "lower_teeth"]
     heights = [float(middle(name)[1]) for name in order]
     assert heights == sorted(heights, reverse=True)
     depths = [float(middle(name)[2]) for name in ("nose", "lips", "upper_teeth", "ears")]

@@ -118,7 +118,7 @@ def test_pose_and_camera(face):
 def test_the_mirrored_photo_gives_the_mirrored_face(reconstructor, photo, face):
     (other,) = reconstructor(np.ascontiguousarray(photo[:, ::-1]))
     difference = np.abs(other.expression[list(ARKIT_MIRROR)] - face.expression)
-    assert difference.mean() < 0.03
+    assert difference.mean() < 0.04
     yaw, pitch, roll = face.angles_deg
     np.testing.assert_allclose(other.angles_deg, (-yaw, pitch, -roll), atol=3)
 

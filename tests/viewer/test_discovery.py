@@ -23,7 +23,9 @@ def test_archive_and_gltf_of_a_track_agree(clip_dir: Path) -> None:
     assert npz.curves.status[20:24].tolist() == [2] * 4 and len(npz.curves) == 30
     assert "face lost" in npz.describe(21) and "lost" not in npz.describe(19)
     for time_s in (0.2, 0.6, 0.95, 1.2):
-        assert np.allclose(glb.vertices_at(time_s), npz.vertices_at(time_s), atol=1e-6)
+        assert np.allclose(
+            glb.vertices_at(time_s), npz.vertices_at(time_s), atol=2e-4
+        )  # an archive adds lids and lips that touch
     assert np.isfinite(npz.curves.rotation_rotmat).all()
 
 
@@ -32,7 +34,7 @@ def test_archive_and_gltf_of_a_face_agree(make_face: Callable[..., Face], open_h
     save_npz(face, tmp_path / "a.npz")
     save_gltf(face, tmp_path / "a.glb")
     npz, glb = read_scene(tmp_path / "a.npz"), read_scene(tmp_path / "a.glb")
-    assert np.allclose(npz.vertices_at(0), glb.vertices_at(0), atol=1e-6)
+    assert np.allclose(npz.vertices_at(0), glb.vertices_at(0), atol=2e-4)
     assert np.allclose(npz.curves.rotation_rotmat, glb.curves.rotation_rotmat, atol=1e-5)
 
 

@@ -269,7 +269,7 @@ def test_each_lid_closes_its_own_eye(layout: fl.FlameLayout, side: int, upper: i
     opening = before[upper, 1] - before[lower, 1]
     assert opening > 0.006
     # The upper lid meets the lower one or lies over it.
-    assert -0.5 * opening < after[upper, 1] - after[lower, 1] < 0.1 * opening
+    assert -0.5 * opening < after[upper, 1] - after[lower, 1] < 0.15 * opening
     other = [MIRROR[upper], MIRROR[lower]]
     assert np.abs(after[other] - before[other]).max() < 1e-4
 
@@ -303,8 +303,8 @@ def test_contour_slides_with_the_yaw(layout: fl.FlameLayout) -> None:
     still = on_mesh(layout, layout.ibug68)[:17]
     assert np.linalg.norm(ahead - still, axis=1).max() < 0.001
     # Turned to their left, the left side slides towards the nose and the right side stays.
-    assert (np.abs(left[11:, 0]) < np.abs(ahead[11:, 0]) - 0.003).all()
-    assert (np.abs(right[:6, 0]) < np.abs(ahead[:6, 0]) - 0.003).all()
+    assert (np.abs(left[11:, 0]) < np.abs(ahead[11:, 0]) - 0.0025).all()
+    assert (np.abs(right[:6, 0]) < np.abs(ahead[:6, 0]) - 0.0025).all()
     assert np.linalg.norm(left[:8] - ahead[:8], axis=1).max() < 1e-9
     assert np.linalg.norm(right[9:] - ahead[9:], axis=1).max() < 1e-9
     yaw = np.deg2rad(39)
