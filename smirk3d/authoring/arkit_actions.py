@@ -30,14 +30,15 @@ def calibrate_actions(data: HeadData, openings: Openings) -> HeadData:
         data: The open head with MakeHuman's blendshapes, symmetric.
         openings: Its loops around eyes and mouth.
     """
-    assert data.mirror_vertices is not None
+    mirror = data.mirror_vertices
+    assert mirror is not None
     mean, shapedirs = close_seam(openings.mouth, data.v_template, data.shapedirs)
     data = replace(data, v_template=mean, shapedirs=shapedirs)
     offsets = reshape_actions(data, openings).permute(2, 0, 1)
     offsets[ARKIT_NAMES.index("tongueOut"), data.regions["tongue"]] *= TONGUE_GAIN
     blink, upper_share = _blink(data, openings)
     offsets[ARKIT_NAMES.index("eyeBlinkLeft")] = blink
-    offsets = _symmetric(offsets, data.mirror_vertices)
+    offsets = _symmetric(offsets, mirror)
     offsets[:, data.regions["eyeballs"]] = 0.0
     pairs = find_contact_pairs(openings, mean, upper_share)
     offsets, pairs = with_contact(offsets, pairs, mean)

@@ -104,7 +104,7 @@ def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
 @cache_per_head
 def moved_vertices(head: HeadModel) -> np.ndarray:
     """Return (T, V) bool: the vertices that the targets move on any person, without `RESIDUAL_TARGET`."""
-    moved = np.abs(linear_blendshape_offsets(head)).max(axis=2) > MIN_OFFSET_M
+    moved = np.asarray(np.abs(linear_blendshape_offsets(head)).max(axis=2) > MIN_OFFSET_M)
     lids = head.data.lid_closure
     if lids is not None:
         moved[lids.closing[lids.follower_row].cpu(), lids.follower.cpu()] = True
