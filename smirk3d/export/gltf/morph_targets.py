@@ -104,11 +104,13 @@ def linear_blendshape_offsets(head: HeadModel) -> np.ndarray:
 @cache_per_head
 def moved_vertices(head: HeadModel) -> np.ndarray:
     """Return (T, V) bool: the vertices that the targets move on any person, without `RESIDUAL_TARGET`."""
-    moved = np.asarray(np.abs(linear_blendshape_offsets(head)).max(axis=2) > MIN_OFFSET_M)
+    offsets = linear_blendshape_offsets(head)
+    is_lid = torch.zeros(offsets.shape[:2], dtype=torch.bool)
     lids = head.data.lid_closure
     if lids is not None:
-        moved[lids.closing[lids.follower_row].cpu(), lids.follower.cpu()] = True
-    return moved | (rotated_joints(head) @ head.lbs_weights.cpu().numpy().T > 0)
+        is_lid[lids.closing[lids.follower_row], lids.follower] = True
+    turns = rotated_joints(head) @ head.lbs_weights.cpu().numpy().T > 0
+    return (np.abs(offsets).max(axis=2) > MIN_OFFSET_M) | is_lid.numpy() | turns
 
 
 @cache_per_head
@@ -127,10 +129,10 @@ def rotated_joints(head: HeadModel) -> np.ndarray:
 
 def personal_targets(head: HeadModel) -> np.ndarray:
     """Return the indices (K,) int64 of the targets whose offsets depend on the person: gaze and blink."""
-    is_personal = rotated_joints(head).any(axis=1)
-    if head.data.lid_closure is not None:
-        is_personal[head.data.lid_closure.closing.unique().cpu()] = True
-    return np.flatnonzero(is_personal)
+    turning = np.flatnonzero(rotated_joints(head).any(axis=1))
+    if head.data.lid_closure is None:
+        return turning
+    return np.union1d(turning, head.data.lid_closure.closing.numpy())
 
 
 def _personal_offsets(face: Face, rows: np.ndarray) -> np.ndarray:
