@@ -22,11 +22,9 @@ SKIN_LAB = np.array(
         [28.0, 9.0, 9.0],
     ]
 )
-"""Skin from very light to very dark, (8, 3) CIELAB (D65): the classes of the individual typology angle, with the
-chroma raised by a quarter, as photos show skin.
-
-Source: Chardon, Cretois and Hourseau, "Skin colour typology and suntanning pathways" (1991); Del Bino and Bernerd,
-"Variations in skin colour and the biological consequences of ultraviolet radiation exposure" (2013).
+"""Skin from very light to very dark, (8, 3) CIELAB (D65). The colours are chosen, not measured: one in each of the six
+classes of the individual typology angle, atan((L - 50) / b), whose limits are 55, 41, 28, 10 and -30 degrees (Chardon,
+Cretois and Hourseau, "Skin colour typology and suntanning pathways", 1991), and two more that are darker.
 """
 DARK_LIGHTNESS = (58.0, 34.0)
 """Lightness (CIELAB) of the skin at which `darkness` begins to rise from 0, and at which it is 1."""
