@@ -3,7 +3,7 @@
     python -m smirk3d.train.recipes.rebased_encoder --encoder old.safetensors --old-head old.pack --out new.safetensors
 
 Only linear layers change: weights of blendshapes that became smaller grow, and shapes are mapped to the new identity
-space (`smirk3d.train.recipes.rebase_shape`). The errors of the expression are measured anew on rendered faces, as
+space. The errors of the expression are measured anew on rendered faces, as
 `smirk3d.train.recipes.assemble_encoder` does.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from smirk3d.authoring.load import load_head
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
+from smirk3d.errors import UsageError
 from smirk3d.head.data import HeadData
 from smirk3d.head.model import HeadModel
 from smirk3d.head.pack import load_pack
@@ -27,10 +28,11 @@ from smirk3d.train.recipes.assemble_encoder import expression_errors, tie_face_f
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, LinearFaceFrame
 from smirk3d.train.recipes.branch_regression import VALIDATION_SEED
 from smirk3d.train.recipes.command import run_recipe
-from smirk3d.train.recipes.rebase_shape import rebasing
 
 MAX_GAIN = 1.5
 """Largest factor on a weight."""
+ERROR_M = 0.001
+"""Standard deviation of a vertex of a predicted face: what keeps the new shape coefficients small, metres."""
 _log = logging.getLogger("smirk3d.train.recipes.rebased_encoder")
 
 
@@ -69,6 +71,25 @@ def expression_gains(old: HeadData, new: HeadData) -> Tensor:
     old_turn, new_turn = (data.expression_rotvec.norm(dim=2).amax(1) for data in (old, new))
     gains = torch.where(new_turn > 0, old_turn / new_turn.clamp_min(1e-6), gains)
     return gains.clamp(1.0, MAX_GAIN)
+
+
+def rebasing(old: HeadModel, new: HeadModel) -> tuple[Tensor, Tensor]:
+    """Return matrix A (S', S) and offset b (S',) of the new coefficients A c + b of old ones c.
+
+    Least squares over the vertices of the face, with the prior of unit variance on the new coefficients.
+
+    Raises:
+        UsageError: The heads are of different meshes.
+    """
+    if not old.faces.equal(new.faces):
+        raise UsageError("the heads are of different meshes; an identity space can only be exchanged on the same one")
+    face = new.region_mask("face")
+    before, after = (head.shapedirs[face].flatten(0, 1).double() for head in (old, new))
+    difference = (old.v_template - new.v_template)[face].double()
+    difference = (difference - difference.mean(0)).flatten()  # the origin of a head is its own
+    gram = after.T @ after + ERROR_M**2 * torch.eye(after.shape[1], dtype=torch.float64)
+    solved = torch.linalg.solve(gram, after.T @ torch.cat([before, difference[:, None]], dim=1))
+    return solved[:, :-1].float(), solved[:, -1].float()
 
 
 @torch.no_grad()

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from smirk3d.errors import UsageError
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX
-from smirk3d.train.recipes.rebased_encoder import MAX_GAIN, carry_over, expression_gains
+from smirk3d.train.recipes.rebased_encoder import MAX_GAIN, carry_over, expression_gains, rebasing
 
 BLINK, SMILE, LOOK = (ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "mouthSmileLeft", "eyeLookUpLeft"))
 
@@ -57,3 +58,24 @@ def test_the_same_head_changes_nothing(open_head):
     before = linear.weight.clone()
     carry_over(encoder, open_head, open_head)
     torch.testing.assert_close(linear.weight, before)
+
+
+def test_new_coefficients_make_the_same_faces(open_head):
+    data, random = open_head.data, torch.Generator().manual_seed(0)
+    # The same space about another mean, with its components rotated among themselves.
+    turn = torch.linalg.qr(torch.randn(data.shapedirs.shape[-1], data.shapedirs.shape[-1], generator=random))[0]
+    mean = torch.randn(len(turn), generator=random) * 0.3
+    moved = data.v_template + data.shapedirs @ mean + torch.tensor([0.0, 0.02, -0.01])
+    other = HeadModel(replace(data, v_template=moved, shapedirs=data.shapedirs @ turn))
+    matrix, offset = rebasing(open_head, other)
+    shape = 0.8 * torch.randn(5, len(turn), generator=random)
+    face = open_head.region_mask("face")
+    old, new = open_head.shaped(shape).vertices[:, face], other.shaped(shape @ matrix.T + offset).vertices[:, face]
+    distance = ((new - new.mean(1, keepdim=True)) - (old - old.mean(1, keepdim=True))).norm(dim=-1)
+    assert 1000 * distance.mean() < 0.2
+
+
+def test_another_mesh_is_refused(open_head):
+    other = HeadModel(replace(open_head.data, faces=open_head.data.faces[:, [1, 2, 0]]))
+    with pytest.raises(UsageError, match="different meshes"):
+        rebasing(open_head, other)
