@@ -39,6 +39,7 @@ def test_a_network_learns_what_is_flat(tmp_path: Path) -> None:
     assert logits[::2, 1].mean() < logits[1::2, 1].mean() - 1
 
 
+@pytest.mark.slow
 def test_the_recipe_writes_a_file_from_kept_patches(tmp_path: Path) -> None:
     for split in ("train", "val"):
         patches().save(tmp_path / f"{split}.npz")
