@@ -95,9 +95,11 @@ def placed(track: Track, row: int) -> np.ndarray:
 
 def assert_close(track: Track, found: np.ndarray, expected: np.ndarray) -> None:
     error = np.linalg.norm(found - expected, axis=1)
-    eyes = track.head.region_mask("eyeballs").numpy()
-    assert error[~eyes].max() < 2e-4  # lids follow the eyeballs a little
-    assert error[eyes].max() < 5e-4
+    other = track.head.region_mask("eyeballs").numpy().copy()
+    if track.head.data.contacts is not None:  # lids and lips touch on the head and may overlap as sums of targets
+        other[track.head.data.contacts.follower.numpy()] = True
+    assert error[~other].max() < 1e-4  # lids follow the eyeballs a little
+    assert error[other].max() < 5e-4
 
 
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
@@ -283,7 +285,7 @@ def test_heads_with_other_parameters(tiny_data, open_head, tmp_path):
     shape, expression = torch.from_numpy(track.shape), torch.from_numpy(track.expression[4])
     moved = head.expressed(head.shaped(shape), FaceParams(shape=shape, expression=expression)).vertices.numpy()
     expected = moved @ track.rotation_rotmat[4].T + track.translation_m[4]
-    np.testing.assert_allclose(player.points(float(track.frame[4])), expected, atol=2e-4)
+    np.testing.assert_allclose(player.points(float(track.frame[4])), expected, atol=1e-4)
 
 
 def test_another_suffix_and_a_lost_face_are_refused(track, tmp_path):

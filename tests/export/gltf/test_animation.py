@@ -134,22 +134,29 @@ def eye_corners(head: HeadModel) -> np.ndarray:
     return np.all(in_order(head, head.region_mask("eyeballs").numpy()), axis=1)
 
 
+def touching_corners(head: HeadModel) -> np.ndarray:
+    """Corners at lids and lips, which touch on the head and may overlap as sums of targets."""
+    touching = np.zeros(len(head.v_template), dtype=bool)
+    touching[head.data.contacts.follower.numpy()] = True
+    return np.any(in_order(head, touching), axis=1)
+
+
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
 def test_mesh_equals_head_model_of_the_frame(player, track, row):
     error = np.abs(player.corners(track.time_s[row]) - in_order(track.head, posed(track, track.arkit[row])))
-    eyes = eye_corners(track.head)
-    assert error[~eyes].max() < 2e-4  # lids follow the eyeballs a little, and touch where targets add up
-    assert error[eyes].max() < 5e-4
+    other = eye_corners(track.head) | touching_corners(track.head)
+    assert error[~other].max() < 1e-4  # lids follow the eyeballs a little
+    assert error[other].max() < 5e-4
 
 
 @pytest.mark.parametrize("row", [0, 3, 20, 39])
 def test_projection_covers_the_face_in_the_video(player, track, row):
-    outside = ~eye_corners(track.head)
+    outside = ~(eye_corners(track.head) | touching_corners(track.head))
     points = player.corners(track.time_s[row])[outside].reshape(-1, 3)
     face = in_order(track.head, posed(track, track.arkit[row]))[outside].reshape(-1, 3)
     expected = track.camera(row).project(face)
     assert np.ptp(expected[:, 0]) > 50
-    np.testing.assert_allclose(player.project(points, track.time_s[row], track.image_size), expected, atol=0.1)
+    np.testing.assert_allclose(player.project(points, track.time_s[row], track.image_size), expected, atol=0.05)
 
 
 def test_motion_between_frames_is_linear(player, track):
