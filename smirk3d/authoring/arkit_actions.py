@@ -18,7 +18,7 @@ from smirk3d.head.data import HeadData
 GAZE_DEG = {"eyeLookUp": 18.0, "eyeLookDown": 19.0, "eyeLookIn": 22.0, "eyeLookOut": 22.0}
 """Rotation of an eye at weight 1. Apple's face geometry has no eyes; these lie within 25 % of the median of public
 characters with ARKit blendshapes and of what most web avatars do (23 to 26)."""
-TONGUE_GAIN = 1.14
+TONGUE_GAIN = 1.08
 """Factor on the motion of the tongue, after which its tip passes the lower lip as far as on those characters."""
 _FLIP = (-1.0, 1.0, 1.0)
 

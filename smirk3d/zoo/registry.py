@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="7050d7256d558e8d7d4bbd0c8f9acdab985ca665fc85f3529da18e5554de8fd7",
+    sha256="d3916c27f07bfbf0e41b04e46dfac63ca2d1c643bf2ed71ab4c1103257bb67de",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",
