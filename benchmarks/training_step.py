@@ -24,8 +24,9 @@ from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks
+from smirk3d.train.loss_config import CycleConfig, LossWeights
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.perceptual import perceptual_loss
 from smirk3d.train.networks import Networks

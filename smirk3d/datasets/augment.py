@@ -29,6 +29,9 @@ MAX_GREY_DIFFERENCE = 0.02
 SKIN_LOG_GAMMA, WARMTH, TINT_CAST = (-1.0, 0.1, 0.9), (0.1, 0.5), 0.1
 """Tinting: logarithms of the gammas of red, green and blue for skin, range of their factor, and range of a random
 colour cast on them."""
+GAMMA = (0.8, 1.2)
+CLAHE_CLIP = (1.0, 4.0)
+"""Range of the gamma, and of the clip limit of the histogram equalisation."""
 HUE_RAD_PER_JITTER = math.pi / 12
 """Largest hue rotation per unit of colour jitter, radians: skin keeps a skin colour."""
 
@@ -84,6 +87,8 @@ def augment(
     )
     batch = moved(mirrored(batch, chosen, head), similarity, head)
     image = _jittered_colors(_with_tint(batch.image, config.tint, draw), config.color, draw)
+    image = _with_gamma(image, config.gamma, draw) if config.gamma else image
+    image = _with_clahe(image, config.clahe, draw) if config.clahe else image
     image = _with_blur(image, config.blur, draw)
     noisy = image + config.noise * draw.uniform(0.0, 1.0, 1, 1, 1) * draw.normal_like(image)
     return replace(batch, image=noisy.clamp(0.0, 1.0))
@@ -229,6 +234,28 @@ def _jittered_colors(image: Tensor, strength: float, draw: _Random) -> Tensor:
     image = enhance.adjust_brightness(image, brightness)
     image = enhance.adjust_saturation(image, 1 + saturation)
     return enhance.adjust_hue(image, HUE_RAD_PER_JITTER * hue)
+
+
+def _with_gamma(image: Tensor, probability: float, draw: _Random) -> Tensor:
+    """Raise some images to a random power."""
+    chosen, gamma = draw.uniform(0.0, 1.0) < probability, draw.uniform(*GAMMA)
+    return image.clamp(0.0, 1.0) ** torch.where(chosen, gamma, 1.0)[:, None, None, None]
+
+
+def _with_clahe(image: Tensor, probability: float, draw: _Random) -> Tensor:
+    """Equalise the local contrast of some images, in their lightness alone."""
+    chosen, limit = draw.uniform(0.0, 1.0) < probability, draw.uniform(*CLAHE_CLIP)
+    if not chosen.any():
+        return image
+    require_kornia()
+    from kornia import color, enhance
+
+    image = image.clone()
+    for face in chosen.nonzero().flatten().tolist():
+        luma, blue, red = color.rgb_to_ycbcr(image[face].clamp(0.0, 1.0)).unbind()
+        equalised = enhance.equalize_clahe(luma[None, None], float(limit[face]), (8, 8))[0, 0]
+        image[face] = color.ycbcr_to_rgb(torch.stack([equalised, blue, red]))
+    return image
 
 
 def _with_blur(image: Tensor, probability: float, draw: _Random) -> Tensor:

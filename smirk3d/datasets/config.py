@@ -79,6 +79,12 @@ class DataConfig:
     """Seed of the order of the faces."""
     max_per_person: int | None = 20
     """Largest number of faces of one person in an epoch; others follow in the next. null: no limit."""
+    person_pairs: bool = False
+    """Draw the faces of a person in pairs, for losses that compare them; the identity loss sets it. Refused where no
+    person is known to have two faces."""
+    fit_targets: bool = False
+    """Fit pseudo-targets to the faces of photo sources that name none, and keep them in the cache: seconds per hundred
+    faces at the first use. The same as `smirk3d data targets`."""
 
     def __post_init__(self) -> None:
         check(self, "sources", bool(self.sources) or self.root is not None, "a list, or root be given for one source")
@@ -95,6 +101,11 @@ class DataConfig:
     def all_sources(self) -> tuple[SourceConfig, ...]:
         """The sources, whether given as `sources` or as `root`; at least one."""
         return self.sources if self.root is None else (SourceConfig(self.root),)
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether some source has ground truth or pseudo-targets."""
+        return self.fit_targets or any(source.kind == "rendered" or source.targets for source in self.all_sources)
 
 
 @dataclass(frozen=True)
@@ -122,8 +133,12 @@ class AugmentConfig:
     """Probability of Gaussian blur."""
     noise: float = 0.02
     """Largest standard deviation of Gaussian noise on images in [0, 1]; in [0, 1], 0 to 0.05 is usual."""
+    gamma: float = 0.0
+    """Probability of a gamma between 0.8 and 1.2, as in the published code."""
+    clahe: float = 0.0
+    """Probability of contrast-limited adaptive histogram equalisation, as in the published code."""
 
     def __post_init__(self) -> None:
         check_within(self, 0, 0.9, "shift", "scale")
         check_within(self, 0, 180, "rotation_deg")
-        check_within(self, 0, 1, "mirror", "color", "tint", "blur", "noise")
+        check_within(self, 0, 1, "mirror", "color", "tint", "blur", "noise", "gamma", "clahe")

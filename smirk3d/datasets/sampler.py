@@ -54,6 +54,8 @@ class BatchSampler:
         names = {name for source in self.sources for name in source.target_names}
         self._target_sizes = {name: self._head.spec[name].size for name in self._head.spec.names if name in names}
         self._first_person = np.cumsum([0, *(source.people for source in self.sources)])
+        if data.person_pairs:
+            _check_known_persons(self.sources)
         self._orders = [
             _SourceOrder(source, share, data, number)
             for number, (source, share) in enumerate(zip(self.sources, self._shares))
@@ -82,7 +84,7 @@ class BatchSampler:
         return self.share(step)
 
     def share(self, step: int, rank: int = 0, world: int = 1) -> TrainingBatch:
-        """Return the rows `rank`, `rank + world`, ... of a step's batch; see `batch`.
+        """Return the rows `rank`, `rank + world`, ... of a step's batch; with `data.person_pairs` pairs of rows.
 
         Args:
             step: Number of the step, from 0.
@@ -95,7 +97,7 @@ class BatchSampler:
         size = self.data.batch_size
         if size % world or not 0 <= rank < world:
             raise ValueError(f"process {rank} of {world} has no equal share of {size} faces")
-        wanted = np.arange(rank, size, world)
+        wanted = _rows(size, rank, world, is_paired=self.data.person_pairs)
         parts = np.unique(wanted % PARTS)
         plan = self.plan(step)
         batch = _joined([self._part(step, part, plan) for part in parts.tolist()])
@@ -166,7 +168,9 @@ class _SourceOrder:
 
     def __init__(self, source: FaceSource, share: float, data: DataConfig, number: int) -> None:
         self._source, self._seed = source, [data.seed, _ORDER, number]
-        self._stretch = math.ceil(share * data.batch_size)
+        self._is_paired = data.person_pairs and source.people < len(source)
+        stretch = math.ceil(share * data.batch_size)
+        self._stretch = stretch + stretch % 2 if self._is_paired else stretch
         self._recent: dict[int, np.ndarray] = {}
         self._per_epoch = len(self._order(0))
 
@@ -178,9 +182,44 @@ class _SourceOrder:
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._recent:
-            order = self._source.order(np.random.default_rng([*self._seed, epoch]))
+            rng = np.random.default_rng([*self._seed, epoch])
+            order = self._source.order(rng)
+            if self._is_paired:
+                order = _in_pairs(order, self._source.persons_of(order), rng)
             self._recent = {**dict(list(self._recent.items())[-1:]), epoch: order}
         return self._recent[epoch]
+
+
+def _in_pairs(order: np.ndarray, person: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Arrange faces (K,) of persons (K,) so that rows 2k and 2k + 1 show one person where that is possible.
+
+    Returns:
+        (K - K mod 2,) the pairs, and the faces without a partner two by two, in random order.
+    """
+    by_person = np.argsort(person, kind="stable")
+    ordered = person[by_person]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    count = np.diff(np.r_[first, len(ordered)])
+    place = np.arange(len(ordered)) - np.repeat(first, count)
+    has_partner = place < np.repeat(count - count % 2, count)
+    single = rng.permutation(by_person[~has_partner])
+    rows = np.concatenate([by_person[has_partner], single[: len(single) - len(single) % 2]]).reshape(-1, 2)
+    return order[rows[rng.permutation(len(rows))].reshape(-1)]
+
+
+def _rows(size: int, rank: int, world: int, *, is_paired: bool) -> np.ndarray:
+    """Return the rows of a process; pairs of rows stay together where the processes divide them."""
+    if is_paired and size % (2 * world) == 0:
+        return np.arange(size).reshape(-1, 2)[rank::world].reshape(-1)
+    return np.arange(rank, size, world)
+
+
+def _check_known_persons(sources: Sequence[FaceSource]) -> None:
+    if all(source.people == len(source) for source in sources):
+        raise Smirk3dError(
+            "the identity loss compares photos of one person, and no person is known to have two; prepare them with a "
+            "folder for each person, or set the loss to 0 (stage.losses.identity=0)"
+        )
 
 
 class _Shares(Dataset):

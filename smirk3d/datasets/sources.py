@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from smirk3d.assets import cache_dir, check_writable, make_folder, printable, warn_of_cache
+from smirk3d.datasets.cached_targets import fitted_targets
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
 from smirk3d.datasets.prepare import REPORT_NAME
@@ -52,6 +54,10 @@ class FaceSource(Protocol):
         """Return the faces (K,) int64 of an epoch, K at least 1 and the same for every epoch."""
         ...
 
+    def persons_of(self, index: np.ndarray) -> np.ndarray:
+        """Return the person numbers (B,) int64 of faces at an index (B,) int64."""
+        ...
+
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return randomly cropped faces at an index (B,) int64."""
         ...
@@ -81,9 +87,23 @@ class PhotoSource:
     def __len__(self) -> int:
         return len(self._faces)
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the faces, whose keys end in a hash of their photos, of who they are and of their targets."""
+        digest = hashlib.sha256("\n".join(self.keys).encode())
+        digest.update(np.ascontiguousarray(self._faces.person).tobytes())
+        if self.target_names:
+            for _, value in (*self._target.items(), ("weight", self._weight)):
+                digest.update(value.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def order(self, rng: np.random.Generator) -> np.ndarray:
         """Return the faces of an epoch, (N,) int64; see `FaceSource`."""
         return epoch_order(self._faces.person, self._data.max_per_person, rng)
+
+    def persons_of(self, index: np.ndarray) -> np.ndarray:
+        """Return the person numbers of faces, (B,) int64; see `FaceSource`."""
+        return self._faces.person[index]
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return crops of random scales for the faces `index` (B,) int64; see `FaceSource`."""
@@ -116,9 +136,18 @@ class RenderedSource:
     def __len__(self) -> int:
         return len(self._faces)
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that determines the images."""
+        return f"{self._faces.fingerprint} {len(self)}"
+
     def order(self, rng: np.random.Generator) -> np.ndarray:
         """Return the images in random order, (N,) int64; see `FaceSource`."""
         return rng.permutation(len(self))
+
+    def persons_of(self, index: np.ndarray) -> np.ndarray:
+        """Return the numbers of the images: each shows another person."""
+        return index
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return the images `index` (B,) int64 unchanged; see `FaceSource`."""
@@ -142,6 +171,7 @@ def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: 
         return _rendered(source, data, head)
     assert source.path is not None  # checked by SourceConfig
     kind = detect_kind(source.path) if source.kind == "auto" else source.kind
+    shards = None
     if kind == "shards":
         faces, report = FaceSet.from_folder(source.path, split), source.path / REPORT_NAME
     else:
@@ -154,6 +184,8 @@ def open_source(source: SourceConfig, data: DataConfig, head: HeadModel, split: 
         _log.warning("%s", fault)
     check_usable_share(source.path, split, faces.keys, faces.faults, report)
     table = None if source.targets is None else TargetTable.load(source.targets, head)
+    if table is None and data.fit_targets:
+        table = fitted_targets(source.path if shards is None else shards.folder, head)
     opened = PhotoSource(faces, data, head, table)
     _log.info("%s: %d faces of %d people", printable(source.path), len(opened), opened.people)
     return opened
@@ -183,7 +215,7 @@ def detect_kind(path: Path) -> str:
 def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> RenderedSource:
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
-    folder = _cached_renderings() if source.path is None else source.path
+    folder = cached_renderings() if source.path is None else source.path
     variation = RenderAugmentation(crop_scale=data.crop_scale, domain_randomization=source.domain_randomization)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
     with nullcontext() if folder is None else locked(folder):
@@ -192,7 +224,7 @@ def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> Render
     return RenderedSource(faces)
 
 
-def _cached_renderings() -> Path | None:
+def cached_renderings() -> Path | None:
     """Return the folder of rendered faces in the cache; None, for renderings in memory, where it cannot be written."""
     folder = cache_dir() / "rendered"
     try:

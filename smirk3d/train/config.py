@@ -8,101 +8,24 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from smirk3d.datasets.config import AugmentConfig, DataConfig, Range
-from smirk3d.datasets.config_checks import check, check_positive, check_ranges, check_within
+from smirk3d.datasets.config_checks import check, check_positive, check_within
 from smirk3d.masking.photo import MaskingConfig
 from smirk3d.networks.encoder import EncoderConfig
-from smirk3d.train.expression_augmentation import PerturbConfig
+from smirk3d.train.loss_config import CycleConfig, LossWeights
 from smirk3d.train.losses.losses import TargetWeights
+from smirk3d.train.stages import FinishStage, RegressionStage, RendererStage, StageData, ValidationConfig
+
+PACKAGED = Path("packaged")
+"""Value of `TrainConfig.init` for the weights that come with the package."""
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the losses, each at least 0; a loss of weight 0 is not computed.
-
-    The formulas are in `smirk3d.train.losses`. Values in parentheses are those of configs/.
-
-    Raises:
-        ValueError: A weight is negative or not finite.
-    """
-
-    landmark: float = 0.0
-    """Landmark reprojection: mean squared distance in NDC, [-1, 1] over the crop (100)."""
-    photo: float = 0.0
-    """Photometric L1 between the neural rendering and the photo (10)."""
-    perceptual: float = 0.0
-    """L1 between feature maps of a pretrained network (10 for VGG16, 0.5 for EfficientNet-Lite0)."""
-    identity: float = 0.0
-    """Shape consistency over the faces of one person; with the key `mica`, distance from MICA's shape (10)."""
-    emotion: float = 0.0
-    """Squared distance of features of an emotion network; its gradient reaches the encoder only (1)."""
-    expression: float = 0.0
-    """L2 penalty on the expression coefficients (1e-3, in pretraining 1e-2)."""
-    jaw: float = 0.0
-    """L2 penalty on the jaw's rotation vector (1e-2)."""
-    target: float = 0.0
-    """Distance from known parameters, the target of rendered or pseudo-labelled faces (1)."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
-
-    def in_use(self) -> dict[str, float]:
-        """Return the weights above 0 by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) > 0}
-
-
-@dataclass(frozen=True)
-class CycleWeights:
-    """Weights of the cycle-consistency losses, mean squared errors of recovered parameters; each at least 0.
-
-    Raises:
-        ValueError: A weight is negative or not finite.
-    """
-
-    expression: float = 1.0
-    """Of the expression coefficients."""
-    jaw: float = 10.0
-    """Of the jaw's rotation vector."""
-    eyelids: float = 10.0
-    """Of the eyelid parameters."""
-    shape: float = 1.0
-    """Of the shape coefficients; used in the steps that update the neural renderer."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 0, sys.float_info.max, *(f.name for f in fields(self)))
-
-
-@dataclass(frozen=True)
-class CycleConfig:
-    """The cycle path: augmented expressions are rendered and must be recovered (docs/method.md, "Cycle path").
-
-    Raises:
-        ValueError: A value is out of its range.
-    """
-
-    copies: int = 1
-    """Augmented copies of each face in a step, at least 1; each costs as much as the face itself."""
-    perturb: PerturbConfig = field(default_factory=PerturbConfig)
-    """How expressions are augmented."""
-    losses: CycleWeights = field(default_factory=CycleWeights)
-    """Weights of the losses."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 1, math.inf, "copies")
-        probabilities = ("jaw_probability", "arkit_active", "arkit_noise_probability", "one_sided")
-        check_within(self, 0, 1, *(f"perturb.{name}" for name in probabilities))
-        check_within(self, 0, 100, "perturb.arkit_jaw_std")
-        check_positive(self, "perturb.limit")
-        check_ranges(self, 0, 100, *(f"perturb.{name}" for name in ("noise", "scale", "small_noise")))
-        check_ranges(self, 0, 1, "perturb.arkit_blend", "perturb.arkit_small_noise")
-        check_ranges(self, -math.pi, math.pi, "perturb.jaw_open_rad", "perturb.jaw_side_rad")
-        check_ranges(self, -1, 1, "perturb.eyelids")
-        stds = self.perturb.jaw_std_rad
-        check(self, "perturb.jaw_std_rad", all(0 <= std <= math.pi for std in stds), "in [0, pi]")
+NetworkName = Literal["pose", "shape", "expression", "neural_renderer"]
+"""The networks as `StageConfig.trainable` names them."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +37,9 @@ class OptimizerConfig:
     """
 
     lr: float = 1e-3
-    """Learning rate of the neural renderer; 1e-4 to 1e-3 is usual."""
+    """Learning rate; 1e-4 to 1e-3 is usual."""
+    neural_renderer_lr: float | None = None
+    """Learning rate of the neural renderer; null: `lr` where its weights start random, 5e-5 where they are trained."""
     encoder_lr_scale: float = 0.25
     """Learning rate of the encoder over `lr`. 0.25 from pretrained weights, 0.02 for an encoder that is converged."""
     neural_renderer_betas: Range = (0.5, 0.999)
@@ -128,6 +53,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "lr", "encoder_lr_scale", "clip_norm")
+        if self.neural_renderer_lr is not None:
+            check_positive(self, "neural_renderer_lr")
         betas = self.neural_renderer_betas
         check(self, "neural_renderer_betas", all(0 <= beta < 1 for beta in betas), "in [0, 1)")
         check_within(self, 0, 1, "cosine_floor")
@@ -145,7 +72,7 @@ class StageConfig:
 
     name: Literal["pretrain", "core"]
     """pretrain: the encoder from landmarks, without a neural renderer; core: analysis by neural synthesis."""
-    trainable: tuple[Literal["pose", "shape", "expression", "neural_renderer"], ...]
+    trainable: tuple[NetworkName, ...]
     """Networks that are updated; the others are frozen."""
     losses: LossWeights
     """Weights of the losses; at least one above 0."""
@@ -157,8 +84,25 @@ class StageConfig:
     """Weights of the parameters within the loss `target`."""
     templates: Path | None = None
     """Folder of expression templates (.npz, .csv) for the cycle path, added to the built-in ones; null: none."""
+    frozen_batch_norm: tuple[NetworkName, ...] = ()
+    """Networks whose batch norms keep their statistics and normalise by them, as in inference. For networks that start
+    trained: those of small batches, of photos and renders in turn, would ruin them."""
+    pairs: int = 0
+    """Rendered people per step, whose true image with another expression is known: photo and perceptual loss on them
+    keep a trained neural renderer's expressions. For heads with ARKit weights, with a loss `photo` or `perceptual`."""
+    published_losses: bool = False
+    """Losses in the form of the published code, for FLAME: the landmark loss is the mean over MediaPipe's points plus
+    that over the 17 contour points, penalties are means of squares, the perceptual loss sums its four maps. Otherwise:
+    one mean over all points, sums of squares, the mean of the maps."""
+    optimizer: OptimizerConfig | None = None
+    """Adam and its schedule in this stage; null: those of the run."""
+    data: StageData = field(default_factory=StageData)
+    """Faces and crops of this stage."""
+    task: Literal["synthesis"] = "synthesis"
+    """Kind of the stage."""
 
     def __post_init__(self) -> None:
+        self._check_pairs()
         check(self, "trainable", 0 < len(self.trainable) == len(set(self.trainable)), "a list of different networks")
         check(self, "losses", bool(self.losses.in_use()), "weights of which one is above 0")
         check_within(self, 1, math.inf, "steps")
@@ -172,6 +116,16 @@ class StageConfig:
             for name in ("photo", "perceptual", "emotion"):
                 if getattr(self.losses, name) > 0:
                     raise ValueError(f"losses.{name} must be 0 in the stage pretrain, which renders no photo")
+
+    def _check_pairs(self) -> None:
+        check_within(self, 0, math.inf, "pairs")
+        if self.pairs > 0:
+            is_core = self.name == "core" and (self.losses.photo > 0 or self.losses.perceptual > 0)
+            check(self, "pairs", is_core, "0 without the stage core and a loss photo or perceptual")
+
+
+AnyStage = StageConfig | RegressionStage | RendererStage | FinishStage
+"""A stage of a recipe; the key `task` tells which."""
 
 
 @dataclass(frozen=True)
@@ -196,15 +150,18 @@ class EngineConfig:
     """Number of checkpoints that are kept, at least 1."""
     preview_every: int = 500
     """Steps between contact sheets of sample images; 0: never."""
+    gradients_every: int = 0
+    """Steps between rows with the gradient norm of each loss in the metrics; 0: never. Such a step costs a backward
+    pass for each loss."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "devices", "nodes", "save_every", "keep_last")
-        check_within(self, 0, math.inf, "preview_every")
+        check_within(self, 0, math.inf, "preview_every", "gradients_every")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training run.
+    """A training run: one stage, or a recipe of several.
 
     Raises:
         ValueError: A value is out of its range, or two keys contradict each other.
@@ -215,9 +172,13 @@ class TrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """Architecture of the encoder: backbones, face window, test-time augmentation."""
     init: Path | None = None
-    """Checkpoint of networks to start from; null: random weights."""
+    """Checkpoint of networks to start from; packaged: the encoder and the neural renderer of this installation; null:
+    random weights."""
+    init_neural_renderer: Path | None = None
+    """Checkpoint of the neural renderer, where it is another file than `init`; null: the same."""
     backbone_init: Literal["random", "imagenet"] = "random"
-    """Initial weights of the encoder's backbones without `init`; imagenet: only for EfficientNet-Lite0."""
+    """Initial weights of the encoder's backbones without `init`. imagenet: EfficientNet-Lite0's from a pip package;
+    others through timm, which downloads them."""
     neural_renderer_width: int = 32
     """Channels of the neural renderer's first level, at least 1; 32 as in the paper, 12 on a CPU."""
     perceptual: str = "lite0"
@@ -237,8 +198,12 @@ class TrainConfig:
     """Which pixels of the photo the neural renderer receives."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Adam and its learning-rate schedule."""
-    stage: StageConfig
-    """Trainable networks, losses and length."""
+    stage: AnyStage | None = None
+    """Trainable networks, losses and length of a run of one stage."""
+    stages: tuple[AnyStage, ...] = ()
+    """The stages of a recipe, one after the other; empty where `stage` is given."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """Validation during training."""
     engine: EngineConfig = field(default_factory=EngineConfig)
     """Devices, precision and checkpoints."""
     seed: int = 0
@@ -249,11 +214,93 @@ class TrainConfig:
         check(self, "perceptual", bool(self.perceptual), "lite0 or a path")
         check_within(self, 1, math.inf, "neural_renderer_width")
         check_within(self, 0, 2**32 - 1, "seed")
-        processes = self.engine.devices * self.engine.nodes
-        if self.data.batch_size % processes:
-            raise ValueError(f"engine.devices must, times nodes, divide data.batch_size, {self.data.batch_size}")
-        losses, sources = self.stage.losses, self.data.all_sources
-        if losses.emotion > 0 and self.emotion is None:
-            raise ValueError("stage.losses.emotion must be 0 where the key emotion names no checkpoint")
-        if losses.target > 0 and not any(source.kind == "rendered" or source.targets for source in sources):
-            raise ValueError("stage.losses.target must be 0 where no source is rendered or has targets")
+        if self.stage is None and not self.stages:
+            raise ValueError("stage is missing; give it in the file or as an override")
+        check(self, "stage", self.stage is None or not self.stages, "null where stages are given")
+        names = [stage.name for stage in self.stages]
+        repeated = [name for number, name in enumerate(names) if name in names[:number]]
+        if repeated:
+            raise ValueError(f"stages must have different names, and {repeated[0]} is there twice")
+        is_last = not any(isinstance(stage, FinishStage) for stage in self.stages[:-1])
+        check(self, "stages", is_last, "a list in which finish is the last one")
+        for stage in self.all_stages:
+            self._check_stage(stage)
+
+    @property
+    def all_stages(self) -> tuple[AnyStage, ...]:
+        """The stages, whether given as `stages` or as `stage`; at least one."""
+        return self.stages if self.stage is None else (self.stage,)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.all_stages)
+
+    @property
+    def synthesis(self) -> StageConfig:
+        """The stage of a run of analysis by synthesis.
+
+        Raises:
+            TypeError: The run has several stages, or one of another kind.
+        """
+        if not isinstance(self.stage, StageConfig):
+            raise TypeError("the run is no single stage of analysis by synthesis")
+        return self.stage
+
+    def for_stage(self, stage: AnyStage) -> TrainConfig:
+        """Return the configuration as a stage has it: `stage` alone, with its data, augmentation and optimiser."""
+        changes: dict = {"stage": stage, "stages": ()}
+        if not isinstance(stage, FinishStage):
+            changes["data"] = _stage_data(self, stage)
+            changes["augment"] = stage.data.augment or self.augment
+        if isinstance(stage, StageConfig):
+            changes["optimizer"] = stage.optimizer or self.optimizer
+            stage = replace(stage, optimizer=None)
+        if not isinstance(stage, FinishStage):
+            changes["stage"] = replace(stage, data=StageData())
+        return replace(self, **changes)
+
+    def _check_stage(self, stage: AnyStage) -> None:
+        """Raise `ValueError` where the run lacks what a stage needs."""
+        if isinstance(stage, FinishStage):
+            return
+        data, processes = _stage_data(self, stage), self.engine.devices * self.engine.nodes
+        if data.batch_size % processes:
+            raise ValueError(f"engine.devices must, times nodes, divide data.batch_size, {data.batch_size}")
+        if isinstance(stage, RegressionStage):
+            check(self, "encoder.window", self.encoder.window is not None, f"given for the stage {stage.name}")
+            is_coded = self.encoder.iterative_pose or stage.branch != "shape"
+            check(self, "encoder.iterative_pose", is_coded, f"true for the stage {stage.name}")
+        if isinstance(stage, StageConfig):
+            if stage.losses.emotion > 0 and self.emotion is None:
+                raise ValueError("stage.losses.emotion must be 0 where the key emotion names no checkpoint")
+            if stage.losses.target > 0 and not data.has_targets:
+                raise ValueError("stage.losses.target must be 0 where no source is rendered or has targets")
+        elif not data.has_targets:
+            raise ValueError(f"data must have targets, or fit_targets be true, for the stage {stage.name}")
+
+
+def _stage_data(config: TrainConfig, stage: StageConfig | RegressionStage | RendererStage) -> DataConfig:
+    """Return the data of a stage: sources of run and stage by their shares, crops of the stage where it has its own."""
+    data, own = config.data, stage.data
+    changes: dict = {
+        name: getattr(own, name) for name in ("size", "crop_scale", "batch_size") if getattr(own, name) is not None
+    }
+    if own.sources:
+        both = [(data.all_sources, own.run_share), (own.sources, 1 - own.run_share)]
+        changes["sources"] = tuple(
+            replace(source, weight=source.weight * share / sum(each.weight for each in sources))
+            for sources, share in both
+            for source in sources
+            if share > 0
+        )
+        changes["root"] = None
+    is_paired = data.person_pairs or _compares_persons(stage, config.mica is not None)
+    return replace(data, **changes, person_pairs=is_paired)
+
+
+def _compares_persons(stage: AnyStage, has_mica: bool) -> bool:
+    """Return whether a loss of a stage compares photos of one person; MICA's shapes replace that comparison."""
+    if isinstance(stage, StageConfig):
+        return stage.losses.identity > 0 and not has_mica
+    return isinstance(stage, RegressionStage) and stage.identity_weight > 0

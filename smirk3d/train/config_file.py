@@ -34,7 +34,8 @@ def load_config(
 
     Args:
         path: YAML file with a mapping; plain data only, nothing in it is executed.
-        overrides: Texts `a.b.c=value`, the value in YAML; lists are replaced as a whole.
+        overrides: Texts `a.b.c=value`, the value in YAML; lists are replaced as a whole. An item of a list that has a
+            name is a group of that name: `stages.expression.steps=2000`.
         report: Receives one line for each deprecated key.
 
     Raises:
@@ -85,9 +86,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if is_dataclass(hint):
         return _convert_record(hint, value, key)
     if kind in (Union, UnionType):
-        if value is None and NoneType in args:
-            return None
-        return _convert(next(arg for arg in args if arg is not NoneType), value, key)
+        return _convert_union(args, value, key)
     if kind is Literal:
         if not any(value == arg and type(value) is type(arg) for arg in args):
             raise _KeyError(key, f"must be one of {', '.join(args)}, not {reprlib.repr(value)}")
@@ -103,6 +102,25 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     return value
 
 
+def _convert_union(hints: tuple, value: Any, key: str) -> Any:
+    """Convert to one of several records, or to the one type beside None."""
+    if value is None and NoneType in hints:
+        return None
+    records = [hint for hint in hints if is_dataclass(hint)]
+    if len(records) > 1:
+        return _convert_record(_record_of_task(records, value, key), value, key)
+    return _convert(next(hint for hint in hints if hint is not NoneType), value, key)
+
+
+def _record_of_task(records: list, value: Any, key: str) -> Any:
+    """Return the record whose default of the key `task` is that of a mapping; the first one where it has none."""
+    by_task = {record.__dataclass_fields__["task"].default: record for record in records}
+    task = value.get("task", next(iter(by_task))) if isinstance(value, dict) else next(iter(by_task))
+    if not isinstance(task, str) or task not in by_task:
+        raise _KeyError(f"{key}.task", f"must be one of {', '.join(by_task)}, not {reprlib.repr(task)}")
+    return by_task[task]
+
+
 def _convert_list(hints: tuple, value: Any, key: str) -> tuple:
     """Convert the items of a list; `hints` are those of a tuple, (X, ...) or one for each item."""
     count = None if hints[-1] is ... else len(hints)
@@ -110,7 +128,9 @@ def _convert_list(hints: tuple, value: Any, key: str) -> tuple:
         wanted = "a list" if count is None else f"a list of {count}"
         raise _KeyError(key, f"must be {wanted}, not {reprlib.repr(value)}")
     each = hints if count else hints[:1] * len(value)
-    return tuple(_convert(hint, item, f"{key}.{i}") for i, (hint, item) in enumerate(zip(each, value)))
+    names = [item.get("name") if isinstance(item, dict) else None for item in value]
+    keys = [f"{key}.{i if name is None else name}" for i, name in enumerate(names)]
+    return tuple(_convert(hint, item, key) for hint, item, key in zip(each, value, keys))
 
 
 def _convert_record(record: Any, value: Any, key: str) -> Any:
@@ -149,7 +169,7 @@ def known_keys(record: Any, prefix: str = "") -> Iterator[str]:
             yield from known_keys(group, f"{prefix}{name}.")
 
 
-def _overlay(tree: dict, key: str, text: str) -> None:
+def _overlay(tree: Any, key: str, text: str) -> None:
     """Set the value of an override `key=value` in the tree; raises `_KeyError`."""
     *groups, last = key.split(".")
     if "=" not in text or not all((*groups, last)):
@@ -158,12 +178,22 @@ def _overlay(tree: dict, key: str, text: str) -> None:
         if tree.get(name) is None:
             tree[name] = {}
         tree = tree[name]
+        if isinstance(tree, list) and depth < len(groups):
+            tree = _named_items(tree, ".".join(groups[: depth + 1]))
         if not isinstance(tree, dict):
             raise _KeyError(".".join(groups[:depth]), "has no keys below it; give it as a whole")
     try:
         tree[last] = _parse(text.partition("=")[2])
     except ValueError as error:
         raise _KeyError(key, f"is no YAML: {error}") from error
+
+
+def _named_items(items: list, key: str) -> dict | None:
+    """Return the items of a list that have a name by it, None where there are none; raises for a key of another one."""
+    named = {str(each["name"]): each for each in items if isinstance(each, dict) and "name" in each}
+    if named and key.rpartition(".")[2] not in named:
+        raise _KeyError(key, f"is no item; there are {', '.join(named)}")
+    return named or None
 
 
 def _on_one_branch(key: str, other: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,21 +14,23 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, NetworkFile, read_networks
-from smirk3d.networks.encoder import Encoder
-from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
+from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.imagenet import pretrained_backbone
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.train.config import TrainConfig
-from smirk3d.train.networks import Networks
+from smirk3d.networks.packaged import packaged_encoder, packaged_neural_renderer
+from smirk3d.train.config import PACKAGED, AnyStage, StageConfig, TrainConfig
+from smirk3d.train.networks import ENCODERS, Networks
+from smirk3d.train.stages import RegressionStage, RendererStage
 
-IMAGENET_BACKBONE = "tf_efficientnet_lite0"
-"""The backbone, complete or truncated, that the ImageNet weights belong to."""
+RENDERER_TRAINED = "neural_renderer_trained"
+"""Entry of the run's record: the neural renderer has learned, in an earlier stage or before the run."""
 
 
 def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
-    """Return the networks of a stage with random weights, on the CPU.
+    """Return the networks of a run with random weights, on the CPU.
 
     Args:
-        config: Training run; the stage core has a neural renderer, pretrain has none. Its seed decides the weights.
+        config: Training run; there is a neural renderer where a stage trains or uses one. Its seed decides the weights.
         spec: Parameters of the head.
 
     Raises:
@@ -38,59 +40,105 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
         torch.manual_seed(config.seed)
         # Channels last speeds up depthwise convolutions by a quarter, and slows down the neural renderer's.
         encoder = Encoder(spec, config.encoder, config.data.size).to(memory_format=torch.channels_last)  # type: ignore
-        is_core = config.stage.name == "core"
-        renderer = NeuralRenderer(config.neural_renderer_width, config.data.size) if is_core else None
+        size = _renderer_size(config)
+        renderer = None if size is None else NeuralRenderer(config.neural_renderer_width, size)
     return Networks(encoder, renderer)
 
 
-def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str], None]) -> None:
-    """Load the weights of the checkpoint `config.init`, or ImageNet weights, in place.
+def _renderer_size(config: TrainConfig) -> int | None:
+    """Return the side of the crops that the neural renderer is last trained on, or used with; None without one."""
+    users = [stage for stage in config.all_stages if uses_renderer(stage)]
+    trainers = [stage for stage in users if trains_renderer(stage)]
+    return config.for_stage((trainers or users)[-1]).data.size if users else None
 
-    A stage that trains the neural renderer may start from a file without one, as the stage pretrain writes it.
+
+def uses_renderer(stage: AnyStage) -> bool:
+    """Return whether a stage needs a neural renderer."""
+    if isinstance(stage, StageConfig):
+        return stage.name == "core"
+    return isinstance(stage, RendererStage) or (isinstance(stage, RegressionStage) and stage.repainted_weight > 0)
+
+
+def trains_renderer(stage: AnyStage) -> bool:
+    """Return whether a stage trains the neural renderer."""
+    return isinstance(stage, RendererStage) or (isinstance(stage, StageConfig) and "neural_renderer" in stage.trainable)
+
+
+def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str], None]) -> dict[str, bool]:
+    """Load the weights of `config.init` and `config.init_neural_renderer`, or ImageNet weights, in place.
+
+    A run that trains the neural renderer may start from a file without one, as the stage pretrain writes it.
 
     Args:
         networks: Made by `build_networks`.
         config: Training run.
         report: Receives a line about a network that keeps random weights or is left out.
 
+    Returns:
+        Facts for the run's record: whether the neural renderer is trained.
+
     Raises:
-        Smirk3dError: The file cannot be read or does not fit; a frozen network would keep random weights; or the
+        Smirk3dError: A file cannot be read or does not fit; a frozen network would keep random weights; or the
             ImageNet weights are not installed, or not for these backbones.
     """
-    file = None if config.init is None else read_networks(config.init)
+    encoder_path, renderer_path = _initial_files(config)
+    file = None if encoder_path is None else read_networks(encoder_path)
     if file is None and config.backbone_init == "imagenet":
-        _load_imagenet(networks.encoder, config)  # type: ignore[arg-type]
+        load_imagenet(networks.encoder, config.encoder)  # type: ignore[arg-type]
     if file is not None:
         _check_layout(file, networks.encoder, config)  # type: ignore[arg-type]
         file.load_into(networks.encoder, ENCODER)
+    if renderer_path is not None:
+        file = read_networks(renderer_path)
     has_renderer = file is not None and any(name.startswith(NEURAL_RENDERER) for name in file.tensors)
     if networks.neural_renderer is None:
-        if has_renderer:
-            report(f"{config.init}: the stage {config.stage.name} has no use for its neural renderer")
-        return
+        if has_renderer and file is not None:
+            report(f"{printable(Path(file.path))}: the run has no use for its neural renderer")
+        return {}
     if file is not None and has_renderer:
         file.load_into(networks.neural_renderer, NEURAL_RENDERER)
-    elif "neural_renderer" not in config.stage.trainable:
+        return {RENDERER_TRAINED: True}
+    if not trains_renderer(next(stage for stage in config.all_stages if uses_renderer(stage))):
         raise Smirk3dError(
             "the neural renderer does not learn and would stay random; add neural_renderer to stage.trainable, or give "
             "init a file that has one"
         )
-    elif file is not None:
+    if file is not None:
         report(f"{config.init}: has no neural renderer; its training starts from random weights")
+    return {}
 
 
-def _load_imagenet(encoder: Encoder, config: TrainConfig) -> None:
-    """Load EfficientNet-Lite0's weights into all backbones, which may be truncated."""
-    weights = pretrained_efficientnet_lite0()
-    for key in ("pose_backbone", "shape_backbone", "expression_backbone"):
-        name = getattr(config.encoder, key)
-        if not name.startswith(IMAGENET_BACKBONE):
+def _initial_files(config: TrainConfig) -> tuple[Path | None, Path | None]:
+    """Return the files of the encoder and, where it is another one, of the neural renderer."""
+    if config.init != PACKAGED:
+        return config.init, config.init_neural_renderer
+    encoder, renderer = packaged_encoder(), packaged_neural_renderer()
+    if encoder is None or renderer is None:
+        raise Smirk3dError("init=packaged: this installation has no packaged weights; give init a file")
+    return encoder, config.init_neural_renderer or renderer
+
+
+def load_imagenet(encoder: Encoder, config: EncoderConfig, branches: Sequence[str] = ENCODERS) -> None:
+    """Load ImageNet weights into the backbones of branches, in place; EfficientNet-Lite0 may be truncated.
+
+    Args:
+        encoder: The encoder.
+        config: Its architecture.
+        branches: Names of the branches.
+
+    Raises:
+        Smirk3dError: There are no weights for a backbone.
+    """
+    for branch in branches:
+        backbone = getattr(encoder, f"{branch}_encoder").encoder
+        weights = pretrained_backbone(getattr(config, f"{branch}_backbone"))
+        missing = [name for name in backbone.state_dict() if name not in weights]
+        if missing:
             raise Smirk3dError(
-                f"backbone_init=imagenet is for {IMAGENET_BACKBONE}, not {printable(name)}; set "
-                f"encoder.{key}={IMAGENET_BACKBONE}, or backbone_init=random"
+                f"the ImageNet weights do not fit encoder.{branch}_backbone ({len(missing)} are missing); set "
+                "backbone_init=random"
             )
-        backbone = getattr(encoder, key.replace("backbone", "encoder")).encoder
-        backbone.load_state_dict({tensor: weights[tensor] for tensor in backbone.state_dict()})
+        backbone.load_state_dict({name: weights[name] for name in backbone.state_dict()})
 
 
 def head_fingerprint(head: HeadModel) -> str:

@@ -55,7 +55,7 @@ class LossContext:
         Raises:
             Smirk3dError: A file of a network or of templates cannot be used, or MICA is combined with another head.
         """
-        stage, perceptual, emotion, identity = config.stage, None, None, None
+        stage, perceptual, emotion, identity = config.synthesis, None, None, None
         if stage.losses.perceptual > 0:
             is_small = config.perceptual == "lite0"
             perceptual = (lite0_features() if is_small else vgg16_features(config.perceptual)).to(device)

@@ -19,10 +19,13 @@ from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, 
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.networks import Networks
+from smirk3d.train.provenance import provenance
 
 WEIGHTS_NAME = "networks.safetensors"
 CONFIG_NAME = "config.yaml"
 PREVIEWS_NAME = "previews"
+EXPRESSION_STD = "expression_std"
+"""Entry of the run's record: errors of the ARKit weights, see `EncoderLayout`."""
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
 """Variables by which Fabric and torchrun number the processes of a run."""
 
@@ -36,7 +39,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     Raises:
         Smirk3dError: Another run holds it, nothing can be written there, or what will be written is a symbolic link.
     """
-    if any(int(os.environ.get(name) or 0) for name in _RANKS):
+    if not is_first_process():
         yield
         return
     if folder.exists() and not folder.is_dir():
@@ -46,6 +49,11 @@ def claimed_folder(folder: Path) -> Iterator[None]:
         for link in sorted(links_below(folder, [CONFIG_NAME, f"{PREVIEWS_NAME}/"])):
             raise Smirk3dError(f"{printable(folder / link)}: is a symbolic link; remove it, or give another out_dir")
         yield
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the first one of a run, or the only one."""
+    return not any(int(os.environ.get(name) or 0) for name in _RANKS)
 
 
 def find_start(folder: Path, resume: bool, report: Callable[[str], None]) -> Path | None:
@@ -90,19 +98,24 @@ def make_folder(config: TrainConfig) -> None:
         raise Smirk3dError(f"{printable(config.out_dir)}: cannot be made ({reason}); give another out_dir") from error
 
 
-def save_run(state: TrainingState, networks: Networks) -> None:
+def save_run(state: TrainingState, networks: Networks, stage: TrainConfig) -> None:
     """Write a checkpoint and the weights, then remove checkpoints beyond `engine.keep_last`.
+
+    Args:
+        state: State of the run.
+        networks: Its networks.
+        stage: Its configuration as the present stage has it.
 
     Raises:
         Smirk3dError: A file cannot be written or removed.
     """
     folder = state.config.out_dir
     save_training(checkpoint_path(folder, state.step), state)
-    _save_weights(state, networks)
+    _save_weights(state, networks, stage)
     _keep_last(state)
 
 
-def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], None]) -> None:
+def reconcile(state: TrainingState, networks: Networks, stage: TrainConfig, report: Callable[[str], None]) -> None:
     """Make the files of a resumed run those of its checkpoint: a run may end between two files of a step.
 
     The weights are those of the checkpoint, and there are no more checkpoints than `engine.keep_last`.
@@ -110,6 +123,7 @@ def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], 
     Args:
         state: State that was restored.
         networks: The restored networks.
+        stage: The configuration as the stage of the checkpoint has it.
         report: Receives a line where the weights were of another step.
 
     Raises:
@@ -122,7 +136,7 @@ def reconcile(state: TrainingState, networks: Networks, report: Callable[[str], 
         step = None
     if step != str(state.step):
         report(f"{printable(path)}: {f'of step {step}' if step else 'missing'}; written anew from step {state.step}")
-        _save_weights(state, networks)
+        _save_weights(state, networks, stage)
     _keep_last(state)
 
 
@@ -131,13 +145,15 @@ def _keep_last(state: TrainingState) -> None:
     keep_last(state.config.out_dir, engine.keep_last, every=engine.save_every, newest=state.step)
 
 
-def _save_weights(state: TrainingState, networks: Networks) -> None:
-    folder = state.config.out_dir
+def _save_weights(state: TrainingState, networks: Networks, stage: TrainConfig) -> None:
+    assert stage.stage is not None
+    about = {"stage": stage.stage.name, "step": str(state.step), "head": state.head_hash}
     save_networks(
-        folder / WEIGHTS_NAME,
+        state.config.out_dir / WEIGHTS_NAME,
         encoder=networks.encoder,  # type: ignore[arg-type]
         neural_renderer=networks.neural_renderer,  # type: ignore[arg-type]
-        meta={"stage": state.config.stage.name, "step": str(state.step), "head": state.head_hash},
+        expression_std=state.record.get(EXPRESSION_STD),
+        meta=about | provenance(state.config, state.record),
     )
 
 

@@ -6,12 +6,15 @@ Nothing here has a state, so that a resumed run repeats an uninterrupted one exa
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
 
 from smirk3d.train.config import StageConfig, TrainConfig
-from smirk3d.train.recipes.analysis_by_synthesis import UpdateTarget
+
+UpdateTarget = Literal["encoder", "neural_renderer"]
+"""The network that the cycle path updates."""
 
 
 def learning_rate_factor(config: TrainConfig, step: int) -> float:
@@ -28,10 +31,22 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
     """
     cosine_samples, floor = config.optimizer.cosine_samples, config.optimizer.cosine_floor
     if cosine_samples is None:
-        progress = step / config.stage.steps
+        progress = step / config.synthesis.steps
     else:
         progress = step * config.data.batch_size % cosine_samples / cosine_samples
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def warm_cosine(step: int, steps: int, warm_up_steps: float) -> float:
+    """Return a linear warm-up times half a cosine from 1 down to 2 %.
+
+    Args:
+        step: Number of the step, from 0.
+        steps: Steps of the stage.
+        warm_up_steps: Length of the warm-up, above 0.
+    """
+    rise = min(1.0, (step + 1) / warm_up_steps)
+    return rise * (0.5 * (1 + math.cos(math.pi * step / steps)) * 0.98 + 0.02)
 
 
 def step_generator(seed: int, step: int, rank: int) -> torch.Generator:

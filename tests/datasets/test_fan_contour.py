@@ -24,7 +24,7 @@ from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.landmark_indices import IBUG68
-from smirk3d.train.config import LossWeights
+from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.losses.losses import landmark_loss
 from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import reconstruction_step

@@ -28,8 +28,9 @@ from smirk3d.train.checkpoint import (
     resume_training,
     save_training,
 )
-from smirk3d.train.config import CycleConfig, EngineConfig, LossWeights, OptimizerConfig, StageConfig, TrainConfig
+from smirk3d.train.config import EngineConfig, OptimizerConfig, StageConfig, TrainConfig
 from smirk3d.train.config_file import to_yaml
+from smirk3d.train.loss_config import CycleConfig, LossWeights
 
 STEPS, FACES, BATCH = 20, 24, 4
 CONFIG = TrainConfig(

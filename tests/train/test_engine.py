@@ -15,8 +15,9 @@ from training_run import PRETRAIN, stand_in, tiny_run
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.train import engine, loop
-from smirk3d.train.config import EngineConfig, LossWeights, StageConfig
+from smirk3d.train.config import EngineConfig, StageConfig
 from smirk3d.train.config_file import to_yaml
+from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.metrics import read_metrics
 from smirk3d.train.networks import Networks
 
@@ -63,7 +64,7 @@ def test_flags_and_values_of_both_processes() -> None:
 def test_two_processes_learn_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = StageConfig("pretrain", PRETRAIN.trainable, LossWeights(landmark=100, target=1, expression=1), 3)
     config = tiny_run(tmp_path / "one", stage)
-    stand_in(lambda name, value: monkeypatch.setattr(loop, name, value), with_norms=False)
+    stand_in(monkeypatch.setattr, with_norms=False)
     loop.train(config)
     (tmp_path / "run.yaml").write_text(to_yaml(config), encoding="utf-8")
     overrides = [f"out_dir={tmp_path / 'two'}", "engine.devices=2"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -10,8 +12,9 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.encoder import EncoderConfig
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import StageConfig, TrainConfig
 from smirk3d.train.initialization import build_networks, load_initial
+from smirk3d.train.loss_config import LossWeights
 
 SPEC = ParamSpec((Param("shape", 3), Param("expression", 4, 0.0, 1.0), Param("pose", 3), Param("camera", 3)))
 LITE0, SMALL = "tf_efficientnet_lite0_stride16", "tf_mobilenetv3_small_minimal_100"
@@ -37,7 +40,8 @@ def test_backbones_start_from_imagenet_where_that_is_asked_for() -> None:
     assert messages == []
 
 
-def test_other_backbones_have_no_imagenet_weights() -> None:
+def test_other_backbones_need_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
     chosen = config(SMALL, backbone_init="imagenet")
-    with pytest.raises(Smirk3dError, match=f"not {SMALL}; set encoder.pose_backbone=tf_efficientnet_lite0"):
+    with pytest.raises(Smirk3dError, match=f"{SMALL} come through timm.*backbone {LITE0.removesuffix('_stride16')}"):
         load_initial(build_networks(chosen, SPEC), chosen, print)

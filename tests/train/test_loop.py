@@ -24,19 +24,21 @@ from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, read_networks, save_networks
 from smirk3d.output_lock import LOCK_SUFFIX
 from smirk3d.train import loop
-from smirk3d.train.config import EngineConfig, LossWeights
+from smirk3d.train.config import EngineConfig
 from smirk3d.train.config_file import load_config
 from smirk3d.train.loop import TrainResult, train
+from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.metrics import read_metrics
 from smirk3d.train.preview import MIN_SIDE_PX
 from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME, claimed_folder
+from smirk3d.train.tasks import synthesis
 
 Numbers = dict[str, dict[int, float]]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(lambda name, value: monkeypatch.setattr(loop, name, value))
+    stand_in(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of four steps without a stop."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        stand_in(lambda name, value: monkeypatch.setattr(loop, name, value))
+        stand_in(monkeypatch.setattr)
         assert train(tiny_run(folder)) == TrainResult(4, False, 0)
     return folder
 
@@ -76,7 +78,7 @@ def break_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
                     act()
                 yield batch
 
-    monkeypatch.setattr(loop, "BatchSampler", Faces)
+    monkeypatch.setattr(synthesis, "BatchSampler", Faces)
 
 
 def crash() -> None:
@@ -149,7 +151,7 @@ def test_a_run_that_broke_goes_on_as_if_it_had_not(
     with pytest.raises(OSError, match="has gone"):
         train(config)
     assert len(numbers(config.out_dir)["reconstruction/total"]) == step
-    monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
+    monkeypatch.setattr(synthesis, "BatchSampler", SmallFaces)
     assert train(config, resume=True, report=messages.append) == TrainResult(4, False, 0)
     assert any("no checkpoint yet" in line for line in messages) == (step == 1)
     assert_same_run(config.out_dir, whole)
@@ -166,7 +168,7 @@ def test_a_signal_ends_the_run_after_the_step(
     assert messages[0].startswith("stopping after this step")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not list((config.out_dir / "previews").iterdir())
-    monkeypatch.setattr(loop, "BatchSampler", SmallFaces)
+    monkeypatch.setattr(synthesis, "BatchSampler", SmallFaces)
     assert train(config, resume=True) == TrainResult(4, False, 0)
     assert_same_run(config.out_dir, whole)
     assert train(config, resume=True) == TrainResult(4, False, 0)  # nothing is left to do
@@ -277,7 +279,7 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
             return batch
 
     if where == "gradient":
-        step_of = loop.reconstruction_step
+        step_of = synthesis.reconstruction_step
 
         def poisoned(networks: Any, context: Any, batch: Any, generator: Any) -> Any:
             outcome = step_of(networks, context, batch, generator)
@@ -287,8 +289,8 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
                 expression.register_hook(lambda gradient: gradient * float("inf"))
             return outcome
 
-        monkeypatch.setattr(loop, "reconstruction_step", poisoned)
-    monkeypatch.setattr(loop, "BatchSampler", Faces)
+        monkeypatch.setattr(synthesis, "reconstruction_step", poisoned)
+    monkeypatch.setattr(synthesis, "BatchSampler", Faces)
     with pytest.raises(Smirk3dError) as caught:
         train(config)
     expected = "step 3: the loss is not finite (landmark" if where == "loss" else "step 2: the gradient is not finite"

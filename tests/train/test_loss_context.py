@@ -10,7 +10,8 @@ from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.train.config import CycleConfig, LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import StageConfig, TrainConfig
+from smirk3d.train.loss_config import CycleConfig, LossWeights
 from smirk3d.train.loss_context import LossContext, emotion_features
 from smirk3d.train.networks import Networks
 

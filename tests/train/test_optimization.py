@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 from training_context import small_head, small_networks
-from training_run import CORE, tiny_run
+from training_run import CORE, stand_in, tiny_run
 
-from smirk3d.params import FaceParams
 from smirk3d.train.config import OptimizerConfig, StageConfig
 from smirk3d.train.engine import launch
 from smirk3d.train.losses.losses import LossTerms
 from smirk3d.train.networks import Networks
 from smirk3d.train.optimization import Optimization
-from smirk3d.train.recipes.analysis_by_synthesis import StepOutput
+from smirk3d.train.tasks.synthesis import SynthesisTask
+from smirk3d.train.tasks.task import Clip, Update, Workbench
 
 OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, neural_renderer_betas=(0.4, 0.9), cosine_samples=16)
 
@@ -25,14 +26,23 @@ OPTIMIZER = OptimizerConfig(lr=1e-3, encoder_lr_scale=0.5, neural_renderer_betas
 def make(stage: StageConfig = CORE) -> tuple[Networks, Optimization]:
     networks = small_networks(small_head("arkit"))
     config = tiny_run(Path("out"), stage, optimizer=OPTIMIZER)
-    return networks, Optimization(networks, config, launch(config.engine))
+    fabric = launch(config.engine)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in(monkeypatch.setattr)
+        task = SynthesisTask(Workbench(config, config, fabric, small_head("arkit"), networks, {}))
+    return networks, Optimization(task.groups(), networks, fabric)
 
 
-def outcome(networks: Networks, *names: str) -> StepOutput:
+def factor(step: int) -> float:
+    """A cosine of four steps."""
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / 4))
+
+
+def outcome(networks: Networks, *names: str, clip: Clip | None = None) -> Update:
     """A loss with the gradient 3 in all weights of some networks."""
     parameters = [parameter for name in names for parameter in networks.parts()[name].parameters()]
     value = torch.stack([parameter.sum() for parameter in parameters]).sum().view(1)
-    return StepOutput(LossTerms({"sum": value}), {"sum": 3.0}, FaceParams(), {})
+    return Update("path", LossTerms({"sum": value}), {"sum": 3.0}, clip=clip)
 
 
 def weights(networks: Networks) -> dict[str, list[Tensor]]:
@@ -44,7 +54,7 @@ def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
     networks, optimization = make()
     before = weights(networks)
     for step in range(2):
-        optimization.start_step(step)
+        optimization.start_step(factor(step))
         norms = optimization.optimizer_step(outcome(networks, *names))
     assert set(norms) == {"neural_renderer" if name == "neural_renderer" else "encoder" for name in names}
     after = weights(networks)
@@ -57,7 +67,8 @@ def test_what_has_no_gradient_stays(names: tuple[str, ...]) -> None:
 
 def test_only_the_neural_renderer_is_clipped() -> None:
     networks, optimization = make()
-    found = optimization.optimizer_step(outcome(networks, "expression", "neural_renderer"), 0.1)
+    clip = Clip(("neural_renderer",), 0.1)
+    found = optimization.optimizer_step(outcome(networks, "expression", "neural_renderer", clip=clip))
     for name, key in (("expression", "encoder"), ("neural_renderer", "neural_renderer")):
         parameters = list(networks.parts()[name].parameters())
         norm = 3 * sum(parameter.numel() for parameter in parameters) ** 0.5
@@ -77,5 +88,5 @@ def test_groups_have_the_rates_and_averages_of_the_configuration() -> None:
     )
     learning = {id(p) for name in ("pose", "expression") for p in networks.parts()[name].parameters()}
     assert {id(parameter) for parameter in encoder["params"]} == learning
-    optimization.start_step(2)
+    optimization.start_step(factor(2))
     assert optimization.rates == pytest.approx({"encoder": 0.505 * 0.5e-3, "neural_renderer": 0.505e-3})

@@ -144,6 +144,11 @@ class RenderedFaces:
         return self.count
 
     @property
+    def fingerprint(self) -> str:
+        """Digest of seed, settings and head, on which the images depend."""
+        return self._key
+
+    @property
     def kinds(self) -> tuple[Kind, ...]:
         """Distribution of the expression of each image."""
         turn = _turn(self.variation)

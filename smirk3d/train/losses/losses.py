@@ -126,9 +126,17 @@ def emotion_loss(features: Callable[[Tensor], Tensor], image: Tensor, target: Te
     return (features(image) - wanted).square().mean(dim=1)
 
 
-def regulariser(coefficients: Tensor | None) -> Tensor:
-    """Return the L2 penalty ‖c‖², (B,), of coefficients (B, K); () zero for None."""
-    return torch.zeros(()) if coefficients is None else coefficients.square().sum(dim=-1)
+def regulariser(coefficients: Tensor | None, *, is_mean: bool = False) -> Tensor:
+    """Return the L2 penalty ‖c‖², (B,), of coefficients (B, K); () zero for None.
+
+    Args:
+        coefficients: The coefficients.
+        is_mean: Take the mean of the squares, as the published code does, instead of their sum.
+    """
+    if coefficients is None:
+        return torch.zeros(())
+    squares = coefficients.square()
+    return squares.mean(dim=-1) if is_mean else squares.sum(dim=-1)
 
 
 def target_loss(

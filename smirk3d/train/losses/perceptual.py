@@ -102,7 +102,12 @@ def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
 
 
 def perceptual_loss(
-    features: Callable[[Tensor], Sequence[Tensor]], image: Tensor, target: Tensor, *, detach_target: bool = True
+    features: Callable[[Tensor], Sequence[Tensor]],
+    image: Tensor,
+    target: Tensor,
+    *,
+    detach_target: bool = True,
+    sum_maps: bool = False,
 ) -> Tensor:
     """Return the mean over the feature maps of the mean absolute difference, (B,), at least 0.
 
@@ -111,11 +116,13 @@ def perceptual_loss(
         image: (B, 3, H, W) RGB in [0, 1], which the gradient reaches.
         target: (B, 3, H, W) RGB in [0, 1].
         detach_target: No gradient reaches the target, which saves half of the memory.
+        sum_maps: Sum over the maps, as the published code does, instead of their mean.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not detach_target):
         target_maps = features(target.detach() if detach_target else target)
     pairs = zip(features(image), target_maps, strict=True)
-    return torch.stack([(first - second).abs().flatten(1).mean(dim=1) for first, second in pairs]).mean(dim=0)
+    distances = torch.stack([(first - second).abs().flatten(1).mean(dim=1) for first, second in pairs])
+    return distances.sum(dim=0) if sum_maps else distances.mean(dim=0)
 
 
 class _Lite0(nn.Module):

@@ -10,8 +10,8 @@ Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,12 @@ from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.model import HeadMesh
-from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.encoder import Encoder, predicts_arkit
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.semantic_colors import semantic_colors
-from smirk3d.train.config import CycleConfig
 from smirk3d.train.expression_augmentation import PerturbConfig, perturb
 from smirk3d.train.freeze import freeze
+from smirk3d.train.loss_config import CycleConfig
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import (
     LossTerms,
@@ -44,9 +44,8 @@ from smirk3d.train.losses.losses import (
 from smirk3d.train.losses.perceptual import perceptual_loss
 from smirk3d.train.networks import ENCODERS, Networks
 from smirk3d.train.recipes.neural_synthesis_inputs import RenderedHeads, mask_photos, render_heads
+from smirk3d.train.schedule import UpdateTarget
 
-UpdateTarget = Literal["encoder", "neural_renderer"]
-"""The network that the cycle path updates."""
 Required = TypeVar("Required")
 LossFns = dict[str, Callable[[], Tensor]]
 """Losses by name, evaluated only where their weight is above 0."""
@@ -159,7 +158,7 @@ def cycle_step(
         masked = mask_photos(batch, head, original, context.masking, generator, changed).image
         rendering = renderer(changed.image, masked)
         prediction: FaceParams = networks.encoder(rendering)
-    weights = {name: weight for name, weight in asdict(cycle.losses).items() if weight > 0}
+    weights = cycle.losses.in_use(predicts_arkit(head.spec))
     if updated == "encoder":
         weights.pop("shape", None)
     with torch.no_grad():
@@ -199,8 +198,8 @@ def _parameter_losses(context: LossContext, batch: TrainingBatch, params: FacePa
     return {
         "landmark": lambda: _landmark_loss(context, batch, params, mesh),
         "identity": identity,
-        "expression": lambda: regulariser(params.expression),
-        "jaw": lambda: regulariser(params.jaw),
+        "expression": lambda: regulariser(params.expression, is_mean=context.stage.published_losses),
+        "jaw": lambda: regulariser(params.jaw, is_mean=context.stage.published_losses),
         "target": target,
     }
 
@@ -223,7 +222,10 @@ def _sums(final: LossFns, coarse: LossFns) -> LossFns:
 
 
 def _landmark_loss(context: LossContext, batch: TrainingBatch, params: FaceParams, mesh: HeadMesh) -> Tensor:
-    """Compare MediaPipe's landmarks and, where the batch has any, FAN's 17 contour points: one mean over all."""
+    """Compare MediaPipe's landmarks and, where the batch has any, FAN's 17 contour points.
+
+    It is one mean over all, or in the published form the sum of a mean of each.
+    """
 
     def projected(name: str) -> tuple[Tensor, Tensor]:
         points = project_orthographic(mesh.landmarks(name), _require(params.camera, "cameras"))[..., :2]
@@ -238,16 +240,21 @@ def _landmark_loss(context: LossContext, batch: TrainingBatch, params: FaceParam
                 "take shards that were prepared without --contour"
             )
         contour, embedding_weight = projected("ibug68")
+        contour_weight = batch.contour_weight[:, None] * embedding_weight[:CONTOUR_COUNT]
+        if context.stage.published_losses:
+            outline = landmark_loss(contour[:, :CONTOUR_COUNT], batch.contour_ndc, contour_weight)
+            return landmark_loss(points, target, weight) + outline
         points, target = torch.cat([points, contour[:, :CONTOUR_COUNT]], 1), torch.cat([target, batch.contour_ndc], 1)
-        weight = torch.cat([weight, batch.contour_weight[:, None] * embedding_weight[:CONTOUR_COUNT]], 1)
+        weight = torch.cat([weight, contour_weight], 1)
     return landmark_loss(points, target, weight)
 
 
 def _image_losses(context: LossContext, photo: Tensor, rendering: Tensor) -> LossFns:
-    return {
-        "photo": lambda: photo_loss(rendering, photo),
-        "perceptual": lambda: perceptual_loss(_require(context.perceptual, "perceptual features"), rendering, photo),
-    }
+    def perceptual() -> Tensor:
+        features = _require(context.perceptual, "perceptual features")
+        return perceptual_loss(features, rendering, photo, sum_maps=context.stage.published_losses)
+
+    return {"photo": lambda: photo_loss(rendering, photo), "perceptual": perceptual}
 
 
 def _trained_names(context: LossContext, updated: UpdateTarget) -> list[str]:

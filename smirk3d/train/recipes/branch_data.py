@@ -152,25 +152,42 @@ class BranchSampler:
     Args:
         options: Training run.
         head: The open head.
+        sampler: Batches of crops; None: those of the options.
+        window: The window that shape and expression are read from; None: the default one.
 
     Attributes:
         sampler: Batches of crops; its last source is the photos.
         window: The window that shape and expression are read from.
         face: Face frames of the head's shapes.
+        repainted: Repaints photos; None: none are repainted.
     """
 
-    def __init__(self, options: BranchOptions, head: HeadModel) -> None:
-        self.options, self.head, self.window = options, head, FaceWindow()
-        data = DataConfig(_sources(options), size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
-        self.sampler = BatchSampler(data, AugmentConfig(), options.seed, head)
+    def __init__(
+        self,
+        options: BranchOptions,
+        head: HeadModel,
+        sampler: BatchSampler | None = None,
+        window: FaceWindow | None = None,
+    ) -> None:
+        self.options, self.head, self.window = options, head, FaceWindow() if window is None else window
+        if sampler is None:
+            data = DataConfig(_sources(options), size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
+            sampler = BatchSampler(data, AugmentConfig(), options.seed, head)
+        self.sampler = sampler
         renderer = options.neural_renderer
         self.repainted = None if renderer is None else RepaintedPhotos(head, renderer)
         self.face = LinearFaceFrame.measured(head)
 
     def batch(self, step: int) -> BranchBatch:
         """Return the batch of a step; it depends on the seed and the step alone."""
-        crops = self.sampler.batch(step)
-        generator = torch.Generator().manual_seed(self.options.seed * STEP_SEED_STRIDE + step)
+        return self.batch_of(self.sampler.batch(step), self.generator(step))
+
+    def generator(self, step: int, rank: int = 0) -> torch.Generator:
+        """Return the random generator of a step in one of the processes."""
+        return torch.Generator().manual_seed(self.options.seed * STEP_SEED_STRIDE + step + (rank << 48))
+
+    def batch_of(self, crops: TrainingBatch, generator: torch.Generator) -> BranchBatch:
+        """Return inputs and targets for crops with targets; the generator draws all randomness."""
         if self.options.branch == "pose":
             return self._pose_batch(crops)
         if self.options.branch == "shape":
@@ -180,6 +197,10 @@ class BranchSampler:
     def windows(self, photos: TrainingBatch, generator: torch.Generator) -> Tensor:
         """Return jittered windows (B, 3, P, P) of photos with targets."""
         return self.window.extract(photos.image, _jittered(self._exact(photos.target), 1.0, generator))
+
+    def exact_windows(self, crops: TrainingBatch) -> Tensor:
+        """Return the windows (B, 3, P, P) of crops that the ground-truth pose and camera place."""
+        return self.window.extract(crops.image, self._exact(crops.target))
 
     def _pose_batch(self, crops: TrainingBatch) -> BranchBatch:
         pose, camera = _pose_and_camera(crops.target)

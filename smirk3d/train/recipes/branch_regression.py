@@ -26,36 +26,35 @@ from torch import Tensor, nn
 from smirk3d.assets import atomic_path, cache_dir
 from smirk3d.authoring.load import load_head
 from smirk3d.datasets.sources import PhotoSource
-from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderAugmentation, RenderedFaces
+from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.metrics.correlation import mean_of_known
 from smirk3d.metrics.expression import ExpressionMetrics, expression_metrics
+from smirk3d.networks.backbones import Backbone
 from smirk3d.networks.encoder import Encoder
-from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
 from smirk3d.networks.torch_file import read_own_state
+from smirk3d.train.initialization import load_imagenet
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, STEP_SEED_STRIDE, BranchOptions, BranchSampler
 from smirk3d.train.recipes.branch_losses import BranchLoss
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.recipes.labelled_photos import EmotionProbe, LabelledPhotos
+from smirk3d.train.tasks.regression_network import RegressionNetwork
+from smirk3d.train.tasks.ridge_init import ridge_init, ridge_regression, set_linear
 
 VALIDATION_SEED = 1011
 """Seed of rendered people that no branch was trained on."""
-RIDGE = 0.3
-"""Ridge penalty of the initial linear layer, in units of the mean square of a feature."""
 LINEAR_LR_SCALE = 0.02
 """Learning rate of the linear layers over that of the rest: each reads thousands of features at once."""
 WARM_UP_FACES = 6400
 PROBE_STEPS = 160
 """Batches of labelled photos that the emotion probe is initialised from."""
-PRINCIPAL_STEPS = 10
-"""Batches of the principal component analysis of the last feature map."""
 LOG_EVERY = 100
 _log = logging.getLogger(__name__)
 
 
-class BranchNetwork(nn.Module):
-    """A branch of the encoder with an auxiliary landmark layer.
+class BranchNetwork(RegressionNetwork):
+    """A branch of an encoder of its own.
 
     Args:
         branch: "pose", "shape" or "expression".
@@ -63,34 +62,9 @@ class BranchNetwork(nn.Module):
     """
 
     def __init__(self, branch: str, head: HeadModel) -> None:
-        super().__init__()
         encoder = Encoder(head.spec, CONFIG, SIZE_PX)
-        self.branch = getattr(encoder, f"{branch}_encoder")
-        imagenet = pretrained_efficientnet_lite0()
-        wanted = self.branch.encoder.state_dict()
-        self.branch.encoder.load_state_dict({name: imagenet[name] for name in wanted})
-        self.landmarks = nn.Linear(self.branch.linear.in_features, 2 * N_LANDMARKS)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the branch's raw outputs (B, N) and landmarks (B, 478, 2) of images (B, 3, P, P)."""
-        features = self.branch.features(images.contiguous(memory_format=torch.channels_last))
-        return self.branch.linear(features), self.landmarks(features).unflatten(1, (N_LANDMARKS, 2))
-
-
-@torch.no_grad()
-def ridge_init(network: BranchNetwork, sampler: BranchSampler, steps: int) -> None:
-    """Reduce the last feature map to its principal components and initialise the linear layers by ridge regression.
-
-    Args:
-        network: Changed in place.
-        sampler: Its first batches are used.
-        steps: Number of batches of the regression.
-    """
-    network.train(False)
-    _reduce_to_principal_components(network, sampler)
-    coefficients, count = _ridge_regression(network, sampler, steps), network.branch.linear.out_features
-    _set_linear(network.branch.linear, coefficients[:count])
-    _set_linear(network.landmarks, coefficients[count:])
+        load_imagenet(encoder, CONFIG, [branch])
+        super().__init__(getattr(encoder, f"{branch}_encoder"))
 
 
 @torch.no_grad()
@@ -105,41 +79,7 @@ def warm_start(path: Path, network: BranchNetwork, sampler: BranchSampler, steps
     """
     network.branch.load_state_dict(read_own_state(path))
     network.train(False)
-    _set_linear(network.landmarks, _ridge_regression(network, sampler, steps)[network.branch.linear.out_features :])
-
-
-def _set_linear(linear: nn.Linear, coefficients: Tensor) -> None:
-    linear.weight.copy_(coefficients[:, :-1])
-    linear.bias.copy_(coefficients[:, -1])
-
-
-def _reduce_to_principal_components(network: BranchNetwork, sampler: BranchSampler) -> None:
-    branch = network.branch
-    maps = torch.cat([branch.encoder(sampler.batch(step).images) for step in range(PRINCIPAL_STEPS)])
-    values = maps.movedim(1, -1).flatten(0, 2)
-    mean = values.mean(0)
-    # A quarter of the positions is enough for the directions.
-    _, strength, directions = torch.linalg.svd((values - mean)[::4], full_matrices=False)
-    conv, norm = branch.narrow
-    deviation = strength[: conv.out_channels, None] / math.sqrt(len(values) / 4)
-    conv.weight.copy_((directions[: conv.out_channels] / deviation)[:, :, None, None])
-    norm.running_mean.copy_(conv.weight[:, :, 0, 0] @ mean)
-    norm.running_var.fill_(1.0)
-
-
-def _ridge_regression(network: BranchNetwork, sampler: BranchSampler, steps: int) -> Tensor:
-    """Return coefficients (N + 956, D + 1) of targets and landmarks, regressed on the features and 1."""
-    branch = network.branch
-    gram = cross = torch.zeros((), dtype=torch.float64)
-    for step in range(steps):
-        batch = sampler.batch(step)
-        features = torch.cat([branch.features(batch.images), torch.ones(len(batch.weight), 1)], 1).double()
-        wanted = torch.cat([batch.target, batch.landmarks.flatten(1)], 1).double()
-        weighted = features * batch.weight[:, None]
-        gram, cross = gram + weighted.T @ features, cross + weighted.T @ wanted
-    penalty = RIDGE * gram.diagonal()[:-1].mean() * torch.ones(len(gram), dtype=torch.float64)
-    penalty[-1] = 0.0  # the intercept is not penalised
-    return torch.linalg.solve(gram + torch.diag(penalty), cross).float().T
+    set_linear(network.landmarks, ridge_regression(network, sampler.batch, steps)[network.branch.linear.out_features :])
 
 
 def learning_rate(options: BranchOptions, step: int) -> float:
@@ -214,7 +154,8 @@ class EmotionAuxLoss:
         with torch.no_grad():
             windows, labels = zip(*(self.draw(step) for step in range(PROBE_STEPS)))
             prediction = torch.cat([network(each)[0] for each in windows])
-        self.probe = EmotionProbe(prediction, torch.cat(labels), self.photos.share)
+        self.probe = EmotionProbe(prediction.shape[1], self.photos.share)
+        self.probe.fit(prediction, torch.cat(labels))
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Return windows (K, 3, P, P) of a step's labelled photos, and their emotions (K,) int64."""
@@ -226,7 +167,9 @@ class EmotionAuxLoss:
 def _set_train_mode(network: BranchNetwork, frozen_stages: int) -> None:
     network.train()
     backbone = network.branch.encoder
-    for module in [backbone.conv_stem, backbone.bn1, *backbone.blocks[:frozen_stages]] if frozen_stages else []:
+    assert isinstance(backbone, Backbone)
+    stages = list(backbone.blocks.children())[:frozen_stages]
+    for module in [backbone.conv_stem, backbone.bn1, *stages] if frozen_stages else []:
         module.train(False).requires_grad_(False)
 
 
@@ -273,7 +216,7 @@ def main(options: BranchOptions) -> None:
     sampler = BranchSampler(options, head)
     loss = BranchLoss.for_sampler(sampler)
     if options.init is None:
-        ridge_init(network, sampler, options.regression_steps)
+        ridge_init(network, sampler.batch, options.regression_steps)
     else:
         warm_start(options.init, network, sampler, options.regression_steps)
     train(network, sampler, loss, options)

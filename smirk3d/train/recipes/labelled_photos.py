@@ -70,18 +70,26 @@ class EmotionProbe(nn.Module):
     """A linear classifier of emotions on standardised expressions, trained along with the branch.
 
     Args:
-        prediction: (N, 52) raw expressions of photos by the branch as it is.
-        label: (N,) int64 emotions in [0, C).
+        size: Number of expression coefficients.
         share: (C,) probability of each emotion in a batch; the cross entropy is weighted by its inverse.
     """
 
-    def __init__(self, prediction: Tensor, label: Tensor, share: np.ndarray) -> None:
+    def __init__(self, size: int, share: np.ndarray) -> None:
         super().__init__()
-        self.normal = nn.BatchNorm1d(prediction.shape[1], affine=False, momentum=None)
-        self.linear = nn.Linear(prediction.shape[1], len(share))
+        self.normal = nn.BatchNorm1d(size, affine=False, momentum=None)
+        self.linear = nn.Linear(size, len(share))
         weight = torch.from_numpy(1 / share).float()
         self.loss = nn.CrossEntropyLoss(weight / weight.mean(), label_smoothing=LABEL_SMOOTHING)
+
+    def fit(self, prediction: Tensor, label: Tensor) -> None:
+        """Initialise the classifier, in place.
+
+        Args:
+            prediction: (N, K) raw expressions of photos by the branch as it is.
+            label: (N,) int64 emotions in [0, C).
+        """
         # The statistics are those of the initial branch and stay fixed, so that scale alone cannot lower the loss.
+        self.normal.train(True)
         self.normal(prediction)
         self.normal.train(False)
         weight = fit_probe(self.normal(prediction).double(), label, PROBE_PENALTY).float()

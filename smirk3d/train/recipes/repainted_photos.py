@@ -87,11 +87,13 @@ class RepaintedPhotos:
 
     Args:
         head: Head of their targets.
-        renderer: Checkpoint of a neural renderer.
+        renderer: Checkpoint of a neural renderer, or the network; of a network a copy on the CPU is used.
     """
 
-    def __init__(self, head: HeadModel, renderer: Path) -> None:
-        self.renderer = NeuralRenderer.from_checkpoint(renderer).for_inference()
+    def __init__(self, head: HeadModel, renderer: Path | NeuralRenderer) -> None:
+        if isinstance(renderer, Path):
+            renderer = NeuralRenderer.from_checkpoint(renderer)
+        self.renderer = renderer.for_inference().cpu()
         self.editor = ExpressionEditor(head)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from training_context import SMALL, learners, seeded, small_batch, small_context
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.encoder import Encoder, EncoderConfig
-from smirk3d.train.config import LossWeights
+from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.losses.emotion import ResNet50, emotion_features
 from smirk3d.train.recipes.analysis_by_synthesis import reconstruction_step
 

@@ -15,7 +15,8 @@ from training_context import learners, seeded, small_batch, small_context, small
 
 from smirk3d.datasets.config import DataConfig
 from smirk3d.errors import Smirk3dError
-from smirk3d.train.config import LossWeights, StageConfig, TrainConfig
+from smirk3d.train.config import StageConfig, TrainConfig
+from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import identity_loss, shape_consistency
 from smirk3d.train.losses.mica import ARCFACE_POINTS_PX, arcface_crop, mica_identity, similarity_transform

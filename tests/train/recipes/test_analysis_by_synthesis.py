@@ -12,7 +12,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.masking import MaskingConfig
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.face_window import FaceWindow
-from smirk3d.train.config import CycleConfig, CycleWeights, LossWeights
+from smirk3d.train.loss_config import CycleConfig, CycleWeights, LossWeights
 from smirk3d.train.losses.losses import LossTerms, emotion_loss, landmark_loss, photo_loss
 from smirk3d.train.networks import Networks
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, frozen_forward, reconstruction_step

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from smirk3d.train.recipes.assemble_encoder import AverageOptions, average, average_states
+from smirk3d.train.recipes.assemble_encoder import AverageOptions, average
+from smirk3d.train.tasks.output_calibration import average_states
 
 
 def state(value: float, count: int) -> dict[str, Tensor]:

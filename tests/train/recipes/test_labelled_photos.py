@@ -92,7 +92,8 @@ def test_probe_separates_the_classes_at_first_and_passes_gradients():
     label = torch.arange(300) % 3
     prediction = 0.2 * torch.rand(300, 52, generator=generator)
     prediction[torch.arange(300), label] += 0.5
-    probe = EmotionProbe(prediction, label, np.array([0.2, 0.3, 0.5]))
+    probe = EmotionProbe(52, np.array([0.2, 0.3, 0.5]))
+    probe.fit(prediction, label)
     assert (probe.linear(probe.normal(prediction)).argmax(1) == label).all()
     assert probe(prediction, label) < 0.6 < probe(prediction, label.roll(1))
     inputs = prediction.clone().requires_grad_()
