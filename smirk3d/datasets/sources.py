@@ -74,10 +74,12 @@ class PhotoSource:
 
     Attributes:
         keys: Name of each face within its data set.
+        faces: The faces.
+        table: Their pseudo-targets, or None.
     """
 
     def __init__(self, faces: FaceSet, data: DataConfig, head: HeadModel, table: TargetTable | None = None) -> None:
-        self._faces, self._data, self._head = faces, data, head
+        self.faces, self.table, self._data, self._head = faces, table, data, head
         self.keys, self.people, self.faults = faces.keys, faces.people, faces.faults
         self.target_names: tuple[str, ...] = ()
         if table is not None:
@@ -85,13 +87,13 @@ class PhotoSource:
             self.target_names = (*(name for name, _ in table.params.items()), "camera")
 
     def __len__(self) -> int:
-        return len(self._faces)
+        return len(self.faces)
 
     @property
     def fingerprint(self) -> str:
         """Digest of the faces, whose keys end in a hash of their photos, of who they are and of their targets."""
         digest = hashlib.sha256("\n".join(self.keys).encode())
-        digest.update(np.ascontiguousarray(self._faces.person).tobytes())
+        digest.update(np.ascontiguousarray(self.faces.person).tobytes())
         if self.target_names:
             for _, value in (*self._target.items(), ("weight", self._weight)):
                 digest.update(value.contiguous().numpy().tobytes())
@@ -99,16 +101,16 @@ class PhotoSource:
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
         """Return the faces of an epoch, (N,) int64; see `FaceSource`."""
-        return epoch_order(self._faces.person, self._data.max_per_person, rng)
+        return epoch_order(self.faces.person, self._data.max_per_person, rng)
 
     def persons_of(self, index: np.ndarray) -> np.ndarray:
         """Return the person numbers of faces, (B,) int64; see `FaceSource`."""
-        return self._faces.person[index]
+        return self.faces.person[index]
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> TrainingBatch:
         """Return crops of random scales for the faces `index` (B,) int64; see `FaceSource`."""
         scale = rng.uniform(*self._data.crop_scale, len(index))
-        batch = collate(self._faces, index, scale, self._data.size)
+        batch = collate(self.faces, index, scale, self._data.size)
         if not self.target_names:
             return batch
         rows = torch.from_numpy(index)

@@ -16,6 +16,7 @@ from smirk3d.evaluation.measure import Measure
 from smirk3d.evaluation.mirror import MirrorMeasure
 from smirk3d.evaluation.needs import NEEDS
 from smirk3d.evaluation.occlusion import OcclusionMeasure
+from smirk3d.evaluation.photo_changes import PhotoChangesMeasure
 from smirk3d.evaluation.probe import ProbeMeasure
 from smirk3d.evaluation.probe_comparison import ProbeComparisonMeasure
 from smirk3d.evaluation.reconstruction import ReconstructionMeasure
@@ -45,6 +46,7 @@ MEASURES: tuple[Measure, ...] = (
     IdentityAccuracyMeasure(),
     IdentityRetrievalMeasure(),
     OcclusionMeasure(),
+    PhotoChangesMeasure(),
 )
 """Those that are not taken by default come last."""
 _FLAGS_OF_NEED = {

@@ -72,6 +72,8 @@ class RegressionStage:
     """Peak learning rate; 1e-4 to 5e-4 to continue."""
     frozen_stages: int = 0
     """Leading stages of the backbone, of 5, that are frozen, which saves their backward pass."""
+    frozen_batch_norm: bool = False
+    """Keep the statistics of the batch norms; for stages that start from trained weights."""
     regression_steps: int = 80
     """Batches of the ridge regression that initialises the linear layers."""
     whiten_sides: bool = True
@@ -88,6 +90,13 @@ class RegressionStage:
     repainted_weight: float = 0.0
     """Loss weight of photos that the neural renderer repaints with other, known expressions, relative to that of
     rendered ground truth; 0: none. 0.6 is usual. Needs a trained neural renderer. Expression branch only."""
+    pairs: int = 0
+    """Photo-textured pairs per step: a photo, and the same photo with a known change of the expression (see
+    `smirk3d.datasets.synthetic.photo_textured`); 0: none. 8 to 16 are usual. Expression branch only."""
+    pair_count: int = 16_384
+    """Number of different pairs, made at the first use, about fifteen a second, and kept in the cache."""
+    change_weight: float = 1.0
+    """Weight of the error of the change within a pair."""
     labels: Path | None = None
     """Folder of shards with emotion labels, and `labels.csv`, from which the photos were prepared; adds the loss of a
     linear emotion probe on the expression. Expression branch only."""
@@ -98,7 +107,8 @@ class RegressionStage:
 
     def __post_init__(self) -> None:
         check(self, "name", bool(self.name), "a name")
-        check_within(self, 1, math.inf, "steps", "regression_steps", "labelled")
+        check_within(self, 1, math.inf, "steps", "regression_steps", "labelled", "pair_count")
+        check_within(self, 0, math.inf, "pairs")
         check_within(self, 0, 5, "frozen_stages")
         check_positive(self, "lr")
         weights = [each.name for each in fields(self) if each.name.endswith("_weight")]
@@ -106,6 +116,7 @@ class RegressionStage:
         if self.branch != "expression":
             for name in ("consistency_weight", "repainted_weight"):
                 check(self, name, getattr(self, name) == 0, f"0 for the branch {self.branch}")
+            check(self, "pairs", self.pairs == 0, f"0 for the branch {self.branch}")
             check(self, "labels", self.labels is None, f"null for the branch {self.branch}")
         if self.branch != "shape":
             check(self, "identity_weight", self.identity_weight == 0, f"0 for the branch {self.branch}")

@@ -39,8 +39,11 @@ from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance import randomization
+from smirk3d.render.appearance.appearance_model import supports
+from smirk3d.render.appearance.appearance_texels import AppearanceTexels
 from smirk3d.render.appearance.baked_face import BakedFaceRenderer
 from smirk3d.render.appearance.procedural_face import Appearance, Light
+from smirk3d.render.appearance.random_face_appearance import random_face_appearance
 from smirk3d.render.appearance.randomization import random_background
 
 SHARD = 256
@@ -50,7 +53,7 @@ PHOTO_PX = 512
 N_LANDMARKS = 478
 APPEARANCE_COUNT = 24
 """Baked variants of brows, lips and irises of randomised heads."""
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class RenderAugmentation:
         strength: Standard deviation of the logarithm of the gain of each blendshape, because heads differ in it.
         domain_randomization: Largest strength, in [0, 1], of the randomisation of heads, skins and blendshapes (see
             `smirk3d.datasets.synthetic.domain_randomization`).
+        wide_actions: Share of randomised heads whose blendshapes differ as those of other artists do.
+        textured: Probability that a head wears the packaged appearance model instead of procedural colours.
         hard_light: Probability of a strong directional light.
         grey: Probability of greyscale.
         coarse: Probability of a low resolution.
@@ -77,6 +82,8 @@ class RenderAugmentation:
     weak: float = 0.3
     strength: float = 0.15
     domain_randomization: float = 0.0
+    wide_actions: float = 0.5
+    textured: float = 0.5
     hard_light: float = 0.35
     grey: float = 0.35
     coarse: float = 0.35
@@ -129,6 +136,7 @@ class RenderedFaces:
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
         self._renderer: BakedFaceRenderer | None = None  # baked for the first image
+        self._texels: AppearanceTexels | None = None
         self._cuts = random_cuts(APPEARANCE_COUNT) if self.variation.domain_randomization else []
         self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
@@ -233,7 +241,8 @@ class RenderedFaces:
         params = _random_heads(self.head, self.ranges, self.variation, generator)
         varied = _with_random_gains(params, self.variation.strength, generator)
         share = strength * torch.rand(SHARD, generator=generator) if strength else torch.zeros(SHARD)
-        mesh = randomize_geometry(self.head, varied, share, generator) if strength else self.head(varied)
+        stds = DomainRandomization(wide_share=self.variation.wide_actions)
+        mesh = randomize_geometry(self.head, varied, share, generator, stds) if strength else self.head(varied)
         vertices_px, points_px, depth = _project(mesh, self.ranges, generator)
         crops = _random_crops(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
@@ -242,7 +251,8 @@ class RenderedFaces:
         for k in range(SHARD):
             appearance, tint = self._appearance(float(share[k]), generator)
             light = _random_light(self.variation.hard_light, generator)
-            color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, appearance, light, tint)
+            albedo = self._albedo(generator)
+            color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, appearance, light, tint, albedo)
             image = color + (1 - alpha) * self._background(generator)
             pixels[k] = degraded(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
@@ -258,6 +268,14 @@ class RenderedFaces:
         if chance(0.8, generator):
             appearance = randomize_appearance(appearance, cut, generator)
         return appearance, randomize_skin_texture(self.head, appearance.hair, share, generator)
+
+    def _albedo(self, generator: torch.Generator) -> Tensor | None:
+        """Draw the texels of the appearance model, or None for procedural colours."""
+        if not supports(self.head) or not chance(self.variation.textured, generator):
+            return None
+        if self._texels is None:
+            self._texels = AppearanceTexels(self.head)
+        return self._texels.colors(random_face_appearance(generator))
 
     def _background(self, generator: torch.Generator) -> Tensor:
         """Draw a piece of a photo or soft colours, (3, S, S) in [0, 1]."""

@@ -55,6 +55,7 @@ class BakedFaceRenderer:
         appearance: Appearance,
         light: Light,
         tint: Tensor | None = None,
+        albedo: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Render one head in perspective.
 
@@ -65,6 +66,8 @@ class BakedFaceRenderer:
             appearance: Its colours are used as they are; of its shapes, the nearest baked variant is taken.
             light: Illumination.
             tint: (V, 3) float >= 0, factor on the colours; None for none.
+            albedo: (F T², 3) float in [0, 1], colours of the texels, see
+                `smirk3d.render.appearance.appearance_texels`; None for those of `appearance`.
 
         Returns:
             Premultiplied colour (3, S, S) and coverage (1, S, S), both float in [0, 1].
@@ -76,11 +79,15 @@ class BakedFaceRenderer:
         attributes = [normals, wave] if tint is None else [normals, wave, tint]
         pixel, values = interpolate_covered(fragments, torch.cat(attributes, dim=1)[None], self._faces)
         variant = int((self._variants - _variant_features(appearance)).square().sum(1).argmin())
-        texels = self._tables[variant].index_select(0, texel_index(fragments, pixel))
+        texel = texel_index(fragments, pixel)
+        texels = self._tables[variant].index_select(0, texel)
         layer_colors = _layer_colors(appearance)
-        # The mottle multiplies the skin only, whose opacity is the first column and whose colour the first row.
-        mottle = texels[:, :1] * (appearance.mottle_strength * values[:, 3:4]) * layer_colors[0]
-        color = texels[:, : len(layer_colors)] @ layer_colors + mottle
+        if albedo is None:
+            # The mottle multiplies the skin only, whose opacity is the first column and whose colour the first row.
+            mottle = texels[:, :1] * (appearance.mottle_strength * values[:, 3:4]) * layer_colors[0]
+            color = texels[:, : len(layer_colors)] @ layer_colors + mottle
+        else:
+            color = albedo.index_select(0, texel)
         if tint is not None:
             color = color * values[:, 4:]
         region_weights = texels[:, len(layer_colors) :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +12,17 @@ import torch
 from torch import Tensor, nn
 from tyro.conf import Positional, arg
 
+from smirk3d.assets import cache_dir
+from smirk3d.datasets.augment import augment, mirrored
 from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.frame_augmentation import frame_augmentation
 from smirk3d.datasets.sampler import BatchSampler
+from smirk3d.datasets.sources import PhotoSource
+from smirk3d.datasets.synthetic.photo_textured import PhotoTexturedFaces
 from smirk3d.datasets.training_batch import TrainingBatch
+from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.landmark_indices import SKIN_COUNT
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import EncoderConfig
@@ -27,10 +35,19 @@ CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, FaceWindow(), flip_tta=True
 SIZE_PX = 160
 JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
 """Largest differences between a training window and that of the ground truth: the error of the pose branch."""
+FIT_READS = frozenset(
+    ["jawOpen", "mouthSmile", "eyeBlink", "browInnerUp", "browOuterUp", "mouthPucker", "mouthFunnel", "mouthClose"]
+    + [name.removesuffix("Left") for name in GAZE_NAMES if name.endswith("Left")]
+)
+"""Blendshapes, without their side, whose weight in a photo landmarks tell; the fit's other weights teach nothing."""
+_PAIR_AUGMENT = AugmentConfig(mirror=0.0, color=0.0, tint=0.3)
+_PAIR_SEED, _PAIR_STEP = 9, 500_000
+"""Offsets that keep the random numbers of pairs apart from those of other pictures."""
 COARSE_JITTER = 1.4
 """Factor on them for the shape branch, whose window comes from the coarse pose."""
 STEP_SEED_STRIDE = 1_000_003
 """Keeps the random numbers of the steps of two seeds apart."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,10 @@ class BranchOptions:
     """Checkpoint of a neural renderer that repaints the photos of a batch with other, known expressions."""
     repainted_weight: Annotated[float, arg(aliases=("--painted-weight",))] = 0.6
     """Loss weight of a repainted photo relative to that of rendered ground truth."""
+    pairs: int = 0
+    """Photo-textured pairs per step, see `smirk3d.datasets.synthetic.photo_textured`; 0: none. 8 to 16 are usual."""
+    pair_count: int = 16_384
+    """Number of different pairs."""
     labels: Path | None = None
     """Folder of shards with emotion labels, and `labels.csv`, from which the photos were prepared; adds the loss of a
     linear emotion probe on the expression."""
@@ -131,6 +152,7 @@ class BranchBatch:
         target: (B, N) raw outputs of the branch.
         weight: (B,) loss weight.
         augmented: (K, 3, P, P) the first K images again, as in another frame; K is 0 without the consistency loss.
+        known: (B, N) bool, outputs whose target counts.
     """
 
     images: Tensor
@@ -138,6 +160,7 @@ class BranchBatch:
     target: Tensor
     weight: Tensor
     augmented: Tensor
+    known: Tensor
 
     def extended(self, other: BranchBatch) -> BranchBatch:
         """Return this batch followed by another one."""
@@ -171,12 +194,14 @@ class BranchSampler:
     ) -> None:
         self.options, self.head, self.window = options, head, FaceWindow() if window is None else window
         if sampler is None:
-            data = DataConfig(_sources(options), size=SIZE_PX, crop_scale=(1.3, 1.55), batch_size=options.batch_size)
-            sampler = BatchSampler(data, AugmentConfig(), options.seed, head)
+            data = DataConfig(_sources(options), size=SIZE_PX, crop_scale=(1.25, 1.6), batch_size=options.batch_size)
+            # Rendered heads have random colours already, and most photos are grey.
+            sampler = BatchSampler(data, AugmentConfig(color=0.0), options.seed, head)
         self.sampler = sampler
         renderer = options.neural_renderer
         self.repainted = None if renderer is None else RepaintedPhotos(head, renderer)
         self.face = LinearFaceFrame.measured(head)
+        self.pairs = _open_pairs(options, self.sampler, head) if options.pairs else None
 
     def batch(self, step: int) -> BranchBatch:
         """Return the batch of a step; it depends on the seed and the step alone."""
@@ -207,7 +232,7 @@ class BranchSampler:
         side_px = self.window.size_px
         images = nn.functional.interpolate(crops.image, (side_px, side_px), mode="bilinear")
         target = torch.cat([pose, camera], dim=1)
-        return BranchBatch(images, crops.landmarks_ndc, target, self._weight(crops), images[:0])
+        return BranchBatch(images, crops.landmarks_ndc, target, self._weight(crops), images[:0], _all(target))
 
     def _shape_batch(self, crops: TrainingBatch, generator: torch.Generator) -> BranchBatch:
         pose, camera = _pose_and_camera(crops.target)
@@ -216,7 +241,9 @@ class BranchSampler:
         code = self.window.encode_pose(pose, camera, affine, self.face.of(crops.target.shape))
         target = torch.cat([crops.target.shape, code], dim=1)
         images = self.window.extract(crops.image, affine)
-        return BranchBatch(images, _in_window(crops.landmarks_ndc, affine), target, self._weight(crops), images[:0])
+        return BranchBatch(
+            images, _in_window(crops.landmarks_ndc, affine), target, self._weight(crops), images[:0], _all(target)
+        )
 
     def _expression_batch(self, crops: TrainingBatch, generator: torch.Generator) -> BranchBatch:
         exact = self._exact(crops.target)
@@ -228,8 +255,9 @@ class BranchSampler:
             frames, moved = frame_augmentation(crops.image, exact, generator)
             augmented = self.window.extract(frames, _jittered(moved, 1.0, generator))
         landmarks = _in_window(crops.landmarks_ndc, affine)
-        batch = BranchBatch(images, landmarks, crops.target.expression, self._weight(crops), augmented)
         is_photo = crops.target_weight < 1
+        known = _all(crops.target.expression) & (~is_photo[:, None] | _fit_reads())
+        batch = BranchBatch(images, landmarks, crops.target.expression, self._weight(crops), augmented, known)
         if self.repainted is None or not is_photo.any():
             return batch
         return batch.extended(self._repainted_batch(self.repainted, crops.take(is_photo), generator))
@@ -244,7 +272,29 @@ class BranchSampler:
             landmarks = project_orthographic(self.head(params).landmarks("mediapipe"), params.camera)[..., :2]
         weight = torch.full((len(photos),), self.options.repainted_weight)
         windows = self.window.extract(images, affine)
-        return BranchBatch(windows, _in_window(landmarks, affine), params.expression, weight, windows[:0])
+        landmarks = _in_window(landmarks, affine)
+        return BranchBatch(windows, landmarks, params.expression, weight, windows[:0], _all(params.expression))
+
+    def pair_batch(self, step: int, rank: int = 0) -> BranchBatch:
+        """Return K photos of a step, followed by the same photos with changed expressions.
+
+        The photos are nearly neutral: their fits are targets where landmarks tell the weight, and 0 elsewhere.
+        """
+        assert self.pairs is not None
+        generator = self.generator(step + _PAIR_STEP, rank)
+        rows = torch.randint(len(self.pairs), (self.options.pairs,), generator=generator)
+        is_flipped = torch.rand(len(rows), generator=generator) < 0.5
+        crops = [mirrored(each, is_flipped, self.head) for each in self.pairs.pairs(rows)]
+        fitted, changed = (_expression_of(each) for each in crops)
+        calm = torch.where(_fit_reads(), fitted, 0.0)
+        parts = []
+        for each, target in zip(crops, (calm, calm + changed - fitted)):
+            pictures = augment(each, _PAIR_AUGMENT, generator, self.head)
+            affine = _jittered(self._exact(pictures.target), 1.0, generator)
+            images, landmarks = self.window.extract(pictures.image, affine), _in_window(pictures.landmarks_ndc, affine)
+            weight = torch.full((len(rows),), self.options.photo_weight)
+            parts.append(BranchBatch(images, landmarks, target, weight, images[:0], _all(target)))
+        return parts[0].extended(parts[1])
 
     def _exact(self, params: FaceParams | None) -> Tensor:
         """Return the windows (B, 2, 3) of the ground-truth pose and camera."""
@@ -253,6 +303,37 @@ class BranchSampler:
     def _weight(self, crops: TrainingBatch) -> Tensor:
         is_photo = crops.target_weight < 1
         return crops.target_weight * torch.where(is_photo, self.options.photo_weight, 1.0)
+
+
+def _expression_of(crops: TrainingBatch) -> Tensor:
+    assert crops.target is not None and crops.target.expression is not None
+    return crops.target.expression
+
+
+def _all(target: Tensor) -> Tensor:
+    return torch.ones_like(target, dtype=torch.bool)
+
+
+@functools.cache
+def _fit_reads() -> Tensor:
+    """Return (52,) bool, blendshapes that a fit to landmarks can tell."""
+    return torch.tensor([name.removesuffix("Left").removesuffix("Right") in FIT_READS for name in ARKIT_NAMES])
+
+
+def _open_pairs(options: BranchOptions, sampler: BatchSampler, head: HeadModel) -> PhotoTexturedFaces:
+    """Make or open pairs of the photos of a sampler that have targets, in the cache."""
+    sources = [each for each in sampler.sources if isinstance(each, PhotoSource) and each.table is not None]
+    if not sources:
+        raise Smirk3dError("photo-textured pairs need photos with targets; set data.fit_targets=true, or pairs to 0")
+    source, seed = sources[0], options.seed + _PAIR_SEED
+    assert source.table is not None
+    folder = cache_dir() / "photo_textured"
+    pairs = PhotoTexturedFaces(
+        head, source.faces, source.table, options.pair_count, seed, sampler.data.size, folder=folder
+    )
+    for count in pairs.prepare():
+        _log.info("photo-textured pairs: %d of %d", count, len(pairs))
+    return pairs
 
 
 def _sources(options: BranchOptions) -> tuple[SourceConfig, ...]:

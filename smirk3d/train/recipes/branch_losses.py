@@ -54,13 +54,19 @@ class BranchLoss:
             scale = (1 / variance) / (1 / variance).mean()
         return BranchLoss(options.branch, sampler.head, sampler.window, basis, scale)
 
-    def regression(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the error (B,) of raw outputs (B, N) of the branch against targets (B, N)."""
+    def regression(self, prediction: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return the error (B,) of raw outputs (B, N) of the branch against targets (B, N).
+
+        Args:
+            prediction: Raw outputs.
+            target: Wanted outputs.
+            known: (B, N) bool, which outputs of an expression branch count; None: all.
+        """
         if self.branch == "pose":
             return self._pose_error(prediction, target)
         if self.branch == "shape":
             return self._shape_error(prediction, target)
-        return self._expression_error(prediction, target)
+        return self._expression_error(prediction, target, known)
 
     @staticmethod
     def consistency(prediction: Tensor, augmented: Tensor) -> Tensor:
@@ -68,10 +74,18 @@ class BranchLoss:
         # Unweighted: in the whitened basis of the sides, differences between left and right would be unlearned first.
         return 20 * (prediction - augmented).square().mean(1)
 
-    def _expression_error(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def change(self, prediction: Tensor, changed: Tensor, true_change: Tensor) -> Tensor:
+        """Return the error (B,) of the change between raw expressions (B, 52) of two pictures of a face.
+
+        An unknown expression that both pictures share cancels out.
+        """
+        return 20 * (((changed - prediction - true_change) @ self.basis.T).square() * self.scale).mean(1)
+
+    def _expression_error(self, prediction: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
         # `bounded` clamps the output to [0, 1]: beyond a bound that is the target there is no error.
         is_clamped = ((prediction < 0) & (target <= 0)) | ((prediction > 1) & (target >= 1))
-        residual = torch.where(is_clamped, 0.0, prediction - target)
+        ignored = is_clamped if known is None else is_clamped | ~known
+        residual = torch.where(ignored, 0.0, prediction - target)
         return 20 * ((residual @ self.basis.T).square() * self.scale).mean(1)
 
     def _shape_error(self, prediction: Tensor, target: Tensor) -> Tensor:

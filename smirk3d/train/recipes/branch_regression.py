@@ -123,7 +123,7 @@ def _step_loss(
         images = torch.cat([images, labelled])
     first_augmented, count = len(images), len(batch.weight)
     prediction, landmarks = network(torch.cat([images, batch.augmented]))
-    error = (loss.regression(prediction[:count], batch.target) * batch.weight).mean()
+    error = (loss.regression(prediction[:count], batch.target, batch.known) * batch.weight).mean()
     landmark = (landmarks[:count] - batch.landmarks).square().sum(2).mean()
     total, terms = error + options.landmark_weight * landmark, {"error": error.item(), "landmarks": landmark.item()}
     if emotion is not None:

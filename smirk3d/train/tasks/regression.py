@@ -135,8 +135,20 @@ class RegressionTask:
         if self.emotion is not None:
             labelled, label = self.emotion.draw(step)
             images.append(labelled)
+        pairs = None if self.sampler.pairs is None else self.sampler.pair_batch(step, self.bench.fabric.global_rank)
+        first_pair = sum(map(len, images))
+        if pairs is not None:
+            images.append(pairs.images)
         prediction, landmarks = self._forward(torch.cat([*images, made.augmented]))
         values, weights = self._regression_losses(loss, made, prediction, landmarks)
+        if pairs is not None:
+            rows = slice(first_pair, first_pair + len(pairs.images))
+            values |= _pair_losses(loss, pairs, prediction[rows], landmarks[rows])
+            weights |= {
+                "change": self.stage.change_weight,
+                "pair_error": 1.0,
+                "pair_landmarks": self.stage.landmark_weight / 2,
+            }
         if self.emotion is not None:
             count = len(made.weight)
             values["emotion"] = self.emotion.loss(prediction[count : count + self.stage.labelled], label)
@@ -174,6 +186,10 @@ class RegressionTask:
             stages = list(backbone.blocks.children())[: self.stage.frozen_stages]
             for module in (backbone.conv_stem, backbone.bn1, *stages):
                 module.train(False).requires_grad_(False)
+        if self.stage.frozen_batch_norm:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.train(False)
 
     def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return raw outputs and landmarks on the CPU, where the losses are computed, in float32."""
@@ -187,13 +203,14 @@ class RegressionTask:
         """Return losses and weights of targets, landmarks and augmented frames; the latter are the last predictions."""
         count, paired = len(made.weight), len(made.augmented)
         values = {
-            "error": loss.regression(prediction[:count], made.target) * made.weight,
+            "error": loss.regression(prediction[:count], made.target, made.known) * made.weight,
             "landmarks": (landmarks[:count] - made.landmarks).square().sum(2).mean(),
         }
         weights = {"error": 1.0, "landmarks": self.stage.landmark_weight}
         if paired:
             augmented = prediction[-paired:]
-            values["augmented_error"] = loss.regression(augmented, made.target[:paired]) * made.weight[:paired]
+            error = loss.regression(augmented, made.target[:paired], made.known[:paired])
+            values["augmented_error"] = error * made.weight[:paired]
             values["consistency"] = loss.consistency(prediction[:paired], augmented)
             weights |= {"error": 0.5, "augmented_error": 0.5, "consistency": self.stage.consistency_weight}
         return values, weights
@@ -209,6 +226,16 @@ class RegressionTask:
             made = self.sampler.batch_of(crops, generator)
             errors.append(self.loss.regression(self._forward(made.images)[0], made.target))
         return float(torch.cat(errors).mean())
+
+
+def _pair_losses(loss: BranchLoss, pairs: BranchBatch, prediction: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+    """Return the losses of photos and, after them, the same photos with changed expressions."""
+    (before, after), (target_before, target_after) = prediction.chunk(2), pairs.target.chunk(2)
+    return {
+        "change": loss.change(before, after, target_after - target_before),
+        "pair_error": loss.regression(prediction, pairs.target, pairs.known) * pairs.weight,
+        "pair_landmarks": (landmarks - pairs.landmarks).square().sum(2).mean(),
+    }
 
 
 def _options(bench: Workbench) -> BranchOptions:
@@ -227,4 +254,6 @@ def _options(bench: Workbench) -> BranchOptions:
         repainted_weight=stage.repainted_weight,
         labelled=stage.labelled,
         consistency_weight=stage.consistency_weight,
+        pairs=stage.pairs,
+        pair_count=stage.pair_count,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
 from smirk3d.datasets.synthetic.domain_randomization import (
     DomainRandomization,
@@ -107,3 +108,27 @@ def test_appearance_takes_the_cut_and_keeps_the_colours() -> None:
     assert made.brow_lift_m == cut.brow_lift_m and made.iris_scale == cut.iris_scale and made.lip_edge == cut.lip_edge
     assert made.skin == look.skin and made.iris == look.iris
     assert [each.lip_edge for each in random_cuts(3)] == [each.lip_edge for each in random_cuts(5)[:3]]
+
+
+def test_wide_heads_have_blendshapes_like_those_of_other_artists(open_head: HeadModel) -> None:
+    face = open_head.region_mask("face") & ~open_head.region_mask("eyeballs")
+    names = ("mouthSmileLeft", "browInnerUp", "jawOpen", "mouthPucker", "noseSneerLeft", "mouthFrownLeft")
+    expression = torch.stack([torch.zeros(52), *torch.eye(52)[[ARKIT_NAMES.index(name) for name in names]]])
+
+    def moved(seed: int, wide_share: float) -> torch.Tensor:
+        rows = []
+        for weights in expression:  # the same random head for each
+            params = FaceParams(expression=weights[None], pose=torch.zeros(1, 3))
+            stds = DomainRandomization(wide_share=wide_share)
+            generator = torch.Generator().manual_seed(seed)
+            mesh = randomize_geometry(open_head, params, torch.ones(1), generator, stds)
+            rows.append(mesh.vertices[0, face].flatten())
+        return torch.stack(rows[1:]) - rows[0]
+
+    own = open_head(FaceParams(expression=expression)).vertices[:, face].flatten(1)
+    own = own[1:] - own[0]
+    cosine = {
+        share: torch.stack([cosine_similarity(moved(seed, share), own) for seed in range(4)]) for share in (0.0, 1.0)
+    }
+    assert cosine[0.0].mean() > 0.9
+    assert 0.65 < cosine[1.0].mean() < 0.88

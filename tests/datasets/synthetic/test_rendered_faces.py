@@ -242,3 +242,10 @@ def test_files_of_another_set_are_named(make, values: np.ndarray, tmp_path: Path
     np.save(path, values)
     with pytest.raises(Smirk3dError, match=rf"{path.name}: broken \(float64 of"):
         make(folder=tmp_path).batch(torch.arange(1))
+
+
+def test_heads_wear_the_appearance_model(make) -> None:
+    plain = make(variation=replace(CLEAN, textured=0.0)).batch(torch.arange(6))
+    textured = make(variation=replace(CLEAN, textured=1.0)).batch(torch.arange(6))
+    assert torch.equal(plain.landmarks_ndc, textured.landmarks_ndc)
+    assert (plain.image - textured.image).abs().mean() > 0.02
