@@ -21,7 +21,7 @@ from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.branch_data import LinearFaceFrame
 
-MAX_RANGE_GAIN, MAX_ASYMMETRY_GAIN, NEUTRAL_SHIFT = 1.2, 5.0, 3.0
+MAX_RANGE_GAIN, MAX_ASYMMETRY_GAIN, NEUTRAL_SHIFT = 1.6, 3.0, 3.0
 _FACE_FRAME_SIZE = 7
 
 
