@@ -61,7 +61,7 @@ NEURAL_RENDERER = Artefact(
     licence="MIT",
     card="renderer.md",
     head="open",
-    recipe="python -m smirk3d.train.recipes.neural_renderer",
+    recipe="smirk3d train configs/recipes/neural_renderer.yaml",
     description="The neural renderer: synthesises a face from a shaded mesh and sparse pixels of the photo.",
 )
 EXPRESSION_PRIOR = Artefact(

@@ -236,3 +236,21 @@ def test_the_contour_stays_on_the_points_that_it_lies_on() -> None:
     assert (after.contour_ndc - before.contour_ndc).abs().amax((1, 2)).min() > 0.01
     torch.testing.assert_close(after.contour_ndc, after.landmarks_ndc[:, outline], atol=1e-6, rtol=0)
     assert after.contour_weight.equal(before.contour_weight)
+
+
+def test_gamma_keeps_black_white_and_order() -> None:
+    ramp = torch.linspace(0, 1, SIZE).expand(3, SIZE, SIZE)
+    batch = replace(_dotted(8), image=ramp.expand(8, -1, -1, -1))
+    found = augment(batch, replace(STILL, gamma=0.5), torch.Generator().manual_seed(0)).image
+    assert found[..., 0].eq(0).all() and found[..., -1].eq(1).all() and (found.diff(dim=-1) >= 0).all()
+    power = found[:, 0, 0, SIZE // 2].log() / ramp[0, 0, SIZE // 2].log()
+    assert ((power > 0.79) & (power < 1.21)).all() and 0 < int((power - 1).abs().lt(1e-3).sum()) < 8
+
+
+def test_clahe_spreads_the_contrast_and_keeps_grey_grey() -> None:
+    dull = 0.45 + 0.1 * torch.rand(4, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    batch = replace(_dotted(4), image=dull.expand(-1, 3, -1, -1))
+    found = augment(batch, replace(STILL, clahe=1.0), torch.Generator().manual_seed(0)).image
+    assert (found.flatten(1).std(1) > 1.2 * batch.image.flatten(1).std(1)).all()
+    assert (found.amax(1) - found.amin(1)).max() < 0.01
+    torch.testing.assert_close(augment(batch, STILL, torch.Generator().manual_seed(0)).image, batch.image)

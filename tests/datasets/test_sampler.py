@@ -248,3 +248,26 @@ def test_rendered_heads_are_made_before_the_first_step(
     flame_like = replace(open_head.data, expression_names=tuple(map(str, range(52))))
     with pytest.raises(Smirk3dError, match="need a head with the 52 ARKit actions"):
         sources.open_source(SourceConfig(kind="rendered"), stream.data, HeadModel(flame_like))
+
+
+def test_faces_of_a_person_come_in_pairs_where_that_is_asked_for(shards: Path, open_head: HeadModel) -> None:
+    data = DataConfig((SourceConfig(shards),), size=SIZE, batch_size=4, person_pairs=True)
+    sampler = BatchSampler(data, AugmentConfig(), 1, open_head)
+    rows, seen = [sampler.batch(step).person.view(2, 2) for step in range(8)], Counter()
+    alone = [pair for batch in rows for pair in batch.tolist() if pair[0] != pair[1]]
+    assert len(alone) <= 2  # the three unknown people, one of whom an epoch leaves out
+    for step in range(4):  # an epoch of 16 of the 17 faces
+        seen.update(sampler.plan(step).face.tolist())
+    assert len(seen) == 16 and set(seen.values()) == {1}
+    for world in (1, 2):
+        for rank in range(world):
+            person = sampler.share(0, rank, world).person.view(-1, 2)
+            whole = sampler.batch(0).person.view(-1, 2)[rank::world]
+            assert torch.equal(person, whole)  # pairs stay together
+
+
+def test_pairs_of_unknown_people_are_refused(tmp_path: Path, open_head: HeadModel) -> None:
+    write_shard(tmp_path / "train-000000.tar", [record(f"f{k}", seed=k) for k in range(3)])
+    data = DataConfig((SourceConfig(tmp_path),), size=SIZE, batch_size=2, person_pairs=True)
+    with pytest.raises(Smirk3dError, match=r"no person is known to have two.*stage\.losses\.identity=0"):
+        BatchSampler(data, AugmentConfig(), 1, open_head)

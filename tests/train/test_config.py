@@ -251,12 +251,12 @@ def test_keys_under_their_earlier_names_are_read_with_a_note(minimal: Path) -> N
     assert "encoder.mirrored is no key" in message(minimal)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.name)
 def test_files_in_configs_load_and_hold_only_differences(path: Path, minimal: Path) -> None:
     config = load_config(path)
     defaults = load_config(minimal)
     for key, value in dict(_scalars(yaml.safe_load(path.read_text(encoding="utf-8")))).items():
-        if not key.startswith(("data.root", "stage.")):
+        if not key.startswith(("data.root", "stage", "head")):
             assert value_at(defaults, key) != value, f"{key} is the default"
     names = [each.name for each in fields(config.encoder) if each.name.endswith("_backbone")]
     assert {value_at(config.encoder, name).removesuffix("_stride16") for name in names} <= set(ARCHITECTURES)
@@ -270,6 +270,8 @@ def _scalars(tree: Any, key: str = ""):
 def test_the_files_in_configs_are_known() -> None:
     names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
+    names = ["flame.yaml", "neural_renderer.yaml", "open.yaml"]
+    assert [path.name for path in sorted((CONFIGS / "recipes").glob("*.yaml"))] == names
 
 
 def test_pretraining_is_stage_1_of_the_method() -> None:
@@ -285,7 +287,7 @@ def test_core_is_stage_2_of_the_method() -> None:
     config = load_config(CONFIGS / "core.yaml")
     assert config.stage.name == "core" and config.stage.trainable == ("expression", "neural_renderer")
     assert config.stage.losses == LossWeights(
-        landmark=100, photo=10, perceptual=10, expression=1e-3, jaw=1e-2
+        landmark=100, photo=10, perceptual=0.05, expression=1e-3, jaw=1e-2
     )  # emotion needs a network, which does not come with the package
     optimizer, data, augment = config.optimizer, config.data, config.augment
     assert (optimizer.lr, optimizer.encoder_lr_scale, optimizer.neural_renderer_betas) == (1e-3, 0.25, (0.5, 0.999))
@@ -304,6 +306,67 @@ def test_the_cycle_path_has_the_numbers_of_the_method() -> None:
     assert (perturb.jaw_probability, perturb.jaw_open_rad, perturb.eyelids) == (0.5, (0, 0.5), (-0.25, 0.25))
     assert (cycle.losses.expression, cycle.losses.jaw, cycle.losses.eyelids, cycle.losses.shape) == (None, 10, 10, 1)
     assert [cycle.losses.in_use(is_arkit)["expression"] for is_arkit in (False, True)] == [1, 60]
+
+
+def test_the_recipe_of_flame_is_the_published_one() -> None:
+    config = load_config(CONFIGS / "recipes" / "flame.yaml")
+    pretrain, core = config.stages
+    assert isinstance(pretrain, StageConfig) and isinstance(core, StageConfig)
+    faces = [stage.steps * config.data.batch_size for stage in (pretrain, core)]
+    assert faces == [300 * 50_000, 50 * 50_000]
+    assert pretrain.losses == LossWeights(landmark=100, identity=10, expression=1e-2)
+    assert core.losses == LossWeights(landmark=100, photo=10, perceptual=10, expression=1e-3, jaw=1e-2)
+    assert pretrain.published_losses and core.published_losses
+    assert [config.for_stage(stage).optimizer.lr for stage in (pretrain, core)] == [2e-4, 1e-3]
+    assert core.cycle is not None and core.cycle.losses.in_use(False)["expression"] == 1
+
+
+def test_the_recipe_of_the_open_head_has_one_stage_after_the_other() -> None:
+    config = load_config(CONFIGS / "recipes" / "open.yaml", ["data.root=photos"])
+    assert [stage.task for stage in config.stages] == ["regression"] * 3 + ["neural_renderer", "synthesis", "finish"]
+    data = config.for_stage(config.stages[0]).data
+    assert [source.kind for source in data.all_sources] == ["auto", "rendered", "rendered"]
+    assert [source.weight for source in data.all_sources] == pytest.approx([0.25, 0.25, 0.5])
+    assert data.all_sources[0].path == Path("photos") and data.fit_targets and (data.size, data.batch_size) == (160, 32)
+    core = config.for_stage(config.stages[4])
+    assert (core.data.size, core.data.batch_size, core.optimizer.encoder_lr_scale) == (128, 8, 0.02)
+    assert core.augment.tint == 0.8 and config.augment.tint == 0
+
+
+def test_stages_are_changed_by_their_names() -> None:
+    path = CONFIGS / "recipes" / "open.yaml"
+    config = load_config(path, ["stages.shape.data.batch_size=12", "stages.finish.average=1"])
+    sizes = [config.for_stage(stage).data.batch_size for stage in config.stages[:3]]
+    assert sizes == [32, 12, 32]  # an anchor of the file is not one object
+    assert config.total_steps == sum(stage.steps for stage in config.stages)
+    found = message(path, "stages.nose.steps=1")
+    assert "stages.nose is no item; there are pose, shape, expression, neural_renderer, core, finish" in found
+    assert "override stages.pose.steps=0: stages.pose.steps must be at least 1" in message(path, "stages.pose.steps=0")
+
+
+@pytest.mark.parametrize(
+    ("stages", "fault"),
+    [
+        ("[{task: dance, name: a}]", "stages.a.task must be one of synthesis, regression, neural_renderer, finish"),
+        ("[{task: finish}, {task: neural_renderer, name: a, steps: 1}]", "stages must be a list in which finish is"),
+        (
+            "[{task: neural_renderer, name: a, steps: 1}, {task: neural_renderer, name: a, steps: 2}]",
+            "a is there twice",
+        ),
+        ("[{task: regression, name: a, branch: pose, steps: 1}]", "encoder.window must be given for the stage a"),
+        ("[{task: neural_renderer, name: a, steps: 1, data: {run_share: 0.5}}]", "sources must be a list where run_sh"),
+        ("[{task: regression, name: a, branch: pose, steps: 1, consistency_weight: 1}]", "0 for the branch pose"),
+        ("[{task: regression, name: a, branch: pose, steps: 1, identity_weight: 1}]", "0 for the branch pose"),
+        ("[{task: regression, name: a, branch: shape, steps: 1, labels: x}]", "null for the branch shape"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused(stages: str, fault: str, minimal: Path) -> None:
+    assert fault in message(minimal, "stage=", f"stages={stages}")
+
+
+def test_stages_and_a_single_stage_exclude_each_other(minimal: Path) -> None:
+    assert "stage must be null where stages are given" in message(minimal, f"stages={OTHER['stages']}")
+    assert load_config(minimal).all_stages == (load_config(minimal).stage,)
 
 
 def test_smoke_is_tiny_and_walks_through_everything() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tyro
 
-from smirk3d.train.recipes import assemble_encoder, expression_prior, landmark_bias, neural_renderer
+from smirk3d.train.recipes import assemble_encoder, expression_prior, landmark_bias
 from smirk3d.train.recipes.assemble_encoder import AssembleOptions, AverageOptions
 from smirk3d.train.recipes.branch_data import BranchOptions
 from smirk3d.train.recipes.command import run_recipe
@@ -43,9 +43,6 @@ def test_assembling_and_averaging_are_subcommands() -> None:
 
 
 def test_other_recipes_read_their_options() -> None:
-    old = ["--changed", "3", "--settled", "0.5"]
-    options = parse(neural_renderer.Options, "--photos", "p", "--targets", "t", *old)
-    assert (options.edited, options.batch_norm_share, options.steps) == (3, 0.5, 3000)
     assert parse(expression_prior.Options).out.name == "expression_prior.safetensors"
     assert parse(landmark_bias.Options, "--photos", "p").passes == 2
 
