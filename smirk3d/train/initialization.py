@@ -49,6 +49,8 @@ def _renderer_size(config: TrainConfig) -> int | None:
     """Return the side of the crops that the neural renderer is last trained on, or used with; None without one."""
     users = [stage for stage in config.all_stages if uses_renderer(stage)]
     trainers = [stage for stage in users if trains_renderer(stage)]
+    if users and not trainers and (path := next(filter(None, _initial_files(config)[::-1]), None)):
+        return read_networks(path).renderer_size_px  # that for which it was trained
     return config.for_stage((trainers or users)[-1]).data.size if users else None
 
 

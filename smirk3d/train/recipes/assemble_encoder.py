@@ -31,16 +31,16 @@ from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.torch_file import read_own_state
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, LinearFaceFrame
-from smirk3d.train.recipes.branch_regression import VALIDATION_SEED
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.tasks.output_calibration import (
+    CALIBRATION_SEED,
+    VALIDATION_SEED,
     average_states,
     calibrate_output_layer,
     expression_errors,
     tie_face_frame_to_shape,
 )
 
-CALIBRATION_SEED = 2011
 CALIBRATION_COUNT = 768
 _log = logging.getLogger(__name__)
 

@@ -194,7 +194,9 @@ class BranchSampler:
     ) -> None:
         self.options, self.head, self.window = options, head, FaceWindow() if window is None else window
         if sampler is None:
-            data = DataConfig(_sources(options), size=SIZE_PX, crop_scale=(1.25, 1.6), batch_size=options.batch_size)
+            data = DataConfig(
+                branch_sources(options), size=SIZE_PX, crop_scale=(1.25, 1.6), batch_size=options.batch_size
+            )
             # Rendered heads have random colours already, and most photos are grey.
             sampler = BatchSampler(data, AugmentConfig(color=0.0), options.seed, head)
         self.sampler = sampler
@@ -336,7 +338,7 @@ def _open_pairs(options: BranchOptions, sampler: BatchSampler, head: HeadModel) 
     return pairs
 
 
-def _sources(options: BranchOptions) -> tuple[SourceConfig, ...]:
+def branch_sources(options: BranchOptions) -> tuple[SourceConfig, ...]:
     """Return the rendered sources, weighted by their size, and the photos."""
     share = (1 - options.photo_share) / max(options.renders + options.randomized_renders, 1)
     # The seeds of both differ, so that no person is in both.

@@ -26,8 +26,8 @@ from smirk3d.networks.checkpoint import ENCODER, read_networks, save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.assemble_encoder import expression_errors, tie_face_frame_to_shape
 from smirk3d.train.recipes.branch_data import CONFIG, SIZE_PX, LinearFaceFrame
-from smirk3d.train.recipes.branch_regression import VALIDATION_SEED
 from smirk3d.train.recipes.command import run_recipe
+from smirk3d.train.tasks.output_calibration import VALIDATION_SEED
 
 MAX_GAIN = 1.5
 """Largest factor on a weight."""

@@ -17,12 +17,15 @@ from smirk3d.train.checkpoint import checkpoints_between, read_modules
 from smirk3d.train.freeze import freeze
 from smirk3d.train.run_folder import EXPRESSION_STD
 from smirk3d.train.stages import FinishStage
-from smirk3d.train.tasks.output_calibration import average_states, calibrate_output_layer, expression_errors
+from smirk3d.train.tasks.output_calibration import (
+    CALIBRATION_SEED,
+    VALIDATION_SEED,
+    average_states,
+    calibrate_output_layer,
+    expression_errors,
+)
 from smirk3d.train.tasks.task import Criterion, ParameterGroup, Update, Workbench
 from smirk3d.train.validation import RenderedValidation
-
-CALIBRATION_SEED, ERROR_SEED = 2011, 1011
-"""Seeds of rendered people that no source of training should have."""
 
 
 class FinishTask:
@@ -89,7 +92,7 @@ class FinishTask:
             if self.stage.calibrate:
                 calibrate_output_layer(self.encoder, self._faces(self.stage.calibration_faces, CALIBRATION_SEED))
             if self.stage.error_faces:
-                measured = expression_errors(self.encoder, self._faces(self.stage.error_faces, ERROR_SEED))
+                measured = expression_errors(self.encoder, self._faces(self.stage.error_faces, VALIDATION_SEED))
                 errors = (measured.square() + self.stage.photo_error**2).sqrt()
                 self.bench.record[EXPRESSION_STD] = errors.tolist()
 

@@ -22,6 +22,8 @@ from smirk3d.networks.encoder import Encoder
 from smirk3d.train.recipes.branch_data import LinearFaceFrame
 
 MAX_RANGE_GAIN, MAX_ASYMMETRY_GAIN, NEUTRAL_SHIFT = 1.6, 3.0, 3.0
+CALIBRATION_SEED, VALIDATION_SEED = 2011, 1011
+"""Seeds of rendered people that no source of training should have: for the calibration, and for measured errors."""
 _FACE_FRAME_SIZE = 7
 
 
