@@ -5,30 +5,52 @@ from __future__ import annotations
 import io
 import json
 import os
-import time
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from smirk3d.bounded_io import check_plain_file, open_plain, parse_json, parse_npy, parse_yaml, read_bytes, read_npz
+from smirk3d.bounded_io import (
+    MAX_YAML_NODES,
+    check_plain_file,
+    open_plain,
+    parse_json,
+    parse_npy,
+    parse_yaml,
+    read_bytes,
+    read_npz,
+)
 
-MAX_BYTES, MAX_SECONDS = 64 << 20, 5.0
+MAX_BYTES, MAX_CALLS = 64 << 20, 100_000
+MAX_BUILT = 100
+"""Letters of the longest YAML of which anything may be built before it is refused."""
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
+    """Assert that little memory and few calls are needed, whatever the machine does besides."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
     tracemalloc.start()
-    start = time.perf_counter()
+    sys.setprofile(count)
     try:
         yield
-        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES and time.perf_counter() - start < MAX_SECONDS
+        sys.setprofile(None)
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES and calls < MAX_CALLS
     finally:
+        sys.setprofile(None)
         tracemalloc.stop()
 
 
@@ -151,11 +173,26 @@ BAD_YAML = {
 
 
 @pytest.mark.parametrize("name", BAD_YAML)
-def test_yaml_that_is_deep_or_large_or_none_is_refused_in_seconds(name: str) -> None:
+def test_yaml_that_is_deep_or_large_or_none_is_refused_before_it_is_built(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, built, parse, load = [0], [0], yaml.parse, yaml.load
+
+    def counted(*arguments: Any) -> Iterator[yaml.Event]:
+        for event in parse(*arguments):
+            events[0] += 1
+            yield event
+
+    def recorded(text: str, loader: Any) -> Any:
+        built.append(len(text))
+        return load(text, loader)
+
+    monkeypatch.setattr(yaml, "parse", counted)
+    monkeypatch.setattr(yaml, "load", recorded)
     with pytest.raises(ValueError) as caught:
-        start = time.perf_counter()
         parse_yaml(BAD_YAML[name])
-    assert time.perf_counter() - start < 3 * MAX_SECONDS and "\n" not in str(caught.value)
+    # Parsing takes a time for each event; what is built can be far larger than the text.
+    assert events[0] <= MAX_YAML_NODES + 10 and max(built) <= MAX_BUILT and "\n" not in str(caught.value)
 
 
 def test_yaml_comes_back() -> None:

@@ -35,7 +35,8 @@ def load_config(
     Args:
         path: YAML file with a mapping; plain data only, nothing in it is executed.
         overrides: Texts `a.b.c=value`, the value in YAML; lists are replaced as a whole. An item of a list that has a
-            name is a group of that name: `stages.expression.steps=2000`.
+            name is a group of that name: `stages.expression.steps=2000`. Text without quotes counts letter by letter:
+            a line break or a `#` in a file name stays.
         report: Receives one line for each deprecated key.
 
     Raises:
@@ -183,7 +184,7 @@ def _overlay(tree: Any, key: str, text: str) -> None:
         if not isinstance(tree, dict):
             raise _KeyError(".".join(groups[:depth]), "has no keys below it; give it as a whole")
     try:
-        tree[last] = _parse(text.partition("=")[2])
+        tree[last] = _parse_override(text.partition("=")[2])
     except ValueError as error:
         raise _KeyError(key, f"is no YAML: {error}") from error
 
@@ -198,6 +199,10 @@ def _named_items(items: list, key: str) -> dict | None:
 
 def _on_one_branch(key: str, other: str) -> bool:
     return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
+
+
+_STYLED = ("'", '"', "|", ">", "!", "&", "%", "---", "#")
+"""Beginnings of a YAML text that is not plain: quotes, blocks, tags, anchors, directives, comments."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,6 +230,16 @@ for _class in (_Loader, _Dumper):
 def _parse(text: str) -> Any:
     """Read YAML; raises `ValueError` with one line of text."""
     return parse_yaml(text, _Loader)
+
+
+def _parse_override(text: str) -> Any:
+    """Read the value of an override as `_parse` does, text without quotes as it is.
+
+    YAML makes a space of a line break and a comment of what follows ` #`, which would name another file.
+    """
+    value, plain = _parse(text), text.strip(" \t")
+    is_plain = isinstance(value, str) and not plain.lstrip().startswith(_STYLED)
+    return plain if is_plain else value
 
 
 def _plain(value: Any) -> Any:

@@ -229,6 +229,20 @@ def test_values_have_the_types_of_the_records(minimal: Path) -> None:
     assert hash(config) == hash(replace(config))  # frozen through and through
 
 
+@pytest.mark.parametrize("name", ["a\nb.pt", "a\n\n b.pt", "a\r\nb.pt", "a\n", "\na", "a\u2028b", "a #1.pt", "a  b"])
+def test_text_of_an_override_counts_letter_by_letter(name: str, minimal: Path) -> None:
+    assert load_config(minimal, [f"init={name}"]).init == Path(name)
+    assert load_config(minimal, [f"init= {name} "]).init == Path(name)
+    assert f"not {name!r}" in message(minimal, f"seed={name}")
+
+
+@pytest.mark.parametrize(
+    "value", ["'a b'", "'a\n  b'", '"a\\x20b"', "!!str a b", "&x a b", ">-\n a\n b\n", "--- a b", "# c\na b"]
+)
+def test_quotes_and_blocks_of_an_override_are_those_of_yaml(value: str, minimal: Path) -> None:
+    assert load_config(minimal, [f"init={value}"]).init == Path("a b")
+
+
 def test_the_later_override_counts_and_lies_over_the_file(minimal: Path) -> None:
     assert load_config(minimal, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
     assert load_config(minimal, ["stage.steps=9"]).stage == replace(load_config(minimal).stage, steps=9)

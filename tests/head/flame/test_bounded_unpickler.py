@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import pickle
 import struct
-import time
+import sys
 import tracemalloc
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.checked import checked_array
+from smirk3d.head.flame import safe_pickle
 from smirk3d.head.flame.safe_pickle import read_pickle
 from smirk3d.networks.torch_file import read_parts
+from smirk3d.networks.torch_reader import TorchReader
 
-MAX_BYTES, MAX_SECONDS = 64 << 20, 5.0
+MAX_BYTES, MAX_CALLS_PER_BYTE = 64 << 20, 20
+
+
+class CountsHashes(type):
+    """A class of which each use as a key, or in one, is counted; the first ends what would take for ever."""
+
+    count = 0
+
+    def __hash__(cls) -> int:
+        CountsHashes.count += 1
+        raise ValueError("it is used as a key")
+
+
+class Leaf(metaclass=CountsHashes):
+    """What the nested tuples are made of."""
 
 
 def _nested(depth: int, width: int) -> bytes:
     """Return opcodes of a tuple of tuples, each `width` times the one before."""
-    parts = [b"K\x01\x85q\x00"]
+    parts = [b"cprobe\nLeaf\n\x85q\x00"]
     parts += [
         b"0(" + b"h" + bytes([k]) + (b"h" + bytes([k])) * (width - 1) + b"tq" + bytes([k + 1]) for k in range(depth)
     ]
@@ -45,19 +62,48 @@ BOMBS = {
 }
 
 
+@pytest.fixture
+def counted_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files refer to `Leaf`."""
+    for reader in (safe_pickle._Unpickler, TorchReader):
+        find = reader.find_class
+        monkeypatch.setattr(
+            reader,
+            "find_class",
+            lambda self, module, name, find=find: Leaf if name == "Leaf" else find(self, module, name),
+        )
+    CountsHashes.count = 0
+
+
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("container", ["head", "torch"])
-def test_a_bomb_ends_at_once_with_one_line(name: str, container: str, tmp_path: Path) -> None:
-    path = tmp_path / "bomb.pkl"
+def test_a_bomb_ends_at_once_with_one_line(name: str, container: str, tmp_path: Path, counted_leaf: None) -> None:
+    path, calls = tmp_path / "bomb.pkl", 0
     legacy = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
     path.write_bytes(BOMBS[name] if container == "head" else legacy + BOMBS[name])
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
     tracemalloc.start()
-    start = time.perf_counter()
-    with pytest.raises(Smirk3dError, match=r"bomb\.pkl") as caught:
-        read_pickle(path) if container == "head" else read_parts(path, ("a",), "remedy")
-    assert tracemalloc.get_traced_memory()[1] < MAX_BYTES and time.perf_counter() - start < MAX_SECONDS
-    tracemalloc.stop()
-    assert "\n" not in str(caught.value)
+    sys.setprofile(count)
+    try:
+        with pytest.raises(Smirk3dError, match=r"bomb\.pkl") as caught:
+            read_pickle(path) if container == "head" else read_parts(path, ("a",), "remedy")
+    finally:
+        sys.setprofile(None)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < MAX_BYTES and calls < MAX_CALLS_PER_BYTE * path.stat().st_size + 1000
+    assert CountsHashes.count == 0 and "\n" not in str(caught.value)
+
+
+def test_the_leaf_would_be_noticed(tmp_path: Path, counted_leaf: None) -> None:
+    (tmp_path / "a.pkl").write_bytes(_nested(0, 1) + b"0}h\x00K\x01s.")  # a short tuple may be a key
+    with pytest.raises(Smirk3dError, match="used as a key"):
+        read_pickle(tmp_path / "a.pkl")
+    assert CountsHashes.count == 1
 
 
 def test_short_tuples_are_keys(tmp_path: Path) -> None:
