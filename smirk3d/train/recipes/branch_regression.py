@@ -21,7 +21,7 @@ import torch
 
 from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
-from smirk3d.datasets.config import DataConfig
+from smirk3d.datasets.config import AugmentConfig, DataConfig
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -67,6 +67,7 @@ def run_config(options: BranchOptions) -> TrainConfig:
         neural_renderer_width=_renderer_width(options.neural_renderer),
         out_dir=options.out / f"{options.branch}_run",
         data=DataConfig(branch_sources(options), size=SIZE_PX, crop_scale=CROP_SCALE, batch_size=options.batch_size),
+        augment=AugmentConfig(color=0.0),  # rendered heads have random colours already, and most photos are grey
         stage=stage,
         validation=ValidationConfig(every=options.steps if faces else 0, faces=max(faces, 16)),
         engine=EngineConfig(accelerator="cpu", save_every=500, preview_every=0),
