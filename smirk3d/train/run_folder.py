@@ -20,6 +20,7 @@ from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.networks import Networks
 from smirk3d.train.provenance import provenance
+from smirk3d.train.stages import FinishStage
 
 WEIGHTS_NAME = "networks.safetensors"
 CONFIG_NAME = "config.yaml"
@@ -153,6 +154,7 @@ def _save_weights(state: TrainingState, networks: Networks, stage: TrainConfig) 
         encoder=networks.encoder,  # type: ignore[arg-type]
         neural_renderer=networks.neural_renderer,  # type: ignore[arg-type]
         expression_std=state.record.get(EXPRESSION_STD),
+        half=isinstance(stage.stage, FinishStage) and stage.stage.half,
         meta=about | provenance(state.config, state.record),
     )
 

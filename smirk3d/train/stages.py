@@ -192,6 +192,8 @@ class FinishStage:
     """Strength, in [0, 1], of the domain randomisation of these faces."""
     photo_error: float = 0.05
     """Standard deviation of the weights' additional error on photos, in [0, 1]."""
+    half: bool = False
+    """Export floats as float16, which halves the file; they compute in float32 all the same."""
 
     def __post_init__(self) -> None:
         check(self, "name", bool(self.name), "a name")

@@ -47,11 +47,11 @@ OPEN_HEAD = Artefact(
 ENCODER = Artefact(
     name="encoder",
     file="encoder.safetensors",
-    sha256="88ce39add7c1214633656b2d18128ba715c9e8a0d40472b2d3c64994d5f041ec",
+    sha256="b3adc2a76c53d885dd78c8a39951908f1d51c7b32d926c947d7ccc550d0d5f69",
     licence="MIT",
     card="encoder.md",
     head="open",
-    recipe="python -m smirk3d.train.recipes.assemble_encoder assemble",
+    recipe="smirk3d train configs/recipes/photo_textured.yaml",
     description="The encoder: predicts the open head's parameters from a face crop.",
 )
 NEURAL_RENDERER = Artefact(
