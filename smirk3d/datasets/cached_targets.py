@@ -51,12 +51,12 @@ def fitted_targets(folder: Path, head: HeadModel) -> TargetTable:
 
 
 def _fitted(records: list[Record], head: HeadModel) -> TargetTable:
-    tables, count, told = [], 0, 0
+    tables, count, logged = [], 0, 0
     for table in fit_targets(head, records):
         tables.append(table)
         count += len(table)
-        if count - told >= LINE_EVERY_FACES:
-            told = count
+        if count - logged >= LINE_EVERY_FACES:
+            logged = count
             _log.info("fitted targets: %d of %d", count, len(records))
     joined = join_targets(tables)
     if tuple(head.expression_names) != ARKIT_NAMES:

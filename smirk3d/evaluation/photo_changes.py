@@ -24,7 +24,7 @@ FIGURES = (
     Figure("mean_correlation", better="higher"),
     Figure("gain", better="higher"),
     Figure("asymmetry_gain", better="higher"),
-    Figure("calm_mean", better="lower"),
+    Figure("unchanged_mean", better="lower"),
 )
 _BATCH = 32
 
@@ -60,7 +60,7 @@ def measure_photo_changes(encoder: FrozenEncoder, pairs: PhotoTexturedFaces, dis
         pairs: Photos and their changes.
         display: Counts the pairs.
     """
-    found, made, calm = [], [], []
+    found, made, unchanged = [], [], []
     for rows in torch.arange(len(pairs)).split(_BATCH):
         before, after = pairs.pairs(rows)
         weights = [encoder.encoder.expression(each.image)["expression"] for each in (before, after)]
@@ -68,19 +68,19 @@ def measure_photo_changes(encoder: FrozenEncoder, pairs: PhotoTexturedFaces, dis
         assert before.target.expression is not None and after.target.expression is not None
         found.append(weights[1] - weights[0])
         made.append(after.target.expression - before.target.expression)
-        calm.append(weights[0])
+        unchanged.append(weights[0])
         for _ in rows:
             display.advance()
-    return photo_changes_result(*(torch.cat(each).numpy() for each in (found, made, calm)))
+    return photo_changes_result(*(torch.cat(each).numpy() for each in (found, made, unchanged)))
 
 
-def photo_changes_result(found: np.ndarray, made: np.ndarray, calm: np.ndarray) -> Result:
+def photo_changes_result(found: np.ndarray, made: np.ndarray, unchanged: np.ndarray) -> Result:
     """Return correlation, gain and asymmetry gain of changes.
 
     Args:
         found: (N, 52) predicted changes of the weights.
         made: (N, 52) true changes.
-        calm: (N, 52) predicted weights of the unchanged photos.
+        unchanged: (N, 52) predicted weights of the unchanged photos.
     """
     partner = list(ARKIT_MIRROR)
     correlation, gains = correlations(found, made), gain_of(found, made)
@@ -88,7 +88,7 @@ def photo_changes_result(found: np.ndarray, made: np.ndarray, calm: np.ndarray) 
         "mean_correlation": mean_of_known(correlation),
         "gain": float(np.nanmean(gains)),
         "asymmetry_gain": float(np.nanmean(gain_of(found - found[:, partner], made - made[:, partner]))),
-        "calm_mean": float(calm.mean()),
+        "unchanged_mean": float(unchanged.mean()),
     }
     columns = {"correlation": correlation, "gain": gains}
     return Result(PhotoChangesMeasure.name, "encoder", len(found), values_of(FIGURES, numbers), columns, worst="low")

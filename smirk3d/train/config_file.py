@@ -65,9 +65,14 @@ def load_config(
         raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
 
 
-def to_yaml(config: TrainConfig) -> str:
-    """Return the complete configuration, defaults included, as YAML that `load_config` reads back as an equal one."""
-    return yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False)
+def to_yaml(config: TrainConfig, *, with_folders: bool = True) -> str:
+    """Return the complete configuration, defaults included, as YAML that `load_config` reads back as an equal one.
+
+    Args:
+        config: The configuration.
+        with_folders: False: only the last part of absolute paths.
+    """
+    return yaml.dump(_plain(config, with_folders), Dumper=_Dumper, sort_keys=False)
 
 
 class _KeyError(ValueError):
@@ -242,10 +247,12 @@ def _parse_override(text: str) -> Any:
     return plain if is_plain else value
 
 
-def _plain(value: Any) -> Any:
-    """Convert a record to dicts, lists and scalars."""
+def _plain(value: Any, with_folders: bool = True) -> Any:
+    """Convert a record to dicts, lists and scalars; see `to_yaml`."""
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: _plain(getattr(value, each.name), with_folders) for each in fields(value)}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+        return [_plain(item, with_folders) for item in value]
+    if isinstance(value, Path):
+        return str(value) if with_folders or not value.is_absolute() else value.name
+    return value

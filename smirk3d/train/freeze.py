@@ -33,3 +33,10 @@ def freeze(*modules: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(required)
         for part, mode in modes:  # not part.train(mode), which a part may override
             part.training = mode
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Let batch norms keep their statistics and normalise by them, in place; their other parameters still learn."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train(False)

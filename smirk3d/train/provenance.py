@@ -21,11 +21,13 @@ DATA, MEASURES = "data", "measures"
 def provenance(config: TrainConfig, record: Mapping[str, Any]) -> dict[str, str]:
     """Return seed, commit, configuration, data and measures of a run as texts.
 
+    Of absolute paths only the last part is stated: weights are passed on, and folders are private.
+
     Args:
         config: The run.
         record: Its record.
     """
-    facts = {"seed": str(config.seed), "commit": commit(), "config": to_yaml(config)}
+    facts = {"seed": str(config.seed), "commit": commit(), "config": to_yaml(config, with_folders=False)}
     known = {name: json.dumps(record[name], sort_keys=True) for name in (DATA, MEASURES) if record.get(name)}
     return facts | known
 
@@ -45,11 +47,11 @@ def data_fingerprint(sources: Iterable[Any]) -> str:
     """Return a hexadecimal digest of the faces of sources and their targets.
 
     Args:
-        sources: Those of a sampler. A source may tell its `fingerprint`; of others the number of faces and persons
+        sources: Those of a sampler. A source may have a `fingerprint`; of others the number of faces and persons
             counts.
     """
     digest = hashlib.sha256()
     for source in sources:
-        told = getattr(source, "fingerprint", None) or f"{type(source).__name__} {len(source)} {source.people}"
-        digest.update(f"{told}\n".encode())
+        identity = getattr(source, "fingerprint", None) or f"{type(source).__name__} {len(source)} {source.people}"
+        digest.update(f"{identity}\n".encode())
     return digest.hexdigest()[:16]

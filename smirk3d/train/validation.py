@@ -26,7 +26,7 @@ BATCH = 64
 PAIRS = 48
 """Rendered pairs on which a neural renderer is validated; each has another known expression."""
 STRENGTHS = {"": 0.0, "randomized_": 1.0}
-"""Prefix of the measures -> strength of the domain randomisation: the open head, and heads unlike it."""
+"""Prefix of the measures -> strength of the domain randomisation: the open head, and randomised heads."""
 
 Predict = Callable[[TrainingBatch], Tensor]
 """Maps a batch to predicted ARKit weights (B, 52) in [0, 1], on the CPU."""
@@ -75,7 +75,7 @@ class RenderedValidation:
 
         Returns:
             correlation: Mean over the weights. asymmetry_slope: 1 is right. neutral: Mean weight of neutral faces. The
-            same of heads unlike the open one with the prefix randomized_.
+            same of randomised heads with the prefix randomized_.
         """
         measures = {}
         for prefix, strength in STRENGTHS.items():

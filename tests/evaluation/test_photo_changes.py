@@ -11,7 +11,7 @@ def test_half_the_change_is_a_gain_of_one_half() -> None:
     result = photo_changes_result(0.5 * made, made, np.full((200, 52), 0.02))
     values = result.figures
     assert values["gain"] == pytest.approx(0.5) and values["asymmetry_gain"] == pytest.approx(0.5)
-    assert values["mean_correlation"] == pytest.approx(1.0) and values["calm_mean"] == pytest.approx(0.02)
+    assert values["mean_correlation"] == pytest.approx(1.0) and values["unchanged_mean"] == pytest.approx(0.02)
 
 
 def test_small_changes_do_not_count_and_unchanged_weights_have_no_gain() -> None:

@@ -77,10 +77,10 @@ def contents(folder: Path) -> dict[str, Any]:
 def test_a_recipe_that_was_killed_in_every_stage_equals_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, told = tiny_recipe(tmp_path / "whole"), []
+    whole, lines = tiny_recipe(tmp_path / "whole"), []
     total = sum(STEPS.values())
-    assert train(whole, report=told.append) == TrainResult(total, False, 0)
-    assert [line for line in told if line.endswith("steps")] == [f"stage {n}: {s} steps" for n, s in STEPS.items()]
+    assert train(whole, report=lines.append) == TrainResult(total, False, 0)
+    assert [line for line in lines if line.endswith("steps")] == [f"stage {n}: {s} steps" for n, s in STEPS.items()]
     broken = tiny_recipe(tmp_path / "broken")
     for step in (2, 7, 9, 13, 14):  # within stages, and at their first steps
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from smirk3d.assets import sha256
 from smirk3d.errors import Smirk3dError
@@ -36,6 +39,13 @@ def test_the_recipe_exists(artefact: Artefact) -> None:
         assert command[1:3] == ["head", "build"] or is_file
     else:
         assert command[:2] == ["python", "-m"] and importlib.util.find_spec(command[2]) is not None
+
+
+def test_headers_have_no_absolute_paths(artefact: Artefact) -> None:
+    if artefact.file.endswith(".safetensors"):
+        with safe_open(files_dir() / artefact.file, "numpy") as file:
+            header = json.dumps(file.metadata())
+        assert re.search(r"[\s\"']/\w+/", header.replace("\\n", "\n")) is None
 
 
 def test_nothing_else_lies_beside_them() -> None:

@@ -7,9 +7,7 @@ Photos of nearly neutral faces are chosen, so that what changes is known exactly
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smirk3d.assets import atomic_path, make_folder, printable
-from smirk3d.bounded_io import one_line
 from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.datasets.synthetic.expression_templates import template_tensor
-from smirk3d.datasets.synthetic.photo_warp import EYE_CORNERS, fit_residual, place, warp_photo
+from smirk3d.datasets.synthetic.photo_warp import fit_residual, place, warp_photo
 from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, fit_camera
 from smirk3d.datasets.synthetic.scene_sampling import Kind, chance, random_expression, uniform
+from smirk3d.datasets.synthetic.shard_cache import GeneratedShard, ShardCache
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.euler import angles_from_rotation
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES, resolve_antagonists
+from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.appearance_texels import AppearanceTexels
@@ -51,14 +49,6 @@ _TEMPLATE_SHARE = 0.4
 _CACHE_VERSION = 1
 
 
-@dataclass(frozen=True, eq=False)
-class _Shard:
-    """`pixels`: (SHARD, 2, 3, S, S) uint8, photo and changed photo. `truth`: (SHARD, D) float32."""
-
-    pixels: np.ndarray
-    truth: np.ndarray
-
-
 class PhotoTexturedFaces:
     """Pairs of a photo and its change, made once and kept on disk.
 
@@ -74,7 +64,7 @@ class PhotoTexturedFaces:
         folder: Folder in which the pairs are kept between runs; None: in memory.
 
     Raises:
-        Smirk3dError: No photo is nearly neutral and fitted well.
+        Smirk3dError: No photo is nearly neutral and fitted well, or a file in `folder` is not what was written there.
     """
 
     def __init__(
@@ -89,67 +79,48 @@ class PhotoTexturedFaces:
         folder: Path | None = None,
     ) -> None:
         self.head, self.count, self.seed, self.size = head, count, seed, size
-        self._faces, self._folder = faces, folder
+        self._faces = faces
         self._params, _ = table.of(faces.keys)
         self.photos = nearly_neutral(table, faces.keys)
         if not len(self.photos):
             raise Smirk3dError("no photo is nearly neutral, frontal and fitted; use others, or make targets for them")
         self._texels: AppearanceTexels | None = None
-        self._shards: dict[int, _Shard] = {}
         content = hashlib.sha256(repr((_CACHE_VERSION, seed, size, faces.keys)).encode())
         assert self._params.expression is not None
         for part in (head.v_template, head.shapedirs, head.expressiondirs, self._params.expression):
             content.update(part.numpy().tobytes())
-        self._key = content.hexdigest()[:12]
+        numbers = sum(self._sizes)
+        prefix, shapes = f"pairs_{content.hexdigest()[:12]}", ((SHARD, 2, 3, size, size), (SHARD, numbers))
+        self._cache = ShardCache(folder, prefix, *shapes, self._make)
 
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def _sizes(self) -> list[int]:
+        """Numbers of the truth: shape, pose, and of both pictures expressions, cameras and landmarks."""
+        each = (len(ARKIT_NAMES), 3, 2 * N_LANDMARKS)
+        return [self.head.n_shape, 3, *(size for size in each for _ in range(2))]
+
     def prepare(self) -> Iterator[int]:
         """Make the missing pairs; yields their number after each shard."""
-        for number in range(math.ceil(self.count / SHARD)):
-            self._shard(number)
-            yield min((number + 1) * SHARD, self.count)
+        return self._cache.prepare(self.count)
 
     def pairs(self, index: Tensor) -> tuple[TrainingBatch, TrainingBatch]:
         """Return the photos `index` (K,) int64 and the changed ones; both have the pair's number as `person`.
 
         The targets of the photos are their fits, those of the changed ones these plus the known change.
         """
-        places = [(self._shard(k // SHARD), k % SHARD) for k in index.tolist()]
-        pixels = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in places])).float() / 255
-        truth = torch.from_numpy(np.stack([shard.truth[row] for shard, row in places]))
-        n_expression, n_points = len(ARKIT_NAMES), 2 * N_LANDMARKS
-        sizes = [self.head.n_shape, 3, *(n_expression, n_expression), *(3, 3), *(n_points, n_points)]
-        shape, pose, *rest = truth.split(sizes, dim=1)
+        pixels, truth = self._cache.rows(index)
+        shape, pose, *rest = truth.split(self._sizes, dim=1)
         batches = []
         for k, (expression, camera, points) in enumerate(zip(rest[:2], rest[2:4], rest[4:])):
             target = FaceParams(shape=shape, pose=pose, expression=expression, camera=camera)
             batches.append(_batch(pixels[:, k], target, points, index))
         return batches[0], batches[1]
 
-    def _shard(self, number: int) -> _Shard:
-        if number not in self._shards:
-            self._shards[number] = self._stored(number, self._folder) if self._folder else self._make(number)
-        return self._shards[number]
-
-    def _stored(self, number: int, folder: Path) -> _Shard:
-        """Open a shard, making it where it is missing."""
-        paths = [folder / f"pairs_{self._key}_{number:05d}_{what}.npy" for what in ("pixels", "truth")]
-        if not all(path.is_file() for path in paths):
-            shard = self._make(number)
-            make_folder(folder)
-            for path, values in zip(paths, (shard.pixels, shard.truth)):
-                with atomic_path(path) as temporary:
-                    np.save(temporary, values)
-        try:
-            shard = _Shard(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths))
-        except (OSError, ValueError, EOFError) as error:
-            raise Smirk3dError(f"{printable(paths[0])}: broken ({printable(one_line(error))}); delete it") from error
-        return shard
-
     @torch.no_grad()
-    def _make(self, number: int) -> _Shard:
+    def _make(self, number: int) -> GeneratedShard:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         pixels, truth = np.empty((SHARD, 2, 3, self.size, self.size), np.uint8), []
         while len(truth) < SHARD:
@@ -158,7 +129,7 @@ class PhotoTexturedFaces:
             if pair is not None:
                 pixels[len(truth)] = (pair[0] * 255).round().byte().numpy()
                 truth.append(pair[1])
-        return _Shard(pixels, torch.stack(truth).numpy())
+        return GeneratedShard(pixels, torch.stack(truth).numpy())
 
     def _pair(self, photo: int, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
         """Return the pictures (2, 3, S, S) and the truth (D,) of a photo; None where its fit is poor."""
@@ -166,7 +137,7 @@ class PhotoTexturedFaces:
         params = FaceParams(**{name: value[photo : photo + 1] for name, value in self._params.items()})
         params = self._with_camera(params, crop.landmarks_ndc)
         residual = fit_residual(self.head, params, crop.landmarks_ndc[0])
-        corners = crop.landmarks_ndc[0, list(EYE_CORNERS)]
+        corners = crop.landmarks_ndc[0, list(OUTER_EYE_CORNERS)]
         if residual.square().sum(1).mean().sqrt() > MAX_RESIDUAL * (corners[0] - corners[1]).norm():
             return None
         assert params.expression is not None and params.shape is not None and params.pose is not None
@@ -176,7 +147,7 @@ class PhotoTexturedFaces:
         if self._texels is None:
             self._texels = AppearanceTexels(self.head)
         texels = self._texels.colors(random_face_appearance(generator))
-        after = warp_photo(crop.image[0], self.head, fitted, changed, texels, self.size).image
+        after = warp_photo(crop.image[0], self.head, fitted, changed, texels, self.size)
         before = functional.interpolate(crop.image, (self.size,) * 2, mode="bilinear", antialias=True)[0]
         points = [mesh.landmarks_ndc[None] for mesh in (fitted, changed)]
         cameras = [

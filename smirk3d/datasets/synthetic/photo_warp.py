@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from smirk3d.datasets.synthetic.landmark_residuals import residual_weights
 from smirk3d.geometry.camera import project_orthographic
+from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
@@ -35,7 +36,6 @@ FADE_NDC = 0.30
 RELIGHT_RANGE = (0.7, 1.35)
 _AROUND, _FACE, _EYE, _MOUTH = range(4)
 _LIPS = (13, 14)
-EYE_CORNERS = (33, 263)
 _OPEN_GAP = 0.25
 """Gap of the lips, over the distance of the outer eye corners, from which the mouth is fully lit."""
 _EYE_LIGHT = 0.75
@@ -57,21 +57,6 @@ class PlacedMesh:
     ndc: Tensor
     normals: Tensor
     landmarks_ndc: Tensor
-
-
-@dataclass(frozen=True)
-class WarpedPhoto:
-    """A photo with another expression.
-
-    Attributes:
-        image: (3, S, S) in [0, 1].
-        landmarks_ndc: (478, 2) MediaPipe's landmarks in it.
-        filled_share: Share of the face's pixels that the appearance model had to fill, in [0, 1].
-    """
-
-    image: Tensor
-    landmarks_ndc: Tensor
-    filled_share: float
 
 
 def place(head: HeadModel, params: FaceParams, residual_ndc: Tensor) -> PlacedMesh:
@@ -99,7 +84,7 @@ def fit_residual(head: HeadModel, params: FaceParams, landmarks_ndc: Tensor) -> 
 
 def warp_photo(
     photo: Tensor, head: HeadModel, fitted: PlacedMesh, changed: PlacedMesh, texels: Tensor, size: int
-) -> WarpedPhoto:
+) -> Tensor:
     """Render the changed mesh with the photo's pixels over the photo.
 
     Args:
@@ -109,6 +94,9 @@ def warp_photo(
         changed: The mesh with another expression.
         texels: (F T², 3) in [0, 1], the appearance model's colours, see `AppearanceTexels`.
         size: S, side of the result in pixels.
+
+    Returns:
+        (3, S, S) in [0, 1].
     """
     faces = head.faces.to(torch.int32)
     fragments = rasterize(changed.ndc[None], faces, size)
@@ -133,9 +121,7 @@ def warp_photo(
     is_skin = part < _EYE
     filled = _filled(warped, albedo.permute(2, 0, 1), trust * is_inner * covered, light.shading(normal), is_skin)
     soft = torch.where(covered, _blur(trust, 0.006).minimum(trust + 0.3), 1.0)
-    image = (relit * soft + filled * (1 - soft)).clamp(0, 1)
-    share = float((1 - trust)[covered].mean()) if covered.any() else 0.0
-    return WarpedPhoto(image, changed.landmarks_ndc, share)
+    return (relit * soft + filled * (1 - soft)).clamp(0, 1)
 
 
 def _is_visible(head: HeadModel, fitted: PlacedMesh, source: Tensor, part: Tensor, size: int) -> Tensor:
@@ -164,7 +150,7 @@ def _part_of_triangles(head: HeadModel) -> Tensor:
 def _openness(mesh: PlacedMesh, part: Tensor) -> Tensor:
     """Return factors (N,) on the colours of parts (N,): little light falls between lips that are hardly open."""
     points = mesh.landmarks_ndc
-    gap, eyes = (points[list(pair)].diff(dim=0).norm() for pair in (_LIPS, EYE_CORNERS))
+    gap, eyes = (points[list(pair)].diff(dim=0).norm() for pair in (_LIPS, OUTER_EYE_CORNERS))
     mouth = 0.9 * (gap / eyes / _OPEN_GAP).clamp(0.1, 1).sqrt()
     return torch.where(part == _MOUTH, mouth, torch.where(part == _EYE, _EYE_LIGHT, 1.0))
 

@@ -8,7 +8,6 @@ degradations of photos follow: hard light, greyscale, blur, low resolution, JPEG
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,8 +17,7 @@ import roma
 import torch
 from torch import Tensor
 
-from smirk3d.assets import atomic_path, make_folder, printable, warn_of_cache
-from smirk3d.bounded_io import one_line
+from smirk3d.assets import printable
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
 from smirk3d.datasets.synthetic import scene_sampling
 from smirk3d.datasets.synthetic.degradation import degraded
@@ -31,6 +29,7 @@ from smirk3d.datasets.synthetic.domain_randomization import (
     randomize_skin_texture,
 )
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, SampleRanges, chance, uniform
+from smirk3d.datasets.synthetic.shard_cache import GeneratedShard, ShardCache
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
@@ -67,7 +66,7 @@ class RenderAugmentation:
         domain_randomization: Largest strength, in [0, 1], of the randomisation of heads, skins and blendshapes (see
             `smirk3d.datasets.synthetic.domain_randomization`).
         wide_actions: Share of randomised heads whose blendshapes differ as those of other artists do.
-        textured: Probability that a head wears the packaged appearance model instead of procedural colours.
+        textured: Probability that the open head wears the packaged appearance model instead of procedural colours.
         hard_light: Probability of a strong directional light.
         grey: Probability of greyscale.
         coarse: Probability of a low resolution.
@@ -131,14 +130,12 @@ class RenderedFaces:
         self.head, self.count, self.seed, self.size = head, count, seed, size
         self.ranges = SampleRanges() if ranges is None else ranges
         self.variation = RenderAugmentation() if variation is None else variation
-        self._folder = folder
         self._photos = [] if backgrounds is None else sorted(backgrounds.glob("*.[jp][pn]g"))
         if backgrounds is not None and not self._photos:
             raise Smirk3dError(f"{printable(backgrounds)}: no photos with .jpg or .png; name a folder that has some")
         self._renderer: BakedFaceRenderer | None = None  # baked for the first image
         self._texels: AppearanceTexels | None = None
         self._cuts = random_cuts(APPEARANCE_COUNT) if self.variation.domain_randomization else []
-        self._shards: dict[int, _Shard] = {}
         names = [path.name for path in self._photos]
         # Values without the names of fields, so that a rename does not discard cached images.
         settings = [tuple(asdict(each).values()) for each in (self.ranges, self.variation, DomainRandomization())]
@@ -146,7 +143,9 @@ class RenderedFaces:
         content = hashlib.sha256(repr(about).encode())
         for part in (head.v_template, head.shapedirs, head.landmark_embedding("mediapipe").barycentric):
             content.update(part.numpy().tobytes())
-        self._key = content.hexdigest()[:12]
+        numbers = head.n_shape + head.n_expression + 6 + 2 * N_LANDMARKS
+        prefix, shapes = f"faces_{content.hexdigest()[:12]}", ((SHARD, 3, size, size), (SHARD, numbers))
+        self._cache = ShardCache(folder, prefix, *shapes, self._make)
 
     def __len__(self) -> int:
         return self.count
@@ -154,7 +153,7 @@ class RenderedFaces:
     @property
     def fingerprint(self) -> str:
         """Digest of seed, settings and head, on which the images depend."""
-        return self._key
+        return self._cache.prefix
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -164,9 +163,7 @@ class RenderedFaces:
 
     def prepare(self) -> Iterator[int]:
         """Render the missing images; yields their number after each shard."""
-        for number in range(math.ceil(self.count / SHARD)):
-            self._shard(number)
-            yield min((number + 1) * SHARD, self.count)
+        return self._cache.prepare(self.count)
 
     def batch(self, index: Tensor) -> TrainingBatch:
         """Return the images `index` (K,) int64, rendered or read as needed.
@@ -180,9 +177,7 @@ class RenderedFaces:
         """
         if ((index < 0) | (index >= self.count)).any():
             raise IndexError(f"images 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}")
-        places = [(self._shard(k // SHARD), k % SHARD) for k in index.tolist()]
-        image = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in places])).float() / 255
-        truth = torch.from_numpy(np.stack([shard.truth[row] for shard, row in places]))
+        image, truth = self._cache.rows(index)
         sizes = [self.head.n_shape, self.head.n_expression, 3, 3, N_LANDMARKS * 2]
         shape, expression, pose, camera, points = truth.split(sizes, dim=1)
         return TrainingBatch(
@@ -196,43 +191,8 @@ class RenderedFaces:
             contour_weight=torch.zeros(len(index)),
         )
 
-    def _shard(self, number: int) -> _Shard:
-        if number not in self._shards:
-            self._shards[number] = self._stored(number, self._folder) if self._folder else self._make(number)
-        return self._shards[number]
-
-    def _stored(self, number: int, folder: Path) -> _Shard:
-        """Open a shard, rendering it where it is missing."""
-        paths = [folder / f"faces_{self._key}_{number:05d}_{what}.npy" for what in ("pixels", "truth")]
-        if not all(path.is_file() for path in paths):
-            shard = self._make(number)
-            try:
-                make_folder(folder)
-                for path, values in zip(paths, (shard.pixels, shard.truth)):
-                    with atomic_path(path) as temporary:
-                        np.save(temporary, values)
-            except Smirk3dError as error:  # such as a full disk
-                warn_of_cache(error)
-                return shard
-        try:
-            shard = _Shard(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in paths))
-            self._check(shard)
-        except (OSError, ValueError, EOFError) as error:
-            raise Smirk3dError(
-                f"{printable(paths[0])}: broken ({printable(one_line(error))}); delete it and its truth"
-            ) from error
-        return shard
-
-    def _check(self, shard: _Shard) -> None:
-        """Raise `ValueError` where arrays are not those of a shard of this set."""
-        numbers = self.head.n_shape + self.head.n_expression + 6 + 2 * N_LANDMARKS
-        wanted = ((SHARD, 3, self.size, self.size), np.uint8), ((SHARD, numbers), np.float32)
-        for values, (shape, dtype) in zip((shard.pixels, shard.truth), wanted):
-            if values.shape != shape or values.dtype != dtype:
-                raise ValueError(f"{values.dtype} of {values.shape}")
-
     @torch.no_grad()
-    def _make(self, number: int) -> _Shard:
+    def _make(self, number: int) -> GeneratedShard:
         """Render one shard."""
         strength = self.variation.domain_randomization
         if self._renderer is None:
@@ -257,7 +217,7 @@ class RenderedFaces:
             pixels[k] = degraded(image, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
         truth = torch.cat([*(values for _, values in params.items()), camera, points_ndc.flatten(1)], dim=1)
-        return _Shard(pixels, truth.numpy())
+        return GeneratedShard(pixels, truth.numpy())
 
     def _appearance(self, share: float, generator: torch.Generator) -> tuple[Appearance, Tensor | None]:
         """Draw an appearance, and factors (V, 3) on the skin colour."""
@@ -289,14 +249,6 @@ class RenderedFaces:
             x, y = (int(uniform(0, length - side, generator)) for length in photo.size)
             piece = photo.convert("RGB").resize((self.size, self.size), box=(x, y, x + side, y + side))
         return torch.from_numpy(np.array(piece)).permute(2, 0, 1).float() / 255
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """`pixels`: (SHARD, 3, S, S) uint8. `truth`: (SHARD, D) float32, the parameters and landmarks side by side."""
-
-    pixels: np.ndarray
-    truth: np.ndarray
 
 
 def _random_heads(

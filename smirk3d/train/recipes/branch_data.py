@@ -35,11 +35,11 @@ CONFIG = EncoderConfig(BACKBONE, BACKBONE, BACKBONE, FaceWindow(), flip_tta=True
 SIZE_PX = 160
 JITTER_ROLL_RAD, JITTER_SCALE, JITTER_SHIFT = 0.07, 0.08, 0.06
 """Largest differences between a training window and that of the ground truth: the error of the pose branch."""
-FIT_READS = frozenset(
+LANDMARK_OBSERVABLE = frozenset(
     ["jawOpen", "mouthSmile", "eyeBlink", "browInnerUp", "browOuterUp", "mouthPucker", "mouthFunnel", "mouthClose"]
     + [name.removesuffix("Left") for name in GAZE_NAMES if name.endswith("Left")]
 )
-"""Blendshapes, without their side, whose weight in a photo landmarks tell; the fit's other weights teach nothing."""
+"""Blendshapes, without their side, whose weight in a photo landmarks tell; the fit's other weights are no targets."""
 _PAIR_AUGMENT = AugmentConfig(mirror=0.0, color=0.0, tint=0.3)
 _PAIR_SEED, _PAIR_STEP = 9, 500_000
 """Offsets that keep the random numbers of pairs apart from those of other pictures."""
@@ -258,7 +258,7 @@ class BranchSampler:
             augmented = self.window.extract(frames, _jittered(moved, 1.0, generator))
         landmarks = _in_window(crops.landmarks_ndc, affine)
         is_photo = crops.target_weight < 1
-        known = _all(crops.target.expression) & (~is_photo[:, None] | _fit_reads())
+        known = _all(crops.target.expression) & (~is_photo[:, None] | _landmark_observable())
         batch = BranchBatch(images, landmarks, crops.target.expression, self._weight(crops), augmented, known)
         if self.repainted is None or not is_photo.any():
             return batch
@@ -288,9 +288,9 @@ class BranchSampler:
         is_flipped = torch.rand(len(rows), generator=generator) < 0.5
         crops = [mirrored(each, is_flipped, self.head) for each in self.pairs.pairs(rows)]
         fitted, changed = (_expression_of(each) for each in crops)
-        calm = torch.where(_fit_reads(), fitted, 0.0)
+        neutral = torch.where(_landmark_observable(), fitted, 0.0)
         parts = []
-        for each, target in zip(crops, (calm, calm + changed - fitted)):
+        for each, target in zip(crops, (neutral, neutral + changed - fitted)):
             pictures = augment(each, _PAIR_AUGMENT, generator, self.head)
             affine = _jittered(self._exact(pictures.target), 1.0, generator)
             images, landmarks = self.window.extract(pictures.image, affine), _in_window(pictures.landmarks_ndc, affine)
@@ -317,9 +317,11 @@ def _all(target: Tensor) -> Tensor:
 
 
 @functools.cache
-def _fit_reads() -> Tensor:
+def _landmark_observable() -> Tensor:
     """Return (52,) bool, blendshapes that a fit to landmarks can tell."""
-    return torch.tensor([name.removesuffix("Left").removesuffix("Right") in FIT_READS for name in ARKIT_NAMES])
+    return torch.tensor(
+        [name.removesuffix("Left").removesuffix("Right") in LANDMARK_OBSERVABLE for name in ARKIT_NAMES]
+    )
 
 
 def _open_pairs(options: BranchOptions, sampler: BatchSampler, head: HeadModel) -> PhotoTexturedFaces:

@@ -18,7 +18,7 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.networks.backbones import Backbone
 from smirk3d.networks.encoder import Encoder
 from smirk3d.networks.neural_renderer import NeuralRenderer
-from smirk3d.train.freeze import freeze
+from smirk3d.train.freeze import freeze, freeze_statistics
 from smirk3d.train.initialization import load_imagenet
 from smirk3d.train.losses.losses import LossTerms, shape_consistency
 from smirk3d.train.provenance import DATA, data_fingerprint
@@ -187,9 +187,7 @@ class RegressionTask:
             for module in (backbone.conv_stem, backbone.bn1, *stages):
                 module.train(False).requires_grad_(False)
         if self.stage.frozen_batch_norm:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.train(False)
+            freeze_statistics(self.network)
 
     def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return raw outputs and landmarks on the CPU, where the losses are computed, in float32."""

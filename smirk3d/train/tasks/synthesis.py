@@ -13,6 +13,7 @@ from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.networks.encoder import Encoder, predicts_arkit
+from smirk3d.train.freeze import freeze_statistics
 from smirk3d.train.initialization import RENDERER_TRAINED
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import LossTerms
@@ -129,10 +130,3 @@ class SynthesisTask:
         weights = {f"paired_{name}": self.stage.losses.in_use()[name] for name in losses}
         terms = LossTerms({**first.terms.values, **values})
         return replace(first, terms=terms, weights={**first.weights, **weights})
-
-
-def freeze_statistics(network: nn.Module) -> None:
-    """Let batch norms keep their statistics and normalise by them, in place; their other parameters still learn."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train(False)

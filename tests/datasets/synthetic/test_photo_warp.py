@@ -44,7 +44,7 @@ def unlit(head: HeadModel, face: FaceParams, texels: Tensor) -> Tensor:
 def warped(head: HeadModel, texels: Tensor, before: FaceParams, after: FaceParams) -> Tensor:
     none = torch.zeros(478, 2)
     photo = unlit(head, before, texels)
-    return warp_photo(photo, head, place(head, before, none), place(head, after, none), texels, SIZE).image
+    return warp_photo(photo, head, place(head, before, none), place(head, after, none), texels, SIZE)
 
 
 def test_an_unchanged_expression_leaves_the_photo(open_head: HeadModel, texels: Tensor) -> None:

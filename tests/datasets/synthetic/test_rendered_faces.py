@@ -249,3 +249,8 @@ def test_heads_wear_the_appearance_model(make) -> None:
     textured = make(variation=replace(CLEAN, textured=1.0)).batch(torch.arange(6))
     assert torch.equal(plain.landmarks_ndc, textured.landmarks_ndc)
     assert (plain.image - textured.image).abs().mean() > 0.02
+
+
+def test_the_fingerprint_is_that_of_the_images(make) -> None:
+    assert make(24).fingerprint == make(12).fingerprint != make(12, seed=4).fingerprint
+    assert make(12, variation=CLEAN).fingerprint != make(12).fingerprint
