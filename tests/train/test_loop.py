@@ -31,7 +31,7 @@ from smirk3d.train.loss_config import LossWeights
 from smirk3d.train.metrics import read_metrics
 from smirk3d.train.preview import MIN_SIDE_PX
 from smirk3d.train.run_folder import CONFIG_NAME, WEIGHTS_NAME, claimed_folder
-from smirk3d.train.tasks import synthesis
+from smirk3d.train.tasks import run_sampler, synthesis
 
 Numbers = dict[str, dict[int, float]]
 
@@ -78,7 +78,7 @@ def break_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
                     act()
                 yield batch
 
-    monkeypatch.setattr(synthesis, "BatchSampler", Faces)
+    monkeypatch.setattr(run_sampler, "BatchSampler", Faces)
 
 
 def crash() -> None:
@@ -151,7 +151,7 @@ def test_a_run_that_broke_goes_on_as_if_it_had_not(
     with pytest.raises(OSError, match="has gone"):
         train(config)
     assert len(numbers(config.out_dir)["reconstruction/total"]) == step
-    monkeypatch.setattr(synthesis, "BatchSampler", SmallFaces)
+    monkeypatch.setattr(run_sampler, "BatchSampler", SmallFaces)
     assert train(config, resume=True, report=messages.append) == TrainResult(4, False, 0)
     assert any("no checkpoint yet" in line for line in messages) == (step == 1)
     assert_same_run(config.out_dir, whole)
@@ -168,7 +168,7 @@ def test_a_signal_ends_the_run_after_the_step(
     assert messages[0].startswith("stopping after this step")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not list((config.out_dir / "previews").iterdir())
-    monkeypatch.setattr(synthesis, "BatchSampler", SmallFaces)
+    monkeypatch.setattr(run_sampler, "BatchSampler", SmallFaces)
     assert train(config, resume=True) == TrainResult(4, False, 0)
     assert_same_run(config.out_dir, whole)
     assert train(config, resume=True) == TrainResult(4, False, 0)  # nothing is left to do
@@ -290,7 +290,7 @@ def test_numbers_that_are_not_finite_end_the_run(where: str, tmp_path: Path, mon
             return outcome
 
         monkeypatch.setattr(synthesis, "reconstruction_step", poisoned)
-    monkeypatch.setattr(synthesis, "BatchSampler", Faces)
+    monkeypatch.setattr(run_sampler, "BatchSampler", Faces)
     with pytest.raises(Smirk3dError) as caught:
         train(config)
     expected = "step 3: the loss is not finite (landmark" if where == "loss" else "step 2: the gradient is not finite"

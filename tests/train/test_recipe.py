@@ -105,7 +105,8 @@ def _check_exported(config: TrainConfig) -> None:
     assert json.loads(meta["data"]).keys() == STEPS.keys() - {"finish"}
     assert json.loads(meta["measures"])["core"].keys() >= {"correlation", "asymmetry_slope", "neutral", "cycle"}
     (config.out_dir / "again.yaml").write_text(meta["config"])
-    assert load_config(config.out_dir / "again.yaml") == config
+    # Folders are private: of absolute paths the last part is left.
+    assert load_config(config.out_dir / "again.yaml") == replace(config, out_dir=Path(config.out_dir.name))
     assert Encoder.from_checkpoint(path).expression(torch.rand(1, 3, 48, 48))["expression"].shape == (1, 52)
     further = tiny_recipe(config.out_dir / "further", f"init={path}")
     one_stage = replace(further, stages=(replace(further.stages[2], start="present", steps=1),))

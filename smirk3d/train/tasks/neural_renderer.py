@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -25,12 +24,12 @@ from smirk3d.train.freeze import freeze
 from smirk3d.train.initialization import RENDERER_TRAINED
 from smirk3d.train.losses.losses import LossTerms, photo_loss
 from smirk3d.train.losses.perceptual import lite0_features, perceptual_loss
-from smirk3d.train.provenance import DATA, data_fingerprint
 from smirk3d.train.recipes.branch_data import STEP_SEED_STRIDE
 from smirk3d.train.recipes.neural_synthesis_inputs import mask_photos, render_heads
 from smirk3d.train.recipes.repainted_photos import ExpressionEditor, sample_known_expressions
 from smirk3d.train.schedule import warm_cosine
 from smirk3d.train.stages import RendererStage
+from smirk3d.train.tasks.run_sampler import open_sampler
 from smirk3d.train.tasks.task import Clip, Criterion, ParameterGroup, Update, Workbench
 from smirk3d.train.validation import RenderedValidation
 
@@ -65,9 +64,7 @@ class RendererTask:
         self.bench, self.stage, self.device = bench, stage, bench.fabric.device
         self.renderer = bench.networks.neural_renderer
         self.encoder: Encoder = bench.networks.encoder  # type: ignore[assignment]
-        with bench.fabric.rank_zero_first(local=True):  # the first process fills the cache
-            self.sampler = BatchSampler(config.data, config.augment, config.seed, bench.head)
-        bench.record.setdefault(DATA, {})[stage.name] = data_fingerprint(self.sampler.sources)
+        self.sampler = open_sampler(bench)
         self.editor = ExpressionEditor(bench.head)
         self.pairs = RenderedPairs(bench.head, config.data.size)
         self.features = lite0_features().to(self.device)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.errors import Smirk3dError
@@ -21,7 +20,6 @@ from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.train.freeze import freeze, freeze_statistics
 from smirk3d.train.initialization import load_imagenet
 from smirk3d.train.losses.losses import LossTerms, shape_consistency
-from smirk3d.train.provenance import DATA, data_fingerprint
 from smirk3d.train.recipes.branch_data import BranchBatch, BranchOptions, BranchSampler
 from smirk3d.train.recipes.branch_losses import BranchLoss
 from smirk3d.train.recipes.repainted_photos import RepaintedPhotos
@@ -31,6 +29,7 @@ from smirk3d.train.tasks.emotion_aux import EmotionAux
 from smirk3d.train.tasks.output_calibration import tie_face_frame_to_shape
 from smirk3d.train.tasks.regression_network import RegressionNetwork
 from smirk3d.train.tasks.ridge_init import ridge_init, ridge_regression, set_linear
+from smirk3d.train.tasks.run_sampler import open_sampler
 from smirk3d.train.tasks.task import Clip, Criterion, ParameterGroup, Update, Workbench
 from smirk3d.train.validation import RenderedValidation
 
@@ -55,9 +54,7 @@ class RegressionTask:
         assert isinstance(stage, RegressionStage) and config.encoder.window is not None  # checked by TrainConfig
         self.bench, self.stage, self.device = bench, stage, bench.fabric.device
         self.encoder: Encoder = bench.networks.encoder  # type: ignore[assignment]
-        with bench.fabric.rank_zero_first(local=True):  # the first process fills the cache
-            crops = BatchSampler(config.data, config.augment, config.seed, bench.head)
-        bench.record.setdefault(DATA, {})[stage.name] = data_fingerprint(crops.sources)
+        crops = open_sampler(bench)
         self.sampler = BranchSampler(_options(bench), bench.head, crops, config.encoder.window)
         with torch.random.fork_rng(devices=[]):  # random layers, which `initialise` or a checkpoint overwrites
             self.network = RegressionNetwork(getattr(self.encoder, f"{stage.branch}_encoder")).to(self.device)

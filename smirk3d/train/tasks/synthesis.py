@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from smirk3d.datasets.sampler import BatchSampler
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.training_batch import TrainingBatch
 from smirk3d.networks.encoder import Encoder, predicts_arkit
@@ -18,10 +17,10 @@ from smirk3d.train.initialization import RENDERER_TRAINED
 from smirk3d.train.loss_context import LossContext
 from smirk3d.train.losses.losses import LossTerms
 from smirk3d.train.networks import ENCODERS
-from smirk3d.train.provenance import DATA, data_fingerprint
 from smirk3d.train.recipes.analysis_by_synthesis import StepOutput, cycle_step, reconstruction_step
 from smirk3d.train.schedule import cycle_update_target, learning_rate_factor, step_generator
 from smirk3d.train.tasks.paired_renders import PairedRenders
+from smirk3d.train.tasks.run_sampler import open_sampler
 from smirk3d.train.tasks.task import Clip, Criterion, ParameterGroup, Update, Workbench
 from smirk3d.train.validation import RenderedValidation
 
@@ -41,9 +40,7 @@ class SynthesisTask:
     def __init__(self, bench: Workbench) -> None:
         self.bench, self.stage = bench, bench.config.synthesis
         config, device = bench.config, bench.fabric.device
-        with bench.fabric.rank_zero_first(local=True):  # the first process fills the cache
-            self.sampler = BatchSampler(config.data, config.augment, config.seed, bench.head)
-        bench.record.setdefault(DATA, {})[self.stage.name] = data_fingerprint(self.sampler.sources)
+        self.sampler = open_sampler(bench)
         head = bench.head if device.type == "cpu" else copy.deepcopy(bench.head)
         self.context = LossContext.from_config(config, head, device)
         self.pairs = PairedRenders(bench.head, self.stage, config) if self.stage.pairs else None
