@@ -173,8 +173,8 @@ def nearly_neutral(table: TargetTable, keys: tuple[str, ...]) -> np.ndarray:
             limit[k] = MAX_JAW_OPEN if name == "jawOpen" else MAX_BLINK
     angles = np.array([angles_from_rotation(rotmat)[:2] for rotmat in roma.rotvec_to_rotmat(params.pose).numpy()])
     frontal = (np.abs(angles) < (MAX_YAW_DEG, MAX_PITCH_DEG)).all(axis=1)
-    calm = (params.expression < limit).all(1) & (weight > 0)
-    return np.flatnonzero(calm.numpy() & frontal)
+    is_neutral = (params.expression < limit).all(1) & (weight > 0)
+    return np.flatnonzero(is_neutral.numpy() & frontal)
 
 
 def changed_expression(expression: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 
-KEYS = ("calm", "shouting", "sideways", "unfitted")
+KEYS = ("neutral", "shouting", "sideways", "unfitted")
 
 
 def table_of(head: HeadModel) -> TargetTable:
@@ -76,7 +76,7 @@ def test_pairs_differ_by_the_change_and_are_kept_on_disk(open_head: HeadModel, j
         pairs()
 
 
-def test_without_a_calm_photo_there_is_an_error(open_head: HeadModel, jpeg: bytes) -> None:
+def test_without_a_nearly_neutral_photo_there_is_an_error(open_head: HeadModel, jpeg: bytes) -> None:
     table = table_of(open_head)
     table = TargetTable(table.keys, table.params.replace(expression=torch.ones(3, 52)), table.weight, ARKIT_NAMES)
     with pytest.raises(Smirk3dError, match="nearly neutral"):
