@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from smirk3d.assets import make_folder
+from smirk3d.deferred import Deferred
 from smirk3d.equality import EqualByContents
 from smirk3d.face_writers import find_face_writer
 from smirk3d.geometry.camera import Camera
@@ -73,7 +74,7 @@ class Face(EqualByContents):
             eye corners; NaN where nothing was fitted.
         head_id: Identifier of the head model, see `HeadModel.id`.
         eyes: (6,) float32 rotation vectors of the left and the right eyeball in radians.
-        appearance: What the person looks like, see `FaceAppearance`; None where the head has no appearance model.
+        deferred_appearance: What `appearance` returns, computed at its first use.
         visibility: Visible share of each region; weights of hidden regions are shrunk towards the neutral face.
     """
 
@@ -94,8 +95,21 @@ class Face(EqualByContents):
     residual_percent: float
     head_id: str
     eyes: Array = field(repr=False, default_factory=lambda: np.zeros(6, dtype=np.float32))
-    appearance: FaceAppearance | None = field(repr=False, default=None)
+    deferred_appearance: Deferred[FaceAppearance] | None = field(repr=False, default=None)
     visibility: Visibility = Visibility()
+
+    @property
+    def appearance(self) -> FaceAppearance | None:
+        """What the person looks like, which is fitted at its first use; None where the head has no appearance model."""
+        return None if self.deferred_appearance is None else self.deferred_appearance.value
+
+    def with_appearance(self, appearance: FaceAppearance | None) -> Face:
+        """Return the face with another appearance.
+
+        Args:
+            appearance: The appearance, or None.
+        """
+        return replace(self, deferred_appearance=None if appearance is None else Deferred.known(appearance))
 
     @property
     def head(self) -> HeadModel:

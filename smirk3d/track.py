@@ -165,7 +165,7 @@ class Track(EqualByContents):
         vertices = head(params).vertices[0].cpu().numpy()
         neutral_vertices = head.shaped(params.shape).vertices[0].cpu().numpy()
         face = assemble_face(head, vertices, neutral_vertices, coefficients, self.arkit[row], fit)
-        return replace(face, appearance=self.appearance)
+        return face.with_appearance(self.appearance)
 
 
 FRAME_FIELDS: tuple[str, ...] = (

@@ -17,7 +17,7 @@ HEAVY = {"mediapipe", "warp", "cv2", "matplotlib", "pandas", "trimesh", "pygltfl
 # A module imports only from its own layer and from those before it. Imports inside functions count; those under
 # TYPE_CHECKING do not.
 LAYERS = (
-    {"errors", "equality", "bounded_io"},
+    {"errors", "equality", "deferred", "bounded_io"},
     {"assets"},
     {"append_file", "output_lock", "safetensors_bytes"},
     {"progress"},

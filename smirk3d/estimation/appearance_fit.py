@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from smirk3d.deferred import Deferred
 from smirk3d.estimation.appearance_points import (
     PhotoPatch,
     PhotoSamples,
@@ -75,6 +76,8 @@ class SkinLight:
 def with_appearance(face: Face, pixels: np.ndarray, landmarks_px: np.ndarray) -> Face:
     """Return a face with the appearance that a photo shows; the same face if its head has no appearance model.
 
+    The appearance is fitted at its first use, from a reduced copy of the part of the photo around the face.
+
     Args:
         face: The face in the photo.
         pixels: (H, W, 3) uint8 sRGB, the photo.
@@ -82,8 +85,12 @@ def with_appearance(face: Face, pixels: np.ndarray, landmarks_px: np.ndarray) ->
     """
     if not supports(face.head):
         return face
-    photo = PhotoPatch.whole(pixels)
-    return replace(face, appearance=fit_appearance(face, photo, landmarks_px, female_look(photo, landmarks_px)))
+    photo, points = PhotoPatch.of_face(pixels, landmarks_px), landmarks_px.copy()
+
+    def fitted() -> FaceAppearance:
+        return fit_appearance(face, photo, points, female_look(photo, points))
+
+    return replace(face, deferred_appearance=Deferred(fitted))
 
 
 def with_shared_appearance(faces: Sequence[Face]) -> list[Face]:
@@ -96,7 +103,7 @@ def with_shared_appearance(faces: Sequence[Face]) -> list[Face]:
     if not found:
         return list(faces)
     shared = median_appearance([each for each, _ in found], [weight for _, weight in found])
-    return [replace(face, appearance=shared) for face in faces]
+    return [face.with_appearance(shared) for face in faces]
 
 
 def median_appearance(appearances: Sequence[FaceAppearance], weights: Sequence[float]) -> FaceAppearance:

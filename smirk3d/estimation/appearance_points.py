@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,10 @@ from smirk3d.render.rasterize import rasterize
 
 _HALVINGS = 2
 """Points are texels of the model's texture at this fraction of its resolution."""
+_PATCH_HEIGHT_PX = 224
+"""Largest height of the part of a photo that is kept of a face."""
+_MARGIN = 0.55
+"""Room around the landmarks in this part, relative to their box, for forehead and hair."""
 _SAMPLING_PX = 112
 """Height to which the face is reduced before it is sampled, so that a sample is the mean over some skin."""
 _COUNTS = {
@@ -86,6 +90,19 @@ class PhotoPatch:
     def whole(pixels: np.ndarray) -> PhotoPatch:
         """Return a whole photo (H, W, 3) uint8."""
         return PhotoPatch(pixels, np.ones(2), np.zeros(2))
+
+    @staticmethod
+    def of_face(pixels: np.ndarray, landmarks_px: np.ndarray) -> PhotoPatch:
+        """Return a reduced copy of the part of a photo around a face, so that the photo can be forgotten.
+
+        Args:
+            pixels: (H, W, 3) uint8 sRGB.
+            landmarks_px: (478, 2) landmarks of MediaPipe, pixels.
+        """
+        low, high = landmarks_px.min(axis=0), landmarks_px.max(axis=0)
+        margin = _MARGIN * (high - low)
+        patch = PhotoPatch.whole(pixels).around(np.stack([low - margin, high + margin]), _PATCH_HEIGHT_PX)
+        return replace(patch, pixels=patch.pixels.copy())
 
     def place(self, position_px: np.ndarray) -> np.ndarray:
         """Return where points (N, 2) of the photo are in the patch, pixels."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.inference import for_inference
 
 MIRRORED_REGION = (0, 1, 3, 2)
 """Index of each region, eyes, mouth, left and right, in a mirrored face."""
@@ -86,7 +87,7 @@ def save_visibility_network(network: VisibilityNetwork, path: Path, about: Mappi
 
 
 def load_visibility_network(path: Path) -> VisibilityNetwork:
-    """Read a network in eval mode.
+    """Read a network for inference.
 
     Raises:
         Smirk3dError: The file is missing or damaged, or holds something else.
@@ -101,7 +102,7 @@ def load_visibility_network(path: Path) -> VisibilityNetwork:
         raise Smirk3dError(
             f"{path}: cannot be read as the network of visibility ({reason}); reinstall smirk3d"
         ) from error
-    return network.train(False)
+    return for_inference(network, VisibilityNetwork)
 
 
 def _as_float(value: Tensor) -> Tensor:

@@ -21,9 +21,6 @@ MIN_GAP = 8
 """Frames between two pictures of a person, so that they differ."""
 _BETTER = 1.25
 """Factor on the quality by which a picture replaces the worst one."""
-_HEIGHT_PX = 224
-_MARGIN = 0.55
-"""Room around the landmarks that is kept, relative to their box: forehead and hair."""
 _FULL_SIZE_PX = 160
 """Faces of this height and more are equally good."""
 
@@ -110,11 +107,7 @@ def _quality(detection: Detection) -> float:
 
 
 def _portrait(frame: int, pixels: np.ndarray, detection: Detection, quality: float) -> Portrait:
-    low, high = detection.box_px[:2], detection.box_px[2:]
-    margin = _MARGIN * (high - low)
-    patch = PhotoPatch.whole(pixels).around(np.stack([low - margin, high + margin]), _HEIGHT_PX)
-    # A copy, so that the frame can be forgotten.
-    patch = replace(patch, pixels=patch.pixels.copy())
+    patch = PhotoPatch.of_face(pixels, detection.landmarks_px)
     return Portrait(frame, patch, detection.landmarks_px.copy(), detection.box_px.copy(), quality)
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from smirk3d.estimation.appearance_fit import fit_appearance, harmonics, median_appearance, with_shared_appearance
+from smirk3d.estimation.appearance_fit import (
+    fit_appearance,
+    harmonics,
+    median_appearance,
+    with_appearance,
+    with_shared_appearance,
+)
 from smirk3d.estimation.appearance_points import PhotoPatch, bilinear
 from smirk3d.estimation.sex_typical_look import female_look, normalised
 from smirk3d.face import Face
@@ -97,9 +103,22 @@ def test_a_face_outside_of_the_photo_gets_the_default(face: Face) -> None:
     assert _fit(away, np.zeros((240, 320, 3), np.uint8)).skin == FaceAppearance().skin
 
 
+def test_a_photo_may_change_before_the_appearance_is_used(face: Face) -> None:
+    pixels = _photo(face, FaceAppearance(skin=skin_tone(45)))
+    first, second = (with_appearance(face, pixels, face.landmarks("mediapipe")) for _ in range(2))
+    used = first.appearance
+    pixels[:] = 255
+    assert second.appearance == used != with_appearance(face, pixels, face.landmarks("mediapipe")).appearance
+
+
+def test_a_large_photo_is_kept_reduced(face: Face) -> None:
+    pixels, landmarks = np.zeros((2000, 2000, 3), np.uint8), np.random.default_rng(0).uniform(100, 1900, (478, 2))
+    assert PhotoPatch.of_face(pixels, landmarks).pixels.nbytes < 300_000
+
+
 def test_one_person_has_one_appearance(face: Face) -> None:
     looks = [FaceAppearance(beard=value, skin=(value, 0.5, 0.4)) for value in (0.2, 0.8, 0.4)]
-    shared = with_shared_appearance([replace(face, appearance=look) for look in looks])
+    shared = with_shared_appearance([face.with_appearance(look) for look in looks])
     assert {each.appearance for each in shared} == {looks[2]}
     assert median_appearance(looks, [1, 5, 1]) == looks[1]
 

@@ -58,7 +58,7 @@ def test_obj_keeps_order_and_counts_from_one(face, tmp_path):
 
 
 def test_obj_and_ply_wear_the_appearance(face, open_head, tmp_path):
-    dark = replace(face, appearance=FaceAppearance(skin=(0.3, 0.2, 0.15)), head_id=registry.register(open_head))
+    dark = replace(face, head_id=registry.register(open_head)).with_appearance(FaceAppearance(skin=(0.3, 0.2, 0.15)))
     loaded = trimesh.load_mesh(dark.save(tmp_path / "face.obj"), process=False, maintain_order=True)
     np.testing.assert_allclose(loaded.vertices, face.vertices, atol=1e-7)
     expected = head_colors(open_head, dark.appearance)
@@ -69,7 +69,7 @@ def test_obj_and_ply_wear_the_appearance(face, open_head, tmp_path):
 
 
 def test_gltf_wears_the_appearance(face, open_head, tmp_path):
-    dark = replace(face, appearance=FaceAppearance(skin=(0.3, 0.2, 0.15)), head_id=registry.register(open_head))
+    dark = replace(face, head_id=registry.register(open_head)).with_appearance(FaceAppearance(skin=(0.3, 0.2, 0.15)))
     meshes = trimesh.load(dark.save(tmp_path / "face.glb"), process=False).geometry.values()
     (skin,) = [mesh for mesh in meshes if mesh.visual.material.name == "skin"]
     image = np.asarray(skin.visual.material.baseColorTexture, dtype=float) / 255

@@ -25,7 +25,7 @@ SIDE = 256
 @pytest.fixture(scope="module")
 def face(make_face: Callable[..., Face], open_head: HeadModel) -> Face:
     face = make_face({}, angles_deg=(5.0, 0.0, 0.0), image_size=(320, 240))
-    return replace(face, head_id=registry.register(open_head), appearance=FaceAppearance())
+    return replace(face, head_id=registry.register(open_head)).with_appearance(FaceAppearance())
 
 
 def _photo(face: Face) -> np.ndarray:
