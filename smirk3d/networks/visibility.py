@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from smirk3d.assets import atomic_path
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.inference import for_inference
+from smirk3d.networks.inference import folded
 
 MIRRORED_REGION = (0, 1, 3, 2)
 """Index of each region, eyes, mouth, left and right, in a mirrored face."""
@@ -102,7 +102,7 @@ def load_visibility_network(path: Path) -> VisibilityNetwork:
         raise Smirk3dError(
             f"{path}: cannot be read as the network of visibility ({reason}); reinstall smirk3d"
         ) from error
-    return for_inference(network, VisibilityNetwork)
+    return folded(network, VisibilityNetwork)
 
 
 def _as_float(value: Tensor) -> Tensor:
