@@ -22,7 +22,7 @@ from smirk3d.render.rasterize import rasterize
 
 _HALVINGS = 2
 """Points are texels of the model's texture at this fraction of its resolution."""
-_PATCH_HEIGHT_PX = 224
+_PATCH_HEIGHT_PX = 448
 """Largest height of the part of a photo that is kept of a face."""
 _MARGIN = 0.55
 """Room around the landmarks in this part, relative to their box, for forehead and hair."""

@@ -27,7 +27,7 @@ from smirk3d.estimation.hidden_regions import confidence_factor, shrink_hidden
 from smirk3d.estimation.projection import Pose
 from smirk3d.estimation.visibility import region_visibility
 from smirk3d.face import Face, ImageFit, Visibility, assemble_face
-from smirk3d.head.model import HeadModel
+from smirk3d.head.model import HeadModel, ShapedHead
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
@@ -209,8 +209,9 @@ def make_faces(
         N faces, in the same order.
     """
     head, params = estimator.head, estimates.head_params(estimator.head)
-    neutral = head.shaped(params.shape).vertices.expand(len(faces), -1, -1).cpu().numpy()
-    vertices = unposed_vertices(head, params).expand(len(faces), -1, -1).cpu().numpy()
+    shaped = head.shaped(params.shape)
+    neutral = shaped.vertices.expand(len(faces), -1, -1).cpu().numpy()
+    vertices = unposed_vertices(head, params, shaped).expand(len(faces), -1, -1).cpu().numpy()
     fields = {
         name: value.cpu().numpy()
         for name, value in (dict(params.items()) | resolve_explicit_joints(head, params, estimates.arkit)).items()
@@ -257,7 +258,7 @@ def params_from_arkit(head: HeadModel, weights: Tensor, shape: Tensor) -> FacePa
     return retargeter.from_arkit(weights, shape)
 
 
-def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:
+def unposed_vertices(head: HeadModel, params: FaceParams, shaped: ShapedHead) -> Tensor:
     """Return the posed mesh turned back about the root joint, (N, V, 3) metres.
 
     That is the mesh without the pose, except for eyelids that a head adds along the world axes (FLAME as SMIRK uses
@@ -266,8 +267,9 @@ def unposed_vertices(head: HeadModel, params: FaceParams) -> Tensor:
     Args:
         head: The head model.
         params: Fields (N, ...); the pose is a rotation vector, radians.
+        shaped: `head.shaped(params.shape)`.
     """
-    mesh = head(params)
+    mesh = head.posed(head.expressed(shaped, params), params)
     if params.pose is None:
         return mesh.vertices
     root = mesh.joints[..., :1, :]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -51,9 +52,19 @@ def visible_part(visibility: np.ndarray, region: str, side: str = "") -> np.ndar
         region: "eyes" or "mouth".
         side: "left", "right", or "" for the whole region.
     """
-    share, left, right = (visibility[:, REGIONS.index(name)] for name in (region, "left", "right"))
+    return np.clip(visibility @ _region_weights(region, side), 0, 1)
+
+
+def _region_weights(region: str, side: str) -> np.ndarray:
+    """Return the weights (4,) float32 of `REGIONS` in the visible share of one side of a region."""
     sign = {"left": 0.5, "right": -0.5, "": 0.0}[side]
-    return np.clip(share + sign * (left - right), 0, 1)
+    return np.array([(name == region) + sign * ((name == "left") - (name == "right")) for name in REGIONS], np.float32)
+
+
+@functools.cache
+def _action_weights() -> np.ndarray:
+    """Return the weights (4, 52) float32 of `REGIONS` in the visible share of each ARKit action."""
+    return np.stack([_region_weights(*action_region(name)) for name in ARKIT_NAMES], axis=1)
 
 
 def shrink_factor(share: np.ndarray) -> np.ndarray:
@@ -69,8 +80,7 @@ def confidence_factor(visibility: np.ndarray) -> np.ndarray:
 
 def action_factors(visibility: np.ndarray) -> np.ndarray:
     """Return the factors (N, 52) in [0, 1] of the ARKit weights for visibilities (N, 4)."""
-    parts = [visible_part(visibility, *action_region(name)) for name in ARKIT_NAMES]
-    return shrink_factor(np.stack(parts, axis=1))
+    return shrink_factor(np.clip(visibility @ _action_weights(), 0, 1))
 
 
 def shrink_hidden(
