@@ -33,7 +33,7 @@ def main() -> None:
     """Fit, print the table and the errors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+")
-    parser.add_argument("--count", type=int, default=12, help="coordinates of the table")
+    parser.add_argument("--count", type=int, default=40, help="coordinates of the table")
     arguments = parser.parse_args()
     paths = [job.path for job in plan_outputs(arguments.photos)]
     with Detector(max_faces=1) as detector:

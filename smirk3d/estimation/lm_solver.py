@@ -150,11 +150,11 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
     # Every face has its own damping: a hard face must not slow down the others of its batch.
     damping = torch.full_like(unit_px, config.damping)
     for _ in range(config.steps):
-        hessian, gradient = _normal_equations(model, state, _weights(model, state, config))
+        precision = _precision(model, state, config)
+        hessian, gradient = _normal_equations(model, state, precision * _robust_weights(state, config))
         pose_step, coefficients = bounded_step(hessian, gradient, state.coefficients, model, prior, damping, person)
         trial = _linearize(model, targets, unit_px, state.pose.moved(pose_step), coefficients)
         # Both energies with the precision of the current state, or turning points away would count as progress.
-        precision = _precision(model, state, config)
         better = _energy(model, trial, precision, prior, config, person) < _energy(
             model, state, precision, prior, config, person
         )
@@ -194,7 +194,7 @@ def _initial_state(
     coefficients = prior.mean.clamp(model.low, model.high)
     state = _linearize(model, targets, unit_px, procrustes_pose(model, targets), coefficients)
     for _ in range(config.pose_steps):
-        step = _pose_step(state, _weights(model, state, config))
+        step = _pose_step(state, _precision(model, state, config) * _robust_weights(state, config))
         state = _linearize(model, targets, unit_px, state.pose.moved(step), state.coefficients)
     return state
 
@@ -240,10 +240,9 @@ def _energy(
     return torch.zeros_like(data).index_add(0, person, own)[person]
 
 
-def _weights(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:
-    """Return the weights (B, L) of the landmarks: iteratively reweighted least squares for the Geman-McClure loss."""
-    robust = 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
-    return _precision(model, state, config) * robust
+def _robust_weights(state: _Linearization, config: FitConfig) -> Tensor:
+    """Return weights (B, L) in [0, 1]: iteratively reweighted least squares for the Geman-McClure loss."""
+    return 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
 
 
 def _precision(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:

@@ -68,4 +68,4 @@ def test_frontal_frames_are_kept(track: Track) -> None:
     (kept,) = album._of_person.values()
     yaw = [abs(track.angles_deg[each.frame - int(track.frame[0]), 0]) for each in kept]
     assert min(yaw) < 8 and np.mean(yaw) < np.abs(track.angles_deg[track.known, 0]).mean() + 1
-    assert max(each.patch.pixels.shape[0] for each in kept) <= 224
+    assert max(each.patch.pixels.shape[0] for each in kept) <= 448
