@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import find_landmarker
+from smirk3d.detection.boxes import box_area, iou
 from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
 from smirk3d.detection.orientation import QUARTER_TURNS, OrientationCheck
 from smirk3d.detection.retries import (
@@ -23,7 +24,7 @@ from smirk3d.detection.retries import (
     tile_levels,
     within_limits,
 )
-from smirk3d.detection.upright_landmarks import are_upright
+from smirk3d.detection.upright_landmarks import angle_deg, are_not_upright, are_upright
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES
 
@@ -114,7 +115,8 @@ class Detector:
         A photo in which no face is found is searched again with a grey border (faces that fill the frame) and
         enlarged (small photos). Then, until `max_faces` (or one) are found, photos are searched in ever finer tiles
         (small faces), which takes one or two seconds on large ones; faces in tiles are confirmed in a crop. Finally,
-        only where nothing was found at all, the photo is searched rotated by 180°, 90° and 270°.
+        only where nothing was found at all, or nothing with landmarks like those of a face, the photo is searched
+        rotated by 180°, 90° and 270°.
 
         Faces that are tilted by more than 20°, or upside down, are detected again in an upright crop, and left out
         where they are not found in it.
@@ -145,8 +147,10 @@ class Detector:
             confirmed = [face for face in candidates if self._orientation_check.is_face(pixels, *_placement(face))]
             placed = [face for each in confirmed if (face := self._in_place(pixels, each)) is not None]
             found = non_max_suppression(found + placed)
-        found = found or self._first(pixels, (rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3)))
-        found = sorted(non_max_suppression(found), key=lambda face: -_area(face.box_px))
+        if all(map(_is_doubtful, found)):
+            turned = self._first(pixels, (rotated(pixels, quarter_turns) for quarter_turns in (2, 1, 3)))
+            found = turned if not found or not all(map(_is_doubtful, turned)) else found
+        found = sorted(non_max_suppression(found), key=lambda face: -box_area(face.box_px))
         n_seen = len(found)
         if self._max_faces <= n_seen >= _MIN_CANDIDATES:  # the landmarker returns no more
             n_seen = max(n_seen, self._orientation_check.count_faces(within_limits(identity_view(pixels)).pixels))
@@ -166,7 +170,7 @@ class Detector:
         """
         _check_pixels(pixels)
         found = non_max_suppression(self._search(identity_view(pixels)))
-        return sorted(found, key=lambda face: -_area(face.box_px))[: self._max_faces]
+        return sorted(found, key=lambda face: -box_area(face.box_px))[: self._max_faces]
 
     def detect_in_roi(self, pixels: np.ndarray, face: Detection) -> Detection | None:
         """Find a face again in an upright crop about its previous detection.
@@ -196,8 +200,14 @@ class Detector:
         return VideoDetector(replace(self._options, num_faces=1))
 
     def _first(self, pixels: np.ndarray, views: Iterable[SearchView]) -> list[Detection]:
-        """Return the faces of the first view of a photo that shows any."""
-        return next(filter(None, (self._upright(pixels, self._search(view)) for view in views)), [])
+        """Return the faces of the first view of a photo that shows any, rather of one that shows some without doubt."""
+        doubtful: list[Detection] = []
+        for view in views:
+            found = self._upright(pixels, self._search(view))
+            if not all(map(_is_doubtful, found)):
+                return found
+            doubtful = doubtful or found
+        return doubtful
 
     def _upright(self, pixels: np.ndarray, faces: Iterable[Detection]) -> list[Detection]:
         """Return the faces, tilted ones detected again upright; without those that are not found upright."""
@@ -209,8 +219,15 @@ class Detector:
         if is_level and are_upright(face.landmarks_px, face.depth):
             return face
         turns = self._orientation_check.quarter_turns(pixels, *_placement(face))
-        if turns == 0 and is_level:
-            return face
+        found = face if turns == 0 and is_level else self._detect_turned(pixels, face, turns)
+        if found is None or not _is_doubtful(found):
+            return found
+        # The network of the check is also mistaken at times.
+        others = (self._detect_turned(pixels, face, other) for other in range(4) if other != turns)
+        return next((each for each in others if each and are_upright(each.landmarks_px, each.depth)), found)
+
+    def _detect_turned(self, pixels: np.ndarray, face: Detection, turns: int) -> Detection | None:
+        """Return a face in an upright crop, its landmarks so many quarter turns off; None where it is not found."""
         best = face
         for _ in range(_MAX_UPRIGHT_CROPS):
             direction = QUARTER_TURNS[turns] @ _across(best)
@@ -219,7 +236,7 @@ class Detector:
                 return None
             best = replace(again, score=min(face.score, 1.0 if abs(_roll_deg(_across(again))) < 45 else _TURNED_SCORE))
             turns = self._orientation_check.quarter_turns(pixels, *_placement(best))
-            if turns == 0 and abs(_angle_deg(direction, _across(best))) <= _UPRIGHT_TOLERANCE_DEG:
+            if turns == 0 and abs(angle_deg(direction, _across(best))) <= _UPRIGHT_TOLERANCE_DEG:
                 return best
         return best if turns == 0 else None
 
@@ -348,6 +365,10 @@ def _detection(points: Sequence[Any], scores: np.ndarray, transform: np.ndarray,
     )
 
 
+def _is_doubtful(face: Detection) -> bool:
+    return are_not_upright(face.landmarks_px, face.depth)
+
+
 def _turns_to_upright(face: Detection) -> int:
     """Return the counter-clockwise quarter turns that bring the face nearest to upright."""
     return round(_roll_deg(_across(face)) / 90) % 4
@@ -356,11 +377,6 @@ def _turns_to_upright(face: Detection) -> int:
 def _placement(face: Detection) -> tuple[np.ndarray, np.ndarray]:
     """Return the landmarks of a face and the vector from its right eye to the left one, pixels."""
     return face.landmarks_px, _across(face)
-
-
-def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the angle from one vector (2,) to another, degrees in (-180, 180]."""
-    return float(np.rad2deg(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
 
 
 def _across(face: Detection) -> np.ndarray:
@@ -376,17 +392,7 @@ def _roll_deg(across_px: np.ndarray) -> float:
 def non_max_suppression(faces: Sequence[Detection]) -> list[Detection]:
     """Keep one detection per face: of overlapping ones that of the highest score, among equals the largest."""
     kept: list[Detection] = []
-    for face in sorted(faces, key=lambda face: (-face.score, -_area(face.box_px))):
+    for face in sorted(faces, key=lambda face: (-face.score, -box_area(face.box_px))):
         if all(iou(face.box_px, other.box_px) <= DUPLICATE_IOU for other in kept):
             kept.append(face)
     return kept
-
-
-def _area(box_px: np.ndarray) -> float:
-    return float(np.prod(np.maximum(box_px[2:] - box_px[:2], 0.0)))
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the intersection over union, in [0, 1], of two boxes (4,) x0, y0, x1, y1."""
-    common = _area(np.concatenate((np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:]))))
-    return common / max(_area(a) + _area(b) - common, 1e-12)

@@ -57,6 +57,8 @@ for others: least squares on 2,100 detections in turned photos of faces, by `scr
 _OFFSET = 0.196
 _MAX_SCORE = -0.7
 """Higher scores are in doubt: a ninth of those of upright faces, and all of the others on photos held out."""
+_MIN_WRONG_SCORE = 0.1
+"""Higher scores are those of faces that are not upright, but for one in two hundred of the others."""
 _ROWS = np.array([landmark for landmark, _, _ in _COORDINATES])
 _COLUMNS = np.array(["xyz".index(axis) for _, axis, _ in _COORDINATES])
 _WEIGHTS = np.array([weight for _, _, weight in _COORDINATES])
@@ -69,8 +71,17 @@ def are_upright(landmarks_px: np.ndarray, depth: np.ndarray) -> bool:
         landmarks_px: (478, 2) pixels, x right, y down.
         depth: (478,) pixels, smaller is nearer.
     """
+    return _score(landmarks_px, depth) <= _MAX_SCORE
+
+
+def are_not_upright(landmarks_px: np.ndarray, depth: np.ndarray) -> bool:
+    """Return whether landmarks are hardly those of an upright face; arguments as for `are_upright`."""
+    return _score(landmarks_px, depth) > _MIN_WRONG_SCORE
+
+
+def _score(landmarks_px: np.ndarray, depth: np.ndarray) -> float:
     points = normalized(landmarks_px, depth)
-    return bool(points[_ROWS, _COLUMNS] @ _WEIGHTS + _OFFSET <= _MAX_SCORE)
+    return float(points[_ROWS, _COLUMNS] @ _WEIGHTS + _OFFSET)
 
 
 def normalized(landmarks_px: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -89,3 +100,8 @@ def normalized(landmarks_px: np.ndarray, depth: np.ndarray) -> np.ndarray:
     centered = (points - points.mean(0)) @ np.array([x_axis, [-x_axis[1], x_axis[0]]]).T
     spread = max(float(np.sqrt((centered**2).sum(1).mean())), 1e-9)
     return np.column_stack([centered, depth - depth.mean()]) / spread
+
+
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the angle from one vector (2,) to another, degrees in (-180, 180]."""
+    return float(np.rad2deg(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, occlude, visible_shares
-from smirk3d.detection.detector import iou
+from smirk3d.detection.boxes import iou
 from smirk3d.detection.face_regions import REGIONS
 from smirk3d.estimation.estimator import FaceObservation, observed_visibility
 from smirk3d.estimation.hidden_regions import HIDDEN_BELOW, action_region, shrink_hidden, visible_part

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from smirk3d.detection.detector import DUPLICATE_IOU, Detection, Detector, VideoDetector, iou, non_max_suppression
+from smirk3d.detection.boxes import iou
+from smirk3d.detection.detector import DUPLICATE_IOU, Detection, Detector, VideoDetector, non_max_suppression
 from smirk3d.media.video import Frame
 
 DetectorMode = Literal["follow", "image", "video"]

@@ -18,7 +18,8 @@ from smirk3d.datasets.synthetic.occluder_shapes import FacePlace
 from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, TRAINING_KINDS, Kind, occlude, visible_shares
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, random_sample
 from smirk3d.datasets.synthetic.scene_sampling import Kind as ExpressionKind
-from smirk3d.detection.detector import Detector, iou
+from smirk3d.detection.boxes import iou
+from smirk3d.detection.detector import Detector
 from smirk3d.detection.face_patch import FEATURE_POINTS, PATCH_SIZE, PatchFrame
 from smirk3d.head.load import load_open_head
 from smirk3d.media.images import read_image
