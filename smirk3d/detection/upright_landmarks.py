@@ -55,8 +55,8 @@ _COORDINATES = (
 """Landmark, coordinate and weight in the score, which is near 1 for landmarks on a face that is not upright and near -1
 for others: least squares on 2,100 detections in turned photos of faces, by `scripts/fit_orientation.py`."""
 _OFFSET = 0.196
-_MAX_SCORE = -0.7
-"""Higher scores are in doubt: a ninth of those of upright faces, and all of the others on photos held out."""
+_MAX_SCORE = -0.5
+"""Higher scores are in doubt: one in 25 of those of upright faces, and nearly all of the others, on photos held out."""
 _MIN_WRONG_SCORE = 0.1
 """Higher scores are those of faces that are not upright, but for one in two hundred of the others."""
 _ROWS = np.array([landmark for landmark, _, _ in _COORDINATES])

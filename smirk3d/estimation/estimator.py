@@ -269,7 +269,10 @@ def unposed_vertices(head: HeadModel, params: FaceParams, shaped: ShapedHead) ->
         params: Fields (N, ...); the pose is a rotation vector, radians.
         shaped: `head.shaped(params.shape)`.
     """
-    mesh = head.posed(head.expressed(shaped, params), params)
+    expressed = head.expressed(shaped, params)
+    if not head.data.eyelids_after_skinning:
+        return head.posed(expressed, params.replace(pose=None)).vertices
+    mesh = head.posed(expressed, params)
     if params.pose is None:
         return mesh.vertices
     root = mesh.joints[..., :1, :]

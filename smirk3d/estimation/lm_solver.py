@@ -140,6 +140,14 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
     config = FitConfig() if config is None else config
     if not len(targets.points_px):
         raise ValueError("there are no faces to fit")
+    fit = _fit_landmarks(model, targets, config)
+    # Tensors of the inference mode cannot take part in training; their copies can.
+    pose = Pose(*(getattr(fit.pose, f.name).clone() for f in fields(Pose)))
+    return Fit(fit.coefficients.clone(), pose, fit.residual.clone())
+
+
+@torch.inference_mode()  # which costs less per operation than `no_grad`: the operations are many and small
+def _fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig) -> Fit:
     unit_px = _eye_distance_px(targets.points_px)
     # The unit needs all landmarks; the fit itself only those of the model.
     targets = targets.subset(model.index)

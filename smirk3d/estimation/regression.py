@@ -297,9 +297,12 @@ def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: t
     assert window is not None
     if engine == "torch":
         fast = encoder.for_inference().to(device)
-        return WindowEncoder(
-            lambda windows: FaceParams(**fast.regress_expression(windows)), window, encoder.size_px, device
-        )
+
+        @torch.inference_mode()
+        def run(windows: Tensor) -> FaceParams:
+            return FaceParams(**fast.regress_expression(windows))
+
+        return WindowEncoder(run, window, encoder.size_px, device)
     _check_onnx(device)
     from smirk3d.networks.onnx_engine import OnnxEncoder
 

@@ -24,7 +24,7 @@ def _network() -> VisibilityNetwork:
     return load_visibility_network(find("visibility"))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def region_visibility(pixels: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
     """Estimate which share of each region of a face is visible.
 

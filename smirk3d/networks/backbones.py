@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -206,6 +207,11 @@ class _SameConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        is_inference = not (torch.is_grad_enabled() or torch.jit.is_tracing())
+        if is_inference and self.groups > 1 and all(size % 2 == 0 for size in input.shape[-2:]):
+            # The same with a kernel that starts with zeros: faster than the copy of the maps that padding makes.
+            weight, padding = F.pad(self.weight, (1, 0, 1, 0)), self.kernel_size[0] // 2
+            return F.conv2d(input, weight, self.bias, self.stride, padding, 1, self.groups)
         vertical, horizontal = (
             max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
             for size, stride, kernel in zip(input.shape[-2:], self.stride, self.kernel_size)

@@ -102,6 +102,15 @@ def test_photos_at_any_angle(detector, photo, face, angle_deg):
     assert error_px(found, known_px) < 2
 
 
+@pytest.mark.parametrize("angle_deg", range(0, 360, 45))
+def test_arrangement_of_landmarks_decides_where_the_network_is_mistaken(monkeypatch, photo, face, angle_deg):
+    monkeypatch.setattr(OrientationCheck, "quarter_turns", lambda *_: 0)
+    turned, known_px = turned_photo(photo, face, angle_deg)
+    with Detector() as mistaken:
+        (found,) = mistaken.detect(turned)
+    assert error_px(found, known_px) < 4
+
+
 def turned_photo(photo: np.ndarray, face: Detection, angle_deg: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the photo turned counter-clockwise on a larger canvas, and the landmarks in it."""
     image = Image.fromarray(photo).rotate(angle_deg, Image.Resampling.BICUBIC, expand=True, fillcolor=(90,) * 3)
