@@ -21,13 +21,6 @@ class Deferred(Generic[T]):
         self._compute: Callable[[], T] | None = compute
         self._value: T | None = None
 
-    @staticmethod
-    def known(value: T) -> Deferred[T]:
-        """Return a value that is known already."""
-        made = Deferred(lambda: value)
-        made.value  # noqa: B018 - keeps the value in place of the function
-        return made
-
     @property
     def value(self) -> T:
         """The value."""
@@ -44,4 +37,11 @@ class Deferred(Generic[T]):
         return hash(self.value)
 
     def __reduce__(self) -> tuple[Callable[[T], Deferred[T]], tuple[T]]:
-        return Deferred.known, (self.value,)
+        return computed, (self.value,)
+
+
+def computed(value: T) -> Deferred[T]:
+    """Return a deferred value that is known already."""
+    made = Deferred(lambda: value)
+    made.value  # noqa: B018 - keeps the value in place of the function
+    return made

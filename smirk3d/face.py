@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from smirk3d.assets import make_folder
-from smirk3d.deferred import Deferred
+from smirk3d.deferred import Deferred, computed
 from smirk3d.equality import EqualByContents
 from smirk3d.face_writers import find_face_writer
 from smirk3d.geometry.camera import Camera
@@ -109,7 +109,7 @@ class Face(EqualByContents):
         Args:
             appearance: The appearance, or None.
         """
-        return replace(self, deferred_appearance=None if appearance is None else Deferred.known(appearance))
+        return replace(self, deferred_appearance=None if appearance is None else computed(appearance))
 
     @property
     def head(self) -> HeadModel:

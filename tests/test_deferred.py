@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from smirk3d.deferred import Deferred
+from smirk3d.deferred import Deferred, computed
 
 
 def test_a_value_is_computed_once_and_only_when_used() -> None:
@@ -18,10 +18,10 @@ def test_a_value_is_computed_once_and_only_when_used() -> None:
 
 
 def test_equal_values_are_equal() -> None:
-    assert Deferred(lambda: 3) == Deferred.known(3)
-    assert hash(Deferred(lambda: 3)) == hash(Deferred.known(3))
-    assert Deferred.known(3) != Deferred.known(4)
-    assert Deferred.known(3) != 3
+    assert Deferred(lambda: 3) == computed(3)
+    assert hash(Deferred(lambda: 3)) == hash(computed(3))
+    assert computed(3) != computed(4)
+    assert computed(3) != 3
 
 
 def test_functions_that_cannot_be_pickled_are_not() -> None:

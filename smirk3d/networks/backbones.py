@@ -207,7 +207,8 @@ class _SameConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        is_inference = not (torch.is_grad_enabled() or torch.jit.is_tracing())
+        is_traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        is_inference = not (torch.is_grad_enabled() or is_traced)
         if is_inference and self.groups > 1 and all(size % 2 == 0 for size in input.shape[-2:]):
             # The same with a kernel that starts with zeros: faster than the copy of the maps that padding makes.
             weight, padding = F.pad(self.weight, (1, 0, 1, 0)), self.kernel_size[0] // 2
