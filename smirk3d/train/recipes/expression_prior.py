@@ -23,13 +23,14 @@ from smirk3d.datasets.landmark_annotations import read_landmark_annotations
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_sample
 from smirk3d.detection.detector import Detector
 from smirk3d.estimation.expression_prior import (
+    BlendshapeRegressor,
     DetectorCalibration,
     detector_features,
     fit_blendshape_regressor,
     save_calibration,
 )
 from smirk3d.estimation.landmark_model import LandmarkModel, landmark_model
-from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.landmark_indices import MIRROR
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer
@@ -59,8 +60,10 @@ class Options:
     cache: Path = Path("out/calibration")
     """Folder for the detections."""
     photos: Path | None = None
-    """Folder with landmarks.npz and labels.csv (`smirk3d.datasets.landmark_annotations`). Neutral faces of its
-    training split show which scores are due to the shape of real faces; without: renders only."""
+    """Folder with landmarks.npz and labels.csv (`smirk3d.datasets.landmark_annotations`). The calmest faces of its
+    training split show which scores are due to the shape of real faces; without: renders only. No label is used."""
+    calm_share: float = 0.4
+    """Share of the photos, in (0, 1], that counts as calm: those with the least expression in all."""
     out: Path = field(default_factory=lambda: locate("expression_prior"))
     """File to write; by default the packaged one."""
 
@@ -144,15 +147,29 @@ def _flipped(rows: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor
     }
 
 
-def neutral_photo_features(folder: Path, model: LandmarkModel) -> torch.Tensor:
-    """Return the features and scores (M, D + 52) of the photos labelled neutral."""
-    _, emotions, photos = read_landmark_annotations(folder, "train")
-    found = [item.detections[0] for item, emotion in zip(photos, emotions) if emotion == "neutral"]
+def photo_features(folder: Path, model: LandmarkModel) -> torch.Tensor:
+    """Return the features and scores (M, D + 52) of the photos of the training split."""
+    _, _, photos = read_landmark_annotations(folder, "train")
+    found = [item.detections[0] for item in photos]
     points, depth, scores = (
         torch.from_numpy(np.stack(arrays))
         for arrays in zip(*((f.landmarks_px, f.depth, f.blendshape_scores) for f in found))
     )
     return torch.cat([detector_features(model.mean, model.weight, points, depth), scores], dim=1)
+
+
+def calmest(regressor: BlendshapeRegressor, features: torch.Tensor, share: float) -> torch.Tensor:
+    """Return the rows (K,) int64 of the faces with the least expression in all, gaze aside.
+
+    Args:
+        regressor: Fitted to renders.
+        features: (M, D) features of photos.
+        share: Share of the photos that is wanted, in (0, 1].
+    """
+    moves = torch.tensor([name not in GAZE_NAMES for name in ARKIT_NAMES])
+    # Each action counts by its rank, so that one with a large response to the shape of faces does not decide alone.
+    ranks = regressor.linear(features)[:, moves].argsort(0).argsort(0).float().mean(1)
+    return ranks.argsort()[: max(round(share * len(ranks)), 1)]
 
 
 def main(options: Options) -> None:
@@ -161,8 +178,12 @@ def main(options: Options) -> None:
     model = landmark_model(load_head())
     points = detector_features(model.mean, model.weight, rows["points_px"], rows["depth_px"])
     features = torch.cat([points, rows["scores"]], dim=1)
-    neutral = neutral_photo_features(options.photos, model) if options.photos else None
-    neutral_points = None if neutral is None else neutral[:, : points.shape[1]]
+    neutral = neutral_points = None
+    if options.photos is not None:
+        photos = photo_features(options.photos, model)
+        on_renders = fit_blendshape_regressor(features, rows["weights"], options.ridge)
+        neutral = photos[calmest(on_renders, photos, options.calm_share)]
+        neutral_points = neutral[:, : points.shape[1]]
     with_scores = fit_blendshape_regressor(features, rows["weights"], options.ridge, neutral)
     points_only = fit_blendshape_regressor(points, rows["weights"], options.ridge, neutral_points)
     calibration = DetectorCalibration(model.mean, model.weight, with_scores, points_only)
@@ -176,7 +197,7 @@ def main(options: Options) -> None:
         "ridge": str(options.ridge),
     }
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
-    _log.info("%s: %d images, %d neutral photos", options.out, len(points) // 2, neutral_count)
+    _log.info("%s: %d images, %d calm photos", options.out, len(points) // 2, neutral_count)
     errors = with_scores.std.mean(), points_only.std.mean()
     _log.info("mean error of a weight %.4f with scores, %.4f without", *errors)
     _log.info("variance explained %.3f", with_scores.explained.mean())
