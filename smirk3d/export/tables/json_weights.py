@@ -110,8 +110,16 @@ def _matrix(content: Mapping[str, Any]) -> tuple[list[str], np.ndarray] | None:
         for value in content.values():
             rows = value if isinstance(value, list) and value and _is_numbers(value[0]) else []
             if rows and {len(row) for row in rows if isinstance(row, list)} == {len(names)} and match_columns(names):
-                return names, np.array(rows, dtype=np.float64)
+                return names, _rows_of_numbers(rows, len(names))
     return None
+
+
+def _rows_of_numbers(rows: list[Any], count: int) -> np.ndarray:
+    """Return rows of numbers (T, count) of a matrix."""
+    for number, row in enumerate(rows):
+        if not _is_numbers(row) or len(row) != count:
+            raise ValueError(f"row {number} of its matrix is no list of {count} numbers")
+    return np.array(rows, dtype=np.float64)
 
 
 def _frames(content: Any) -> list[Mapping[str, Any] | Sequence[Any]]:

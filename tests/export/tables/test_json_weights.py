@@ -99,6 +99,9 @@ def test_a_face_of_this_package(tmp_path: Path, make_face: Callable[..., Face]) 
         ('[{"jawOpen": 80}]', "from 80 to 80, expected 0 to 1"),
         ('{"jawOpen": [1, 2], "tongueOut": [1, 2, 3]}', "different lengths"),
         (f'[{{"jawOpen": 1{"0" * 400}}}]', "cannot be read as expressions"),
+        ('{"names": ["jawOpen", "mouthPucker"], "weights": [[0, 1], {"a": {}}]}', "row 1 of its matrix"),
+        ('{"names": ["jawOpen", "mouthPucker"], "weights": [[0, 1], [0, {}], [1, 1]]}', "row 1 of its matrix"),
+        ('{"names": ["jawOpen", "mouthPucker"], "weights": [[0, 1], null]}', "row 1 of its matrix"),
     ],
 )
 def test_files_that_are_refused(text: str, reason: str, tmp_path: Path) -> None:
