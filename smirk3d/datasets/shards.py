@@ -46,6 +46,10 @@ _MAX_BYTES = {
 """Largest members by suffix; members with other suffixes are skipped."""
 _GUESSED_FACE_BYTES = 20_000
 """Size of a face in a damaged archive without any intact one."""
+_MAX_REACH = 10.0
+"""Largest coordinate of a landmark over the longer side of its picture."""
+_MIN_FACE_PX = 2.0
+"""Smallest width and height of a face."""
 _SCORE_TOLERANCE = 1e-3
 
 
@@ -318,15 +322,22 @@ def _record(key: str, members: _Members, table: _LandmarkTable | None = None) ->
         landmarks_px = _parsed(members, "npy", parse_npy)
         scores = np.array(facts["blendshapes"], dtype=np.float32)
     landmarks_px = np.array(landmarks_px, dtype=np.float32)
-    if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
-        raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
+    size = _jpeg_size(jpeg)
+    _check_landmarks(landmarks_px, size)
     _check_scores(scores)
     person, source = facts.get("person") or "", facts.get("source") or ""
     depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
     contour_px = _contour(members)
     return Record(
-        key, jpeg, landmarks_px[:, :2], _jpeg_size(jpeg), scores, str(person), str(source), depth_px, contour_px
+        key, jpeg, landmarks_px[:, :2], size, scores, str(person), str(source), depth_px, contour_px
     )
+
+
+def _check_landmarks(landmarks_px: np.ndarray, size: tuple[int, int]) -> None:
+    if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
+        raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
+    if np.abs(landmarks_px).max() > _MAX_REACH * max(size) or np.ptp(landmarks_px[:, :2], axis=0).min() < _MIN_FACE_PX:
+        raise ValueError(f"its landmarks are not those of a face in a picture of {size[0]}x{size[1]} pixels")
 
 
 def _check_scores(scores: np.ndarray) -> None:

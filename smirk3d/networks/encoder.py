@@ -259,6 +259,8 @@ def _build(file: NetworkFile) -> Encoder:
         return Encoder(file.layout.spec, _config(file.layout.config), file.layout.size_px)
     except (KeyError, TypeError) as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
+    except ValueError as error:
+        raise Smirk3dError(f"{printable(file.path)}: its header describes no encoder: {error}; replace it") from error
 
 
 def _config(stored: Mapping[str, Any]) -> EncoderConfig:

@@ -98,6 +98,8 @@ BAD = {
     "3 blendshape scores": {"json": b'{"blendshapes": [1, 2, 3]}'},
     "not 478 finite points": {"npy": _npy(np.zeros((5, 2)))},
     "finite points": {"npy": _npy(np.full((478, 2), np.nan))},
+    "not those of a face": {"npy": _npy(np.full((478, 2), 20.0))},
+    "those of a face in a picture of": {"npy": _npy(np.linspace(0, 1e30, 956).reshape(478, 2))},
     "pickle": {"npy": _npy(np.array([None]))},
     "bytes for an array of": {
         "npy": _npy(np.zeros((478, 2)))[:128].replace(b"(478, 2)", b"(9**9,2)").replace(b"9**9", b"9999")

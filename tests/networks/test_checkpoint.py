@@ -277,7 +277,8 @@ def test_foreign_safetensors_and_damaged_headers_are_refused(networks, tmp_path:
     for header in ("[]", "{}", "no json", '{"spec": [{"size": 3}], "config": {}}'):
         save_file(tensors, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": header})
         assert "is damaged" in refusal(Encoder.from_checkpoint, path)
-    for header in ('{"spec": [], "config": {"colour": "x"}}', '{"spec": [], "config": {}}'):
+    configs = ('{"colour": "x"}', "{}", '{"zoom_tta": 0.07}', '{"iterative_pose": true}')
+    for header in (f'{{"spec": [], "config": {config}}}' for config in configs):
         save_file(tensors, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": header})
         assert "header" in refusal(Encoder.from_checkpoint, path)
 
