@@ -328,9 +328,7 @@ def _record(key: str, members: _Members, table: _LandmarkTable | None = None) ->
     person, source = facts.get("person") or "", facts.get("source") or ""
     depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
     contour_px = _contour(members)
-    return Record(
-        key, jpeg, landmarks_px[:, :2], size, scores, str(person), str(source), depth_px, contour_px
-    )
+    return Record(key, jpeg, landmarks_px[:, :2], size, scores, str(person), str(source), depth_px, contour_px)
 
 
 def _check_landmarks(landmarks_px: np.ndarray, size: tuple[int, int]) -> None:
