@@ -49,22 +49,24 @@ class DataPrepare(Command):
     """folder: all photos of a folder show one person, named like the folder; none: persons are unknown."""
     val_share: Annotated[float, arg(metavar="SHARE")] = 0.1
     """Share of the persons (of the photos, if persons are unknown) in the validation shards."""
-    contour: Annotated[str | None, arg(metavar="FOLDER")] = None
-    """Folder with FAN's 68 landmarks, (68, 2) or (faces, 68, 2) pixels, in A/B.npy for the photo A/B.jpg below INPUT;
-    their contour is used as further landmarks in training. scripts/fan_contours.py writes such a folder."""
+    contour: Annotated[str | None, arg(metavar="fan|FOLDER")] = None
+    """Contours of the faces by FAN, which are further landmarks in training. fan: the package face-alignment finds
+    them (pip install smirk3d[fan]). FOLDER: FAN's 68 landmarks, (68, 2) or (faces, 68, 2) pixels, in A/B.npy for the
+    photo A/B.jpg below INPUT."""
 
     def run(self) -> int:
         """Prepare the photos; returns 1 when some could not be read or processed."""
         from smirk3d.batch.runner import plan_jobs
+        from smirk3d.datasets.fan_network import load_fan
         from smirk3d.datasets.prepare import REPORT_NAME, prepare
         from smirk3d.datasets.prepare_report import NOT_PROCESSED, UNREADABLE
         from smirk3d.detection.detector import Detector
 
         options, out_dir = self._options(), Path(self.out)
         plan_jobs(self.inputs)  # before a model is loaded
-        contours = None if self.contour is None else Path(self.contour)
-        if contours is not None and not contours.is_dir():
-            raise UsageError(f"--contour {printable(contours)}: no such folder; make one with scripts/fan_contours.py")
+        contours = load_fan() if self.contour == "fan" else None if self.contour is None else Path(self.contour)
+        if isinstance(contours, Path) and not contours.is_dir():
+            raise UsageError(f"--contour {printable(contours)}: no such folder; use --contour fan")
         max_faces = 1 if self.faces == "largest" else _MAX_FACES
         with locked_folder(out_dir), Detector(max_faces=max_faces) as detector:
             summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)

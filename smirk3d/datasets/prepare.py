@@ -21,6 +21,7 @@ from smirk3d.batch.naming import Job
 from smirk3d.batch.prefetch import failure_reason
 from smirk3d.batch.runner import plan_jobs
 from smirk3d.datasets.fan_contour import FanLandmarks, read_fan
+from smirk3d.datasets.fan_network import FaceAlignment, FanInPhoto
 from smirk3d.datasets.padded_crop import crop_padded
 from smirk3d.datasets.prepare_report import (
     KEPT,
@@ -109,7 +110,7 @@ def prepare(
     options: PrepareOptions | None = None,
     *,
     resume: bool = False,
-    contours: Path | None = None,
+    contours: Path | FaceAlignment | None = None,
     open_progress: Callable[[int], Progress] = progress,
 ) -> PrepareSummary:
     """Write shards `train-000000.tar`, `val-000000.tar`, ... and `report.csv` from photos.
@@ -125,7 +126,7 @@ def prepare(
         detector: Face detector; it decides how many faces of a photo are used.
         options: Settings.
         resume: Skip the photos in the report of an earlier run, but those that could not be read or processed.
-        contours: Folder with FAN's landmarks of the photos, see `smirk3d.datasets.fan_contour`; None: none.
+        contours: Folder with FAN's landmarks of the photos, see `smirk3d.datasets.fan_contour`, or FAN; None: none.
         open_progress: Makes the progress display for a number of photos.
 
     Returns:
@@ -143,7 +144,11 @@ def prepare(
         with open_progress(len(todo)) as display, closing(_prefetched(todo)) as photos:
             failures = FailureNotes(display.note, out_dir / REPORT_NAME)
             for job, pixels in photos:
-                fan = None if contours is None else read_fan(contours, job.stem, display.note)
+                fan = None
+                if isinstance(contours, Path):
+                    fan = read_fan(contours, job.stem, display.note)
+                elif contours is not None and isinstance(pixels, np.ndarray):
+                    fan = FanInPhoto(contours, pixels)
                 image = InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan)
                 failures.show(preparation.take(image))
                 display.advance()
@@ -160,14 +165,14 @@ class InputImage:
         stem: Start of the keys of its faces.
         person: Name of the person, "" where unknown.
         pixels: (H, W, 3) uint8 RGB, or the error of reading it.
-        fan: FAN's landmarks in it; None without contours.
+        fan: FAN's landmarks in it, or FAN; None without contours.
     """
 
     name: str
     stem: str
     person: str
     pixels: np.ndarray | Exception
-    fan: FanLandmarks | None = None
+    fan: FanLandmarks | FanInPhoto | None = None
 
 
 class Preparation:

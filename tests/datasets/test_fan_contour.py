@@ -6,17 +6,18 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from fan_contours import fan, find_points
 from PIL import Image
 from training_context import learners, seeded, small_batch, small_context, small_head, small_networks
 from training_faces import detection, face_points, record
 
 from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.fan_contour import KNOWN, NO_FILE, OTHER_FACE, UNUSABLE, FanLandmarks, read_fan
+from smirk3d.datasets.fan_network import FanInPhoto, load_fan
 from smirk3d.datasets.prepare import PrepareOptions, prepare
 from smirk3d.datasets.quality import QualityLimits
 from smirk3d.datasets.shards import read_shard, write_shard
@@ -210,17 +211,48 @@ def test_the_loss_is_one_mean_over_all_points_and_a_batch_without_is_as_it_was()
     assert without.terms["landmark"].equal(landmark_loss(all_points[0], batch.landmarks_ndc, batch.landmark_weight))
 
 
-def test_the_script_names_files_as_prepare_looks_for_them(tmp_path, monkeypatch):
-    photos, contours = tmp_path / "in", tmp_path / "fan"
-    for name in ("a/one.png", "two.jpg", "two.png", "none.png"):
-        _photo(photos / name)
+class FanStub:
+    """Answers with the points of the face whose box it gets."""
+
+    def __init__(self, **options: object) -> None:
+        self.options, self.boxes = options, []
+
+    def get_landmarks_from_image(self, image_or_path, detected_faces):
+        self.boxes += detected_faces
+        return [_fan_points(POINTS)]
+
+
+def test_fan_looks_into_the_box_of_the_detected_face(tmp_path):
+    photos = tmp_path / "in"
+    _photo(photos / "one.png")
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 broken")
-    answers = iter([None, *[[_fan_points(POINTS)]] * 3])
-    done, failed = find_points((str(photos),), contours, lambda pixels: next(answers))
-    assert (done, failed) == (4, 1)
-    assert find_points((str(photos),), contours, lambda pixels: None) == (0, 1)  # nothing is made again
-    summary = _prepared(photos, tmp_path / "out", contours, [])
-    assert dict(summary.contours) == {KNOWN: 3, OTHER_FACE: 1}
+    network = FanStub()
+    summary = _prepared(photos, tmp_path / "out", network, [])
+    assert dict(summary.contours) == {KNOWN: 1}
+    ((x0, y0, x1, y1),) = network.boxes
+    np.testing.assert_allclose([x0, y0, x1, y1], [*POINTS.min(axis=0), *POINTS.max(axis=0)], atol=1e-4)
+    (face,) = read_shard(tmp_path / "out/train-000000.tar")
+    assert face.contour_px is not None
+
+
+def test_fan_that_finds_another_face_is_told():
+    found, state = FanInPhoto(FanStub(), np.zeros((HEIGHT, WIDTH, 3), np.uint8)).contour(FAR)
+    assert found is None and state == OTHER_FACE
+
+
+def test_fan_without_its_package_or_weights_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "face_alignment", None)
-    with pytest.raises(Smirk3dError, match="pip install face-alignment"):
-        fan("cpu")
+    with pytest.raises(Smirk3dError, match=r"pip install smirk3d\[fan\]"):
+        load_fan()
+    package, api = ModuleType("face_alignment"), ModuleType("face_alignment.api")
+    api.models_urls = {"2DFAN-4": "https://example.org/2DFAN4-1.pth.tar"}  # type: ignore[attr-defined]
+    package.FaceAlignment = lambda kind, **options: FanStub(kind=kind, **options)  # type: ignore[attr-defined]
+    package.LandmarksType = SimpleNamespace(TWO_D=1)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    monkeypatch.setitem(sys.modules, "face_alignment.api", api)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(Smirk3dError, match="download .* into"):
+        load_fan()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/2DFAN4-1.pth.tar").write_bytes(b"")
+    assert load_fan().options["face_detector"] == "folder"  # type: ignore[attr-defined]
