@@ -43,7 +43,7 @@ class FanInPhoto:
         Args:
             landmarks_px: (478, 2) MediaPipe's landmarks of the face, pixels; FAN looks into their box.
         """
-        box_px = np.concatenate([landmarks_px.min(axis=0), landmarks_px.max(axis=0)])
+        box_px = np.concatenate([landmarks_px.min(axis=0), landmarks_px.max(axis=0)]).astype(np.float64)
         found = self.network.get_landmarks_from_image(self.pixels, detected_faces=[box_px]) or []
         points = np.array([face[:, :2] for face in found], dtype=np.float32).reshape(-1, 68, 2)
         return FanLandmarks(points).contour(landmarks_px)

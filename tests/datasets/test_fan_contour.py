@@ -219,6 +219,7 @@ class FanStub:
 
     def get_landmarks_from_image(self, image_or_path, detected_faces):
         self.boxes += detected_faces
+        assert all(box.dtype == np.float64 for box in detected_faces)  # the package refuses others
         return [_fan_points(POINTS)]
 
 
@@ -251,7 +252,7 @@ def test_fan_without_its_package_or_weights_is_refused_in_one_line(tmp_path, mon
     monkeypatch.setitem(sys.modules, "face_alignment", package)
     monkeypatch.setitem(sys.modules, "face_alignment.api", api)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(Smirk3dError, match="download .* into"):
+    with pytest.raises(Smirk3dError, match=r"download .* into"):
         load_fan()
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/2DFAN4-1.pth.tar").write_bytes(b"")
