@@ -23,6 +23,7 @@ from smirk3d.evaluation.reconstruction import ReconstructionMeasure
 from smirk3d.evaluation.retargeting_accuracy import RetargetingMeasure
 from smirk3d.evaluation.synthetic_accuracy import PoseMeasure, SyntheticMeasure
 from smirk3d.evaluation.temporal_stability import JitterMeasure
+from smirk3d.evaluation.unlike_heads import UnlikeHeadsMeasure
 from smirk3d.evaluation.video_accuracy import VideoAccuracyMeasure
 from smirk3d.evaluation.video_stability import VideoStabilityMeasure
 
@@ -47,6 +48,7 @@ MEASURES: tuple[Measure, ...] = (
     IdentityRetrievalMeasure(),
     OcclusionMeasure(),
     PhotoChangesMeasure(),
+    UnlikeHeadsMeasure(),
 )
 """Those that are not taken by default come last."""
 _FLAGS_OF_NEED = {

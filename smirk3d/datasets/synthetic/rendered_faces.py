@@ -203,7 +203,7 @@ class RenderedFaces:
         share = strength * torch.rand(SHARD, generator=generator) if strength else torch.zeros(SHARD)
         stds = DomainRandomization(wide_share=self.variation.wide_actions)
         mesh = randomize_geometry(self.head, varied, share, generator, stds) if strength else self.head(varied)
-        vertices_px, points_px, depth = _project(mesh, self.ranges, generator)
+        vertices_px, points_px, depth = project_with_random_cameras(mesh, self.ranges, generator)
         crops = _random_crops(points_px, self.size, self.variation, generator)
         ndc = torch.cat([_in_crops(vertices_px, crops), depth[..., None]], dim=-1)
         points_ndc = _in_crops(points_px, crops)
@@ -280,8 +280,16 @@ def _with_random_gains(params: FaceParams, spread: float, generator: torch.Gener
     return replace(params, expression=params.expression * factor)
 
 
-def _project(mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return vertices (B, V, 2) and landmarks (B, 478, 2) in pixels of random cameras, and depths (B, V) in metres."""
+def project_with_random_cameras(
+    mesh: HeadMesh, ranges: SampleRanges, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return vertices (B, V, 2) and landmarks (B, 478, 2) in pixels of random cameras, and depths (B, V) in metres.
+
+    Args:
+        mesh: B posed heads.
+        ranges: Range of the distance of the cameras.
+        generator: All randomness, on the CPU.
+    """
     count = len(mesh.vertices)
     distance = torch.empty(count, 1).uniform_(*ranges.distance_m, generator=generator)
     zoom = torch.empty(count, 1).uniform_(0.8, 1.15, generator=generator)
