@@ -1,7 +1,7 @@
 """Pairs of pictures of real people: a photo, and the same photo with a known change of the expression.
 
 Photos of nearly neutral faces are chosen, so that what changes is known exactly; see
-`smirk3d.datasets.synthetic.photo_warp` for how they are changed.
+`smirk3d.render.photo_warp` for how they are changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.datasets.synthetic.expression_templates import template_tensor
-from smirk3d.datasets.synthetic.photo_warp import fit_residual, place, warp_photo
 from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, fit_camera
 from smirk3d.datasets.synthetic.scene_sampling import Kind, chance, random_expression, uniform
 from smirk3d.datasets.synthetic.shard_cache import GeneratedShard, ShardCache
@@ -33,6 +32,8 @@ from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
 from smirk3d.render.appearance.appearance_texels import AppearanceTexels
 from smirk3d.render.appearance.random_face_appearance import random_face_appearance
+from smirk3d.render.photo_warp.placed_mesh import fit_residual, place
+from smirk3d.render.photo_warp.warped_photo import warp_photo
 
 SHARD = 128
 """Pairs per file."""

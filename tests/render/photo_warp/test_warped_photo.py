@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from smirk3d.datasets.synthetic.landmark_residuals import residual_weights
-from smirk3d.datasets.synthetic.photo_warp import fit_residual, place, warp_photo
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
@@ -14,6 +12,9 @@ from smirk3d.render.appearance.appearance_texels import AppearanceTexels
 from smirk3d.render.appearance.face_appearance import FaceAppearance
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import to_image
+from smirk3d.render.photo_warp.landmark_residuals import residual_weights
+from smirk3d.render.photo_warp.placed_mesh import fit_residual, place
+from smirk3d.render.photo_warp.warped_photo import warp_photo
 from smirk3d.render.rasterize import rasterize
 
 SIZE = 160

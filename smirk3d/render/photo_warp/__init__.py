@@ -1,0 +1,1 @@
+"""A photo's own pixels on the fitted mesh, moved with it."""
