@@ -44,16 +44,22 @@ class SkinLight:
 def lit_appearance(image: Tensor, albedo: Tensor, trust: Tensor, shading: Tensor, is_skin: Tensor) -> Tensor:
     """Return the appearance model (3, S, S) in the colours and the light of the photo."""
     lit = albedo * shading
-    if _is_grey(image):
+    if is_grey(image):
         lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
-    weight = trust * (lit.mean(0) > 0.01)
-    ratio = (image.clamp_min(0.02) / lit.clamp_min(0.02)).log()
-    middle = (ratio * weight).sum((1, 2)) / weight.sum().clamp_min(1e-6)
-    local, total = blur(ratio * weight, 0.08), blur(weight, 0.08)
-    level = (local + 0.02 * middle[:, None, None]) / (total + 0.02)
+    level = fill_level(image, lit, trust)
     level = torch.where(is_skin, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
     return (lit.clamp_min(0.02).log() + level).exp()
 
 
-def _is_grey(image: Tensor) -> bool:
+def fill_level(image: Tensor, lit: Tensor, trust: Tensor) -> Tensor:
+    """Return the logarithm of a photo over the lit appearance, both (3, S, S), smooth; trust (S, S) in [0, 1]."""
+    weight = trust * (lit.mean(0) > 0.01)
+    ratio = (image.clamp_min(0.02) / lit.clamp_min(0.02)).log()
+    middle = (ratio * weight).sum((1, 2)) / weight.sum().clamp_min(1e-6)
+    local, total = blur(ratio * weight, 0.08), blur(weight, 0.08)
+    return (local + 0.02 * middle[:, None, None]) / (total + 0.02)
+
+
+def is_grey(image: Tensor) -> bool:
+    """Return whether a picture (3, S, S) has no colours."""
     return float((image.amax(0) - image.amin(0)).mean()) < 0.01

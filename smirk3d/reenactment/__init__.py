@@ -1,0 +1,1 @@
+"""Reenactment: a photo of a person with another expression."""

@@ -1,0 +1,103 @@
+"""What a moved face shows at each pixel: where the photo has this point, and the model where the photo has it not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from smirk3d.reenactment.source_photo import SourcePhoto, shown_texels
+from smirk3d.render.fragments import interpolate
+from smirk3d.render.photo_warp.image_fields import blur, extended, pixel_grid, rise
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
+from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
+from smirk3d.render.rasterize import rasterize
+
+STILL_PX = (0.25, 1.5)
+"""Displacement, pixels, at which a point that the photo shows in place begins to need trust, and fully does."""
+BORDER_NDC = 0.12
+"""Width of the border of the region over which everything comes to rest, half sides."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLayers:
+    """Layers of a moved face over a region; see `smirk3d.reenactment.composition` for how they become a picture.
+
+    Attributes:
+        displacement: (S, S, 2) from each pixel to where the photo shows its point, half sides of the region.
+        gain: (S, S) change of the light on the photo's skin.
+        photo_share: (S, S) in [0, 1], how much of the photo shows; the rest is the fill.
+        fill: (3, S, S) in [0, 1], the appearance model under the photo's light.
+    """
+
+    displacement: Tensor
+    gain: Tensor
+    photo_share: Tensor
+    fill: Tensor
+
+
+def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
+    """Compute the layers of a photo whose mesh is moved.
+
+    Args:
+        source: The photo.
+        changed: The mesh with another expression or rotation.
+    """
+    head, size, fitted = source.face.head, source.region.size, source.fitted
+    faces = head.faces.to(torch.int32)
+    fragments = rasterize(changed.ndc[None], faces, size)
+    covered, triangle = fragments.mask[0], fragments.face_index[0].clamp_min(0).long()
+    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals], dim=1)
+    at, normal_before, normal = interpolate(fragments, attributes[None], faces)[0].split(3, dim=2)
+    part = torch.where(covered, part_of_triangles(head)[triangle], AROUND)
+    moved = torch.where(covered[..., None], at[..., :2] - pixel_grid(size), 0.0)
+    stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
+    seen = is_seen(source, at, part) * stretch * rise(normal_before[..., 2], FACING)
+    # A point that has not moved shows what the photo shows, whatever the mesh says.
+    still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
+    seen = seen.maximum(still * (source.front[1] == part))
+    # Around the face, and where it turns away, the photo goes on.
+    inner = (part != AROUND) * rise(normal[..., 2], FACING)
+    trust = torch.where(covered, 1 - (1 - seen) * inner, 1.0)
+    share = torch.where(covered, blur(trust, 1.5 / size).minimum(trust + 0.3), 1.0)
+    displacement = extended(moved, covered) * rest_at_border(size)[..., None]
+    albedo = shown_texels(fragments, source.texels, part, changed)
+    fill = lit_fill(source, albedo, source.light.shading(normal), displacement, part)
+    gain = blur(torch.where(covered, source.light.ratio(normal_before, normal), 1.0), 0.02)
+    return FaceLayers(displacement, gain, share, fill)
+
+
+def is_seen(source: SourcePhoto, at: Tensor, part: Tensor) -> Tensor:
+    """Return whether the photo shows points, (S, S) bool.
+
+    Args:
+        source: The photo.
+        at: (S, S, 3) where the fitted mesh has them, image space with depth in metres.
+        part: (S, S) their parts.
+    """
+    depth, front_part = functional.grid_sample(
+        source.front[None], at[None, ..., :2], mode="nearest", align_corners=False
+    )[0]
+    # Eyeballs are so close behind the lids, and lips to teeth, that the part tells more than the depth.
+    return (front_part == part) & (at[..., 2] < depth + DEPTH_BIAS_M)
+
+
+def lit_fill(source: SourcePhoto, albedo: Tensor, shading: Tensor, displacement: Tensor, part: Tensor) -> Tensor:
+    """Return the appearance (3, S, S) in the colours and the light of the photo."""
+    lit = albedo * shading
+    if source.is_grey:
+        lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
+    at = (pixel_grid(source.region.size) + displacement)[None]
+    level = functional.grid_sample(source.level[None], at, padding_mode="border", align_corners=False)[0]
+    level = torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
+    return (lit.clamp_min(0.02).log() + level).exp().clamp(0, 1)
+
+
+def rest_at_border(size: int) -> Tensor:
+    """Return factors (S, S) that fall to 0 at the border of the region."""
+    line = rise(1 - pixel_grid(size)[0, :, 0].abs(), (0.0, BORDER_NDC))
+    line = line * line * (3 - 2 * line)
+    return line[:, None] * line[None, :]

@@ -1,0 +1,103 @@
+"""The public `Reenactor`: photos of a person that show any expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from smirk3d.estimation.photo_source import PhotoSource, list_of_photos
+from smirk3d.head.arkit import ARKIT_NAMES
+from smirk3d.reenactment.composition import compose
+from smirk3d.reenactment.face_layers import face_layers
+from smirk3d.reenactment.head_turn import limited_rotation
+from smirk3d.reenactment.source_photo import SourcePhoto, prepare_source
+from smirk3d.render.appearance.appearance_texels import AppearanceTexels
+from smirk3d.render.appearance.face_appearance import FaceAppearance
+
+if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
+
+Weights = Mapping[str, float] | np.ndarray | Sequence[float]
+"""ARKit names -> weights in [0, 1], those not named being 0; or 52 weights in Apple's order."""
+
+
+class Reenactor:
+    """One person, whose photo shows any expression.
+
+    The photo's own pixels move with the fitted head. Lids, teeth, tongue and the inside of the mouth that the photo
+    does not show come from the fitted appearance.
+
+    Args:
+        sources: One photo of the person, or a list of several; see `smirk3d.Reconstructor`. The largest face counts.
+            The first photo is shown; more photos improve the identity and the appearance.
+        reconstructor: Fits the heads; one of the open head. By default a new one.
+
+    Attributes:
+        source: The photo that is shown, with its face.
+
+    Raises:
+        InvalidOptionError: The reconstructor's head is not the open head, or there is no photo.
+        NoFaceError: No face was found in a photo.
+        Smirk3dError: A photo cannot be read.
+    """
+
+    def __init__(
+        self, sources: PhotoSource | Sequence[PhotoSource], reconstructor: Reconstructor | None = None
+    ) -> None:
+        several = list_of_photos(sources)
+        photos = [cast(PhotoSource, sources)] if several is None else several
+        self.source = _prepared(photos, reconstructor)
+
+    def __call__(self, weights: Weights, rotation: np.ndarray | None = None) -> np.ndarray:
+        """Return the photo with another expression.
+
+        Args:
+            weights: See `Weights`. With those of `source.face` the photo stays as it is.
+            rotation: (3, 3) head frame to camera frame, as `Face.rotation`; by default that of the photo. The change is
+                limited, see `smirk3d.reenactment.head_turn`.
+
+        Returns:
+            (H, W, 3) uint8 sRGB of the photo's size.
+
+        Raises:
+            ValueError: A weight or a name is none of ARKit's.
+        """
+        source = self.source
+        face = source.face.with_arkit(named_weights(weights))
+        wanted = source.face.rotation if rotation is None else limited_rotation(rotation, source.face.rotation)[0]
+        with torch.no_grad():
+            layers = face_layers(source, source.placed(face, wanted))
+        return compose(source.pixels, source.region, layers)
+
+
+def named_weights(weights: Weights) -> dict[str, float]:
+    """Return weights by ARKit's names.
+
+    Raises:
+        ValueError: They are not 52.
+    """
+    if isinstance(weights, Mapping):
+        return {name: float(value) for name, value in weights.items()}
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (len(ARKIT_NAMES),):
+        raise ValueError(f"expected {len(ARKIT_NAMES)} weights, not the shape {values.shape}")
+    return dict(zip(ARKIT_NAMES, values.tolist()))
+
+
+def _prepared(photos: Sequence[PhotoSource], reconstructor: Reconstructor | None) -> SourcePhoto:
+    from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
+
+    made = Reconstructor(max_faces=1) if reconstructor is None else reconstructor
+    try:
+        found = made.read_and_detect(photos[0])
+        detected = DetectedPhoto(found.photo, found.detections[:1])
+        face = made.fit_identity(photos)[0] if len(photos) > 1 else made.solve([detected])[0][0]
+        texels = AppearanceTexels(face.head).colors(face.appearance or FaceAppearance())
+        with torch.no_grad():
+            return prepare_source(found.photo.pixels, face, detected.detections[0].landmarks_px, texels)
+    finally:
+        if reconstructor is None:
+            made.close()

@@ -1,0 +1,139 @@
+"""A photo of a person, prepared once for all expressions that it is to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from smirk3d.face import Face
+from smirk3d.geometry.camera import Camera
+from smirk3d.head.memoize import cache_per_head
+from smirk3d.head.model import HeadModel
+from smirk3d.reenactment.region import Region
+from smirk3d.render.appearance.texel_grid import texel_index
+from smirk3d.render.fragments import Fragments, interpolate, to_image
+from smirk3d.render.photo_warp.image_fields import blur, rise
+from smirk3d.render.photo_warp.landmark_residuals import residual_weights
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, openness, part_of_triangles
+from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
+from smirk3d.render.photo_warp.skin_light import SkinLight, fill_level, is_grey
+from smirk3d.render.photo_warp.warped_photo import FACING
+from smirk3d.render.rasterize import rasterize
+from smirk3d.render.shading import vertex_normals
+
+PIVOT_M = (0.0, -0.05, 0.03)
+"""The head turns about this point of the head frame, between the ears and below them."""
+NECK_M = (-0.11, -0.06)
+"""Heights in the head frame between which the neck begins to follow the head."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePhoto:
+    """A photo and its fitted head.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 sRGB.
+        face: The face; its vertices are those of `face.arkit`.
+        region: The part of the photo that may change.
+        residual_ndc: (478, 2) detected landmarks minus those of the mesh, half sides of the region.
+        fitted: The mesh where the photo shows it.
+        texels: (F T², 3) in [0, 1], colours of the fitted appearance.
+        front: (2, S, S) what each pixel of the region shows: its depth in metres, and its part.
+        light: The light on the skin.
+        level: (3, S, S) logarithm of the photo's colours over those of the lit appearance, smooth.
+        is_grey: Whether the photo has no colours.
+    """
+
+    pixels: np.ndarray
+    face: Face
+    region: Region
+    residual_ndc: Tensor
+    fitted: PlacedMesh
+    texels: Tensor
+    front: Tensor
+    light: SkinLight
+    level: Tensor
+    is_grey: bool
+
+    def placed(self, face: Face, rotation: np.ndarray) -> PlacedMesh:
+        """Place the mesh of another expression, turned to another rotation (3, 3), head frame to camera frame."""
+        return place_face(face, rotation, self.region, self.residual_ndc)
+
+
+def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, texels: Tensor) -> SourcePhoto:
+    """Prepare a photo.
+
+    Args:
+        pixels: (H, W, 3) uint8 sRGB.
+        face: The face in it.
+        landmarks_px: (478, 2) detected landmarks of MediaPipe, pixels.
+        texels: (F T², 3) in [0, 1], colours of the person's appearance.
+    """
+    face = face.with_arkit(face.arkit)
+    region = Region.of_face(face, landmarks_px)
+    none = torch.zeros(len(landmarks_px), 2)
+    plain = place_face(face, face.rotation, region, none)
+    residual = torch.from_numpy(region.to_ndc(landmarks_px)).float() - plain.landmarks_ndc
+    fitted = place_face(face, face.rotation, region, residual)
+    head, size = face.head, region.size
+    faces = head.faces.to(torch.int32)
+    fragments = rasterize(fitted.ndc[None], faces, size)
+    covered = fragments.mask[0]
+    depth = torch.where(covered, fragments.depth[0], 1.0)
+    part = torch.where(covered, part_of_triangles(head)[fragments.face_index[0].clamp_min(0).long()], AROUND)
+    normal = interpolate(fragments, fitted.normals[None], faces)[0]
+    photo = region.cut(pixels)
+    trust = covered * (part != AROUND) * rise(normal[..., 2], FACING)
+    skin = trust * (part < EYE)
+    light = SkinLight.fit(photo, normal, skin)
+    albedo = shown_texels(fragments, texels, part, fitted)
+    lit, grey = albedo * light.shading(normal), is_grey(photo)
+    if grey:
+        lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
+    level = fill_level(photo, lit, skin)
+    return SourcePhoto(
+        pixels, face, region, residual, fitted, texels, torch.stack([depth, part.float()]), light, level, grey
+    )
+
+
+def shown_texels(fragments: Fragments, texels: Tensor, part: Tensor, mesh: PlacedMesh) -> Tensor:
+    """Return the colours of the appearance that pixels show, (3, S, S), darker inside a mouth that is hardly open."""
+    pixel = fragments.mask.flatten().nonzero()[:, 0]
+    shown = texels[texel_index(fragments, pixel)] * openness(mesh, part.flatten()[pixel])[:, None]
+    return to_image(fragments, pixel, shown)[0].permute(2, 0, 1)
+
+
+def place_face(face: Face, rotation: np.ndarray, region: Region, residual_ndc: Tensor) -> PlacedMesh:
+    """Pose and project a face, and move it by the residuals of its landmarks.
+
+    Args:
+        face: The face, with the camera of the photo.
+        rotation: (3, 3) head frame to camera frame; the neck's lower end stays as in the photo.
+        region: The part of the photo.
+        residual_ndc: (478, 2) detected landmarks minus those of the mesh.
+    """
+    head, camera = face.head, face.camera
+    points = face.vertices @ camera.rotation_rotmat.T + camera.translation_m
+    pivot = camera.rotation_rotmat @ np.array(PIVOT_M) + camera.translation_m
+    turn = rotation @ camera.rotation_rotmat.T
+    turned = (points - pivot) @ turn.T + pivot
+    points = points + follow_weights(head).numpy()[:, None] * (turned - points)
+    own = Camera(np.eye(3), np.zeros(3), camera.center_px, camera.scale_px_per_m, camera.focal_px)
+    ndc = torch.from_numpy(region.to_ndc(own.project(points))).float() + residual_weights(head) @ residual_ndc
+    landmarks = head.landmark_embedding("mediapipe").points(ndc, head.faces)
+    cam = torch.from_numpy(points).float()
+    normals = functional.normalize(vertex_normals(cam, head.faces), dim=1)
+    depth = pivot[2] - cam[:, 2:]
+    return PlacedMesh(torch.cat([ndc, depth], dim=1), normals, landmarks)
+
+
+@cache_per_head
+def follow_weights(head: HeadModel) -> Tensor:
+    """Return by how much each vertex turns with the head, (V,) in [0, 1]: the lower end of the neck stays."""
+    height = rise(head.v_template[:, 1], NECK_M)
+    smooth = height * height * (3 - 2 * height)
+    return torch.where(head.region_mask("neck"), smooth, 1.0)
