@@ -8,16 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from smirk3d.head.memoize import cache_per_head
+from smirk3d.head.model import HeadModel
+from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights
+from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.reenactment.source_photo import SourcePhoto, shown_texels
 from smirk3d.render.fragments import interpolate
 from smirk3d.render.photo_warp.image_fields import blur, extended, pixel_grid, rise
-from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, MOUTH, part_of_triangles, stretch_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
 from smirk3d.render.rasterize import rasterize
 
 STILL_PX = (0.25, 1.5)
 """Displacement, pixels, at which a point that the photo shows in place begins to need trust, and fully does."""
+OUTLINE = 0.15
+"""Where normals turn away from the camera more than this, the mesh is too near its outline to tell the motion."""
+EDGE_NDC = 0.03
+"""Width of the edge of the mesh along which its motion goes over to that of its surroundings, half sides."""
+_OTHER, _INNER, _NECK = range(3)
+_INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
+LASH_COLOR = (0.13, 0.10, 0.09)
 BORDER_NDC = 0.12
 """Width of the border of the region over which everything comes to rest, half sides."""
 
@@ -50,24 +61,64 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     faces = head.faces.to(torch.int32)
     fragments = rasterize(changed.ndc[None], faces, size)
     covered, triangle = fragments.mask[0], fragments.face_index[0].clamp_min(0).long()
-    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals], dim=1)
-    at, normal_before, normal = interpolate(fragments, attributes[None], faces)[0].split(3, dim=2)
+    lids = LidChange.between(fitted, changed)
+    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals, lid_weights(head, lids)[:, None]], dim=1)
+    at, normal_before, normal, lid = interpolate(fragments, attributes[None], faces)[0].split((3, 3, 3, 1), dim=2)
     part = torch.where(covered, part_of_triangles(head)[triangle], AROUND)
     moved = torch.where(covered[..., None], at[..., :2] - pixel_grid(size), 0.0)
+    facing = rise(normal_before[..., 2], FACING)
+    in_photo = is_seen(source, at, part)
     stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
-    seen = is_seen(source, at, part) * stretch * rise(normal_before[..., 2], FACING)
+    seen = in_photo * stretch * facing * (1 - lid[..., 0])
+    seen = torch.where(part == MOUTH, seen * mouth_trust(fitted), seen)
     # A point that has not moved shows what the photo shows, whatever the mesh says.
     still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
-    seen = seen.maximum(still * (source.front[1] == part))
+    seen = seen.maximum(still * (source.front[1] == part) * (1 - lid[..., 0]))
     # Around the face, and where it turns away, the photo goes on.
     inner = (part != AROUND) * rise(normal[..., 2], FACING)
     trust = torch.where(covered, 1 - (1 - seen) * inner, 1.0)
-    share = torch.where(covered, blur(trust, 1.5 / size).minimum(trust + 0.3), 1.0)
-    displacement = extended(moved, covered) * rest_at_border(size)[..., None]
-    albedo = shown_texels(fragments, source.texels, part, changed)
+    share = torch.where(covered, blur(trust, 1.0 / size).minimum(trust + 0.5), 1.0)
+    displacement = _smooth_displacement(
+        source, moved, covered & (normal.minimum(normal_before)[..., 2] > OUTLINE) & in_photo, triangle, part
+    )
+    albedo = mouth_colors(head, fragments, part, shown_texels(fragments, source.texels, part))
     fill = lit_fill(source, albedo, source.light.shading(normal), displacement, part)
     gain = blur(torch.where(covered, source.light.ratio(normal_before, normal), 1.0), 0.02)
-    return FaceLayers(displacement, gain, share, fill)
+    return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lash_line(lids, changed, part))
+
+
+def _smooth_displacement(
+    source: SourcePhoto, moved: Tensor, faces_us: Tensor, triangle: Tensor, part: Tensor
+) -> Tensor:
+    """Return the displacement (S, S, 2) of the whole region.
+
+    Where the mesh turns away, as below the chin, and beyond it, the motion of what is near goes on and fades out.
+    """
+    head, size = source.face.head, source.region.size
+    kind = outline_kinds(head)[triangle]
+    is_known = torch.where(part == AROUND, faces_us & (kind != _NECK), faces_us | (kind == _INNER))
+    smooth = extended(moved, is_known, keep=False)
+    weight = rise(blur(is_known.float(), EDGE_NDC / 2), (0.5, 0.9))[..., None]
+    return (smooth + (moved - smooth) * weight * is_known[..., None]) * rest_at_border(size)[..., None]
+
+
+@cache_per_head
+def outline_kinds(head: HeadModel) -> Tensor:
+    """Return for each triangle `_INNER` for eyes, nose and mouth, `_NECK`, or `_OTHER`, (F,)."""
+    inner = torch.stack([head.region_mask(name) for name in _INNER_REGIONS]).any(0)
+    kinds = torch.full((len(head.faces),), _OTHER)
+    kinds[inner[head.faces].any(1)] = _INNER
+    kinds[head.region_mask("neck")[head.faces].all(1)] = _NECK
+    return kinds
+
+
+def _with_lashes(source: SourcePhoto, layers: FaceLayers, opacity: Tensor) -> FaceLayers:
+    """Return layers with lines of lashes (S, S) over them."""
+    share = layers.photo_share * (1 - opacity)
+    color = torch.tensor(LASH_COLOR)[:, None, None] * source.level.exp().clamp_max(1.5)
+    own = layers.fill * ((1 - layers.photo_share) * (1 - opacity)) + color * opacity
+    fill = torch.where(opacity > 0, own / (1 - share).clamp_min(1e-6), layers.fill)
+    return FaceLayers(layers.displacement, layers.gain, share, fill)
 
 
 def is_seen(source: SourcePhoto, at: Tensor, part: Tensor) -> Tensor:

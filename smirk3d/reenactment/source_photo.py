@@ -16,9 +16,9 @@ from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
-from smirk3d.render.photo_warp.image_fields import blur, rise
+from smirk3d.render.photo_warp.image_fields import rise
 from smirk3d.render.photo_warp.landmark_residuals import residual_weights
-from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, openness, part_of_triangles
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, EYE_LIGHT, part_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.skin_light import SkinLight, fill_level, is_grey
 from smirk3d.render.photo_warp.warped_photo import FACING
@@ -90,7 +90,7 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     trust = covered * (part != AROUND) * rise(normal[..., 2], FACING)
     skin = trust * (part < EYE)
     light = SkinLight.fit(photo, normal, skin)
-    albedo = shown_texels(fragments, texels, part, fitted)
+    albedo = shown_texels(fragments, texels, part)
     lit, grey = albedo * light.shading(normal), is_grey(photo)
     if grey:
         lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
@@ -100,11 +100,11 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     )
 
 
-def shown_texels(fragments: Fragments, texels: Tensor, part: Tensor, mesh: PlacedMesh) -> Tensor:
-    """Return the colours of the appearance that pixels show, (3, S, S), darker inside a mouth that is hardly open."""
+def shown_texels(fragments: Fragments, texels: Tensor, part: Tensor) -> Tensor:
+    """Return the colours of the appearance that pixels with their parts (S, S) show, (3, S, S)."""
     pixel = fragments.mask.flatten().nonzero()[:, 0]
-    shown = texels[texel_index(fragments, pixel)] * openness(mesh, part.flatten()[pixel])[:, None]
-    return to_image(fragments, pixel, shown)[0].permute(2, 0, 1)
+    light = torch.where(part.flatten()[pixel] == EYE, EYE_LIGHT, 1.0)[:, None]
+    return to_image(fragments, pixel, texels[texel_index(fragments, pixel)] * light)[0].permute(2, 0, 1)
 
 
 def place_face(face: Face, rotation: np.ndarray, region: Region, residual_ndc: Tensor) -> PlacedMesh:

@@ -10,8 +10,14 @@ FADE_NDC = 0.30
 """Distance over which a displacement fades out beyond the mesh, half sides of the crop."""
 
 
-def extended(displacement: Tensor, covered: Tensor) -> Tensor:
-    """Return a displacement (S, S, 2) that goes on beyond the covered pixels and fades out."""
+def extended(displacement: Tensor, covered: Tensor, *, keep: bool = True) -> Tensor:
+    """Return a displacement that goes on beyond the covered pixels and fades out.
+
+    Args:
+        displacement: (S, S, 2).
+        covered: (S, S) bool.
+        keep: Keep it on the covered pixels; otherwise it is smooth there, too.
+    """
     values, total = (displacement * covered[..., None]).permute(2, 0, 1), covered.float()
     result, fade = torch.zeros_like(values), torch.zeros_like(total)
     for sigma in _FADE_SIGMAS:
@@ -19,7 +25,7 @@ def extended(displacement: Tensor, covered: Tensor) -> Tensor:
         mean = blur(values, sigma) / share.clamp_min(1e-4)
         near = (share / 0.2).clamp(0, 1)
         result, fade = result + (mean - result) * near, fade.maximum(near * _fade(sigma))
-    return torch.where(covered, values, result * fade).permute(1, 2, 0)
+    return torch.where(covered if keep else torch.zeros_like(covered), values, result * fade).permute(1, 2, 0)
 
 
 def _fade(sigma: float) -> float:

@@ -14,7 +14,7 @@ AROUND, FACE, EYE, MOUTH = range(4)
 _LIPS = (13, 14)
 _OPEN_GAP = 0.25
 """Gap of the lips, over the distance of the outer eye corners, from which the mouth is fully lit."""
-_EYE_LIGHT = 0.75
+EYE_LIGHT = 0.75
 """Brows and lids keep light from the eyeballs."""
 
 
@@ -34,7 +34,7 @@ def openness(mesh: PlacedMesh, part: Tensor) -> Tensor:
     points = mesh.landmarks_ndc
     gap, eyes = (points[list(pair)].diff(dim=0).norm() for pair in (_LIPS, OUTER_EYE_CORNERS))
     mouth = 0.9 * (gap / eyes / _OPEN_GAP).clamp(0.1, 1).sqrt()
-    return torch.where(part == MOUTH, mouth, torch.where(part == EYE, _EYE_LIGHT, 1.0))
+    return torch.where(part == MOUTH, mouth, torch.where(part == EYE, EYE_LIGHT, 1.0))
 
 
 def stretch_of_triangles(head: HeadModel, fitted: PlacedMesh, changed: PlacedMesh) -> Tensor:

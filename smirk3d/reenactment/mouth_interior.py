@@ -1,0 +1,109 @@
+"""Light and shade inside an open mouth, gaps between the teeth, and gums.
+
+The colours of the appearance model are flat. Lips shade what lies behind them, and little light falls into the depth.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
+from smirk3d.head.memoize import cache_per_head
+from smirk3d.head.model import HeadModel
+from smirk3d.render.fragments import Fragments
+from smirk3d.render.photo_warp.image_fields import blur
+from smirk3d.render.photo_warp.mesh_parts import MOUTH
+from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
+
+FRONT_M = 0.121
+"""Depth of the front teeth in the head frame; what lies behind them gets darker."""
+DEPTH_M = 0.016
+"""Distance behind the front teeth over which the light falls by e."""
+SHADE_NDC = 0.016
+"""Width of the shade of the lips, half sides of the region."""
+UPPER_GAPS_M = (0.0, 0.0085, 0.0150, 0.0215)
+LOWER_GAPS_M = (0.0, 0.0053, 0.0110, 0.0170)
+"""Distances of the gaps between teeth from the middle, seen from the front: usual widths of adults."""
+GAP_M = 0.0005
+GAP_SHADE = 0.28
+CROWN_M = 0.0095
+"""Height of the visible crowns of teeth; beyond it there are gums."""
+GUM_COLOR = (0.72, 0.42, 0.42)
+_LIPS = (13, 14)
+OPEN_GAP = (0.04, 0.09)
+"""Gaps of the lips in the photo, over the distance of the outer eye corners, between which trust rises from 0 to 1."""
+TONGUE_TINT = (0.86, 0.80, 0.80)
+"""Factors on the colour of the tongue, which is moist and lies in the shade."""
+
+
+def mouth_colors(head: HeadModel, fragments: Fragments, part: Tensor, colors: Tensor) -> Tensor:
+    """Return colours (3, S, S) of the appearance with those of the mouth shaded.
+
+    Args:
+        head: The head.
+        fragments: What the pixels show.
+        part: (S, S) their parts.
+        colors: (3, S, S) flat colours.
+    """
+    inside = part == MOUTH
+    if not bool(inside.any()):
+        return colors
+    x, y, z, upper, lower, tongue = _interpolated(head, fragments, inside).unbind(1)
+    shown = colors[:, inside].T
+    shown = _with_gums(shown, x, y, upper, lower) * _gaps(x, upper, lower)[:, None]
+    shown = shown * torch.where(tongue[:, None] > 0.5, torch.tensor(TONGUE_TINT), 1.0)
+    depth = ((z - FRONT_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.06)
+    result = colors.clone()
+    result[:, inside] = (shown * (depth * _lip_shade(inside)[inside])[:, None]).T
+    # Edges between teeth, tongue and throat are no sharper than photos are.
+    soft = blur(result * inside, 1.0 / len(part)) / blur(inside.float(), 1.0 / len(part)).clamp_min(0.05)
+    return torch.where(inside, soft, result)
+
+
+def mouth_trust(fitted: PlacedMesh) -> float:
+    """Return how well the photo shows the inside of the mouth, in [0, 1]: not at all between lips that nearly meet."""
+    points = fitted.landmarks_ndc
+    gap, eyes = (float(points[list(pair)].diff(dim=0).norm()) for pair in (_LIPS, OUTER_EYE_CORNERS))
+    low, high = OPEN_GAP
+    return min(max((gap / max(eyes, 1e-6) - low) / (high - low), 0.0), 1.0)
+
+
+def _interpolated(head: HeadModel, fragments: Fragments, inside: Tensor) -> Tensor:
+    triangle = fragments.face_index[0][inside].long()
+    corners = _mouth_attributes(head)[head.faces[triangle].long()]
+    return (fragments.barycentric[0][inside][..., None] * corners).sum(1)
+
+
+@cache_per_head
+def _mouth_attributes(head: HeadModel) -> Tensor:
+    """Return for each vertex its place at rest, and whether it is of upper teeth, lower teeth or tongue, (V, 6)."""
+    regions = [head.region_mask(name).float()[:, None] for name in ("upper_teeth", "lower_teeth", "tongue")]
+    return torch.cat([head.v_template, *regions], dim=1)
+
+
+def _gaps(x: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
+    """Return factors (N,) that darken the gaps between teeth."""
+    shade = torch.ones_like(x)
+    for gaps, kind in ((UPPER_GAPS_M, upper), (LOWER_GAPS_M, lower)):
+        distance = (x.abs()[:, None] - torch.tensor(gaps)).abs().amin(1)
+        shade = shade - kind * GAP_SHADE * torch.exp(-((distance / GAP_M) ** 2))
+    return shade
+
+
+def _with_gums(colors: Tensor, x: Tensor, y: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
+    """Return colours (N, 3) with gums beyond the crowns."""
+    wave = 0.0012 * torch.cos(2 * torch.pi * x / 0.0085)
+    gum = torch.zeros_like(x)
+    for edge, sign, kind in ((-0.0465, 1.0, upper), (-0.0415, -1.0, lower)):
+        gum = gum + kind * torch.sigmoid((sign * (y - edge) - CROWN_M - wave) / 0.0004)
+    return colors + gum[:, None] * (torch.tensor(GUM_COLOR) - colors)
+
+
+def _lip_shade(inside: Tensor) -> Tensor:
+    """Return factors (S, S) that darken a mouth towards its edges, most below the upper lip."""
+    size = len(inside)
+    open_ = blur(inside.float(), SHADE_NDC / 2)
+    shift = max(1, round(SHADE_NDC / 2 * size))
+    above = torch.cat([torch.zeros(shift, size), open_[:-shift]])
+    return 0.3 + 0.7 * ((0.4 * open_ + 0.6 * above - 0.1) / 0.75).clamp(0, 1)
