@@ -28,7 +28,7 @@ def compose(pixels: np.ndarray, region: Region, layers: FaceLayers) -> np.ndarra
     moved = _at_side(layers.displacement.numpy(), side)[inside] * (side / 2)
     columns, rows = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
     warped = cv2.remap(
-        pixels, columns + moved[..., 0], rows + moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        pixels, columns + moved[..., 0], rows + moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     ).astype(np.float32)
     share = _at_side(layers.photo_share.numpy(), side)[inside][..., None]
     gain = _at_side(layers.gain.numpy(), side)[inside][..., None]

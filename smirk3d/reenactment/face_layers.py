@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,10 +12,10 @@ from torch.nn import functional
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights
-from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust
+from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust, upper_teeth
 from smirk3d.reenactment.source_photo import SourcePhoto, shown_texels
 from smirk3d.render.fragments import interpolate
-from smirk3d.render.photo_warp.image_fields import blur, extended, pixel_grid, rise
+from smirk3d.render.photo_warp.image_fields import blur, continued, pixel_grid, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, MOUTH, part_of_triangles, stretch_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
@@ -26,6 +27,8 @@ OUTLINE = 0.15
 """Where normals turn away from the camera more than this, the mesh is too near its outline to tell the motion."""
 EDGE_NDC = 0.03
 """Width of the edge of the mesh along which its motion goes over to that of its surroundings, half sides."""
+SMOOTH_SIZE = 128
+"""Side in samples of the smooth motion around the mesh."""
 _OTHER, _INNER, _NECK = range(3)
 _INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
 LASH_COLOR = (0.13, 0.10, 0.09)
@@ -70,7 +73,7 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     in_photo = is_seen(source, at, part)
     stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
     seen = in_photo * stretch * facing * (1 - lid[..., 0])
-    seen = torch.where(part == MOUTH, seen * mouth_trust(fitted), seen)
+    seen = seen * source.at(at)[2] * torch.where(part == MOUTH, upper_teeth(head)[triangle] * mouth_trust(fitted), 1.0)
     # A point that has not moved shows what the photo shows, whatever the mesh says.
     still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
     seen = seen.maximum(still * (source.front[1] == part) * (1 - lid[..., 0]))
@@ -97,9 +100,23 @@ def _smooth_displacement(
     head, size = source.face.head, source.region.size
     kind = outline_kinds(head)[triangle]
     is_known = torch.where(part == AROUND, faces_us & (kind != _NECK), faces_us | (kind == _INNER))
-    smooth = extended(moved, is_known, keep=False)
+    smooth = _smooth(moved, is_known)
     weight = rise(blur(is_known.float(), EDGE_NDC / 2), (0.5, 0.9))[..., None]
     return (smooth + (moved - smooth) * weight * is_known[..., None]) * rest_at_border(size)[..., None]
+
+
+def _smooth(moved: Tensor, is_known: Tensor) -> Tensor:
+    """Return the smooth displacement (S, S, 2) that continues the known one."""
+    import cv2
+
+    size = len(moved)
+    small = min(size, SMOOTH_SIZE)
+    known = is_known.float()
+    share = cv2.resize(known.numpy(), (small, small), interpolation=cv2.INTER_AREA)
+    total = cv2.resize((moved * known[..., None]).numpy(), (small, small), interpolation=cv2.INTER_AREA)
+    mean = torch.from_numpy(total / np.maximum(share, 1e-6)[..., None])
+    field = continued(mean, torch.from_numpy(share)).contiguous().numpy()
+    return torch.from_numpy(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 @cache_per_head
@@ -116,6 +133,8 @@ def _with_lashes(source: SourcePhoto, layers: FaceLayers, opacity: Tensor) -> Fa
     """Return layers with lines of lashes (S, S) over them."""
     share = layers.photo_share * (1 - opacity)
     color = torch.tensor(LASH_COLOR)[:, None, None] * source.level.exp().clamp_max(1.5)
+    if source.is_grey:
+        color = color.mean(0, keepdim=True).expand(3, -1, -1)
     own = layers.fill * ((1 - layers.photo_share) * (1 - opacity)) + color * opacity
     fill = torch.where(opacity > 0, own / (1 - share).clamp_min(1e-6), layers.fill)
     return FaceLayers(layers.displacement, layers.gain, share, fill)
@@ -129,9 +148,7 @@ def is_seen(source: SourcePhoto, at: Tensor, part: Tensor) -> Tensor:
         at: (S, S, 3) where the fitted mesh has them, image space with depth in metres.
         part: (S, S) their parts.
     """
-    depth, front_part = functional.grid_sample(
-        source.front[None], at[None, ..., :2], mode="nearest", align_corners=False
-    )[0]
+    depth, front_part, _ = source.at(at)
     # Eyeballs are so close behind the lids, and lips to teeth, that the part tells more than the depth.
     return (front_part == part) & (at[..., 2] < depth + DEPTH_BIAS_M)
 

@@ -33,7 +33,7 @@ GUM_COLOR = (0.72, 0.42, 0.42)
 _LIPS = (13, 14)
 OPEN_GAP = (0.04, 0.09)
 """Gaps of the lips in the photo, over the distance of the outer eye corners, between which trust rises from 0 to 1."""
-TONGUE_TINT = (0.86, 0.80, 0.80)
+TONGUE_TINT = (0.76, 0.66, 0.66)
 """Factors on the colour of the tongue, which is moist and lies in the shade."""
 
 
@@ -67,6 +67,12 @@ def mouth_trust(fitted: PlacedMesh) -> float:
     gap, eyes = (float(points[list(pair)].diff(dim=0).norm()) for pair in (_LIPS, OUTER_EYE_CORNERS))
     low, high = OPEN_GAP
     return min(max((gap / max(eyes, 1e-6) - low) / (high - low), 0.0), 1.0)
+
+
+@cache_per_head
+def upper_teeth(head: HeadModel) -> Tensor:
+    """Return which triangles are of the upper teeth, (F,) bool: of an open mouth they alone move as a photo tells."""
+    return head.region_mask("upper_teeth")[head.faces].any(1)
 
 
 def _interpolated(head: HeadModel, fragments: Fragments, inside: Tensor) -> Tensor:

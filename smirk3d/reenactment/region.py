@@ -45,13 +45,20 @@ class Region:
         return (points_px - np.array([self.x0, self.y0])) * (2 / self.side_px) - 1
 
     def cut(self, pixels: np.ndarray) -> Tensor:
-        """Return the region (3, S, S) float32 in [0, 1] of a photo (H, W, 3) uint8; its border is continued."""
+        """Return the region (3, S, S) float32 in [0, 1] of a photo (H, W, 3) uint8; beyond its border it is mirrored."""
         import cv2
 
         height, width = pixels.shape[:2]
-        columns = np.arange(self.x0, self.x0 + self.side_px).clip(0, width - 1)
-        rows = np.arange(self.y0, self.y0 + self.side_px).clip(0, height - 1)
+        columns = _mirrored(np.arange(self.x0, self.x0 + self.side_px), width)
+        rows = _mirrored(np.arange(self.y0, self.y0 + self.side_px), height)
         part = pixels[np.ix_(rows, columns)].astype(np.float32) / 255
         if self.size != self.side_px:
             part = cv2.resize(part, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return torch.from_numpy(part).permute(2, 0, 1).contiguous()
+
+
+def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    """Return indices (N,) in [0, length) of a line that is mirrored at its ends."""
+    period = max(2 * (length - 1), 1)
+    folded = np.abs(index) % period
+    return np.minimum(folded, period - folded).clip(0, length - 1)

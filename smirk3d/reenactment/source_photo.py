@@ -31,6 +31,10 @@ NECK_M = (-0.11, -0.06)
 """Heights in the head frame between which the neck begins to follow the head."""
 
 
+BRIGHT_LIPS = (0.35, 0.6)
+"""Logarithm of the brightness of a photo's lips over that of the model at which they begin to be, and are, teeth."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourcePhoto:
     """A photo and its fitted head.
@@ -42,7 +46,8 @@ class SourcePhoto:
         residual_ndc: (478, 2) detected landmarks minus those of the mesh, half sides of the region.
         fitted: The mesh where the photo shows it.
         texels: (F T², 3) in [0, 1], colours of the fitted appearance.
-        front: (2, S, S) what each pixel of the region shows: its depth in metres, and its part.
+        front: (3, S, S) what each pixel of the region shows: its depth in metres, its part, and in [0, 1] whether its
+            colour is one of this part: what is bright on lips are teeth.
         light: The light on the skin.
         level: (3, S, S) logarithm of the photo's colours over those of the lit appearance, smooth.
         is_grey: Whether the photo has no colours.
@@ -62,6 +67,11 @@ class SourcePhoto:
     def placed(self, face: Face, rotation: np.ndarray) -> PlacedMesh:
         """Place the mesh of another expression, turned to another rotation (3, 3), head frame to camera frame."""
         return place_face(face, rotation, self.region, self.residual_ndc)
+
+    def at(self, points_ndc: Tensor) -> Tensor:
+        """Return `front` at points (S, S, 2 or more) of the region, (3, S, S)."""
+        grid = points_ndc[None, ..., :2]
+        return functional.grid_sample(self.front[None], grid, mode="nearest", align_corners=False)[0]
 
 
 def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, texels: Tensor) -> SourcePhoto:
@@ -95,9 +105,11 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     if grey:
         lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
     level = fill_level(photo, lit, skin)
-    return SourcePhoto(
-        pixels, face, region, residual, fitted, texels, torch.stack([depth, part.float()]), light, level, grey
-    )
+    is_lip = covered & lip_triangles(head)[fragments.face_index[0].clamp_min(0).long()]
+    brighter = (photo.mean(0).clamp_min(0.02) / lit.mean(0).clamp_min(0.02)).log() - level.mean(0)
+    plausible = torch.where(is_lip, 1 - rise(brighter, BRIGHT_LIPS), 1.0)
+    front = torch.stack([depth, part.float(), plausible])
+    return SourcePhoto(pixels, face, region, residual, fitted, texels, front, light, level, grey)
 
 
 def shown_texels(fragments: Fragments, texels: Tensor, part: Tensor) -> Tensor:
@@ -129,6 +141,12 @@ def place_face(face: Face, rotation: np.ndarray, region: Region, residual_ndc: T
     normals = functional.normalize(vertex_normals(cam, head.faces), dim=1)
     depth = pivot[2] - cam[:, 2:]
     return PlacedMesh(torch.cat([ndc, depth], dim=1), normals, landmarks)
+
+
+@cache_per_head
+def lip_triangles(head: HeadModel) -> Tensor:
+    """Return which triangles are of the lips, (F,) bool."""
+    return head.region_mask("lips")[head.faces].all(1)
 
 
 @cache_per_head

@@ -10,22 +10,26 @@ FADE_NDC = 0.30
 """Distance over which a displacement fades out beyond the mesh, half sides of the crop."""
 
 
-def extended(displacement: Tensor, covered: Tensor, *, keep: bool = True) -> Tensor:
-    """Return a displacement that goes on beyond the covered pixels and fades out.
+def extended(displacement: Tensor, covered: Tensor) -> Tensor:
+    """Return a displacement (S, S, 2) that goes on beyond the covered pixels (S, S) bool and fades out."""
+    return torch.where(covered[..., None], displacement, continued(displacement, covered.float()))
+
+
+def continued(displacement: Tensor, share: Tensor) -> Tensor:
+    """Return a smooth displacement that goes on beyond the known pixels and fades out.
 
     Args:
         displacement: (S, S, 2).
-        covered: (S, S) bool.
-        keep: Keep it on the covered pixels; otherwise it is smooth there, too.
+        share: (S, S) in [0, 1], how much of each pixel is known.
     """
-    values, total = (displacement * covered[..., None]).permute(2, 0, 1), covered.float()
-    result, fade = torch.zeros_like(values), torch.zeros_like(total)
+    values = (displacement * share[..., None]).permute(2, 0, 1)
+    result, fade = torch.zeros_like(values), torch.zeros_like(share)
     for sigma in _FADE_SIGMAS:
-        share = blur(total, sigma)
-        mean = blur(values, sigma) / share.clamp_min(1e-4)
-        near = (share / 0.2).clamp(0, 1)
+        around = blur(share, sigma)
+        mean = blur(values, sigma) / around.clamp_min(1e-4)
+        near = (around / 0.2).clamp(0, 1)
         result, fade = result + (mean - result) * near, fade.maximum(near * _fade(sigma))
-    return torch.where(covered if keep else torch.zeros_like(covered), values, result * fade).permute(1, 2, 0)
+    return (result * fade).permute(1, 2, 0)
 
 
 def _fade(sigma: float) -> float:
