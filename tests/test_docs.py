@@ -110,7 +110,10 @@ def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
 def test_all_commands_are_described() -> None:
     heads = {"head build", "head info", "head convert"}
     training = {"data prepare", "data targets", "data check", "train", "evaluate"}
-    assert set(COMMANDS) == {"reconstruct", "video", "features", "retarget", "view", "doctor"} | heads | training
+    assert (
+        set(COMMANDS)
+        == {"reconstruct", "video", "features", "retarget", "view", "reenact", "doctor"} | heads | training
+    )
 
 
 def test_commands_named_anywhere_exist() -> None:

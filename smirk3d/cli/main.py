@@ -21,6 +21,7 @@ from smirk3d.cli.features import Features
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
+from smirk3d.cli.reenact import Reenact
 from smirk3d.cli.retarget import Retarget
 from smirk3d.cli.signals import termination_as_interrupt
 from smirk3d.cli.train import Train
@@ -51,6 +52,7 @@ _Commands = (
     | Annotated[Video, subcommand("video")]
     | Annotated[Features, subcommand("features")]
     | Annotated[Retarget, subcommand("retarget")]
+    | Annotated[Reenact, subcommand("reenact")]
     | Annotated[View, subcommand("view")]
     | _Head
     | _Data

@@ -29,7 +29,7 @@ RIM_M = (0.0012, 0.0030)
 LID_OPACITY = 0.9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class LidChange:
     """How far the lids of the right and the left eye come together.
 

@@ -84,7 +84,7 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     displacement = _smooth_displacement(
         source, moved, covered & (normal.minimum(normal_before)[..., 2] > OUTLINE) & in_photo, triangle, part
     )
-    albedo = mouth_colors(head, fragments, part, shown_texels(fragments, source.texels, part))
+    albedo = mouth_colors(head, changed, fragments, part, shown_texels(fragments, source.texels, part))
     fill = lit_fill(source, albedo, source.light.shading(normal), displacement, part)
     gain = blur(torch.where(covered, source.light.ratio(normal_before, normal), 1.0), 0.02)
     return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lash_line(lids, changed, part))

@@ -6,7 +6,7 @@ import numpy as np
 
 from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 
-MAX_TURN_DEG = (15.0, 12.0, 25.0)
+MAX_TURN_DEG = (10.0, 10.0, 15.0)
 """Largest change of yaw, pitch and roll against the photo: beyond them the photo lacks too much of the face."""
 
 

@@ -16,10 +16,10 @@ from smirk3d.render.photo_warp.image_fields import blur
 from smirk3d.render.photo_warp.mesh_parts import MOUTH
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 
-FRONT_M = 0.121
-"""Depth of the front teeth in the head frame; what lies behind them gets darker."""
+BEHIND_M = 0.002
+"""What lies deeper than this behind the upper front teeth gets darker."""
 DEPTH_M = 0.016
-"""Distance behind the front teeth over which the light falls by e."""
+"""Distance over which the light falls by e."""
 SHADE_NDC = 0.016
 """Width of the shade of the lips, half sides of the region."""
 UPPER_GAPS_M = (0.0, 0.0085, 0.0150, 0.0215)
@@ -37,11 +37,12 @@ TONGUE_TINT = (0.76, 0.66, 0.66)
 """Factors on the colour of the tongue, which is moist and lies in the shade."""
 
 
-def mouth_colors(head: HeadModel, fragments: Fragments, part: Tensor, colors: Tensor) -> Tensor:
+def mouth_colors(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: Tensor, colors: Tensor) -> Tensor:
     """Return colours (3, S, S) of the appearance with those of the mouth shaded.
 
     Args:
         head: The head.
+        mesh: The mesh that is shown.
         fragments: What the pixels show.
         part: (S, S) their parts.
         colors: (3, S, S) flat colours.
@@ -49,11 +50,11 @@ def mouth_colors(head: HeadModel, fragments: Fragments, part: Tensor, colors: Te
     inside = part == MOUTH
     if not bool(inside.any()):
         return colors
-    x, y, z, upper, lower, tongue = _interpolated(head, fragments, inside).unbind(1)
+    x, y, upper, lower, tongue, behind = _interpolated(head, mesh, fragments, inside).unbind(1)
     shown = colors[:, inside].T
     shown = _with_gums(shown, x, y, upper, lower) * _gaps(x, upper, lower)[:, None]
     shown = shown * torch.where(tongue[:, None] > 0.5, torch.tensor(TONGUE_TINT), 1.0)
-    depth = ((z - FRONT_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.06)
+    depth = (-(behind - BEHIND_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.06)
     result = colors.clone()
     result[:, inside] = (shown * (depth * _lip_shade(inside)[inside])[:, None]).T
     # Edges between teeth, tongue and throat are no sharper than photos are.
@@ -75,17 +76,20 @@ def upper_teeth(head: HeadModel) -> Tensor:
     return head.region_mask("upper_teeth")[head.faces].any(1)
 
 
-def _interpolated(head: HeadModel, fragments: Fragments, inside: Tensor) -> Tensor:
-    triangle = fragments.face_index[0][inside].long()
-    corners = _mouth_attributes(head)[head.faces[triangle].long()]
+def _interpolated(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, inside: Tensor) -> Tensor:
+    """Return `_mouth_attributes` of the N pixels inside and their depth behind the front teeth in metres, (N, 6)."""
+    fixed = _mouth_attributes(head)
+    front = (head.v_template[:, 2] * fixed[:, 2]).argmax()
+    attributes = torch.cat([fixed, (mesh.ndc[:, 2] - mesh.ndc[front, 2])[:, None]], dim=1)
+    corners = attributes[head.faces[fragments.face_index[0][inside].long()].long()]
     return (fragments.barycentric[0][inside][..., None] * corners).sum(1)
 
 
 @cache_per_head
 def _mouth_attributes(head: HeadModel) -> Tensor:
-    """Return for each vertex its place at rest, and whether it is of upper teeth, lower teeth or tongue, (V, 6)."""
+    """Return for each vertex x and y at rest, and whether it is of upper teeth, lower teeth or tongue, (V, 5)."""
     regions = [head.region_mask(name).float()[:, None] for name in ("upper_teeth", "lower_teeth", "tongue")]
-    return torch.cat([head.v_template, *regions], dim=1)
+    return torch.cat([head.v_template[:, :2], *regions], dim=1)
 
 
 def _gaps(x: Tensor, upper: Tensor, lower: Tensor) -> Tensor:

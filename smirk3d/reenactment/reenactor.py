@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from smirk3d.errors import InvalidOptionError
 from smirk3d.estimation.photo_source import PhotoSource, list_of_photos
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.reenactment.composition import compose
 from smirk3d.reenactment.face_layers import face_layers
 from smirk3d.reenactment.head_turn import limited_rotation
+from smirk3d.reenactment.pictures import reduced
 from smirk3d.reenactment.source_photo import SourcePhoto, prepare_source
+from smirk3d.render.appearance.appearance_model import supports
 from smirk3d.render.appearance.appearance_texels import AppearanceTexels
 from smirk3d.render.appearance.face_appearance import FaceAppearance
 
@@ -34,6 +37,7 @@ class Reenactor:
         sources: One photo of the person, or a list of several; see `smirk3d.Reconstructor`. The largest face counts.
             The first photo is shown; more photos improve the identity and the appearance.
         reconstructor: Fits the heads; one of the open head. By default a new one.
+        max_side_px: Photos with a longer side are reduced to it; None keeps their size.
 
     Attributes:
         source: The photo that is shown, with its face.
@@ -45,11 +49,17 @@ class Reenactor:
     """
 
     def __init__(
-        self, sources: PhotoSource | Sequence[PhotoSource], reconstructor: Reconstructor | None = None
+        self,
+        sources: PhotoSource | Sequence[PhotoSource],
+        reconstructor: Reconstructor | None = None,
+        *,
+        max_side_px: int | None = None,
     ) -> None:
         several = list_of_photos(sources)
         photos = [cast(PhotoSource, sources)] if several is None else several
-        self.source = _prepared(photos, reconstructor)
+        if not photos:
+            raise InvalidOptionError("sources: name at least one photo of the person")
+        self.source = _prepared(photos, reconstructor, max_side_px)
 
     def __call__(self, weights: Weights, rotation: np.ndarray | None = None) -> np.ndarray:
         """Return the photo with another expression.
@@ -87,17 +97,31 @@ def named_weights(weights: Weights) -> dict[str, float]:
     return dict(zip(ARKIT_NAMES, values.tolist()))
 
 
-def _prepared(photos: Sequence[PhotoSource], reconstructor: Reconstructor | None) -> SourcePhoto:
-    from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
+def _prepared(
+    photos: Sequence[PhotoSource], reconstructor: Reconstructor | None, max_side_px: int | None
+) -> SourcePhoto:
+    from smirk3d.estimation.reconstructor import Reconstructor
 
-    made = Reconstructor(max_faces=1) if reconstructor is None else reconstructor
+    made = Reconstructor() if reconstructor is None else reconstructor
     try:
-        found = made.read_and_detect(photos[0])
-        detected = DetectedPhoto(found.photo, found.detections[:1])
-        face = made.fit_identity(photos)[0] if len(photos) > 1 else made.solve([detected])[0][0]
-        texels = AppearanceTexels(face.head).colors(face.appearance or FaceAppearance())
-        with torch.no_grad():
-            return prepare_source(found.photo.pixels, face, detected.detections[0].landmarks_px, texels)
+        if not supports(made.head):
+            raise InvalidOptionError("reenactment needs the open head; make the Reconstructor without another head")
+        return _fitted(photos, made, max_side_px)
     finally:
         if reconstructor is None:
             made.close()
+
+
+def _fitted(photos: Sequence[PhotoSource], reconstructor: Reconstructor, max_side_px: int | None) -> SourcePhoto:
+    from smirk3d.estimation.reconstructor import DetectedPhoto
+
+    found = reconstructor.read_and_detect(photos[0])
+    if max_side_px is not None and max(found.photo.pixels.shape) > max_side_px:
+        found = reconstructor.read_and_detect(reduced(found.photo.pixels, max_side_px))
+    if len(photos) > 1:
+        face = reconstructor.fit_identity([found.photo.pixels, *photos[1:]])[0]
+    else:
+        face = reconstructor.solve([DetectedPhoto(found.photo, found.detections[:1])])[0][0]
+    texels = AppearanceTexels(face.head).colors(face.appearance or FaceAppearance())
+    with torch.no_grad():
+        return prepare_source(found.photo.pixels, face, found.detections[0].landmarks_px, texels)

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smirk3d.face import Face
-
 SCALE = 2.2
 """Side of the region over the size of the face's landmarks."""
 MAX_SIZE = 512
@@ -33,7 +31,7 @@ class Region:
     size: int
 
     @staticmethod
-    def of_face(face: Face, landmarks_px: np.ndarray, max_size: int = MAX_SIZE) -> Region:
+    def of_landmarks(landmarks_px: np.ndarray, max_size: int = MAX_SIZE) -> Region:
         """Return the region around landmarks (L, 2) in pixels of the photo."""
         low, high = landmarks_px.min(axis=0), landmarks_px.max(axis=0)
         side = max(16, round(float((high - low).max()) * SCALE))
@@ -45,7 +43,7 @@ class Region:
         return (points_px - np.array([self.x0, self.y0])) * (2 / self.side_px) - 1
 
     def cut(self, pixels: np.ndarray) -> Tensor:
-        """Return the region (3, S, S) float32 in [0, 1] of a photo (H, W, 3) uint8; beyond its border it is mirrored."""
+        """Return the region (3, S, S) float32 in [0, 1] of a photo (H, W, 3) uint8, mirrored beyond it."""
         import cv2
 
         height, width = pixels.shape[:2]

@@ -84,7 +84,7 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
         texels: (F T², 3) in [0, 1], colours of the person's appearance.
     """
     face = face.with_arkit(face.arkit)
-    region = Region.of_face(face, landmarks_px)
+    region = Region.of_landmarks(landmarks_px)
     none = torch.zeros(len(landmarks_px), 2)
     plain = place_face(face, face.rotation, region, none)
     residual = torch.from_numpy(region.to_ndc(landmarks_px)).float() - plain.landmarks_ndc
