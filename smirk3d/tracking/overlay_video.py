@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from fractions import Fraction
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.media.audio import TAIL_S, AudioWriter
-from smirk3d.media.decoding import error_text, pyav
-from smirk3d.media.video import Frame, FrameSource, VideoFile
+from smirk3d.media.video import Frame, FrameSource
+from smirk3d.media.video_writer import Note, crop_to_even, write_frames
 from smirk3d.track import Clip, Track
 from smirk3d.tracking.prefetch import prefetch
 from smirk3d.viz.overlay import over_photo
 
 MAX_HEIGHT_PX, MAX_WIDTH_PX = 720, 1280
 """Larger frames are reduced, since the result shows two side by side."""
-TICKS_PER_S = 90_000
-"""Clock of the written file: fine enough for the time stamps of any video."""
-ENCODING = {"crf": "20", "preset": "veryfast", "bf": "0"}
-"""No B-frames: with uneven times they make the file state an end that is too early."""
-SMPTE_170M = 6
-"""FFmpeg's number of the colour matrix that is used; where a file states none, players guess from the frame size."""
-
-Note = Callable[[str], None]
 
 
 def write_overlay(
@@ -55,46 +43,15 @@ def write_overlay(
     Raises:
         Smirk3dError: Writing failed, or no frame of the source can be read.
     """
-    av = pyav()
-    with atomic_path(path) as temporary:
-        try:
-            with av.open(f"file:{temporary}", "w", format="mp4") as container:
-                _write(clip, source, container, advance, note)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise Smirk3dError(
-                f"{printable(path)}: cannot be written ({error_text(error)}); free space, or use --no-overlay"
-            ) from error
-
-
-def _write(clip: Clip, source: FrameSource, container: Any, advance: Callable[[], None], note: Note) -> None:
-    av = pyav()
-    with ExitStack() as stack:
-        frames = stack.enter_context(closing(prefetch(_overlay_frames(clip, source, note))))
-        stream, audio, time_s = None, None, 0.0
-        for time_s, pixels in frames:
-            if stream is None:
-                stream = _video_stream(container, pixels, clip.rate_fps)
-                if isinstance(source, VideoFile) and source.info.has_audio:
-                    audio = stack.enter_context(closing(AudioWriter(source, container, note)))
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = round(time_s * TICKS_PER_S), Fraction(1, TICKS_PER_S)
-            container.mux(stream.encode(frame))
-            if audio is not None:
-                audio.write(time_s)
-            advance()
-        if stream is not None:
-            container.mux(stream.encode())
-        if audio is not None:
-            audio.write(time_s + TAIL_S)
-
-
-def _video_stream(container: Any, pixels: np.ndarray, rate_fps: float) -> Any:
-    stream = container.add_stream("libx264", rate=Fraction(rate_fps).limit_denominator(100_000), options=ENCODING)
-    stream.height, stream.width = pixels.shape[:2]
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
-    stream.codec_context.colorspace = SMPTE_170M
-    return stream
+    write_frames(
+        prefetch(_overlay_frames(clip, source, note)),
+        path,
+        clip.rate_fps,
+        sound=source,
+        advance=advance,
+        note=note,
+        remedy="free space, or use --no-overlay",
+    )
 
 
 def _overlay_frames(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
@@ -135,7 +92,7 @@ def side_by_side(frame: Frame, tracks: Sequence[Track]) -> np.ndarray:
     # Painter's algorithm: the nearest head last, so that it covers the others.
     for track, row in sorted(present, key=lambda pair: float(pair[0].scale_px_per_m[pair[1]])):
         _draw_head(track, row, drawn)
-    return _crop_to_even(np.concatenate([_downscale(pixels), _downscale(drawn)], axis=1))
+    return crop_to_even(np.concatenate([_downscale(pixels), _downscale(drawn)], axis=1))
 
 
 def _draw_head(track: Track, row: int, pixels: np.ndarray) -> None:
@@ -159,9 +116,3 @@ def _downscale(pixels: np.ndarray) -> np.ndarray:
         return pixels
     size = (max(2, round(width * factor)), max(2, round(height * factor)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5))
-
-
-def _crop_to_even(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels without the last row or column where their number is odd: 4:2:0 chroma needs even sizes."""
-    height, width = (n // 2 * 2 for n in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[:height, :width])
