@@ -17,6 +17,7 @@ import smirk3d
 from smirk3d.cli.evaluate import Evaluate
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
+from smirk3d.cli.reenact import Reenact
 from smirk3d.cli.video import Video
 from smirk3d.export.tables.expression_file import ARRAY_NAMES
 from smirk3d.export.tables.expressions_csv import TABLE_COLUMNS
@@ -137,6 +138,11 @@ def test_flags_of_video_are_those_of_the_command() -> None:
     actual = {f"--{field.name.replace('_', '-')}" for field in fields(Video)} - {"--input"}
     assert described == actual - shared
     assert all(flag in TEXTS["video.md"] for flag in shared - {"--debug", "--out"})
+
+
+def test_flags_of_reenact_are_those_of_the_command() -> None:
+    described = {re.findall(r"--[a-z-]+", cell)[0] for cell in _table("reenactment.md", "Flag")}
+    assert described == {f"--{field.name.replace('_', '-')}" for field in fields(Reenact)} - {"--debug"}
 
 
 def test_table_columns_are_those_of_the_table() -> None:

@@ -143,13 +143,15 @@ def clip_driving(clip: Clip, source: FrameSource) -> Driving:
         rows = track.frame[track.known]
         weights[rows], rotations[rows] = track.arkit[track.known], track.rotation_rotmat[track.known]
         time_s[track.frame] = track.time_s
+    if (np.diff(time_s) <= 0).any():
+        time_s = np.arange(clip.n_frames) / clip.rate_fps
     known = np.flatnonzero(np.isfinite(weights).all(axis=1))
     held = known[(np.searchsorted(known, np.arange(clip.n_frames), side="right") - 1).clip(0)]
     return Driving(
         printable(clip.source),
         weights[held].clip(0, 1),
         rotations[held],
-        np.maximum.accumulate(time_s),
+        time_s,
         clip.rate_fps,
         video=source,
         notes=clip.notes,

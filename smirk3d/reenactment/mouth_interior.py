@@ -33,7 +33,7 @@ GUM_COLOR = (0.72, 0.42, 0.42)
 _LIPS = (13, 14)
 OPEN_GAP = (0.04, 0.09)
 """Gaps of the lips in the photo, over the distance of the outer eye corners, between which trust rises from 0 to 1."""
-TONGUE_TINT = (0.76, 0.66, 0.66)
+TONGUE_TINT = (0.72, 0.62, 0.62)
 """Factors on the colour of the tongue, which is moist and lies in the shade."""
 
 
@@ -54,9 +54,11 @@ def mouth_colors(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: 
     shown = colors[:, inside].T
     shown = _with_gums(shown, x, y, upper, lower) * _gaps(x, upper, lower)[:, None]
     shown = shown * torch.where(tongue[:, None] > 0.5, torch.tensor(TONGUE_TINT), 1.0)
-    depth = (-(behind - BEHIND_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.06)
+    depth = (-(behind - BEHIND_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.12)
     result = colors.clone()
-    result[:, inside] = (shown * (depth * _lip_shade(inside)[inside])[:, None]).T
+    shade = _lip_shade(inside)[inside]
+    shade = torch.where(upper + lower > 0.5, shade.sqrt(), shade)  # teeth are moist and just behind the lips
+    result[:, inside] = (shown * (depth * shade)[:, None]).T
     # Edges between teeth, tongue and throat are no sharper than photos are.
     soft = blur(result * inside, 1.0 / len(part)) / blur(inside.float(), 1.0 / len(part)).clamp_min(0.05)
     return torch.where(inside, soft, result)
