@@ -20,6 +20,7 @@ from smirk3d.evaluation.photo_changes import PhotoChangesMeasure
 from smirk3d.evaluation.probe import ProbeMeasure
 from smirk3d.evaluation.probe_comparison import ProbeComparisonMeasure
 from smirk3d.evaluation.reconstruction import ReconstructionMeasure
+from smirk3d.evaluation.reenactment_accuracy import ReenactmentMeasure
 from smirk3d.evaluation.retargeting_accuracy import RetargetingMeasure
 from smirk3d.evaluation.synthetic_accuracy import PoseMeasure, SyntheticMeasure
 from smirk3d.evaluation.temporal_stability import JitterMeasure
@@ -49,6 +50,7 @@ MEASURES: tuple[Measure, ...] = (
     OcclusionMeasure(),
     PhotoChangesMeasure(),
     UnlikeHeadsMeasure(),
+    ReenactmentMeasure(),
 )
 """Those that are not taken by default come last."""
 _FLAGS_OF_NEED = {

@@ -80,7 +80,9 @@ def rendered_people(head: HeadModel, count: int, seed: int, rest: float = 0.0) -
             with torch.no_grad():
                 shown = (weights + resting).clamp(0, 1)
                 vertices = head(FaceParams(shape=shape, expression=shown)).vertices
-            view = project_head_perspective(vertices, rotmat, _translation(head, vertices, rotmat), _focal())
+            view = project_head_perspective(
+                vertices, rotmat, centered_translation(head, vertices, rotmat), relative_focal()
+            )
             picture = renderer.render(view, SIZE_PX, *look, random_background(SIZE_PX, random))
             pixels = simulate_sensor(picture, random).clamp(0, 1).mul(255).byte().permute(1, 2, 0)
             yield RenderedPhoto(person, name, shape.numpy(), weights.numpy(), np.ascontiguousarray(pixels.numpy()))
@@ -110,12 +112,12 @@ def resting_weights(largest: float, random: torch.Generator) -> Tensor:
     return weights
 
 
-def _focal() -> float:
+def relative_focal() -> float:
     """Return the focal length over half the side of the picture."""
     return FOCAL_PX / (SIZE_PX / 2)
 
 
-def _translation(head: HeadModel, vertices: Tensor, rotmat: Tensor) -> Tensor:
+def centered_translation(head: HeadModel, vertices: Tensor, rotmat: Tensor) -> Tensor:
     """Return the translation (3,), metres, that puts the face into the middle of the picture."""
     center = rotmat @ vertices[head.region_mask("face")].mean(0)
     return -center * torch.tensor([1.0, 1.0, 0.0]) - torch.tensor([0.0, 0.0, DISTANCE_M])

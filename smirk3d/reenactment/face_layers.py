@@ -29,6 +29,8 @@ EDGE_NDC = 0.03
 """Width of the edge of the mesh along which its motion goes over to that of its surroundings, half sides."""
 SMOOTH_SIZE = 128
 """Side in samples of the smooth motion around the mesh."""
+NECK_M = -0.095
+"""Height in the head frame above which the neck's skin goes smoothly with the chin; below, it has its own motion."""
 _OTHER, _INNER, _NECK = range(3)
 _INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
 LASH_COLOR = (0.13, 0.10, 0.09)
@@ -125,7 +127,8 @@ def outline_kinds(head: HeadModel) -> Tensor:
     inner = torch.stack([head.region_mask(name) for name in _INNER_REGIONS]).any(0)
     kinds = torch.full((len(head.faces),), _OTHER)
     kinds[inner[head.faces].any(1)] = _INNER
-    kinds[head.region_mask("neck")[head.faces].all(1)] = _NECK
+    upper_neck = head.region_mask("neck") & (head.v_template[:, 1] > NECK_M)
+    kinds[upper_neck[head.faces].any(1)] = _NECK
     return kinds
 
 
