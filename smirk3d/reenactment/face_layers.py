@@ -13,10 +13,10 @@ from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights
 from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust, upper_teeth
-from smirk3d.reenactment.source_photo import SourcePhoto, shown_texels
+from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
 from smirk3d.render.fragments import interpolate
 from smirk3d.render.photo_warp.image_fields import blur, continued, pixel_grid, rise
-from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, MOUTH, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, FACE, MOUTH, part_of_triangles, stretch_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
 from smirk3d.render.rasterize import rasterize
@@ -31,7 +31,7 @@ SMOOTH_SIZE = 128
 """Side in samples of the smooth motion around the mesh."""
 NECK_M = -0.095
 """Height in the head frame above which the neck's skin goes smoothly with the chin; below, it has its own motion."""
-_OTHER, _INNER, _NECK = range(3)
+_OTHER, _INNER, _NECK, _NECK_END = range(4)
 _INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
 LASH_COLOR = (0.13, 0.10, 0.09)
 BORDER_NDC = 0.12
@@ -71,7 +71,9 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     at, normal_before, normal, lid = interpolate(fragments, attributes[None], faces)[0].split((3, 3, 3, 1), dim=2)
     part = torch.where(covered, part_of_triangles(head)[triangle], AROUND)
     moved = torch.where(covered[..., None], at[..., :2] - pixel_grid(size), 0.0)
-    facing = rise(normal_before[..., 2], FACING)
+    moved = _without_jags(moved, (part == FACE) & ~lid_triangles(head)[triangle])
+    is_mouth = (part == MOUTH) | lip_triangles(head)[triangle]
+    facing = torch.where(is_mouth, 1.0, rise(normal_before[..., 2], FACING))
     in_photo = is_seen(source, at, part)
     stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
     seen = in_photo * stretch * facing * (1 - lid[..., 0])
@@ -79,8 +81,9 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     # A point that has not moved shows what the photo shows, whatever the mesh says.
     still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
     seen = seen.maximum(still * (source.front[1] == part) * (1 - lid[..., 0]))
-    # Around the face, and where it turns away, the photo goes on.
-    inner = (part != AROUND) * rise(normal[..., 2], FACING)
+    # Around the face, and where cheeks and chin turn away, the photo goes on.
+    turned_to_us = torch.where(is_mouth, 1.0, rise(normal[..., 2], FACING))
+    inner = (part != AROUND) * turned_to_us
     trust = torch.where(covered, 1 - (1 - seen) * inner, 1.0)
     share = torch.where(covered, blur(trust, 1.0 / size).minimum(trust + 0.5), 1.0)
     displacement = _smooth_displacement(
@@ -92,6 +95,20 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
     return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lash_line(lids, changed, part))
 
 
+@cache_per_head
+def lid_triangles(head: HeadModel) -> Tensor:
+    """Return which triangles are of the lids, whose edges are thinner than a blur, (F,) bool."""
+    return head.region_mask("eyes")[head.faces].any(1)
+
+
+def _without_jags(moved: Tensor, is_skin: Tensor) -> Tensor:
+    """Return a displacement (S, S, 2) whose jumps on skin (S, S), as where a lip overhangs, are as soft as photos."""
+    skin, sigma = is_skin.float(), 1.2 / len(moved)
+    around = blur(skin, sigma).clamp_min(0.05)[..., None]
+    soft = blur((moved * skin[..., None]).permute(2, 0, 1).contiguous(), sigma).permute(1, 2, 0) / around
+    return torch.where(is_skin[..., None], soft, moved)
+
+
 def _smooth_displacement(
     source: SourcePhoto, moved: Tensor, faces_us: Tensor, triangle: Tensor, part: Tensor
 ) -> Tensor:
@@ -101,7 +118,9 @@ def _smooth_displacement(
     """
     head, size = source.face.head, source.region.size
     kind = outline_kinds(head)[triangle]
-    is_known = torch.where(part == AROUND, faces_us & (kind != _NECK), faces_us | (kind == _INNER))
+    near_face = blur((part == FACE).float(), EDGE_NDC) > 0.02
+    around = faces_us & (kind != _NECK) & ~((kind == _NECK_END) & near_face)
+    is_known = torch.where(part == AROUND, around, faces_us | (kind == _INNER))
     smooth = _smooth(moved, is_known)
     weight = rise(blur(is_known.float(), EDGE_NDC / 2), (0.5, 0.9))[..., None]
     return (smooth + (moved - smooth) * weight * is_known[..., None]) * rest_at_border(size)[..., None]
@@ -123,12 +142,13 @@ def _smooth(moved: Tensor, is_known: Tensor) -> Tensor:
 
 @cache_per_head
 def outline_kinds(head: HeadModel) -> Tensor:
-    """Return for each triangle `_INNER` for eyes, nose and mouth, `_NECK`, or `_OTHER`, (F,)."""
+    """Return for each triangle `_INNER` for eyes, nose and mouth, `_NECK`, its lower `_NECK_END`, or `_OTHER`, (F,)."""
     inner = torch.stack([head.region_mask(name) for name in _INNER_REGIONS]).any(0)
     kinds = torch.full((len(head.faces),), _OTHER)
     kinds[inner[head.faces].any(1)] = _INNER
-    upper_neck = head.region_mask("neck") & (head.v_template[:, 1] > NECK_M)
-    kinds[upper_neck[head.faces].any(1)] = _NECK
+    neck = head.region_mask("neck")
+    kinds[neck[head.faces].all(1)] = _NECK_END
+    kinds[(neck & (head.v_template[:, 1] > NECK_M))[head.faces].any(1)] = _NECK
     return kinds
 
 
