@@ -118,7 +118,7 @@ def _smooth_displacement(
     """
     head, size = source.face.head, source.region.size
     kind = outline_kinds(head)[triangle]
-    near_face = blur((part == FACE).float(), EDGE_NDC) > 0.02
+    near_face = blur((part == FACE).float(), EDGE_NDC / 3) > 0.02
     around = faces_us & (kind != _NECK) & ~((kind == _NECK_END) & near_face)
     is_known = torch.where(part == AROUND, around, faces_us | (kind == _INNER))
     smooth = _smooth(moved, is_known)
