@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -27,12 +27,26 @@ from smirk3d.train.config import TrainConfig
 from smirk3d.train.renamed_keys import current_key, with_current_keys
 
 
+Record = TypeVar("Record")
+
+
 def load_config(
     path: str | os.PathLike[str], overrides: Sequence[str] = (), report: Callable[[str], None] = lambda text: None
 ) -> TrainConfig:
+    """Read the configuration of an encoder's training; see `load_record`."""
+    return load_record(TrainConfig, path, overrides, report)
+
+
+def load_record(
+    record: type[Record],
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    report: Callable[[str], None] = lambda text: None,
+) -> Record:
     """Read a configuration: the file over the defaults, then the overrides in their order.
 
     Args:
+        record: Class of the configuration.
         path: YAML file with a mapping; plain data only, nothing in it is executed.
         overrides: Texts `a.b.c=value`, the value in YAML; lists are replaced as a whole. An item of a list that has a
             name is a group of that name: `stages.expression.steps=2000`. Text without quotes counts letter by letter:
@@ -58,18 +72,19 @@ def load_config(
             if key != (given := text.partition("=")[0]):
                 report(f"the key {given} is deprecated; use {key}")
             _overlay(tree, key, text)
-        return _convert(TrainConfig, with_current_keys(tree, report), "")
+        return _convert(record, with_current_keys(tree, report), "")
     except _KeyError as fault:
+        fault = _with_nearest(fault, record)
         blamed = [text for key, text in dict(zip(keys, overrides)).items() if _on_one_branch(key, fault.key)]
         where = f"override {printable(blamed[-1])}" if blamed else printable(path)
         raise Smirk3dError(f"{where}: {printable(str(fault))}") from fault
 
 
-def to_yaml(config: TrainConfig, *, with_folders: bool = True) -> str:
+def to_yaml(config: Any, *, with_folders: bool = True) -> str:
     """Return the complete configuration, defaults included, as YAML that `load_config` reads back as an equal one.
 
     Args:
-        config: The configuration.
+        config: The configuration, a record such as `TrainConfig`.
         with_folders: False: only the last part of absolute paths.
     """
     return yaml.dump(_plain(config, with_folders), Dumper=_Dumper, sort_keys=False)
@@ -81,6 +96,22 @@ class _KeyError(ValueError):
     def __init__(self, key: str, fault: str) -> None:
         super().__init__(f"{key or 'the configuration'} {fault}")
         self.key = key
+
+
+class _UnknownKeyError(_KeyError):
+    """A key that does not exist; `siblings` are those of its group."""
+
+    def __init__(self, prefix: str, name: Any, siblings: Iterable[str]) -> None:
+        super().__init__(f"{prefix}{name}", "is no key")
+        self.prefix, self.name, self.siblings = prefix, name, list(siblings)
+
+
+def _with_nearest(fault: _KeyError, record: Any) -> _KeyError:
+    """Return the error of a key that does not exist with the nearest one of a configuration that does."""
+    if not isinstance(fault, _UnknownKeyError):
+        return fault
+    nearest = _nearest(record, fault.prefix, fault.name, fault.siblings)
+    return _KeyError(fault.key, f"is no key; the nearest one is {nearest}")
 
 
 _TYPE_NAMES = {float: "a finite number", int: "a whole number", str: "text", bool: "true or false", Path: "a path"}
@@ -146,7 +177,7 @@ def _convert_record(record: Any, value: Any, key: str) -> Any:
     hints = get_type_hints(record)
     for name in value:
         if name not in hints:
-            raise _KeyError(f"{prefix}{name}", f"is no key; the nearest one is {_nearest(prefix, name, hints)}")
+            raise _UnknownKeyError(prefix, name, hints)
     for each in fields(record):
         if each.name not in value and each.default is MISSING and each.default_factory is MISSING:
             raise _KeyError(prefix + each.name, "is missing; give it in the file or as an override")
@@ -158,9 +189,9 @@ def _convert_record(record: Any, value: Any, key: str) -> Any:
         raise _KeyError(prefix + name, fault) from error
 
 
-def _nearest(prefix: str, name: Any, siblings: Iterable[str]) -> str:
+def _nearest(record: Any, prefix: str, name: Any, siblings: Iterable[str]) -> str:
     """Return the key that was probably meant: one of the same name elsewhere, else the most similar one."""
-    known = [key for key in known_keys(TrainConfig) if not prefix.startswith(f"{key}.")]
+    known = [key for key in known_keys(record) if not prefix.startswith(f"{key}.")]
     known += [prefix + sibling for sibling in siblings]
     namesakes = [key for key in known if key.rpartition(".")[2] == name]
     return difflib.get_close_matches(f"{prefix}{name}", namesakes or known, n=1, cutoff=0)[0]

@@ -1,0 +1,145 @@
+"""The expression network: a face window to a 256-d expression vector, emotions and ARKit weights, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+from smirk3d.assets import atomic_path, printable
+from smirk3d.bounded_io import one_line
+from smirk3d.errors import Smirk3dError
+from smirk3d.fer.emotions import EMOTIONS
+from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
+from smirk3d.networks.backbones import create_backbone
+
+BACKBONE = "tf_efficientnet_lite0_stride16"
+N_FEATURES = 256
+"""Length of the expression vector."""
+INPUT_PX = 96
+"""Side in pixels to which a window is enlarged."""
+_NARROW_CHANNELS, _CELLS, _DROPOUT = 128, 2, 0.3
+_MIN_CONTRAST = 0.05
+
+
+class Prediction(NamedTuple):
+    """What the network predicts of B faces.
+
+    Attributes:
+        vector: (B, 256) expression vectors.
+        logits: (B, 8) of `EMOTIONS`, not calibrated.
+        arkit: (B, 52) ARKit weights; gaze in the units of the open head.
+    """
+
+    vector: Tensor
+    logits: Tensor
+    arkit: Tensor
+
+
+class ExpressionNetwork(nn.Module):
+    """A truncated EfficientNet-Lite0, the expression vector, and two linear heads on it.
+
+    The last map is averaged over the four quarters of the window and not over all of it, because an average loses which
+    side of the face a feature is on.
+
+    Attributes:
+        temperature: () by which logits are divided to give calibrated probabilities.
+    """
+
+    temperature: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = create_backbone(BACKBONE)
+        self.narrow = nn.Sequential(
+            nn.Conv2d(self.trunk.out_channels, _NARROW_CHANNELS, 1, bias=False),
+            nn.BatchNorm2d(_NARROW_CHANNELS),
+            nn.ReLU6(inplace=True),
+        )
+        self.vector = nn.Sequential(nn.Linear(_NARROW_CHANNELS * _CELLS**2, N_FEATURES), nn.BatchNorm1d(N_FEATURES))
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.emotions = nn.Linear(N_FEATURES, len(EMOTIONS))
+        self.arkit = nn.Linear(N_FEATURES, len(ARKIT_NAMES))
+        self.register_buffer("temperature", torch.tensor(1.0))
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Predict from grey faces.
+
+        Args:
+            images: (B, 1, S, S) float in [0, 1]; S is 64 to 112.
+        """
+        mean = images.mean((2, 3), keepdim=True)
+        std = images.std((2, 3), keepdim=True)
+        normalized = (images - mean) / (2 * std + _MIN_CONTRAST)
+        features = self.narrow(self.trunk(normalized.expand(-1, 3, -1, -1)))
+        vector = self.vector(adaptive_avg_pool2d(features, _CELLS).flatten(1))
+        return Prediction(vector, self.emotions(self.dropout(vector)), self.arkit(vector))
+
+    def predict(self, windows: Tensor) -> Prediction:
+        """Return the mean prediction of windows and their mirror images.
+
+        Args:
+            windows: (B, 48, 48) uint8, see `smirk3d.fer.face_windows`.
+        """
+        images = enlarged(windows[:, None].float() / 255, INPUT_PX)
+        own, mirrored = (self(each) for each in (images, images.flip(3)))
+        arkit = mirrored.arkit[:, list(ARKIT_MIRROR)]
+        return Prediction(
+            (own.vector + mirrored.vector) / 2, (own.logits + mirrored.logits) / 2, (own.arkit + arkit) / 2
+        )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the calibrated probabilities (B, 8) of logits (B, 8)."""
+        return (logits / self.temperature).softmax(1)
+
+
+def enlarged(images: Tensor, side_px: int) -> Tensor:
+    """Return images (B, 1, S, S) of another side, bilinearly."""
+    return interpolate(images, size=(side_px, side_px), mode="bilinear", align_corners=False)
+
+
+def save_expression_network(network: ExpressionNetwork, path: Path, about: Mapping[str, str]) -> None:
+    """Write a network in half precision.
+
+    Args:
+        network: The network.
+        path: The file, .safetensors.
+        about: Description for the header of the file.
+    """
+    tensors = {
+        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
+        for name, value in network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"about": json.dumps(dict(about))}))
+
+
+def load_expression_network(path: Path) -> ExpressionNetwork:
+    """Read a network for inference.
+
+    Raises:
+        Smirk3dError: The file is missing or damaged, or holds something else.
+    """
+    network = ExpressionNetwork()
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        network.load_state_dict({name: _as_float(value) for name, value in state.items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise Smirk3dError(
+            f"{printable(path)}: cannot be read as an expression network ({one_line(error)}); give a file that "
+            "`smirk3d fer train` wrote, or reinstall smirk3d"
+        ) from error
+    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+
+def _as_float(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value

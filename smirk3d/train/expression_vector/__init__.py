@@ -1,0 +1,1 @@
+"""Training of the expression network: votes on photographed faces, ARKit weights on rendered ones."""

@@ -1,0 +1,160 @@
+"""Configuration of the training of the expression network; the documentation of a key is at its field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from smirk3d.datasets.config_checks import check, check_positive, check_within
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RenderedConfig:
+    """Rendered heads, which teach the ARKit weights; `smirk3d.datasets.synthetic.rendered_faces`.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    count: int = 16384
+    """Number of images; 0: none, and the ARKit weights stay random."""
+    seed: int = 22
+    """Seed of the images."""
+    size: int = 160
+    """Side of the rendered crops in pixels."""
+    crop_scale: Span = (1.25, 1.6)
+    """Range of the side of the crops over the size of the landmarks' box."""
+    domain_randomization: float = 1.0
+    """Largest strength, in [0, 1], of the randomisation of heads, skins and blendshapes."""
+    path: Path | None = None
+    """Folder in which the images are kept between runs; null: in the cache."""
+
+    def __post_init__(self) -> None:
+        check_within(self, 0, math.inf, "count")
+        check_within(self, 64, 512, "size")
+        check_within(self, 0, 1, "domain_randomization")
+
+
+@dataclass(frozen=True)
+class FerDataConfig:
+    """Where the faces are."""
+
+    ferplus: Path
+    """Folder of FERPlus with the splits train and val, or fer2013.csv; see `smirk3d.fer.datasets`."""
+    rendered: RenderedConfig = field(default_factory=RenderedConfig)
+    """Rendered heads."""
+    max_faces: int | None = None
+    """At most so many faces of each split; null: all."""
+
+    def __post_init__(self) -> None:
+        if self.max_faces is not None:
+            check_within(self, 1, math.inf, "max_faces")
+
+
+@dataclass(frozen=True)
+class FerAugmentConfig:
+    """Random changes of the windows; standard deviations and ranges.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    turn_deg: float = 12.0
+    """Largest rotation."""
+    scale: float = 0.08
+    """Standard deviation of the logarithm of the scale."""
+    shift: float = 0.05
+    """Standard deviation of the shift in half sides."""
+    gamma: float = 0.35
+    """Largest logarithm of the gamma."""
+    contrast: float = 0.3
+    """Largest relative change of the contrast."""
+    brightness: float = 0.15
+    """Largest change of the brightness, of 1."""
+    blur: float = 0.25
+    """Share of windows that are reduced to 20 to 36 pixels and enlarged again."""
+    noise: float = 0.05
+    """Largest standard deviation of the noise, of 1."""
+    jpeg: float = 0.1
+    """Share of windows that are compressed."""
+    erased: float = 0.3
+    """Share of windows of which a rectangle is hidden (Zhong et al., "Random Erasing Data Augmentation", 2020)."""
+
+    def __post_init__(self) -> None:
+        check_within(self, 0, 45, "turn_deg")
+        check_within(self, 0, 1, "scale", "shift", "gamma", "contrast", "brightness", "blur", "noise", "jpeg", "erased")
+
+
+@dataclass(frozen=True)
+class FerEngineConfig:
+    """Threads and checkpoints; does not change what is learned, except for rounding.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    threads: int = 1
+    """Threads of the training."""
+    save_every: int = 500
+    """Steps between checkpoints."""
+    keep_last: int = 2
+    """Number of checkpoints that are kept."""
+
+    def __post_init__(self) -> None:
+        check_within(self, 1, math.inf, "threads", "save_every", "keep_last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerTrainConfig:
+    """A training run of the expression network.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    data: FerDataConfig
+    """Where the faces are."""
+    out_dir: Path = Path("out/fer_vector")
+    """Folder of the run."""
+    seed: int = 0
+    """Seed of all that is random."""
+    backbone_init: Literal["imagenet", "random"] = "imagenet"
+    """Weights from which the trunk starts."""
+    steps: int = 3000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Photographed faces of a step."""
+    renders: int = 16
+    """Rendered faces of a step."""
+    lr: float = 1.5e-3
+    """Largest learning rate of AdamW: a warm-up over 5 % of the steps, then half a cosine."""
+    weight_decay: float = 0.02
+    """Weight decay of AdamW."""
+    arkit_weight: float = 1.0
+    """Weight of the loss of the ARKit weights, relative to that of the votes."""
+    balance: float = 0.25
+    """Exponent of the inverse frequency by which faces of an emotion weigh; 0: all alike, 1: all emotions alike."""
+    small_px: int = 64
+    """Side of the images in the first part of the run; smaller ones are faster."""
+    small_share: float = 0.7
+    """Share of the steps with `small_px`; the others have 96."""
+    ema: float = 0.998
+    """Decay of the exponential moving average of the weights, which is what is validated and kept."""
+    validate_every: int = 500
+    """Steps between validations."""
+    augment: FerAugmentConfig = field(default_factory=FerAugmentConfig)
+    """Augmentation."""
+    engine: FerEngineConfig = field(default_factory=FerEngineConfig)
+    """Threads and checkpoints."""
+
+    def __post_init__(self) -> None:
+        check_within(self, 1, math.inf, "steps", "batch_size", "validate_every")
+        check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight")
+        check_within(self, 0, 1, "balance", "small_share", "ema")
+        check_within(self, 48, 112, "small_px")
+        check_positive(self, "lr")
+        check(self, "batch_size", self.batch_size + self.renders > 1, "at least 2 with renders")
