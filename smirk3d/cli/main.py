@@ -18,6 +18,8 @@ from smirk3d.cli.data_targets import DataTargets
 from smirk3d.cli.doctor import Doctor
 from smirk3d.cli.evaluate import Evaluate
 from smirk3d.cli.features import Features
+from smirk3d.cli.fer import FerFeatures, FerPredict, FerProbe
+from smirk3d.cli.fer_training import FerEvaluate, FerTrain
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
@@ -47,6 +49,14 @@ _Data = Annotated[
     | Annotated[DataTargets, subcommand("targets")],
     subcommand("data", description="Make shards of training faces from photos, check them, or fit heads to them."),
 ]
+_Fer = Annotated[
+    Annotated[FerPredict, subcommand("predict")]
+    | Annotated[FerFeatures, subcommand("features")]
+    | Annotated[FerProbe, subcommand("probe")]
+    | Annotated[FerTrain, subcommand("train")]
+    | Annotated[FerEvaluate, subcommand("evaluate")],
+    subcommand("fer", description="Recognise facial expressions: emotions, action units, expression vectors."),
+]
 _Commands = (
     Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Video, subcommand("video")]
@@ -54,6 +64,7 @@ _Commands = (
     | Annotated[Retarget, subcommand("retarget")]
     | Annotated[Reenact, subcommand("reenact")]
     | Annotated[View, subcommand("view")]
+    | _Fer
     | _Head
     | _Data
     | Annotated[Train, subcommand("train")]

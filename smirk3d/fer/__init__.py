@@ -1,1 +1,37 @@
-"""Facial expression recognition."""
+"""Recognition of facial expressions: expression vectors, emotions, action units.
+
+The public names are imported when they are first used. `ExpressionVector` and `EmotionClassifier` follow scikit-learn's
+conventions and need it: `pip install 'smirk3d[fer]'`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smirk3d.fer.estimators import EmotionClassifier, ExpressionVector
+    from smirk3d.fer.recognizer import EmotionRecognizer, FaceEmotion
+
+__all__ = ["EmotionClassifier", "EmotionRecognizer", "ExpressionVector", "FaceEmotion"]
+
+_HOME = {
+    "EmotionClassifier": "smirk3d.fer.estimators",
+    "EmotionRecognizer": "smirk3d.fer.recognizer",
+    "ExpressionVector": "smirk3d.fer.estimators",
+    "FaceEmotion": "smirk3d.fer.recognizer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module that defines it (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

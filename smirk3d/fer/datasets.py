@@ -256,4 +256,3 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, st
                 yield number, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
-

@@ -35,7 +35,7 @@ from smirk3d.train.renamed_keys import with_current_keys
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step_(\d{8,})\.pt")
-_MAY_DIFFER = re.compile(r"engine\..*|out_dir|stage\.steps")
+_MAY_DIFFER = re.compile(r"engine\..*|out_dir|(stage\.)?steps")
 _PLAIN = (str, int, float, bool, type(None))
 _DIGEST = "sha256"
 _REMEDY = "resume from another checkpoint, or start anew in an empty folder"

@@ -26,7 +26,6 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.renamed_keys import current_key, with_current_keys
 
-
 Record = TypeVar("Record")
 
 

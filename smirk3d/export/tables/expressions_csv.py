@@ -37,12 +37,13 @@ STATUS_OK = "ok"
 
 
 class TableWriter:
-    """Writes the table row by row; a context manager.
+    """Writes the table row by row, or another table of faces; a context manager.
 
     Args:
         path: The table; its folder exists. Without `resume` an existing table is replaced.
         resume: Continue an existing table: keep its rows of faces, drop those of failed images, and of an image whose
             rows are incomplete; both are processed again. A missing file is an empty table.
+        columns: Columns of the table; the first three are image, face and status.
 
     Attributes:
         done: Names of the images, as in the table, that the existing table has rows of.
@@ -52,9 +53,9 @@ class TableWriter:
         Smirk3dError: The existing file is no such table, or the file cannot be read or written.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False) -> None:
-        self.path = Path(path)
-        rows = _whole_images(self.path) if resume and self.path.exists() else []
+    def __init__(self, path: str | Path, resume: bool = False, columns: Sequence[str] = TABLE_COLUMNS) -> None:
+        self.path, self._columns = Path(path), tuple(columns)
+        rows = _whole_images(self.path, self._columns) if resume and self.path.exists() else []
         old = [row for row in rows if row[2] == STATUS_OK]
         self.done: set[str] = {row[0] for row in old}
         self.failed: set[str] = {row[0] for row in rows} - self.done
@@ -80,12 +81,16 @@ class TableWriter:
 
     def add_faces(self, image: str | os.PathLike[str], faces: Sequence[Face]) -> None:
         """Append the rows of all faces of an image in one write, so that an interruption cannot separate them."""
-        self._append([face_row(image, index, face) for index, face in enumerate(faces)])
+        self.add_rows([face_row(image, index, face) for index, face in enumerate(faces)])
+
+    def add_rows(self, rows: Sequence[Sequence[str]]) -> None:
+        """Append the rows of all faces of an image in one write; each has the cells of all columns."""
+        self._append(rows)
 
     def add_failure(self, image: str | os.PathLike[str], reason: str) -> None:
         """Append a row with the status `failed: ` and the reason in one line, and empty values."""
         status = f"failed: {printable(' '.join(reason.split()))}"
-        self._append([[table_name(image), "", status, *[""] * (len(TABLE_COLUMNS) - 3)]])
+        self._append([[table_name(image), "", status, *[""] * (len(self._columns) - 3)]])
 
     def sort(self, place_of: Mapping[str, int]) -> None:
         """Bring the rows into the order of the images; rows of other images come first, as they are.
@@ -101,14 +106,14 @@ class TableWriter:
         """
         if self._file is not None:
             raise ValueError("the table is open")
-        rows = _rows(self.path)
+        rows = _rows(self.path, self._columns)
         ordered = sorted(rows, key=lambda row: place_of.get(row[0], -1))
         if ordered != rows:
             self._replace(ordered)
 
     def _replace(self, rows: Iterable[Sequence[str]]) -> None:
         with atomic_path(self.path) as temporary:
-            temporary.write_bytes(encode_rows([TABLE_COLUMNS, *rows]))
+            temporary.write_bytes(encode_rows([self._columns, *rows]))
 
     def _append(self, rows: Iterable[Sequence[str]]) -> None:
         if self._file is None:
@@ -143,23 +148,27 @@ def face_row(image: str | os.PathLike[str], index: int, face: Face) -> list[str]
     return [table_name(image), str(index), STATUS_OK, f"{face.confidence:.4f}", face.method, *fixed]
 
 
-def read_table(path: str | Path) -> list[dict[str, str]]:
+def read_table(path: str | Path, columns: Sequence[str] = TABLE_COLUMNS) -> list[dict[str, str]]:
     """Return the rows of a table as column -> cell, without an incomplete last line.
+
+    Args:
+        path: The table.
+        columns: Its columns.
 
     Raises:
         Smirk3dError: The file is no such table or cannot be read.
     """
-    return [dict(zip(TABLE_COLUMNS, row, strict=True)) for row in _rows(Path(path))]
+    return [dict(zip(columns, row, strict=True)) for row in _rows(Path(path), tuple(columns))]
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _rows(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
     """Return the complete rows below the header."""
-    return _rows_and_rest(path)[0]
+    return _rows_and_rest(path, columns)[0]
 
 
-def _whole_images(path: Path) -> list[list[str]]:
+def _whole_images(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
     """Return the rows of a table, without those of an image of which a kill has cut off the rest."""
-    rows, rest = _rows_and_rest(path)
+    rows, rest = _rows_and_rest(path, columns)
     if not rows or not rest:
         return rows
     last = rows[-1][0]
@@ -168,7 +177,7 @@ def _whole_images(path: Path) -> list[list[str]]:
     return [row for row in rows if row[0] != last] if is_of_last else rows
 
 
-def _rows_and_rest(path: Path) -> tuple[list[list[str]], bytes]:
+def _rows_and_rest(path: Path, columns: tuple[str, ...]) -> tuple[list[list[str]], bytes]:
     """Return the complete rows below the header, and the beginning of a row that was cut off."""
     try:
         with open_plain(path) as file:
@@ -179,13 +188,11 @@ def _rows_and_rest(path: Path) -> tuple[list[list[str]], bytes]:
         raise Smirk3dError(f"{printable(path)}: cannot be read as a table ({printable(one_line(error))})") from error
     if not rows:
         return [], rest
-    if tuple(rows[0]) != TABLE_COLUMNS:
+    if tuple(rows[0]) != columns:
         raise Smirk3dError(f"{printable(path)}: has other columns than this version's; choose another folder")
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(TABLE_COLUMNS):
-            raise Smirk3dError(
-                f"{printable(path)}: row {number} has {len(row)} cells, not {len(TABLE_COLUMNS)}; repair it"
-            )
+        if len(row) != len(columns):
+            raise Smirk3dError(f"{printable(path)}: row {number} has {len(row)} cells, not {len(columns)}; repair it")
     return rows[1:], rest
 
 

@@ -82,9 +82,7 @@ def rendered_windows(settings: RenderedConfig, head: HeadModel) -> Windows:
         head: The open head.
     """
     folder = cached_renderings() if settings.path is None else settings.path
-    variation = RenderAugmentation(
-        crop_scale=settings.crop_scale, domain_randomization=settings.domain_randomization
-    )
+    variation = RenderAugmentation(crop_scale=settings.crop_scale, domain_randomization=settings.domain_randomization)
     faces = RenderedFaces(head, settings.count, settings.seed, settings.size, folder=folder, variation=variation)
     with nullcontext() if folder is None else locked_folder(folder):
         for count in faces.prepare():

@@ -245,5 +245,3 @@ def _finish(run: FerRun, report: Report) -> dict[str, float]:
 def weights_path(config: FerTrainConfig) -> Path:
     """Return the path of the weights that a run writes."""
     return config.out_dir / WEIGHTS_NAME
-
-

@@ -1,0 +1,192 @@
+"""`smirk3d fer predict`, `features` and `probe`: emotions of photos, expression vectors, and what they separate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.assets import check_writable, printable
+from smirk3d.cli.console import print_message, print_result
+from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
+from smirk3d.output_lock import locked_file
+
+if TYPE_CHECKING:
+    from smirk3d.batch.naming import Job
+    from smirk3d.detection.detector import Detector
+    from smirk3d.export.tables.feature_journal import FeatureJournal
+    from smirk3d.fer.probe import ProbeResult
+
+CALIBRATION_LINE = (
+    "probabilities: calibrated on FERPlus' validation faces by one temperature; valence and arousal: expected place on "
+    "the circumplex; they describe how a face looks to raters, not what a person feels"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PhotoCommand(Command):
+    """A subcommand of `fer` that reads photos."""
+
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
+    """Image files, folders (with all their subfolders) and glob patterns."""
+    weights: Annotated[str | None, arg(metavar="FILE")] = None
+    """File of smirk3d fer train; by default the packaged network."""
+    max_faces: Annotated[int | None, arg(metavar="N")] = None
+    """Largest number of faces of an image; with N above 1, large images are also searched for small faces."""
+    resume: bool = False
+    """Continue an earlier run into the same place; failed images are tried again."""
+
+    def _check(self) -> None:
+        if self.max_faces is not None and self.max_faces < 1:
+            raise UsageError(f"--max-faces {self.max_faces}: must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerPredict(_PhotoCommand):
+    """Predict emotions and action units of the faces in images: one table, and a sheet of the faces."""
+
+    out: Annotated[str, arg(metavar="DIR")]
+    """Folder for emotions.csv and sheet.png; created where missing."""
+
+    def run(self) -> int:
+        """Predict all inputs; return 1 where some failed."""
+        self._check()
+        from smirk3d.batch.runner import plan_jobs
+
+        out_dir = Path(self.out)
+        jobs = plan_jobs(self.inputs, out_dir)
+        from smirk3d.estimation.reconstructor import Reconstructor
+        from smirk3d.fer.prediction_run import TABLE_NAME, PredictionOptions, predict_photos
+
+        options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume)
+        with closing(Reconstructor(max_faces=self.max_faces)) as reconstructor:
+            summary = predict_photos(jobs, out_dir, reconstructor, options)
+        counts = f"images: {summary.done} done, {summary.failed} failed"
+        counts += f", {summary.skipped} done before" if summary.skipped else ""
+        print_result(f"{counts}; faces: {summary.faces}; table: {out_dir / TABLE_NAME}")
+        print_result(CALIBRATION_LINE)
+        return 1 if summary.failed else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerFeatures(_PhotoCommand):
+    """Write the expression vectors of the faces in images, 256 numbers a face."""
+
+    out: Annotated[str, arg(metavar="FILE.npz|.parquet|.csv")]
+    """File for the vectors; its suffix selects the format."""
+    crops: bool = False
+    """The images are face crops, framed as in FER2013; no face is searched for."""
+
+    def run(self) -> int:
+        """Write the vectors; return 1 where some images failed."""
+        self._check()
+        from smirk3d.batch.runner import plan_jobs
+        from smirk3d.detection.detector import Detector
+        from smirk3d.export.tables.feature_journal import FeatureJournal
+        from smirk3d.export.tables.features import FEATURE_FORMATS, write_features
+
+        path = Path(self.out)
+        if path.suffix.lower() not in FEATURE_FORMATS:
+            raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
+        jobs = plan_jobs(self.inputs)
+        with locked_file(path):
+            check_writable(path)  # before the work
+            count = self.max_faces or 1
+            with (
+                closing(Detector(max_faces=count, search_tiles=count > 1)) as detector,
+                FeatureJournal(path, self.resume) as journal,
+            ):
+                failed = self._fill(journal, jobs, None if self.crops else detector)
+                n_faces = write_features(journal.rows(job.path for job in jobs), path)
+                journal.remove()
+        print_result(f"images: {len(jobs) - failed} done, {failed} failed; faces: {n_faces}; features: {path}")
+        return 1 if failed else 0
+
+    def _fill(self, journal: FeatureJournal, jobs: Sequence[Job], detector: Detector | None) -> int:
+        """Add the images that are missing in the journal, show each failure, and return the number of failures."""
+        from smirk3d.batch.prefetch import failure_reason
+        from smirk3d.export.tables.expressions_csv import table_name
+        from smirk3d.progress import progress
+
+        todo = [job for job in jobs if table_name(job.path) not in journal.done]
+        n_failed = 0
+        with progress(len(todo)) as display:
+            for job in todo:
+                try:
+                    self._add(journal, job.path, detector)
+                except Exception as error:  # one photo never stops the run
+                    n_failed += 1
+                    reason = failure_reason(error)
+                    is_named = printable(job.path) in reason
+                    display.note(f"smirk3d: {reason if is_named else f'{printable(job.path)}: {reason}'}")
+                display.advance()
+        return n_failed
+
+    def _add(self, journal: FeatureJournal, path: Path, detector: Detector | None) -> None:
+        from smirk3d.export.tables.expressions_csv import table_name
+        from smirk3d.export.tables.features import FeatureRow
+        from smirk3d.fer.photo_windows import windows_of_photo
+        from smirk3d.fer.vectors import expressions_of, vector_names
+
+        vectors = expressions_of(windows_of_photo(path, detector), self.weights).vectors
+        name = table_name(path)
+        journal.add(
+            path, [FeatureRow(f"{name}#{k}" if k else name, vector_names(), row) for k, row in enumerate(vectors)]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerProbe(Command):
+    """Cross-validate a linear classifier on features, with people kept apart."""
+
+    features: Annotated[Positional[str], arg(metavar="FEATURES")]
+    """File of smirk3d fer features or smirk3d features."""
+    labels: Annotated[Positional[str], arg(metavar="LABELS.csv")]
+    """Table with a column key, image or path, and one with labels."""
+    label: Annotated[str, arg(metavar="COLUMN")] = "label"
+    """Column of the labels."""
+    groups: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """Column of the people, who are never on both sides of a split."""
+    folds: Annotated[int, arg(metavar="N")] = 5
+    """Number of folds."""
+    seed: int = 0
+    """Of the folds and of the bootstrap."""
+
+    def run(self) -> int:
+        """Print the result of the probe."""
+        if self.folds < 2:
+            raise UsageError(f"--folds {self.folds}: must be 2 or more")
+        from smirk3d.fer.labelled_features import join_labels
+        from smirk3d.fer.probe import cross_validated_probe
+
+        joined = join_labels(Path(self.features), Path(self.labels), self.label, self.groups)
+        if joined.unlabelled:
+            print_message(f"{joined.unlabelled} faces have no label and are left out")
+        if self.groups is None:
+            print_message("no --groups: faces of one person may be on both sides, which flatters the result")
+        result = cross_validated_probe(joined.features, joined.labels, joined.groups, folds=self.folds, seed=self.seed)
+        for line in probe_lines(result):
+            print_result(line)
+        return 0
+
+
+def probe_lines(result: ProbeResult) -> list[str]:
+    """Return a probe's result as lines of text."""
+    low, high = result.interval
+    lines = [
+        f"faces: {int(result.confusion.sum())}; groups: {result.people} ({result.merged} joined as near-duplicates)",
+        f"balanced accuracy (UAR): {result.balanced_accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}",
+        f"accuracy (WAR): {result.war:.3f}; macro F1: {result.macro_f1:.3f}",
+        "confusion, rows true, columns predicted:",
+    ]
+    width = max(map(len, result.classes))
+    columns = [max(len(name), 5) for name in result.classes]
+    lines.append(" " * width + "  " + "  ".join(name.rjust(size) for name, size in zip(result.classes, columns)))
+    for name, row in zip(result.classes, result.confusion):
+        lines.append(name.ljust(width) + "  " + "  ".join(str(n).rjust(size) for n, size in zip(row, columns)))
+    return lines

@@ -1,0 +1,79 @@
+"""`smirk3d fer train` and `evaluate`: the expression network itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.cli.console import print_message, print_result
+from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerTrain(Command):
+    """Train the expression network by a configuration file; configs/recipes/ has one.
+
+    Ctrl-C ends the run after the current step, with a checkpoint. The run's folder contains expression.safetensors,
+    which --weights of the other commands reads.
+    """
+
+    config: Annotated[Positional[str], arg(metavar="CONFIG")]
+    """YAML file of the run, such as configs/recipes/fer_vector.yaml."""
+    overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE...")] = ()
+    """Changes to it, such as data.ferplus=my/ferplus or steps=1000."""
+    resume: bool = False
+    """Continue from the newest checkpoint in out_dir."""
+
+    def run(self) -> int:
+        """Train; returns 130 when a signal ended the run early."""
+        from smirk3d.train.config_file import load_record
+        from smirk3d.train.expression_vector.config import FerTrainConfig
+
+        config = load_record(FerTrainConfig, self.config, self.overrides, report=print_message)
+        from smirk3d.train.expression_vector.run import train_expression_network, weights_path
+
+        result = train_expression_network(config, resume=self.resume, report=print_message)
+        if result.is_interrupted:
+            print_result(f"stopped at step {result.step} of {config.steps}; go on with --resume")
+            return EXIT_INTERRUPTED
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
+        print_result(f"done: step {result.step} of {config.steps}; {figures}; weights: {weights_path(config)}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerEvaluate(Command):
+    """Measure an expression network.
+
+    On labelled face crops WAR, UAR and ECE; on photos with emotion labels a linear probe on the expression vector.
+    """
+
+    weights: Annotated[Positional[str], arg(metavar="WEIGHTS")] = "packaged"
+    """File of smirk3d fer train; packaged: that of this installation."""
+    ferplus: Annotated[str | None, arg(metavar="DIR")] = None
+    """FERPlus, or fer2013.csv, or a folder of face crops for each class; its validation part is measured."""
+    faces: Annotated[str | None, arg(metavar="DIR")] = None
+    """Folder of shards with emotion labels: a probe learns on the split train and is tested on val."""
+    split: str = "val"
+    """Split of --ferplus to measure."""
+
+    def run(self) -> int:
+        """Print the figures."""
+        if self.ferplus is None and self.faces is None:
+            raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR or both")
+        from smirk3d.evaluation.recognition import crop_figures, photo_figures
+
+        weights = None if self.weights == "packaged" else Path(self.weights)
+        if self.ferplus is not None:
+            for line in crop_figures(weights, Path(self.ferplus), self.split):
+                print_result(line)
+        if self.faces is not None:
+            for line in photo_figures(weights, Path(self.faces)):
+                print_result(line)
+        return 0

@@ -1,0 +1,108 @@
+"""Photo in, emotions out: detection, head reconstruction, expression vector."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from smirk3d.estimation.photo_source import PhotoSource
+from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
+from smirk3d.face import Face
+from smirk3d.fer.action_units import action_units
+from smirk3d.fer.emotions import EMOTIONS, valence_arousal
+from smirk3d.fer.face_windows import face_window
+from smirk3d.fer.vectors import expressions_of
+from smirk3d.media.images import Photo
+
+
+@dataclass(frozen=True, eq=False)
+class FaceEmotion:
+    """The expression of one face.
+
+    Attributes:
+        face: The reconstructed head, with box, pose, ARKit weights and visibility.
+        probabilities: Emotion -> calibrated probability, in the order of `smirk3d.fer.emotions.EMOTIONS`.
+        valence: In [-1, 1], the expected place of the probabilities on the circumplex.
+        arousal: In [-1, 1], likewise.
+        action_units: Action unit -> strength in [0, 1], by `smirk3d.fer.action_units` from the ARKit weights.
+        vector: (256,) float32 expression vector.
+        window: (48, 48) uint8, what the network has read.
+    """
+
+    face: Face = field(repr=False)
+    probabilities: dict[str, float]
+    valence: float
+    arousal: float
+    action_units: dict[str, float] = field(repr=False)
+    vector: np.ndarray = field(repr=False)
+    window: np.ndarray = field(repr=False)
+
+    @property
+    def emotion(self) -> str:
+        """The most probable emotion."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+
+class EmotionRecognizer:
+    """Recognises the emotions of the faces in photos.
+
+    Args:
+        max_faces: Largest number of faces of a photo; see `Reconstructor`.
+        weights: File of `smirk3d fer train`; None: the packaged network.
+        reconstructor: Detects and reconstructs faces; None: the default one. It is closed with this object only where
+            it was made here.
+    """
+
+    def __init__(
+        self,
+        max_faces: int | None = None,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        reconstructor: Reconstructor | None = None,
+    ) -> None:
+        self._is_owner = reconstructor is None
+        self._reconstructor = Reconstructor(max_faces=max_faces) if reconstructor is None else reconstructor
+        self._weights = weights
+
+    def __call__(self, photo: PhotoSource) -> list[FaceEmotion]:
+        """Return the faces of a photo, largest first.
+
+        Args:
+            photo: As for `Reconstructor`.
+
+        Raises:
+            NoFaceError: No face was found.
+            Smirk3dError: The photo or the network cannot be read.
+        """
+        return self.recognize_photo(photo)[1]
+
+    def recognize_photo(self, photo: PhotoSource) -> tuple[Photo, list[FaceEmotion]]:
+        """Return a photo as it was read, and its faces; otherwise as `__call__`."""
+        detected = self._reconstructor.read_and_detect(photo)
+        return detected.photo, self.recognize(detected)
+
+    def recognize(self, photo: DetectedPhoto) -> list[FaceEmotion]:
+        """Return the expressions of detected faces, in their order."""
+        (faces,) = self._reconstructor.solve([photo])
+        windows = np.stack([face_window(photo.photo.pixels, each.landmarks_px) for each in photo.detections])
+        predicted = expressions_of(windows, self._weights)
+        places = valence_arousal(predicted.probabilities)
+        return [
+            FaceEmotion(
+                face=face,
+                probabilities=dict(zip(EMOTIONS, predicted.probabilities[k].tolist())),
+                valence=float(places[k, 0]),
+                arousal=float(places[k, 1]),
+                action_units=action_units(face.arkit),
+                vector=predicted.vectors[k],
+                window=windows[k],
+            )
+            for k, face in enumerate(faces)
+        ]
+
+    def close(self) -> None:
+        """Free the detector."""
+        if self._is_owner:
+            self._reconstructor.close()
