@@ -36,7 +36,7 @@ MADE = {
 """Pages of the site that `scripts/docs_pages.py` makes from other files, by their name in the site."""
 PAGES = {path.relative_to(DOCS).as_posix(): path for path in DOCS.rglob("*.md")}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in {**PAGES, **MADE}.items()}
-COMMANDS = sorted(set(re.findall(r"`smirk3d ((?:head |data )?[a-z]+)", TEXTS["cli.md"])))
+COMMANDS = sorted(set(re.findall(r"`smirk3d ((?:head |data |fer )?[a-z]+)", TEXTS["cli.md"])))
 PYTHON_BLOCKS = [code for text in TEXTS.values() for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)]
 
 
@@ -110,6 +110,7 @@ def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
 
 def test_all_commands_are_described() -> None:
     heads = {"head build", "head info", "head convert"}
+    heads |= {f"fer {name}" for name in ("predict", "features", "probe", "train", "evaluate")}
     training = {"data prepare", "data targets", "data check", "train", "evaluate"}
     assert (
         set(COMMANDS)

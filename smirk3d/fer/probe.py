@@ -12,8 +12,8 @@ from smirk3d.errors import Smirk3dError
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's `C` among which the training people choose."""
 MIN_PEOPLE = 2
-NEAR_DUPLICATE = 0.9995
-"""Correlation of standardised features from which two faces count as one picture."""
+NEAR_DUPLICATE = 0.05
+"""Root mean square difference of standardised features below which two faces count as one picture."""
 _INNER_FOLDS, _RESAMPLES, _MAX_ITERATIONS, _BLOCK = 3, 1000, 1000, 512
 
 
@@ -99,10 +99,12 @@ def joined_groups(features: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, 
         group: (N,) int.
     """
     standardised = (features - features.mean(0)) / (features.std(0) + 1e-9)
-    unit = standardised / np.maximum(np.linalg.norm(standardised, axis=1, keepdims=True), 1e-9)
+    square = (standardised**2).mean(1)
     joined = group.copy()
-    for start in range(0, len(unit), _BLOCK):
-        similar = unit[start : start + _BLOCK] @ unit.T >= NEAR_DUPLICATE
+    for start in range(0, len(standardised), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        product = standardised[part] @ standardised.T / standardised.shape[1]
+        similar = square[part, None] + square - 2 * product < NEAR_DUPLICATE**2
         for row, column in zip(*np.nonzero(similar)):
             one, other = joined[start + row], joined[column]
             if one != other:

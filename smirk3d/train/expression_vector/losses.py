@@ -23,7 +23,7 @@ def class_weights(shares: Tensor, balance: float) -> Tensor:
     """
     frequency = shares.mean(0).clamp(min=1e-4)
     weights = frequency**-balance
-    return weights / (weights * frequency).sum()
+    return weights / (weights @ shares.mean(0))
 
 
 def vote_loss(logits: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
