@@ -82,13 +82,14 @@ class ExpressionNetwork(nn.Module):
         vector = self.vector(adaptive_avg_pool2d(features, _CELLS).flatten(1))
         return Prediction(vector, self.emotions(self.dropout(vector)), self.arkit(vector))
 
-    def predict(self, windows: Tensor) -> Prediction:
+    def predict(self, windows: Tensor, side_px: int = INPUT_PX) -> Prediction:
         """Return the mean prediction of windows and their mirror images.
 
         Args:
             windows: (B, 48, 48) uint8, see `smirk3d.fer.face_windows`.
+            side_px: Side to which they are enlarged.
         """
-        images = enlarged(windows[:, None].float() / 255, INPUT_PX)
+        images = enlarged(windows[:, None].float() / 255, side_px)
         own, mirrored = (self(each) for each in (images, images.flip(3)))
         arkit = mirrored.arkit[:, list(ARKIT_MIRROR)]
         return Prediction(

@@ -122,6 +122,8 @@ class FerTrainConfig:
     """Folder of the run."""
     seed: int = 0
     """Seed of all that is random."""
+    init: Path | None = None
+    """Weights of an earlier run from which this one starts (a warm restart); null: `backbone_init`."""
     backbone_init: Literal["imagenet", "random"] = "imagenet"
     """Weights from which the trunk starts."""
     steps: int = 3000
@@ -141,7 +143,7 @@ class FerTrainConfig:
     small_px: int = 64
     """Side of the images in the first part of the run; smaller ones are faster."""
     small_share: float = 0.7
-    """Share of the steps with `small_px`; the others have 96."""
+    """Share of the steps with `small_px`, below 1; the last ones have 96."""
     ema: float = 0.998
     """Decay of the exponential moving average of the weights, which is what is validated and kept."""
     validate_every: int = 500
@@ -154,7 +156,8 @@ class FerTrainConfig:
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "batch_size", "validate_every")
         check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight")
-        check_within(self, 0, 1, "balance", "small_share", "ema")
+        check_within(self, 0, 1, "balance", "ema")
+        check_within(self, 0, 0.99, "small_share")
         check_within(self, 48, 112, "small_px")
         check_positive(self, "lr")
         check(self, "batch_size", self.batch_size + self.renders > 1, "at least 2 with renders")

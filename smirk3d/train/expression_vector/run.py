@@ -73,7 +73,8 @@ class FerRun:
     def state(self, step: int) -> TrainingState:
         """Return what a checkpoint after `step` steps holds."""
         modules = {"network": self.network, "ema": self.ema}
-        return TrainingState(step, modules, {"adam": self.optimizer}, {}, {}, self.config, _NO_HEAD, self.record)
+        optimizers, config = {"adam": self.optimizer}, self.config
+        return TrainingState(step, modules, optimizers, {}, {}, config, _NO_HEAD, self.record)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -124,18 +125,26 @@ def _prepare(config: FerTrainConfig, report: Report, has_weights: bool) -> FerRu
     if config.renders and config.data.rendered.count:
         renders = rendered_windows(config.data.rendered, load_head("open", report=report))
         report(f"{len(renders)} rendered faces")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = ExpressionNetwork()
-    if config.backbone_init == "imagenet" and not has_weights:
-        weights = pretrained_backbone(BACKBONE)
-        network.trunk.load_state_dict({name: weights[name] for name in network.trunk.state_dict()})
-    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = _initial_network(config, is_resumed=has_weights)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.lr)
     parts = {"train": faces, "val": val} | ({} if renders is None else {"rendered": renders})
     record = {DATA: {name: each.fingerprint for name, each in parts.items()}}
     return FerRun(config, faces, val, renders, network, ema, optimizer, record)
+
+
+def _initial_network(config: FerTrainConfig, is_resumed: bool) -> ExpressionNetwork:
+    """Return the network from which a run starts, in training mode; of a resumed run a checkpoint sets the weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = ExpressionNetwork()
+    if config.init is not None:
+        network.load_state_dict(load_expression_network(config.init).state_dict())
+        network.temperature.fill_(1.0)
+    elif config.backbone_init == "imagenet" and not is_resumed:
+        weights = pretrained_backbone(BACKBONE)
+        network.trunk.load_state_dict({name: weights[name] for name in network.trunk.state_dict()})
+    return network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -176,14 +185,13 @@ def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
     config = run.config
     generator = step_generator(config.seed, step, 0)
     torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # of the dropout
-    side_px = config.small_px if step < config.small_share * config.steps else INPUT_PX
     rows = _batch_rows(len(run.faces), config.batch_size, step, config.seed)
     pixels, n_faces = run.faces.pixels[rows], len(rows)
     arkit = None
     if run.renders is not None:
         rendered = torch.randint(len(run.renders), (config.renders,), generator=generator)
         pixels, arkit = torch.cat([pixels, run.renders.pixels[rendered]]), run.renders.targets[rendered]
-    images, flip = augmented(pixels, side_px, config.augment, generator)
+    images, flip = augmented(pixels, side_px_at(config, step), config.augment, generator)
     predicted = run.network(images.contiguous(memory_format=torch.channels_last))
     losses = {"votes": vote_loss(predicted.logits[:n_faces], run.faces.targets[rows], weights)}
     if arkit is not None:
@@ -191,6 +199,11 @@ def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
         losses["arkit"] = config.arkit_weight * loss
     _update(run, sum(losses.values(), torch.zeros(())), step)
     return {name: float(each.detach()) for name, each in losses.items()}
+
+
+def side_px_at(config: FerTrainConfig, step: int) -> int:
+    """Return the side of the images of a step."""
+    return config.small_px if step < config.small_share * config.steps else INPUT_PX
 
 
 def _update(run: FerRun, loss: Tensor, step: int) -> None:
@@ -220,10 +233,11 @@ def _batch_rows(count: int, batch: int, step: int, seed: int) -> Tensor:
 
 
 def _consider(run: FerRun, done: int) -> dict[str, float]:
-    """Validate the averaged weights, and keep them where they are the best so far by WAR plus UAR."""
-    measures = validate(run.ema, run.val)
+    """Validate the averaged weights, and keep the best ones by WAR plus UAR of those for images of the full size."""
+    side_px = side_px_at(run.config, done - 1)
+    measures = validate(run.ema, run.val, side_px)
     score = measures["war"] + measures["uar"]
-    if _BEST not in run.record or score > run.record[_BEST]["score"]:
+    if side_px == INPUT_PX and (_BEST not in run.record or score > run.record[_BEST]["score"]):
         run.record[_BEST] = {"score": score, "step": done}
         save_expression_network(run.ema, run.config.out_dir / BEST_NAME, {"step": str(done)})
     return measures

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from smirk3d.fer.calibration import expected_calibration_error, fit_temperature
 from smirk3d.fer.emotions import EMOTIONS
-from smirk3d.fer.network import ExpressionNetwork
+from smirk3d.fer.network import INPUT_PX, ExpressionNetwork
 from smirk3d.metrics.classification import recall_by_class
 from smirk3d.train.expression_vector.data import Windows
 
@@ -16,22 +16,22 @@ _BLOCK = 32
 
 
 @torch.no_grad()
-def predicted_logits(network: ExpressionNetwork, windows: Windows) -> Tensor:
-    """Return the logits (N, 8) of windows and their mirror images; the mode of the network stays."""
+def predicted_logits(network: ExpressionNetwork, windows: Windows, side_px: int = INPUT_PX) -> Tensor:
+    """Return the logits (N, 8) of windows and their mirror images, enlarged; the mode of the network stays."""
     was_training = network.training
     network.eval()
-    logits = torch.cat([network.predict(block).logits for block in windows.pixels.split(_BLOCK)])
+    logits = torch.cat([network.predict(block, side_px).logits for block in windows.pixels.split(_BLOCK)])
     network.train(was_training)
     return logits
 
 
-def validate(network: ExpressionNetwork, windows: Windows) -> dict[str, float]:
+def validate(network: ExpressionNetwork, windows: Windows, side_px: int = INPUT_PX) -> dict[str, float]:
     """Return WAR and UAR in per cent, and the cross entropy with the votes.
 
     WAR, the weighted average recall, is the accuracy; UAR is the mean of the recalls of the classes. The label of a
     face is the emotion with most votes.
     """
-    return measures_of(predicted_logits(network, windows), windows.targets)
+    return measures_of(predicted_logits(network, windows, side_px), windows.targets)
 
 
 def measures_of(logits: Tensor, shares: Tensor) -> dict[str, float]:

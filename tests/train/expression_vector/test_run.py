@@ -26,7 +26,7 @@ from smirk3d.train.metrics import read_metrics
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fer_vector.yaml"
 TINY = (
     *("steps=4", "batch_size=4", "renders=0", "small_px=48", "validate_every=2", "engine.save_every=1"),
-    *("backbone_init=random", "small_share=1"),
+    *("backbone_init=random", "small_share=0.5"),
 )
 
 
@@ -88,6 +88,15 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
     _train(cut, resume=True)
     one, other = (load_expression_network(weights_path(each)).state_dict() for each in (whole, cut))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_may_start_from_the_weights_of_another(ferplus: Path, tmp_path: Path) -> None:
+    first = _config(ferplus, tmp_path / "first")
+    _train(first)
+    second = _config(ferplus, tmp_path / "second", f"init={weights_path(first)}", "lr=1e-9", "ema=0", "steps=2")
+    _train(second)
+    one, other = (dict(load_expression_network(weights_path(each)).named_parameters()) for each in (first, second))
+    assert all(torch.allclose(one[name], other[name], atol=1e-2) for name in one)
 
 
 def test_faults_are_errors(ferplus: Path, tmp_path: Path) -> None:
