@@ -23,7 +23,7 @@ from smirk3d.networks.backbones import create_backbone
 BACKBONE = "tf_efficientnet_lite0_stride16"
 N_FEATURES = 256
 """Length of the expression vector."""
-INPUT_PX = 96
+INPUT_PX = 64
 """Side in pixels to which a window is enlarged."""
 _NARROW_CHANNELS, _CELLS, _DROPOUT = 128, 2, 0.3
 _MIN_CONTRAST = 0.05
@@ -73,7 +73,7 @@ class ExpressionNetwork(nn.Module):
         """Predict from grey faces.
 
         Args:
-            images: (B, 1, S, S) float in [0, 1]; S is 64 to 112.
+            images: (B, 1, S, S) float in [0, 1]; S is 64 for the packaged network.
         """
         mean = images.mean((2, 3), keepdim=True)
         std = images.std((2, 3), keepdim=True)
@@ -82,14 +82,13 @@ class ExpressionNetwork(nn.Module):
         vector = self.vector(adaptive_avg_pool2d(features, _CELLS).flatten(1))
         return Prediction(vector, self.emotions(self.dropout(vector)), self.arkit(vector))
 
-    def predict(self, windows: Tensor, side_px: int = INPUT_PX) -> Prediction:
+    def predict(self, windows: Tensor) -> Prediction:
         """Return the mean prediction of windows and their mirror images.
 
         Args:
             windows: (B, 48, 48) uint8, see `smirk3d.fer.face_windows`.
-            side_px: Side to which they are enlarged.
         """
-        images = enlarged(windows[:, None].float() / 255, side_px)
+        images = enlarged(windows[:, None].float() / 255, INPUT_PX)
         own, mirrored = (self(each) for each in (images, images.flip(3)))
         arkit = mirrored.arkit[:, list(ARKIT_MIRROR)]
         return Prediction(

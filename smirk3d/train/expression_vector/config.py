@@ -138,12 +138,8 @@ class FerTrainConfig:
     """Weight decay of AdamW."""
     arkit_weight: float = 1.0
     """Weight of the loss of the ARKit weights, relative to that of the votes."""
-    balance: float = 0.25
+    balance: float = 0.35
     """Exponent of the inverse frequency by which faces of an emotion weigh; 0: all alike, 1: all emotions alike."""
-    small_px: int = 64
-    """Side of the images in the first part of the run; smaller ones are faster."""
-    small_share: float = 0.7
-    """Share of the steps with `small_px`, below 1; the last ones have 96."""
     ema: float = 0.998
     """Decay of the exponential moving average of the weights, which is what is validated and kept."""
     validate_every: int = 500
@@ -157,7 +153,5 @@ class FerTrainConfig:
         check_within(self, 1, math.inf, "steps", "batch_size", "validate_every")
         check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight")
         check_within(self, 0, 1, "balance", "ema")
-        check_within(self, 0, 0.99, "small_share")
-        check_within(self, 48, 112, "small_px")
         check_positive(self, "lr")
         check(self, "batch_size", self.batch_size + self.renders > 1, "at least 2 with renders")

@@ -191,7 +191,7 @@ def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
     if run.renders is not None:
         rendered = torch.randint(len(run.renders), (config.renders,), generator=generator)
         pixels, arkit = torch.cat([pixels, run.renders.pixels[rendered]]), run.renders.targets[rendered]
-    images, flip = augmented(pixels, side_px_at(config, step), config.augment, generator)
+    images, flip = augmented(pixels, INPUT_PX, config.augment, generator)
     predicted = run.network(images.contiguous(memory_format=torch.channels_last))
     losses = {"votes": vote_loss(predicted.logits[:n_faces], run.faces.targets[rows], weights)}
     if arkit is not None:
@@ -199,11 +199,6 @@ def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
         losses["arkit"] = config.arkit_weight * loss
     _update(run, sum(losses.values(), torch.zeros(())), step)
     return {name: float(each.detach()) for name, each in losses.items()}
-
-
-def side_px_at(config: FerTrainConfig, step: int) -> int:
-    """Return the side of the images of a step."""
-    return config.small_px if step < config.small_share * config.steps else INPUT_PX
 
 
 def _update(run: FerRun, loss: Tensor, step: int) -> None:
@@ -233,11 +228,10 @@ def _batch_rows(count: int, batch: int, step: int, seed: int) -> Tensor:
 
 
 def _consider(run: FerRun, done: int) -> dict[str, float]:
-    """Validate the averaged weights, and keep the best ones by WAR plus UAR of those for images of the full size."""
-    side_px = side_px_at(run.config, done - 1)
-    measures = validate(run.ema, run.val, side_px)
+    """Validate the averaged weights, and keep them where they are the best so far by WAR plus UAR."""
+    measures = validate(run.ema, run.val)
     score = measures["war"] + measures["uar"]
-    if side_px == INPUT_PX and (_BEST not in run.record or score > run.record[_BEST]["score"]):
+    if _BEST not in run.record or score > run.record[_BEST]["score"]:
         run.record[_BEST] = {"score": score, "step": done}
         save_expression_network(run.ema, run.config.out_dir / BEST_NAME, {"step": str(done)})
     return measures
