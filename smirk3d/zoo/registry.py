@@ -114,6 +114,16 @@ SEX_TYPICAL_LOOK = Artefact(
     recipe="python -m smirk3d.train.recipes.sex_typical_look --photos FOLDER --names FOLDER",
     description="A small network that tells the appearance model how typically male or female a face looks.",
 )
+EXPRESSION = Artefact(
+    name="expression",
+    file="expression.safetensors",
+    sha256="SHA",
+    licence="MIT",
+    card="expression.md",
+    head="open",
+    recipe="smirk3d fer train configs/recipes/fer_vector.yaml",
+    description="The expression network: an expression vector and emotions from a small grey face window.",
+)
 ARTEFACTS: tuple[Artefact, ...] = (
     OPEN_HEAD,
     ENCODER,
@@ -123,6 +133,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     APPEARANCE,
     SEX_TYPICAL_LOOK,
     VISIBILITY,
+    EXPRESSION,
 )
 
 
