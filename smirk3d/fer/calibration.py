@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 ECE_BINS = 15
+TEMPERATURE_RANGE = (0.05, 20.0)
+"""Temperatures beyond these belong to logits that tell nothing of the labels."""
 
 
 def fit_temperature(logits: Tensor, shares: Tensor) -> float:
@@ -18,7 +20,7 @@ def fit_temperature(logits: Tensor, shares: Tensor) -> float:
         shares: (N, 8) their votes, or one-hot labels.
 
     Returns:
-        Above 0.
+        In `TEMPERATURE_RANGE`.
     """
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     logits, shares = logits.double(), shares.double()
@@ -31,7 +33,8 @@ def fit_temperature(logits: Tensor, shares: Tensor) -> float:
         return float(loss.detach())
 
     optimizer.step(closure)
-    return float(log_temperature.detach().exp())
+    low, high = TEMPERATURE_RANGE
+    return min(max(float(log_temperature.detach().exp()), low), high)
 
 
 def expected_calibration_error(probabilities: Tensor, label: Tensor, bins: int = ECE_BINS) -> float:

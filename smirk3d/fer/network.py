@@ -89,11 +89,10 @@ class ExpressionNetwork(nn.Module):
             windows: (B, 48, 48) uint8, see `smirk3d.fer.face_windows`.
         """
         images = enlarged(windows[:, None].float() / 255, INPUT_PX)
-        own, mirrored = (self(each) for each in (images, images.flip(3)))
-        arkit = mirrored.arkit[:, list(ARKIT_MIRROR)]
-        return Prediction(
-            (own.vector + mirrored.vector) / 2, (own.logits + mirrored.logits) / 2, (own.arkit + arkit) / 2
-        )
+        views = self(torch.cat([images, images.flip(3)]))
+        (vector, mirrored), (logits, mirrored_logits), (arkit, mirrored_arkit) = (each.chunk(2) for each in views)
+        mirrored_arkit = mirrored_arkit[:, list(ARKIT_MIRROR)]
+        return Prediction((vector + mirrored) / 2, (logits + mirrored_logits) / 2, (arkit + mirrored_arkit) / 2)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the calibrated probabilities (B, 8) of logits (B, 8)."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from smirk3d.fer.network import N_FEATURES, ExpressionNetwork, load_expression_network
+from smirk3d.networks.inference import folded
 from smirk3d.zoo.registry import find
 
 BATCH = 32
@@ -33,7 +34,7 @@ class Expressions:
 
 @functools.lru_cache(maxsize=2)
 def _network(path: Path) -> ExpressionNetwork:
-    return load_expression_network(path)
+    return folded(load_expression_network(path), ExpressionNetwork)
 
 
 @torch.inference_mode()

@@ -32,3 +32,9 @@ def test_the_error_by_hand() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
     label = torch.tensor([0, 1, 1, 1])
     assert expected_calibration_error(probabilities, label) == pytest.approx((0.4 + 0.4) / 2)
+
+
+def test_logits_that_tell_nothing_have_a_finite_temperature() -> None:
+    logits, label = _drawn(400, 2)
+    shares = torch.nn.functional.one_hot(label.roll(7), 8).float()
+    assert 1 < fit_temperature(-logits, shares) <= 20.0
