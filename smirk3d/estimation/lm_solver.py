@@ -223,6 +223,8 @@ def _linearize(
 
 def _accept_where(better: Tensor, trial: _Linearization, current: _Linearization) -> _Linearization:
     """Return the trial state for the faces where it is better (B,) bool, else the current one."""
+    if bool(better.all()):
+        return trial
 
     def select(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b)

@@ -113,6 +113,7 @@ class WindowEncoder:
     size_px: int
     device: torch.device
 
+    @torch.inference_mode()
     def predict_expression(self, faces: Sequence[FaceObservation], alignment: Similarity) -> FaceParams:
         """See `ExpressionEncoder`; the landmarks place a window more reliably than an encoder's own coarse pose."""
         crops = [Crop.from_landmarks(face.detection.landmarks_px, CROP_SCALE, self.size_px) for face in faces]
@@ -297,12 +298,9 @@ def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: t
     assert window is not None
     if engine == "torch":
         fast = encoder.for_inference().to(device)
-
-        @torch.inference_mode()
-        def run(windows: Tensor) -> FaceParams:
-            return FaceParams(**fast.regress_expression(windows))
-
-        return WindowEncoder(run, window, encoder.size_px, device)
+        return WindowEncoder(
+            lambda windows: FaceParams(**fast.regress_expression(windows)), window, encoder.size_px, device
+        )
     _check_onnx(device)
     from smirk3d.networks.onnx_engine import OnnxEncoder
 
