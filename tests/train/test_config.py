@@ -265,7 +265,11 @@ def test_keys_under_their_earlier_names_are_read_with_a_note(minimal: Path) -> N
     assert "encoder.mirrored is no key" in message(minimal)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.name)
+TRAIN_CONFIGS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if not path.name.startswith("fer_")]
+"""Configurations of `smirk3d train`; those of `smirk3d fer train` have other keys."""
+
+
+@pytest.mark.parametrize("path", TRAIN_CONFIGS, ids=lambda path: path.name)
 def test_files_in_configs_load_and_hold_only_differences(path: Path, minimal: Path) -> None:
     config = load_config(path)
     defaults = load_config(minimal)
@@ -284,7 +288,7 @@ def _scalars(tree: Any, key: str = ""):
 def test_the_files_in_configs_are_known() -> None:
     names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
-    names = ["flame.yaml", "neural_renderer.yaml", "open.yaml", "photo_textured.yaml"]
+    names = ["fer_vector.yaml", "flame.yaml", "neural_renderer.yaml", "open.yaml", "photo_textured.yaml"]
     assert [path.name for path in sorted((CONFIGS / "recipes").glob("*.yaml"))] == names
 
 
