@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from smirk3d.assets import atomic_path, printable
-from smirk3d.bounded_io import one_line
-from smirk3d.errors import Smirk3dError
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.networks.backbones import create_backbone
+from smirk3d.networks.half_file import load_half
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
 N_FEATURES = 256
@@ -104,23 +98,6 @@ def enlarged(images: Tensor, side_px: int) -> Tensor:
     return interpolate(images, size=(side_px, side_px), mode="bilinear", align_corners=False)
 
 
-def save_expression_network(network: ExpressionNetwork, path: Path, about: Mapping[str, str]) -> None:
-    """Write a network in half precision.
-
-    Args:
-        network: The network.
-        path: The file, .safetensors.
-        about: Description for the header of the file.
-    """
-    tensors = {
-        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
-        for name, value in network.state_dict().items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"about": json.dumps(dict(about))}))
-
-
 def load_expression_network(path: Path) -> ExpressionNetwork:
     """Read a network for inference.
 
@@ -128,17 +105,7 @@ def load_expression_network(path: Path) -> ExpressionNetwork:
         Smirk3dError: The file is missing or damaged, or holds something else.
     """
     network = ExpressionNetwork()
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        network.load_state_dict({name: _as_float(value) for name, value in state.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise Smirk3dError(
-            f"{printable(path)}: cannot be read as an expression network ({one_line(error)}); give a file that "
-            "`smirk3d fer train` wrote, or reinstall smirk3d"
-        ) from error
+    load_half(
+        network, path, "an expression network", "give a file that `smirk3d fer train` wrote, or reinstall smirk3d"
+    )
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-
-
-def _as_float(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from smirk3d.assets import atomic_path
-from smirk3d.errors import Smirk3dError
+from smirk3d.networks.half_file import load_half
 from smirk3d.networks.inference import folded
 
 MIRRORED_REGION = (0, 1, 3, 2)
@@ -69,23 +64,6 @@ def _block(channels: int, width: int, stride: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
 
-def save_visibility_network(network: VisibilityNetwork, path: Path, about: Mapping[str, str]) -> None:
-    """Write a network in half precision.
-
-    Args:
-        network: The network.
-        path: The file, .safetensors.
-        about: Description for the header of the file.
-    """
-    tensors = {
-        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
-        for name, value in network.state_dict().items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"about": json.dumps(dict(about))}))
-
-
 def load_visibility_network(path: Path) -> VisibilityNetwork:
     """Read a network for inference.
 
@@ -93,17 +71,5 @@ def load_visibility_network(path: Path) -> VisibilityNetwork:
         Smirk3dError: The file is missing or damaged, or holds something else.
     """
     network = VisibilityNetwork()
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        network.load_state_dict({name: _as_float(value) for name, value in state.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Smirk3dError(
-            f"{path}: cannot be read as the network of visibility ({reason}); reinstall smirk3d"
-        ) from error
+    load_half(network, path, "the network of visibility", "reinstall smirk3d")
     return folded(network, VisibilityNetwork)
-
-
-def _as_float(value: Tensor) -> Tensor:
-    return value.to(torch.float32) if value.is_floating_point() else value

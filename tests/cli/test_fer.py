@@ -14,7 +14,8 @@ from smirk3d.cli.main import main
 from smirk3d.export.tables.expressions_csv import read_table
 from smirk3d.export.tables.features import FeatureRow, write_features
 from smirk3d.fer.emotions_csv import EMOTION_COLUMNS
-from smirk3d.fer.network import ExpressionNetwork, save_expression_network
+from smirk3d.fer.network import ExpressionNetwork
+from smirk3d.networks.half_file import save_half
 from smirk3d.train.expression_vector import run as training
 from smirk3d.train.expression_vector.run import FerResult
 
@@ -25,7 +26,7 @@ RECIPE = str(Path(__file__).parents[2] / "configs" / "recipes" / "fer_vector.yam
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "network.safetensors"
-    save_expression_network(ExpressionNetwork().eval(), path, {})
+    save_half(ExpressionNetwork().eval(), path, {})
     return str(path)
 
 

@@ -10,8 +10,9 @@ import torch
 from safetensors import safe_open
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.fer.network import ExpressionNetwork, load_expression_network, save_expression_network
+from smirk3d.fer.network import ExpressionNetwork, load_expression_network
 from smirk3d.head.arkit import ARKIT_MIRROR
+from smirk3d.networks.half_file import save_half
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_probabilities_follow_the_temperature(network: ExpressionNetwork) -> Non
 @torch.no_grad()
 def test_a_file_holds_the_network_and_its_description(network: ExpressionNetwork, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    save_expression_network(network, path, {"seed": "3"})
+    save_half(network, path, {"seed": "3"})
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["about"]) == {"seed": "3"}
     assert path.stat().st_size < 6e6

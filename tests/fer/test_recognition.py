@@ -18,8 +18,9 @@ from smirk3d.fer import EmotionClassifier, EmotionRecognizer, ExpressionVector, 
 from smirk3d.fer.action_units import ACTION_UNITS, action_units
 from smirk3d.fer.emotions import EMOTIONS, valence_arousal
 from smirk3d.fer.emotions_csv import EMOTION_COLUMNS, emotion_row
-from smirk3d.fer.network import ExpressionNetwork, save_expression_network
+from smirk3d.fer.network import ExpressionNetwork
 from smirk3d.fer.sheet import emotion_sheet, sheet_cell
+from smirk3d.networks.half_file import save_half
 
 PHOTO = astronaut()[:300, 60:360].copy()
 
@@ -29,7 +30,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with random weights: what is tested here does not depend on them."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "network.safetensors"
-    save_expression_network(ExpressionNetwork().eval(), path, {})
+    save_half(ExpressionNetwork().eval(), path, {})
     return path
 
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.half_file import save_half
 from smirk3d.networks.visibility import (
     GRID_SIZE,
     MIRRORED_REGION,
     N_REGIONS,
     VisibilityNetwork,
     load_visibility_network,
-    save_visibility_network,
 )
 
 
@@ -37,7 +37,7 @@ def test_sides_of_a_mirrored_patch_are_exchanged() -> None:
 @torch.no_grad()
 def test_a_saved_network_is_the_same_in_half_precision(tmp_path: Path) -> None:
     path, patches = tmp_path / "new" / "v.safetensors", torch.randn(1, 3, 64, 64)
-    save_visibility_network(network(), path, {"made_by": "a test"})
+    save_half(network(), path, {"made_by": "a test"})
     loaded = load_visibility_network(path)
     assert not loaded.training and path.stat().st_size < 1_000_000
     torch.testing.assert_close(loaded.region_logits(patches), network().region_logits(patches), rtol=0, atol=0.02)

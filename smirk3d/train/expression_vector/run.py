@@ -20,8 +20,8 @@ from smirk3d.fer.network import (
     INPUT_PX,
     ExpressionNetwork,
     load_expression_network,
-    save_expression_network,
 )
+from smirk3d.networks.half_file import save_half
 from smirk3d.networks.imagenet import pretrained_backbone
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, resume_training, save_training
 from smirk3d.train.config_file import to_yaml
@@ -233,7 +233,7 @@ def _consider(run: FerRun, done: int) -> dict[str, float]:
     score = measures["war"] + measures["uar"]
     if _BEST not in run.record or score > run.record[_BEST]["score"]:
         run.record[_BEST] = {"score": score, "step": done}
-        save_expression_network(run.ema, run.config.out_dir / BEST_NAME, {"step": str(done)})
+        save_half(run.ema, run.config.out_dir / BEST_NAME, {"step": str(done)})
     return measures
 
 
@@ -245,7 +245,7 @@ def _finish(run: FerRun, report: Report) -> dict[str, float]:
     run.record[MEASURES] = measures
     step = str(run.record[_BEST]["step"])
     about = {"step": step, **provenance(run.config, run.record)}  # type: ignore[arg-type]
-    save_expression_network(network, folder / WEIGHTS_NAME, about)
+    save_half(network, folder / WEIGHTS_NAME, about)
     report(f"the weights of step {step} are the best")
     return measures
 

@@ -23,7 +23,8 @@ from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, TRAINING_KINDS
 from smirk3d.detection.face_patch import feature_marks, network_input
 from smirk3d.detection.face_regions import REGIONS
 from smirk3d.metrics.classification import area_under_roc
-from smirk3d.networks.visibility import MIRRORED_REGION, VisibilityNetwork, save_visibility_network
+from smirk3d.networks.half_file import save_half
+from smirk3d.networks.visibility import MIRRORED_REGION, VisibilityNetwork
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.recipes.visibility_patches import (
     RENDER_FACE,
@@ -302,7 +303,7 @@ def main(options: Options) -> None:
     calibrate(network, patches[np.arange(0, len(patches), CALIBRATION_STEP)])
     report(network, val)
     about = {**header_of(options), "faces": str(len(np.unique(patches.face)))}
-    save_visibility_network(network, options.out, about)
+    save_half(network, options.out, about)
 
 
 if __name__ == "__main__":
