@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -12,15 +12,19 @@ from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
+if TYPE_CHECKING:
+    from smirk3d.train.expression_vector.run import FerResult
+    from smirk3d.train.occlusion_repair.run import OcclusionResult
+
 EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
 class FerTrain(Command):
-    """Train the expression network by a configuration file; configs/recipes/ has one.
+    """Train the expression network, or the occlusion network, by a configuration file; configs/recipes/ has both.
 
-    Ctrl-C ends the run after the current step, with a checkpoint. The run's folder contains expression.safetensors,
-    which --weights of the other commands reads.
+    The file's key `kind` selects the network. Ctrl-C ends the run after the current step, with a checkpoint. The run's
+    folder contains expression.safetensors or occlusion.safetensors, which the other commands read.
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
@@ -32,19 +36,44 @@ class FerTrain(Command):
 
     def run(self) -> int:
         """Train; returns 130 when a signal ended the run early."""
+        from smirk3d.train.recipe_kind import recipe_kind
+
+        if recipe_kind(self.config, ("expression_vector", "occlusion"), "expression_vector") == "occlusion":
+            return self._train_occlusion()
         from smirk3d.train.config_file import load_record
         from smirk3d.train.expression_vector.config import FerTrainConfig
 
         config = load_record(FerTrainConfig, self.config, self.overrides, report=print_message)
         from smirk3d.train.expression_vector.run import train_expression_network, weights_path
 
-        result = train_expression_network(config, resume=self.resume, report=print_message)
-        if result.is_interrupted:
-            print_result(f"stopped at step {result.step} of {config.steps}; go on with --resume")
-            return EXIT_INTERRUPTED
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
-        print_result(f"done: step {result.step} of {config.steps}; {figures}; weights: {weights_path(config)}")
-        return 0
+        return _conclude(
+            train_expression_network(config, resume=self.resume, report=print_message),
+            config.steps,
+            weights_path(config),
+        )
+
+    def _train_occlusion(self) -> int:
+        from smirk3d.train.config_file import load_record
+        from smirk3d.train.occlusion_repair.config import OcclusionTrainConfig
+
+        config = load_record(OcclusionTrainConfig, self.config, self.overrides, report=print_message)
+        from smirk3d.train.occlusion_repair.run import train_occlusion_network, weights_path
+
+        return _conclude(
+            train_occlusion_network(config, resume=self.resume, report=print_message),
+            config.steps,
+            weights_path(config),
+        )
+
+
+def _conclude(result: FerResult | OcclusionResult, steps: int, weights: Path) -> int:
+    """Print how a run ended, and return the exit code."""
+    if result.is_interrupted:
+        print_result(f"stopped at step {result.step} of {steps}; go on with --resume")
+        return EXIT_INTERRUPTED
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
+    print_result(f"done: step {result.step} of {steps}; {figures}; weights: {weights}")
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)

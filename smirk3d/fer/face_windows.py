@@ -20,35 +20,41 @@ MAX_SAMPLES = 8
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def face_window(pixels: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
+def window_frame(landmarks_px: np.ndarray) -> PatchFrame:
+    """Return where the window about the landmarks (478, 2) of a face lies in its photo."""
+    return PatchFrame.from_landmarks(landmarks_px).moved(FRAME_SHIFT, FRAME_SCALE, 0.0)
+
+
+def face_window(pixels: np.ndarray, landmarks_px: np.ndarray, side_px: int = WINDOW_PX) -> np.ndarray:
     """Return the upright window about the landmarks of a face.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
         landmarks_px: (478, 2) float, pixels of the photo.
+        side_px: Side of the window S.
 
     Returns:
-        (48, 48) uint8, the luma; beyond the photo its border is repeated.
+        (S, S) uint8, the luma; beyond the photo its border is repeated.
     """
-    frame = PatchFrame.from_landmarks(landmarks_px).moved(FRAME_SHIFT, FRAME_SCALE, 0.0)
-    return _sampled(pixels, frame)
+    return _sampled(pixels, window_frame(landmarks_px), side_px)
 
 
-def crop_window(pixels: np.ndarray) -> np.ndarray:
+def crop_window(pixels: np.ndarray, side_px: int = WINDOW_PX) -> np.ndarray:
     """Return the window of a picture that is a face crop already: its central square.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, a face framed as in FER2013.
+        side_px: Side of the window S.
 
     Returns:
-        (48, 48) uint8.
+        (S, S) uint8.
     """
     height, width = pixels.shape[:2]
     half_px = min(height, width) / 2
-    return _sampled(pixels, PatchFrame(np.array([width / 2, height / 2]), np.array([half_px, 0.0])))
+    return _sampled(pixels, PatchFrame(np.array([width / 2, height / 2]), np.array([half_px, 0.0])), side_px)
 
 
-def _sampled(pixels: np.ndarray, frame: PatchFrame) -> np.ndarray:
+def _sampled(pixels: np.ndarray, frame: PatchFrame, side_px: int) -> np.ndarray:
     """Average the luma of a photo over the pixels of a frame."""
     height, width = pixels.shape[:2]
     reach = float(np.abs(frame.right_px).sum()) + 2.0
@@ -56,9 +62,9 @@ def _sampled(pixels: np.ndarray, frame: PatchFrame) -> np.ndarray:
     high = np.ceil(frame.center_px + reach).clip(low + 1, [width, height]).astype(int)
     part = torch.from_numpy(np.ascontiguousarray(pixels[low[1] : high[1], low[0] : high[0]])).float()
     luma = (part @ torch.tensor(_LUMA))[None, None]
-    side_px = 2 * float(np.hypot(*frame.right_px))
-    samples = int(np.clip(np.ceil(side_px / WINDOW_PX), 1, MAX_SAMPLES))
-    steps = (torch.arange(WINDOW_PX * samples) + 0.5) * (2 / (WINDOW_PX * samples)) - 1
+    covered_px = 2 * float(np.hypot(*frame.right_px))
+    samples = int(np.clip(np.ceil(covered_px / side_px), 1, MAX_SAMPLES))
+    steps = (torch.arange(side_px * samples) + 0.5) * (2 / (side_px * samples)) - 1
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     right, down = (torch.tensor(each, dtype=torch.float32) for each in (frame.right_px, frame.down_px))
     start = torch.tensor(frame.center_px - low, dtype=torch.float32)

@@ -288,7 +288,14 @@ def _scalars(tree: Any, key: str = ""):
 def test_the_files_in_configs_are_known() -> None:
     names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
-    names = ["fer_vector.yaml", "flame.yaml", "neural_renderer.yaml", "open.yaml", "photo_textured.yaml"]
+    names = [
+        "fer_occlusion.yaml",
+        "fer_vector.yaml",
+        "flame.yaml",
+        "neural_renderer.yaml",
+        "open.yaml",
+        "photo_textured.yaml",
+    ]
     assert [path.name for path in sorted((CONFIGS / "recipes").glob("*.yaml"))] == names
 
 

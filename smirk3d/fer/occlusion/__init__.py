@@ -1,0 +1,1 @@
+"""Occluded faces: which patches of a window something hides, and what the face probably looks like there."""

@@ -1,0 +1,40 @@
+"""The convolutional decoder: tokens of all patches to pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, pixel_shuffle, pixel_unshuffle
+
+from smirk3d.fer.occlusion.patches import GRID
+
+_CHANNELS, _STEP = 64, 4
+"""Channels of the fine map, which has a place for each square of `_STEP` by `_STEP` pixels."""
+
+
+class Decoder(nn.Module):
+    """Makes a map of tokens twice as fine, joins the visible pixels to it, and reads the pixels off.
+
+    Args:
+        width: Width of a token.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.widen = nn.Conv2d(width, 4 * _CHANNELS, 1)
+        self.mix = nn.Conv2d(_CHANNELS + _STEP**2 + 1, _CHANNELS, 3, padding=1)
+        self.pixels = nn.Conv2d(_CHANNELS, _STEP**2, 3, padding=1)
+
+    def forward(self, tokens: Tensor, visible_pixels: Tensor, is_visible: Tensor) -> Tensor:
+        """Return images (B, 1, 96, 96).
+
+        Args:
+            tokens: (B, 144, W).
+            visible_pixels: (B, 1, 96, 96), 0 where hidden.
+            is_visible: (B, 1, 96, 96), 1 or 0.
+        """
+        grid = tokens.transpose(1, 2).reshape(len(tokens), -1, GRID, GRID)
+        fine = pixel_shuffle(self.widen(grid), 2)
+        known = torch.cat([pixel_unshuffle(visible_pixels, _STEP), is_visible[..., ::_STEP, ::_STEP]], 1)
+        fine = fine + self.mix(torch.cat([gelu(fine, approximate="tanh"), known.to(fine.dtype)], 1))
+        return pixel_shuffle(self.pixels(gelu(fine, approximate="tanh")), _STEP).float()
