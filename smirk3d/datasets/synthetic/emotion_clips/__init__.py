@@ -1,0 +1,1 @@
+"""Synthetic clips of people who show emotions, with ground truth and planted faults of labels."""

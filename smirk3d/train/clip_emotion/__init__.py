@@ -1,0 +1,1 @@
+"""Training of the clip network: emotions of clips, with labels of which some are wrong."""

@@ -1,0 +1,92 @@
+"""Synthetic clips as the clip network reads them: expression vectors of rendered windows, ARKit weights with noise."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smirk3d.assets import atomic_path
+from smirk3d.datasets.sources import cached_renderings
+from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips
+from smirk3d.datasets.synthetic.emotion_clips.reading_noise import read_angles, read_weights
+from smirk3d.fer.clips.frame_features import frame_features
+from smirk3d.fer.network import N_FEATURES
+from smirk3d.fer.vectors import expressions_of
+from smirk3d.head.model import HeadModel
+from smirk3d.output_lock import locked_folder
+from smirk3d.train.clip_emotion.clip_set import ClipSet
+from smirk3d.zoo.registry import find
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticClipSet:
+    """Synthetic clips with their ground truth.
+
+    Attributes:
+        clips: Features; the labels are the true emotions.
+        truth: All that was planted.
+        probabilities: (N, T, 8) float32 emotions of single frames by the expression network.
+    """
+
+    clips: ClipSet
+    truth: ClipTruth
+    probabilities: np.ndarray
+
+
+def synthetic_clip_set(
+    head: HeadModel, count: int, seed: int, expression: Path | None = None, path: Path | None = None
+) -> SyntheticClipSet:
+    """Return synthetic clips, rendered and read where they are not in the cache.
+
+    Args:
+        head: The open head.
+        count: Number of clips.
+        seed: Of everything random.
+        expression: Weights of the expression network; None: the packaged ones.
+        path: Folder in which windows and vectors are kept between runs; None: in the cache.
+    """
+    folder = cached_renderings() if path is None else path
+    clips = SyntheticClips(head, count, seed, folder)
+    with nullcontext() if folder is None else locked_folder(folder):
+        for done in clips.prepare():
+            _log.info("synthetic clips: %d of %d", done, count)
+        predicted = np.concatenate(
+            [_predicted(windows, expression, folder, clips.fingerprint) for windows in clips.windows()]
+        ).astype(np.float32)
+    truth, rng = clips.truth(), np.random.default_rng([seed, 7])
+    weights = read_weights(truth, rng)
+    features = frame_features(predicted[..., :N_FEATURES], weights, read_angles(truth, rng))
+    names = tuple(f"synthetic_{seed}_{index:05d}" for index in range(count))
+    label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
+    return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
+
+
+def _predicted(windows: np.ndarray, expression: Path | None, folder: Path | None, prefix: str) -> np.ndarray:
+    """Return vectors and emotions (K, T, 264) float16 of windows (K, T, 48, 48), from the cache where possible."""
+    if folder is None:
+        return _read(windows, expression)
+    digest = hashlib.sha256((find("expression") if expression is None else expression).read_bytes())
+    digest.update(windows.tobytes())
+    path = folder / f"{prefix}_vectors_{digest.hexdigest()[:16]}.npy"
+    if path.is_file():
+        kept = np.load(path, allow_pickle=False)
+        if kept.shape[:2] == windows.shape[:2]:
+            return kept
+    result = _read(windows, expression)
+    with atomic_path(path) as temporary:
+        np.save(temporary, result)
+    return result
+
+
+def _read(windows: np.ndarray, expression: Path | None) -> np.ndarray:
+    found = expressions_of(windows.reshape(-1, *windows.shape[2:]), expression)
+    both = np.concatenate([found.vectors, found.probabilities], axis=1)
+    return both.reshape(*windows.shape[:2], -1).astype(np.float16)
