@@ -58,5 +58,9 @@ class ClipSet:
     @staticmethod
     def joined(parts: Sequence[ClipSet]) -> ClipSet:
         """Return the clips of all parts, at least one."""
-        tensors = (torch.cat([getattr(each, name) for each in parts]) for name in ("features", "label", "key"))
-        return ClipSet(*tensors, tuple(name for each in parts for name in each.names))
+        return ClipSet(
+            features=torch.cat([each.features for each in parts]),
+            label=torch.cat([each.label for each in parts]),
+            key=torch.cat([each.key for each in parts]),
+            names=tuple(name for each in parts for name in each.names),
+        )
