@@ -292,6 +292,7 @@ def test_the_files_in_configs_are_known() -> None:
         "fer_occlusion.yaml",
         "fer_vector.yaml",
         "flame.yaml",
+        "fsrt.yaml",
         "neural_renderer.yaml",
         "open.yaml",
         "photo_textured.yaml",
