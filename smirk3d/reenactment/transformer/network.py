@@ -57,7 +57,7 @@ class NetworkLayout:
     learnt: int = 16
 
     def __post_init__(self) -> None:
-        if self.size_px % STRIDE or self.width % self.heads or min(vars(self).values()) < 1:
+        if min(vars(self).values()) < 1 or self.size_px % STRIDE or self.width % self.heads:
             raise ValueError("size_px must be a multiple of 8, width one of heads, and all positive")
 
 

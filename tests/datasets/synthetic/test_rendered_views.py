@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def views(open_head: HeadModel, folder: Path) -> Views:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendered_views, "SHARD", COUNT)
+        patch.setattr(rendered_views, "APPEARANCE_COUNT", 1)
         return RenderedViews(open_head, COUNT, 3, SIZE, folder=folder).batch(torch.arange(COUNT))
 
 
@@ -56,6 +57,7 @@ def test_keypoints_tell_how_the_face_moved(views: Views) -> None:
 def test_pictures_are_read_again(open_head: HeadModel, folder: Path, views: Views) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendered_views, "SHARD", COUNT)
+        patch.setattr(rendered_views, "APPEARANCE_COUNT", 1)
         patch.setattr(RenderedViews, "_make", None)
         again = RenderedViews(open_head, COUNT, 3, SIZE, folder=folder).batch(torch.arange(COUNT))
     torch.testing.assert_close(again.images, views.images)

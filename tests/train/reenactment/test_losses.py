@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from smirk3d.head.landmark_indices import LIPS_INNER
+from smirk3d.head.landmark_indices import EYE_LEFT, EYE_RIGHT, IRIS_LEFT, IRIS_RIGHT, LIPS_INNER, LIPS_OUTER
 from smirk3d.reenactment.transformer.keypoints import DENSE
 from smirk3d.train.reenactment.losses import color_loss, edge_loss, face_weight, regularisation
 
@@ -27,11 +27,12 @@ def test_edges_count_alone_in_their_loss() -> None:
 
 def test_details_are_at_the_mouth() -> None:
     points = torch.full((1, len(DENSE), 2), 0.6)
-    lips = [k for k, landmark in enumerate(DENSE) if landmark in LIPS_INNER]
-    points[0, lips] = -0.5
+    lips = [k for k, landmark in enumerate(DENSE) if landmark in {*LIPS_INNER, *LIPS_OUTER}]
+    eyes = [k for k, landmark in enumerate(DENSE) if landmark in {*EYE_RIGHT, *EYE_LEFT, *IRIS_RIGHT, *IRIS_LEFT}]
+    points[0, lips], points[0, eyes] = torch.tensor([-0.5, -0.5]), torch.tensor([-0.5, 0.6])
     near, details = face_weight(points, 32)
-    assert details[0, 8, 8] > 0.9 and near[0, 25, 25] > 0.9
-    assert details[0, 25, 25] < 0.1 and near[0, 2, 29] < 0.5
+    assert details[0, 7, 7] > 0.9 and details[0, 25, 7] > 0.9 and near[0, 25, 25] > 0.9
+    assert details[0, 25, 25] < 0.1 and near[0, 2, 29] < 0.6
 
 
 def test_learnt_values_shall_agree_vary_and_differ() -> None:

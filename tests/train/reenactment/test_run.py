@@ -29,6 +29,7 @@ TINY = (
 @pytest.fixture(autouse=True)
 def few_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered_views, "SHARD", 4)
+    monkeypatch.setattr(rendered_views, "APPEARANCE_COUNT", 1)
     monkeypatch.setattr(data, "VALIDATION_PEOPLE", 4)
 
 
