@@ -15,16 +15,18 @@ from smirk3d.errors import UsageError
 if TYPE_CHECKING:
     from smirk3d.train.expression_vector.run import FerResult
     from smirk3d.train.occlusion_repair.run import OcclusionResult
+    from smirk3d.train.vae.run import VaeResult
 
 EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
 class FerTrain(Command):
-    """Train the expression network, or the occlusion network, by a configuration file; configs/recipes/ has both.
+    """Train a network of recognition by a configuration file; configs/recipes/ has one for each.
 
-    The file's key `kind` selects the network. Ctrl-C ends the run after the current step, with a checkpoint. The run's
-    folder contains expression.safetensors or occlusion.safetensors, which the other commands read.
+    The file's key `kind` selects the network: expression_vector, occlusion or vae. Ctrl-C ends the run after the
+    current step, with a checkpoint. The run's folder contains expression.safetensors, occlusion.safetensors or
+    vae.safetensors, which the other commands read.
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
@@ -38,8 +40,10 @@ class FerTrain(Command):
         """Train; returns 130 when a signal ended the run early."""
         from smirk3d.train.recipe_kind import recipe_kind
 
-        if recipe_kind(self.config, ("expression_vector", "occlusion"), "expression_vector") == "occlusion":
-            return self._train_occlusion()
+        trainers = {"expression_vector": self._train_vector, "occlusion": self._train_occlusion, "vae": self._train_vae}
+        return trainers[recipe_kind(self.config, trainers, "expression_vector")]()
+
+    def _train_vector(self) -> int:
         from smirk3d.train.config_file import load_record
         from smirk3d.train.expression_vector.config import FerTrainConfig
 
@@ -65,8 +69,19 @@ class FerTrain(Command):
             weights_path(config),
         )
 
+    def _train_vae(self) -> int:
+        from smirk3d.train.config_file import load_record
+        from smirk3d.train.vae.config import VaeTrainConfig
 
-def _conclude(result: FerResult | OcclusionResult, steps: int, weights: Path) -> int:
+        config = load_record(VaeTrainConfig, self.config, self.overrides, report=print_message)
+        from smirk3d.train.vae.run import train_vae, weights_path
+
+        return _conclude(
+            train_vae(config, resume=self.resume, report=print_message), config.steps, weights_path(config)
+        )
+
+
+def _conclude(result: FerResult | OcclusionResult | VaeResult, steps: int, weights: Path) -> int:
     """Print how a run ended, and return the exit code."""
     if result.is_interrupted:
         print_result(f"stopped at step {result.step} of {steps}; go on with --resume")

@@ -290,6 +290,7 @@ def test_the_files_in_configs_are_known() -> None:
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
     names = [
         "fer_occlusion.yaml",
+        "fer_vae.yaml",
         "fer_vector.yaml",
         "flame.yaml",
         "fsrt.yaml",

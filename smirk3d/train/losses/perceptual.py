@@ -26,12 +26,16 @@ LITE0_STD = (128 / 255,) * 3
 """EfficientNet-Lite0 was trained on pixels (x - 127) / 128 of 0 to 255, not with the usual means of ImageNet."""
 _LITE0_STAGES = (0, 1, 2, 4)
 """The last stage at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
-_VGG16_WIDTHS = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512)
+_VGG16_WIDTHS = (64, 64, None, 128, 128, None, *[256] * 3, None, *[512] * 3, None, *[512] * 3)
+_VGG19_WIDTHS = (64, 64, None, 128, 128, None, *[256] * 4, None, *[512] * 4, None, *[512] * 4)
 """Convolutions, each followed by a ReLU, and None for pooling."""
-_VGG16_CLASSIFIER = {0: (4096, 25088), 3: (4096, 4096), 6: (1000, 4096)}
+_VGG_CLASSIFIER = {0: (4096, 25088), 3: (4096, 4096), 6: (1000, 4096)}
 _VGG16_MAPS = (3, 8, 15, 22)
 """Positions of relu1_2, relu2_2, relu3_3 and relu4_3 in torchvision's `features`."""
+_VGG19_MAPS = (1, 6, 11)
+"""Positions of relu1_1, relu2_1 and relu3_1."""
 _VGG16_REMEDY = "give torchvision's weights of VGG16 (vgg16-397923af.pth)"
+_VGG19_REMEDY = "give torchvision's weights of VGG19 (vgg19-dcbb9e9d.pth)"
 
 
 class PerceptualFeatures(nn.Module):
@@ -91,13 +95,31 @@ def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks" (2015), configuration D.
     """
-    state = _read_state(path)
-    with torch.device("meta"):
-        network = _VGG16()
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if fault := misfit(state, wanted, _unused_vgg16_shapes()):
-        raise Smirk3dError(f"{printable(path)}: is no VGG16 ({fault}); {_VGG16_REMEDY}")
-    network.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
+    return _vgg_features(path, "VGG16", _Vgg(_VGG16_WIDTHS, _VGG16_MAPS), _VGG16_REMEDY)
+
+
+def vgg19_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
+    """Build features of VGG19: relu1_1, relu2_1 and relu3_1, of 64, 128 and 256 channels.
+
+    Args:
+        path: State dict of torchvision's `vgg19`, with or without the unused layers.
+
+    Raises:
+        Smirk3dError: As for `vgg16_features`.
+
+    Source: Simonyan and Zisserman (2015), configuration E; the layers are those of VAE-123 in Hou et al., "Deep Feature
+    Consistent Variational Autoencoder" (WACV 2017).
+    """
+    return _vgg_features(path, "VGG19", _Vgg(_VGG19_WIDTHS, _VGG19_MAPS), _VGG19_REMEDY)
+
+
+def _vgg_features(path: str | os.PathLike[str], name: str, network: _Vgg, remedy: str) -> PerceptualFeatures:
+    """Fill a network of the VGG family from a file."""
+    state = _read_state(path, remedy)
+    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    if fault := misfit(state, wanted, network.unused_shapes()):
+        raise Smirk3dError(f"{printable(path)}: is no {name} ({fault}); {remedy}")
+    network.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
     return PerceptualFeatures(network, IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -138,52 +160,63 @@ class _Lite0(nn.Module):
         return [maps[index] for index in _LITE0_STAGES]
 
 
-class _VGG16(nn.Module):
-    """The part of VGG16 up to relu4_3, with torchvision's names."""
+class _Vgg(nn.Module):
+    """The part of a VGG up to its last map, with torchvision's names, without memory for its weights.
 
-    def __init__(self) -> None:
+    Args:
+        widths: Convolutions of the whole network, each followed by a ReLU, and None for pooling.
+        maps: Positions of the maps in torchvision's `features`.
+    """
+
+    def __init__(self, widths: Sequence[int | None], maps: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width in _VGG16_WIDTHS:
-            if width is None:
-                layers.append(nn.MaxPool2d(2))
-            else:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = width
-        self.features = nn.Sequential(*layers[: _VGG16_MAPS[-1] + 1])
+        self._widths, self._maps = widths, maps
+        with torch.device("meta"):
+            self.features = nn.Sequential(*_vgg_layers(widths)[: maps[-1] + 1])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps, last = [], images
         for index, layer in enumerate(self.features.children()):
             last = layer(last)
-            if index in _VGG16_MAPS:
+            if index in self._maps:
                 maps.append(last)
         return maps
 
+    def unused_shapes(self) -> dict[str, torch.Size]:
+        """Return the shapes of the tensors after the last map by torchvision's names."""
+        with torch.device("meta"):
+            layers = nn.Sequential(*_vgg_layers(self._widths))
+        whole = {f"features.{name}": tensor.shape for name, tensor in layers.state_dict().items()}
+        classifier = {f"classifier.{index}": shape for index, shape in _VGG_CLASSIFIER.items()}
+        whole |= {f"{name}.weight": torch.Size(shape) for name, shape in classifier.items()}
+        whole |= {f"{name}.bias": torch.Size(shape[:1]) for name, shape in classifier.items()}
+        return {name: shape for name, shape in whole.items() if name not in self.state_dict()}
 
-def _unused_vgg16_shapes() -> dict[str, torch.Size]:
-    """Return the shapes of VGG16's tensors after relu4_3 by torchvision's names."""
-    shapes = {f"features.{index}": (512, 512, 3, 3) for index in (24, 26, 28)}
-    shapes |= {f"classifier.{index}": shape for index, shape in _VGG16_CLASSIFIER.items()}
-    weights = {f"{name}.weight": torch.Size(shape) for name, shape in shapes.items()}
-    return weights | {f"{name}.bias": torch.Size(shape[:1]) for name, shape in shapes.items()}
+
+def _vgg_layers(widths: Sequence[int | None]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in widths:
+        if width is None:
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+    return layers
 
 
-def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def _read_state(path: str | os.PathLike[str], remedy: str) -> dict[str, Tensor]:
     """Read a flat state dict; nothing in the file is executed."""
     try:
         state = read_state_dict(path)
     except OSError as error:
         reason = printable(error.strerror or str(error))
-        raise Smirk3dError(f"{printable(path)}: {reason}; {_VGG16_REMEDY}") from error
+        raise Smirk3dError(f"{printable(path)}: {reason}; {remedy}") from error
     except Exception as error:  # on damaged bytes the reader raises nearly any type
         kind = type(error).__name__
-        raise Smirk3dError(
-            f"{printable(path)}: is damaged, or holds more than tensors ({kind}); {_VGG16_REMEDY}"
-        ) from error
+        raise Smirk3dError(f"{printable(path)}: is damaged, or holds more than tensors ({kind}); {remedy}") from error
     if state is None:
-        raise Smirk3dError(f"{printable(path)}: is no flat state dict of tensors; {_VGG16_REMEDY}")
+        raise Smirk3dError(f"{printable(path)}: is no flat state dict of tensors; {remedy}")
     return state
 
 

@@ -1,0 +1,1 @@
+"""A variational autoencoder of faces: reconstruction, sampling, interpolation, and edits along attribute vectors."""
