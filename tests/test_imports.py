@@ -44,6 +44,7 @@ LAYERS = (
     {"datasets"},
     {"train"},
     {"evaluation"},
+    {"scale"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -7,10 +7,28 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from smirk3d.media.images import iter_inputs
+from smirk3d.media.images import EncodedPhoto, iter_inputs
 
 OVERLAY_ENDING, NEURAL_RENDER_ENDING = "_overlay.png", "_neural.png"
+
+
+class RemotePhoto(Protocol):
+    """An image that is no file of this machine: an object in a store, a member of an archive, a row of a data set."""
+
+    @property
+    def name(self) -> str:
+        """What tables and errors call it, the same in every run."""
+        ...
+
+    def read(self) -> EncodedPhoto:
+        """Return its content.
+
+        Raises:
+            Smirk3dError: It cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -20,10 +38,25 @@ class Job:
     Attributes:
         path: As named by the user, or found below a folder that the user named.
         stem: Outputs are named `<stem>_<face>.<suffix>` below the output folder; may contain folders.
+        remote: Where the image is, if it is no file of this machine.
     """
 
     path: Path
     stem: str
+    remote: RemotePhoto | None = None
+
+    @property
+    def name(self) -> str:
+        """What tables and errors call the image."""
+        return os.fspath(self.path) if self.remote is None else self.remote.name
+
+    def source(self) -> Path | EncodedPhoto:
+        """Return what `Reconstructor` reads; a remote image is fetched.
+
+        Raises:
+            Smirk3dError: A remote image cannot be read.
+        """
+        return self.path if self.remote is None else self.remote.read()
 
 
 def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:

@@ -157,9 +157,9 @@ def _read_batch(
 def _read(job: Job, reconstructor: Reconstructor) -> DetectedPhoto | str:
     """Read a photo and detect its faces; a string is the reason of a failure."""
     try:
-        detected = reconstructor.read_and_detect(job.path)
+        detected = reconstructor.read_and_detect(job.source())
         if not detected.detections:
-            raise NoFaceError(f"{job.path}: no face found; crop the picture to the face or use a sharper one")
+            raise NoFaceError(f"{job.name}: no face found; crop the picture to the face or use a sharper one")
         return detected
     except Exception as error:  # one photo never stops the run
         return failure_reason(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
+from smirk3d.cli.scale import ScaleFlags, check_shard_folder
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.output_lock import locked_folder
 
@@ -21,20 +22,22 @@ if TYPE_CHECKING:
 
 _MAX_FACES = 20
 _FAULTS_SHOWN = 10
+_SHARD_FACES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPrepare(Command):
+class DataPrepare(ScaleFlags):
     """Detect the faces in photos, filter them by quality, and write them as shards for training, with a report."""
 
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
-    """Image files, folders (searched to any depth) and glob patterns."""
-    out: Annotated[str, arg(metavar="DIR")]
-    """Folder for the shards and report.csv; made where missing."""
+    """Image files, folders (searched to any depth) and glob patterns; see the guide to scale for further ones."""
+    out: Annotated[str, arg(metavar="DIR|s3://…")]
+    """Folder for the shards and report.csv; made where missing. With --ray, or inputs in archives or stores, the report
+    is in Parquet shards."""
     resume: bool = False
     """Continue an earlier run into the same folder, or add more photos."""
-    shard_size: Annotated[int, arg(metavar="N")] = 1000
-    """Faces in a shard."""
+    shard_size: Annotated[int | None, arg(metavar="N")] = None
+    """Faces in a shard, by default 1000; with --ray, or inputs in archives or stores, photos, by default 512."""
     min_face: Annotated[float, arg(metavar="PX")] = 64.0
     """Smallest face: mean of width and height in pixels of the photo."""
     min_sharpness: Annotated[float, arg(metavar="X")] = 5.0
@@ -61,17 +64,41 @@ class DataPrepare(Command):
         from smirk3d.datasets.prepare import REPORT_NAME, prepare
         from smirk3d.datasets.prepare_report import NOT_PROCESSED, UNREADABLE
         from smirk3d.detection.detector import Detector
+        from smirk3d.scale.inputs import with_lists
 
+        if self.writes_shards(self.inputs, self.out):
+            return self._run_sharded()
         options, out_dir = self._options(), Path(self.out)
-        plan_jobs(self.inputs)  # before a model is loaded
+        inputs = with_lists(self.inputs)
+        plan_jobs(inputs)  # before a model is loaded
+        self._check_contour()
         contours = load_fan() if self.contour == "fan" else None if self.contour is None else Path(self.contour)
-        if isinstance(contours, Path) and not contours.is_dir():
-            raise UsageError(f"--contour {printable(contours)}: no such folder; use --contour fan")
-        max_faces = 1 if self.faces == "largest" else _MAX_FACES
-        with locked_folder(out_dir), Detector(max_faces=max_faces) as detector:
-            summary = prepare(self.inputs, out_dir, detector, options, resume=self.resume, contours=contours)
+        with locked_folder(out_dir), Detector(max_faces=self._max_faces) as detector:
+            summary = prepare(inputs, out_dir, detector, options, resume=self.resume, contours=contours)
         print_result(f"{_sentence(summary)}; report: {out_dir / REPORT_NAME}")
         return 1 if summary.dropped[UNREADABLE] or summary.dropped[NOT_PROCESSED] else 0
+
+    def _run_sharded(self) -> int:
+        from smirk3d.scale.inputs import list_jobs
+        from smirk3d.scale.prepare_task import PrepareTask
+
+        check_shard_folder(self.out, ())
+        self._check_contour()
+        options = replace(self._options(), shard_size=_SHARD_FACES)  # the size of these shards is in photos
+        task = PrepareTask(self._max_faces, options, self.contour)
+        return self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)
+
+    @property
+    def _has_own_shards(self) -> bool:
+        return True
+
+    @property
+    def _max_faces(self) -> int:
+        return 1 if self.faces == "largest" else _MAX_FACES
+
+    def _check_contour(self) -> None:
+        if self.contour not in (None, "fan") and not Path(self.contour).is_dir():
+            raise UsageError(f"--contour {printable(self.contour)}: no such folder; use --contour fan")
 
     def _options(self) -> PrepareOptions:
         from smirk3d.datasets.prepare import PrepareOptions
@@ -85,7 +112,7 @@ class DataPrepare(Command):
             min_inside=self.min_inside,
             max_mirror_error=self.max_mirror_error,
         )
-        return PrepareOptions(self.shard_size, limits, self.person, self.val_share)
+        return PrepareOptions(self.shard_size or _SHARD_FACES, limits, self.person, self.val_share)
 
 
 @dataclass(frozen=True, kw_only=True)

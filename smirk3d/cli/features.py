@@ -13,6 +13,7 @@ from tyro.conf import arg
 from smirk3d.assets import check_writable, printable
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
+from smirk3d.cli.scale import ScaleFlags, check_shard_folder
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.output_lock import locked_file
 
@@ -23,26 +24,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features(EstimationCommand):
+class Features(EstimationCommand, ScaleFlags):
     """Write the expression features of the faces in images, one row a face, for expression recognition."""
 
-    out: Annotated[str, arg(metavar="FILE.npz|.parquet|.csv")]
-    """File for the features; its suffix selects the format."""
+    out: Annotated[str, arg(metavar="FILE.npz|.parquet|.csv|DIR|s3://…")]
+    """File for the features, whose suffix selects the format; or a folder for Parquet shards."""
 
     resume: bool = False
     """Continue an earlier run into the same file, from FILE.part; failed images are tried again."""
 
     def run(self) -> int:
         """Write the features; return 1 where some images failed."""
+        if self.writes_shards(self.inputs, self.out):
+            return self._run_sharded()
         from smirk3d.batch.runner import plan_jobs
         from smirk3d.export.tables.expressions_csv import table_name
         from smirk3d.export.tables.feature_journal import FeatureJournal
         from smirk3d.export.tables.features import FEATURE_FORMATS
+        from smirk3d.scale.inputs import with_lists
 
         path = Path(self.out)
         if path.suffix.lower() not in FEATURE_FORMATS:
             raise UsageError(f"--out {self.out}: must end in one of {' '.join(FEATURE_FORMATS)}")
-        jobs = plan_jobs(self.inputs)
+        jobs = plan_jobs(with_lists(self.inputs))
         with locked_file(path):
             check_writable(path)  # before the work
             with closing(self.reconstructor()) as reconstructor, FeatureJournal(path, self.resume) as journal:
@@ -54,10 +58,20 @@ class Features(EstimationCommand):
         print_result(f"{counts}; faces: {n_faces}; features: {path}")
         return 1 if failed else 0
 
+    def _run_sharded(self) -> int:
+        from smirk3d.export.tables.features import FEATURE_FORMATS
+        from smirk3d.scale.inputs import list_jobs
+        from smirk3d.scale.tables import features_task
+
+        check_shard_folder(self.out, FEATURE_FORMATS)
+        task = features_task(self.reconstructor, self.shard_settings())
+        return self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)
+
 
 def _fill(journal: FeatureJournal, jobs: Sequence[Job], reconstructor: Reconstructor) -> int:
     """Add the images that are missing in the journal, show each failure, and return the number of failures."""
-    from smirk3d.batch.prefetch import blocks_to_run, reconstruct_batches
+    from smirk3d.batch.photo_rows import ReconstructionRows
+    from smirk3d.batch.prefetch import blocks_to_run
     from smirk3d.export.tables.expressions_csv import table_name
     from smirk3d.export.tables.features import feature_row
     from smirk3d.progress import progress
@@ -65,8 +79,9 @@ def _fill(journal: FeatureJournal, jobs: Sequence[Job], reconstructor: Reconstru
     done = {job for job in jobs if table_name(job.path) in journal.done}
     todo = [job for job in jobs if job not in done]
     n_failed = 0
-    blocks = blocks_to_run(jobs, set(todo), done)
-    with progress(len(todo)) as display, closing(reconstruct_batches(blocks, reconstructor)) as batches:
+    source = ReconstructionRows(reconstructor, feature_row)
+    batches = source.batches(blocks_to_run(jobs, set(todo), done))
+    with progress(len(todo)) as display, closing(batches):
         for result in (result for batch in batches for result in batch if result.job not in done):
             path = result.job.path
             if result.reason is not None:
@@ -74,7 +89,7 @@ def _fill(journal: FeatureJournal, jobs: Sequence[Job], reconstructor: Reconstru
                 is_named = printable(path) in result.reason
                 display.note(f"smirk3d: {result.reason if is_named else f'{printable(path)}: {result.reason}'}")
             else:
-                journal.add(path, [feature_row(path, k, face) for k, face in enumerate(result.faces)])
+                journal.add(path, result.rows)
             display.advance()
     return n_failed
 

@@ -13,12 +13,14 @@ from tyro.conf import Positional, arg
 from smirk3d.assets import check_writable, printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
+from smirk3d.cli.scale import ScaleFlags, check_shard_folder
 from smirk3d.errors import UsageError
 from smirk3d.output_lock import locked_file
 
 if TYPE_CHECKING:
     from smirk3d.batch.naming import Job
     from smirk3d.detection.detector import Detector
+    from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.export.tables.feature_journal import FeatureJournal
     from smirk3d.fer.probe import ProbeResult
 
@@ -47,30 +49,48 @@ class _PhotoCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FerPredict(_PhotoCommand):
+class FerPredict(_PhotoCommand, ScaleFlags):
     """Predict emotions and action units of the faces in images: one table, and a sheet of the faces."""
 
-    out: Annotated[str, arg(metavar="DIR")]
-    """Folder for emotions.csv and sheet.png; created where missing."""
+    out: Annotated[str, arg(metavar="DIR|s3://…")]
+    """Folder for emotions.csv and sheet.png; created where missing. With --ray, or inputs in archives or stores, the
+    results are the table alone, as Parquet shards."""
 
     def run(self) -> int:
         """Predict all inputs; return 1 where some failed."""
         self._check()
+        if self.writes_shards(self.inputs, self.out):
+            return self._run_sharded()
         from smirk3d.batch.runner import plan_jobs
+        from smirk3d.scale.inputs import with_lists
 
         out_dir = Path(self.out)
-        jobs = plan_jobs(self.inputs, out_dir)
-        from smirk3d.estimation.reconstructor import Reconstructor
+        jobs = plan_jobs(with_lists(self.inputs), out_dir)
         from smirk3d.fer.prediction_run import TABLE_NAME, PredictionOptions, predict_photos
 
         options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume)
-        with closing(Reconstructor(max_faces=self.max_faces)) as reconstructor:
+        with closing(self._reconstructor()) as reconstructor:
             summary = predict_photos(jobs, out_dir, reconstructor, options)
         counts = f"images: {summary.done} done, {summary.failed} failed"
         counts += f", {summary.skipped} done before" if summary.skipped else ""
         print_result(f"{counts}; faces: {summary.faces}; table: {out_dir / TABLE_NAME}")
         print_result(CALIBRATION_LINE)
         return 1 if summary.failed else 0
+
+    def _run_sharded(self) -> int:
+        from smirk3d.scale.inputs import list_jobs
+        from smirk3d.scale.tables import emotions_task
+
+        check_shard_folder(self.out, ())
+        task = emotions_task(self._reconstructor, self.weights, self.shard_settings())
+        code = self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)
+        print_result(CALIBRATION_LINE)
+        return code
+
+    def _reconstructor(self) -> Reconstructor:
+        from smirk3d.estimation.reconstructor import Reconstructor
+
+        return Reconstructor(max_faces=self.max_faces)
 
 
 @dataclass(frozen=True, kw_only=True)

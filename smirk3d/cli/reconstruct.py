@@ -12,6 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import EstimationCommand
+from smirk3d.cli.scale import ScaleFlags, check_shard_folder
 from smirk3d.errors import UsageError
 from smirk3d.export.save import FORMATS
 from smirk3d.networks.packaged import packaged_neural_renderer
@@ -41,11 +42,12 @@ _FORMAT_LIST = PrimitiveConstructorSpec(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconstruct(EstimationCommand):
+class Reconstruct(EstimationCommand, ScaleFlags):
     """Reconstruct the heads in images: meshes, arrays, overlays and one table."""
 
-    out: Annotated[str, arg(metavar="DIR")]
-    """Folder for the results; created where missing."""
+    out: Annotated[str, arg(metavar="DIR|s3://…")]
+    """Folder for the results; created where missing. With --ray, or inputs in archives or stores, the results are the
+    table alone, as Parquet shards."""
     format: Annotated[tuple[str, ...], _FORMAT_LIST] = ("glb", "npz")
     """Formats of the files of each face, separated by commas: glb, gltf, obj, ply, npz, json."""
     texture: bool = False
@@ -65,10 +67,13 @@ class Reconstruct(EstimationCommand):
             raise UsageError("--texture: only glb and gltf hold a texture; add one of them to --format")
         if self.neural_render and self._renderer_file is None:
             raise UsageError("--neural-render: needs a checkpoint with a neural renderer; name it with --weights")
+        if self.writes_shards(self.inputs, self.out):
+            return self._run_sharded()
         from smirk3d.batch.runner import BatchOptions, plan_jobs, run
+        from smirk3d.scale.inputs import with_lists
 
-        out_dir = Path(self.out)
-        plan_jobs(self.inputs, out_dir)  # before seconds are spent on loading models
+        out_dir, inputs = Path(self.out), with_lists(self.inputs)
+        plan_jobs(inputs, out_dir)  # before seconds are spent on loading models
         options = BatchOptions(
             formats=self.format,
             overlay=not self.no_overlay,
@@ -78,9 +83,25 @@ class Reconstruct(EstimationCommand):
             neural_renderer=self._neural_renderer(),
         )
         with closing(self.reconstructor()) as reconstructor:
-            summary = run(self.inputs, out_dir, reconstructor, options)
+            summary = run(inputs, out_dir, reconstructor, options)
         print_result(_summary_line(summary, out_dir))
         return 1 if summary.failed else 0
+
+    def _run_sharded(self) -> int:
+        """Write the table alone, as Parquet shards."""
+        for flag, is_set in (
+            ("--texture", self.texture),
+            ("--neural-render", self.neural_render),
+            ("--identity shared", self.identity == "shared"),
+        ):
+            if is_set:
+                raise UsageError(f"{flag}: writes files of each face, and shards hold the table alone; leave it out")
+        from smirk3d.scale.inputs import list_jobs
+        from smirk3d.scale.tables import expressions_task
+
+        check_shard_folder(self.out, ())
+        task = expressions_task(self.reconstructor, self.shard_settings())
+        return self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)
 
     @property
     def _renderer_file(self) -> str | Path | None:

@@ -141,16 +141,10 @@ def prepare(
     jobs = plan_jobs(inputs)
     with Preparation(out_dir, detector, options, resume=resume) as preparation:
         todo = [job for job in jobs if table_name(job.path) not in preparation.done]
-        with open_progress(len(todo)) as display, closing(_prefetched(todo)) as photos:
+        with open_progress(len(todo)) as display, closing(read_ahead(todo)) as photos:
             failures = FailureNotes(display.note, out_dir / REPORT_NAME)
             for job, pixels in photos:
-                fan = None
-                if isinstance(contours, Path):
-                    fan = read_fan(contours, job.stem, display.note)
-                elif contours is not None and isinstance(pixels, np.ndarray):
-                    fan = FanInPhoto(contours, pixels)
-                image = InputImage(table_name(job.path), job.stem, _person(job, options), pixels, fan)
-                failures.show(preparation.take(image))
+                failures.show(preparation.take(input_image(job, pixels, options, contours, display.note)))
                 display.advance()
     preparation.sort_report(table_name(job.path) for job in jobs)
     return preparation.summary(skipped=len(jobs) - len(todo))
@@ -218,7 +212,7 @@ class Preparation:
 
     def take(self, image: InputImage) -> list[ReportRow]:
         """Detect, filter and store the faces of an image; returns their rows in the report."""
-        return self._writer.take(_faces(image, self._detector, self._options), self._report)
+        return self._writer.take(prepared_faces(image, self._detector, self._options), self._report)
 
     def close_shards(self) -> None:
         """Write the collected faces as shards."""
@@ -261,7 +255,7 @@ def _claim(out_dir: Path, options: PrepareOptions, resume: bool) -> None:
         temporary.write_text(own, encoding="utf-8")
 
 
-def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | Exception], None, None]:
+def read_ahead(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | Exception], None, None]:
     """Yield each photo's pixels, or the error of reading it, while a thread reads the next ones."""
     waiting: deque[tuple[Job, Future[np.ndarray | Exception]]] = deque()
     with ThreadPoolExecutor(1, "smirk3d-read") as thread:
@@ -276,12 +270,12 @@ def _prefetched(jobs: Sequence[Job]) -> Generator[tuple[Job, np.ndarray | Except
 
 def _read(job: Job) -> np.ndarray | Exception:
     try:
-        return read_image(job.path).pixels
+        return read_image(job.source()).pixels
     except Exception as error:  # one photo never stops the run
         return error
 
 
-def _faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[PreparedFace]:
+def prepared_faces(image: InputImage, detector: FaceDetector, options: PrepareOptions) -> list[PreparedFace]:
     """Detect, filter and crop the faces of an image; errors become rows of the report."""
     pixels = image.pixels
     if isinstance(pixels, Exception):
@@ -325,6 +319,30 @@ def _face(
     )
     row = ReportRow(image.name, str(index), KEPT, key=key, person=image.person, **facts)
     return PreparedFace(row, split_of(image.person or image.name, options.val_share), record, contour)
+
+
+def input_image(
+    job: Job,
+    pixels: np.ndarray | Exception,
+    options: PrepareOptions,
+    contours: Path | FaceAlignment | None,
+    note: Callable[[str], None],
+) -> InputImage:
+    """Return an image with its names.
+
+    Args:
+        job: The photo.
+        pixels: (H, W, 3) uint8 RGB, or the error of reading it.
+        options: Settings.
+        contours: As for `prepare`.
+        note: Shows a line about unusable landmarks.
+    """
+    fan = None
+    if isinstance(contours, Path):
+        fan = read_fan(contours, job.stem, note)
+    elif contours is not None and isinstance(pixels, np.ndarray):
+        fan = FanInPhoto(contours, pixels)
+    return InputImage(table_name(job.name), job.stem, _person(job, options), pixels, fan)
 
 
 def _person(job: Job, options: PrepareOptions) -> str:

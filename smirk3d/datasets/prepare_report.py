@@ -53,6 +53,11 @@ class ReportRow:
     mirror_error: str = ""
 
     @property
+    def is_failure(self) -> bool:
+        """Whether the photo could not be read or processed, and is tried again by a run that goes on."""
+        return self.kind in _RETRIED
+
+    @property
     def kind(self) -> str:
         """The reason why the face was dropped, without numbers; "kept" where it was not."""
         return self.status.removeprefix(_DROPPED).split(" (")[0]
@@ -72,7 +77,7 @@ class FailureNotes:
     def show(self, rows: Sequence[ReportRow]) -> None:
         """Show those of the rows that are failures."""
         for row in rows:
-            if row.kind not in _RETRIED:
+            if not row.is_failure:
                 continue
             self._count += 1
             reason = row.status.removeprefix(f"{_DROPPED}{row.kind} (").removesuffix(")")
@@ -128,7 +133,7 @@ class Report:
         """Append the rows of a photo in one write, so that an interruption cannot separate them."""
         if self._file is None:
             raise ValueError("the report is not open")
-        self._file.append(_encoded(list(map(_values, rows))))
+        self._file.append(_encoded(list(map(row_cells, rows))))
 
     def sort(self, place_of: Mapping[str, int]) -> None:
         """Bring the rows into the order of the photos, as an uninterrupted run has them; those of others come first.
@@ -146,7 +151,7 @@ class Report:
 
     def _replace(self, rows: Collection[ReportRow]) -> None:
         with atomic_path(self.path) as temporary:
-            temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(_values, rows)]))
+            temporary.write_bytes(_encoded([REPORT_COLUMNS, *map(row_cells, rows)]))
 
 
 def read_report(path: Path) -> list[ReportRow]:
@@ -172,7 +177,7 @@ def rows_to_keep(path: Path, keys_in: Mapping[str, Collection[str]]) -> list[Rep
     open_images = {rows[-1].image} if is_cut and rows else set()  # a kill may have cut off other rows of this photo
     for row in rows:
         is_absent = bool(row.shard) and not (path.parent / row.shard).is_file()
-        if is_absent or row.kind in _RETRIED or row.key not in keys_in.get(row.shard, (row.key,)):
+        if is_absent or row.is_failure or row.key not in keys_in.get(row.shard, (row.key,)):
             open_images.add(row.image)
     return [row for row in rows if row.image not in open_images]
 
@@ -190,7 +195,8 @@ def _rows_and_rest(path: Path) -> tuple[list[ReportRow], bool]:
     return whole, not text.endswith("\n")
 
 
-def _values(row: ReportRow) -> list[str]:
+def row_cells(row: ReportRow) -> list[str]:
+    """Return the cells of a row in the order of `REPORT_COLUMNS`."""
     return [getattr(row, name) for name in REPORT_COLUMNS]
 
 

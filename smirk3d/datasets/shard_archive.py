@@ -19,11 +19,11 @@ from smirk3d.bounded_io import open_plain
 
 BLOCK_BYTES = 512
 _MAGIC, _MAGIC_OFFSET = b"ustar", 257
-_MAX_NAME_BYTES = 1 << 16
+MAX_NAME_BYTES = 1 << 16
 """Largest record of long names or pax fields."""
 _CHUNK_BYTES = 1 << 20
-_REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
-_WITHOUT_CONTENT = (
+REGULAR_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+TYPES_WITHOUT_CONTENT = (
     tarfile.LNKTYPE,
     tarfile.SYMTYPE,
     tarfile.CHRTYPE,
@@ -96,7 +96,7 @@ class _Walk:
         while True:
             block = self._read(self._offset, BLOCK_BYTES)
             is_end = block == bytes(BLOCK_BYTES)
-            header = None if is_end else _header(block)
+            header = None if is_end else tar_header(block)
             if header is not None:
                 yield from self._member(header)
                 continue
@@ -111,12 +111,12 @@ class _Walk:
     def _member(self, header: tarfile.TarInfo) -> Iterator[Member | Gap]:
         """Yield a file, or note the long name that a record gives to the next one."""
         start = self._offset + BLOCK_BYTES
-        size = 0 if header.type in _WITHOUT_CONTENT else header.size
+        size = 0 if header.type in TYPES_WITHOUT_CONTENT else header.size
         extra, self._extra = self._extra, {}
         if header.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-            if 0 <= size <= _MAX_NAME_BYTES and start + size <= self._size:
-                self._extra = extra | _fields(header.type, self._read(start, size))
-        elif header.type in _REGULAR or header.type == tarfile.GNUTYPE_SPARSE:
+            if 0 <= size <= MAX_NAME_BYTES and start + size <= self._size:
+                self._extra = extra | extra_fields(header.type, self._read(start, size))
+        elif header.type in REGULAR_TYPES or header.type == tarfile.GNUTYPE_SPARSE:
             size = int(extra["size"]) if extra.get("size", "").isdigit() and len(extra["size"]) < 16 else size
             is_sparse = header.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse") for key in extra)
             self._last = extra.get("path", header.name)
@@ -175,7 +175,7 @@ def _checked(
     return content, ""
 
 
-def _header(block: bytes) -> tarfile.TarInfo | None:
+def tar_header(block: bytes) -> tarfile.TarInfo | None:
     """Return the header of a block, None where there is none with the right checksum."""
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -188,13 +188,13 @@ def _header_place(content: bytes) -> int | None:
     place = content.find(_MAGIC)
     while place >= 0:
         start = place - _MAGIC_OFFSET
-        if start >= 0 and start % BLOCK_BYTES == 0 and _header(content[start : start + BLOCK_BYTES]) is not None:
+        if start >= 0 and start % BLOCK_BYTES == 0 and tar_header(content[start : start + BLOCK_BYTES]) is not None:
             return start
         place = content.find(_MAGIC, place + 1)
     return None
 
 
-def _fields(kind: bytes, content: bytes) -> dict[str, str]:
+def extra_fields(kind: bytes, content: bytes) -> dict[str, str]:
     """Return the fields that a record gives to the next member."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {"path": content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")}

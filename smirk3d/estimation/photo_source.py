@@ -18,7 +18,7 @@ from torch import Tensor
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
-from smirk3d.media.images import Photo, read_image
+from smirk3d.media.images import EncodedPhoto, Photo, read_image
 
 
 class BinaryFile(Protocol):
@@ -29,7 +29,8 @@ class BinaryFile(Protocol):
         ...
 
 
-PhotoSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray | Tensor | BinaryFile
+_Encoded = str | os.PathLike[str] | bytes | bytearray | memoryview | EncodedPhoto
+PhotoSource = _Encoded | Image.Image | np.ndarray | Tensor | BinaryFile
 """A path, the bytes of an image file, a PIL image, a uint8 RGB array, a torch tensor, or an open binary file."""
 
 _CHANNELS = (1, 3, 4)
@@ -41,9 +42,10 @@ def read_photo(source: PhotoSource) -> Photo:
     """Read a photo.
 
     Args:
-        source: A path; bytes; a PIL image; a uint8 array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA in
-            [0, 255]; a tensor (C, H, W), (H, W, C) or (H, W), uint8 in [0, 255] or floating-point in [0, 1], on any
-            device, C as for arrays; or a file that is open for reading bytes, which is read from its beginning.
+        source: A path; bytes, with or without a name; a PIL image; a uint8 array (H, W), (H, W, 1), (H, W, 3) RGB or
+            (H, W, 4) RGBA in [0, 255]; a tensor (C, H, W), (H, W, C) or (H, W), uint8 in [0, 255] or floating-point in
+            [0, 1], on any device, C as for arrays; or a file that is open for reading bytes, which is read from its
+            beginning.
 
     Returns:
         The upright photo.
@@ -70,6 +72,8 @@ def list_of_photos(source: PhotoSource | Sequence[PhotoSource]) -> list[PhotoSou
 
 def display_name(source: PhotoSource) -> str:
     """Return what error messages call a photo."""
+    if isinstance(source, EncodedPhoto):
+        return printable(source.name)
     return printable(source) if isinstance(source, str | Path) else "the picture"
 
 

@@ -13,7 +13,8 @@ from smirk3d.batch.runner import BatchSummary
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.export.tables.expressions_csv import TableWriter, table_name
-from smirk3d.fer.emotions_csv import EMOTION_COLUMNS, emotion_row
+from smirk3d.fer.emotion_rows import recognize_job
+from smirk3d.fer.emotions_csv import EMOTION_COLUMNS
 from smirk3d.fer.recognizer import EmotionRecognizer
 from smirk3d.fer.sheet import MAX_FACES, SheetCell, emotion_sheet, sheet_cell
 from smirk3d.output_lock import links_below, locked_folder
@@ -91,8 +92,10 @@ class _Run:
         self._display.advance()
 
     def _predict(self, job: Job) -> None:
-        photo, found = self._recognizer.recognize_photo(job.path)
-        self._table.add_rows([emotion_row(job.path, k, each) for k, each in enumerate(found)])
-        self.faces += len(found)
-        for each in found[: MAX_FACES - len(self.cells)]:
+        photo = recognize_job(job, self._recognizer)
+        if photo.error is not None:
+            raise photo.error
+        self._table.add_rows(photo.rows())
+        self.faces += len(photo.faces)
+        for each in photo.faces[: MAX_FACES - len(self.cells)]:
             self.cells.append(sheet_cell(job.path.name, photo.pixels, each))

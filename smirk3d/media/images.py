@@ -74,8 +74,21 @@ class Photo:
         return self.pixels.shape[1], self.pixels.shape[0]
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedPhoto:
+    """An image file of which only the content is at hand, such as an object in a store or a member of an archive.
+
+    Attributes:
+        name: What errors call it.
+        content: The bytes of the file.
+    """
+
+    name: str
+    content: bytes
+
+
 def read_image(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray,
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | EncodedPhoto | Image.Image | np.ndarray,
     max_side: int = MAX_SIDE_PX,
 ) -> Photo:
     """Read a photo from a file, encoded bytes, a Pillow image or an array.
@@ -85,7 +98,8 @@ def read_image(
     with a longer side than `max_side` are reduced.
 
     Args:
-        source: Path, bytes of an image file, Pillow image, or uint8 array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
+        source: Path, bytes of an image file with or without a name, Pillow image, or uint8 array (H, W), (H, W, 3) RGB
+            or (H, W, 4) RGBA.
         max_side: Longest side of the result in pixels; sensible: 1,024 to 4,096.
 
     Returns:
@@ -102,6 +116,10 @@ def read_image(
         if not len(source):
             raise _read_error("<bytes>", "there are none", "pass the content of an image file")
         return _read(io.BytesIO(source), "<bytes>", None, max_side)
+    if isinstance(source, EncodedPhoto):
+        if not source.content:
+            raise _read_error(printable(source.name), "the file is empty", "replace it with an intact copy")
+        return _read(io.BytesIO(source.content), printable(source.name), None, max_side)
     if not isinstance(source, str | os.PathLike):
         raise _read_error(f"<{type(source).__name__}>", "unknown type", "pass a path, bytes, a PIL image or an array")
     path = Path(source)
@@ -174,7 +192,7 @@ def _expand(item: str) -> Iterator[str]:
             yield found_path
     elif not os.path.lexists(item) and glob.has_magic(item):
         for match in sorted(glob.glob(item, recursive=True)):
-            for found_path in _walk(match) if os.path.isdir(match) else filter(_is_image_name, (match,)):
+            for found_path in _walk(match) if os.path.isdir(match) else filter(is_image_name, (match,)):
                 found = True
                 yield found_path
     if not found:
@@ -186,11 +204,12 @@ def _walk(folder: str) -> Iterator[str]:
     unreadable: list[str] = []
     for root, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(root, name) for name in sorted(names) if _is_image_name(name))
+        yield from (os.path.join(root, name) for name in sorted(names) if is_image_name(name))
     yield from unreadable
 
 
-def _is_image_name(path: str) -> bool:
+def is_image_name(path: str) -> bool:
+    """Return whether a name is that of an image: by its suffix, and not hidden."""
     name = os.path.basename(path)
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in _LISTED_SUFFIXES
 

@@ -89,8 +89,7 @@ class TableWriter:
 
     def add_failure(self, image: str | os.PathLike[str], reason: str) -> None:
         """Append a row with the status `failed: ` and the reason in one line, and empty values."""
-        status = f"failed: {printable(' '.join(reason.split()))}"
-        self._append([[table_name(image), "", status, *[""] * (len(self._columns) - 3)]])
+        self._append([failure_row(image, reason, len(self._columns))])
 
     def sort(self, place_of: Mapping[str, int]) -> None:
         """Bring the rows into the order of the images; rows of other images come first, as they are.
@@ -119,6 +118,12 @@ class TableWriter:
         if self._file is None:
             raise ValueError("the table is not open: use it as a context manager")
         self._file.append(encode_rows(rows))
+
+
+def failure_row(image: str | os.PathLike[str], reason: str, n_columns: int) -> list[str]:
+    """Return the cells of an image that failed: its name, the status `failed: ` with the reason, and empty ones."""
+    status = f"failed: {printable(' '.join(reason.split()))}"
+    return [table_name(image), "", status, *[""] * (n_columns - 3)]
 
 
 def table_name(image: str | os.PathLike[str]) -> str:
