@@ -34,7 +34,8 @@ class Reenact(Command):
     """Show a person of a photo with another expression: the photo's own pixels move with the fitted head."""
 
     source: Annotated[tuple[str, ...], arg(metavar="PHOTO...")]
-    """Photo of the person, its largest face; further photos of the same person improve shape and colours."""
+    """Photo of the person, its largest face; further photos of the same person improve shape and colours, and show what
+    it hides."""
     out: Annotated[str, arg(metavar="FILE")]
     """Picture to write (.png, .jpg, .webp), or video (.mp4)."""
     expression: Annotated[str | None, arg(metavar="NAME=WEIGHT,...")] = None
@@ -109,7 +110,8 @@ class Reenact(Command):
         side = self.size
         if Path(self.out).suffix.lower() == VIDEO_SUFFIX:
             side = side or VIDEO_SIDE_PX
-        return Reenactor(list(self.source), reconstructor, max_side_px=None if self.sheet else side)
+        side = None if self.sheet else side
+        return Reenactor(list(self.source), reconstructor, max_side_px=side)
 
     def _save(self, pixels: np.ndarray, out: Path) -> None:
         from smirk3d.reenactment.pictures import save_picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn import functional
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights
+from smirk3d.reenactment.further_photos import fill_from_photos
 from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust, upper_teeth
 from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
 from smirk3d.render.fragments import interpolate
@@ -55,12 +57,13 @@ class FaceLayers:
     fill: Tensor
 
 
-def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
+def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[SourcePhoto] = ()) -> FaceLayers:
     """Compute the layers of a photo whose mesh is moved.
 
     Args:
         source: The photo.
         changed: The mesh with another expression or rotation.
+        further: Further photos of the same head; where the first one hides something, they show it.
     """
     head, size, fitted = source.face.head, source.region.size, source.fitted
     faces = head.faces.to(torch.int32)
@@ -90,7 +93,10 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh) -> FaceLayers:
         source, moved, covered & (normal.minimum(normal_before)[..., 2] > OUTLINE) & in_photo, triangle, part
     )
     albedo = mouth_colors(head, changed, fragments, part, shown_texels(fragments, source.texels, part))
-    fill = lit_fill(source, albedo, source.light.shading(normal), displacement, part)
+    shading, level = source.light.shading(normal), moved_level(source, displacement, part)
+    fill = lit_fill(source, albedo, shading, level)
+    if further:
+        fill = fill_from_photos(fill, level + shading.log(), further, changed, fragments, part)
     gain = blur(torch.where(covered, source.light.ratio(normal_before, normal), 1.0), 0.02)
     return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lash_line(lids, changed, part))
 
@@ -176,15 +182,19 @@ def is_seen(source: SourcePhoto, at: Tensor, part: Tensor) -> Tensor:
     return (front_part == part) & (at[..., 2] < depth + DEPTH_BIAS_M)
 
 
-def lit_fill(source: SourcePhoto, albedo: Tensor, shading: Tensor, displacement: Tensor, part: Tensor) -> Tensor:
+def lit_fill(source: SourcePhoto, albedo: Tensor, shading: Tensor, level: Tensor) -> Tensor:
     """Return the appearance (3, S, S) in the colours and the light of the photo."""
     lit = albedo * shading
     if source.is_grey:
         lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
+    return (lit.clamp_min(0.02).log() + level).exp().clamp(0, 1)
+
+
+def moved_level(source: SourcePhoto, displacement: Tensor, part: Tensor) -> Tensor:
+    """Return `SourcePhoto.level` (3, S, S) at the points of a moved face."""
     at = (pixel_grid(source.region.size) + displacement)[None]
     level = functional.grid_sample(source.level[None], at, padding_mode="border", align_corners=False)[0]
-    level = torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
-    return (lit.clamp_min(0.02).log() + level).exp().clamp(0, 1)
+    return torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
 
 
 def rest_at_border(size: int) -> Tensor:

@@ -21,7 +21,7 @@ from smirk3d.render.appearance.appearance_texels import AppearanceTexels
 from smirk3d.render.appearance.face_appearance import FaceAppearance
 
 if TYPE_CHECKING:
-    from smirk3d.estimation.reconstructor import Reconstructor
+    from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 
 Weights = Mapping[str, float] | np.ndarray | Sequence[float]
 """ARKit names -> weights in [0, 1], those not named being 0; or 52 weights in Apple's order."""
@@ -31,16 +31,17 @@ class Reenactor:
     """One person, whose photo shows any expression.
 
     The photo's own pixels move with the fitted head. Lids, teeth, tongue and the inside of the mouth that the photo
-    does not show come from the fitted appearance.
+    does not show come from further photos or the fitted appearance.
 
     Args:
         sources: One photo of the person, or a list of several; see `smirk3d.Reconstructor`. The largest face counts.
-            The first photo is shown; more photos improve the identity and the appearance.
+            The first photo is shown; more photos improve the identity and the appearance, and show what it hides.
         reconstructor: Fits the heads; one of the open head. By default a new one.
         max_side_px: Photos with a longer side are reduced to it; None keeps their size.
 
     Attributes:
         source: The photo that is shown, with its face.
+        sources: All photos, this one first.
 
     Raises:
         InvalidOptionError: The reconstructor's head is not the open head, or there is no photo.
@@ -59,7 +60,8 @@ class Reenactor:
         photos = [cast(PhotoSource, sources)] if several is None else several
         if not photos:
             raise InvalidOptionError("sources: name at least one photo of the person")
-        self.source = _prepared(photos, reconstructor, max_side_px)
+        self.sources = _prepared(photos, reconstructor, max_side_px)
+        self.source = self.sources[0]
 
     def __call__(self, weights: Weights, rotation: np.ndarray | None = None) -> np.ndarray:
         """Return the photo with another expression.
@@ -79,7 +81,7 @@ class Reenactor:
         face = source.face.with_arkit(named_weights(weights))
         wanted = source.face.rotation if rotation is None else limited_rotation(rotation, source.face.rotation)[0]
         with torch.no_grad():
-            layers = face_layers(source, source.placed(face, wanted))
+            layers = face_layers(source, source.placed(face, wanted), self.sources[1:])
         return compose(source.pixels, source.region, layers)
 
 
@@ -99,7 +101,7 @@ def named_weights(weights: Weights) -> dict[str, float]:
 
 def _prepared(
     photos: Sequence[PhotoSource], reconstructor: Reconstructor | None, max_side_px: int | None
-) -> SourcePhoto:
+) -> tuple[SourcePhoto, ...]:
     from smirk3d.estimation.reconstructor import Reconstructor
 
     made = Reconstructor() if reconstructor is None else reconstructor
@@ -112,16 +114,27 @@ def _prepared(
             made.close()
 
 
-def _fitted(photos: Sequence[PhotoSource], reconstructor: Reconstructor, max_side_px: int | None) -> SourcePhoto:
+def _fitted(
+    photos: Sequence[PhotoSource], reconstructor: Reconstructor, max_side_px: int | None
+) -> tuple[SourcePhoto, ...]:
+    found = [_detected(photo, reconstructor, max_side_px) for photo in photos]
+    if len(found) > 1:
+        faces = reconstructor.fit_identity([each.photo.pixels for each in found])
+    else:
+        faces = reconstructor.solve(found)[0]
+    texels = AppearanceTexels(faces[0].head).colors(faces[0].appearance or FaceAppearance())
+    with torch.no_grad():
+        return tuple(
+            prepare_source(each.photo.pixels, face, each.detections[0].landmarks_px, texels)
+            for each, face in zip(found, faces, strict=True)
+        )
+
+
+def _detected(photo: PhotoSource, reconstructor: Reconstructor, max_side_px: int | None) -> DetectedPhoto:
+    """Return a photo, reduced, with its largest face."""
     from smirk3d.estimation.reconstructor import DetectedPhoto
 
-    found = reconstructor.read_and_detect(photos[0])
+    found = reconstructor.read_and_detect(photo)
     if max_side_px is not None and max(found.photo.pixels.shape) > max_side_px:
         found = reconstructor.read_and_detect(reduced(found.photo.pixels, max_side_px))
-    if len(photos) > 1:
-        face = reconstructor.fit_identity([found.photo.pixels, *photos[1:]])[0]
-    else:
-        face = reconstructor.solve([DetectedPhoto(found.photo, found.detections[:1])])[0][0]
-    texels = AppearanceTexels(face.head).colors(face.appearance or FaceAppearance())
-    with torch.no_grad():
-        return prepare_source(found.photo.pixels, face, found.detections[0].landmarks_px, texels)
+    return DetectedPhoto(found.photo, found.detections[:1])

@@ -31,16 +31,20 @@ class Region:
     size: int
 
     @staticmethod
-    def of_landmarks(landmarks_px: np.ndarray, max_size: int = MAX_SIZE) -> Region:
-        """Return the region around landmarks (L, 2) in pixels of the photo."""
+    def of_landmarks(landmarks_px: np.ndarray, max_size: int = MAX_SIZE, scale: float = SCALE) -> Region:
+        """Return the region around landmarks (L, 2) in pixels of the photo, `scale` times as large as they are."""
         low, high = landmarks_px.min(axis=0), landmarks_px.max(axis=0)
-        side = max(16, round(float((high - low).max()) * SCALE))
+        side = max(16, round(float((high - low).max()) * scale))
         x0, y0 = np.round((low + high) / 2 - side / 2).astype(int).tolist()
         return Region(x0, y0, side, min(side, max_size))
 
     def to_ndc(self, points_px: np.ndarray) -> np.ndarray:
         """Return positions (N, 2) in [-1, 1] from edge to edge of points in pixels of the photo."""
         return (points_px - np.array([self.x0, self.y0])) * (2 / self.side_px) - 1
+
+    def to_px(self, points_ndc: np.ndarray) -> np.ndarray:
+        """Return pixels of the photo of positions (N, 2) in [-1, 1]; the inverse of `to_ndc`."""
+        return (points_ndc + 1) * (self.side_px / 2) + np.array([self.x0, self.y0])
 
     def cut(self, pixels: np.ndarray) -> Tensor:
         """Return the region (3, S, S) float32 in [0, 1] of a photo (H, W, 3) uint8, mirrored beyond it."""

@@ -11,6 +11,8 @@ def test_the_region_surrounds_the_face_and_is_limited() -> None:
     assert region.size == MAX_SIZE < region.side_px
     assert np.abs(region.to_ndc(landmarks)).max() < 0.5
     assert np.allclose(region.to_ndc(landmarks).mean(axis=0), 0, atol=0.01)
+    assert np.allclose(region.to_px(region.to_ndc(landmarks)), landmarks)
+    assert Region.of_landmarks(landmarks, scale=1.1).side_px == region.side_px / 2
 
 
 def test_the_photo_is_mirrored_beyond_its_border() -> None:
