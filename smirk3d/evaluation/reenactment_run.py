@@ -104,10 +104,10 @@ class PersonAtWork:
         if read is None or read_in_truth is None:
             tally.missed += 1
             return
-        scores = [self.judge.scores(each, truth, self.square) for each in (made, calm)]
+        scores, copied = (self.judge.scores(each, truth, self.square) for each in (made, calm))
         identities = np.stack([self.judge.identity(each, self.square) for each in (calm, made, truth)])
         name = f"{self.number}_{expression}"
-        tally.pictures.append(ReenactedPicture(name, *scores, driven, read, read_in_truth, identities))
+        tally.pictures.append(ReenactedPicture(name, scores, copied, driven, read, read_in_truth, identities))
 
     def _add_crossed(self, reenactor: Reenactor, before: PersonAtWork, tally: EngineTally) -> None:
         """Drive the photo by the change that is read in the pictures of another person."""
@@ -174,9 +174,10 @@ class TurnedAtWork:
                 driven = added_change(own_weights(reenactor), change)[0]
                 wanted = self.person.turn @ reenactor.source.face.rotation
                 made.append(reenactor(driven, wanted))
-            scores = [self.judge.scores(each, truth, square) for each in (*made, self.person.photos[0])]
+            pictures = (*made, self.person.photos[0])
+            one, several, copied = (self.judge.scores(each, truth, square) for each in pictures)
             off_deg = self._pose_off_deg(made[0], self.person.turn @ self.one.source.face.rotation)
-            tally.turned.append(TurnedPicture(*scores, off_deg))
+            tally.turned.append(TurnedPicture(one, several, copied, off_deg))
 
     def _pose_off_deg(self, pixels: np.ndarray, wanted: np.ndarray) -> float:
         found = self.method.detect(pixels)
@@ -210,9 +211,9 @@ def rerendered(renderer: NeuralRenderer, face: Face, pixels: np.ndarray, changed
     crop, square = made.crop, face_square(face)
     rows, columns = range(len(pixels))[square.rows], range(pixels.shape[1])[square.columns]
     grid = np.stack(np.meshgrid(np.array(columns) + 0.5, np.array(rows) + 0.5), axis=-1)
-    at = (crop.to_crop(grid) - 0.5).astype(np.float32)
+    x, y = np.moveaxis((crop.to_crop(grid) - 0.5).astype(np.float32), -1, 0)
     result = pixels.copy()
     result[square.rows, square.columns] = cv2.remap(
-        made.photo, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        made.photo, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return result

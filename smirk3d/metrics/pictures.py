@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-_SIGMA_PX, _TRUNCATE = 1.5, 3.5
+_SIGMA_PX, _WINDOW_PX = 1.5, 11
 _K1, _K2 = 0.01, 0.03
 
 
@@ -24,19 +23,18 @@ def structural_similarity(found: np.ndarray, truth: np.ndarray) -> float:
         found: (H, W, 3) uint8.
         truth: (H, W, 3) uint8; at least 11 pixels along each side.
     """
-    values = [
-        _channel_similarity(*(each[..., c].astype(np.float64) / 255 for each in (found, truth))) for c in range(3)
-    ]
-    return float(np.mean(values))
-
-
-def _channel_similarity(x: np.ndarray, y: np.ndarray) -> float:
-    def mean(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, _SIGMA_PX, truncate=_TRUNCATE)
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y, both = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2, mean(x * y) - mean_x * mean_y
+    x, y = found.astype(np.float64) / 255, truth.astype(np.float64) / 255
+    mean_x, mean_y = _windowed(x), _windowed(y)
+    var_x, var_y = _windowed(x * x) - mean_x**2, _windowed(y * y) - mean_y**2
+    both = _windowed(x * y) - mean_x * mean_y
     c1, c2 = _K1**2, _K2**2
-    similarity = ((2 * mean_x * mean_y + c1) * (2 * both + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    border = int(_TRUNCATE * _SIGMA_PX + 0.5)
-    return float(similarity[border:-border, border:-border].mean())
+    likeness = ((2 * mean_x * mean_y + c1) * (2 * both + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    border = _WINDOW_PX // 2
+    return float(likeness[border:-border, border:-border].mean())
+
+
+def _windowed(values: np.ndarray) -> np.ndarray:
+    """Return the means (H, W, 3) of values in the window around each pixel."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(values, (_WINDOW_PX, _WINDOW_PX), _SIGMA_PX))
