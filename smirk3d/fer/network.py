@@ -18,7 +18,7 @@ BACKBONE = "tf_efficientnet_lite0_stride16"
 N_FEATURES = 256
 """Length of the expression vector."""
 INPUT_PX = 64
-"""Side in pixels to which a window is enlarged."""
+"""Side in pixels to which an untrained network enlarges a window."""
 _NARROW_CHANNELS, _CELLS, _DROPOUT = 128, 2, 0.3
 _MIN_CONTRAST = 0.05
 
@@ -45,9 +45,11 @@ class ExpressionNetwork(nn.Module):
 
     Attributes:
         temperature: () by which logits are divided to give calibrated probabilities.
+        input_px: () side in pixels to which a window is enlarged.
     """
 
     temperature: Tensor
+    input_px: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,12 +64,13 @@ class ExpressionNetwork(nn.Module):
         self.emotions = nn.Linear(N_FEATURES, len(EMOTIONS))
         self.arkit = nn.Linear(N_FEATURES, len(ARKIT_NAMES))
         self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("input_px", torch.tensor(INPUT_PX))
 
     def forward(self, images: Tensor) -> Prediction:
         """Predict from grey faces.
 
         Args:
-            images: (B, 1, S, S) float in [0, 1]; S is 64 for the packaged network.
+            images: (B, 1, S, S) float in [0, 1]; S is `input_px`, or another multiple of 16.
         """
         mean = images.mean((2, 3), keepdim=True)
         std = images.std((2, 3), keepdim=True)
@@ -82,7 +85,7 @@ class ExpressionNetwork(nn.Module):
         Args:
             windows: (B, 48, 48) uint8, see `smirk3d.fer.face_windows`.
         """
-        images = enlarged(windows[:, None].float() / 255, INPUT_PX)
+        images = enlarged(windows[:, None].float() / 255, int(self.input_px))
         views = self(torch.cat([images, images.flip(3)]))
         (vector, mirrored), (logits, mirrored_logits), (arkit, mirrored_arkit) = (each.chunk(2) for each in views)
         mirrored_arkit = mirrored_arkit[:, list(ARKIT_MIRROR)]

@@ -10,6 +10,7 @@ from typing import Literal
 from smirk3d.datasets.config_checks import check, check_positive, check_within
 
 Span = tuple[float, float]
+_SIDES_PX = range(32, 257, 16)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class FerDataConfig:
     """Folder of FERPlus with the splits train and val, or fer2013.csv; see `smirk3d.fer.datasets`."""
     rendered: RenderedConfig = field(default_factory=RenderedConfig)
     """Rendered heads."""
+    unlabelled: Path | None = None
+    """Folder of prepared photos; its split train is used without labels, and only with a teacher. null: none."""
     max_faces: int | None = None
     """At most so many faces of each split; null: all."""
 
@@ -138,6 +141,18 @@ class FerTrainConfig:
     """Weight decay of AdamW."""
     arkit_weight: float = 1.0
     """Weight of the loss of the ARKit weights, relative to that of the votes."""
+    triplet_weight: float = 0.0
+    """Weight of the triplet loss of the expression vectors, relative to that of the votes."""
+    teacher_steps: int = 0
+    """Steps of a first network, trained like this one but without a teacher; 0: there is no teacher."""
+    teacher_share: float = 0.5
+    """Share of the teacher's probabilities in the target of a labelled face, in [0, 1]."""
+    input_px: int = 64
+    """Side in pixels to which windows are enlarged; a multiple of 16."""
+    fine_px: int = 96
+    """The same in the last steps, and of the trained network."""
+    fine_share: float = 0.0
+    """Share of the steps with `fine_px`."""
     balance: float = 0.35
     """Exponent of the inverse frequency by which faces of an emotion weigh; 0: all alike, 1: all emotions alike."""
     ema: float = 0.998
@@ -151,7 +166,10 @@ class FerTrainConfig:
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "batch_size", "validate_every")
-        check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight")
-        check_within(self, 0, 1, "balance", "ema")
+        check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight", "triplet_weight", "teacher_steps")
+        check_within(self, 0, 1, "balance", "ema", "teacher_share", "fine_share")
+        check(self, "input_px", self.input_px in _SIDES_PX, "a multiple of 16 from 32 to 256")
+        check(self, "fine_px", self.fine_px in _SIDES_PX, "a multiple of 16 from 32 to 256")
+        check(self, "data.unlabelled", self.data.unlabelled is None or self.teacher_steps > 0, "null without a teacher")
         check_positive(self, "lr")
         check(self, "batch_size", self.batch_size + self.renders > 1, "at least 2 with renders")

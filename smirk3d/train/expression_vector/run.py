@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,7 @@ from torch import Tensor, nn
 from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
-from smirk3d.fer.network import (
-    BACKBONE,
-    INPUT_PX,
-    ExpressionNetwork,
-    load_expression_network,
-)
+from smirk3d.fer.network import BACKBONE, ExpressionNetwork, load_expression_network
 from smirk3d.networks.half_file import save_half
 from smirk3d.networks.imagenet import pretrained_backbone
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, resume_training, save_training
@@ -28,7 +23,9 @@ from smirk3d.train.config_file import to_yaml
 from smirk3d.train.expression_vector.augmentation import augmented
 from smirk3d.train.expression_vector.config import FerTrainConfig
 from smirk3d.train.expression_vector.data import Windows, labelled_windows, rendered_windows
+from smirk3d.train.expression_vector.distillation import distilled, joined, unlabelled_windows
 from smirk3d.train.expression_vector.losses import arkit_loss, class_weights, vote_loss
+from smirk3d.train.expression_vector.triplets import triplet_loss
 from smirk3d.train.expression_vector.validation import calibrate, validate
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.progress_line import ProgressLine
@@ -39,6 +36,8 @@ from smirk3d.train.signals import StopRequest, stop_on_signals
 
 WEIGHTS_NAME = "expression.safetensors"
 BEST_NAME = "best.safetensors"
+TEACHER_FOLDER = "teacher"
+"""Folder of the teacher's run within that of the student's."""
 WARM_UP_SHARE = 0.05
 """Share of the steps in which the learning rate rises."""
 _BEST = "best"
@@ -53,6 +52,7 @@ class FerRun:
     Attributes:
         config: Its configuration.
         faces: Photographed faces to learn from.
+        weights: (8,) of the emotions.
         val: Those by which weights are compared.
         renders: Rendered faces; None: none.
         network: What learns.
@@ -63,6 +63,7 @@ class FerRun:
 
     config: FerTrainConfig
     faces: Windows
+    weights: Tensor
     val: Windows
     renders: Windows | None
     network: ExpressionNetwork
@@ -107,10 +108,16 @@ def train_expression_network(config: FerTrainConfig, *, resume: bool = False, re
     with claimed_folder(config.out_dir):
         checkpoint = find_start(config.out_dir, resume, report)
         torch.set_num_threads(config.engine.threads)
-        run = _prepare(config, report, has_weights=checkpoint is not None)
-        done = 0 if checkpoint is None else resume_training(checkpoint, run.state(0))
         with atomic_path(config.out_dir / CONFIG_NAME) as temporary:
             temporary.write_text(to_yaml(config), encoding="utf-8")  # type: ignore[arg-type]
+        teacher = None
+        if config.teacher_steps:
+            before = _train_teacher(config, resume, report)
+            if before.is_interrupted:
+                return FerResult(0, True)
+            teacher = load_expression_network(weights_path(_teacher_config(config)))
+        run = _prepare(config, teacher, report, has_weights=checkpoint is not None)
+        done = 0 if checkpoint is None else resume_training(checkpoint, run.state(0))
         with stop_on_signals(report) as request, MetricsLog(config.out_dir, done) as log:
             done = _run_steps(run, done, request, log, report)
         if done < config.steps:
@@ -118,9 +125,37 @@ def train_expression_network(config: FerTrainConfig, *, resume: bool = False, re
         return FerResult(done, False, _finish(run, report))
 
 
-def _prepare(config: FerTrainConfig, report: Report, has_weights: bool) -> FerRun:
+def _teacher_config(config: FerTrainConfig) -> FerTrainConfig:
+    """Return the run of the teacher: on the labelled faces alone, without triplets and at one size."""
+    return replace(
+        config,
+        data=replace(config.data, unlabelled=None),
+        out_dir=config.out_dir / TEACHER_FOLDER,
+        steps=config.teacher_steps,
+        teacher_steps=0,
+        triplet_weight=0.0,
+        fine_share=0.0,
+    )
+
+
+def _train_teacher(config: FerTrainConfig, resume: bool, report: Report) -> FerResult:
+    """Train the teacher, or continue its training, unless its weights are there."""
+    teacher = _teacher_config(config)
+    if weights_path(teacher).is_file():
+        return FerResult(teacher.steps, False)
+    report("the teacher first")
+    return train_expression_network(teacher, resume=resume and teacher.out_dir.is_dir(), report=report)
+
+
+def _prepare(config: FerTrainConfig, teacher: ExpressionNetwork | None, report: Report, has_weights: bool) -> FerRun:
     faces, val = labelled_windows(config.data, "train"), labelled_windows(config.data, "val")
+    weights = class_weights(faces.targets, config.balance)
     report(f"{len(faces)} faces to learn from, {len(val)} for validation")
+    if teacher is not None:
+        faces = distilled(teacher, faces, config.teacher_share)
+        if config.data.unlabelled is not None:
+            faces = joined(faces, unlabelled_windows(teacher, config.data.unlabelled))
+            report(f"{len(faces)} with those without labels")
     renders = None
     if config.renders and config.data.rendered.count:
         renders = rendered_windows(config.data.rendered, load_head("open", report=report))
@@ -130,7 +165,7 @@ def _prepare(config: FerTrainConfig, report: Report, has_weights: bool) -> FerRu
     optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.lr)
     parts = {"train": faces, "val": val} | ({} if renders is None else {"rendered": renders})
     record = {DATA: {name: each.fingerprint for name, each in parts.items()}}
-    return FerRun(config, faces, val, renders, network, ema, optimizer, record)
+    return FerRun(config, faces, weights, val, renders, network, ema, optimizer, record)
 
 
 def _initial_network(config: FerTrainConfig, is_resumed: bool) -> ExpressionNetwork:
@@ -158,11 +193,11 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 def _run_steps(run: FerRun, start: int, request: StopRequest, log: MetricsLog, report: Report) -> int:
     """Run the steps from `start` on; returns the steps that are done."""
-    config, weights = run.config, class_weights(run.faces.targets, run.config.balance)
+    config = run.config
     progress = ProgressLine(start, config.steps, report)
     for step in range(start, config.steps):
         began_s = time.perf_counter()
-        losses = _step(run, step, weights)
+        losses = _step(run, step)
         rate = (config.batch_size + config.renders) / (time.perf_counter() - began_s)
         done = step + 1
         is_last = done == config.steps
@@ -180,7 +215,7 @@ def _run_steps(run: FerRun, start: int, request: StopRequest, log: MetricsLog, r
     return config.steps
 
 
-def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
+def _step(run: FerRun, step: int) -> dict[str, float]:
     """Take one optimiser step; returns the losses, weighted."""
     config = run.config
     generator = step_generator(config.seed, step, 0)
@@ -191,9 +226,15 @@ def _step(run: FerRun, step: int, weights: Tensor) -> dict[str, float]:
     if run.renders is not None:
         rendered = torch.randint(len(run.renders), (config.renders,), generator=generator)
         pixels, arkit = torch.cat([pixels, run.renders.pixels[rendered]]), run.renders.targets[rendered]
-    images, flip = augmented(pixels, INPUT_PX, config.augment, generator)
+    side_px = config.fine_px if step >= (1 - config.fine_share) * config.steps else config.input_px
+    for network in (run.network, run.ema):
+        network.input_px.fill_(side_px)
+    images, flip = augmented(pixels, side_px, config.augment, generator)
     predicted = run.network(images.contiguous(memory_format=torch.channels_last))
-    losses = {"votes": vote_loss(predicted.logits[:n_faces], run.faces.targets[rows], weights)}
+    losses = {"votes": vote_loss(predicted.logits[:n_faces], run.faces.targets[rows], run.weights)}
+    if config.triplet_weight:
+        loss = triplet_loss(predicted.vector[:n_faces], run.faces.targets[rows], generator)
+        losses["triplets"] = config.triplet_weight * loss
     if arkit is not None:
         loss = arkit_loss(predicted.arkit[n_faces:], arkit, flip[n_faces:])
         losses["arkit"] = config.arkit_weight * loss

@@ -26,7 +26,7 @@ from smirk3d.train.metrics import read_metrics
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fer_vector.yaml"
 TINY = (
     *("steps=4", "batch_size=4", "renders=0", "validate_every=2", "engine.save_every=1"),
-    "backbone_init=random",
+    *("backbone_init=random", "teacher_steps=0", "data.unlabelled=null"),
 )
 
 
@@ -77,10 +77,10 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
     _train(whole)
     step = training._step
 
-    def stop_after_two(run: training.FerRun, number: int, weights: torch.Tensor) -> dict[str, float]:
+    def stop_after_two(run: training.FerRun, number: int) -> dict[str, float]:
         if number == 1:
             signal.raise_signal(signal.SIGTERM)
-        return step(run, number, weights)
+        return step(run, number)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_step", stop_after_two)
