@@ -90,6 +90,24 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_teacher_is_trained_first_and_only_once(ferplus: Path, tmp_path: Path) -> None:
+    options = ("teacher_steps=2", "triplet_weight=0.5", "fine_share=0.5", "input_px=32", "fine_px=48")
+    config = _config(ferplus, tmp_path / "run", *options)
+    _train(config)
+    teacher = tmp_path / "run" / training.TEACHER_FOLDER / training.WEIGHTS_NAME
+    written = teacher.stat().st_mtime_ns
+    plain = _config(ferplus, tmp_path / "plain", "steps=2", "input_px=32", "fine_share=0", "triplet_weight=0")
+    _train(plain)
+    one, other = (load_expression_network(each).state_dict() for each in (teacher, weights_path(plain)))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    _train(config, resume=True)
+    assert teacher.stat().st_mtime_ns == written
+    best = json.loads(safe_open(weights_path(config), "pt").metadata()["about"])["step"]
+    assert int(load_expression_network(weights_path(config)).input_px) == (48 if best == "4" else 32)
+    with pytest.raises(ValueError, match=r"data\.unlabelled"):
+        _config(ferplus, tmp_path / "other", "data.unlabelled=photos")
+
+
 def test_a_run_may_start_from_the_weights_of_another(ferplus: Path, tmp_path: Path) -> None:
     first = _config(ferplus, tmp_path / "first")
     _train(first)
