@@ -104,7 +104,7 @@ def test_a_teacher_is_trained_first_and_only_once(ferplus: Path, tmp_path: Path)
     assert teacher.stat().st_mtime_ns == written
     best = json.loads(safe_open(weights_path(config), "pt").metadata()["about"])["step"]
     assert int(load_expression_network(weights_path(config)).input_px) == (48 if best == "4" else 32)
-    with pytest.raises(ValueError, match=r"data\.unlabelled"):
+    with pytest.raises(Smirk3dError, match=r"data\.unlabelled"):
         _config(ferplus, tmp_path / "other", "data.unlabelled=photos")
 
 
