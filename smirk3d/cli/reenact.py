@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
@@ -42,6 +42,8 @@ class Reenact(Command):
     """ARKit names with weights from 0 to 1, names without a side for both sides, or words such as smile and blink."""
     driving: Annotated[str | None, arg(metavar="FILE")] = None
     """What moves the person: a video, a table or clip (.npz) of weights, or a photo of somebody."""
+    engine: Literal["mesh", "transformer"] = "mesh"
+    """mesh: the photo's pixels move with the fitted head; transformer: a network shows the person."""
     sheet: bool = False
     """Make one picture of all 52 actions of the person."""
     relative: bool = False
@@ -111,7 +113,7 @@ class Reenact(Command):
         if Path(self.out).suffix.lower() == VIDEO_SUFFIX:
             side = side or VIDEO_SIDE_PX
         side = None if self.sheet else side
-        return Reenactor(list(self.source), reconstructor, max_side_px=side)
+        return Reenactor(list(self.source), reconstructor, engine=self.engine, max_side_px=side)
 
     def _save(self, pixels: np.ndarray, out: Path) -> None:
         from smirk3d.reenactment.pictures import save_picture

@@ -18,7 +18,8 @@ class View(Command):
     """Show a result in the browser: the head, its image, a timeline and a slider for each weight."""
 
     path: Annotated[Positional[str], arg(metavar="PATH")]
-    """A .glb or .gltf file, an .npz of a face or a track, or a folder of results."""
+    """A .glb or .gltf file, an .npz of a face or a track, or a folder of results; or a photo, which moves with the
+    sliders."""
     port: int = 8080
     """Port of the page; the next free one where it is taken."""
     host: str = "127.0.0.1"
@@ -28,10 +29,15 @@ class View(Command):
 
     def run(self) -> int:
         """Serve the page until Ctrl-C; return 0."""
+        from smirk3d.cli.view_photo import photo_scene
+        from smirk3d.reenactment.driving import is_photo
         from smirk3d.viewer.app import open_viewer
         from smirk3d.viewer.discovery import read_first, read_scene, results_in
 
-        scene, results = read_first(results_in(Path(self.path)), print_message)
+        if is_photo(self.path):
+            scene, results = photo_scene(self.path), []
+        else:
+            scene, results = read_first(results_in(Path(self.path)), print_message)
         with contextlib.closing(open_viewer(scene, self.host, self.port)) as viewer:
             if len(results) > 1:
                 viewer.offer(results, read_scene)

@@ -14,10 +14,11 @@ from smirk3d.evaluation.reenactment_run import PersonAtWork, TurnedAtWork
 from smirk3d.evaluation.result import MeasureNotApplicableError, Result
 from smirk3d.networks.neural_renderer import NeuralRenderer
 from smirk3d.progress import Progress
+from smirk3d.reenactment.engine import ENGINES
 from smirk3d.train.losses.perceptual import lite0_features
 
 MAX_PEOPLE = 40
-REENACTMENT, RENDERER = "reenactment", "neural renderer"
+RENDERER = "neural renderer"
 
 
 class ReenactmentMeasure:
@@ -30,18 +31,18 @@ class ReenactmentMeasure:
     is_default = False
 
     def run(self, method: MethodUnderTest, data: EvaluationData) -> Iterator[Result]:
-        """Yield one result, and one for the neural renderer where there is one."""
+        """Yield one result for each engine, and one for the neural renderer where there is one."""
         if not isinstance(method, ReconstructionMethod):
             raise MeasureNotApplicableError("needs reconstructed heads")
         renderer = None if data.checkpoint is None else data.checkpoint.generator
-        tallies = {name: EngineTally() for name in (REENACTMENT, *([RENDERER] if renderer is not None else []))}
+        tallies = {name: EngineTally() for name in (*ENGINES, *([RENDERER] if renderer is not None else []))}
         count = min(data.options.count, MAX_PEOPLE)
         with data.progress(self.name, 2 * count) as display:
             judge = _judge(display)
             _measure_in_place(method, data, count, renderer, judge, tallies, display)
             _measure_turned(method, data, count, judge, tallies, display)
         for name, tally in tallies.items():
-            label = method.method if name == REENACTMENT else f"{method.method}, {name}"
+            label = method.method if name == ENGINES[0] else f"{method.method}, {name}"
             yield reenactment_result(label, tally)
 
 
@@ -71,7 +72,8 @@ def _measure_in_place(
             for tally in tallies.values():
                 tally.missed += len(person.moved)
             continue
-        work.measure_reenactment(tallies[REENACTMENT], before)
+        for name in ENGINES:
+            work.measure_engine(name, tallies[name], before)
         if renderer is not None:
             work.measure_renderer(renderer, tallies[RENDERER])
         before = work
@@ -93,5 +95,6 @@ def _measure_turned(
             work = TurnedAtWork.prepare(person, reconstructor, method, judge)
         except NoFaceError:
             continue
-        work.measure_reenactment(tallies[REENACTMENT])
+        for name in ENGINES:
+            work.measure_engine(name, tallies[name])
         display.advance()

@@ -1,4 +1,4 @@
-"""One rendered person at a time: photos are moved, and the results are scored and read."""
+"""One rendered person at a time: photos are moved by each engine, and the results are scored and read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.images import Photo
 from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.reenactment.engine import EngineName
 from smirk3d.reenactment.motion_transfer import added_change
 from smirk3d.reenactment.reenactor import Reenactor, named_weights
 
@@ -35,7 +36,7 @@ class PersonAtWork:
     Attributes:
         person: The pictures.
         number: Number of the person.
-        reenactor: Reenactment of the calm photo.
+        reenactor: The mesh engine with the calm photo.
         method: Reads expressions.
         judge: Compares pictures.
         read: Expression -> (52,) weights that are read in the true pictures, the calm one too; None without a face.
@@ -75,14 +76,15 @@ class PersonAtWork:
         """The square around the face."""
         return face_square(self.reenactor.source.face)
 
-    def measure_reenactment(self, tally: EngineTally, before: PersonAtWork | None) -> None:
-        """Add what reenactment makes of the photo to a tally.
+    def measure_engine(self, name: EngineName, tally: EngineTally, before: PersonAtWork | None) -> None:
+        """Add what an engine makes of the photo to its tally.
 
         Args:
+            name: Name of the engine.
             tally: Changed.
             before: The person whose pictures drive this one, too; None for the first person.
         """
-        reenactor = self.reenactor
+        reenactor = self.reenactor.with_engine(name)
         for expression in self.person.moved:
             driven = added_change(self.own, expression_weights(expression).numpy()[None])[0]
             self._add(expression, driven, reenactor(driven), tally)
@@ -140,8 +142,8 @@ class TurnedAtWork:
 
     Attributes:
         person: The pictures.
-        one: Reenactment of the first photo.
-        several: Reenactment of all photos.
+        one: The mesh engine with the first photo.
+        several: The mesh engine with all photos.
         method: Reads poses.
         judge: Compares pictures.
     """
@@ -164,8 +166,8 @@ class TurnedAtWork:
         one, several = Reenactor(person.photos[0], reconstructor), Reenactor(list(person.photos), reconstructor)
         return TurnedAtWork(person, one, several, method, judge)
 
-    def measure_reenactment(self, tally: EngineTally) -> None:
-        """Add what reenactment makes of the photos to a tally."""
+    def measure_engine(self, name: EngineName, tally: EngineTally) -> None:
+        """Add what an engine makes of the photos to its tally."""
         square = face_square(self.one.source.face)
         for expression, truth in self.person.moved.items():
             change = expression_weights(expression).numpy()[None]
@@ -173,7 +175,7 @@ class TurnedAtWork:
             for reenactor in (self.one, self.several):
                 driven = added_change(own_weights(reenactor), change)[0]
                 wanted = self.person.turn @ reenactor.source.face.rotation
-                made.append(reenactor(driven, wanted))
+                made.append(reenactor.with_engine(name)(driven, wanted))
             pictures = (*made, self.person.photos[0])
             one, several, copied = (self.judge.scores(each, truth, square) for each in pictures)
             off_deg = self._pose_off_deg(made[0], self.person.turn @ self.one.source.face.rotation)

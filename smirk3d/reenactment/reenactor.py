@@ -12,7 +12,7 @@ from smirk3d.errors import InvalidOptionError
 from smirk3d.estimation.photo_source import PhotoSource, list_of_photos
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.reenactment.composition import compose
-from smirk3d.reenactment.face_layers import face_layers
+from smirk3d.reenactment.engine import ENGINES, EngineName, make_engine
 from smirk3d.reenactment.head_turn import limited_rotation
 from smirk3d.reenactment.pictures import reduced
 from smirk3d.reenactment.source_photo import SourcePhoto, prepare_source
@@ -30,13 +30,14 @@ Weights = Mapping[str, float] | np.ndarray | Sequence[float]
 class Reenactor:
     """One person, whose photo shows any expression.
 
-    The photo's own pixels move with the fitted head. Lids, teeth, tongue and the inside of the mouth that the photo
-    does not show come from further photos or the fitted appearance.
+    The photo's own pixels move with the fitted head, or as a network tells. Lids, teeth, tongue and the inside of the
+    mouth that the photo does not show come from further photos, the fitted appearance, or the network.
 
     Args:
         sources: One photo of the person, or a list of several; see `smirk3d.Reconstructor`. The largest face counts.
             The first photo is shown; more photos improve the identity and the appearance, and show what it hides.
         reconstructor: Fits the heads; one of the open head. By default a new one.
+        engine: "mesh" or "transformer", see `smirk3d.reenactment.engine`.
         max_side_px: Photos with a longer side are reduced to it; None keeps their size.
 
     Attributes:
@@ -44,7 +45,7 @@ class Reenactor:
         sources: All photos, this one first.
 
     Raises:
-        InvalidOptionError: The reconstructor's head is not the open head, or there is no photo.
+        InvalidOptionError: The reconstructor's head is not the open head, there is no photo, or no such engine.
         NoFaceError: No face was found in a photo.
         Smirk3dError: A photo cannot be read.
     """
@@ -54,20 +55,31 @@ class Reenactor:
         sources: PhotoSource | Sequence[PhotoSource],
         reconstructor: Reconstructor | None = None,
         *,
+        engine: EngineName = "mesh",
         max_side_px: int | None = None,
     ) -> None:
+        if engine not in ENGINES:
+            raise InvalidOptionError(f"engine {engine!r}: must be one of {', '.join(ENGINES)}")
         several = list_of_photos(sources)
         photos = [cast(PhotoSource, sources)] if several is None else several
         if not photos:
             raise InvalidOptionError("sources: name at least one photo of the person")
         self.sources = _prepared(photos, reconstructor, max_side_px)
         self.source = self.sources[0]
+        self._engine = make_engine(engine, self.sources)
+
+    def with_engine(self, engine: EngineName) -> Reenactor:
+        """Return a reenactor of the same person, whose photos are prepared already, with another engine."""
+        made = object.__new__(Reenactor)
+        made.sources, made.source = self.sources, self.source
+        made._engine = make_engine(engine, self.sources)
+        return made
 
     def __call__(self, weights: Weights, rotation: np.ndarray | None = None) -> np.ndarray:
         """Return the photo with another expression.
 
         Args:
-            weights: See `Weights`. With those of `source.face` the photo stays as it is.
+            weights: See `Weights`. With those of `source.face` the mesh engine leaves the photo as it is.
             rotation: (3, 3) head frame to camera frame, as `Face.rotation`; by default that of the photo. The change is
                 limited, see `smirk3d.reenactment.head_turn`.
 
@@ -81,8 +93,8 @@ class Reenactor:
         face = source.face.with_arkit(named_weights(weights))
         wanted = source.face.rotation if rotation is None else limited_rotation(rotation, source.face.rotation)[0]
         with torch.no_grad():
-            layers = face_layers(source, source.placed(face, wanted), self.sources[1:])
-        return compose(source.pixels, source.region, layers)
+            layers = self._engine.layers(face, wanted)
+        return compose(source.pixels, self._engine.region, layers)
 
 
 def named_weights(weights: Weights) -> dict[str, float]:

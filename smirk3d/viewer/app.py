@@ -164,8 +164,7 @@ class Viewer:
             self._server.gui.reset()
             with self._server.atomic():
                 self._add_meshes()
-                image = None if side_images is None else side_images.at(self._clock.time_s)
-                self.panel: Panel = build_panel(self._server, scene, image, list(self._choices), chosen)
+                self.panel: Panel = build_panel(self._server, scene, self._image(), list(self._choices), chosen)
                 self._connect()
                 self._show_frame(everything=True)
 
@@ -204,6 +203,8 @@ class Viewer:
             with self._server.atomic():
                 self._show_mesh()
                 self._update_sliders()
+                if self.scene.moved_image:
+                    self.panel.image.image = self._image()
 
     def close(self) -> None:
         """Stop the server."""
@@ -303,8 +304,12 @@ class Viewer:
             if everything:
                 self._update_sliders()
                 self._update_time()
-            if image and self._side_images is not None:
-                self.panel.image.image = self._side_images.at(self._clock.time_s)
+            if image and self.panel.image is not None:
+                self.panel.image.image = self._image()
+
+    def _image(self) -> np.ndarray | None:
+        moved, side = self.scene.moved_image, self._side_images
+        return moved(self._weights) if moved else None if side is None else side.at(self._clock.time_s)
 
     def _show_mesh(self) -> None:
         points = self.scene.vertices(self._weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class ViewScene:
         names: Names of the T targets.
         curves: Weights and pose over time.
         side_image: Image or video to show beside the head, see `smirk3d.viewer.side_images`; None for none.
+        moved_image: Returns the image (H, W, 3) uint8 beside the head for weights (T,), in place of `side_image`.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ViewScene:
     names: tuple[str, ...] = field(repr=False)
     curves: Curves = field(repr=False)
     side_image: Path | None = None
+    moved_image: Callable[[np.ndarray], np.ndarray] | None = field(default=None, repr=False)
 
     def vertices(self, weights: np.ndarray) -> np.ndarray:
         """Return the mesh with some expression.

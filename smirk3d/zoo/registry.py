@@ -124,6 +124,16 @@ EXPRESSION = Artefact(
     recipe="smirk3d fer train configs/recipes/fer_vector.yaml",
     description="The expression network: an expression vector and emotions from a small grey face window.",
 )
+REENACTMENT = Artefact(
+    name="reenactment",
+    file="reenactment.safetensors",
+    sha256="4a0c984756ae77e51f4957073a54742640cb0357fd18b7aae55ea03c1afcf87a",
+    licence="MIT",
+    card="reenactment.md",
+    head="open",
+    recipe="python -m smirk3d.train.reenactment configs/recipes/fsrt.yaml",
+    description="The transformer engine of reenactment: shows a person of photos with another expression and pose.",
+)
 ARTEFACTS: tuple[Artefact, ...] = (
     OPEN_HEAD,
     ENCODER,
@@ -134,6 +144,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     SEX_TYPICAL_LOOK,
     VISIBILITY,
     EXPRESSION,
+    REENACTMENT,
 )
 
 

@@ -51,8 +51,8 @@ def test_reenactment_comes_nearer_to_the_truth_than_the_photo(
     with Reconstructor(open_head, "fit", max_faces=1) as reconstructor:
         work = PersonAtWork.prepare(person, 0, reconstructor, method, judge)
         turned_work = TurnedAtWork.prepare(turned, reconstructor, method, judge)
-    work.measure_reenactment(tally, before=work)
-    turned_work.measure_reenactment(tally)
+    work.measure_engine("mesh", tally, before=work)
+    turned_work.measure_engine("mesh", tally)
     method.close()
     assert [each.name for each in tally.pictures] == [f"0_{name}" for name in person.moved]
     figures = reenactment_result("fit", tally).figures

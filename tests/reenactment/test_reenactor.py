@@ -67,6 +67,8 @@ def test_errors_name_the_cause(reenactor: Reenactor) -> None:
         reenactor({"nonsense": 1.0})
     with pytest.raises(InvalidOptionError, match="at least one photo"):
         Reenactor([])
+    with pytest.raises(InvalidOptionError, match="mesh, transformer"):
+        Reenactor(astronaut(), engine="magic")  # type: ignore[arg-type]
     with pytest.raises(NoFaceError, match="no face found"):
         Reenactor(np.zeros((100, 100, 3), np.uint8))
 

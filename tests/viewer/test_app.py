@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,16 @@ def test_a_slider_changes_the_mesh(viewer: Viewer) -> None:
     viewer.panel.reset.value = True
     assert np.allclose(_drawn(viewer), before, atol=1e-7, equal_nan=True)
     assert viewer.panel.sliders["jawOpen"].value == 0
+
+
+def test_an_image_that_moves_follows_the_sliders(clip_path: Path) -> None:
+    scene = replace(read_scene(clip_path), moved_image=lambda weights: np.full((4, 6, 3), 200 * weights[0], np.uint8))
+    with contextlib.closing(open_viewer(scene, port=0)) as viewer:
+        weights = np.zeros(len(scene.names))
+        for value in (0.0, 0.5, 1.0):
+            weights[0] = value
+            viewer.set_weights(weights)
+            assert (viewer.panel.image.image == int(200 * value)).all()
 
 
 def test_both_sides_change_together(viewer: Viewer) -> None:

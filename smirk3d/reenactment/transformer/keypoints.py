@@ -31,7 +31,7 @@ DENSE: tuple[int, ...] = tuple(sorted({*_RINGS, *_NOSE, *_CHEEKS, *_FOREHEAD, *_
 """MediaPipe's landmarks that tell the motion."""
 CODED: tuple[int, ...] = (*IBUG68, IRIS_RIGHT[0], IRIS_LEFT[0])
 """Those that are part of the code of a face."""
-SOFTNESS = 0.015
+SOFTNESS = 0.03
 """Distance, half sides of the picture, below which a keypoint hardly gains influence."""
 REACH = 0.15
 """Distance, half sides, at which a keypoint alone counts as much as the surroundings, which rest."""
@@ -40,7 +40,7 @@ REACH = 0.15
 def influences(positions: Tensor, points: Tensor) -> Tensor:
     """Return how much each keypoint counts at each position, (B, Q, K); what is missing to 1 are the surroundings.
 
-    Inverse distances to the fourth power, as in Shepard, "A two-dimensional interpolation function for
+    Inverse distances to the sixth power, as in Shepard, "A two-dimensional interpolation function for
     irregularly-spaced data" (1968).
 
     Args:
@@ -49,8 +49,8 @@ def influences(positions: Tensor, points: Tensor) -> Tensor:
     """
     at = positions.expand(len(points), -1, -1)
     squared = at.square().sum(2)[..., None] + points.square().sum(2)[:, None] - 2 * at @ points.transpose(1, 2)
-    weight = (squared.clamp_min(0) + SOFTNESS**2).reciprocal().square()
-    return weight / (weight.sum(2, keepdim=True) + (REACH**2 + SOFTNESS**2) ** -2)
+    weight = (squared.clamp_min(0) + SOFTNESS**2).reciprocal() ** 3
+    return weight / (weight.sum(2, keepdim=True) + (REACH**2 + SOFTNESS**2) ** -3)
 
 
 def grid_positions(size: int, device: torch.device | None = None) -> Tensor:
