@@ -25,6 +25,8 @@ COEFFICIENT_STEP = 0.1
 BLENDSHAPE_STEP = 0.5
 """Step for ARKit weights on heads with a jaw joint: its rotation is not linear, and half of it is the usual case."""
 
+_MOUTH_CLOSE = ARKIT_NAMES.index("mouthClose")
+
 
 @dataclass(frozen=True)
 class LandmarkModel:
@@ -134,7 +136,19 @@ def _expression_directions(
         low, high, size, step = 0.0, 1.0, len(ARKIT_NAMES), BLENDSHAPE_STEP
         params = retargeter.from_arkit(torch.eye(size, device=mean.device) * step)
     directions = (head(params).landmarks(name) - mean) / step
+    if retargeter is not None or tuple(head.expression_names) == ARKIT_NAMES:
+        directions[_MOUTH_CLOSE] = _mouth_close_direction(head, name, retargeter)
     return directions, mean.new_full((size,), low), mean.new_full((size,), high)
+
+
+def _mouth_close_direction(head: HeadModel, name: str, retargeter: Retargeter | None) -> Tensor:
+    """Return what mouthClose adds to an open jaw, (L, 3) metres per unit: lips that touch already do not move."""
+    weights = torch.zeros(2, len(ARKIT_NAMES), device=head.v_template.device)
+    weights[:, ARKIT_NAMES.index("jawOpen")] = BLENDSHAPE_STEP
+    weights[0, _MOUTH_CLOSE] = BLENDSHAPE_STEP
+    params = FaceParams(expression=weights) if retargeter is None else retargeter.from_arkit(weights)
+    closed, opened = head(params).landmarks(name)
+    return (closed - opened) / BLENDSHAPE_STEP
 
 
 def _spread_points(points: Tensor, mirror: Tensor, spacing_m: float) -> Tensor:

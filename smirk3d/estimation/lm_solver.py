@@ -17,6 +17,7 @@ from torch import Tensor
 from smirk3d.estimation.bounded_step import CoefficientPrior, bounded_step, damped_solve
 from smirk3d.estimation.expression_prior import ExpressionPrior
 from smirk3d.estimation.landmark_model import LandmarkModel
+from smirk3d.estimation.lip_contact import LipContact, lip_contact
 from smirk3d.estimation.projection import Pose, project
 from smirk3d.geometry.align import Similarity, align
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
@@ -154,17 +155,18 @@ def _fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCo
     prior, person = _coefficient_prior(model, targets, config), targets.person
     if targets.prior is not None and targets.prior.is_fixed:
         model = _with_fixed_expression(model, targets.prior.mean)
+    contact = lip_contact(model, targets.points_px, unit_px)
     state = _initial_state(model, targets, unit_px, prior, config)
     # Every face has its own damping: a hard face must not slow down the others of its batch.
     damping = torch.full_like(unit_px, config.damping)
     for _ in range(config.steps):
         precision = _precision(model, state, config)
-        hessian, gradient = _normal_equations(model, state, precision * _robust_weights(state, config))
+        hessian, gradient = _normal_equations(model, state, precision * _robust_weights(state, config), contact)
         pose_step, coefficients = bounded_step(hessian, gradient, state.coefficients, model, prior, damping, person)
         trial = _linearize(model, targets, unit_px, state.pose.moved(pose_step), coefficients)
         # Both energies with the precision of the current state, or turning points away would count as progress.
-        better = _energy(model, trial, precision, prior, config, person) < _energy(
-            model, state, precision, prior, config, person
+        better = _energy(model, trial, precision, contact, prior, config, person) < _energy(
+            model, state, precision, contact, prior, config, person
         )
         state = _accept_where(better, trial, state)
         # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
@@ -238,6 +240,7 @@ def _energy(
     model: LandmarkModel,
     state: _Linearization,
     precision: Tensor,
+    contact: LipContact,
     prior: CoefficientPrior,
     config: FitConfig,
     person: Tensor,
@@ -246,7 +249,7 @@ def _energy(
     square = state.residual.square().sum(-1)
     # Geman-McClure: rho(r) = r^2 / (1 + r^2 / c^2), which saturates at c^2.
     data = (precision * square / (1 + square / config.outlier**2)).sum(1)
-    own = data + prior.energy(state.coefficients, model.n_shape, person)
+    own = data + contact.energy(state.residual) + prior.energy(state.coefficients, model.n_shape, person)
     return torch.zeros_like(data).index_add(0, person, own)[person]
 
 
@@ -316,11 +319,17 @@ def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
     return damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
 
 
-def _normal_equations(model: LandmarkModel, state: _Linearization, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _normal_equations(
+    model: LandmarkModel, state: _Linearization, weight: Tensor, contact: LipContact
+) -> tuple[Tensor, Tensor]:
     """Return J^T W J (B, 6 + K, 6 + K) and J^T W r (B, 6 + K)."""
     root = weight.sqrt()[..., None, None]
     # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
     by_coefficient = torch.einsum("blij,ljk->blik", state.point_jacobian * root, model.directions)
     rows = torch.cat([state.pose_jacobian * root, by_coefficient], dim=-1).flatten(1, 2)
     weighted_residual = (state.residual.unsqueeze(-1) * root).flatten(1, 2)
+    if contact.is_active:
+        pair_rows, pair_residual = contact.rows(model, state.pose_jacobian, state.point_jacobian, state.residual)
+        rows = torch.cat([rows, pair_rows], dim=1)
+        weighted_residual = torch.cat([weighted_residual, pair_residual], dim=1)
     return rows.mT @ rows, (rows.mT @ weighted_residual).squeeze(-1)

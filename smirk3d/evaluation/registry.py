@@ -6,6 +6,7 @@ from smirk3d.assets import printable
 from smirk3d.errors import UsageError
 from smirk3d.evaluation.actions import ActionsMeasure
 from smirk3d.evaluation.character_accuracy import CharacterMeasure
+from smirk3d.evaluation.closed_lips import ClosedLipsMeasure
 from smirk3d.evaluation.cycle import CycleMeasure
 from smirk3d.evaluation.head_size import HeadSizeMeasure
 from smirk3d.evaluation.identity_accuracy import IdentityAccuracyMeasure
@@ -47,6 +48,7 @@ MEASURES: tuple[Measure, ...] = (
     HeadSizeMeasure(),
     IdentityAccuracyMeasure(),
     IdentityRetrievalMeasure(),
+    ClosedLipsMeasure(),
     OcclusionMeasure(),
     PhotoChangesMeasure(),
     UnlikeHeadsMeasure(),

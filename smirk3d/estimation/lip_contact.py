@@ -1,0 +1,82 @@
+"""Contact of the lips in landmark fitting: lips that touch in the photo touch on the head.
+
+Landmarks of both lips carry errors of their own, so a fit leaves a slit between lips that are closed in the photo. The
+opening itself, the difference of two opposite landmarks, is known far better: their errors are nearly the same.
+"""
+
+# torch's own annotations are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smirk3d.estimation.landmark_model import LandmarkModel
+
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
+"""MediaPipe's landmarks of the upper lip's inner rim with those opposite, of the middle and beside it."""
+CONTACT_NOISE = 0.003
+"""Standard deviation of the opening of lips that touch, in units of the distance between the outer eye corners."""
+CLOSED_BELOW, OPEN_ABOVE = 0.02, 0.04
+"""Openings, in the same unit, up to which lips count as touching, and from which the term has no influence."""
+
+
+@dataclass(frozen=True)
+class LipContact:
+    """The term of B faces for P pairs of landmarks.
+
+    Attributes:
+        upper: (P,) int64 rows of the landmark model.
+        lower: (P,) int64 rows opposite to these.
+        precision: (B, P) over the variance of the opening's error, 0 where the lips are open.
+        is_active: Whether any of the lips touch.
+    """
+
+    upper: Tensor
+    lower: Tensor
+    precision: Tensor
+    is_active: bool
+
+    def energy(self, residual: Tensor) -> Tensor:
+        """Return (B,), for residuals (B, L, 2) of the landmarks in units of the outer eye corners' distance."""
+        difference = residual[:, self.upper] - residual[:, self.lower]
+        return (self.precision * difference.square().sum(-1)).sum(1)
+
+    def rows(
+        self, model: LandmarkModel, pose_jacobian: Tensor, point_jacobian: Tensor, residual: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return rows (B, 2 P, 6 + K) of the Jacobian and of the residuals (B, 2 P, 1), over the standard deviation.
+
+        Args:
+            model: Its directions are (L, 3, K).
+            pose_jacobian: (B, L, 2, 6) derivatives of the projected landmarks by a pose step.
+            point_jacobian: (B, L, 2, 3) the same by the landmarks in the head frame.
+            residual: (B, L, 2) detected minus projected landmarks.
+        """
+        root = self.precision.sqrt()[..., None, None]
+
+        def of(rows: Tensor) -> Tensor:
+            by_coefficient = torch.einsum("blij,ljk->blik", point_jacobian[:, rows], model.directions[rows])
+            return torch.cat([pose_jacobian[:, rows], by_coefficient, residual[:, rows, :, None]], dim=-1)
+
+        joined = ((of(self.upper) - of(self.lower)) * root).flatten(1, 2)
+        return joined[..., :-1], joined[..., -1:]
+
+
+def lip_contact(model: LandmarkModel, points_px: Tensor, unit_px: Tensor) -> LipContact:
+    """Return the term of B faces.
+
+    Args:
+        model: The landmark model.
+        points_px: (B, L, 2) detected landmarks of its rows, pixels.
+        unit_px: (B,) distances of the outer eye corners, pixels.
+    """
+    row_of = {landmark: row for row, landmark in enumerate(model.index.tolist())}
+    pairs = [(row_of[a], row_of[b]) for a, b in LIP_PAIRS if a in row_of and b in row_of]
+    upper, lower = torch.tensor(pairs, dtype=torch.int64, device=points_px.device).reshape(-1, 2).unbind(1)
+    opening = (points_px[:, upper] - points_px[:, lower]).norm(dim=-1) / unit_px[:, None]
+    share = ((OPEN_ABOVE - opening) / (OPEN_ABOVE - CLOSED_BELOW)).clamp(0, 1)
+    return LipContact(upper, lower, share / CONTACT_NOISE**2, bool(share.any()))
