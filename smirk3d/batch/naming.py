@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from smirk3d.media.images import EncodedPhoto, iter_inputs
+from smirk3d.media.images import LISTED_SUFFIXES, EncodedPhoto, iter_inputs
 
-OVERLAY_ENDING, NEURAL_RENDER_ENDING = "_overlay.png", "_neural.png"
+OVERLAY_ENDING, NEURAL_RENDER_ENDING, EMOTIONS_ENDING = "_overlay.png", "_neural.png", "_emotions.png"
 
 
 class RemotePhoto(Protocol):
@@ -59,7 +59,11 @@ class Job:
         return self.path if self.remote is None else self.remote.read()
 
 
-def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+def plan_outputs(
+    inputs: Iterable[str | os.PathLike[str]],
+    out_dir: Path | None = None,
+    suffixes: Collection[str] = LISTED_SUFFIXES,
+) -> list[Job]:
     """List the images that the inputs name, each once, with the stems of their outputs.
 
     The stem is the file's name without its suffix, below the folder that was named. Inputs that would share a stem
@@ -69,11 +73,12 @@ def plan_outputs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None 
     Args:
         inputs: Files, folders and glob patterns; see `iter_inputs`.
         out_dir: Folder for the results; images that an earlier run wrote there are no inputs.
+        suffixes: Suffixes of the files that are listed of folders and patterns, in lower case.
     """
     roots: dict[str, tuple[Path, str]] = {}
     for item in inputs:
         is_folder = os.path.isdir(item)
-        for path in iter_inputs([item]):
+        for path in iter_inputs([item], suffixes):
             is_named = os.path.abspath(item) == os.path.abspath(path)
             if not is_named and out_dir is not None and _is_own_output(path, out_dir):
                 continue
@@ -127,6 +132,5 @@ def _file_key(path: Path) -> str:
 
 def _is_own_output(path: Path, out_dir: Path) -> bool:
     """Return whether a path is an image that a run wrote into its folder."""
-    return path.name.endswith((OVERLAY_ENDING, NEURAL_RENDER_ENDING)) and Path(os.path.abspath(path)).is_relative_to(
-        os.path.abspath(out_dir)
-    )
+    endings = (OVERLAY_ENDING, NEURAL_RENDER_ENDING, EMOTIONS_ENDING)
+    return path.name.endswith(endings) and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(out_dir))

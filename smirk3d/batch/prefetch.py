@@ -17,6 +17,7 @@ from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.media.images import read_image
 
 if TYPE_CHECKING:
+    from smirk3d.detection.detector import Detection
     from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
     from smirk3d.face import Face
 
@@ -39,6 +40,7 @@ class PhotoResult:
         pixels: (H, W, 3) uint8 RGB, upright; (0, 0, 3) where it failed.
         reason: One line with the reason of a failure; None for a success.
         notes: What reading the photo changed, such as its size.
+        detections: The detection of each face.
     """
 
     job: Job
@@ -46,6 +48,7 @@ class PhotoResult:
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.uint8))
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    detections: tuple[Detection, ...] = ()
 
 
 def blocks_to_run(jobs: Sequence[Job], todo: Container[Job], tried: Container[Job] = ()) -> list[list[Job]]:
@@ -181,7 +184,7 @@ def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor
         if isinstance(faces, str):
             results.append(PhotoResult(job, reason=faces))
         elif not isinstance(item, str):
-            results.append(PhotoResult(job, tuple(faces), item.photo.pixels, notes=item.photo.notes))
+            results.append(PhotoResult(job, tuple(faces), item.photo.pixels, None, item.photo.notes, item.detections))
     return results
 
 

@@ -15,6 +15,7 @@ from smirk3d.assets import is_disk_full, printable
 from smirk3d.batch.naming import NEURAL_RENDER_ENDING, OVERLAY_ENDING, Job, plan_outputs
 from smirk3d.batch.prefetch import PhotoResult, blocks_to_run, failure_reason, reconstruct_batches, reconstruct_person
 from smirk3d.errors import Smirk3dError, UsageError
+from smirk3d.media.images import LISTED_SUFFIXES
 from smirk3d.output_lock import links_below, locked_folder, refuse_link_of, sweep_temporaries
 from smirk3d.progress import Progress, progress
 
@@ -134,18 +135,23 @@ def _not_done(jobs: Sequence[Job], table: TableWriter) -> list[Job]:
     return [job for job in jobs if not table.is_done(job.path) and os.path.realpath(job.path) not in done]
 
 
-def plan_jobs(inputs: Iterable[str | os.PathLike[str]], out_dir: Path | None = None) -> list[Job]:
+def plan_jobs(
+    inputs: Iterable[str | os.PathLike[str]],
+    out_dir: Path | None = None,
+    suffixes: Collection[str] = LISTED_SUFFIXES,
+) -> list[Job]:
     """List the jobs as `plan_outputs` does, at least one.
 
     Args:
         inputs: Files, folders and glob patterns.
         out_dir: Folder for the results; see `plan_outputs`.
+        suffixes: As for `plan_outputs`.
 
     Raises:
         UsageError: There are no inputs, or only folders without images.
     """
     names = list(inputs)
-    jobs = plan_outputs(names, out_dir)
+    jobs = plan_outputs(names, out_dir, suffixes)
     if all(os.path.isdir(job.path) for job in jobs):
         where = ", ".join(printable(name) for name in names) or "the command line"
         raise UsageError(f"no images in {where}; name image files or folders that hold some")

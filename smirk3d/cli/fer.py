@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from smirk3d.detection.detector import Detector
     from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.export.tables.feature_journal import FeatureJournal
+    from smirk3d.fer.prediction_run import PredictionSummary
     from smirk3d.fer.probe import ProbeResult
-
-CALIBRATION_LINE = (
-    "probabilities: calibrated on FERPlus' validation faces by one temperature; valence and arousal: expected place on "
-    "the circumplex; they describe how a face looks to raters, not what a person feels"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,47 +46,75 @@ class _PhotoCommand(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class FerPredict(_PhotoCommand, ScaleFlags):
-    """Predict emotions and action units of the faces in images: one table, and a sheet of the faces."""
+    """Predict emotions and action units of the faces in photos and videos: one table, a sheet of faces, and curves."""
 
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = ()
+    """Photos, videos, folders of both (with all their subfolders) and glob patterns."""
     out: Annotated[str, arg(metavar="DIR|s3://…")]
-    """Folder for emotions.csv and sheet.png; created where missing. With --ray, or inputs in archives or stores, the
-    results are the table alone, as Parquet shards."""
+    """Folder for emotions.csv (with pyarrow also .parquet), sheet.png and curves; created where missing. With --ray, or
+    inputs in archives or stores, photos alone are read, and the results are the table alone, as Parquet shards."""
+    layout: Literal["smirk3d", "fex"] = "smirk3d"
+    """Columns of the table; fex: those of py-feat, for scripts that read its tables."""
 
     def run(self) -> int:
         """Predict all inputs; return 1 where some failed."""
         self._check()
         if self.writes_shards(self.inputs, self.out):
             return self._run_sharded()
-        from smirk3d.batch.runner import plan_jobs
+        from smirk3d.fer.inputs import plan_recognition
+        from smirk3d.fer.prediction_run import SHEET_NAME, TABLE_NAME, PredictionOptions, predict_emotions
         from smirk3d.scale.inputs import with_lists
 
         out_dir = Path(self.out)
-        jobs = plan_jobs(with_lists(self.inputs), out_dir)
-        from smirk3d.fer.prediction_run import TABLE_NAME, PredictionOptions, predict_photos
-
-        options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume)
+        jobs = plan_recognition(with_lists(self.inputs), out_dir, (SHEET_NAME,))
+        options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume, self.layout)
         with closing(self._reconstructor()) as reconstructor:
-            summary = predict_photos(jobs, out_dir, reconstructor, options)
-        counts = f"images: {summary.done} done, {summary.failed} failed"
-        counts += f", {summary.skipped} done before" if summary.skipped else ""
-        print_result(f"{counts}; faces: {summary.faces}; table: {out_dir / TABLE_NAME}")
-        print_result(CALIBRATION_LINE)
-        return 1 if summary.failed else 0
+            summary = predict_emotions(jobs, out_dir, reconstructor, options)
+        print_result(f"{_counts(summary)}; table: {out_dir / TABLE_NAME}")
+        print_result(_calibration_line(self.weights))
+        return 1 if summary.failed or summary.damaged else 0
 
     def _run_sharded(self) -> int:
         from smirk3d.scale.inputs import list_jobs
         from smirk3d.scale.tables import emotions_task
 
+        if self.layout != "smirk3d":
+            raise UsageError(f"--layout {self.layout}: not for shards; leave it out")
         check_shard_folder(self.out, ())
         task = emotions_task(self._reconstructor, self.weights, self.shard_settings())
         code = self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)
-        print_result(CALIBRATION_LINE)
+        print_result(_calibration_line(self.weights))
         return code
 
     def _reconstructor(self) -> Reconstructor:
         from smirk3d.estimation.reconstructor import Reconstructor
 
         return Reconstructor(max_faces=self.max_faces)
+
+
+def _counts(summary: PredictionSummary) -> str:
+    """Return the counts of a run as text; videos are named where there were some."""
+    counts = f"images: {summary.photos} done, {summary.failed} failed"
+    counts += f", {summary.skipped} done before" if summary.skipped else ""
+    counts += f"; faces: {summary.faces}"
+    return counts + (f"; videos: {summary.clips} done ({summary.frames} frames)" if summary.clips else "")
+
+
+def _calibration_line(weights: str | None) -> str:
+    """Return in one line how the numbers of the table are to be read."""
+    from smirk3d.fer.vectors import temperature_of
+
+    temperature = temperature_of(weights)
+    if weights is None:
+        how = f"calibrated on FERPlus' validation faces by one temperature ({temperature:.3g})"
+    elif temperature == 1:
+        how = f"not calibrated, {printable(weights)} has no temperature"
+    else:
+        how = f"calibrated by the temperature of {printable(weights)} ({temperature:.3g}), from its validation faces"
+    return (
+        f"probabilities: {how}; valence and arousal: expected place on the circumplex; they describe how a face looks "
+        "to raters, not what a person feels"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,26 +196,46 @@ class FerProbe(Command):
     """Column of the labels."""
     groups: Annotated[str | None, arg(metavar="COLUMN")] = None
     """Column of the people, who are never on both sides of a split."""
+    split: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """Column of splits: learn on train and test on all others, instead of cross-validation; they must share no person
+    and no near-duplicate."""
     folds: Annotated[int, arg(metavar="N")] = 5
     """Number of folds."""
     seed: int = 0
     """Of the folds and of the bootstrap."""
+    plot: Annotated[str | None, arg(metavar="FILE.png")] = None
+    """Picture of the confusion matrix to write."""
 
     def run(self) -> int:
         """Print the result of the probe."""
         if self.folds < 2:
             raise UsageError(f"--folds {self.folds}: must be 2 or more")
+        if self.plot is not None and not self.plot.lower().endswith(".png"):
+            raise UsageError(f"--plot {self.plot}: must end in .png")
         from smirk3d.fer.labelled_features import join_labels
         from smirk3d.fer.probe import cross_validated_probe
+        from smirk3d.fer.split_probe import split_probe
 
-        joined = join_labels(Path(self.features), Path(self.labels), self.label, self.groups)
+        joined = join_labels(Path(self.features), Path(self.labels), self.label, self.groups, self.split)
         if joined.unlabelled:
             print_message(f"{joined.unlabelled} faces have no label and are left out")
         if self.groups is None:
             print_message("no --groups: faces of one person may be on both sides, which flatters the result")
-        result = cross_validated_probe(joined.features, joined.labels, joined.groups, folds=self.folds, seed=self.seed)
-        for line in probe_lines(result):
+        if self.split is not None:
+            result = split_probe(joined, seed=self.seed)
+        else:
+            result = cross_validated_probe(
+                joined.features, joined.labels, joined.groups, folds=self.folds, seed=self.seed
+            )
+        lines = probe_lines(result)
+        for line in lines:
             print_result(line)
+        if self.plot is not None:
+            from smirk3d.viz.classification_plots import draw_confusion
+            from smirk3d.viz.plot_style import save_pixels
+
+            picture = draw_confusion(result.classes, result.confusion, "Linear probe", f"{lines[0]}; {lines[1]}")
+            save_pixels(picture, Path(self.plot))
         return 0
 
 

@@ -1,4 +1,4 @@
-"""`smirk3d fer train` and `evaluate`: the expression network itself."""
+"""`smirk3d fer train`: the expression network and others of recognition."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
-from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
     from smirk3d.train.expression_vector.run import FerResult
@@ -89,35 +88,3 @@ def _conclude(result: FerResult | OcclusionResult | VaeResult, steps: int, weigh
     figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
     print_result(f"done: step {result.step} of {steps}; {figures}; weights: {weights}")
     return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class FerEvaluate(Command):
-    """Measure an expression network.
-
-    On labelled face crops WAR, UAR and ECE; on photos with emotion labels a linear probe on the expression vector.
-    """
-
-    weights: Annotated[Positional[str], arg(metavar="WEIGHTS")] = "packaged"
-    """File of smirk3d fer train; packaged: that of this installation."""
-    ferplus: Annotated[str | None, arg(metavar="DIR")] = None
-    """FERPlus, or fer2013.csv, or a folder of face crops for each class; its validation part is measured."""
-    faces: Annotated[str | None, arg(metavar="DIR")] = None
-    """Folder of shards with emotion labels: a probe learns on the split train and is tested on val."""
-    split: str = "val"
-    """Split of --ferplus to measure."""
-
-    def run(self) -> int:
-        """Print the figures."""
-        if self.ferplus is None and self.faces is None:
-            raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR or both")
-        from smirk3d.evaluation.recognition import crop_figures, photo_figures
-
-        weights = None if self.weights == "packaged" else Path(self.weights)
-        if self.ferplus is not None:
-            for line in crop_figures(weights, Path(self.ferplus), self.split):
-                print_result(line)
-        if self.faces is not None:
-            for line in photo_figures(weights, Path(self.faces)):
-                print_result(line)
-        return 0

@@ -19,7 +19,10 @@ from smirk3d.cli.doctor import Doctor
 from smirk3d.cli.evaluate import Evaluate
 from smirk3d.cli.features import Features
 from smirk3d.cli.fer import FerFeatures, FerPredict, FerProbe
-from smirk3d.cli.fer_training import FerEvaluate, FerTrain
+from smirk3d.cli.fer_check import FerCheck
+from smirk3d.cli.fer_evaluate import FerEvaluate
+from smirk3d.cli.fer_export import FerExport
+from smirk3d.cli.fer_training import FerTrain
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
@@ -54,7 +57,9 @@ _Fer = Annotated[
     | Annotated[FerFeatures, subcommand("features")]
     | Annotated[FerProbe, subcommand("probe")]
     | Annotated[FerTrain, subcommand("train")]
-    | Annotated[FerEvaluate, subcommand("evaluate")],
+    | Annotated[FerEvaluate, subcommand("evaluate")]
+    | Annotated[FerExport, subcommand("export")]
+    | Annotated[FerCheck, subcommand("check")],
     subcommand("fer", description="Recognise facial expressions: emotions, action units, expression vectors."),
 ]
 _Commands = (

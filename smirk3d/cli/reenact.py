@@ -93,7 +93,8 @@ class Reenact(Command):
         is_row = self.driving is not None and is_table(self.driving) and suffix in PICTURE_SUFFIXES
         allowed = (VIDEO_SUFFIX,) if moves and not is_row else PICTURE_SUFFIXES
         if suffix not in allowed:
-            raise UsageError(f"--out {printable(self.out)}: must end in {', '.join(allowed)}")
+            why = "" if self.driving is None else f" with --driving {printable(self.driving)}"
+            raise UsageError(f"--out {printable(self.out)}: must end in {', '.join(allowed)}{why}")
 
     @property
     def _is_photo_driven(self) -> bool:

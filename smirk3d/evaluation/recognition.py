@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,72 @@ from smirk3d.evaluation.probe import MAX_FACES, ProbeFaces, probe_faces
 from smirk3d.fer.calibration import expected_calibration_error
 from smirk3d.fer.datasets import read_labelled
 from smirk3d.fer.emotions import EMOTIONS
-from smirk3d.fer.face_windows import crop_window, face_window
+from smirk3d.fer.face_windows import face_window
 from smirk3d.fer.linear_probe import probe_predictions
 from smirk3d.fer.vectors import Expressions, expressions_of
-from smirk3d.media.images import read_image
 from smirk3d.metrics.classification import recall_by_class
 
 SPLITS = ("train", "val")
 
 
-def crop_figures(weights: Path | None, data: Path, split: str) -> list[str]:
-    """Return WAR, UAR, ECE and the confusion matrix on labelled face crops as lines of text.
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions for labelled faces.
+
+    Attributes:
+        title: What was measured.
+        names: C names of classes.
+        probabilities: (N, C).
+        label: (N,) int.
+        notes: Further figures, one line each.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    probabilities: np.ndarray
+    label: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prediction(self) -> np.ndarray:
+        """The most probable class (N,) of each face."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def recalls(self) -> np.ndarray:
+        """Recall (C,) of each class, NaN where it does not occur."""
+        return recall_by_class(self.prediction, self.label, len(self.names))
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error."""
+        return expected_calibration_error(torch.from_numpy(self.probabilities), torch.from_numpy(self.label))
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts (C, C) by true and predicted class."""
+        counts = np.zeros((len(self.names), len(self.names)), dtype=np.int64)
+        np.add.at(counts, (self.label, self.prediction), 1)
+        return counts
+
+    def figures(self) -> str:
+        """Return WAR, UAR and ECE as text."""
+        war = 100 * (self.prediction == self.label).mean()
+        return f"WAR {war:.1f}, UAR {100 * np.nanmean(self.recalls):.1f}, ECE {self.ece:.3f}"
+
+    def lines(self) -> list[str]:
+        """Return all figures, and the confusion in per cent of each true class, as lines of text."""
+        lines = [f"{self.title}: {self.figures()}", *self.notes]
+        lines.append("  per cent of the true emotion (rows): " + ", ".join(self.names))
+        for name, row in zip(self.names, self.confusion):
+            if row.sum():
+                cells = " ".join(f"{100 * value:5.1f}" for value in row / row.sum())
+                lines.append(f"  {name:>10} {cells}  ({row.sum()})")
+        return lines
+
+
+def predicted_crops(weights: Path | None, data: Path, split: str) -> Predicted:
+    """Predict labelled face crops.
 
     The temperature of a packaged network was set on FERPlus' validation faces, so that its ECE there is flattering; the
     model card states that of halves.
@@ -37,23 +92,23 @@ def crop_figures(weights: Path | None, data: Path, split: str) -> list[str]:
         Smirk3dError: Data or weights cannot be read.
     """
     faces = read_labelled(data, split)
-    windows = np.stack([crop_window(read_image(face.source).pixels) for face in faces])
+    windows = np.stack([face.window() for face in faces])
     label = np.array([face.label for face in faces])
     began_s = time.perf_counter()
     probabilities = expressions_of(windows, weights).probabilities
     cost_ms = 1e3 * (time.perf_counter() - began_s) / len(faces)
-    lines = _class_lines(EMOTIONS, probabilities, label)
-    return [f"{len(faces)} face crops, split {split}: {lines[0]}; {cost_ms:.1f} ms a face", *lines[1:]]
+    title = f"{len(faces)} face crops, split {split}"
+    return Predicted(title, EMOTIONS, probabilities, label, (f"  {cost_ms:.1f} ms a face",))
 
 
-def photo_figures(weights: Path | None, folder: Path) -> list[str]:
-    """Return a linear probe's and the network's own recalls on photos with emotion labels as lines of text.
+def predicted_photos(weights: Path | None, folder: Path) -> Predicted:
+    """Predict photos with emotion labels, and train a linear probe on the vectors of others.
 
     The probe learns on at most `MAX_FACES` faces of each emotion of the training split; the network itself has learned
-    from none of these photos.
+    from none of these photos. Its probabilities are those of the emotions that occur, scaled to a sum of 1.
 
     Args:
-        weights: As for `crop_figures`.
+        weights: As for `predicted_crops`.
         folder: Folder of shards with the splits train and val.
 
     Raises:
@@ -61,15 +116,14 @@ def photo_figures(weights: Path | None, folder: Path) -> list[str]:
     """
     faces = probe_faces(folder, SPLITS, MAX_FACES)
     (train, train_label), (test, test_label) = (_expressions(faces, k, weights) for k in range(2))
-    predicted = probe_predictions(train.vectors, train_label, test.vectors)
-    names = faces.classes
-    recalls = recall_by_class(predicted, test_label, len(names))
-    lines = [f"{len(test_label)} photos of the split {SPLITS[1]}, {len(names)} emotions"]
-    lines.append(f"probe on the vector: balanced accuracy {np.nanmean(recalls):.3f} ({_recalls(names, recalls)})")
+    prediction = probe_predictions(train.vectors, train_label, test.vectors)
+    names = tuple(faces.classes)
+    recalls = recall_by_class(prediction, test_label, len(names))
+    by_class = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, recalls))
+    note = f"  probe on the vector: balanced accuracy {np.nanmean(recalls):.3f} ({by_class})"
     known = [EMOTIONS.index(name) for name in names]
     own = test.probabilities[:, known] / test.probabilities[:, known].sum(axis=1, keepdims=True)
-    zero_shot = _class_lines(names, own, test_label)
-    return [*lines, f"zero-shot: {zero_shot[0]}", *zero_shot[1:]]
+    return Predicted(f"{len(test_label)} photos of the split {SPLITS[1]}, zero-shot", names, own, test_label, (note,))
 
 
 def _expressions(faces: ProbeFaces, split: int, weights: Path | None) -> tuple[Expressions, np.ndarray]:
@@ -80,22 +134,3 @@ def _expressions(faces: ProbeFaces, split: int, weights: Path | None) -> tuple[E
     ]
     label = np.array([class_of[record.key] for record in photos.records], dtype=np.int64)
     return expressions_of(np.stack(windows), weights), label
-
-
-def _class_lines(names: Sequence[str], probabilities: np.ndarray, label: np.ndarray) -> list[str]:
-    """Return a line of figures, and lines with the confusion matrix in per cent of each true class."""
-    predicted = probabilities.argmax(axis=1)
-    recalls = recall_by_class(predicted, label, len(names))
-    ece = expected_calibration_error(torch.from_numpy(probabilities), torch.from_numpy(label))
-    lines = [f"WAR {100 * (predicted == label).mean():.1f}, UAR {100 * np.nanmean(recalls):.1f}, ECE {ece:.3f}"]
-    lines.append("  per cent of the true emotion (rows): " + ", ".join(names))
-    for k, name in enumerate(names):
-        if (label == k).any():
-            share = np.bincount(predicted[label == k], minlength=len(names)) / (label == k).sum()
-            cells = " ".join(f"{100 * value:5.1f}" for value in share)
-            lines.append(f"  {name:>10} {cells}  ({int((label == k).sum())})")
-    return lines
-
-
-def _recalls(names: Sequence[str], recalls: np.ndarray) -> str:
-    return ", ".join(f"{name} {value:.2f}" for name, value in zip(names, recalls))

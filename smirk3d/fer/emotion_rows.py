@@ -1,48 +1,72 @@
-"""Photos with their recognised faces, one by one; the local run and workers on other machines both use them."""
+"""Photos with their recognised faces, batch by batch; the local run and workers on other machines both use them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from smirk3d.batch.naming import Job
 from smirk3d.batch.photo_rows import PhotoRows
-from smirk3d.batch.prefetch import failure_reason
+from smirk3d.batch.prefetch import PhotoResult, failure_reason, reconstruct_batches
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.fer.emotions_csv import emotion_row
-from smirk3d.fer.recognizer import EmotionRecognizer, FaceEmotion
+from smirk3d.fer.face_windows import face_window
+from smirk3d.fer.recognizer import FaceEmotion, face_emotions
 
 
 @dataclass(frozen=True, eq=False)
 class RecognizedPhoto:
-    """The faces of one photo, or the error of a failure.
+    """The faces of one photo, or the reason of a failure.
 
     Attributes:
         job: The photo.
         faces: Largest first; empty where it failed.
         pixels: (H, W, 3) uint8 RGB, upright; (0, 0, 3) where it failed.
-        error: Why it failed; None for a success.
+        reason: One line with the reason of a failure; None for a success.
     """
 
     job: Job
     faces: tuple[FaceEmotion, ...] = ()
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.uint8))
-    error: Exception | None = None
+    reason: str | None = None
 
     def rows(self) -> list[list[str]]:
         """Return the rows of the faces in the table `emotions.csv`."""
         return [emotion_row(self.job.name, k, each) for k, each in enumerate(self.faces)]
 
 
-def recognize_job(job: Job, recognizer: EmotionRecognizer) -> RecognizedPhoto:
-    """Recognise the faces of one photo; a failure is a result, never an exception."""
+def recognized_batches(
+    blocks: Iterable[Sequence[Job]], reconstructor: Reconstructor, weights: str | os.PathLike[str] | None = None
+) -> Generator[list[RecognizedPhoto], None, None]:
+    """Recognise photos batch by batch, in order; a failure is a result, never an exception.
+
+    Args:
+        blocks: As for `reconstruct_batches`.
+        reconstructor: Detects and reconstructs the faces.
+        weights: File of `smirk3d fer train`; None: the packaged network.
+    """
+    with closing(reconstruct_batches(blocks, reconstructor)) as batches:
+        for batch in batches:
+            yield _recognized(batch, weights)
+
+
+def _recognized(batch: Sequence[PhotoResult], weights: str | os.PathLike[str] | None) -> list[RecognizedPhoto]:
     try:
-        photo, found = recognizer.recognize_photo(job.source())
-        return RecognizedPhoto(job, tuple(found), photo.pixels)
+        windows = [face_window(each.pixels, found.landmarks_px) for each in batch for found in each.detections]
+        faces = [face for each in batch for face in each.faces]
+        expressions = iter(face_emotions(faces, np.stack(windows), weights) if faces else [])
     except Exception as error:  # one photo never stops the run
-        return RecognizedPhoto(job, error=error)
+        if len(batch) > 1:  # nor does it fail the others of its batch
+            return [photo for each in batch for photo in _recognized([each], weights)]
+        return [RecognizedPhoto(each.job, reason=each.reason or failure_reason(error)) for each in batch]
+    return [
+        RecognizedPhoto(each.job, tuple(next(expressions) for _ in each.faces), each.pixels, each.reason)
+        for each in batch
+    ]
 
 
 class EmotionRows:
@@ -54,18 +78,13 @@ class EmotionRows:
     """
 
     def __init__(self, reconstructor: Reconstructor, weights: str | None = None) -> None:
-        self._reconstructor = reconstructor
-        self._recognizer = EmotionRecognizer(weights=weights, reconstructor=reconstructor)
+        self._reconstructor, self._weights = reconstructor, weights
 
     def batches(self, blocks: Iterable[Sequence[Job]]) -> Generator[list[PhotoRows], None, None]:
         """See `RowSource`."""
-        for block in blocks:
-            for job in block:
-                found = recognize_job(job, self._recognizer)
-                if found.error is None:
-                    yield [PhotoRows(job, tuple(found.rows()))]
-                else:
-                    yield [PhotoRows(job, reason=failure_reason(found.error))]
+        with closing(recognized_batches(blocks, self._reconstructor, self._weights)) as batches:
+            for batch in batches:
+                yield [PhotoRows(photo.job, tuple(photo.rows()), photo.reason) for photo in batch]
 
     def close(self) -> None:
         """See `RowSource`."""

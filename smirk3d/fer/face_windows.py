@@ -54,6 +54,22 @@ def crop_window(pixels: np.ndarray, side_px: int = WINDOW_PX) -> np.ndarray:
     return _sampled(pixels, PatchFrame(np.array([width / 2, height / 2]), np.array([half_px, 0.0])), side_px)
 
 
+def box_window(pixels: np.ndarray, box_px: tuple[float, float, float, float], side_px: int = WINDOW_PX) -> np.ndarray:
+    """Return the window of a face that a data set states by a box: the square about its centre.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        box_px: x0, y0, x1, y1.
+        side_px: Side of the window S.
+
+    Returns:
+        (S, S) uint8; beyond the photo its border is repeated.
+    """
+    x0, y0, x1, y1 = box_px
+    half_px = max(x1 - x0, y1 - y0, 1.0) / 2
+    return _sampled(pixels, PatchFrame(np.array([x0 + x1, y0 + y1]) / 2, np.array([half_px, 0.0])), side_px)
+
+
 def _sampled(pixels: np.ndarray, frame: PatchFrame, side_px: int) -> np.ndarray:
     """Average the luma of a photo over the pixels of a frame."""
     height, width = pixels.shape[:2]

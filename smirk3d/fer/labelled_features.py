@@ -24,12 +24,16 @@ class LabelledFeatures:
         features: (N, D) float32.
         labels: N names of classes.
         groups: N names of people; the key of the face where no column was named.
+        keys: N names of the faces.
+        splits: N names of splits; empty texts where no column was named.
         unlabelled: Number of faces without a label.
     """
 
     features: np.ndarray
     labels: tuple[str, ...]
     groups: tuple[str, ...]
+    keys: tuple[str, ...]
+    splits: tuple[str, ...]
     unlabelled: int
 
 
@@ -55,7 +59,11 @@ def read_features(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def join_labels(
-    features_path: Path, labels_path: Path, label_column: str = "label", group_column: str | None = None
+    features_path: Path,
+    labels_path: Path,
+    label_column: str = "label",
+    group_column: str | None = None,
+    split_column: str | None = None,
 ) -> LabelledFeatures:
     """Read features and labels, and match them by key, or by file name where all of these differ.
 
@@ -64,27 +72,48 @@ def join_labels(
         labels_path: Table with a column key, image or path, one of labels, and one of people.
         label_column: Name of the column of labels.
         group_column: Name of that of people; None: each face is by itself.
+        split_column: Name of that of splits; faces without one are left out as those without a label are.
 
     Raises:
         Smirk3dError: A file cannot be read, a column is missing, or no face has a label.
     """
     keys, features = read_features(features_path)
-    rows = _read_labels(labels_path, label_column, group_column)
+    rows = _read_labels(labels_path, label_column, group_column, split_column)
     if not set(keys) & set(rows):
         rows = _by_file_name(rows, labels_path)
         keys = [_file_name(key) for key in keys]
-    known = [k for k, key in enumerate(keys) if rows.get(key, ("", ""))[0]]
+    known = [k for k, key in enumerate(keys) if key in rows and rows[key].is_usable]
     if not known:
         raise Smirk3dError(
             f"{printable(labels_path)}: no label for any face of {printable(features_path)}; its keys are like "
             f"{printable(keys[0])}"
         )
-    labels, groups = zip(*(rows[keys[k]] for k in known))
-    return LabelledFeatures(features[known], labels, groups, len(keys) - len(known))
+    found = [rows[keys[k]] for k in known]
+    return LabelledFeatures(
+        features[known],
+        tuple(each.label for each in found),
+        tuple(each.group for each in found),
+        tuple(keys[k] for k in known),
+        tuple(each.split or "" for each in found),
+        len(keys) - len(known),
+    )
 
 
-def _read_labels(path: Path, label: str, group: str | None) -> dict[str, tuple[str, str]]:
-    """Return label and person by key."""
+@dataclass(frozen=True)
+class _Row:
+    """Label, person and split of a face; `split` is None where splits do not matter."""
+
+    label: str
+    group: str
+    split: str | None
+
+    @property
+    def is_usable(self) -> bool:
+        return bool(self.label) and self.split != ""
+
+
+def _read_labels(path: Path, label: str, group: str | None, split: str | None) -> dict[str, _Row]:
+    """Return label, person and split by key."""
     try:
         with open_plain_text(path) as file:
             reader = csv.DictReader(file)
@@ -92,15 +121,22 @@ def _read_labels(path: Path, label: str, group: str | None) -> dict[str, tuple[s
             key = next((name for name in KEY_COLUMNS if name in columns), None)
             if key is None:
                 raise Smirk3dError(f"{printable(path)}: lacks a column with keys; name it {' or '.join(KEY_COLUMNS)}")
-            for name in (label, *([group] if group else [])):
+            for name in (label, *filter(None, (group, split))):
                 if name not in columns:
                     raise Smirk3dError(f"{printable(path)}: lacks the column {printable(name)}; add or name it")
-            return {row[key]: (row[label] or "", (row[group] if group else row[key]) or row[key]) for row in reader}
+            return {
+                row[key]: _Row(
+                    row[label] or "",
+                    (row[group] if group else row[key]) or row[key],
+                    None if split is None else row[split] or "",
+                )
+                for row in reader
+            }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
 
 
-def _by_file_name(rows: dict[str, tuple[str, str]], path: Path) -> dict[str, tuple[str, str]]:
+def _by_file_name(rows: dict[str, _Row], path: Path) -> dict[str, _Row]:
     twice = [name for name, count in Counter(map(_file_name, rows)).items() if count > 1]
     if twice:
         raise Smirk3dError(f"{printable(path)}: {printable(twice[0])} occurs twice; write keys as in the features")

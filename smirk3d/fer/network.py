@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
@@ -76,7 +76,7 @@ class ExpressionNetwork(nn.Module):
         std = images.std((2, 3), keepdim=True)
         normalized = (images - mean) / (2 * std + _MIN_CONTRAST)
         features = self.narrow(self.trunk(normalized.expand(-1, 3, -1, -1)))
-        vector = self.vector(adaptive_avg_pool2d(features, _CELLS).flatten(1))
+        vector = self.vector(_means_of_cells(features).flatten(1))
         return Prediction(vector, self.emotions(self.dropout(vector)), self.arkit(vector))
 
     def predict(self, windows: Tensor) -> Prediction:
@@ -94,6 +94,13 @@ class ExpressionNetwork(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the calibrated probabilities (B, 8) of logits (B, 8)."""
         return (logits / self.temperature).softmax(1)
+
+
+def _means_of_cells(features: Tensor) -> Tensor:
+    """Return the means (B, C, 2, 2) of the quarters of maps (B, C, H, W)."""
+    if torch.onnx.is_in_onnx_export():  # there the sides must be known, and are multiples of two
+        return avg_pool2d(features, int(features.shape[-1]) // _CELLS)
+    return adaptive_avg_pool2d(features, _CELLS)
 
 
 def enlarged(images: Tensor, side_px: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +77,26 @@ def cross_validated_probe(
     for train, test in splitter.split(features, label, group):
         if len(np.unique(label[train])) < 2:
             raise Smirk3dError("the training people of a fold show one class alone; take fewer folds or more people")
-        predicted[test] = _fitted(features[train], label[train], group[train], seed).predict(features[test])
+        predicted[test] = fitted_probe(features[train], label[train], group[train], seed).predict(features[test])
+    return probe_result(tuple(map(str, classes)), label, predicted, group, seed=seed, merged=merged)
+
+
+def probe_result(
+    classes: tuple[str, ...], label: np.ndarray, predicted: np.ndarray, group: np.ndarray, *, seed: int, merged: int
+) -> ProbeResult:
+    """Return the measures of predictions.
+
+    Args:
+        classes: C names.
+        label: (N,) int, the true classes.
+        predicted: (N,) int.
+        group: (N,) int, the people.
+        seed: Of the bootstrap.
+        merged: See `ProbeResult`.
+    """
     confusion = confusion_of(label, predicted, len(classes))
     return ProbeResult(
-        tuple(map(str, classes)),
+        classes,
         confusion,
         _mean_recall(confusion),
         _bootstrap_interval(label, predicted, group, len(classes), seed),
@@ -98,18 +114,25 @@ def joined_groups(features: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, 
         features: (N, D).
         group: (N,) int.
     """
+    joined = group.copy()
+    for first, second in similar_pairs(features):
+        one, other = joined[first], joined[second]
+        if one != other:
+            joined[joined == max(one, other)] = min(one, other)
+    return joined, len(np.unique(group)) - len(np.unique(joined))
+
+
+def similar_pairs(features: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of faces whose features (N, D) are nearly equal; of each pair once, the smaller index first."""
     standardised = (features - features.mean(0)) / (features.std(0) + 1e-9)
     square = (standardised**2).mean(1)
-    joined = group.copy()
     for start in range(0, len(standardised), _BLOCK):
         part = slice(start, start + _BLOCK)
         product = standardised[part] @ standardised.T / standardised.shape[1]
         similar = square[part, None] + square - 2 * product < NEAR_DUPLICATE**2
         for row, column in zip(*np.nonzero(similar)):
-            one, other = joined[start + row], joined[column]
-            if one != other:
-                joined[joined == max(one, other)] = min(one, other)
-    return joined, len(np.unique(group)) - len(np.unique(joined))
+            if start + row < column:
+                yield int(start + row), int(column)
 
 
 def confusion_of(label: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -125,12 +148,20 @@ def _check_counts(classes: np.ndarray, label: np.ndarray, group: np.ndarray, fol
     for number, name in enumerate(classes):
         people = len(np.unique(group[label == number]))
         if people < MIN_PEOPLE:
-            raise Smirk3dError(f"class {name!r} has faces of one person alone; add people or leave the class out")
+            raise Smirk3dError(f"class {str(name)!r} has faces of one person alone; add people or leave the class out")
     if len(np.unique(group)) < folds:
         raise Smirk3dError(f"there are {len(np.unique(group))} people for {folds} folds; give --folds a smaller number")
 
 
-def _fitted(features: np.ndarray, label: np.ndarray, group: np.ndarray, seed: int):
+def fitted_probe(features: np.ndarray, label: np.ndarray, group: np.ndarray, seed: int):
+    """Return a logistic regression, its penalty chosen by cross-validation over the groups.
+
+    Args:
+        features: (N, D).
+        label: (N,) int.
+        group: (N,) int.
+        seed: Of the folds.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,22 +88,35 @@ class EmotionRecognizer:
         """Return the expressions of detected faces, in their order."""
         (faces,) = self._reconstructor.solve([photo])
         windows = np.stack([face_window(photo.photo.pixels, each.landmarks_px) for each in photo.detections])
-        predicted = expressions_of(windows, self._weights)
-        places = valence_arousal(predicted.probabilities)
-        return [
-            FaceEmotion(
-                face=face,
-                probabilities=dict(zip(EMOTIONS, predicted.probabilities[k].tolist())),
-                valence=float(places[k, 0]),
-                arousal=float(places[k, 1]),
-                action_units=action_units(face.arkit),
-                vector=predicted.vectors[k],
-                window=windows[k],
-            )
-            for k, face in enumerate(faces)
-        ]
+        return face_emotions(faces, windows, self._weights)
 
     def close(self) -> None:
         """Free the detector."""
         if self._is_owner:
             self._reconstructor.close()
+
+
+def face_emotions(
+    faces: Sequence[Face], windows: np.ndarray, weights: str | os.PathLike[str] | None = None
+) -> list[FaceEmotion]:
+    """Return the expressions of faces that have been reconstructed.
+
+    Args:
+        faces: N faces, at least one.
+        windows: (N, 48, 48) uint8 windows of them, see `smirk3d.fer.face_windows`.
+        weights: As for `EmotionRecognizer`.
+    """
+    predicted = expressions_of(windows, weights)
+    places = valence_arousal(predicted.probabilities)
+    return [
+        FaceEmotion(
+            face=face,
+            probabilities=dict(zip(EMOTIONS, predicted.probabilities[k].tolist())),
+            valence=float(places[k, 0]),
+            arousal=float(places[k, 1]),
+            action_units=action_units(face.arkit),
+            vector=predicted.vectors[k],
+            window=windows[k],
+        )
+        for k, face in enumerate(faces)
+    ]

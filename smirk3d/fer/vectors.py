@@ -37,6 +37,11 @@ def _network(path: Path) -> ExpressionNetwork:
     return folded(load_expression_network(path), ExpressionNetwork)
 
 
+def load_for_inference(weights: str | os.PathLike[str] | None = None) -> ExpressionNetwork:
+    """Return a network for inference, read once; arguments and errors as for `expressions_of`."""
+    return _network(find("expression") if weights is None else Path(weights))
+
+
 @torch.inference_mode()
 def expressions_of(windows: np.ndarray, weights: str | os.PathLike[str] | None = None) -> Expressions:
     """Predict expression vectors and emotions.
@@ -48,10 +53,22 @@ def expressions_of(windows: np.ndarray, weights: str | os.PathLike[str] | None =
     Raises:
         Smirk3dError: The file is missing, or holds no such network.
     """
-    network = _network(find("expression") if weights is None else Path(weights))
+    network = load_for_inference(weights)
     parts = [network.predict(block) for block in torch.from_numpy(windows).split(BATCH)]
     vectors, logits, arkit = (torch.cat(each) for each in zip(*parts))
     return Expressions(vectors.numpy(), network.probabilities(logits).numpy(), arkit.numpy())
+
+
+def temperature_of(weights: str | os.PathLike[str] | None) -> float:
+    """Return the temperature that calibrates a network's probabilities; 1.0 where none was set.
+
+    Args:
+        weights: As for `expressions_of`.
+
+    Raises:
+        Smirk3dError: As for `expressions_of`; called first, this reports a bad file before the work.
+    """
+    return float(load_for_inference(weights).temperature)
 
 
 def vector_names() -> tuple[str, ...]:

@@ -8,9 +8,10 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +47,7 @@ _EXIF_TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _MAX_CHECKED_BYTES = 1 << 26
-_LISTED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+LISTED_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 # Pillow's pixel limit and Python's warning filters are global to the process: only one reader may change them at
 # a time.
 _PILLOW_LOCK = threading.Lock()
@@ -162,7 +163,7 @@ def animation_frames(path: Path) -> Iterator[np.ndarray]:
         raise _read_error(name, _error_text(error), "copy it again") from error
 
 
-def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def iter_inputs(inputs: Iterable[str | os.PathLike[str]], suffixes: Collection[str] = LISTED_SUFFIXES) -> list[Path]:
     """List the image files that command-line inputs name.
 
     A file is listed whatever its suffix. A folder is replaced by all image files below it, in the order of their
@@ -172,46 +173,53 @@ def iter_inputs(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
     Args:
         inputs: Files, folders and glob patterns.
+        suffixes: Suffixes of the files that are listed of folders and patterns, in lower case.
 
     Returns:
         Paths in the order of the inputs, each once.
     """
     unique: dict[str, Path] = {}
     for item in inputs:
-        for path in _expand(os.fspath(item)):
+        for path in _expand(os.fspath(item), suffixes):
             unique.setdefault(os.path.normcase(os.path.abspath(path)), Path(path))
     return list(unique.values())
 
 
-def _expand(item: str) -> Iterator[str]:
+def _expand(item: str, suffixes: Collection[str]) -> Iterator[str]:
     """Yield the files that one input names; the input itself where it names none."""
-    found = False
+    found, is_listed = False, partial(is_image_name, suffixes=suffixes)
     if os.path.isdir(item):
-        for found_path in _walk(item):
+        for found_path in _walk(item, suffixes):
             found = True
             yield found_path
     elif not os.path.lexists(item) and glob.has_magic(item):
         for match in sorted(glob.glob(item, recursive=True)):
-            for found_path in _walk(match) if os.path.isdir(match) else filter(is_image_name, (match,)):
+            is_folder = os.path.isdir(match)
+            for found_path in _walk(match, suffixes) if is_folder else filter(is_listed, (match,)):
                 found = True
                 yield found_path
     if not found:
         yield item
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, suffixes: Collection[str]) -> Iterator[str]:
     """Yield the images below a folder in the order of their names, then the folders that cannot be listed."""
     unreadable: list[str] = []
     for root, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(root, name) for name in sorted(names) if is_image_name(name))
+        yield from (os.path.join(root, name) for name in sorted(names) if is_image_name(name, suffixes))
     yield from unreadable
 
 
-def is_image_name(path: str) -> bool:
-    """Return whether a name is that of an image: by its suffix, and not hidden."""
+def is_image_name(path: str, suffixes: Collection[str] = LISTED_SUFFIXES) -> bool:
+    """Return whether a name is that of an image: by its suffix, and not hidden.
+
+    Args:
+        path: Name or path.
+        suffixes: Suffixes in lower case.
+    """
     name = os.path.basename(path)
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in _LISTED_SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
 def _check_file(path: Path, name: str) -> None:

@@ -47,8 +47,10 @@ def load_half(network: nn.Module, path: Path, kind: str, remedy: str) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        if not all(bool(value.isfinite().all()) for value in state.values()):
+            raise ValueError("it has numbers that are not finite")
         network.load_state_dict(
             {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         )
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise Smirk3dError(f"{printable(path)}: cannot be read as {kind} ({one_line(error)}); {remedy}") from error

@@ -82,7 +82,7 @@ def run_detection_pass(
     max_faces: int | None = 1,
     *,
     mode: DetectorMode = "follow",
-    advance: Callable[[], None] = lambda: None,
+    visit: Callable[[FrameDetections], None] = lambda _: None,
 ) -> None:
     """Detect and observe the faces of a video.
 
@@ -93,7 +93,7 @@ def run_detection_pass(
         log: Receives the results; damage of the source is noted there, and the frames before it are kept.
         max_faces: Largest number of persons tracked at a time; None for all.
         mode: How frames are searched, see `RoiTracker`.
-        advance: Called after each frame.
+        visit: Called with each frame and its faces, in order.
 
     Raises:
         Smirk3dError: Something else than the source fails.
@@ -112,7 +112,7 @@ def run_detection_pass(
             if len(pending) >= OBSERVATION_BATCH:
                 _store(pending, estimator, log.records)
                 pending.clear()
-            advance()
+            visit(result)
     _store(pending, estimator, log.records)
 
 

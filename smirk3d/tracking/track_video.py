@@ -16,7 +16,7 @@ from smirk3d.head.registry import register
 from smirk3d.media.video import FrameSource, VideoInfo
 from smirk3d.track import FRAME_FIELDS, Clip, Status, Track
 from smirk3d.tracking.detection_loop import DetectorMode
-from smirk3d.tracking.detection_pass import DetectionLog, record_type, run_detection_pass
+from smirk3d.tracking.detection_pass import DetectionLog, FrameDetections, record_type, run_detection_pass
 from smirk3d.tracking.finite import REASON, check_tracks, finite_frames
 from smirk3d.tracking.gap_filling import frame_statuses, interpolate_gaps
 from smirk3d.tracking.hidden_motion import shrink_hidden_motion, smooth_visibility
@@ -71,6 +71,7 @@ def track_video(
     options: TrackOptions | None = None,
     *,
     advance: Callable[[], None] = lambda: None,
+    visit: Callable[[FrameDetections], None] = lambda _: None,
 ) -> Clip:
     """Track the heads in a video.
 
@@ -79,16 +80,28 @@ def track_video(
         reconstructor: Its detector and its estimator are used.
         options: Settings; the defaults of `TrackOptions` by default.
         advance: Called after each frame of the detection pass.
+        visit: Called with each frame and its faces in the detection pass, for what needs the pixels.
 
     Raises:
         NoFaceError: There is no face in the video.
         Smirk3dError: No frame can be read, or the result is not finite.
     """
     options, estimator = options or TrackOptions(), reconstructor.estimator
+
+    def visit_and_advance(found: FrameDetections) -> None:
+        visit(found)
+        advance()
+
     with RecordBuffer(record_type(estimator)) as records:
         log = DetectionLog(records)
         run_detection_pass(
-            source, reconstructor.detector, estimator, log, options.max_faces, mode=options.detector, advance=advance
+            source,
+            reconstructor.detector,
+            estimator,
+            log,
+            options.max_faces,
+            mode=options.detector,
+            visit=visit_and_advance,
         )
         rows, losses = _checked_records(log, source.info.name)
         camera = clip_camera(estimator, rows["record"], log.size)

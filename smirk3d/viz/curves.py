@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smirk3d.assets import atomic_path
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.track import Status, Track
+from smirk3d.track import Track
+from smirk3d.viz.plot_style import GREY, GRID_COLOR, add_title, drawn, new_figure, save_pixels, shade_status, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 MAX_CURVES = 10
 MIN_RANGE = 0.02
 """Weights with a smaller range over the track are inactive."""
-_WIDTH_IN = 12.8
-"""Width of the figure that font sizes and line widths are given for; its resolution follows from the image size."""
-_TEXT_COLOR, _GREY, _GRID_COLOR = "#26292f", "#6b7280", "#e5e7eb"
-_LOST_COLOR, _FILLED_COLOR = "#d6dae1", "#eef0f4"
 # Colours that remain distinct with colour vision deficiencies, dark enough for thin lines on white.
 _LINE_COLORS = (
     "#0072b2",
@@ -51,23 +47,16 @@ def draw_curves(track: Track, size: tuple[int, int] = (1280, 720)) -> np.ndarray
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    dpi = size[0] / _WIDTH_IN
-    # Slightly larger, because the canvas rounds its size down.
-    figure = Figure(figsize=(_WIDTH_IN + 1e-6, size[1] / dpi + 1e-6), dpi=dpi, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(size)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw_weights(upper, track)
     _draw_angles(lower, track)
     for axes in (upper, lower):
-        _shade(axes, track, in_legend=axes is upper)
-        _style(axes)
+        shade_status(axes, track.status, track.time_s, in_legend=axes is upper)
+        style_axes(axes)
     _title(figure, track)
     figure.subplots_adjust(left=0.065, right=0.815, top=0.89, bottom=0.085, hspace=0.12)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return drawn(figure)
 
 
 def save_curves(track: Track, path: Path) -> None:
@@ -80,11 +69,7 @@ def save_curves(track: Track, path: Path) -> None:
     Raises:
         Smirk3dError: Writing failed.
     """
-    from PIL import Image
-
-    image = Image.fromarray(draw_curves(track))
-    with atomic_path(path) as temporary:
-        image.save(temporary)
+    save_pixels(draw_curves(track), path)
 
 
 def most_active(track: Track, count: int = MAX_CURVES) -> list[str]:
@@ -123,7 +108,7 @@ def _draw_weights(axes: Axes, track: Track) -> None:
         hue, style = _LINE_COLORS[stems.index(_stem(name)) % len(_LINE_COLORS)], (0, (4, 2)) if is_right else "-"
         axes.plot(track.time_s, values, color=hue, linestyle=style, linewidth=1.6, label=name)
     if not names:
-        axes.text(0.5, 0.5, "no weight changes", color=_GREY, ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no weight changes", color=GREY, ha="center", va="center", transform=axes.transAxes)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_ylabel("weight")
@@ -135,47 +120,9 @@ def _draw_angles(axes: Axes, track: Track) -> None:
         axes.plot(track.time_s, angles[:, column], color=hue, linewidth=1.6, label=name)
     max_deg = max(10.0, float(np.nanmax(np.abs(angles), initial=0)) * 1.1) if track.known.any() else 10.0
     axes.set_ylim(-max_deg, max_deg)
-    axes.axhline(0, color=_GRID_COLOR, linewidth=1, zorder=0)
+    axes.axhline(0, color=GRID_COLOR, linewidth=1, zorder=0)
     axes.set_ylabel("head, degrees")
     axes.set_xlabel("time in the clip, seconds")
-
-
-def _shade(axes: Axes, track: Track, *, in_legend: bool) -> None:
-    """Shade the times at which the face was lost, or its values were filled in."""
-    for status, hue, label in ((Status.FILLED, _FILLED_COLOR, "filled in"), (Status.LOST, _LOST_COLOR, "face lost")):
-        for start_s, end_s in _spans(track.status == status, track.time_s):
-            axes.axvspan(start_s, end_s, color=hue, linewidth=0, zorder=0, label=label if in_legend else "_")
-            label = "_"  # one entry in the legend
-
-
-def _spans(chosen: np.ndarray, time_s: np.ndarray) -> list[tuple[float, float]]:
-    """Return start and end in seconds of each run of chosen frames, from the frame before to the frame after it."""
-    edges = np.diff(np.concatenate([[0], chosen.astype(int), [0]]))
-    starts, ends = np.flatnonzero(edges == 1) - 1, np.flatnonzero(edges == -1)
-    return [(float(time_s[max(a, 0)]), float(time_s[min(b, len(time_s) - 1)])) for a, b in zip(starts, ends)]
-
-
-def _style(axes: Axes) -> None:
-    axes.grid(True, color=_GRID_COLOR, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.margins(x=0)
-    axes.tick_params(colors=_GREY, labelsize=10, length=0, pad=6)
-    axes.yaxis.label.set(color=_TEXT_COLOR, fontsize=11)
-    axes.xaxis.label.set(color=_TEXT_COLOR, fontsize=11)
-    axes.yaxis.set_label_coords(-0.062, 0.5)
-    for side, spine in axes.spines.items():
-        spine.set(visible=side == "bottom", color=_GREY)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(1.012, 1.02),
-            frameon=False,
-            fontsize=10.5,
-            labelcolor=_TEXT_COLOR,
-            handlelength=2.2,
-            borderaxespad=0,
-            labelspacing=0.55,
-        )
 
 
 def _title(figure: Figure, track: Track) -> None:
@@ -185,12 +132,5 @@ def _title(figure: Figure, track: Track) -> None:
         f"{track.rate_fps:g} frames a second",
         *([f"face lost in {lost} of {frames}"] if lost else []),
     ]
-    figure.text(
-        0.065,
-        0.955,
-        f"Track {track.number}: the weights that change most, and the head",
-        color=_TEXT_COLOR,
-        fontsize=15,
-        va="center",
-    )
-    figure.text(0.065, 0.915, "   ·   ".join(parts), color=_GREY, fontsize=10.5, va="center")
+    title = f"Track {track.number}: the weights that change most, and the head"
+    add_title(figure, title, "   ·   ".join(parts))

@@ -81,7 +81,12 @@ def test_probe_prints_its_measures(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*command, "--groups", "person"]) == 0
     captured = capsys.readouterr()
     assert "faces: 60; groups: 20" in captured.out and "macro F1: 1.000" in captured.out and not captured.err
+    assert main([*command, "--groups", "person", "--plot", str(tmp_path / "c.png")]) == 0
+    assert Image.open(tmp_path / "c.png").size == (1280, 1000)
+    assert main([*command, "--split", "person"]) == 1
+    assert "needs faces of the split train" in capsys.readouterr().err
     assert main([*command, "--folds", "1"]) == 2
+    assert main([*command, "--plot", "c.txt"]) == 2
     assert main([*command, "--label", "mood"]) == 1
     assert "lacks the column mood" in capsys.readouterr().err
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.fer.datasets import read_labelled, shares_of_votes
+from smirk3d.fer.dataset_readers.labelled_face import shares_of_votes
+from smirk3d.fer.datasets import read_labelled
 from smirk3d.fer.emotions import EMOTIONS
 
 HEADER = ",".join(EMOTIONS)

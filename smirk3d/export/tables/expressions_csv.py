@@ -32,8 +32,8 @@ TABLE_COLUMNS: tuple[str, ...] = (
 )
 """Columns in order: angles in degrees, boxes and landmarks in pixels, r00 to r22 from head frame to camera frame."""
 
-STATUS_OK = "ok"
-"""Status of rows with a face; that of failed images is "failed: " and the reason."""
+STATUS_OK, FAILED = "ok", "failed: "
+"""Status of rows with a face, and the start of that of images that failed, before the reason."""
 
 
 class TableWriter:
@@ -43,7 +43,8 @@ class TableWriter:
         path: The table; its folder exists. Without `resume` an existing table is replaced.
         resume: Continue an existing table: keep its rows of faces, drop those of failed images, and of an image whose
             rows are incomplete; both are processed again. A missing file is an empty table.
-        columns: Columns of the table; the first three are image, face and status.
+        columns: Columns of the table; one of them is status.
+        name_column: The one with the names of the images.
 
     Attributes:
         done: Names of the images, as in the table, that the existing table has rows of.
@@ -53,12 +54,19 @@ class TableWriter:
         Smirk3dError: The existing file is no such table, or the file cannot be read or written.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False, columns: Sequence[str] = TABLE_COLUMNS) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        resume: bool = False,
+        columns: Sequence[str] = TABLE_COLUMNS,
+        name_column: str = "image",
+    ) -> None:
         self.path, self._columns = Path(path), tuple(columns)
-        rows = _whole_images(self.path, self._columns) if resume and self.path.exists() else []
-        old = [row for row in rows if row[2] == STATUS_OK]
-        self.done: set[str] = {row[0] for row in old}
-        self.failed: set[str] = {row[0] for row in rows} - self.done
+        self._status, self._name = self._columns.index("status"), self._columns.index(name_column)
+        rows = _whole_images(self.path, self._columns, self._name) if resume and self.path.exists() else []
+        old = [row for row in rows if not row[self._status].startswith(FAILED)]
+        self.done: set[str] = {row[self._name] for row in old}
+        self.failed: set[str] = {row[self._name] for row in rows} - self.done
         self._replace(old)
         self._file: AppendFile | None = None
 
@@ -89,7 +97,7 @@ class TableWriter:
 
     def add_failure(self, image: str | os.PathLike[str], reason: str) -> None:
         """Append a row with the status `failed: ` and the reason in one line, and empty values."""
-        self._append([failure_row(image, reason, len(self._columns))])
+        self._append([failure_row(image, reason, len(self._columns), name=self._name, status=self._status)])
 
     def sort(self, place_of: Mapping[str, int]) -> None:
         """Bring the rows into the order of the images; rows of other images come first, as they are.
@@ -106,7 +114,7 @@ class TableWriter:
         if self._file is not None:
             raise ValueError("the table is open")
         rows = _rows(self.path, self._columns)
-        ordered = sorted(rows, key=lambda row: place_of.get(row[0], -1))
+        ordered = sorted(rows, key=lambda row: place_of.get(row[self._name], -1))
         if ordered != rows:
             self._replace(ordered)
 
@@ -120,10 +128,22 @@ class TableWriter:
         self._file.append(encode_rows(rows))
 
 
-def failure_row(image: str | os.PathLike[str], reason: str, n_columns: int) -> list[str]:
-    """Return the cells of an image that failed: its name, the status `failed: ` with the reason, and empty ones."""
-    status = f"failed: {printable(' '.join(reason.split()))}"
-    return [table_name(image), "", status, *[""] * (n_columns - 3)]
+def failure_row(
+    image: str | os.PathLike[str], reason: str, n_columns: int, *, name: int = 0, status: int = 2
+) -> list[str]:
+    """Return the cells of an image that failed: its name, the status `failed: ` with the reason, and empty ones.
+
+    Args:
+        image: Path of the image.
+        reason: Why it failed.
+        n_columns: Number of cells.
+        name: Column of the name.
+        status: Column of the status.
+    """
+    row = [""] * n_columns
+    row[name] = table_name(image)
+    row[status] = f"{FAILED}{printable(' '.join(reason.split()))}"
+    return row
 
 
 def table_name(image: str | os.PathLike[str]) -> str:
@@ -171,15 +191,15 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
     return _rows_and_rest(path, columns)[0]
 
 
-def _whole_images(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
+def _whole_images(path: Path, columns: tuple[str, ...], name: int) -> list[list[str]]:
     """Return the rows of a table, without those of an image of which a kill has cut off the rest."""
     rows, rest = _rows_and_rest(path, columns)
     if not rows or not rest:
         return rows
-    last = rows[-1][0]
+    last = rows[-1][name]
     start = encode_rows([[last, ""]]).rstrip(b"\n")
-    is_of_last = rest.startswith(start) or start.startswith(rest)
-    return [row for row in rows if row[0] != last] if is_of_last else rows
+    is_of_last = name > 0 or rest.startswith(start) or start.startswith(rest)  # what is cut off may lack its name
+    return [row for row in rows if row[name] != last] if is_of_last else rows
 
 
 def _rows_and_rest(path: Path, columns: tuple[str, ...]) -> tuple[list[list[str]], bytes]:

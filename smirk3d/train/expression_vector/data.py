@@ -15,9 +15,8 @@ from smirk3d.datasets.sources import cached_renderings
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.datasets import LabelledFace, read_labelled
-from smirk3d.fer.face_windows import crop_window, face_window
+from smirk3d.fer.face_windows import face_window
 from smirk3d.head.model import HeadModel
-from smirk3d.media.images import read_image
 from smirk3d.output_lock import locked_folder
 from smirk3d.train.expression_vector.config import FerDataConfig, RenderedConfig
 
@@ -69,7 +68,7 @@ def windows_of(faces: list[LabelledFace]) -> Windows:
 
 def _decoded(face: LabelledFace) -> np.ndarray:
     try:
-        return crop_window(read_image(face.source).pixels)
+        return face.window()
     except Smirk3dError as error:
         raise Smirk3dError(f"{face.key}: {error}") from error
 

@@ -1,0 +1,90 @@
+"""`smirk3d fer evaluate`: measures of an expression network, and a model card of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from smirk3d.assets import check_writable
+from smirk3d.cli.console import print_result
+from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.evaluation.consenting_people import GroupRow
+    from smirk3d.evaluation.recognition import Predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class FerEvaluate(Command):
+    """Measure an expression network.
+
+    On labelled face crops WAR, UAR and ECE; on photos with emotion labels a linear probe on the expression vector; on
+    neutral and smiling faces of people the counts by sex, age and ethnicity.
+    """
+
+    weights: Annotated[Positional[str], arg(metavar="WEIGHTS")] = "packaged"
+    """File of smirk3d fer train; packaged: that of this installation."""
+    ferplus: Annotated[str | None, arg(metavar="DIR")] = None
+    """Labelled face crops in any layout of smirk3d fer train: FERPlus, AffectNet, RAF-DB, folders, a table."""
+    faces: Annotated[str | None, arg(metavar="DIR")] = None
+    """Folder of shards with emotion labels: a probe learns on the split train and is tested on val."""
+    london: Annotated[str | None, arg(metavar="DIR")] = None
+    """Folder of the Face Research Lab London Set: people.csv, and ID_neutral.jpg and ID_smiling.jpg."""
+    split: str = "val"
+    """Split of --ferplus to measure."""
+    card: Annotated[str | None, arg(metavar="FILE.md")] = None
+    """Model card to write of the figures, with plots beside it."""
+
+    def run(self) -> int:
+        """Print the figures."""
+        if self.ferplus is None and self.faces is None and self.london is None:
+            raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR, --london DIR or several of them")
+        if self.card is not None:
+            if not self.card.lower().endswith(".md"):
+                raise UsageError(f"--card {self.card}: must end in .md")
+            check_writable(Path(self.card))  # before the work
+        weights = None if self.weights == "packaged" else Path(self.weights)
+        measured = self._measured(weights)
+        groups = [] if self.london is None else _groups(weights, Path(self.london))
+        if self.card is not None:
+            from smirk3d.evaluation.recognition_card import write_card
+
+            write_card(Path(self.card), self.weights, measured, groups, self._about())
+            print_result(f"card: {self.card}")
+        return 0
+
+    def _measured(self, weights: Path | None) -> list[Predicted]:
+        from smirk3d.evaluation.recognition import predicted_crops, predicted_photos
+
+        measured = []
+        if self.ferplus is not None:
+            measured.append(predicted_crops(weights, Path(self.ferplus), self.split))
+        if self.faces is not None:
+            measured.append(predicted_photos(weights, Path(self.faces)))
+        for predicted in measured:
+            for line in predicted.lines():
+                print_result(line)
+        return measured
+
+    def _about(self) -> str:
+        """Return the command without the paths of this machine."""
+        named = {"--ferplus": self.ferplus, "--faces": self.faces, "--london": self.london}
+        flags = [f"{name} {Path(value).name}" for name, value in named.items() if value is not None]
+        return " ".join(["smirk3d fer evaluate", Path(self.weights).name, *flags, "--card FILE"])
+
+
+def _groups(weights: Path | None, folder: Path) -> list[GroupRow]:
+    """Print how often the faces of each group are recognised, and return the counts."""
+    from smirk3d.evaluation.consenting_people import EXPRESSIONS, group_rows, recognized_people
+    from smirk3d.progress import progress
+
+    with progress(0, unit="people") as display:
+        rows = group_rows(recognized_people(weights, folder, display.advance))
+    for row in rows:
+        counts = ", ".join(f"{name} called {EXPRESSIONS[name]} {count}" for name, count in row.right.items())
+        print_result(f"{row.attribute} {row.group}".rstrip() + f": {row.people} people, {counts}")
+    return rows

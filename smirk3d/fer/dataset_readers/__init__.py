@@ -1,0 +1,1 @@
+"""Readers of data sets of labelled faces, one layout a file; nothing is downloaded."""
