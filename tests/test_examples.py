@@ -32,7 +32,7 @@ def photo(tmp_path: Path) -> Path:
 
 def test_examples_are_short_and_all_of_them_are_tested() -> None:
     files = sorted(EXAMPLES.glob("*.py"))
-    assert [path.stem[:2] for path in files] == ["01", "02", "03", "04", "05"]
+    assert [path.stem[:2] for path in files] == ["01", "02", "03", "04", "05", "06"]
     assert all(len(path.read_text(encoding="utf-8").splitlines()) < 40 for path in files)
     tested = Path(__file__).read_text(encoding="utf-8")
     assert all(f'load("{path.stem}")' in tested for path in files)
@@ -73,3 +73,15 @@ def test_train_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert load("05_train_small").main(str(tmp_path / "run"), "1", "4") == 0
     assert (tmp_path / "run" / "networks.safetensors").exists()
     assert "million parameters" in capsys.readouterr().out
+
+
+def test_own_classes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    face = Image.fromarray(astronaut()[:300, 60:360])
+    for label, height in (("long", 330), ("short", 230)):
+        (tmp_path / label).mkdir()
+        for person, width in enumerate((200, 235, 270)):
+            face.resize((width, height)).save(tmp_path / label / f"p{person}_{width}.png")
+    load("06_own_classes").main(str(tmp_path), str(tmp_path / "out"))
+    printed = capsys.readouterr().out
+    assert "photos of 3 people, long, short" in printed and "balanced accuracy" in printed
+    assert "p0_200.png: long" in printed and (tmp_path / "out" / "confusion.png").exists()

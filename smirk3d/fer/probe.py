@@ -12,7 +12,7 @@ from smirk3d.errors import Smirk3dError
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's `C` among which the training people choose."""
 MIN_PEOPLE = 2
-NEAR_DUPLICATE = 0.05
+NEAR_DUPLICATE = 0.02
 """Root mean square difference of standardised features below which two faces count as one picture."""
 _INNER_FOLDS, _RESAMPLES, _MAX_ITERATIONS, _BLOCK = 3, 1000, 1000, 512
 

@@ -57,4 +57,4 @@ def _refuse_shared(faces: LabelledFeatures, is_train: np.ndarray) -> None:
 
 
 def _of(values: Sequence[str], chosen: np.ndarray) -> list[str]:
-    return [values[k] for k in np.flatnonzero(chosen)]
+    return [values[int(k)] for k in np.flatnonzero(chosen)]
