@@ -10,12 +10,14 @@ from dataclasses import fields
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
 import smirk3d
 from smirk3d.cli.evaluate import Evaluate
+from smirk3d.cli.fer_evaluate import FerEvaluate
 from smirk3d.cli.main import main
 from smirk3d.cli.reconstruct import Reconstruct
 from smirk3d.cli.reenact import Reenact
@@ -112,6 +114,7 @@ def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
 def test_all_commands_are_described() -> None:
     heads = {"head build", "head info", "head convert"}
     heads |= {f"fer {name}" for name in ("predict", "features", "probe", "train", "evaluate", "export", "check")}
+    heads |= {"fer vae"}
     training = {"data prepare", "data targets", "data check", "train", "evaluate"}
     assert (
         set(COMMANDS)
@@ -244,7 +247,8 @@ def test_measures_are_those_of_the_command() -> None:
     cells = [line.split("|")[1] for table in tables for line in table.split("\n\n")[0].splitlines()[2:]]
     assert [cell.strip(" `") for cell in cells] == [measure.name for measure in MEASURES]
     used = [names for text in TEXTS.values() for names in re.findall(r"--only ([a-z_,-]+)", text)]
-    assert {name for names in used for name in names.split(",")} <= {measure.name for measure in MEASURES} | {"truth"}
+    known = {measure.name for measure in MEASURES} | {"truth"} | set(get_args(get_type_hints(FerEvaluate)["only"]))
+    assert {name for names in used for name in names.split(",")} <= known
 
 
 def test_flags_of_evaluate_exist() -> None:

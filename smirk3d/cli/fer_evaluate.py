@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -38,9 +38,17 @@ class FerEvaluate(Command):
     """Split of --ferplus to measure."""
     card: Annotated[str | None, arg(metavar="FILE.md")] = None
     """Model card to write of the figures, with plots beside it."""
+    only: Literal["recognition", "vae"] = "recognition"
+    """vae: likeness, edits and codes of a face autoencoder on the photos of --faces; WEIGHTS is of the kind vae."""
+    against: Annotated[str | None, arg(metavar="FILE")] = None
+    """With --only vae: weights of the same network with another loss, for comparison."""
 
     def run(self) -> int:
         """Print the figures."""
+        if self.only == "vae":
+            return self._measure_vae()
+        if self.against is not None:
+            raise UsageError("--against: compares face autoencoders; add --only vae")
         if self.ferplus is None and self.faces is None and self.london is None:
             raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR, --london DIR or several of them")
         if self.card is not None:
@@ -55,6 +63,17 @@ class FerEvaluate(Command):
 
             write_card(Path(self.card), self.weights, measured, groups, self._about())
             print_result(f"card: {self.card}")
+        return 0
+
+    def _measure_vae(self) -> int:
+        if self.faces is None or any((self.ferplus, self.london, self.card)):
+            raise UsageError("--only vae: measures photos; name --faces DIR, and no other data or --card")
+        from smirk3d.evaluation.face_vae import vae_figures
+
+        weights = None if self.weights == "packaged" else Path(self.weights)
+        peer = None if self.against is None else Path(self.against)
+        for line in vae_figures(weights, peer, Path(self.faces), self.split):
+            print_result(line)
         return 0
 
     def _measured(self, weights: Path | None) -> list[Predicted]:

@@ -23,6 +23,7 @@ from smirk3d.cli.fer_check import FerCheck
 from smirk3d.cli.fer_evaluate import FerEvaluate
 from smirk3d.cli.fer_export import FerExport
 from smirk3d.cli.fer_training import FerTrain
+from smirk3d.cli.fer_vae import VAE_COMMANDS
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
 from smirk3d.cli.options import Command
 from smirk3d.cli.reconstruct import Reconstruct
@@ -59,7 +60,8 @@ _Fer = Annotated[
     | Annotated[FerTrain, subcommand("train")]
     | Annotated[FerEvaluate, subcommand("evaluate")]
     | Annotated[FerExport, subcommand("export")]
-    | Annotated[FerCheck, subcommand("check")],
+    | Annotated[FerCheck, subcommand("check")]
+    | VAE_COMMANDS,
     subcommand("fer", description="Recognise facial expressions: emotions, action units, expression vectors."),
 ]
 _Commands = (

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smirk3d.fer.estimators import EmotionClassifier, ExpressionVector
     from smirk3d.fer.recognizer import EmotionRecognizer, FaceEmotion
+    from smirk3d.fer.vae.expression_vae import ExpressionVAE
 
-__all__ = ["EmotionClassifier", "EmotionRecognizer", "ExpressionVector", "FaceEmotion"]
+__all__ = ["EmotionClassifier", "EmotionRecognizer", "ExpressionVAE", "ExpressionVector", "FaceEmotion"]
 
 _HOME = {
     "EmotionClassifier": "smirk3d.fer.estimators",
     "EmotionRecognizer": "smirk3d.fer.recognizer",
+    "ExpressionVAE": "smirk3d.fer.vae.expression_vae",
     "ExpressionVector": "smirk3d.fer.estimators",
     "FaceEmotion": "smirk3d.fer.recognizer",
 }

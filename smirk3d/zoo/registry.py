@@ -134,6 +134,16 @@ REENACTMENT = Artefact(
     recipe="python -m smirk3d.train.reenactment configs/recipes/fsrt.yaml",
     description="The transformer engine of reenactment: shows a person of photos with another expression and pose.",
 )
+FACE_VAE = Artefact(
+    name="vae",
+    file="vae.safetensors",
+    sha256="7776e7586ea2158f948c68afa48e94043d470c86f45e1575be21dc34ab1dcc43",
+    licence="MIT",
+    card="vae.md",
+    head="open",
+    recipe="smirk3d fer train configs/recipes/fer_vae.yaml",
+    description="The face autoencoder: a face window to a code of 128 numbers and back, and attribute vectors.",
+)
 ARTEFACTS: tuple[Artefact, ...] = (
     OPEN_HEAD,
     ENCODER,
@@ -145,6 +155,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     VISIBILITY,
     EXPRESSION,
     REENACTMENT,
+    FACE_VAE,
 )
 
 

@@ -21,14 +21,16 @@ PACKAGED: dict[str, tuple[str, ...]] = {
     "brows_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
     "brows_down": ("browDownLeft", "browDownRight"),
     "eyes_closed": ("eyeBlinkLeft", "eyeBlinkRight"),
-    "eyes_wide": ("eyeWideLeft", "eyeWideRight"),
     "frown": ("mouthFrownLeft", "mouthFrownRight"),
     "pucker": ("mouthPucker",),
-    "sneer": ("noseSneerLeft", "noseSneerRight"),
 }
 """The packaged attributes: each is the mean of some ARKit weights."""
 MIN_FACES = 20
 """Fewest faces with, and fewest without an attribute."""
+UNIT_QUANTILES = (0.02, 0.98)
+"""Quantiles of an attribute between which is one unit of its packaged vector."""
+MAX_GAIN = 2.0
+"""Largest factor of `unit_gains`."""
 _RIDGE = 1e-3
 """Penalty on coefficients of standardised attributes, over the number of faces."""
 
@@ -57,6 +59,41 @@ def attribute_directions(latents: np.ndarray, values: np.ndarray) -> np.ndarray:
     directions = np.zeros((values.shape[1], latents.shape[1]))
     directions[varies] = slopes / std[varies, None]
     return directions
+
+
+def packaged_directions(latents: np.ndarray, values: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
+    """Return attribute vectors (K, D) in their packaged units: the range of an attribute, as read from the code.
+
+    Args:
+        latents: (N, D) codes of faces.
+        values: (N, K) attributes of the faces.
+        nuisances: (N, M) what the vectors must not carry along, such as the brightness.
+    """
+    directions = attribute_directions(latents, np.column_stack([values, nuisances]))[: values.shape[1]]
+    low, high = np.quantile(values, UNIT_QUANTILES, axis=0)
+    return directions * (unit_gains(latents, values, directions) * (high - low))[:, None]
+
+
+def unit_gains(latents: np.ndarray, values: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return factors of attribute vectors with which one unit raises the attribute, as read from the code, by one.
+
+    Codes hold only a part of an attribute, and a regression of codes on attributes gives that part. What a code says is
+    read by a linear regression the other way round; the gain is limited to `MAX_GAIN` where codes hold hardly anything.
+
+    Args:
+        latents: (N, D) codes of faces.
+        values: (N, K) attributes of the faces.
+        directions: (K, D), see `attribute_directions`.
+
+    Returns:
+        (K,) float64, at least 1.
+    """
+    centered = latents - latents.mean(axis=0)
+    scale = float(centered.var(axis=0).mean())
+    covariance = centered.T @ centered / len(latents) + _RIDGE * scale * np.eye(latents.shape[1])
+    readers = np.linalg.solve(covariance, centered.T @ (values - values.mean(axis=0)) / len(latents))
+    rises = (directions * readers.T).sum(axis=1)
+    return 1 / np.clip(rises, 1 / MAX_GAIN, 1)
 
 
 def check_attributes(names: Sequence[str], values: np.ndarray) -> None:

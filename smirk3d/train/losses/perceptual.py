@@ -81,7 +81,16 @@ def lite0_features() -> PerceptualFeatures:
     """
     backbone = create_backbone("tf_efficientnet_lite0")
     backbone.load_state_dict(pretrained_efficientnet_lite0())
-    return PerceptualFeatures(_Lite0(backbone), LITE0_MEAN, LITE0_STD)
+    return PerceptualFeatures(_Stages(backbone, _LITE0_STAGES), LITE0_MEAN, LITE0_STD)
+
+
+def backbone_features(backbone: Backbone) -> PerceptualFeatures:
+    """Build features of a backbone that reads images in [0, 1]: the stem and all stages.
+
+    Args:
+        backbone: A trained one; it is changed.
+    """
+    return PerceptualFeatures(_Stages(backbone), (0.0,) * 3, (1.0,) * 3)
 
 
 def vgg16_features(path: str | os.PathLike[str]) -> PerceptualFeatures:
@@ -147,17 +156,26 @@ def perceptual_loss(
     return distances.sum(dim=0) if sum_maps else distances.mean(dim=0)
 
 
-class _Lite0(nn.Module):
-    def __init__(self, backbone: Backbone) -> None:
+class _Stages(nn.Module):
+    """The stem and the stages of a backbone.
+
+    Args:
+        backbone: The backbone.
+        stages: Numbers of the stages whose maps are returned; None: the stem and all stages.
+    """
+
+    def __init__(self, backbone: Backbone, stages: Sequence[int] | None = None) -> None:
         super().__init__()
+        self._wanted = stages
         self.stem = nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1)
-        self.stages = nn.ModuleList(list(backbone.blocks.children())[: max(_LITE0_STAGES) + 1])
+        blocks = list(backbone.blocks.children())
+        self.stages = nn.ModuleList(blocks if stages is None else blocks[: max(stages) + 1])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps, last = [], self.stem(images)
+        maps = [self.stem(images)]
         for stage in self.stages:
-            maps.append(last := stage(last))
-        return [maps[index] for index in _LITE0_STAGES]
+            maps.append(stage(maps[-1]))
+        return maps if self._wanted is None else [maps[index + 1] for index in self._wanted]
 
 
 class _Vgg(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smirk3d.assets import atomic_path
+from smirk3d.assets import atomic_path, sha256
 from smirk3d.authoring.load import load_head
 from smirk3d.fer.vae.network import FaceVAE
 from smirk3d.networks.half_file import save_half
@@ -33,6 +33,7 @@ from smirk3d.train.vae.data import ColourWindows, photo_windows, rendered_window
 from smirk3d.train.vae.features import loss_features
 from smirk3d.train.vae.losses import ReconstructionLoss
 from smirk3d.train.vae.validation import validate
+from smirk3d.zoo.registry import find
 
 WEIGHTS_NAME = "vae.safetensors"
 _BETA, _NO_HEAD = "beta", "none"
@@ -216,9 +217,11 @@ def _batch_rows(count: int, batch: int, step: int, seed: int) -> Tensor:
 
 def _finish(run: VaeRun) -> dict[str, float]:
     """Complete the averaged weights and write them with their provenance."""
-    network = completed(run.ema, run.faces, run.renders)
+    network = completed(run.ema, run.faces)
     measures = validate(network, run.val)
     run.record[MEASURES] = measures
     about = {"step": str(run.config.steps), **provenance(run.config, run.record)}  # type: ignore[arg-type]
+    if run.config.loss == "features":
+        about["features"] = sha256(run.config.objective.vgg19 or find("expression"))
     save_half(network, weights_path(run.config), about)
     return measures

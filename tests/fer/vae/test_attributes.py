@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.vae.attributes import (
+    MAX_GAIN,
     PACKAGED,
     attribute_directions,
     attribute_values,
     check_attributes,
     code_change,
+    unit_gains,
 )
 from smirk3d.fer.vae.directions_file import learned_directions, load_directions, read_attributes, save_directions
 from smirk3d.fer.vae.network import N_LATENT
@@ -35,6 +38,18 @@ def test_what_goes_with_an_attribute_is_not_in_its_vector() -> None:
     codes = np.column_stack([smile, mouth_open]) @ true + 0.05 * rng.normal(size=(2000, 4))
     directions = attribute_directions(codes, np.column_stack([smile, mouth_open]))
     np.testing.assert_allclose(directions, true, atol=0.06)
+
+
+def test_a_unit_is_what_a_regression_reads_from_the_code() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.random((4000, 2))
+    codes = np.column_stack([values, values]) + rng.normal(size=(4000, 4)) * [0.25, 5, 0.25, 5]
+    directions = attribute_directions(codes, values)
+    gains = unit_gains(codes, values, directions)
+    reader = LinearRegression().fit(codes, values[:, 0])
+    raised = reader.predict(codes[:1] + gains[0] * directions[0]) - reader.predict(codes[:1])
+    assert raised[0] == pytest.approx(1, abs=0.06) and 1 < gains[0] < MAX_GAIN
+    assert gains[1] == MAX_GAIN  # the code holds hardly anything of it
 
 
 def test_a_constant_attribute_has_no_vector() -> None:

@@ -12,7 +12,13 @@ from torch.nn import functional
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.backbones import create_backbone
 from smirk3d.networks.imagenet import pretrained_efficientnet_lite0
-from smirk3d.train.losses.perceptual import PerceptualFeatures, lite0_features, perceptual_loss, vgg16_features
+from smirk3d.train.losses.perceptual import (
+    PerceptualFeatures,
+    lite0_features,
+    perceptual_loss,
+    vgg16_features,
+    vgg19_features,
+)
 
 CONVOLUTIONS = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256)}
 CONVOLUTIONS |= {17: (512, 256), 19: (512, 512), 21: (512, 512)}
@@ -75,6 +81,24 @@ def test_vgg_maps_are_those_of_a_direct_computation(vgg, vgg_state):
     assert [tuple(m.shape[1:]) for m in found] == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
     for got, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_vgg19_maps_are_those_of_a_direct_computation(vgg_state, tmp_path):
+    state = {name: value for name, value in vgg_state.items() if int(name.split(".")[1]) <= 10}
+    torch.save(state | {"features.34.bias": torch.zeros(512)}, tmp_path / "vgg19.pth")
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected, last = [], normalised(image)
+    for index in (0, 2, 5, 7, 10):
+        last = functional.max_pool2d(last, 2) if index in (5, 10) else last
+        weight, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
+        last = functional.conv2d(last, weight, bias, padding=1).clamp_min(0)
+        if index in (0, 5, 10):
+            expected.append(last)
+    for got, wanted in zip(vgg19_features(tmp_path / "vgg19.pth")(image), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    torch.save(state | {"features.36.bias": torch.zeros(512)}, tmp_path / "other.pth")
+    with pytest.raises(Smirk3dError, match=r"is no VGG19 \(features.36.bias is unknown"):
+        vgg19_features(tmp_path / "other.pth")
 
 
 @installed
