@@ -36,6 +36,8 @@ class FerEvaluate(Command):
     """Folder of the Face Research Lab London Set: people.csv, and ID_neutral.jpg and ID_smiling.jpg."""
     split: str = "val"
     """Split of --ferplus to measure."""
+    leave_out: Annotated[str | None, arg(metavar="PROBLEMS.csv")] = None
+    """Table of smirk3d fer check --problems: faces of the split with a near-duplicate in another one are left out."""
     card: Annotated[str | None, arg(metavar="FILE.md")] = None
     """Model card to write of the figures, with plots beside it."""
     only: Literal["recognition", "vae"] = "recognition"
@@ -77,11 +79,12 @@ class FerEvaluate(Command):
         return 0
 
     def _measured(self, weights: Path | None) -> list[Predicted]:
-        from smirk3d.evaluation.recognition import predicted_crops, predicted_photos
+        from smirk3d.evaluation.recognition import duplicated_keys, predicted_crops, predicted_photos
 
         measured = []
         if self.ferplus is not None:
-            measured.append(predicted_crops(weights, Path(self.ferplus), self.split))
+            left_out = frozenset() if self.leave_out is None else duplicated_keys(Path(self.leave_out), self.split)
+            measured.append(predicted_crops(weights, Path(self.ferplus), self.split, left_out))
         if self.faces is not None:
             measured.append(predicted_photos(weights, Path(self.faces)))
         for predicted in measured:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.probe import MAX_FACES, ProbeFaces, probe_faces
 from smirk3d.fer.calibration import expected_calibration_error
+from smirk3d.fer.dataset_check import NEAR_DUPLICATE
+from smirk3d.fer.dataset_readers.csv_rows import numbered_rows
 from smirk3d.fer.datasets import read_labelled
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.fer.face_windows import face_window
@@ -77,7 +82,7 @@ class Predicted:
         return lines
 
 
-def predicted_crops(weights: Path | None, data: Path, split: str) -> Predicted:
+def predicted_crops(weights: Path | None, data: Path, split: str, left_out: Collection[str] = frozenset()) -> Predicted:
     """Predict labelled face crops.
 
     The temperature of a packaged network was set on FERPlus' validation faces, so that its ECE there is flattering; the
@@ -87,11 +92,14 @@ def predicted_crops(weights: Path | None, data: Path, split: str) -> Predicted:
         weights: File of `smirk3d fer train`; None: the packaged network.
         data: See `smirk3d.fer.datasets.read_labelled`.
         split: Its split.
+        left_out: Keys of faces that are not measured, see `duplicated_keys`.
 
     Raises:
-        Smirk3dError: Data or weights cannot be read.
+        Smirk3dError: Data or weights cannot be read, or no face is left.
     """
-    faces = read_labelled(data, split)
+    faces = [face for face in read_labelled(data, split) if face.key not in left_out]
+    if not faces:
+        raise Smirk3dError(f"{printable(data)}: no face of the split {split} is left; check the table of problems")
     windows = np.stack([face.window() for face in faces])
     label = np.array([face.label for face in faces])
     began_s = time.perf_counter()
@@ -99,6 +107,23 @@ def predicted_crops(weights: Path | None, data: Path, split: str) -> Predicted:
     cost_ms = 1e3 * (time.perf_counter() - began_s) / len(faces)
     title = f"{len(faces)} face crops, split {split}"
     return Predicted(title, EMOTIONS, probabilities, label, (f"  {cost_ms:.1f} ms a face",))
+
+
+def duplicated_keys(problems: Path, split: str) -> frozenset[str]:
+    """Return the keys of the faces of a split that have a near-duplicate in another one.
+
+    Args:
+        problems: Table of `smirk3d fer check --problems`.
+        split: The split.
+
+    Raises:
+        Smirk3dError: It is no such table.
+    """
+    keys: set[str] = set()
+    for _, row in numbered_rows(problems, ("kind", "split", "key", "other_split", "other_key")):
+        if row["kind"] == NEAR_DUPLICATE:
+            keys |= {row[key] for where, key in (("split", "key"), ("other_split", "other_key")) if row[where] == split}
+    return frozenset(keys)
 
 
 def predicted_photos(weights: Path | None, folder: Path) -> Predicted:

@@ -18,6 +18,8 @@ from smirk3d.fer.near_duplicates import near_duplicates, thumbnail
 
 WHOLE = "all"
 """Name of the one split of layouts without splits."""
+UNREADABLE, NEAR_DUPLICATE, SHARED_PERSON = "unreadable", "near-duplicate", "person"
+"""Kinds of problems."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Problem:
     """Something that is wrong with a data set.
 
     Attributes:
-        kind: "unreadable", "near-duplicate" or "person".
+        kind: `UNREADABLE`, `NEAR_DUPLICATE` or `SHARED_PERSON`.
         split: Where it is.
         key: Name of the picture, or of the person.
         other_split: The other split, of near-duplicates and persons.
@@ -94,7 +96,7 @@ def check_dataset(root: Path, advance: Callable[[], None] = lambda: None) -> Dat
     splits = tuple(_checked(name, layout.read(name), advance) for name in layout.splits or (WHOLE,))
     if not any(len(split.keys) + len(split.unreadable) for split in splits):
         raise Smirk3dError(f"{printable(root)}: no labelled faces ({layout.name}); check the path")
-    problems = [Problem("unreadable", split.name, key, "", why) for split in splits for key, why in split.unreadable]
+    problems = [Problem(UNREADABLE, split.name, key, "", why) for split in splits for key, why in split.unreadable]
     for one, other in itertools.combinations(splits, 2):
         problems += _shared(one, other)
     return DatasetReport(layout.name, splits, tuple(problems))
@@ -124,8 +126,8 @@ def _checked(name: str, faces: Sequence[LabelledFace], advance: Callable[[], Non
 def _shared(one: CheckedSplit, other: CheckedSplit) -> list[Problem]:
     """Return the near-duplicates and the persons that two splits share."""
     found = [
-        Problem("near-duplicate", one.name, one.keys[row], other.name, other.keys[column])
+        Problem(NEAR_DUPLICATE, one.name, one.keys[row], other.name, other.keys[column])
         for row, column in near_duplicates(one.thumbnails, other.thumbnails)
     ]
     persons = sorted((set(one.persons) & set(other.persons)) - {None}, key=str)
-    return found + [Problem("person", one.name, str(name), other.name, str(name)) for name in persons]
+    return found + [Problem(SHARED_PERSON, one.name, str(name), other.name, str(name)) for name in persons]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from smirk3d.cli.main import main
+from smirk3d.evaluation.recognition import duplicated_keys
 
 
 def _save(path: Path, seed: int, size: int = 48) -> None:
@@ -32,6 +33,10 @@ def test_folders_with_splits(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert "states no persons" in out
     rows = list(csv.DictReader((tmp_path / "p.csv").open()))
     assert [row["kind"] for row in rows] == ["unreadable", "near-duplicate"]
+    assert duplicated_keys(tmp_path / "p.csv", "test") == {"angry/copy.png"}
+    assert duplicated_keys(tmp_path / "p.csv", "train") == {"happiness/1.png"}
+    command = ["fer", "evaluate", "--ferplus", str(tmp_path), "--leave-out", str(tmp_path / "p.csv")]
+    assert main([*command, "--split", "train"]) == 0 and "3 face crops, split train" in capsys.readouterr().out
 
 
 def test_a_table_with_persons(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
