@@ -98,8 +98,10 @@ class ExpressionNetwork(nn.Module):
 
 def _means_of_cells(features: Tensor) -> Tensor:
     """Return the means (B, C, 2, 2) of the quarters of maps (B, C, H, W)."""
-    if torch.onnx.is_in_onnx_export():  # there the sides must be known, and are multiples of two
-        return avg_pool2d(features, int(features.shape[-1]) // _CELLS)
+    if torch.onnx.is_in_onnx_export():  # there the side must be known; two cells of an odd side overlap by one
+        side = int(features.shape[-1])
+        cell = -(-side // _CELLS)
+        return avg_pool2d(features, cell, side - cell)
     return adaptive_avg_pool2d(features, _CELLS)
 
 

@@ -17,7 +17,7 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.fer.face_windows import WINDOW_PX
-from smirk3d.fer.network import INPUT_PX, ExpressionNetwork, enlarged
+from smirk3d.fer.network import ExpressionNetwork, enlarged
 from smirk3d.fer.vectors import load_for_inference
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 
@@ -36,7 +36,7 @@ class _Flat(nn.Module):
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # As `ExpressionNetwork.predict`, but in two passes: a divided batch would fix the batch size in the file.
-        images = enlarged(windows[:, None].float() / 255, INPUT_PX)
+        images = enlarged(windows[:, None].float() / 255, int(self.network.input_px))
         one, other = self.network(images), self.network(images.flip(3))
         arkit = (one.arkit + other.arkit.index_select(1, torch.tensor(ARKIT_MIRROR))) / 2
         probabilities = self.network.probabilities((one.logits + other.logits) / 2)
