@@ -11,7 +11,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import urllib.request
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -342,5 +341,7 @@ def _checksum_path(path: Path) -> Path:
 
 
 def _fetch(url: str) -> bytes:
+    import urllib.request  # at the top it would be a fifth of the start of `smirk3d --help`
+
     with urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as response:
         return response.read()

@@ -15,6 +15,7 @@ from smirk3d.assets import printable
 from smirk3d.batch.naming import Job
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.media.images import read_image
+from smirk3d.networks.threads import limited_torch_threads
 
 if TYPE_CHECKING:
     from smirk3d.detection.detector import Detection
@@ -83,14 +84,15 @@ def reconstruct_batches(
 
     Args:
         blocks: The photos, in blocks that are solved together, or in several batches where the photos are large.
-        reconstructor: Reads and detects in a second thread, and solves in the caller's.
+        reconstructor: Reads and detects in a second thread, and solves in the caller's. Torch leaves a core to the
+            detection meanwhile, see `smirk3d.networks.threads`.
 
     Yields:
         The results of a batch, one for each job, in the order of the jobs.
     """
     source = ((job, k + 1 == len(block)) for block in blocks for k, job in enumerate(block))
     stop = threading.Event()
-    with ThreadPoolExecutor(1, "smirk3d-read") as thread:
+    with limited_torch_threads(), ThreadPoolExecutor(1, "smirk3d-read") as thread:
         upcoming = thread.submit(_read_batch, source, reconstructor, stop)
         try:
             while batch := upcoming.result():

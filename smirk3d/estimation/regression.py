@@ -37,7 +37,8 @@ from smirk3d.params import FaceParams
 CROP_SCALE = 1.4
 """Side of the crop over that of the landmarks' box, as in the released SMIRK code."""
 MAX_BATCH = 4
-"""Crops that go through the encoder together; on a CPU larger batches leave the cache and take longer per crop."""
+"""Crops or windows that go through the encoder together; on a CPU larger batches leave the cache and take longer per
+crop, and smaller ones take longer, too."""
 TTA_OFFSETS = ((-3.0, 0.02), (3.0, -0.02))
 """Test-time augmentation: rotation in degrees and shift of the windows over which a face's prediction is averaged.
 
@@ -120,8 +121,9 @@ class WindowEncoder:
         root = alignment.scale.new_tensor(self.window.root_m)
         places = self.window.affine_from_pose(*camera_to_crop(alignment, root, crops)).cpu()
         parts: list[dict[str, Tensor]] = []
-        for start in range(0, len(crops), MAX_BATCH):
-            batch = slice(start, start + MAX_BATCH)
+        step = MAX_BATCH // len(TTA_OFFSETS)
+        for start in range(0, len(crops), step):
+            batch = slice(start, start + step)
             pairs = zip(crops[batch], faces[batch])
             images = [crop.cut(face.photo.pixels, antialias=True) for crop, face in pairs]
             parts.append(self._test_time_average(torch.stack(images), places[batch]))
@@ -129,9 +131,9 @@ class WindowEncoder:
 
     def _test_time_average(self, crops: Tensor, places: Tensor) -> dict[str, Tensor]:
         """Return the mean prediction, name -> (N, ...), over the windows of `TTA_OFFSETS`."""
-        windows = (self.window.extract(crops, perturb_roi(places, *offset)) for offset in TTA_OFFSETS)
-        predictions = [dict(self.run(each.to(self.device)).items()) for each in windows]
-        return {name: torch.stack([each[name] for each in predictions]).mean(0) for name in predictions[0]}
+        windows = [self.window.extract(crops, perturb_roi(places, *offset)) for offset in TTA_OFFSETS]
+        predicted = self.run(torch.cat(windows).to(self.device))  # all windows in one call
+        return {name: values.unflatten(0, (len(TTA_OFFSETS), -1)).mean(0) for name, values in predicted.items()}
 
 
 class RegressionEstimator:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.encoder import Encoder
+from smirk3d.networks.threads import network_threads
 from smirk3d.params import FaceParams
 
 _INSTALL = "pip install 'smirk3d[onnx]'"
@@ -29,7 +30,7 @@ class OnnxEncoder:
 
     Args:
         source: A file written by `export_onnx`, or an encoder, which is exported to a temporary file.
-        n_threads: Threads within an operator; None leaves the choice to ONNX Runtime.
+        n_threads: Threads within an operator; None: as `smirk3d.networks.threads.network_threads`.
         size_px: Side of the crops in pixels, for an encoder; a file has its own.
         expression_only: For an encoder: export only what its expression needs.
         from_windows: With `expression_only`: the input is windows instead of crops, and `size_px` is their side.
@@ -132,7 +133,8 @@ def _session(path: str | os.PathLike[str], n_threads: int | None):
     if not Path(path).is_file():
         raise Smirk3dError(f"{printable(path)}: no such file; write it with export_onnx")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads or 0
+    options.intra_op_num_threads = n_threads or network_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are for torch meanwhile
     try:
         session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the exception classes of ONNX Runtime have no common base

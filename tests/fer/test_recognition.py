@@ -13,9 +13,11 @@ from skimage.data import astronaut
 from sklearn.base import clone
 
 from smirk3d import Reconstructor
+from smirk3d.batch.naming import plan_outputs
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.fer import EmotionClassifier, EmotionRecognizer, ExpressionVector, FaceEmotion
 from smirk3d.fer.action_units import ACTION_UNITS, action_units
+from smirk3d.fer.emotion_rows import recognized_batches
 from smirk3d.fer.emotions import EMOTIONS, valence_arousal
 from smirk3d.fer.emotions_csv import EMOTION_COLUMNS, emotion_row
 from smirk3d.fer.network import ExpressionNetwork
@@ -84,6 +86,26 @@ def test_no_face_is_an_error(recognizer: EmotionRecognizer, weights: Path) -> No
         ExpressionVector(weights=weights).transform([grey])
     with pytest.raises(Smirk3dError, match="no photos"):
         ExpressionVector(weights=weights).transform([])
+
+
+def test_batches_have_the_faces_of_single_photos(found: FaceEmotion, weights: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+    Image.new("RGB", (60, 60)).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_bytes(b"no image")
+    with Reconstructor(method="fit") as reconstructor:
+        jobs = plan_outputs([tmp_path])
+        (batch,) = recognized_batches([jobs], reconstructor, weights)
+        (other,) = recognized_batches([jobs[:1]], reconstructor, weights.with_name("missing"))
+    assert [photo.job.path.name for photo in batch] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [len(photo.faces) for photo in batch] == [1, 1, 0, 0]
+    for photo in batch[:2]:
+        assert photo.reason is None
+        assert np.allclose(photo.faces[0].vector, found.vector, atol=1e-4)
+        weight = [photo.faces[0].face.arkit[name] - found.face.arkit[name] for name in found.face.arkit]
+        assert np.abs(weight).max() < 1e-3
+    assert "no face found" in (batch[2].reason or "") and "not an image" in (batch[3].reason or "")
+    assert "missing" in (other[0].reason or "")
 
 
 def test_vectors_of_photos_are_those_of_the_recognizer(found: FaceEmotion, weights: Path) -> None:

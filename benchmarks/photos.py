@@ -1,0 +1,91 @@
+"""Processor time of runs over many photos, in alternating rounds; on a machine that others load it hardly changes.
+
+    python benchmarks/photos.py [PHOTOS] [--engine torch|onnx] [--rounds 3]
+
+Prints milliseconds of processor time a photo, of all threads of this process together, of `smirk3d features` and
+`smirk3d fer predict` without the loading of the models, and what a million photos take in core-hours. Without PHOTOS,
+the photos are 48 rotated ones of 256 and of 1024 pixels that are made of scikit-image's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import skimage.data
+import torch
+from PIL import Image
+
+from smirk3d import Reconstructor
+from smirk3d.batch.naming import Job, plan_outputs
+from smirk3d.batch.photo_rows import ReconstructionRows, RowSource
+from smirk3d.batch.prefetch import blocks_to_run
+from smirk3d.export.tables.features import feature_row
+from smirk3d.fer.emotion_rows import EmotionRows
+
+PHOTO_COUNT = 48
+
+
+def make_photos(folder: Path, side: int) -> None:
+    """Write rotated copies of scikit-image's photo."""
+    picture = Image.fromarray(skimage.data.astronaut())
+    for k in range(PHOTO_COUNT):
+        turned = picture.rotate(16 * k / PHOTO_COUNT - 8, Image.Resampling.BILINEAR)
+        turned.resize((side, side)).save(folder / f"{k:02d}.jpg", quality=88)
+
+
+def cpu_ms(action: Callable[[], object]) -> float:
+    """Return the processor time of an action, of all threads, in milliseconds."""
+    start = time.process_time()
+    action()
+    return 1e3 * (time.process_time() - start)
+
+
+def exhaust(source: RowSource, jobs: list[Job]) -> None:
+    """Compute all photos in the blocks of the local run."""
+    for _ in source.batches(blocks_to_run(jobs, set(jobs))):
+        pass
+
+
+def measure(folder: Path, name: str, sources: dict[str, RowSource], rounds: int) -> None:
+    """Print the processor times of a folder of photos."""
+    jobs = plan_outputs([folder])
+    times: dict[str, list[float]] = {key: [] for key in sources}
+    for number in range(rounds + 1):  # the first one is for warm-up
+        for key, source in sources.items():
+            spent = cpu_ms(lambda source=source: exhaust(source, jobs)) / len(jobs)
+            times[key] += [spent] if number else []
+    for key, values in times.items():
+        middle = statistics.median(values)
+        print(f"{key:12} {name:16} {middle:6.1f} ms a photo, {middle / 3.6:5.1f} core-hours a million", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="?")
+    parser.add_argument("--engine", choices=("torch", "onnx"), default="torch")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with Reconstructor(engine=options.engine) as reconstructor, tempfile.TemporaryDirectory() as temporary:
+        print(f"torch {torch.__version__}, threads: {torch.get_num_threads()}, engine: {options.engine}")
+        sources = {
+            "features": ReconstructionRows(reconstructor, feature_row),
+            "fer predict": EmotionRows(reconstructor),
+        }
+        if options.photos:
+            measure(Path(options.photos), options.photos, sources, options.rounds)
+            return
+        for side in (256, 1024):
+            folder = Path(temporary) / str(side)
+            folder.mkdir()
+            make_photos(folder, side)
+            measure(folder, f"{side} x {side} px", sources, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""One rule for the threads of networks: those that detect and those that compute do not fight for the same cores.
+
+A pool of threads of torch or ONNX Runtime waits for work by spinning. Where the pools and the detection's thread
+together have more threads than there are cores, they take the cores from each other and most of the time is lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_VARIABLE = "OMP_NUM_THREADS"
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def network_threads() -> int:
+    """Return the threads for networks beside a thread that detects: one less than cores, or OMP_NUM_THREADS."""
+    own = os.environ.get(_VARIABLE, "")
+    return int(own) if own.isdigit() and int(own) > 0 else max(1, core_count() - 1)
+
+
+@contextmanager
+def limited_torch_threads() -> Iterator[None]:
+    """Let torch compute with `network_threads`, or fewer where the caller has set fewer."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, network_threads()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
