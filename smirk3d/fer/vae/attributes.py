@@ -31,6 +31,8 @@ UNIT_QUANTILES = (0.02, 0.98)
 """Quantiles of an attribute between which is one unit of its packaged vector."""
 MAX_GAIN = 2.0
 """Largest factor of `unit_gains`."""
+MAX_AMOUNT = 10.0
+"""Largest amount of an attribute: far more than faces differ by."""
 _RIDGE = 1e-3
 """Penalty on coefficients of standardised attributes, over the number of faces."""
 
@@ -121,13 +123,13 @@ def code_change(directions: Mapping[str, np.ndarray], amounts: Mapping[str, floa
     """Return the sum (D,) of attribute vectors times amounts.
 
     Raises:
-        Smirk3dError: There are no amounts, an attribute is unknown, or an amount is not finite.
+        Smirk3dError: There are no amounts, an attribute is unknown, or an amount is beyond `MAX_AMOUNT`.
     """
     if not amounts:
         raise Smirk3dError("name what to change, such as smile=+1")
     for name, amount in amounts.items():
         if name not in directions:
             raise Smirk3dError(f"unknown attribute {name!r}; there are {', '.join(directions)}")
-        if not np.isfinite(amount):
-            raise Smirk3dError(f"attribute {name}: the amount must be a finite number, such as {name}=+1")
+        if not abs(amount) <= MAX_AMOUNT:  # NaN included
+            raise Smirk3dError(f"attribute {name}: the amount must be in [-{MAX_AMOUNT:g}, {MAX_AMOUNT:g}], such as +1")
     return np.sum([amount * directions[name] for name, amount in amounts.items()], axis=0)
