@@ -23,9 +23,9 @@ EXIT_INTERRUPTED = 130
 class FerTrain(Command):
     """Train a network of recognition by a configuration file; configs/recipes/ has one for each.
 
-    The file's key `kind` selects the network: expression_vector, occlusion or vae. Ctrl-C ends the run after the
-    current step, with a checkpoint. The run's folder contains expression.safetensors, occlusion.safetensors or
-    vae.safetensors, which the other commands read.
+    The file's key `kind` selects the network: expression_vector, occlusion, vae or clips. Ctrl-C ends the run after the
+    current step, with a checkpoint; a training of clips takes minutes and has none. The run's folder contains
+    expression.safetensors, occlusion.safetensors, vae.safetensors or clips.safetensors, which the other commands read.
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
@@ -34,13 +34,28 @@ class FerTrain(Command):
     """Changes to it, such as data.ferplus=my/ferplus or steps=1000."""
     resume: bool = False
     """Continue from the newest checkpoint in out_dir."""
+    report: bool = False
+    """List the clips of the training by their labels: probably mislabelled, hard, clean; for the kind clips."""
 
     def run(self) -> int:
         """Train; returns 130 when a signal ended the run early."""
         from smirk3d.train.recipe_kind import recipe_kind
 
-        trainers = {"expression_vector": self._train_vector, "occlusion": self._train_occlusion, "vae": self._train_vae}
-        return trainers[recipe_kind(self.config, trainers, "expression_vector")]()
+        trainers = {
+            "expression_vector": self._train_vector,
+            "occlusion": self._train_occlusion,
+            "vae": self._train_vae,
+            "clips": self._train_clips,
+        }
+        kind = recipe_kind(self.config, trainers, "expression_vector")
+        if self.report and kind != "clips":
+            raise UsageError("--report: is for clips; leave it out")
+        return trainers[kind]()
+
+    def _train_clips(self) -> int:
+        from smirk3d.cli.fer_clips import train_clips
+
+        return train_clips(self.config, self.overrides, self.report, self.resume)
 
     def _train_vector(self) -> int:
         from smirk3d.train.config_file import load_record

@@ -297,6 +297,7 @@ def test_the_files_in_configs_are_known() -> None:
         "neural_renderer.yaml",
         "open.yaml",
         "photo_textured.yaml",
+        "rdfer.yaml",
     ]
     assert [path.name for path in sorted((CONFIGS / "recipes").glob("*.yaml"))] == names
 

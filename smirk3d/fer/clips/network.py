@@ -19,7 +19,7 @@ from smirk3d.fer.clips.sampling import frames_at
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.networks.half_file import load_half
 
-WIDTH, HIDDEN = 96, 64
+WIDTH, HIDDEN = 64, 48
 KEY_SAMPLES = 16
 """Frames that are sampled about the key expression."""
 KEY_REACH = 1.5

@@ -18,8 +18,10 @@ class SyntheticClipsConfig:
         ValueError: A value is out of its range.
     """
 
-    count: int = 1600
-    """Number of clips to learn from; 0: none."""
+    count: int = 960
+    """Number of rendered clips to learn from; 0: none."""
+    weights_only: int = 1280
+    """Number of further clips that are not rendered: they have ARKit weights and angles, but no expression vectors."""
     validation: int = 128
     """Number of clips for validation, of other people."""
     seed: int = 100
@@ -32,7 +34,7 @@ class SyntheticClipsConfig:
     """Folder in which the clips are kept between runs; null: in the cache."""
 
     def __post_init__(self) -> None:
-        check_within(self, 0, math.inf, "count", "seed")
+        check_within(self, 0, math.inf, "count", "seed", "weights_only")
         check_within(self, 1, math.inf, "validation")
         check_within(self, 0, 1, "label_noise")
 
@@ -81,19 +83,21 @@ class LabelReviewConfig:
     """Whether clips are weighted by the verdicts."""
     warm_up: int = 5
     """Epochs before the first verdicts."""
-    decay: float = 0.7
-    """Decay of the exponential moving average of probabilities and agreement over epochs."""
+    every: int = 2
+    """Epochs from one judgement to the next."""
+    decay: float = 0.5
+    """Decay of the exponential moving average of probabilities and agreement over judgements."""
     noisy_weight: float = 0.2
     """Weight of the loss of clips that are probably mislabelled."""
     hard_weight: float = 1.5
     """Weight of the loss of hard clips."""
-    relabel_after: int = 3
+    relabel_after: int = 2
     """Successive verdicts "noisy" after which the target is half the label and half the prediction."""
     consistency: float = 0.3
     """Weight of the divergence from the mean prediction of the sub-clips, of hard clips."""
 
     def __post_init__(self) -> None:
-        check_within(self, 1, math.inf, "warm_up", "relabel_after")
+        check_within(self, 1, math.inf, "warm_up", "every", "relabel_after")
         check_within(self, 0, 1, "decay", "noisy_weight")
         check_within(self, 0, math.inf, "hard_weight", "consistency")
 
@@ -116,7 +120,7 @@ class ClipTrainConfig:
     """Seed of all that is random."""
     expression: Path | None = None
     """Weights of the expression network that reads the frames, which stay as they are; null: the packaged ones."""
-    epochs: int = 30
+    epochs: int = 16
     """Passes over the clips."""
     batch_size: int = 64
     """Clips of a step."""

@@ -24,6 +24,8 @@ from smirk3d.train.schedule import step_generator, warm_cosine
 
 WARM_UP_SHARE = 0.1
 Report = Callable[[str], None]
+Weights = Callable[[int, ClipNetwork], np.ndarray]
+"""Number of an epoch and the averaged network so far -> weights (N,) float32 of the clips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,12 @@ class FittedClips:
 
 
 def fit_clip_network(
-    clips: ClipSet, config: ClipTrainConfig, report: Report = lambda text: None, *, weight: np.ndarray | None = None
+    clips: ClipSet,
+    config: ClipTrainConfig,
+    report: Report = lambda text: None,
+    *,
+    weights: Weights | None = None,
+    network: ClipNetwork | None = None,
 ) -> FittedClips:
     """Train a clip network.
 
@@ -48,42 +55,51 @@ def fit_clip_network(
         clips: The clips to learn from, at least two.
         config: Settings; `data` and `out_dir` do not count here.
         report: Receives a line now and then.
-        weight: (N,) weights of the clips for the whole training, instead of those by verdicts.
+        weights: Returns the weights (N,) of the clips in an epoch, instead of those by verdicts.
+        network: The network that learns, with its first weights; None: a new one.
 
     Raises:
         Smirk3dError: The loss is not finite.
     """
-    network = _initial(clips, config)
-    ema = copy.deepcopy(network).eval().requires_grad_(False)
+    network = _initial(config) if network is None else network
+    network.set_scale(clips.features)
+    ema = copy.deepcopy(network.train()).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     review = LabelReview(clips.label.numpy(), config.review)
     per_epoch = max(1, len(clips) // config.batch_size)
-    steps = per_epoch * config.epochs
     for epoch in range(config.epochs):
         order = torch.randperm(len(clips), generator=step_generator(config.seed, epoch, 1))
-        weights = torch.from_numpy(review.weight if weight is None else weight.astype(np.float32))
+        weight = torch.from_numpy(review.weight if weights is None else weights(epoch, ema))
         total = 0.0
         for k in range(per_epoch):
             step = epoch * per_epoch + k
+            _set_rate(optimizer, config, step, per_epoch * config.epochs)
             rows = order[k * config.batch_size : (k + 1) * config.batch_size]
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * warm_cosine(step, steps, max(1.0, WARM_UP_SHARE * steps))
-            total += _step(network, optimizer, clips, rows, (review, weights), config, step)
+            total += _step(network, optimizer, clips, rows, (review, weight), config, step)
             _average(ema, network, min(config.ema, (1 + step) / (10 + step)))
         is_last = epoch + 1 == config.epochs
-        if is_last or (config.review.enabled and weight is None and epoch + 1 >= config.review.warm_up):
+        if is_last or (weights is None and _is_judged(epoch, config)):
             review.update(sub_clip_predictions(ema, clips.features).probabilities)
-        if is_last or epoch % 5 == 4:
+        if is_last or epoch % 4 == 3:
             report(f"epoch {epoch + 1} of {config.epochs}: loss {total / per_epoch:.3f}")
     return FittedClips(ema, review)
 
 
-def _initial(clips: ClipSet, config: ClipTrainConfig) -> ClipNetwork:
+def _is_judged(epoch: int, config: ClipTrainConfig) -> bool:
+    """Return whether labels are judged after an epoch."""
+    beyond = epoch + 1 - config.review.warm_up
+    return config.review.enabled and beyond >= 0 and beyond % config.review.every == 0
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: ClipTrainConfig, step: int, steps: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * warm_cosine(step, steps, max(1.0, WARM_UP_SHARE * steps))
+
+
+def _initial(config: ClipTrainConfig) -> ClipNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = ClipNetwork(config.streams, config.resamples, config.dropout)
-    network.set_scale(clips.features)
-    return network.train()
+        return ClipNetwork(config.streams, config.resamples, config.dropout)
 
 
 def _step(

@@ -13,7 +13,7 @@ import torch
 
 from smirk3d.assets import atomic_path
 from smirk3d.datasets.sources import cached_renderings
-from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips
+from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips, random_motions
 from smirk3d.datasets.synthetic.emotion_clips.reading_noise import read_angles, read_weights
 from smirk3d.fer.clips.frame_features import frame_features
 from smirk3d.fer.network import N_FEATURES
@@ -67,6 +67,16 @@ def synthetic_clip_set(
     names = tuple(f"synthetic_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
     return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
+
+
+def weight_only_clips(count: int, seed: int) -> ClipSet:
+    """Return synthetic clips that are not rendered, whose expression vectors are not numbers."""
+    truth, rng = random_motions(count, seed), np.random.default_rng([seed, 8])
+    vectors = np.full((*truth.weights.shape[:2], N_FEATURES), np.nan)
+    features = frame_features(vectors, read_weights(truth, rng), read_angles(truth, rng))
+    names = tuple(f"weights_{seed}_{index:05d}" for index in range(count))
+    label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
+    return ClipSet(torch.from_numpy(features), label, key, names)
 
 
 def _predicted(windows: np.ndarray, expression: Path | None, folder: Path | None, prefix: str) -> np.ndarray:

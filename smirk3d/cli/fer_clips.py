@@ -1,0 +1,86 @@
+"""What the commands of `smirk3d fer` do with clips: prediction, training, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smirk3d.assets import printable
+from smirk3d.cli.console import print_message, print_result
+from smirk3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from smirk3d.estimation.reconstructor import Reconstructor
+
+EVALUATION_HINT = "pip install cleanlab to compare with it"
+
+
+def clips_of(folders: Sequence[str]) -> list[Path]:
+    """Return the clips in folders: video files, and folders with images.
+
+    Raises:
+        UsageError: A folder is missing, or has no clips.
+    """
+    from smirk3d.fer.clips.datasets import is_clip
+
+    found: list[Path] = []
+    for name in folders:
+        folder = Path(name)
+        if not folder.is_dir():
+            raise UsageError(f"--clips {printable(name)}: is no folder")
+        clips = [each for each in sorted(folder.rglob("*")) if is_clip(each)]
+        if not clips:
+            raise UsageError(f"--clips {printable(name)}: has no videos and no folders of frames")
+        found += clips
+    return found
+
+
+def predict_clip_table(
+    paths: Sequence[Path], out_dir: Path, reconstructor: Reconstructor, expression: str | None, weights: str | None
+) -> int:
+    """Predict the emotions of clips, print a line, and return the number of failures."""
+    from smirk3d.fer.clips.clips_csv import TABLE_NAME
+    from smirk3d.fer.clips.prediction_run import predict_clips
+
+    summary = predict_clips(
+        paths,
+        out_dir,
+        reconstructor,
+        weights=None if weights is None else Path(weights),
+        expression=None if expression is None else Path(expression),
+    )
+    print_result(f"clips: {summary.done} done, {summary.failed} failed; table: {out_dir / TABLE_NAME}")
+    return summary.failed
+
+
+def train_clips(config_path: str, overrides: Sequence[str], with_report: bool, resume: bool) -> int:
+    """Train the clip network by a configuration file; returns the exit code."""
+    if resume:
+        raise UsageError("--resume: a training of clips takes minutes and has no checkpoints; leave it out")
+    from smirk3d.train.clip_emotion.config import ClipTrainConfig
+    from smirk3d.train.config_file import load_record
+
+    config = load_record(ClipTrainConfig, config_path, overrides, report=print_message)
+    from smirk3d.train.clip_emotion.label_report import write_label_report
+    from smirk3d.train.clip_emotion.run import train_clip_network, weights_path
+
+    result = train_clip_network(config, report=print_message)
+    if with_report:
+        files = write_label_report(result, config.out_dir)
+        print_result(f"labels: {', '.join(map(str, files))}")
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
+    print_result(f"done: {config.epochs} epochs; {figures}; weights: {weights_path(config)}")
+    return 0
+
+
+def evaluate_clips(weights: str | None, seeds: int) -> int:
+    """Print the measures of the clip network on synthetic clips, and of training with wrong labels."""
+    from smirk3d.evaluation.clip_recognition import ClipEvaluation, noise_figures, packaged_figures
+
+    settings = ClipEvaluation(seeds=seeds)
+    for line in packaged_figures(None if weights is None else Path(weights), settings):
+        print_result(line)
+    for line in noise_figures(settings, print_message):
+        print_result(line)
+    return 0
