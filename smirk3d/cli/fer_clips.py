@@ -12,46 +12,44 @@ from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
     from smirk3d.estimation.reconstructor import Reconstructor
+    from smirk3d.fer.clips.prediction_run import ClipOptions
 
-EVALUATION_HINT = "pip install cleanlab to compare with it"
 
-
-def clips_of(folders: Sequence[str]) -> list[Path]:
-    """Return the clips in folders: video files, and folders with images.
+def clips_of(name: str) -> list[Path]:
+    """Return the clips in a folder: video files, and folders with images.
 
     Raises:
-        UsageError: A folder is missing, or has no clips.
+        UsageError: The folder is missing, or has no clips.
     """
     from smirk3d.fer.clips.datasets import is_clip
 
-    found: list[Path] = []
-    for name in folders:
-        folder = Path(name)
-        if not folder.is_dir():
-            raise UsageError(f"--clips {printable(name)}: is no folder")
-        clips = [each for each in sorted(folder.rglob("*")) if is_clip(each)]
-        if not clips:
-            raise UsageError(f"--clips {printable(name)}: has no videos and no folders of frames")
-        found += clips
-    return found
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UsageError(f"--clips {printable(name)}: is no folder")
+    clips = [each for each in sorted(folder.rglob("*")) if is_clip(each)]
+    if not clips:
+        raise UsageError(f"--clips {printable(name)}: has no videos and no folders of frames")
+    return clips
 
 
 def predict_clip_table(
-    paths: Sequence[Path], out_dir: Path, reconstructor: Reconstructor, expression: str | None, weights: str | None
-) -> int:
-    """Predict the emotions of clips, print a line, and return the number of failures."""
+    paths: Sequence[Path], out_dir: Path, reconstructor: Reconstructor, options: ClipOptions
+) -> bool:
+    """Predict the emotions of clips, print a line, and return whether all of them could be read."""
+    if options.expression is not None and options.weights is None:
+        print_message(
+            "clips.csv: is left out: the packaged clip network reads the packaged expression vectors; train one on "
+            "yours (fer train, kind: clips, expression=FILE) and give it by --clip-weights"
+        )
+        return True
     from smirk3d.fer.clips.clips_csv import TABLE_NAME
     from smirk3d.fer.clips.prediction_run import predict_clips
 
-    summary = predict_clips(
-        paths,
-        out_dir,
-        reconstructor,
-        weights=None if weights is None else Path(weights),
-        expression=None if expression is None else Path(expression),
-    )
-    print_result(f"clips: {summary.done} done, {summary.failed} failed; table: {out_dir / TABLE_NAME}")
-    return summary.failed
+    summary = predict_clips(paths, out_dir, reconstructor, options)
+    counts = f"clips: {summary.done} done, {summary.failed} failed"
+    counts += f", {summary.skipped} done before" if summary.skipped else ""
+    print_result(f"{counts}; table: {out_dir / TABLE_NAME}")
+    return not summary.failed
 
 
 def train_clips(config_path: str, overrides: Sequence[str], with_report: bool, resume: bool) -> int:
@@ -74,11 +72,11 @@ def train_clips(config_path: str, overrides: Sequence[str], with_report: bool, r
     return 0
 
 
-def evaluate_clips(weights: str | None, seeds: int) -> int:
+def evaluate_clips(weights: str | None) -> int:
     """Print the measures of the clip network on synthetic clips, and of training with wrong labels."""
     from smirk3d.evaluation.clip_recognition import ClipEvaluation, noise_figures, packaged_figures
 
-    settings = ClipEvaluation(seeds=seeds)
+    settings = ClipEvaluation()
     for line in packaged_figures(None if weights is None else Path(weights), settings):
         print_result(line)
     for line in noise_figures(settings, print_message):

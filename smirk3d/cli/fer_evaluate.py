@@ -40,8 +40,9 @@ class FerEvaluate(Command):
     """Table of smirk3d fer check --problems: faces of the split with a near-duplicate in another one are left out."""
     card: Annotated[str | None, arg(metavar="FILE.md")] = None
     """Model card to write of the figures, with plots beside it."""
-    only: Literal["recognition", "vae"] = "recognition"
-    """vae: likeness, edits and codes of a face autoencoder on the photos of --faces; WEIGHTS is of the kind vae."""
+    only: Literal["recognition", "vae", "clips"] = "recognition"
+    """vae: likeness, edits and codes of a face autoencoder on the photos of --faces; WEIGHTS is of the kind vae. clips:
+    a clip network on synthetic clips, and trainings with wrong labels; minutes."""
     against: Annotated[str | None, arg(metavar="FILE")] = None
     """With --only vae: weights of the same network with another loss, for comparison."""
 
@@ -51,6 +52,8 @@ class FerEvaluate(Command):
             return self._measure_vae()
         if self.against is not None:
             raise UsageError("--against: compares face autoencoders; add --only vae")
+        if self.only == "clips":
+            return self._evaluate_clips()
         if self.ferplus is None and self.faces is None and self.london is None:
             raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR, --london DIR or several of them")
         if self.card is not None:
@@ -77,6 +80,15 @@ class FerEvaluate(Command):
         for line in vae_figures(weights, peer, Path(self.faces), self.split):
             print_result(line)
         return 0
+
+    def _evaluate_clips(self) -> int:
+        if any(each is not None for each in (self.ferplus, self.faces, self.london, self.card)):
+            raise UsageError(
+                "--only clips: measures synthetic clips; leave out --ferplus, --faces, --london and --card"
+            )
+        from smirk3d.cli.fer_clips import evaluate_clips
+
+        return evaluate_clips(None if self.weights == "packaged" else self.weights)
 
     def _measured(self, weights: Path | None) -> list[Predicted]:
         from smirk3d.evaluation.recognition import duplicated_keys, predicted_crops, predicted_photos

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
+from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
     from smirk3d.train.expression_vector.run import FerResult

@@ -265,7 +265,9 @@ def test_keys_under_their_earlier_names_are_read_with_a_note(minimal: Path) -> N
     assert "encoder.mirrored is no key" in message(minimal)
 
 
-TRAIN_CONFIGS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if not path.name.startswith(("fer_", "fsrt", "rdfer"))]
+TRAIN_CONFIGS = [
+    path for path in sorted(CONFIGS.rglob("*.yaml")) if not path.name.startswith(("fer_", "fsrt", "rdfer"))
+]
 """Configurations of `smirk3d train`; those of other trainings have other keys."""
 
 

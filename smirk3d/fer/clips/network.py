@@ -7,19 +7,27 @@ that its place and width learn by gradients.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, gelu, interpolate
 
+from smirk3d.assets import printable
+from smirk3d.errors import Smirk3dError
 from smirk3d.fer.clips.frame_features import N_FRAME_FEATURES
 from smirk3d.fer.clips.sampling import frames_at
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.networks.half_file import load_half
+from smirk3d.zoo.registry import find
 
 WIDTH, HIDDEN = 64, 48
+EXPRESSION_DIGEST = "expression"
+"""Entry of a file's description: digest of the expression network's file."""
 KEY_SAMPLES = 16
 """Frames that are sampled about the key expression."""
 KEY_REACH = 1.5
@@ -175,12 +183,29 @@ def _key_window(key_logits: Tensor) -> tuple[Tensor, Tensor]:
     return center, half.clamp(min=_MIN_HALF_FRAMES)
 
 
-def load_clip_network(path: Path) -> ClipNetwork:
+def expression_digest(path: Path | None) -> str:
+    """Return the digest of an expression network's file; None: of the packaged one."""
+    return hashlib.sha256((find("expression") if path is None else path).read_bytes()).hexdigest()[:16]
+
+
+def load_clip_network(path: Path, expression: Path | None = None) -> ClipNetwork:
     """Read a network for inference.
 
+    Args:
+        path: The file.
+        expression: The expression network whose vectors it will read; None: the packaged one.
+
     Raises:
-        Smirk3dError: The file is missing or damaged, or holds something else.
+        Smirk3dError: The file is missing or damaged, holds something else, or has learned from the vectors of another
+            expression network.
     """
     network = ClipNetwork()
     load_half(network, path, "a clip network", "give a file that `smirk3d fer train` wrote, or reinstall smirk3d")
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+    if about.get(EXPRESSION_DIGEST, expression_digest(expression)) != expression_digest(expression):
+        raise Smirk3dError(
+            f"{printable(path)}: has learned from the vectors of another expression network; name that one, or train "
+            "the clip network again with configs/recipes/rdfer.yaml"
+        )
     return network.eval().requires_grad_(False)

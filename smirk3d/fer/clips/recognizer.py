@@ -49,8 +49,8 @@ class ClipEmotion:
 
 
 @functools.lru_cache(maxsize=2)
-def _network(path: Path) -> ClipNetwork:
-    return load_clip_network(path)
+def _network(path: Path, expression: Path | None) -> ClipNetwork:
+    return load_clip_network(path, expression)
 
 
 def recognize_clip_emotion(
@@ -74,7 +74,9 @@ def recognize_clip_emotion(
         NoFaceError: There is no face in the clip.
         Smirk3dError: The clip or a network cannot be read.
     """
-    network = _network(find("clips") if weights is None else Path(weights))
+    network = _network(
+        find("clips") if weights is None else Path(weights), None if expression is None else Path(expression)
+    )
     tracked = track_clip(source, reconstructor, expression=expression, advance=advance)
     return classify_clip(tracked, network)
 

@@ -13,6 +13,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
 from smirk3d.datasets.synthetic.emotion_clips.label_noise import noisy_labels
 from smirk3d.errors import Smirk3dError
+from smirk3d.fer.clips.network import EXPRESSION_DIGEST, expression_digest
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.networks.half_file import save_half
 from smirk3d.train.clip_emotion.clip_set import ClipSet
@@ -69,7 +70,8 @@ def train_clip_network(config: ClipTrainConfig, *, report: Report) -> ClipResult
         found = measure_clips(fitted.network, test)
         measures = {"war": found.war, "uar": found.uar, "temperature": calibrate(fitted.network, test)}
         record = {DATA: {"train": train.fingerprint, "test": test.fingerprint}, MEASURES: measures}
-        save_half(fitted.network, weights_path(config), provenance(config, record))  # type: ignore[arg-type]
+        about = {EXPRESSION_DIGEST: expression_digest(config.expression), **provenance(config, record)}  # type: ignore[arg-type]
+        save_half(fitted.network, weights_path(config), about)
         _write_confusion(config.out_dir / CONFUSION_NAME, found)
     return ClipResult(measures, fitted, train, paths)
 
@@ -108,7 +110,7 @@ def _synthetic(config: ClipTrainConfig, report: Report) -> list[ClipSet]:
         head = load_head("open", report=report)
         parts.append(synthetic_clip_set(head, settings.count, settings.seed, config.expression, settings.path).clips)
     if settings.weights_only:
-        parts.append(weight_only_clips(settings.weights_only, settings.seed))
+        parts.append(weight_only_clips(settings.weights_only, settings.seed)[0])
     if settings.label_noise:
         rng = np.random.default_rng([settings.seed, 3])
         parts = [each.relabelled(noisy_labels(each.label.numpy(), settings.label_noise, rng)[0]) for each in parts]

@@ -69,14 +69,14 @@ def synthetic_clip_set(
     return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
 
 
-def weight_only_clips(count: int, seed: int) -> ClipSet:
-    """Return synthetic clips that are not rendered, whose expression vectors are not numbers."""
+def weight_only_clips(count: int, seed: int) -> tuple[ClipSet, ClipTruth]:
+    """Return synthetic clips that are not rendered, whose expression vectors are not numbers, and their truth."""
     truth, rng = random_motions(count, seed), np.random.default_rng([seed, 8])
     vectors = np.full((*truth.weights.shape[:2], N_FEATURES), np.nan)
     features = frame_features(vectors, read_weights(truth, rng), read_angles(truth, rng))
     names = tuple(f"weights_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
-    return ClipSet(torch.from_numpy(features), label, key, names)
+    return ClipSet(torch.from_numpy(features), label, key, names), truth
 
 
 def _predicted(windows: np.ndarray, expression: Path | None, folder: Path | None, prefix: str) -> np.ndarray:

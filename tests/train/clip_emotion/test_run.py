@@ -87,10 +87,10 @@ def test_the_recipe_is_a_configuration() -> None:
 
 
 def test_clips_of_weights_alone_have_no_vectors() -> None:
-    clips = weight_only_clips(8, 1)
+    clips, truth = weight_only_clips(8, 1)
     assert clips.features[..., :256].isnan().all() and not clips.features[..., 256:].isnan().any()
-    assert clips.label.tolist() == list(range(8))
-    assert torch.equal(clips.features.nan_to_num(), weight_only_clips(8, 1).features.nan_to_num())
+    assert clips.label.tolist() == list(range(8)) == truth.emotion.tolist()
+    assert torch.equal(clips.features.nan_to_num(), weight_only_clips(8, 1)[0].features.nan_to_num())
 
 
 def test_read_features_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class SyntheticClips:
     def windows(self) -> Iterator[np.ndarray]:
         """Yield the windows (K, T, 48, 48) uint8 of successive clips, rendered or read as needed."""
         for start in range(0, self.count, SHARD):
-            yield np.asarray(self._cache.shard(start // SHARD).pixels[: self.count - start])
+            yield np.array(self._cache.shard(start // SHARD).pixels[: self.count - start])
 
     def truth(self) -> ClipTruth:
         """Return the ground truth of all clips."""

@@ -1,0 +1,76 @@
+"""A clip on disk to features, thumbnails, the table and the strips."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from smirk3d import Reconstructor
+from smirk3d.cli.fer_clips import clips_of
+from smirk3d.errors import UsageError
+from smirk3d.fer.clips.frame_features import ANGLES, N_FRAME_FEATURES, RATE_FPS, WEIGHTS
+from smirk3d.fer.clips.network import ClipNetwork
+from smirk3d.fer.clips.prediction_run import ClipOptions, predict_clips
+from smirk3d.fer.clips.tracked_clip import THUMBNAIL_PX, track_clip
+from smirk3d.media.video import open_source
+from smirk3d.networks.half_file import save_half
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip of a face, of 1 s, and one without a face."""
+    root = tmp_path_factory.mktemp("clips")
+    photo = Image.fromarray(astronaut()[:320, 60:380])
+    for name in ("face", "nobody"):
+        (root / name).mkdir()
+    for k in range(9):
+        photo.rotate(k - 4, Image.Resampling.BILINEAR).save(root / "face" / f"{k:03d}.jpg")
+    for k in range(2):
+        Image.new("RGB", (200, 200), (90, 20 * k, 60)).save(root / "nobody" / f"{k:03d}.jpg")
+    return root
+
+
+@pytest.fixture(scope="module")
+def reconstructor() -> object:
+    with closing(Reconstructor()) as found:
+        yield found
+
+
+def test_the_features_of_a_clip(clips: Path, reconstructor: Reconstructor) -> None:
+    found = track_clip(open_source(str(clips / "face"), 8.0), reconstructor)
+    assert found.features.shape == (9, N_FRAME_FEATURES) and np.isfinite(found.features).all()
+    assert found.times_s == pytest.approx(np.arange(9) / RATE_FPS)
+    assert found.features[:, WEIGHTS].min() >= 0 and found.features[:, WEIGHTS].max() <= 1
+    roll = found.features[:, ANGLES][:, 2]
+    assert abs(np.diff(roll).mean() * 30) == pytest.approx(1, abs=0.4)  # a degree a frame
+    assert found.thumbnails.shape == (9, THUMBNAIL_PX, THUMBNAIL_PX, 3)
+
+
+def test_one_clip_without_a_face_stops_nothing(clips: Path, reconstructor: Reconstructor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "net.safetensors"
+    save_half(ClipNetwork(), weights, {})
+    paths = clips_of(str(clips))
+    assert [path.name for path in paths] == ["face", "nobody"]
+    summary = predict_clips(paths, tmp_path / "out", reconstructor, ClipOptions(weights))
+    assert (summary.done, summary.failed) == (1, 1)
+    again = predict_clips(paths, tmp_path / "out", reconstructor, ClipOptions(weights, resume=True))
+    assert (again.done, again.failed, again.skipped) == (0, 1, 1)
+    with open(tmp_path / "out" / "clips.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["status"] == "ok" and rows[0]["emotion"] and "no face" in rows[1]["status"]
+    assert Image.open(tmp_path / "out" / "clips.png").size[0] >= 3 * THUMBNAIL_PX  # 9 frames of 40 ms
+
+
+def test_folders_without_clips_are_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no videos"):
+        clips_of(str(tmp_path))
+    with pytest.raises(UsageError, match="is no folder"):
+        clips_of(str(tmp_path / "none"))
