@@ -55,24 +55,40 @@ class FerPredict(_PhotoCommand, ScaleFlags):
     inputs in archives or stores, photos alone are read, and the results are the table alone, as Parquet shards."""
     layout: Literal["smirk3d", "fex"] = "smirk3d"
     """Columns of the table; fex: those of py-feat, for scripts that read its tables."""
+    clips: Annotated[str | None, arg(metavar="DIR")] = None
+    """Folder of clips, videos and folders of frames: each has one emotion in clips.csv, as have the videos of INPUT."""
+    clip_weights: Annotated[str | None, arg(metavar="FILE")] = None
+    """File of smirk3d fer train with the key kind: clips; by default the packaged clip network."""
 
     def run(self) -> int:
         """Predict all inputs; return 1 where some failed."""
         self._check()
         if self.writes_shards(self.inputs, self.out):
             return self._run_sharded()
-        from smirk3d.fer.inputs import plan_recognition
+        from smirk3d.cli.fer_clips import clips_of, predict_clip_table
+        from smirk3d.fer.clips.clips_csv import STRIPS_NAME
+        from smirk3d.fer.clips.prediction_run import ClipOptions
+        from smirk3d.fer.inputs import is_video, plan_recognition
         from smirk3d.fer.prediction_run import SHEET_NAME, TABLE_NAME, PredictionOptions, predict_emotions
         from smirk3d.scale.inputs import with_lists
 
         out_dir = Path(self.out)
-        jobs = plan_recognition(with_lists(self.inputs), out_dir, (SHEET_NAME,))
+        clips = [] if self.clips is None else clips_of(self.clips)
+        own_names = (SHEET_NAME, STRIPS_NAME)
+        jobs = [] if clips and not self.inputs else plan_recognition(with_lists(self.inputs), out_dir, own_names)
+        clips = [job.path for job in jobs if is_video(job)] + clips
         options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume, self.layout)
+        is_done = True
         with closing(self._reconstructor()) as reconstructor:
-            summary = predict_emotions(jobs, out_dir, reconstructor, options)
-        print_result(f"{_counts(summary)}; table: {out_dir / TABLE_NAME}")
-        print_result(_calibration_line(self.weights))
-        return 1 if summary.failed or summary.damaged else 0
+            if jobs:
+                summary = predict_emotions(jobs, out_dir, reconstructor, options)
+                is_done = not summary.failed and not summary.damaged
+                print_result(f"{_counts(summary)}; table: {out_dir / TABLE_NAME}")
+                print_result(_calibration_line(self.weights))
+            if clips:
+                own = ClipOptions.of(self.clip_weights, self.weights, self.resume)
+                is_done = predict_clip_table(clips, out_dir, reconstructor, own) and is_done
+        return 0 if is_done else 1
 
     def _run_sharded(self) -> int:
         from smirk3d.scale.inputs import list_jobs
@@ -80,6 +96,8 @@ class FerPredict(_PhotoCommand, ScaleFlags):
 
         if self.layout != "smirk3d":
             raise UsageError(f"--layout {self.layout}: not for shards; leave it out")
+        if self.clips is not None:
+            raise UsageError("--clips: not for shards; run it without --ray, archives and stores")
         check_shard_folder(self.out, ())
         task = emotions_task(self._reconstructor, self.weights, self.shard_settings())
         code = self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)

@@ -83,9 +83,7 @@ class FerEvaluate(Command):
 
     def _evaluate_clips(self) -> int:
         if any(each is not None for each in (self.ferplus, self.faces, self.london, self.card)):
-            raise UsageError(
-                "--only clips: measures synthetic clips; leave out --ferplus, --faces, --london and --card"
-            )
+            raise UsageError("--only clips: needs no data; leave out --ferplus, --faces, --london and --card")
         from smirk3d.cli.fer_clips import evaluate_clips
 
         return evaluate_clips(None if self.weights == "packaged" else self.weights)

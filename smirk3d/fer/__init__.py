@@ -1,7 +1,7 @@
 """Recognition of facial expressions: expression vectors, emotions, action units.
 
-The public names are imported when they are first used. `ExpressionVector` and `EmotionClassifier` follow scikit-learn's
-conventions and need it: `pip install 'smirk3d[fer]'`.
+The public names are imported when they are first used. `ExpressionVector`, `EmotionClassifier` and
+`ClipEmotionClassifier` follow scikit-learn's conventions and need it: `pip install 'smirk3d[fer]'`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,22 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smirk3d.fer.clips.estimator import ClipEmotionClassifier
     from smirk3d.fer.estimators import EmotionClassifier, ExpressionVector
     from smirk3d.fer.recognizer import EmotionRecognizer, FaceEmotion
     from smirk3d.fer.vae.expression_vae import ExpressionVAE
 
-__all__ = ["EmotionClassifier", "EmotionRecognizer", "ExpressionVAE", "ExpressionVector", "FaceEmotion"]
+__all__ = [
+    "ClipEmotionClassifier",
+    "EmotionClassifier",
+    "EmotionRecognizer",
+    "ExpressionVAE",
+    "ExpressionVector",
+    "FaceEmotion",
+]
 
 _HOME = {
+    "ClipEmotionClassifier": "smirk3d.fer.clips.estimator",
     "EmotionClassifier": "smirk3d.fer.estimators",
     "EmotionRecognizer": "smirk3d.fer.recognizer",
     "ExpressionVAE": "smirk3d.fer.vae.expression_vae",

@@ -144,6 +144,16 @@ FACE_VAE = Artefact(
     recipe="smirk3d fer train configs/recipes/fer_vae.yaml",
     description="The face autoencoder: a face window to a code of 128 numbers and back, and attribute vectors.",
 )
+CLIPS = Artefact(
+    name="clips",
+    file="clips.safetensors",
+    sha256="afe4958be978730401f8dfc05e2fb408b7a89284c5d771cb627cbae8eb2be255",
+    licence="MIT",
+    card="clips.md",
+    head="open",
+    recipe="smirk3d fer train configs/recipes/rdfer.yaml",
+    description="The clip network: the emotion of a clip and its key expression, from the features of its frames.",
+)
 ARTEFACTS: tuple[Artefact, ...] = (
     OPEN_HEAD,
     ENCODER,
@@ -156,6 +166,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     EXPRESSION,
     REENACTMENT,
     FACE_VAE,
+    CLIPS,
 )
 
 

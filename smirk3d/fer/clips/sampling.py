@@ -53,6 +53,18 @@ def random_sub_clips(clips: Tensor, generator: torch.Generator) -> tuple[Tensor,
     return sub_clip(clips, span, torch.rand(count, generator=generator), jitter)
 
 
+def held_sub_clips(clips: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the key expression of each clip, as if it were held throughout, and its frames; see `sub_clip`.
+
+    Args:
+        clips: (B, T, D).
+        key: (B, 2) first and last frame of the key expression.
+    """
+    last = clips.shape[1] - 1
+    first, length = key[:, 0] / last, ((key[:, 1] - key[:, 0]) / last).clamp(1e-3, 1)
+    return sub_clip(clips, length, (first / (1 - length).clamp(min=1e-3)).clamp(0, 1))
+
+
 def evaluation_sub_clips(clips: Tensor) -> tuple[Tensor, Tensor]:
     """Return the K fixed sub-clips (K, B, L, D) of clips (B, T, D), and their frames (K, B, L)."""
     ones = torch.ones(len(clips))

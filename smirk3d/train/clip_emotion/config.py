@@ -18,11 +18,11 @@ class SyntheticClipsConfig:
         ValueError: A value is out of its range.
     """
 
-    count: int = 960
+    count: int = 256
     """Number of rendered clips to learn from; 0: none."""
     weights_only: int = 1280
     """Number of further clips that are not rendered: they have ARKit weights and angles, but no expression vectors."""
-    validation: int = 128
+    validation: int = 64
     """Number of clips for validation, of other people."""
     seed: int = 100
     """Seed of the clips; those for validation have the next one."""
@@ -140,6 +140,8 @@ class ClipTrainConfig:
     """Weight of the losses of the long-term stream and of single frames."""
     key_weight: float = 0.5
     """Weight of the loss of the key expression."""
+    held: float = 0.3
+    """Share of the clips with known key expressions of which only these are shown, as if they were held throughout."""
     feature_noise: float = 0.1
     """Standard deviation of noise on the features of frames, over theirs."""
     review: LabelReviewConfig = field(default_factory=LabelReviewConfig)
@@ -150,5 +152,5 @@ class ClipTrainConfig:
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "epochs", "batch_size", "threads")
         check_within(self, 0, math.inf, "weight_decay", "auxiliary", "key_weight", "feature_noise")
-        check_within(self, 0, 1, "ema", "dropout")
+        check_within(self, 0, 1, "ema", "dropout", "held")
         check_positive(self, "lr")

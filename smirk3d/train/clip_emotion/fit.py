@@ -14,7 +14,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.fer.clips.frame_features import ANGLES, WEIGHTS
 from smirk3d.fer.clips.network import ClipNetwork
 from smirk3d.fer.clips.predictor import sub_clip_predictions
-from smirk3d.fer.clips.sampling import random_sub_clips
+from smirk3d.fer.clips.sampling import held_sub_clips, random_sub_clips
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.train.clip_emotion.clip_set import ClipSet
 from smirk3d.train.clip_emotion.config import ClipTrainConfig
@@ -115,7 +115,7 @@ def _step(
     generator = step_generator(config.seed, step, 0)
     torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # of the dropout
     review, weights = judged
-    features, positions = random_sub_clips(clips.features[rows], generator)
+    features, positions = _sub_clips(clips, rows, config.held, generator)
     features = _augmented(features, network.std, config.feature_noise, generator)
     index = rows.numpy()
     targets = ClipTargets(
@@ -136,6 +136,15 @@ def _step(
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimizer.step()
     return float(loss.detach())
+
+
+def _sub_clips(clips: ClipSet, rows: Tensor, held: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return a random sub-clip of each clip, or its key expression alone, and their frames."""
+    features, positions = random_sub_clips(clips.features[rows], generator)
+    is_held = (torch.rand(len(rows), generator=generator) < held) & clips.key[rows].isfinite().all(1)
+    if bool(is_held.any()):
+        features[is_held], positions[is_held] = held_sub_clips(clips.features[rows][is_held], clips.key[rows][is_held])
+    return features, positions
 
 
 def _augmented(features: Tensor, std: Tensor, noise: float, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from smirk3d.fer.clips.frame_features import N_FRAME_FEATURES, RATE_FPS, frame_features, mirrored, resampled
-from smirk3d.fer.clips.sampling import SUB_CLIP_FRAMES, evaluation_sub_clips, frames_at, random_sub_clips, sub_clip
+from smirk3d.fer.clips.sampling import (
+    SUB_CLIP_FRAMES,
+    evaluation_sub_clips,
+    frames_at,
+    held_sub_clips,
+    random_sub_clips,
+    sub_clip,
+)
 from smirk3d.head.arkit import ARKIT_NAMES
 
 
@@ -38,6 +45,13 @@ def test_a_sub_clip_lies_within_the_clip() -> None:
 def test_span_and_place() -> None:
     _, positions = sub_clip(_ramp(1, 41), torch.tensor([0.5]), torch.tensor([1.0]))
     assert positions[0, 0] == pytest.approx(20) and positions[0, -1] == pytest.approx(40)
+
+
+def test_a_held_expression_lies_within_its_key() -> None:
+    for first, last in ((0.0, 31.0), (4.5, 9.0), (28.0, 31.0)):
+        features, positions = held_sub_clips(_ramp(1), torch.tensor([[first, last]]))
+        assert positions[0, 0] == pytest.approx(first, abs=0.05) and positions[0, -1] == pytest.approx(last, abs=0.05)
+        assert torch.allclose(features[..., 0], positions, atol=1e-4)
 
 
 def test_the_sub_clips_of_a_prediction_are_fixed() -> None:

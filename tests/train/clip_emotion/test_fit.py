@@ -17,7 +17,7 @@ from smirk3d.train.clip_emotion.fit import fit_clip_network
 from smirk3d.train.clip_emotion.label_review import LabelReview
 from smirk3d.train.clip_emotion.losses import ClipTargets, clip_losses, key_target
 
-CONFIG = ClipTrainConfig(kind="clips", epochs=8, batch_size=16, review=LabelReviewConfig(warm_up=4))
+CONFIG = ClipTrainConfig(kind="clips", epochs=8, batch_size=16, held=0, review=LabelReviewConfig(warm_up=4))
 
 
 def _clips(count: int = 96, seed: int = 0) -> ClipSet:
