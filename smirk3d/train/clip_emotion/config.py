@@ -21,7 +21,9 @@ class SyntheticClipsConfig:
     count: int = 256
     """Number of rendered clips to learn from; 0: none."""
     weights_only: int = 1280
-    """Number of further clips that are not rendered: they have ARKit weights and angles, but no expression vectors."""
+    """Number of further clips that are not rendered; their expression vectors come from `photos`, or are missing."""
+    photos: Path | None = None
+    """Labelled faces with a split train, as FERPlus has; see `smirk3d.train.clip_emotion.photo_vectors`; null: none."""
     validation: int = 64
     """Number of clips for validation, of other people."""
     seed: int = 100

@@ -141,8 +141,9 @@ def _step(
 def _sub_clips(clips: ClipSet, rows: Tensor, held: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a random sub-clip of each clip, or its key expression alone, and their frames."""
     features, positions = random_sub_clips(clips.features[rows], generator)
-    is_held = (torch.rand(len(rows), generator=generator) < held) & clips.key[rows].isfinite().all(1)
-    if bool(is_held.any()):
+    has_key = clips.key[rows].isfinite().all(1)
+    if held and bool(has_key.any()):
+        is_held = has_key & (torch.rand(len(rows), generator=generator) < held)
         features[is_held], positions[is_held] = held_sub_clips(clips.features[rows][is_held], clips.key[rows][is_held])
     return features, positions
 

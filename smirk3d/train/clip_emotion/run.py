@@ -20,6 +20,7 @@ from smirk3d.train.clip_emotion.clip_set import ClipSet
 from smirk3d.train.clip_emotion.config import ClipTrainConfig
 from smirk3d.train.clip_emotion.fit import FittedClips, fit_clip_network
 from smirk3d.train.clip_emotion.measures import ClipMeasures, calibrate, measure_clips
+from smirk3d.train.clip_emotion.photo_vectors import photo_vectors
 from smirk3d.train.clip_emotion.real_data import real_clip_set
 from smirk3d.train.clip_emotion.synthetic_data import synthetic_clip_set, weight_only_clips
 from smirk3d.train.config_file import to_yaml
@@ -110,7 +111,8 @@ def _synthetic(config: ClipTrainConfig, report: Report) -> list[ClipSet]:
         head = load_head("open", report=report)
         parts.append(synthetic_clip_set(head, settings.count, settings.seed, config.expression, settings.path).clips)
     if settings.weights_only:
-        parts.append(weight_only_clips(settings.weights_only, settings.seed)[0])
+        photos = settings.photos and photo_vectors(settings.photos, config.expression, settings.seed)
+        parts.append(weight_only_clips(settings.weights_only, settings.seed, photos)[0])
     if settings.label_noise:
         rng = np.random.default_rng([settings.seed, 3])
         parts = [each.relabelled(noisy_labels(each.label.numpy(), settings.label_noise, rng)[0]) for each in parts]

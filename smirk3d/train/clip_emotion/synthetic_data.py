@@ -21,6 +21,7 @@ from smirk3d.fer.vectors import expressions_of
 from smirk3d.head.model import HeadModel
 from smirk3d.output_lock import locked_folder
 from smirk3d.train.clip_emotion.clip_set import ClipSet
+from smirk3d.train.clip_emotion.photo_vectors import PhotoVectors
 from smirk3d.zoo.registry import find
 
 _log = logging.getLogger(__name__)
@@ -69,10 +70,19 @@ def synthetic_clip_set(
     return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
 
 
-def weight_only_clips(count: int, seed: int) -> tuple[ClipSet, ClipTruth]:
-    """Return synthetic clips that are not rendered, whose expression vectors are not numbers, and their truth."""
+def weight_only_clips(count: int, seed: int, photos: PhotoVectors | None = None) -> tuple[ClipSet, ClipTruth]:
+    """Return synthetic clips that are not rendered, and their truth.
+
+    Args:
+        count: Number of clips.
+        seed: Of everything random.
+        photos: Whence their expression vectors come; None: these are not numbers.
+    """
     truth, rng = random_motions(count, seed), np.random.default_rng([seed, 8])
-    vectors = np.full((*truth.weights.shape[:2], N_FEATURES), np.nan)
+    if photos is None:
+        vectors = np.full((*truth.weights.shape[:2], N_FEATURES), np.nan)
+    else:
+        vectors = photos.of_clips(truth, np.random.default_rng([seed, 10]))
     features = frame_features(vectors, read_weights(truth, rng), read_angles(truth, rng))
     names = tuple(f"weights_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())

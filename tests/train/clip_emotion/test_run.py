@@ -75,7 +75,13 @@ def test_a_run_writes_weights_measures_and_a_report(data_set: Path, tmp_path: Pa
 
 def test_the_command_trains_by_the_recipe(data_set: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "cli"
-    changes = ["data.synthetic.count=0", "data.synthetic.weights_only=0", "epochs=2", "batch_size=8"]
+    changes = [
+        "data.synthetic.count=0",
+        "data.synthetic.weights_only=0",
+        "data.synthetic.photos=null",
+        "epochs=2",
+        "batch_size=8",
+    ]
     code = main(["fer", "train", str(RECIPE), f"data.folder={data_set}", f"out_dir={out}", *changes, "--report"])
     assert code == 0 and (out / "labels.csv").is_file() and (out / "clips.safetensors").is_file()
     assert "done: 2 epochs" in capfd.readouterr().out
