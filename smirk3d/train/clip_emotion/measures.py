@@ -14,6 +14,8 @@ from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.metrics.classification import recall_by_class
 from smirk3d.train.clip_emotion.clip_set import ClipSet
 
+MIN_CALIBRATION_CLIPS = 50
+
 
 @dataclass(frozen=True, eq=False)
 class ClipMeasures:
@@ -45,8 +47,13 @@ def measures_of(probabilities: np.ndarray, label: np.ndarray) -> ClipMeasures:
 
 
 def calibrate(network: ClipNetwork, clips: ClipSet) -> float:
-    """Set the temperature of a network by clips that it has not learned from, in place, and return it."""
+    """Set the temperature of a network by clips that it has not learned from, in place, and return it.
+
+    Of fewer than `MIN_CALIBRATION_CLIPS` it stays 1, because a few right predictions would make it sure of everything.
+    """
     network.temperature.fill_(1.0)
+    if len(clips) < MIN_CALIBRATION_CLIPS:
+        return 1.0
     mean = torch.from_numpy(sub_clip_predictions(network, clips.features).mean)
     network.temperature.fill_(fit_temperature(mean.clamp(min=1e-8).log(), torch.eye(len(EMOTIONS))[clips.label]))
     return float(network.temperature)
