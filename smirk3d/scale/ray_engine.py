@@ -147,7 +147,7 @@ def _check_reachable(address: str) -> None:
 def _no_cluster(address: str, error: Exception) -> Smirk3dError:
     return Smirk3dError(
         f"--ray {printable(address)}: no cluster there ({printable(one_line(error))}); start one with ray start "
-        "--head, or leave the address out"
+        "--head, leave the address out, or set RAY_AUTH_MODE=token where it wants Ray's token"
     )
 
 

@@ -108,6 +108,17 @@ def test_data_set_needs_its_package() -> None:
         list_jobs(["hf:beans"])
 
 
+def test_data_set_on_disk_gives_its_images(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    images = [{"bytes": photo_bytes(10 + k), "path": None} for k in range(3)]
+    rows = datasets.Dataset.from_dict({"label": [0, 1, 2], "picture": images})
+    rows.cast_column("picture", datasets.Image()).save_to_disk(str(tmp_path / "set"))
+    assert sizes(list_jobs([f"hf:{tmp_path}/set"])) == {f"hf:{tmp_path}/set/{k}": (10 + k, 20) for k in range(3)}
+    rows.remove_columns("picture").save_to_disk(str(tmp_path / "labels"))
+    with pytest.raises(UsageError, match="has no column of images"):
+        list_jobs([f"hf:{tmp_path}/labels"])
+
+
 def test_encoded_photo_names_itself_in_errors() -> None:
     for content, reason in ((b"", "the file is empty"), (BROKEN, "not an image")):
         with pytest.raises(Smirk3dError, match=rf"cannot read s3://b/x\.jpg: {reason}"):
