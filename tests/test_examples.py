@@ -79,9 +79,9 @@ def test_own_classes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     face = Image.fromarray(astronaut()[:300, 60:360])
     for label, height in (("long", 330), ("short", 230)):
         (tmp_path / label).mkdir()
-        for person, width in enumerate((200, 235, 270)):
+        for person, width in enumerate((200, 270)):
             face.resize((width, height)).save(tmp_path / label / f"p{person}_{width}.png")
     load("06_own_classes").main(str(tmp_path), str(tmp_path / "out"))
     printed = capsys.readouterr().out
-    assert "photos of 3 people, long, short" in printed and "balanced accuracy" in printed
+    assert "photos of 2 people, long, short" in printed and "balanced accuracy" in printed
     assert "p0_200.png: long" in printed and (tmp_path / "out" / "confusion.png").exists()

@@ -34,6 +34,10 @@ class FerEvaluate(Command):
     """Folder of shards with emotion labels: a probe learns on the split train and is tested on val."""
     london: Annotated[str | None, arg(metavar="DIR")] = None
     """Folder of the Face Research Lab London Set: people.csv, and ID_neutral.jpg and ID_smiling.jpg."""
+    triplets: Annotated[str | None, arg(metavar="TABLE.csv")] = None
+    """Table of Google's facial expression comparison, with --pictures: is the odd face that of the raters?"""
+    pictures: Annotated[str | None, arg(metavar="DIR|TABLE.csv")] = None
+    """Folder of the triplets' pictures, by the ends of their addresses, or a table with the columns url and path."""
     split: str = "val"
     """Split of --ferplus to measure."""
     leave_out: Annotated[str | None, arg(metavar="PROBLEMS.csv")] = None
@@ -54,14 +58,11 @@ class FerEvaluate(Command):
             raise UsageError("--against: compares face autoencoders; add --only vae")
         if self.only == "clips":
             return self._evaluate_clips()
-        if self.ferplus is None and self.faces is None and self.london is None:
-            raise UsageError("nothing to measure; name --ferplus DIR, --faces DIR, --london DIR or several of them")
-        if self.card is not None:
-            if not self.card.lower().endswith(".md"):
-                raise UsageError(f"--card {self.card}: must end in .md")
-            check_writable(Path(self.card))  # before the work
+        self._check_inputs()
         weights = None if self.weights == "packaged" else Path(self.weights)
         measured = self._measured(weights)
+        if self.triplets is not None and self.pictures is not None:
+            _print_triplets(weights, Path(self.triplets), Path(self.pictures))
         groups = [] if self.london is None else _groups(weights, Path(self.london))
         if self.card is not None:
             from smirk3d.evaluation.recognition_card import write_card
@@ -88,6 +89,16 @@ class FerEvaluate(Command):
 
         return evaluate_clips(None if self.weights == "packaged" else self.weights)
 
+    def _check_inputs(self) -> None:
+        if all(each is None for each in (self.ferplus, self.faces, self.london, self.triplets)):
+            raise UsageError("nothing to measure; name --ferplus, --faces, --london, --triplets or several of them")
+        if (self.triplets is None) != (self.pictures is None):
+            raise UsageError("--triplets and --pictures belong together; name both or neither")
+        if self.card is not None:
+            if not self.card.lower().endswith(".md"):
+                raise UsageError(f"--card {self.card}: must end in .md")
+            check_writable(Path(self.card))  # before the work
+
     def _measured(self, weights: Path | None) -> list[Predicted]:
         from smirk3d.evaluation.recognition import duplicated_keys, predicted_crops, predicted_photos
 
@@ -107,6 +118,16 @@ class FerEvaluate(Command):
         named = {"--ferplus": self.ferplus, "--faces": self.faces, "--london": self.london}
         flags = [f"{name} {Path(value).name}" for name, value in named.items() if value is not None]
         return " ".join(["smirk3d fer evaluate", Path(self.weights).name, *flags, "--card FILE"])
+
+
+def _print_triplets(weights: Path | None, table: Path, pictures: Path) -> None:
+    from smirk3d.evaluation.triplet_accuracy import triplet_figures
+    from smirk3d.progress import progress
+
+    with progress(0, unit="faces") as display:
+        figures = triplet_figures(weights, table, pictures, display.advance)
+    for line in figures.lines():
+        print_result(line)
 
 
 def _groups(weights: Path | None, folder: Path) -> list[GroupRow]:

@@ -214,7 +214,7 @@ def _rows_and_rest(path: Path, columns: tuple[str, ...]) -> tuple[list[list[str]
     if not rows:
         return [], rest
     if tuple(rows[0]) != columns:
-        raise Smirk3dError(f"{printable(path)}: has other columns than this version's; choose another folder")
+        raise Smirk3dError(f"{printable(path)}: has other columns than this run writes; choose another folder")
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(columns):
             raise Smirk3dError(f"{printable(path)}: row {number} has {len(row)} cells, not {len(columns)}; repair it")
