@@ -83,6 +83,9 @@ def test_a_file_holds_the_network(network: ClipNetwork, tmp_path: Path) -> None:
     assert path.stat().st_size < 1.5e6
     found = load_clip_network(path)(_clips()).logits
     assert torch.allclose(found, network(_clips()).logits, atol=0.02)
+    save_half(network, path, {"expression": "0123456789abcdef"})
+    with pytest.raises(Smirk3dError, match="vectors of another expression network"):
+        load_clip_network(path)
     path.write_bytes(b"no")
     with pytest.raises(Smirk3dError, match="clip network"):
         load_clip_network(path)

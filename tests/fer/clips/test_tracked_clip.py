@@ -14,6 +14,7 @@ from skimage.data import astronaut
 
 from smirk3d import Reconstructor
 from smirk3d.cli.fer_clips import clips_of
+from smirk3d.cli.main import main
 from smirk3d.errors import UsageError
 from smirk3d.fer.clips.frame_features import ANGLES, N_FRAME_FEATURES, RATE_FPS, WEIGHTS
 from smirk3d.fer.clips.network import ClipNetwork
@@ -67,6 +68,12 @@ def test_one_clip_without_a_face_stops_nothing(clips: Path, reconstructor: Recon
         rows = list(csv.DictReader(file))
     assert rows[0]["status"] == "ok" and rows[0]["emotion"] and "no face" in rows[1]["status"]
     assert Image.open(tmp_path / "out" / "clips.png").size[0] >= 3 * THUMBNAIL_PX  # 9 frames of 40 ms
+
+
+def test_the_command_classifies_clips(clips: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["fer", "predict", "--clips", str(clips / "face" / ".."), "--out", str(tmp_path)]
+    assert main(command) == 1  # one clip has no face
+    assert "clips: 1 done, 1 failed" in capfd.readouterr().out and not (tmp_path / "emotions.csv").exists()
 
 
 def test_folders_without_clips_are_wrong_usage(tmp_path: Path) -> None:
