@@ -109,6 +109,7 @@ class _Worker:
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Connect to a cluster; yields the module ray."""
+    _check_reachable(address)
     # Before Ray is imported, which would report its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # the local run does not step back either
@@ -119,7 +120,6 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise Smirk3dError("--ray needs Ray; pip install 'smirk3d[scale]'") from error
     _silence(ray)
-    _check_reachable(address)
     try:
         if address == OWN_CLUSTER:
             ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, **_QUIET)

@@ -44,7 +44,6 @@ def test_killed_driver_goes_on(photos: Path, tmp_path: Path) -> None:
     check_rows(read_rows(out), photos)
 
 
-@needs_ray
 def test_missing_cluster_is_one_line(tmp_path: Path) -> None:
     unit = Unit("name", ())
     with pytest.raises(Smirk3dError, match=r"--ray 127\.0\.0\.1:1: no cluster there") as caught:
