@@ -113,7 +113,9 @@ def test_commands_exist(command: str, capsys: pytest.CaptureFixture) -> None:
 
 def test_all_commands_are_described() -> None:
     heads = {"head build", "head info", "head convert"}
-    heads |= {f"fer {name}" for name in ("predict", "features", "probe", "train", "evaluate", "export", "check")}
+    heads |= {
+        f"fer {name}" for name in ("predict", "features", "probe", "train", "evaluate", "export", "check", "repair")
+    }
     heads |= {"fer vae"}
     training = {"data prepare", "data targets", "data check", "train", "evaluate"}
     assert (

@@ -59,6 +59,8 @@ class FerPredict(_PhotoCommand, ScaleFlags):
     """Folder of clips, videos and folders of frames: each has one emotion in clips.csv, as have the videos of INPUT."""
     clip_weights: Annotated[str | None, arg(metavar="FILE")] = None
     """File of smirk3d fer train with the key kind: clips; by default the packaged clip network."""
+    repair: bool = False
+    """Rebuild what hides parts of a face before its emotions are recognised; fills the column occluded. Photos only."""
 
     def run(self) -> int:
         """Predict all inputs; return 1 where some failed."""
@@ -77,7 +79,10 @@ class FerPredict(_PhotoCommand, ScaleFlags):
         own_names = (SHEET_NAME, STRIPS_NAME)
         jobs = [] if clips and not self.inputs else plan_recognition(with_lists(self.inputs), out_dir, own_names)
         clips = [job.path for job in jobs if is_video(job)] + clips
-        options = PredictionOptions(None if self.weights is None else Path(self.weights), self.resume, self.layout)
+        if self.repair and any(map(is_video, jobs)):
+            raise UsageError("--repair: reads photos only; leave the videos out")
+        weights = None if self.weights is None else Path(self.weights)
+        options = PredictionOptions(weights, self.resume, self.layout, self.repair)
         is_done = True
         with closing(self._reconstructor()) as reconstructor:
             if jobs:
@@ -98,6 +103,8 @@ class FerPredict(_PhotoCommand, ScaleFlags):
             raise UsageError(f"--layout {self.layout}: not for shards; leave it out")
         if self.clips is not None:
             raise UsageError("--clips: not for shards; run it without --ray, archives and stores")
+        if self.repair:
+            raise UsageError("--repair: not for shards; leave it out")
         check_shard_folder(self.out, ())
         task = emotions_task(self._reconstructor, self.weights, self.shard_settings())
         code = self.write_shards(list_jobs(self.inputs), task, self.out, self.resume)

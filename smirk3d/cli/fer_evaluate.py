@@ -44,9 +44,12 @@ class FerEvaluate(Command):
     """Table of smirk3d fer check --problems: faces of the split with a near-duplicate in another one are left out."""
     card: Annotated[str | None, arg(metavar="FILE.md")] = None
     """Model card to write of the figures, with plots beside it."""
-    only: Literal["recognition", "vae", "clips"] = "recognition"
+    only: Literal["recognition", "vae", "clips", "occlusion"] = "recognition"
     """vae: likeness, edits and codes of a face autoencoder on the photos of --faces; WEIGHTS is of the kind vae. clips:
-    a clip network on synthetic clips, and trainings with wrong labels; minutes."""
+    a clip network on synthetic clips, and trainings with wrong labels; minutes. occlusion: what repair is worth behind
+    things drawn before the faces of --ferplus; WEIGHTS is of that kind."""
+    count: Annotated[int, arg(metavar="N")] = 1000
+    """Largest number of faces that --only occlusion measures."""
     against: Annotated[str | None, arg(metavar="FILE")] = None
     """With --only vae: weights of the same network with another loss, for comparison."""
 
@@ -54,6 +57,8 @@ class FerEvaluate(Command):
         """Print the figures."""
         if self.only == "vae":
             return self._measure_vae()
+        if self.only == "occlusion":
+            return self._measure_repair()
         if self.against is not None:
             raise UsageError("--against: compares face autoencoders; add --only vae")
         if self.only == "clips":
@@ -98,6 +103,18 @@ class FerEvaluate(Command):
             if not self.card.lower().endswith(".md"):
                 raise UsageError(f"--card {self.card}: must end in .md")
             check_writable(Path(self.card))  # before the work
+
+    def _measure_repair(self) -> int:
+        if self.ferplus is None or any((self.faces, self.london, self.card, self.against)):
+            raise UsageError("--only occlusion: measures face crops; name --ferplus DIR, and no other data or --card")
+        if self.count < 10:
+            raise UsageError(f"--count {self.count}: must be 10 or more")
+        from smirk3d.evaluation.occluded_recognition import occlusion_figures
+
+        weights = None if self.weights == "packaged" else Path(self.weights)
+        for line in occlusion_figures(Path(self.ferplus), self.split, weights=weights, count=self.count):
+            print_result(line)
+        return 0
 
     def _measured(self, weights: Path | None) -> list[Predicted]:
         from smirk3d.evaluation.recognition import duplicated_keys, predicted_crops, predicted_photos

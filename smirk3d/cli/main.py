@@ -22,6 +22,7 @@ from smirk3d.cli.fer import FerFeatures, FerPredict, FerProbe
 from smirk3d.cli.fer_check import FerCheck
 from smirk3d.cli.fer_evaluate import FerEvaluate
 from smirk3d.cli.fer_export import FerExport
+from smirk3d.cli.fer_repair import FerRepair
 from smirk3d.cli.fer_training import FerTrain
 from smirk3d.cli.fer_vae import VAE_COMMANDS
 from smirk3d.cli.head import HeadBuild, HeadConvert, HeadInfo
@@ -61,6 +62,7 @@ _Fer = Annotated[
     | Annotated[FerEvaluate, subcommand("evaluate")]
     | Annotated[FerExport, subcommand("export")]
     | Annotated[FerCheck, subcommand("check")]
+    | Annotated[FerRepair, subcommand("repair")]
     | VAE_COMMANDS,
     subcommand("fer", description="Recognise facial expressions: emotions, action units, expression vectors."),
 ]

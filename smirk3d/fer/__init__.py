@@ -1,7 +1,7 @@
 """Recognition of facial expressions: expression vectors, emotions, action units.
 
-The public names are imported when they are first used. `ExpressionVector`, `EmotionClassifier` and
-`ClipEmotionClassifier` follow scikit-learn's conventions and need it: `pip install 'smirk3d[fer]'`.
+The public names are imported when they are first used. `ExpressionVector`, `EmotionClassifier`,
+`ClipEmotionClassifier` and `OcclusionRepair` follow scikit-learn's conventions and need it: `pip install 'smirk3d[fer]'`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smirk3d.fer.clips.estimator import ClipEmotionClassifier
     from smirk3d.fer.estimators import EmotionClassifier, ExpressionVector
+    from smirk3d.fer.occlusion.estimator import OcclusionRepair
     from smirk3d.fer.recognizer import EmotionRecognizer, FaceEmotion
     from smirk3d.fer.vae.expression_vae import ExpressionVAE
 
@@ -22,6 +23,7 @@ __all__ = [
     "ExpressionVAE",
     "ExpressionVector",
     "FaceEmotion",
+    "OcclusionRepair",
 ]
 
 _HOME = {
@@ -31,6 +33,7 @@ _HOME = {
     "ExpressionVAE": "smirk3d.fer.vae.expression_vae",
     "ExpressionVector": "smirk3d.fer.estimators",
     "FaceEmotion": "smirk3d.fer.recognizer",
+    "OcclusionRepair": "smirk3d.fer.occlusion.estimator",
 }
 
 

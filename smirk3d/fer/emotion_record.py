@@ -27,6 +27,7 @@ class EmotionValues:
         action_units: Action unit -> strength in [0, 1], see `smirk3d.fer.action_units`.
         visibility: Visible shares of the regions of `smirk3d.face.Visibility`, in their order.
         face: The head; None where no layout needs its landmarks.
+        occluded: Occluded share of the window, which was rebuilt; None where it was not looked for.
     """
 
     confidence: float
@@ -38,6 +39,7 @@ class EmotionValues:
     action_units: dict[str, float]
     visibility: tuple[float, ...]
     face: Face | None = None
+    occluded: float | None = None
 
     @property
     def emotion(self) -> str:
@@ -90,5 +92,6 @@ def photo_record(image: str | os.PathLike[str], index: int, found: FaceEmotion, 
         action_units=found.action_units,
         visibility=astuple(face.visibility),
         face=face,
+        occluded=found.occluded,
     )
     return EmotionRecord(table_name(image), index, STATUS_OK, face.image_size, values, picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,8 +14,7 @@ from smirk3d.batch.photo_rows import PhotoRows
 from smirk3d.batch.prefetch import PhotoResult, failure_reason, reconstruct_batches
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.fer.emotions_csv import emotion_row
-from smirk3d.fer.face_windows import face_window
-from smirk3d.fer.recognizer import FaceEmotion, face_emotions
+from smirk3d.fer.recognizer import FaceEmotion, face_emotions, face_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,10 @@ class RecognizedPhoto:
 
 
 def recognized_batches(
-    blocks: Iterable[Sequence[Job]], reconstructor: Reconstructor, weights: str | os.PathLike[str] | None = None
+    blocks: Iterable[Sequence[Job]],
+    reconstructor: Reconstructor,
+    weights: str | os.PathLike[str] | None = None,
+    repair: bool = False,
 ) -> Generator[list[RecognizedPhoto], None, None]:
     """Recognise photos batch by batch, in order; a failure is a result, never an exception.
 
@@ -48,20 +50,26 @@ def recognized_batches(
         blocks: As for `reconstruct_batches`.
         reconstructor: Detects and reconstructs the faces.
         weights: File of `smirk3d fer train`; None: the packaged network.
+        repair: Rebuild what hides parts of a face before its emotions are recognised.
     """
     with closing(reconstruct_batches(blocks, reconstructor)) as batches:
         for batch in batches:
-            yield _recognized(batch, weights)
+            yield _recognized(batch, weights, repair)
 
 
-def _recognized(batch: Sequence[PhotoResult], weights: str | os.PathLike[str] | None) -> list[RecognizedPhoto]:
+def _recognized(
+    batch: Sequence[PhotoResult], weights: str | os.PathLike[str] | None, repair: bool
+) -> list[RecognizedPhoto]:
     try:
-        windows = [face_window(each.pixels, found.landmarks_px) for each in batch for found in each.detections]
+        places = [(each.pixels, found.landmarks_px) for each in batch for found in each.detections]
         faces = [face for each in batch for face in each.faces]
-        expressions = iter(face_emotions(faces, np.stack(windows), weights) if faces else [])
+        expressions: Iterator[FaceEmotion] = iter(())
+        if faces:
+            windows, shares = face_windows(places, repair)
+            expressions = iter(face_emotions(faces, windows, weights, shares))
     except Exception as error:  # one photo never stops the run
         if len(batch) > 1:  # nor does it fail the others of its batch
-            return [photo for each in batch for photo in _recognized([each], weights)]
+            return [photo for each in batch for photo in _recognized([each], weights, repair)]
         return [RecognizedPhoto(each.job, reason=each.reason or failure_reason(error)) for each in batch]
     return [
         RecognizedPhoto(each.job, tuple(next(expressions) for _ in each.faces), each.pixels, each.reason)

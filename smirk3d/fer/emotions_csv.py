@@ -15,9 +15,10 @@ _VALUE_COLUMNS: tuple[str, ...] = (
     *("emotion", "valence", "arousal"),
     *ACTION_UNITS,
     *("visible_eyes", "visible_mouth", "visible_left", "visible_right"),
+    "occluded",
 )
 EMOTION_COLUMNS: tuple[str, ...] = ("image", "face", "status", *_VALUE_COLUMNS)
-"""Columns in order: boxes in pixels, angles in degrees, probabilities and action units in [0, 1]."""
+"""Columns in order: boxes in pixels, angles in degrees, probabilities, action units and shares in [0, 1]."""
 CLIP_EMOTION_COLUMNS: tuple[str, ...] = ("image", "face", "frame", "time_s", "track", "status", *_VALUE_COLUMNS)
 """Columns where there are videos; `frame`, `time_s` and `track` are empty in the rows of photos."""
 
@@ -58,4 +59,5 @@ def _value_cells(values: EmotionValues) -> list[str]:
         *(values.emotion, f"{values.valence:.4f}", f"{values.arousal:.4f}"),
         *(f"{values.action_units[name]:.4f}" for name in ACTION_UNITS),
         *(f"{share:.4f}" for share in values.visibility),
+        "" if values.occluded is None else f"{values.occluded:.4f}",
     ]

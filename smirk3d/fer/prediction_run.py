@@ -41,11 +41,13 @@ class PredictionOptions:
         weights: File of `smirk3d fer train`; None: the packaged network.
         resume: Skip what is in the table already; the sheet then shows the faces of this run only.
         layout: Columns of the table, see `smirk3d.fer.table_layouts`.
+        repair: Rebuild what hides parts of a face before its emotions are recognised; photos only.
     """
 
     weights: Path | None = None
     resume: bool = False
     layout: LayoutName = "smirk3d"
+    repair: bool = False
 
 
 @dataclass
@@ -93,7 +95,7 @@ def predict_emotions(
             raise Smirk3dError(f"{printable(out_dir / link)}: is a symbolic link; remove it")
         with TableWriter(out_dir / TABLE_NAME, options.resume, layout.columns, layout.name_column) as table:
             todo = [job for job in jobs if not table.is_done(job.path)]
-            run = _Run(jobs, todo, out_dir, table, layout, reconstructor, options.weights)
+            run = _Run(jobs, todo, out_dir, table, layout, reconstructor, options)
             run.photos()
             run.clips()
         if options.resume or run.summary.clips:
@@ -116,11 +118,11 @@ class _Run:
         table: TableWriter,
         layout: TableLayout,
         reconstructor: Reconstructor,
-        weights: Path | None,
+        options: PredictionOptions,
     ) -> None:
         self._jobs, self._todo, self._out_dir = jobs, set(todo), out_dir
         self._table, self._layout = table, layout
-        self._reconstructor, self._weights = reconstructor, weights
+        self._reconstructor, self._weights, self._repairs = reconstructor, options.weights, options.repair
         self._picture_of = {job: number for number, job in enumerate(jobs)}
         self.cells: list[SheetCell] = []
         self.summary = PredictionSummary()
@@ -130,7 +132,8 @@ class _Run:
         jobs = [job for job in self._jobs if not is_video(job)]
         todo = {job for job in jobs if job in self._todo}
         tried = {job for job in jobs if job not in todo or table_name(job.path) in self._table.failed}
-        batches = recognized_batches(blocks_to_run(jobs, todo, tried), self._reconstructor, self._weights)
+        blocks = blocks_to_run(jobs, todo, tried)
+        batches = recognized_batches(blocks, self._reconstructor, self._weights, self._repairs)
         with progress(len(todo)) as display, closing(batches):
             for result in (each for batch in batches for each in batch if each.job in todo):
                 if result.reason is None:

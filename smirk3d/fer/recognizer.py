@@ -13,7 +13,9 @@ from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 from smirk3d.face import Face
 from smirk3d.fer.action_units import action_units
 from smirk3d.fer.emotions import EMOTIONS, valence_arousal
-from smirk3d.fer.face_windows import face_window
+from smirk3d.fer.face_windows import WINDOW_PX, face_window
+from smirk3d.fer.occlusion.patches import SIDE_PX
+from smirk3d.fer.occlusion.repair import flattened, reduced, repair_windows
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.media.images import Photo
 
@@ -30,6 +32,7 @@ class FaceEmotion:
         action_units: Action unit -> strength in [0, 1], by `smirk3d.fer.action_units` from the ARKit weights.
         vector: (256,) float32 expression vector.
         window: (48, 48) uint8, what the network has read.
+        occluded: Occluded share of the window, which was rebuilt; None where it was not looked for.
     """
 
     face: Face = field(repr=False)
@@ -39,6 +42,7 @@ class FaceEmotion:
     action_units: dict[str, float] = field(repr=False)
     vector: np.ndarray = field(repr=False)
     window: np.ndarray = field(repr=False)
+    occluded: float | None = None
 
     @property
     def emotion(self) -> str:
@@ -52,6 +56,8 @@ class EmotionRecognizer:
     Args:
         max_faces: Largest number of faces of a photo; see `Reconstructor`.
         weights: File of `smirk3d fer train`; None: the packaged network.
+        repair: Rebuild what hides parts of a face before its emotions are recognised, and flatten the probabilities
+            with the occluded share.
         reconstructor: Detects and reconstructs faces; None: the default one. It is closed with this object only where
             it was made here.
     """
@@ -61,11 +67,12 @@ class EmotionRecognizer:
         max_faces: int | None = None,
         *,
         weights: str | os.PathLike[str] | None = None,
+        repair: bool = False,
         reconstructor: Reconstructor | None = None,
     ) -> None:
         self._is_owner = reconstructor is None
         self._reconstructor = Reconstructor(max_faces=max_faces) if reconstructor is None else reconstructor
-        self._weights = weights
+        self._weights, self._repairs = weights, repair
 
     def __call__(self, photo: PhotoSource) -> list[FaceEmotion]:
         """Return the faces of a photo, largest first.
@@ -87,8 +94,9 @@ class EmotionRecognizer:
     def recognize(self, photo: DetectedPhoto) -> list[FaceEmotion]:
         """Return the expressions of detected faces, in their order."""
         (faces,) = self._reconstructor.solve([photo])
-        windows = np.stack([face_window(photo.photo.pixels, each.landmarks_px) for each in photo.detections])
-        return face_emotions(faces, windows, self._weights)
+        points = [each.landmarks_px for each in photo.detections]
+        windows, shares = face_windows([(photo.photo.pixels, each) for each in points], self._repairs)
+        return face_emotions(faces, windows, self._weights, shares)
 
     def close(self) -> None:
         """Free the detector."""
@@ -96,8 +104,28 @@ class EmotionRecognizer:
             self._reconstructor.close()
 
 
+def face_windows(
+    places: Sequence[tuple[np.ndarray, np.ndarray]], repair: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the windows (N, 48, 48) uint8 of faces, and where they are repaired the occluded shares (N,).
+
+    Args:
+        places: Pixels (H, W, 3) uint8 of the photo and landmarks (478, 2) of each face, at least one.
+        repair: Rebuild what hides parts of the faces.
+    """
+    windows = np.stack([face_window(pixels, points) for pixels, points in places])
+    if not repair:
+        return windows, None
+    repaired = repair_windows(np.stack([face_window(pixels, points, SIDE_PX) for pixels, points in places]))
+    small = np.stack([reduced(each, WINDOW_PX) for each in repaired.windows])
+    return np.where(repaired.shares[:, None, None] > 0, small, windows), repaired.shares
+
+
 def face_emotions(
-    faces: Sequence[Face], windows: np.ndarray, weights: str | os.PathLike[str] | None = None
+    faces: Sequence[Face],
+    windows: np.ndarray,
+    weights: str | os.PathLike[str] | None = None,
+    shares: np.ndarray | None = None,
 ) -> list[FaceEmotion]:
     """Return the expressions of faces that have been reconstructed.
 
@@ -105,18 +133,21 @@ def face_emotions(
         faces: N faces, at least one.
         windows: (N, 48, 48) uint8 windows of them, see `smirk3d.fer.face_windows`.
         weights: As for `EmotionRecognizer`.
+        shares: (N,) occluded shares of repaired windows, by which the probabilities are flattened; None: not repaired.
     """
     predicted = expressions_of(windows, weights)
-    places = valence_arousal(predicted.probabilities)
+    probabilities = predicted.probabilities if shares is None else flattened(predicted.probabilities, shares)
+    places = valence_arousal(probabilities)
     return [
         FaceEmotion(
             face=face,
-            probabilities=dict(zip(EMOTIONS, predicted.probabilities[k].tolist())),
+            probabilities=dict(zip(EMOTIONS, probabilities[k].tolist())),
             valence=float(places[k, 0]),
             arousal=float(places[k, 1]),
             action_units=action_units(face.arkit),
             vector=predicted.vectors[k],
             window=windows[k],
+            occluded=None if shares is None else float(shares[k]),
         )
         for k, face in enumerate(faces)
     ]

@@ -154,6 +154,16 @@ CLIPS = Artefact(
     recipe="smirk3d fer train configs/recipes/rdfer.yaml",
     description="The clip network: the emotion of a clip and its key expression, from the features of its frames.",
 )
+OCCLUSION = Artefact(
+    name="occlusion",
+    file="occlusion.safetensors",
+    sha256="SHA",
+    licence="MIT",
+    card="occlusion.md",
+    head="open",
+    recipe="smirk3d fer train configs/recipes/fer_occlusion.yaml",
+    description="The occlusion network: finds what hides parts of a face window, and rebuilds them.",
+)
 ARTEFACTS: tuple[Artefact, ...] = (
     OPEN_HEAD,
     ENCODER,
@@ -167,6 +177,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     REENACTMENT,
     FACE_VAE,
     CLIPS,
+    OCCLUSION,
 )
 
 

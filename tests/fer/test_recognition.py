@@ -68,7 +68,7 @@ def test_a_row_has_the_columns_of_the_table(found: FaceEmotion) -> None:
     first = ("image", "face", "status", "confidence", "x0", "y0", "x1", "y1", "yaw", "pitch", "roll", *EMOTIONS)
     assert (
         *(*first, "emotion", "valence", "arousal", *ACTION_UNITS),
-        *("visible_eyes", "visible_mouth", "visible_left", "visible_right"),
+        *("visible_eyes", "visible_mouth", "visible_left", "visible_right", "occluded"),
     ) == EMOTION_COLUMNS
 
 

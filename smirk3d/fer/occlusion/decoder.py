@@ -13,7 +13,7 @@ _CHANNELS, _STEP = 64, 4
 
 
 class Decoder(nn.Module):
-    """Makes a map of tokens twice as fine, joins the visible pixels to it, and reads the pixels off.
+    """Makes a map of tokens twice as fine, joins the pixels of a first guess to it, and reads off what that lacks.
 
     Args:
         width: Width of a token.
@@ -24,17 +24,19 @@ class Decoder(nn.Module):
         self.widen = nn.Conv2d(width, 4 * _CHANNELS, 1)
         self.mix = nn.Conv2d(_CHANNELS + _STEP**2 + 1, _CHANNELS, 3, padding=1)
         self.pixels = nn.Conv2d(_CHANNELS, _STEP**2, 3, padding=1)
+        nn.init.zeros_(self.pixels.weight)
+        nn.init.zeros_(self.pixels.bias)  # type: ignore[arg-type]
 
-    def forward(self, tokens: Tensor, visible_pixels: Tensor, is_visible: Tensor) -> Tensor:
-        """Return images (B, 1, 96, 96).
+    def forward(self, tokens: Tensor, base: Tensor, is_visible: Tensor) -> Tensor:
+        """Return what is to be added to a first guess, (B, 1, 96, 96); nothing before training.
 
         Args:
             tokens: (B, 144, W).
-            visible_pixels: (B, 1, 96, 96), 0 where hidden.
+            base: (B, 1, 96, 96), visible pixels, and the first guess where hidden.
             is_visible: (B, 1, 96, 96), 1 or 0.
         """
         grid = tokens.transpose(1, 2).reshape(len(tokens), -1, GRID, GRID)
         fine = pixel_shuffle(self.widen(grid), 2)
-        known = torch.cat([pixel_unshuffle(visible_pixels, _STEP), is_visible[..., ::_STEP, ::_STEP]], 1)
+        known = torch.cat([pixel_unshuffle(base, _STEP), is_visible[..., ::_STEP, ::_STEP]], 1)
         fine = fine + self.mix(torch.cat([gelu(fine, approximate="tanh"), known.to(fine.dtype)], 1))
         return pixel_shuffle(self.pixels(gelu(fine, approximate="tanh")), _STEP).float()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import avg_pool2d, gelu, interpolate, scaled_dot_product_attention
 
 from smirk3d.fer.occlusion.decoder import Decoder
-from smirk3d.fer.occlusion.patches import N_PATCHES, PATCH_PX, patch_shares, to_patches, to_pixels
+from smirk3d.fer.occlusion.linear_face import CELL_PX, MODEL_PX, LinearFace, model_patches
+from smirk3d.fer.occlusion.patches import N_PATCHES, PATCH_PX, SIDE_PX, patch_shares, to_patches, to_pixels
 from smirk3d.networks.half_file import load_half
 
 WIDTH, FILLER_WIDTH, DEPTH, FILLER_DEPTH, HEADS, MLP_RATIO = 128, 96, 5, 2, 4, 3
@@ -43,8 +45,29 @@ class Block(nn.Module):
         return tokens + self.narrow(gelu(self.widen(self.norm_2(tokens)), approximate="tanh"))
 
 
+class View(NamedTuple):
+    """B windows as the network reads them.
+
+    Attributes:
+        normalized: (B, 1, 96, 96) with mean 0 and deviation 1 over visible patches.
+        mean: (B, 1, 1, 1), that mean.
+        scale: (B, 1, 1, 1), that deviation.
+        base: (B, 1, 96, 96) normalised, hidden patches filled by the linear model.
+        tokens: (B, 144, W).
+    """
+
+    normalized: Tensor
+    mean: Tensor
+    scale: Tensor
+    base: Tensor
+    tokens: Tensor
+
+
 class OcclusionNetwork(nn.Module):
     """Encoder of visible patches, decoder of the whole window, and description of the latents.
+
+    A linear model of faces gives both a start: patches are read together with what it cannot explain in them, and the
+    decoder learns what its fill lacks.
 
     Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022, for encoder and masking; Lee et
     al., "Latent-OFER", ICCV 2023, for their use; Ruff et al., "Rethinking Assumptions in Deep Anomaly Detection", 2020,
@@ -58,7 +81,8 @@ class OcclusionNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Linear(PATCH_PX**2, WIDTH)
+        self.linear = LinearFace()
+        self.embed = nn.Linear(PATCH_PX**2 + CELL_PX**2, WIDTH)
         self.position = nn.Parameter(_waves(WIDTH))
         self.encoder = nn.ModuleList(Block(WIDTH) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(WIDTH)
@@ -75,15 +99,26 @@ class OcclusionNetwork(nn.Module):
         )
         self.register_buffer("radius", torch.tensor(1.0))
 
-    def tokens(self, normalized: Tensor) -> Tensor:
-        """Return the tokens (B, 144, W) of normalised images (B, 1, 96, 96)."""
-        return self.embed(to_patches(normalized)) + self.position
+    def look(self, images: Tensor, hidden: Tensor) -> View:
+        """Return what the network reads of images.
+
+        Args:
+            images: (B, 1, 96, 96) in [0, 1].
+            hidden: (B, 144) bool, patches whose pixels do not count.
+        """
+        normalized, mean, scale = normalize(images, hidden)
+        small = avg_pool2d(normalized, SIDE_PX // MODEL_PX)
+        fit = self.linear.fit(small, hidden)
+        read = torch.cat([to_patches(normalized), model_patches(small - fit)], 2)
+        filled = interpolate(fit, scale_factor=SIDE_PX / MODEL_PX, mode="bilinear", align_corners=False)
+        base = torch.where(to_pixels(hidden) > 0, filled, normalized)
+        return View(normalized, mean, scale, base, self.embed(read) + self.position)
 
     def encode(self, tokens: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the latents of tokens (B, T, W) after `EARLY_BLOCK` and after the last block.
 
         Args:
-            tokens: See `tokens`; all, or those of visible patches.
+            tokens: See `View`; all, or those of visible patches.
             hidden: (B, T) bool, tokens that no other one reads.
         """
         bias = None if hidden is None else (_UNREAD * hidden.to(tokens.dtype))[:, None, None]
@@ -99,24 +134,24 @@ class OcclusionNetwork(nn.Module):
         described = self.description(torch.cat([early, latents], 2)).float()
         return (1 + described.square().sum(2)).sqrt() - 1
 
-    def fill(self, latents: Tensor, hidden: Tensor, visible_pixels: Tensor) -> Tensor:
+    def fill(self, latents: Tensor, hidden: Tensor, base: Tensor) -> Tensor:
         """Return whole normalised images (B, 1, 96, 96).
 
         Args:
             latents: (B, 144, W); those of hidden patches are not read.
             hidden: (B, 144) bool.
-            visible_pixels: (B, 1, 96, 96) normalised, 0 in hidden patches.
+            base: (B, 1, 96, 96), see `View`.
         """
         narrow = self.shrink(latents)
         tokens = torch.where(hidden[..., None], self.missing.to(narrow.dtype), narrow) + self.place
         for block in self.filler:
             tokens = block(tokens)
-        return self.decoder(tokens, visible_pixels, to_pixels(~hidden))
+        return base + self.decoder(tokens, base, to_pixels(~hidden))
 
     def detect(self, images: Tensor) -> Tensor:
         """Return the distances (B, 144) of the patches of images (B, 1, 96, 96) in [0, 1]."""
-        normalized, _, _ = normalize(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool))
-        return self.distances(*self.encode(self.tokens(normalized)))
+        view = self.look(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool))
+        return self.distances(*self.encode(view.tokens))
 
     def rebuild(self, images: Tensor, hidden: Tensor) -> Tensor:
         """Return images (B, 1, 96, 96) in [0, 1] as the visible patches suggest them.
@@ -125,10 +160,9 @@ class OcclusionNetwork(nn.Module):
             images: (B, 1, 96, 96) in [0, 1].
             hidden: (B, 144) bool; at least one patch of each image is visible.
         """
-        normalized, mean, scale = normalize(images, hidden)
-        visible = normalized * to_pixels(~hidden)
-        _, latents = self.encode(self.tokens(visible), hidden)
-        return (self.fill(latents, hidden, visible) * scale + mean).clamp(0, 1)
+        view = self.look(images, hidden)
+        _, latents = self.encode(view.tokens, hidden)
+        return (self.fill(latents, hidden, view.base) * view.scale + view.mean).clamp(0, 1)
 
 
 def normalize(images: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

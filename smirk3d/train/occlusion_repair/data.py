@@ -14,6 +14,8 @@ from torch.nn.functional import avg_pool2d
 from smirk3d.datasets.face_dataset import FaceSet
 from smirk3d.datasets.synthetic.occluded_windows import LEARNED_KINDS, decoy_window, occluded_window
 from smirk3d.fer.face_windows import face_window
+from smirk3d.fer.occlusion.linear_face import MODEL_PX
+from smirk3d.fer.occlusion.network import MIN_CONTRAST
 from smirk3d.fer.occlusion.patches import SIDE_PX, patch_shares
 from smirk3d.media.images import read_image
 from smirk3d.train.expression_vector.augmentation import augmented
@@ -23,6 +25,8 @@ from smirk3d.train.occlusion_repair.config import OcclusionDataConfig
 
 CLEAN_SHARE, DECOY_SHARE = 0.12, 0.13
 """Shares of the faces of a batch before which nothing is drawn, and something that hides nothing."""
+_MODEL_FACES = 10_000
+"""Faces of each data set from which the linear model is made."""
 _COARSE_SHARE = 0.5
 """Share of the photos that are shown as coarse as those of FER2013."""
 
@@ -70,6 +74,14 @@ def photo_windows(folder: Path, split: str, max_faces: int | None = None) -> Ten
     pairs = list(zip(faces.jpegs, faces.landmarks_px))[:max_faces]
     windows = [face_window(read_image(jpeg).pixels, points, SIDE_PX) for jpeg, points in pairs]
     return torch.from_numpy(np.stack(windows))
+
+
+def model_windows(faces: FaceWindows) -> Tensor:
+    """Return the first faces of each data set, (N, 1, 48, 48), each with mean 0 and deviation 1."""
+    reduced = avg_pool2d(faces.fine[:_MODEL_FACES, None].float(), SIDE_PX // MODEL_PX)
+    windows = torch.cat([faces.coarse[:_MODEL_FACES, None].float(), reduced])
+    deviation, mean = torch.std_mean(windows, (1, 2, 3), keepdim=True)
+    return (windows - mean) / (deviation + 255 * MIN_CONTRAST)
 
 
 def batch_of(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smirk3d.assets import atomic_path
 from smirk3d.fer.network import ExpressionNetwork, load_expression_network
-from smirk3d.fer.occlusion.network import OcclusionNetwork, normalize
+from smirk3d.fer.occlusion.network import OcclusionNetwork
 from smirk3d.fer.occlusion.patches import N_PATCHES, to_pixels
 from smirk3d.networks.half_file import save_half
 from smirk3d.train.averaged_update import UpdateSettings, averaged_update, decay_groups
@@ -22,7 +22,7 @@ from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, 
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.occlusion_repair.config import OcclusionTrainConfig
-from smirk3d.train.occlusion_repair.data import FaceWindows, batch_of, occluded_batch, read_windows
+from smirk3d.train.occlusion_repair.data import FaceWindows, batch_of, model_windows, occluded_batch, read_windows
 from smirk3d.train.occlusion_repair.losses import description_loss, rebuilding_loss, semantic_loss
 from smirk3d.train.occlusion_repair.masks import hidden_order
 from smirk3d.train.occlusion_repair.validation import radius_of, validate, validation_images
@@ -101,7 +101,7 @@ def train_occlusion_network(config: OcclusionTrainConfig, *, resume: bool = Fals
     with claimed_folder(config.out_dir):
         checkpoint = find_start(config.out_dir, resume, report)
         torch.set_num_threads(config.engine.threads)
-        run = _prepare(config, report)
+        run = _prepare(config, report, is_resumed=checkpoint is not None)
         done = 0 if checkpoint is None else resume_training(checkpoint, run.state(0))
         with atomic_path(config.out_dir / CONFIG_NAME) as temporary:
             temporary.write_text(to_yaml(config), encoding="utf-8")
@@ -112,12 +112,14 @@ def train_occlusion_network(config: OcclusionTrainConfig, *, resume: bool = Fals
         return OcclusionResult(done, False, _finish(run))
 
 
-def _prepare(config: OcclusionTrainConfig, report: Report) -> OcclusionRun:
+def _prepare(config: OcclusionTrainConfig, report: Report, is_resumed: bool) -> OcclusionRun:
     faces, val = read_windows(config.data, "train"), read_windows(config.data, "val")
     report(f"{len(faces)} faces to learn from, {len(val)} for validation")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = OcclusionNetwork()
+    if not is_resumed:  # of a resumed run the checkpoint has it
+        network.linear.learn(model_windows(faces))
     ema = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(decay_groups(network, config.weight_decay), lr=config.lr, betas=(0.9, 0.95))
     record = {DATA: {"train": faces.fingerprint, "val": val.fingerprint}}
@@ -172,17 +174,15 @@ def _rebuilding_losses(run: OcclusionRun, images: Tensor, step: int, generator: 
     order = hidden_order(len(images), config.block_share, generator)
     visible = order[:, round(share * N_PATCHES) :]
     hidden = torch.ones(len(images), N_PATCHES, dtype=torch.bool).scatter(1, visible, False)
-    normalized, mean, scale = normalize(images, hidden)
-    area = to_pixels(hidden)
-    tokens = network.tokens(normalized)
-    index = visible[..., None].expand(-1, -1, tokens.shape[2])
-    _, latents = network.encode(tokens.gather(1, index))
-    all_latents = torch.zeros_like(tokens).scatter(1, index, latents)
-    rebuilt = network.fill(all_latents, hidden, normalized * (1 - area))
-    losses = {"rebuilding": rebuilding_loss(rebuilt, normalized, area, config.visible_weight)}
+    view, area = network.look(images, hidden), to_pixels(hidden)
+    index = visible[..., None].expand(-1, -1, view.tokens.shape[2])
+    _, latents = network.encode(view.tokens.gather(1, index))
+    all_latents = torch.zeros_like(view.tokens).scatter(1, index, latents)
+    rebuilt = network.fill(all_latents, hidden, view.base)
+    losses = {"rebuilding": rebuilding_loss(rebuilt, view.normalized, area, config.visible_weight)}
     if config.semantic_weight and step >= config.semantic_from * config.steps:
         chosen = slice(0, config.semantic_faces)
-        mixed = torch.where(area > 0, rebuilt * scale + mean, images)[chosen].clamp(0, 1)
+        mixed = torch.where(area > 0, rebuilt * view.scale + view.mean, images)[chosen].clamp(0, 1)
         losses["semantic"] = config.semantic_weight * semantic_loss(run.judge, mixed, images[chosen])
     return losses
 

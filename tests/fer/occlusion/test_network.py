@@ -17,7 +17,10 @@ from smirk3d.networks.half_file import save_half
 def network() -> OcclusionNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return OcclusionNetwork().eval().requires_grad_(False)
+        network = OcclusionNetwork().eval().requires_grad_(False)
+        network.linear.learn(torch.rand(200, 1, 48, 48))
+        torch.nn.init.normal_(network.decoder.pixels.weight, std=0.1)
+        return network
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_pixels_of_hidden_patches_change_nothing(
 def test_hiding_tokens_is_leaving_them_out(
     network: OcclusionNetwork, images: torch.Tensor, hidden: torch.Tensor
 ) -> None:
-    tokens = network.tokens(images)
+    tokens = network.look(images, hidden).tokens
     _, masked = network.encode(tokens, hidden)
     for k in range(len(images)):
         _, alone = network.encode(tokens[k : k + 1, ~hidden[k]])
