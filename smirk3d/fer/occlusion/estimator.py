@@ -27,7 +27,7 @@ class OcclusionRepair(TransformerMixin, BaseEstimator):
         radius_: Distance beyond which a patch is occluded; the network's own before `fit`.
     """
 
-    def __init__(self, weights: str | os.PathLike[str] | None = None, clean_share: float = 0.975) -> None:
+    def __init__(self, weights: str | os.PathLike[str] | None = None, clean_share: float = 0.99) -> None:
         self.weights = weights
         self.clean_share = clean_share
 

@@ -79,7 +79,7 @@ class OcclusionTrainConfig:
     """Weight of its loss."""
     description_weight: float = 0.15
     """Weight of the loss of the one-class description."""
-    clean_share: float = 0.975
+    clean_share: float = 0.99
     """Share of the patches of clean validation faces that lie within the radius."""
     lr: float = 1.5e-3
     """Largest learning rate of AdamW: a warm-up over 5 % of the steps, then half a cosine."""
