@@ -1,7 +1,8 @@
 """Recognition of facial expressions: expression vectors, emotions, action units.
 
 The public names are imported when they are first used. `ExpressionVector`, `EmotionClassifier`,
-`ClipEmotionClassifier` and `OcclusionRepair` follow scikit-learn's conventions and need it: `pip install 'smirk3d[fer]'`.
+`ClipEmotionClassifier` and `OcclusionRepair` follow scikit-learn's conventions and need it:
+`pip install 'smirk3d[fer]'`.
 """
 
 from __future__ import annotations
