@@ -93,6 +93,7 @@ class Reconstruct(EstimationCommand, ScaleFlags):
             ("--texture", self.texture),
             ("--neural-render", self.neural_render),
             ("--identity shared", self.identity == "shared"),
+            ("--format", self.format != Reconstruct.format),
         ):
             if is_set:
                 raise UsageError(f"{flag}: writes files of each face, and shards hold the table alone; leave it out")

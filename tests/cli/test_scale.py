@@ -88,6 +88,7 @@ def test_features_of_an_archive_and_of_a_list(run: Callable[[str], str], inputs:
         ("features photos --out x --ray --workers 0", "--workers 0: must be 1 or more"),
         ("reconstruct photos --out x --texture --ray", "--texture: writes files of each face"),
         ("reconstruct photos --out x --identity shared --ray", "--identity shared: writes files of each face"),
+        ("reconstruct photos --out x --format obj --ray", "--format: writes files of each face"),
         ("features nothing.tar --out x", "no images in nothing.tar"),
         ("features hf: --out x", "hf:"),
     ],
