@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
-from smirk3d.errors import Smirk3dError
 from smirk3d.fer.network import BACKBONE, ExpressionNetwork, load_expression_network
 from smirk3d.networks.half_file import save_half
 from smirk3d.networks.imagenet import pretrained_backbone
+from smirk3d.train.averaged_update import UpdateSettings, averaged_update, decay_groups
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, resume_training, save_training
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.expression_vector.augmentation import augmented
@@ -31,15 +31,13 @@ from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.progress_line import ProgressLine
 from smirk3d.train.provenance import DATA, MEASURES, provenance
 from smirk3d.train.run_folder import CONFIG_NAME, claimed_folder, find_start
-from smirk3d.train.schedule import step_generator, warm_cosine
+from smirk3d.train.schedule import step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
 
 WEIGHTS_NAME = "expression.safetensors"
 BEST_NAME = "best.safetensors"
 TEACHER_FOLDER = "teacher"
 """Folder of the teacher's run within that of the student's."""
-WARM_UP_SHARE = 0.05
-"""Share of the steps in which the learning rate rises."""
 _BEST = "best"
 _NO_HEAD = "none"
 Report = Callable[[str], None]
@@ -162,7 +160,7 @@ def _prepare(config: FerTrainConfig, teacher: ExpressionNetwork | None, report: 
         report(f"{len(renders)} rendered faces")
     network = _initial_network(config, is_resumed=has_weights)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.lr)
+    optimizer = torch.optim.AdamW(decay_groups(network, config.weight_decay), lr=config.lr)
     parts = {"train": faces, "val": val} | ({} if renders is None else {"rendered": renders})
     record = {DATA: {name: each.fingerprint for name, each in parts.items()}}
     return FerRun(config, faces, weights, val, renders, network, ema, optimizer, record)
@@ -180,15 +178,6 @@ def _initial_network(config: FerTrainConfig, is_resumed: bool) -> ExpressionNetw
         weights = pretrained_backbone(BACKBONE)
         network.trunk.load_state_dict({name: weights[name] for name in network.trunk.state_dict()})
     return network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-
-
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters that decay, weights of layers, and the others."""
-    parameters = [each for each in network.parameters() if each.requires_grad]
-    return [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _run_steps(run: FerRun, start: int, request: StopRequest, log: MetricsLog, report: Report) -> int:
@@ -238,26 +227,9 @@ def _step(run: FerRun, step: int) -> dict[str, float]:
     if arkit is not None:
         loss = arkit_loss(predicted.arkit[n_faces:], arkit, flip[n_faces:])
         losses["arkit"] = config.arkit_weight * loss
-    _update(run, sum(losses.values(), torch.zeros(())), step)
+    settings = UpdateSettings(config.lr, config.steps, config.ema)
+    averaged_update(run.network, run.ema, run.optimizer, sum(losses.values(), torch.zeros(())), step, settings)
     return {name: float(each.detach()) for name, each in losses.items()}
-
-
-def _update(run: FerRun, loss: Tensor, step: int) -> None:
-    """Change the weights by the gradient of a loss, and their moving average."""
-    config = run.config
-    if not bool(loss.isfinite()):
-        raise Smirk3dError(f"step {step}: the loss is not finite; take a smaller lr")
-    factor = warm_cosine(step, config.steps, max(1.0, WARM_UP_SHARE * config.steps))
-    for group in run.optimizer.param_groups:
-        group["lr"] = config.lr * factor
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
-    run.optimizer.step()
-    decay = min(config.ema, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for mean, value in zip(run.ema.state_dict().values(), run.network.state_dict().values()):
-            mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
 
 
 def _batch_rows(count: int, batch: int, step: int, seed: int) -> Tensor:
