@@ -14,7 +14,6 @@ from smirk3d.train.schedule import warm_cosine
 
 WARM_UP_SHARE = 0.05
 """Share of the steps in which the learning rate rises."""
-_LARGEST_GRADIENT = 5.0
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,13 @@ class UpdateSettings:
         lr: Largest learning rate.
         steps: Steps of the run.
         ema: Decay of the moving average.
+        largest_gradient: Norm to which longer gradients are shortened.
     """
 
     lr: float
     steps: int
     ema: float
+    largest_gradient: float = 5.0
 
 
 def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def averaged_update(
         group["lr"] = settings.lr * factor
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
+    nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
     optimizer.step()
     decay = min(settings.ema, (1 + step) / (10 + step))
     with torch.no_grad():

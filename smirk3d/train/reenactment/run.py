@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
-from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.networks.half_file import save_half
 from smirk3d.reenactment.transformer.network import NetworkLayout
 from smirk3d.reenactment.transformer.weights import TransformerNetworks
+from smirk3d.train.averaged_update import UpdateSettings, averaged_update, decay_groups
 from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, resume_training, save_training
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.metrics import MetricsLog
@@ -29,12 +29,10 @@ from smirk3d.train.reenactment.data import PeopleData, people_of
 from smirk3d.train.reenactment.step import losses_of, random_task
 from smirk3d.train.reenactment.validation import validate
 from smirk3d.train.run_folder import CONFIG_NAME, claimed_folder, find_start
-from smirk3d.train.schedule import step_generator, warm_cosine
+from smirk3d.train.schedule import step_generator
 from smirk3d.train.signals import StopRequest, stop_on_signals
 
 WEIGHTS_NAME = "reenactment.safetensors"
-WARM_UP_SHARE = 0.05
-"""Share of the steps in which the learning rate rises."""
 _BEST = "best"
 _NO_HEAD = "none"
 _LARGEST_GRADIENT = 1.0
@@ -117,22 +115,13 @@ def _prepare(config: ReenactmentTrainConfig, report: Report) -> ReenactmentRun:
         networks = TransformerNetworks(NetworkLayout(**vars(config.layout)), landmark_places(head))
     networks = networks.to(config.engine.device).train()
     ema = copy.deepcopy(networks).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(networks, config.weight_decay), lr=config.lr)
+    optimizer = torch.optim.AdamW(decay_groups(networks, config.weight_decay), lr=config.lr)
     return ReenactmentRun(config, people, networks, ema, optimizer, {DATA: people.fingerprint})
 
 
 def landmark_places(head: HeadModel) -> Tensor:
     """Return where MediaPipe's landmarks are on a neutral head, (478, 3) metres."""
     return head.landmark_embedding("mediapipe").points(head.v_template, head.faces)
-
-
-def _groups(networks: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters that decay, weights of layers, and the others."""
-    parameters = list(networks.parameters())
-    return [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _run_steps(run: ReenactmentRun, start: int, request: StopRequest, log: MetricsLog, report: Report) -> int:
@@ -164,26 +153,10 @@ def _step(run: ReenactmentRun, step: int) -> tuple[dict[str, float], int]:
     generator = step_generator(run.config.seed, step, 0)
     task = random_task(run.config, run.people, generator).to(run.config.engine.device)
     losses = losses_of(run.config, run.networks, task, generator)
-    _update(run, sum(losses.values(), torch.zeros((), device=run.config.engine.device)), step)
+    loss = sum(losses.values(), torch.zeros((), device=run.config.engine.device))
+    settings = UpdateSettings(run.config.lr, run.config.steps, run.config.ema, _LARGEST_GRADIENT)
+    averaged_update(run.networks, run.ema, run.optimizer, loss, step, settings)
     return {name: float(each.detach()) for name, each in losses.items()}, len(task.views)
-
-
-def _update(run: ReenactmentRun, loss: Tensor, step: int) -> None:
-    """Change the weights by the gradient of a loss, and their moving average."""
-    config = run.config
-    if not bool(loss.isfinite()):
-        raise Smirk3dError(f"step {step}: the loss is not finite; take a smaller lr")
-    factor = warm_cosine(step, config.steps, max(1.0, WARM_UP_SHARE * config.steps))
-    for group in run.optimizer.param_groups:
-        group["lr"] = config.lr * factor
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.networks.parameters(), _LARGEST_GRADIENT)
-    run.optimizer.step()
-    decay = min(config.ema, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for mean, value in zip(run.ema.state_dict().values(), run.networks.state_dict().values()):
-            mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
 
 
 def _consider(run: ReenactmentRun, done: int) -> dict[str, float]:

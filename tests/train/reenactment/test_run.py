@@ -57,15 +57,16 @@ def test_a_run_leaves_weights_with_their_origin_and_is_resumed_exactly(folder: P
     assert {"seed", "commit", "config", "data", "measures"} <= set(about)
 
     parts = _config(folder, tmp_path / "parts")
-    update = run._update
+    take_step = run._step
 
-    def stopping(state: run.ReenactmentRun, loss: torch.Tensor, step: int) -> None:
-        update(state, loss, step)
+    def stopping(state: run.ReenactmentRun, step: int) -> tuple[dict[str, float], int]:
+        taken = take_step(state, step)
         if step == 1:
             signal.raise_signal(signal.SIGINT)
+        return taken
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "_update", stopping)
+        patch.setattr(run, "_step", stopping)
         assert _train(parts).is_interrupted
     assert _train(parts, resume=True).step == 4
     both = [load_networks(weights_path(each)).state_dict() for each in (whole, parts)]
