@@ -114,13 +114,14 @@ def _judge(faces: _Faces, drawn: OccludedWindows, weights: Path | None, recognit
     touched = drawn.shares > TOUCHED_FROM
     known = rebuilt_windows(drawn.windows, touched, weights)
     views = (small, _restored(small, found.windows, found.hidden), _restored(small, known, touched))
-    return _Judged(*(expressions_of(each, recognition).probabilities for each in views), found.shares)
+    occluded, repaired, with_known = (expressions_of(each, recognition).probabilities for each in views)
+    return _Judged(occluded, repaired, with_known, found.shares)
 
 
 def _restored(small: np.ndarray, windows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Return windows (N, 48, 48): reduced ones (N, 96, 96) where something is hidden, else the small ones."""
     reduced_windows = np.stack([reduced(each, WINDOW_PX) for each in windows])
-    return np.where(hidden.any(axis=(1, 2))[:, None, None], reduced_windows, small)
+    return np.where(np.any(hidden, axis=(1, 2), keepdims=True), reduced_windows, small)
 
 
 def _accuracy(probabilities: np.ndarray, label: np.ndarray) -> float:

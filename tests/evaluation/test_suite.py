@@ -89,6 +89,8 @@ def test_the_documentation_names_measures_that_exist():
     root = Path(__file__).parents[2]
     pages = [*root.glob("docs/*.md"), *root.glob("smirk3d/zoo/files/*.md"), root / "README.md"]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    # fer evaluate has measures of its own.
+    text = "\n".join(line for line in text.splitlines() if "fer evaluate" not in line)
     named = {name for names in re.findall(r"--only ([a-z,_-]+)", text) for name in names.split(",")}
     assert named and named <= set(BY_NAME)
 

@@ -51,7 +51,8 @@ class PhotoVectors:
         )
         mixed = calm[:, None] + truth.envelope.clip(0, 1)[..., None] * (shown - calm)[:, None]
         spread = np.concatenate(self.of_emotion).std(axis=0)
-        return (mixed + NOISE * spread * correlated(*mixed.shape, rng)).astype(np.float32)
+        clips, frames, features = mixed.shape
+        return (mixed + NOISE * spread * correlated(clips, frames, features, rng)).astype(np.float32)
 
     def _random(self, emotion: int, rng: np.random.Generator) -> np.ndarray:
         vectors = self.of_emotion[emotion]
