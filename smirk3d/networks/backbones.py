@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import NamedTuple, cast
 
 import torch
@@ -153,6 +154,11 @@ class Backbone(nn.Module):
             (B, out_channels, ceil(H / 32), ceil(W / 32)) float; 16 in place of 32 for `SHORTENED` backbones.
         """
         return self.blocks(self.act1(self.bn1(self.conv_stem(images))))
+
+
+def is_known(name: str) -> bool:
+    """Return whether a name may be that of a backbone: where timm is installed, any."""
+    return name in ARCHITECTURES | SHORTENED or find_spec("timm") is not None
 
 
 def create_backbone(name: str) -> Backbone:

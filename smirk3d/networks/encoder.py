@@ -15,7 +15,7 @@ from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_MIRROR
 from smirk3d.head.spec import Param, ParamSpec
-from smirk3d.networks.backbones import Backbone
+from smirk3d.networks.backbones import ARCHITECTURES, Backbone, is_known
 from smirk3d.networks.checkpoint import ENCODER, NetworkFile, read_networks
 from smirk3d.networks.encoder_branches import ExpressionEncoder, PoseEncoder, ShapeEncoder
 from smirk3d.networks.face_window import MEAN_POSE_CODE, POSE_CODE_FLIP_SIGNS, FaceWindow
@@ -45,7 +45,8 @@ class EncoderConfig:
             sensible.
 
     Raises:
-        ValueError: `iterative_pose` or `zoom_tta` is set without a window, or `zoom_tta` is out of its range.
+        ValueError: A backbone is unknown; `iterative_pose` or `zoom_tta` is set without a window; or `zoom_tta` is out
+            of its range.
     """
 
     pose_backbone: str = "tf_mobilenetv3_small_minimal_100"
@@ -57,6 +58,12 @@ class EncoderConfig:
     zoom_tta: float | None = None
 
     def __post_init__(self) -> None:
+        for field in ("pose_backbone", "shape_backbone", "expression_backbone"):
+            if not is_known(name := getattr(self, field)):
+                choices = ", ".join(ARCHITECTURES)
+                raise ValueError(
+                    f"{field} must be one of {choices}, or a model of timm where it is installed, not {name!r}"
+                )
         if self.iterative_pose and self.window is None:
             raise ValueError("iterative_pose must be false without a window")
         if self.zoom_tta is not None and (self.window is None or not 0.5 <= self.zoom_tta < 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -246,6 +247,12 @@ def test_quotes_and_blocks_of_an_override_are_those_of_yaml(value: str, minimal:
 def test_the_later_override_counts_and_lies_over_the_file(minimal: Path) -> None:
     assert load_config(minimal, ["seed=1", "seed=2", "stage.steps=9"]).seed == 2
     assert load_config(minimal, ["stage.steps=9"]).stage == replace(load_config(minimal).stage, steps=9)
+
+
+@pytest.mark.skipif(find_spec("timm") is not None, reason="any name may be one of timm's")
+def test_an_unknown_backbone_is_refused_with_its_key(minimal: Path) -> None:
+    minimal.write_text(MINIMAL + "encoder: {pose_backbone: nonsense}\n", encoding="utf-8")
+    assert f"{minimal}: encoder.pose_backbone must be one of" in message(minimal)
 
 
 def test_keys_under_their_earlier_names_are_read_with_a_note(minimal: Path) -> None:
