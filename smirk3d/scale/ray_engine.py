@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from smirk3d.bounded_io import one_line
 from smirk3d.errors import Smirk3dError
 from smirk3d.scale.result_folder import ResultFolder
 from smirk3d.scale.shard_task import ShardTask, ShardWorker, UnitCounts
+from smirk3d.scale.unit_json import decode_counts, decode_unit, encode_counts, encode_unit
 from smirk3d.scale.units import Unit
 
 OWN_CLUSTER, RUNNING_CLUSTER = "local", "auto"
@@ -60,16 +60,16 @@ class RayEngine:
             for row in self._rows(ray, units, task, folder):
                 if row["error"]:
                     raise Smirk3dError(str(row["error"]))
-                yield pickle.loads(row["counts"])  # written by the worker of this run
+                yield decode_counts(row["counts"])
 
     def _rows(self, ray: Any, units: Sequence[Unit], task: ShardTask, folder: ResultFolder) -> Iterator[dict[str, Any]]:
         most = max(1, min(self.workers or int(ray.cluster_resources().get("CPU", 1)), len(units)))
-        items = [{"unit": pickle.dumps(unit)} for unit in units]
+        items = [{"unit": encode_unit(unit)} for unit in units]
         results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _Worker,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
-            fn_constructor_args=(pickle.dumps((task, folder)), os.getcwd()),
+            fn_constructor_args=(task, folder, os.getcwd()),
             num_cpus=WORKER_CPUS,
             memory=WORKER_BYTES,
         )
@@ -82,28 +82,28 @@ class RayEngine:
 class _Worker:
     """A worker process: computes one unit at a time, with one thread, because there is a process for each CPU."""
 
-    def __init__(self, work: bytes, folder: str) -> None:
-        if os.path.isdir(folder):
-            os.chdir(folder)  # names of files are relative to the driver's folder
-        self._work, self._worker = work, None
+    def __init__(self, task: ShardTask, results: ResultFolder, current_folder: str) -> None:
+        if os.path.isdir(current_folder):
+            os.chdir(current_folder)  # names of files are relative to the driver's folder
+        self._task, self._results = task, results
+        self._worker: ShardWorker | None = None
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
+        (unit,) = batch["unit"]
         try:
-            worker, folder = self._loaded()
-            (unit,) = batch["unit"]
-            counts = worker.run(pickle.loads(unit), folder)
+            counts = self._loaded().run(decode_unit(unit), self._results)
         except Smirk3dError as error:
-            return {"counts": [b""], "error": [str(error)]}
-        return {"counts": [pickle.dumps(counts)], "error": [""]}
+            return {"counts": [""], "error": [str(error)]}
+        return {"counts": [encode_counts(counts)], "error": [""]}
 
-    def _loaded(self) -> tuple[ShardWorker, ResultFolder]:
-        task, folder = pickle.loads(self._work)
+    def _loaded(self) -> ShardWorker:
+        """Return the worker; its models are loaded with the first unit, so that errors become rows."""
         if self._worker is None:
             import torch
 
             torch.set_num_threads(1)
-            self._worker = task.open()
-        return self._worker, folder
+            self._worker = self._task.open()
+        return self._worker
 
 
 @contextmanager
