@@ -17,8 +17,11 @@ from torch import Tensor
 
 from smirk3d.estimation.landmark_model import LandmarkModel
 
-ACTIVE_SET_ITERATIONS = 2
-"""Solves per step: the second takes account of the coefficients that the first drove to their bounds."""
+ACTIVE_SET_ITERATIONS = 3
+"""Largest number of solves per step: each takes account of the coefficients that the last one drove to their bounds.
+
+With two, a coefficient whose gradient is nearly zero decides by its rounding whether lips keep their contact.
+"""
 MAX_INDEPENDENT_FACES = 3
 """Faces of one person count as at most so many independent measurements of the shape, since the detector errs alike in
 all of them."""
@@ -114,8 +117,11 @@ def bounded_step(
         step = _shared_solve(bounded, rhs, slice(p, p + n), person)
         unbounded = coefficients + step[:, p:]
         limited = unbounded.clamp(model.low, model.high)
-        fixed_step = torch.where(fixed, fixed_step, torch.where(limited == unbounded, 0.0, limited - coefficients))
-        fixed = fixed | (limited != unbounded)
+        hit = limited != unbounded
+        if not bool((hit & ~fixed).any()):
+            break
+        fixed_step = torch.where(fixed, fixed_step, torch.where(hit, limited - coefficients, 0.0))
+        fixed = fixed | hit
     return step[:, :p], limited
 
 

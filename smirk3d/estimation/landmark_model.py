@@ -25,12 +25,15 @@ COEFFICIENT_STEP = 0.1
 BLENDSHAPE_STEP = 0.5
 """Step for ARKit weights on heads with a jaw joint: its rotation is not linear, and half of it is the usual case."""
 
-_MOUTH_CLOSE = ARKIT_NAMES.index("mouthClose")
+_JAW_OPEN, _MOUTH_CLOSE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
 
 
 @dataclass(frozen=True)
 class LandmarkModel:
     """Landmarks as linear functions of K coefficients: shape first, then expression.
+
+    Of ARKit weights, mouthClose is linear in two parts: as far as the jaw is open it brings the lips together, and what
+    it exceeds jawOpen by moves lips that touch already.
 
     Attributes:
         index: (L,) int64 indices of the landmarks in the head's set.
@@ -41,6 +44,8 @@ class LandmarkModel:
         n_shape: Number of the K coefficients that are shape.
         low: (K,) lower bounds, or (B, K) of B faces.
         high: (K,) upper bounds, or (B, K) of B faces.
+        excess: (L, 3) what the direction of mouthClose changes by where it exceeds jawOpen, metres per unit; None for
+            an expression without ARKit weights.
     """
 
     index: Tensor
@@ -51,11 +56,37 @@ class LandmarkModel:
     n_shape: int
     low: Tensor
     high: Tensor
+    excess: Tensor | None = None
 
     def points(self, coefficients: Tensor) -> Tensor:
         """Return the landmarks (B, L, 3), metres, head frame, of coefficients (B, K)."""
-        flat = self.directions.flatten(0, 1)
-        return self.mean + (coefficients @ flat.T).unflatten(-1, self.directions.shape[:2])
+        points = self.mean + (coefficients @ self.directions.flatten(0, 1).T).unflatten(-1, self.directions.shape[:2])
+        if self.excess is None:
+            return points
+        return points + self._close_beyond_jaw(coefficients).clamp_min(0)[:, None, None] * self.excess
+
+    def jacobian(self, coefficients: Tensor, point_jacobian: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return derivatives (B, L, 2, K) of projected landmarks by the coefficients.
+
+        Args:
+            coefficients: (B, K) where to differentiate.
+            point_jacobian: (B, L, 2, 3) derivatives of the projected landmarks by the landmarks in the head frame.
+            rows: (L,) int64 which of the model's landmarks these are; None for all.
+        """
+        # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
+        directions = self.directions if rows is None else self.directions[rows]
+        by_coefficient = torch.einsum("blij,ljk->blik", point_jacobian, directions)
+        if self.excess is None or not bool((beyond := self._close_beyond_jaw(coefficients) > 0).any()):
+            return by_coefficient
+        excess = self.excess if rows is None else self.excess[rows]
+        change = torch.einsum("blij,lj->bli", point_jacobian, excess) * beyond[:, None, None]
+        by_coefficient[..., self.n_shape + _MOUTH_CLOSE] += change
+        by_coefficient[..., self.n_shape + _JAW_OPEN] -= change
+        return by_coefficient
+
+    def _close_beyond_jaw(self, coefficients: Tensor) -> Tensor:
+        """Return mouthClose minus jawOpen, (B,)."""
+        return coefficients[:, self.n_shape + _MOUTH_CLOSE] - coefficients[:, self.n_shape + _JAW_OPEN]
 
     def of_person(self, shape: Tensor) -> LandmarkModel:
         """Return the model of people whose identity is known: the only coefficients are those of the expression.
@@ -98,6 +129,7 @@ def landmark_model(
     with torch.no_grad():
         mean = head(FaceParams()).landmarks(name)
         expression, low, high = _expression_directions(head, name, mean, retargeter)
+        excess = _separate_mouth_close(head, name, retargeter, expression)
         shape = head(FaceParams(shape=torch.eye(n_shape, device=mean.device) * COEFFICIENT_STEP)).landmarks(name)
         directions = torch.cat([(shape - mean) / COEFFICIENT_STEP, expression]).permute(1, 2, 0).contiguous()
         normals = _normals(head, embedding)
@@ -112,6 +144,7 @@ def landmark_model(
         n_shape=n_shape,
         low=torch.cat([-limit, low]),
         high=torch.cat([limit, high]),
+        excess=None if excess is None else excess[index],
     )
 
 
@@ -136,19 +169,27 @@ def _expression_directions(
         low, high, size, step = 0.0, 1.0, len(ARKIT_NAMES), BLENDSHAPE_STEP
         params = retargeter.from_arkit(torch.eye(size, device=mean.device) * step)
     directions = (head(params).landmarks(name) - mean) / step
-    if retargeter is not None or tuple(head.expression_names) == ARKIT_NAMES:
-        directions[_MOUTH_CLOSE] = _mouth_close_direction(head, name, retargeter)
     return directions, mean.new_full((size,), low), mean.new_full((size,), high)
 
 
-def _mouth_close_direction(head: HeadModel, name: str, retargeter: Retargeter | None) -> Tensor:
-    """Return what mouthClose adds to an open jaw, (L, 3) metres per unit: lips that touch already do not move."""
+def _separate_mouth_close(
+    head: HeadModel, name: str, retargeter: Retargeter | None, directions: Tensor
+) -> Tensor | None:
+    """Replace the direction of mouthClose by what it adds to an open jaw; lips that touch already hardly move.
+
+    Returns:
+        (L, 3) the direction at a closed jaw minus that, or None if the expression has no ARKit weights.
+    """
+    if retargeter is None and tuple(head.expression_names) != ARKIT_NAMES:
+        return None
     weights = torch.zeros(2, len(ARKIT_NAMES), device=head.v_template.device)
-    weights[:, ARKIT_NAMES.index("jawOpen")] = BLENDSHAPE_STEP
+    weights[:, _JAW_OPEN] = BLENDSHAPE_STEP
     weights[0, _MOUTH_CLOSE] = BLENDSHAPE_STEP
     params = FaceParams(expression=weights) if retargeter is None else retargeter.from_arkit(weights)
     closed, opened = head(params).landmarks(name)
-    return (closed - opened) / BLENDSHAPE_STEP
+    at_closed_jaw = directions[_MOUTH_CLOSE].clone()
+    directions[_MOUTH_CLOSE] = (closed - opened) / BLENDSHAPE_STEP
+    return at_closed_jaw - directions[_MOUTH_CLOSE]
 
 
 def _spread_points(points: Tensor, mirror: Tensor, spacing_m: float) -> Tensor:

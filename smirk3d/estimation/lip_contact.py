@@ -46,12 +46,18 @@ class LipContact:
         return (self.precision * difference.square().sum(-1)).sum(1)
 
     def rows(
-        self, model: LandmarkModel, pose_jacobian: Tensor, point_jacobian: Tensor, residual: Tensor
+        self,
+        model: LandmarkModel,
+        coefficients: Tensor,
+        pose_jacobian: Tensor,
+        point_jacobian: Tensor,
+        residual: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Return rows (B, 2 P, 6 + K) of the Jacobian and of the residuals (B, 2 P, 1), over the standard deviation.
 
         Args:
-            model: Its directions are (L, 3, K).
+            model: The landmark model.
+            coefficients: (B, K) where to differentiate.
             pose_jacobian: (B, L, 2, 6) derivatives of the projected landmarks by a pose step.
             point_jacobian: (B, L, 2, 3) the same by the landmarks in the head frame.
             residual: (B, L, 2) detected minus projected landmarks.
@@ -59,7 +65,7 @@ class LipContact:
         root = self.precision.sqrt()[..., None, None]
 
         def of(rows: Tensor) -> Tensor:
-            by_coefficient = torch.einsum("blij,ljk->blik", point_jacobian[:, rows], model.directions[rows])
+            by_coefficient = model.jacobian(coefficients, point_jacobian[:, rows], rows)
             return torch.cat([pose_jacobian[:, rows], by_coefficient, residual[:, rows, :, None]], dim=-1)
 
         joined = ((of(self.upper) - of(self.lower)) * root).flatten(1, 2)

@@ -324,12 +324,13 @@ def _normal_equations(
 ) -> tuple[Tensor, Tensor]:
     """Return J^T W J (B, 6 + K, 6 + K) and J^T W r (B, 6 + K)."""
     root = weight.sqrt()[..., None, None]
-    # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
-    by_coefficient = torch.einsum("blij,ljk->blik", state.point_jacobian * root, model.directions)
+    by_coefficient = model.jacobian(state.coefficients, state.point_jacobian * root)
     rows = torch.cat([state.pose_jacobian * root, by_coefficient], dim=-1).flatten(1, 2)
     weighted_residual = (state.residual.unsqueeze(-1) * root).flatten(1, 2)
     if contact.is_active:
-        pair_rows, pair_residual = contact.rows(model, state.pose_jacobian, state.point_jacobian, state.residual)
+        pair_rows, pair_residual = contact.rows(
+            model, state.coefficients, state.pose_jacobian, state.point_jacobian, state.residual
+        )
         rows = torch.cat([rows, pair_rows], dim=1)
         weighted_residual = torch.cat([weighted_residual, pair_residual], dim=1)
     return rows.mT @ rows, (rows.mT @ weighted_residual).squeeze(-1)

@@ -1,5 +1,7 @@
 """The linear landmark model of a head."""
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 
@@ -41,6 +43,38 @@ def test_rotating_eyes_are_nearly_linear(open_head, model):
     found = model.points(coefficients)
     assert (found - model.mean).norm(dim=-1).max() > 0.002
     assert (found - exact).norm(dim=-1).max() < 4e-4
+
+
+def _coefficients(model: LandmarkModel, **weights: float) -> torch.Tensor:
+    expression = torch.tensor([[weights.get(name, 0.0) for name in ARKIT_NAMES]])
+    return torch.cat([torch.zeros(1, model.n_shape), expression], dim=1)
+
+
+@pytest.mark.parametrize(("jaw_open", "mouth_close"), [(0.5, 0.5), (0.8, 0.4), (0.0, 0.5), (0.3, 0.8)])
+def test_mouth_close_follows_the_head_up_to_the_jaw_and_beyond(open_head, model, jaw_open, mouth_close):
+    coefficients = _coefficients(model, jawOpen=jaw_open, mouthClose=mouth_close)
+    exact = open_head(FaceParams(expression=coefficients[:, model.n_shape :])).landmarks("mediapipe")
+    lips = [13, 14, 82, 87, 312, 317]
+    assert (model.points(coefficients) - exact)[0, lips].norm(dim=-1).max() < 1e-3
+
+
+@pytest.mark.parametrize("mouth_close", [0.2, 0.7])
+def test_jacobian_is_the_derivative_of_the_points(model, mouth_close):
+    coefficients = _coefficients(model, jawOpen=0.4, mouthClose=mouth_close).double()
+    exact = replace(
+        model,
+        **{
+            f.name: x.double()
+            for f in fields(model)
+            if (x := getattr(model, f.name)) is not None and isinstance(x, torch.Tensor) and x.is_floating_point()
+        },
+    )
+    image = torch.tensor([[1.0, 0.2, 0.1], [0.0, 1.0, -0.3]]).double()
+    expected = torch.autograd.functional.jacobian(lambda c: exact.points(c)[0] @ image.T, coefficients)[:, :, 0]
+    found = exact.jacobian(coefficients, image.expand(1, 478, 2, 3))
+    torch.testing.assert_close(found[0], expected)
+    rows = torch.tensor([13, 14])
+    torch.testing.assert_close(exact.jacobian(coefficients, image.expand(1, 2, 2, 3), rows)[0], expected[rows])
 
 
 def test_bounds(model):

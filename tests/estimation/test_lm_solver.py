@@ -164,7 +164,7 @@ def test_a_batch_equals_single_faces(model, focal_px):
         alone = fit_landmarks(model, only(targets, torch.tensor([index])))
         # Single precision sums differ with the batch, and the steps pass on what differs.
         assert distance_mm(model, alone.coefficients, together.coefficients[index : index + 1]) < 0.1
-        torch.testing.assert_close(alone.residual[0], together.residual[index], atol=2e-3, rtol=0)
+        torch.testing.assert_close(alone.residual[0], together.residual[index], atol=1e-3, rtol=0)
 
 
 def test_equal_input_gives_equal_output(model):
