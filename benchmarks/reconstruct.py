@@ -7,40 +7,55 @@ Prints medians in milliseconds: detection, fit and everything for one 640×480 p
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import skimage.data
+from peers import MEDIAPIPE, mediapipe_alone
 from PIL import Image
+from timing import Action, Row, alternate, median, rows
 
 from smirk3d import Reconstructor
 from smirk3d.estimation.reconstructor import DetectedPhoto
 from smirk3d.media.images import Photo
 
 RUNS = 15
+METHODS: dict[str, dict[str, Any]] = {
+    "default method": {},
+    "`encoder`": {"method": "encoder"},
+    "`fit`": {"method": "fit"},
+    "default method, ONNX Runtime": {"engine": "onnx"},
+}
+"""Settings of `Reconstructor` by title."""
 
 
-def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
-    """Return the median wall-clock time of an action in milliseconds.
+def photo() -> np.ndarray:
+    """Return a photo of one face, (480, 640, 3) uint8 RGB."""
+    return np.asarray(Image.fromarray(skimage.data.astronaut()[:384]).resize((640, 480)))
 
-    Args:
-        action: What is timed.
-        runs: Number of timings, after two for warm-up.
-    """
-    times = []
-    for _ in range(runs + 2):
-        start = time.perf_counter()
-        action()
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times[2:])
+
+def compare() -> list[Row]:
+    """Return a row for each method on a warm 640×480 photo, beside MediaPipe's landmarker alone."""
+    pixels = photo()
+    with ExitStack() as stack:
+        actions: dict[str, Action] = {}
+        for title, settings in METHODS.items():
+            reconstructor = stack.enter_context(Reconstructor(**settings))
+            actions[f"photo 640×480 → 52 weights, {title}"] = lambda each=reconstructor: each(pixels)
+        alone = stack.enter_context(mediapipe_alone())
+        actions[MEDIAPIPE] = lambda: alone(pixels)
+        return rows(alternate(actions, RUNS, warm_up=2), MEDIAPIPE)
+
+
+def median_ms(action: Action, runs: int = RUNS) -> float:
+    """Return the median wall-clock time of an action in milliseconds."""
+    return median(alternate({"": action}, runs, warm_up=2)[""]).wall_ms
 
 
 def main() -> None:
     """Time and print."""
-    astronaut = Image.fromarray(skimage.data.astronaut()[:384]).resize((640, 480))
-    pixels = np.asarray(astronaut)
+    pixels = photo()
     with Reconstructor() as reconstructor:
         detections = tuple(reconstructor.detect(pixels))
         one = DetectedPhoto(Photo(pixels, None, 1.0, ()), detections[:1])

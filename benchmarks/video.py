@@ -8,11 +8,8 @@ The clip is the astronaut's photo in slow motion across the frame.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +18,7 @@ import numpy as np
 import tyro
 from PIL import Image
 from skimage.data import astronaut
+from timing import Action, Cost, Row, cost_of, median, rows
 
 from smirk3d import Reconstructor
 from smirk3d.detection.detector import Detector
@@ -79,25 +77,32 @@ class MemoryMeter:
             self.resident_mb.append(resident_mb())
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Return how long a function takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+DETECTOR, TRACKED, ALL = "the detector alone", "all files but the overlay", "all files with the overlay"
 
 
-def run(out: Path, detector: Detector, reconstructor: Reconstructor, meter: MemoryMeter) -> dict[str, float]:
-    """Return the seconds of each part of one run on the clip in a folder."""
+def run(out: Path, detector: Detector, reconstructor: Reconstructor, advance: Action = lambda: None) -> dict[str, Cost]:
+    """Return the cost of each part of one run on the clip in a folder."""
     source, clips = open_source(str(out / "clip.mp4")), []
-    alone = seconds(lambda: [detector.detect_fast(frame.pixels) for frame in source.frames()])
-    track = seconds(lambda: clips.append(track_video(source, reconstructor, advance=meter)))
-    files = seconds(lambda: write_clip(clips[0], out, "clip"))
-    overlay = seconds(lambda: write_overlay(clips[0], source, out / "clip_overlay.mp4"))
-    return {
-        "detector alone": alone,
-        "all but the overlay": track + files,
-        "all": track + files + overlay,
-    }
+    alone = cost_of(lambda: [detector.detect_fast(frame.pixels) for frame in source.frames()])
+    track = cost_of(lambda: clips.append(track_video(source, reconstructor, advance=advance)))
+    files = cost_of(lambda: write_clip(clips[0], out, "clip"))
+    overlay = cost_of(lambda: write_overlay(clips[0], source, out / "clip_overlay.mp4"))
+    return {DETECTOR: alone, TRACKED: total(track, files), ALL: total(track, files, overlay)}
+
+
+def total(*costs: Cost) -> Cost:
+    """Return the sum of costs."""
+    return Cost(sum(cost.wall_ms for cost in costs), sum(cost.cpu_ms for cost in costs))
+
+
+def compare(frames: int, runs: int) -> list[Row]:
+    """Return rows for a clip of 640×480 pixels, beside the detector alone."""
+    with tempfile.TemporaryDirectory() as folder, Detector(max_faces=4) as detector, Reconstructor() as reconstructor:
+        write_video(Path(folder) / "clip.mp4", frames)
+        run(Path(folder), detector, reconstructor)  # for warm-up
+        parts = [run(Path(folder), detector, reconstructor) for _ in range(runs)]
+    costs = {name: [each[name] for each in parts] for name in parts[0]}
+    return [replace(row, what=f"frame of a video 640×480, {row.what}") for row in rows(costs, DETECTOR, frames)]
 
 
 def main(options: Options) -> None:
@@ -109,10 +114,10 @@ def main(options: Options) -> None:
             reconstructor(astronaut())  # caches and lazy initialisation
             meter = MemoryMeter(options.frames)
             runs = [run(out, detector, reconstructor, meter) for _ in range(options.runs)]
-    medians = {name: statistics.median(each[name] for each in runs) for name in runs[0]}
-    for name, median in medians.items():
-        ratio = median / medians["detector alone"]
-        print(f"{name:20s} {options.frames / median:6.1f} frames/s   {ratio:5.2f} times the detector alone")
+    medians = {name: median([each[name] for each in runs], options.frames).wall_ms for name in runs[0]}
+    for name, wall_ms in medians.items():
+        ratio = wall_ms / medians[DETECTOR]
+        print(f"{name:26s} {1e3 / wall_ms:6.1f} frames/s   {ratio:5.2f} times the detector alone")
     print("memory at each tenth of the first pass, MB:", " ".join(f"{each:.0f}" for each in meter.resident_mb[:10]))
 
 

@@ -1,0 +1,83 @@
+"""Memory and time of a run that is resumed and finds nearly everything done.
+
+    python benchmarks/listed_names.py [--names 20000]
+
+A folder of links to one photo, and a journal of `smirk3d features` that has the rows of all but one; the peer is the
+same run on a folder of one photo, which needs the models as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from reconstruct import photo
+from timing import COMMAND
+
+from smirk3d import Reconstructor
+from smirk3d.export.tables.feature_journal import FeatureJournal
+from smirk3d.export.tables.features import feature_row
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The largest resident memory of two runs, megabytes (10^6 bytes).
+
+    Attributes:
+        models_mb: Of a run over one photo.
+        names_mb: Of the resumed run over many.
+    """
+
+    models_mb: float
+    names_mb: float
+
+    def __str__(self) -> str:
+        return f"{self.names_mb:.0f} MB, {self.names_mb - self.models_mb:.0f} MB beyond a run over one photo"
+
+
+def measure(names: int) -> Memory:
+    """Return the memory of `features --resume` over one photo, and over `names` of which all but one are done."""
+    with tempfile.TemporaryDirectory() as folder, Reconstructor() as reconstructor:
+        source = Path(folder) / "photo.jpg"
+        Image.fromarray(photo()).save(source)
+        face = reconstructor(photo())[0]
+        peaks = []
+        for count in (1, names):
+            photos, target = Path(folder) / f"photos{count}", Path(folder) / f"features{count}.csv"
+            photos.mkdir()
+            for k in range(count):
+                os.link(source, photos / f"{k:06d}.jpg")
+            with FeatureJournal(target) as journal:
+                for k in range(count - 1):
+                    journal.add(photos / f"{k:06d}.jpg", [feature_row(photos / f"{k:06d}.jpg", 0, face)])
+            arguments = ["features", str(photos), "--out", str(target), "--resume"]
+            peaks.append(peak_mb([*COMMAND, *arguments]))
+    return Memory(*peaks)
+
+
+def peak_mb(command: list[str]) -> float:
+    """Run a program and return its largest resident memory, megabytes."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def main() -> None:
+    """Print one line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", type=int, default=20_000)
+    names = parser.parse_args().names
+    print(f"{names} names listed and resumed: {measure(names)}")
+
+
+if __name__ == "__main__":
+    main()
