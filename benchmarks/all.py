@@ -118,6 +118,8 @@ def cluster(report: Report, options: Options) -> None:
 
     if find_spec("ray") is None:
         report.notes.append("local cluster: left out (pip install 'smirk3d[scale]')")
+    elif is_busy(idle_share()):
+        report.notes.append("local cluster: left out (the clock alone measures it, and the machine is busy)")
     else:
         figures = cluster.measure(32 if options.is_quick else 96)
         report.lines.append(f"local Ray cluster of two workers, photos of 256 px: {figures}")
@@ -149,11 +151,17 @@ def idle_share() -> float | None:
     return load.share()
 
 
+def is_busy(other_share: float | None) -> bool:
+    """Return whether others use so much of the processors that times mean nothing."""
+    return other_share is not None and other_share > MAX_OTHER_SHARE
+
+
 def refuse_where_busy(shares: list[float | None], options: Options) -> None:
     """End the program where the last of the shares is too large, and that is not allowed."""
-    if shares[-1] is not None and shares[-1] > MAX_OTHER_SHARE and not options.is_busy_allowed:
+    last = shares[-1]
+    if last is not None and is_busy(last) and not options.is_busy_allowed:
         sys.exit(
-            f"other programs use {100 * shares[-1]:.0f} % of the processors: nothing is printed; end them, or print "
+            f"other programs use {100 * last:.0f} % of the processors: nothing is printed; end them, or print "
             "nevertheless by --busy, with the load beside the figures"
         )
 

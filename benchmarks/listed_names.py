@@ -3,7 +3,7 @@
     python benchmarks/listed_names.py [--names 20000]
 
 A folder of links to one photo, and a journal of `smirk3d features` that has the rows of all but one; the peer is the
-same run on a folder of one photo, which needs the models as well.
+same run on a folder of one photo, which needs the models as well. Reads Linux's /proc.
 """
 
 from __future__ import annotations
@@ -18,11 +18,21 @@ from pathlib import Path
 
 from PIL import Image
 from reconstruct import photo
-from timing import COMMAND
 
 from smirk3d import Reconstructor
 from smirk3d.export.tables.feature_journal import FeatureJournal
 from smirk3d.export.tables.features import feature_row
+
+_REPORTING_PEAK = """
+import sys
+from pathlib import Path
+from smirk3d.cli.main import main
+code = main()
+status = Path("/proc/self/status").read_text().splitlines()
+print(next(line for line in status if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+"""The kernel's count for a child that has ended would include the memory of its parent."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +67,15 @@ def measure(names: int) -> Memory:
                 for k in range(count - 1):
                     journal.add(photos / f"{k:06d}.jpg", [feature_row(photos / f"{k:06d}.jpg", 0, face)])
             arguments = ["features", str(photos), "--out", str(target), "--resume"]
-            peaks.append(peak_mb([*COMMAND, *arguments]))
+            peaks.append(peak_mb(arguments))
     return Memory(*peaks)
 
 
-def peak_mb(command: list[str]) -> float:
-    """Run a program and return its largest resident memory, megabytes."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+def peak_mb(arguments: list[str]) -> float:
+    """Run `smirk3d` with arguments in a new process and return its largest resident memory, megabytes."""
+    command = [sys.executable, "-c", _REPORTING_PEAK, *arguments]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return int(lines[-1].split()[1]) * 1024 / 1e6
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class FaceParams:
     def batch_shape(self) -> torch.Size:
         """Leading shape of all fields after broadcasting; () where all fields are None."""
         shapes = (value.shape[:-1] for _, value in self.items())
-        return torch.Size(torch.broadcast_shapes(*shapes))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return torch.Size(np.broadcast_shapes(*shapes))  # torch's function loads a package for symbols
 
     def replace(self, **changes: Tensor | None) -> FaceParams:
         """Return a copy with some fields changed."""

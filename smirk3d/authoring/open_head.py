@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from smirk3d.authoring.makehuman import MakeHuman, load_makehuman, mirror_pairs
 from smirk3d.authoring.openings import find_openings
 from smirk3d.authoring.regions import head_regions
 from smirk3d.geometry.align import align
+from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 
@@ -241,7 +241,7 @@ def _rigid_rotvec(mean: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:
     """Return the rotation vectors (E, 3) that best explain the offsets (E, V, 3) of the masked vertices."""
     rest = mean[mask].double().expand(len(offsets), -1, -1)
     moved = rest + offsets[:, mask].double()
-    return roma.rotmat_to_rotvec(align(rest, moved, scaled=False).rotmat).float()
+    return rotmat_to_rotvec(align(rest, moved, scaled=False).rotmat).float()
 
 
 def _gaze_rotvec(mean: Tensor, blendshapes: Tensor, J_regressor: Tensor, regions: dict[str, Tensor]) -> Tensor:

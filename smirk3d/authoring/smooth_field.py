@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # whose parts are loaded at their first use
 import torch
-from scipy import sparse
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
 HANDLE_WEIGHT = 1e4
@@ -35,7 +34,7 @@ class SmoothField:
         laplacian = _laplacian(vertices.numpy().astype(np.float64), faces.numpy())
         # Vertices outside are fixed at zero, so only the columns of the free ones remain.
         columns = laplacian[:, self._free]
-        self._energy = (columns.T @ columns + EPSILON * sparse.eye(len(self._free))).tocsc()
+        self._energy = (columns.T @ columns + EPSILON * scipy.sparse.eye(len(self._free))).tocsc()
 
     def solve(self, handles: Tensor, values: Tensor) -> Tensor:
         """Return fields of one component.
@@ -47,21 +46,23 @@ class SmoothField:
         Returns:
             (V, A) values at the vertices, in the unit of `values`.
         """
-        matrix = sparse.csr_matrix(handles.numpy().astype(np.float64)[:, self._free])
+        matrix = scipy.sparse.csr_matrix(handles.numpy().astype(np.float64)[:, self._free])
         system = (self._energy + HANDLE_WEIGHT * (matrix.T @ matrix)).tocsc()
-        solution = splu(system).solve(HANDLE_WEIGHT * (matrix.T @ values.numpy().astype(np.float64)))
+        solution = scipy.sparse.linalg.splu(system).solve(
+            HANDLE_WEIGHT * (matrix.T @ values.numpy().astype(np.float64))
+        )
         field = np.zeros((self._count, values.shape[1]), dtype=np.float32)
         field[self._free] = solution
         return torch.from_numpy(field)
 
 
-def _laplacian(vertices: np.ndarray, faces: np.ndarray) -> sparse.csr_matrix:
+def _laplacian(vertices: np.ndarray, faces: np.ndarray) -> scipy.sparse.csr_matrix:
     """Return the graph Laplacian (V, V), each row normalised, with weights inverse to the lengths of the edges."""
     edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
     length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
     weight = 1 / np.maximum(length, 1e-4)
     size = (len(vertices), len(vertices))
-    adjacency = sparse.coo_matrix((weight, (edges[:, 0], edges[:, 1])), shape=size).tocsr()
+    adjacency = scipy.sparse.coo_matrix((weight, (edges[:, 0], edges[:, 1])), shape=size).tocsr()
     adjacency = adjacency + adjacency.T
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1e-12)
-    return (sparse.eye(len(vertices)) - sparse.diags(1 / degree) @ adjacency).tocsr()
+    return (scipy.sparse.eye(len(vertices)) - scipy.sparse.diags(1 / degree) @ adjacency).tocsr()

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
+from smirk3d.geometry.rotations import rotmat_to_rotvec
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def camera_to_crop(alignment: Similarity, root: Tensor, crops: Sequence[Crop]) -
     moved = alignment.rotmat @ root - root
     shift = (alignment.offset[:, :2] + middle * middle.new_tensor([-1.0, 1.0])) / alignment.scale[:, None]
     camera = torch.cat([(alignment.scale * zoom)[:, None], moved[:, :2] + shift], dim=1)
-    return roma.rotmat_to_rotvec(alignment.rotmat), camera
+    return rotmat_to_rotvec(alignment.rotmat), camera
 
 
 def _span(positions: np.ndarray, length: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from smirk3d.detection.mediapipe_import import without_pyplot
 from smirk3d.errors import Smirk3dError
 
 
@@ -117,8 +118,9 @@ def create_landmarker(options: LandmarkerOptions, mode: Literal["image", "video"
         Smirk3dError: MediaPipe or its bundle is missing or does not work.
     """
     try:
-        import mediapipe as mp
-        from mediapipe.tasks.python import BaseOptions, vision
+        with without_pyplot():
+            import mediapipe as mp
+            from mediapipe.tasks.python import BaseOptions, vision
     except ImportError as error:
         raise Smirk3dError(f"MediaPipe does not import ({error}); pip install mediapipe") from error
 

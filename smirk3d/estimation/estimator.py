@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from smirk3d.estimation.hidden_regions import confidence_factor, shrink_hidden
 from smirk3d.estimation.projection import Pose
 from smirk3d.estimation.visibility import region_visibility
 from smirk3d.face import Face, ImageFit, Visibility, assemble_face
+from smirk3d.geometry.rotations import rotvec_to_rotmat
 from smirk3d.head.model import HeadModel, ShapedHead
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
@@ -276,4 +276,4 @@ def unposed_vertices(head: HeadModel, params: FaceParams, shaped: ShapedHead) ->
     if params.pose is None:
         return mesh.vertices
     root = mesh.joints[..., :1, :]
-    return (mesh.vertices - root) @ roma.rotvec_to_rotmat(params.pose) + root
+    return (mesh.vertices - root) @ rotvec_to_rotmat(params.pose) + root

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
+from smirk3d.geometry.rotations import rotvec_to_rotmat
 
 POSE_SIZE = 6
 """Degrees of freedom of a pose step: three of the rotation, the logarithm of the scale, two of the offset."""
@@ -60,7 +60,7 @@ class Pose:
         Args:
             step: (B, 6) rotation vector in the camera frame, change of the log scale, offset in metres.
         """
-        rotation = roma.rotvec_to_rotmat(step[:, :3])
+        rotation = rotvec_to_rotmat(step[:, :3])
         return replace(
             self,
             rotmat=rotation @ self.rotmat,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from smirk3d.estimation.projection import Pose
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.euler import angles_from_rotation
+from smirk3d.geometry.rotations import rotvec_to_rotmat
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import find_retargeter
@@ -199,7 +199,7 @@ class RegressionEstimator:
         if person is not None and identity is None:
             values["shape"] = _mean_of_person(values["shape"], torch.from_numpy(person).to(camera.device))
         params = FaceParams(**values)
-        mesh, rotmat = self.head(params), roma.rotvec_to_rotmat(values["pose"].double())
+        mesh, rotmat = self.head(params), rotvec_to_rotmat(values["pose"].double())
         root = mesh.joints[:, 0].double()
         rotmats, roots, own_cameras = (value.cpu().numpy() for value in (rotmat, root, camera.double()))
         crops = [_crop(record) for record in records]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,7 +112,7 @@ class ContactPairs:
 def _moved(vertices: Tensor, shift: Tensor, follower: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     """Return vertices (..., V, 3) with shares (R,) of shifts (..., Q, 3) added to R followers."""
     moved = (shift.index_select(-2, row) * weight[:, None]).to(vertices.dtype)
-    batch = torch.broadcast_shapes(vertices.shape[:-2], moved.shape[:-2])
+    batch = np.broadcast_shapes(vertices.shape[:-2], moved.shape[:-2])
     return vertices.expand(*batch, -1, -1).index_add(-2, follower, moved.expand(*batch, -1, -1))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import roma
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smirk3d.geometry.rotations import rotvec_to_rotmat
 from smirk3d.head.contact import on_device
 from smirk3d.head.data import JOINT_PARENTS, HeadData
 from smirk3d.head.identifier import HeadId
@@ -241,8 +242,8 @@ class HeadModel(nn.Module):
         # Joints are regressed from the expressed head: they move with identity and expression.
         joints = self._joint_weights @ vertices.index_select(-2, self._joint_support)
         rotvec = self.joint_rotvec(expressed.expression, params)
-        batch = torch.broadcast_shapes(vertices.shape[:-2], rotvec.shape[:-2])
-        rotmat = roma.rotvec_to_rotmat(rotvec).expand(*batch, -1, -1, -1)
+        batch = np.broadcast_shapes(vertices.shape[:-2], rotvec.shape[:-2])
+        rotmat = rotvec_to_rotmat(rotvec).expand(*batch, -1, -1, -1)
         vertices = vertices.expand(*batch, -1, -1)
         if self.posedirs is not None:
             # Pose correctives are linear in the entries of R - 1 of all joints but the root (SMPL, equation 9).

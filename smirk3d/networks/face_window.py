@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from smirk3d.geometry.rotations import quat_product, rotvec_to_rotmat, rotvec_to_unitquat, unitquat_to_rotvec
 
 Point = tuple[float, float, float]
 MEAN_POSE_CODE = (0.0, 0.0, 0.0, 1.18, 0.0, 0.162, 0.0, -0.0112, 0.1205, 0.0, -0.148, 0.0063, 1.0)
@@ -40,7 +41,7 @@ class FaceFrame:
         Returns:
             (B, 3) float, metres.
         """
-        return (roma.rotvec_to_rotmat(pose) @ (self.center_m - self.root_m)[..., None])[..., 0] + self.root_m
+        return (rotvec_to_rotmat(pose) @ (self.center_m - self.root_m)[..., None])[..., 0] + self.root_m
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class FaceWindow:
         Returns:
             (B, 2, 3) float, from window to crop coordinates; both are NDC in [-1, 1], x right, y down.
         """
-        rotmat = roma.rotvec_to_rotmat(pose)
+        rotmat = rotvec_to_rotmat(pose)
         root = pose.new_tensor(self.root_m)
         center = rotmat @ (pose.new_tensor(self.center_m) - root) + root
         scale = camera[:, :1]
@@ -113,13 +114,13 @@ class FaceWindow:
         """
         # A rotation of the image is a rotation of the head about the optical axis.
         roll, half_side = _roll_and_half_side(affine)
-        rotation = roma.quat_product(_about_z(roll), roma.rotvec_to_unitquat(pose))
+        rotation = quat_product(_about_z(roll), rotvec_to_unitquat(pose))
         flip_y = pose.new_tensor([1.0, -1.0])
         in_crop = camera[:, :1] * (face.posed_center_m(pose)[:, :2] + camera[:, 1:]) * flip_y
         in_window = torch.linalg.solve(affine[:, :, :2], in_crop - affine[:, :, 2]) * flip_y
         apparent_size = camera[:, :1] * face.relative_size / half_side[:, None] / 10
         frame = (face.center_m, face.root_m, face.relative_size)
-        return torch.cat([roma.unitquat_to_rotvec(rotation), apparent_size, in_window, *frame], dim=1)
+        return torch.cat([unitquat_to_rotvec(rotation), apparent_size, in_window, *frame], dim=1)
 
     def decode_pose(self, pose_code: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
         """Return pose and camera of crops from pose codes; the inverse of `encode_pose`.
@@ -133,7 +134,7 @@ class FaceWindow:
         """
         rotvec, apparent_size, in_window, center_m, root_m, relative_size = pose_code.split((3, 1, 2, 3, 3, 1), dim=1)
         roll, half_side = _roll_and_half_side(affine)
-        pose = roma.unitquat_to_rotvec(roma.quat_product(_about_z(-roll), roma.rotvec_to_unitquat(rotvec)))
+        pose = unitquat_to_rotvec(quat_product(_about_z(-roll), rotvec_to_unitquat(rotvec)))
         # First the scale, then the shift that projects the centre of the face to its place in the crop.
         scale = 10 * apparent_size * half_side[:, None] / relative_size
         flip_y = pose_code.new_tensor([1.0, -1.0])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import roma
 import torch
 
+from smirk3d.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from smirk3d.track import Status
 from smirk3d.tracking.motion import HeadMotion
 from smirk3d.tracking.whittaker_smoother import unwrap_rotvecs
@@ -45,6 +45,6 @@ def interpolate_gaps(motion: HeadMotion, is_detected: np.ndarray, time_s: np.nda
 
     # Rotation matrices cannot be interpolated by element; rotation vectors relative to a frame of the track can.
     middle = motion.rotmat[len(motion) // 2]
-    rotvecs = unwrap_rotvecs(roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
+    rotvecs = unwrap_rotvecs(rotmat_to_rotvec(torch.from_numpy(motion.rotmat @ middle.T)).numpy())
     filled = motion.replace(rotmat=rotvecs).map_arrays(interpolate)
-    return filled.replace(rotmat=roma.rotvec_to_rotmat(torch.from_numpy(filled.rotmat)).numpy() @ middle)
+    return filled.replace(rotmat=rotvec_to_rotmat(torch.from_numpy(filled.rotmat)).numpy() @ middle)

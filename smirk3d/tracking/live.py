@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.estimation.estimator import Estimator, FaceObservation, observed_visibility
 from smirk3d.estimation.reconstructor import Reconstructor
+from smirk3d.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.progress import Progress, frame_progress
@@ -105,7 +105,7 @@ class LivePerson:
         # Rotation vectors relative to the first rotation: the filter needs values that can be subtracted.
         reference = motion.rotmat[0] if self._reference_rotmat is None else self._reference_rotmat
         self._reference_rotmat, width = reference, self._size[0]
-        rotvec = roma.rotmat_to_rotvec(torch.from_numpy(motion.rotmat[0] @ reference.T)).numpy()
+        rotvec = rotmat_to_rotvec(torch.from_numpy(motion.rotmat[0] @ reference.T)).numpy()
         pose = np.concatenate([rotvec, motion.offset_px[0] / width, np.log(motion.scale_px_per_m)])
         pose = self._pose_filter(pose, time_s)
         native = {name: values[0] for name, values in motion.native.items()}
@@ -115,7 +115,7 @@ class LivePerson:
         return motion.replace(
             arkit=parts[0][None].clip(0, 1),
             native={name: part[None] for name, part in zip(native, parts[1:])},
-            rotmat=(roma.rotvec_to_rotmat(torch.from_numpy(pose[:3])).numpy() @ reference)[None],
+            rotmat=(rotvec_to_rotmat(torch.from_numpy(pose[:3])).numpy() @ reference)[None],
             offset_px=pose[None, 3:5] * width,
             scale_px_per_m=np.exp(pose[5:]),
         )

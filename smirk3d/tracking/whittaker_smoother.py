@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 import torch
 
+from smirk3d.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.tracking.gaze_hold import interpolate_gaze_through_blinks
 from smirk3d.tracking.motion import HeadMotion
@@ -84,7 +84,7 @@ def smooth_motion(motion: HeadMotion, time_s: np.ndarray, frame_weight: np.ndarr
     # Rotation vectors relative to a frame of the clip: near zero they are smooth and nearly additive.
     middle = motion.rotmat[len(motion) // 2]
     relative_rotmat = torch.from_numpy(motion.rotmat @ middle.T)
-    rotvecs = smooth(unwrap_rotvecs(roma.rotmat_to_rotvec(relative_rotmat).numpy()), "angle")
+    rotvecs = smooth(unwrap_rotvecs(rotmat_to_rotvec(relative_rotmat).numpy()), "angle")
     arkit = smooth(motion.arkit, "weight")
     native = {
         name: values.copy() if name == "eyes" else smooth(values, "weight") for name, values in motion.native.items()
@@ -99,7 +99,7 @@ def smooth_motion(motion: HeadMotion, time_s: np.ndarray, frame_weight: np.ndarr
     return motion.replace(
         arkit=arkit.clip(0, 1),
         native=native,
-        rotmat=roma.rotvec_to_rotmat(torch.from_numpy(rotvecs)).numpy() @ middle,
+        rotmat=rotvec_to_rotmat(torch.from_numpy(rotvecs)).numpy() @ middle,
         offset_px=smooth(motion.offset_px, "offset"),
         # The scale is positive and changes by factors, so its logarithm is smoothed.
         scale_px_per_m=np.exp(smooth(np.log(motion.scale_px_per_m)[:, None], "scale")[:, 0]),

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pygltflib as gl
-import roma
 import torch
 
 from smirk3d.assets import atomic_path
@@ -31,6 +30,7 @@ from smirk3d.export.gltf.head import build_character
 from smirk3d.export.gltf.morph_targets import has_residual_target, uses_arkit_basis
 from smirk3d.face import Face
 from smirk3d.geometry.camera import default_focal_px
+from smirk3d.geometry.rotations import rotmat_to_unitquat, rotvec_to_rotmat
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.data import JOINT_NAMES
 from smirk3d.params import FaceParams
@@ -267,11 +267,11 @@ def _quaternions(rotmat: np.ndarray) -> np.ndarray:
 
     q and -q are the same rotation, but interpolation between two keys takes the long way if their signs differ.
     """
-    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(rotmat.astype(np.float64))).numpy()
+    quaternions = rotmat_to_unitquat(torch.from_numpy(rotmat.astype(np.float64))).numpy()
     # The dot product of neighbours is negative where the sign changes; the changes accumulate along the track.
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0, -1.0, 1.0)
     return quaternions * np.cumprod([1.0, *flips])[:, None]
 
 
 def _quaternions_of_rotvec(rotvec: np.ndarray) -> np.ndarray:
-    return _quaternions(roma.rotvec_to_rotmat(torch.from_numpy(rotvec.astype(np.float64))).numpy())
+    return _quaternions(rotvec_to_rotmat(torch.from_numpy(rotvec.astype(np.float64))).numpy())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pygltflib as gl
-import roma
 import torch
 
 from smirk3d.assets import atomic_path
@@ -24,6 +23,7 @@ from smirk3d.export.gltf.morph_sparsity import morph_pattern, normal_offsets
 from smirk3d.export.gltf.morph_targets import morph_targets
 from smirk3d.export.texture import appearance_texture
 from smirk3d.face import Face
+from smirk3d.geometry.rotations import rotmat_to_unitquat
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import (
@@ -259,7 +259,7 @@ def _asset(face: Face) -> gl.Asset:
 
 
 def _node_extras(face: Face) -> dict[str, object]:
-    quaternion = roma.rotmat_to_unitquat(torch.as_tensor(face.rotation, dtype=torch.float64))
+    quaternion = rotmat_to_unitquat(torch.as_tensor(face.rotation, dtype=torch.float64))
     yaw, pitch, roll = face.angles_deg
     return {
         "rotation_quaternion": [round(float(value), 7) for value in quaternion],  # x, y, z, w as in glTF

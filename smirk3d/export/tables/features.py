@@ -10,13 +10,13 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import table_name
 from smirk3d.face import Face
+from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.arkit import ARKIT_NAMES
 
 FEATURE_FORMATS: tuple[str, ...] = (".npz", ".parquet", ".csv")
@@ -59,7 +59,7 @@ def feature_row(image: str | os.PathLike[str], index: int, face: Face) -> Featur
         index: Index of the face in the image, from 0.
         face: The face.
     """
-    pose = roma.rotmat_to_rotvec(torch.as_tensor(face.rotation, dtype=torch.float64)).numpy()
+    pose = rotmat_to_rotvec(torch.as_tensor(face.rotation, dtype=torch.float64)).numpy()
     arkit = [face.arkit[name] for name in ARKIT_NAMES]
     values = np.concatenate([arkit, face.expression, face.jaw, face.eyelids, pose]).astype(np.float32)
     name = table_name(image)

@@ -27,10 +27,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 
 from smirk3d.assets import atomic_path
+from smirk3d.geometry.rotations import rotvec_to_rotmat
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Track
 
@@ -123,7 +123,7 @@ def timecode(time_s: float, rate_fps: int, start_s: float = 0.0) -> str:
 def livelink_angles(track: Track) -> np.ndarray:
     """Return yaw, pitch and roll of the head, the left and the right eye, (T, 9) radians in the app's convention."""
     eyes = torch.from_numpy(track.eyes.reshape(-1, 2, 3).astype(np.float64))
-    rotations = [track.rotation_rotmat.astype(np.float64), *roma.rotvec_to_rotmat(eyes).unbind(1)]
+    rotations = [track.rotation_rotmat.astype(np.float64), *rotvec_to_rotmat(eyes).unbind(1)]
     return np.concatenate([_app_angles(np.asarray(rotmat)) for rotmat in rotations], axis=1)
 
 

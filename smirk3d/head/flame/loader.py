@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import roma
 import torch
 from torch import Tensor
 
 from smirk3d.assets import printable, sha256
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.align import align
+from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.checked import checked_array, checked_floats, checked_integers
 from smirk3d.head.data import JOINT_NAMES, JOINT_PARENTS, HeadData
 from smirk3d.head.flame.companion_files import FlameFiles, read_eyelids, read_landmarks, read_masks, read_texture
@@ -177,7 +177,7 @@ def _rigid_rotvec(rest: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
     """Return the rotation vectors (E, 3), radians, that best fit offsets (V, 3, E) of the masked vertices."""
     start = rest[mask].double()
     moved = start + directions[mask].double().permute(2, 0, 1)
-    return roma.rotmat_to_rotvec(align(start.expand_as(moved), moved, scaled=False).rotmat).float()
+    return rotmat_to_rotvec(align(start.expand_as(moved), moved, scaled=False).rotmat).float()
 
 
 def _with_companions(data: HeadData, files: FlameFiles) -> HeadData:
