@@ -47,7 +47,10 @@ class FaceParams:
     def batch_shape(self) -> torch.Size:
         """Leading shape of all fields after broadcasting; () where all fields are None."""
         shapes = (value.shape[:-1] for _, value in self.items())
-        return torch.Size(np.broadcast_shapes(*shapes))  # torch's function loads a package for symbols
+        try:
+            return torch.Size(np.broadcast_shapes(*shapes))  # torch's function loads a package for symbols
+        except ValueError as error:
+            raise RuntimeError(f"the fields do not broadcast: {error}") from error  # as torch does
 
     def replace(self, **changes: Tensor | None) -> FaceParams:
         """Return a copy with some fields changed."""
