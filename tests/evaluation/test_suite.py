@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from smirk3d.cli.fer_evaluate import FerEvaluate
 from smirk3d.cli.main import main
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.options import CharacterOptions, ClipOptions, EvaluationOptions
@@ -88,11 +91,19 @@ def test_the_run_goes_on_after_a_failure(monkeypatch, tmp_path):
 def test_the_documentation_names_measures_that_exist():
     root = Path(__file__).parents[2]
     pages = [*root.glob("docs/*.md"), *root.glob("smirk3d/zoo/files/*.md"), root / "README.md"]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    # fer evaluate has measures of its own.
-    text = "\n".join(line for line in text.splitlines() if "fer evaluate" not in line)
-    named = {name for names in re.findall(r"--only ([a-z,_-]+)", text) for name in names.split(",")}
-    assert named and named <= set(BY_NAME)
+    named = [each for page in pages for each in _named_measures(page.read_text(encoding="utf-8"))]
+    known = {"evaluate": set(BY_NAME), "fer evaluate": set(get_args(get_type_hints(FerEvaluate)["only"]))}
+    for command, names in known.items():
+        used = {name for of, name in named if of == command}
+        assert used and used <= names, (command, used - names)
+
+
+def _named_measures(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the command and the measure of each --only; the command is the last one that is named before."""
+    command = "evaluate"
+    for found in re.finditer(r"smirk3d ((?:fer )?evaluate)\b|`(fer evaluate)\b|--only ([a-z,_-]+)", text):
+        command = found[1] or found[2] or command
+        yield from ((command, name) for name in (found[3] or "").split(",") if name)
 
 
 def test_clips_of_an_item_are_in_its_command():
