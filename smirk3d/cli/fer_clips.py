@@ -52,26 +52,6 @@ def predict_clip_table(
     return not summary.failed
 
 
-def train_clips(config_path: str, overrides: Sequence[str], with_report: bool, resume: bool) -> int:
-    """Train the clip network by a configuration file; returns the exit code."""
-    if resume:
-        raise UsageError("--resume: a training of clips takes minutes and has no checkpoints; leave it out")
-    from smirk3d.train.clip_emotion.config import ClipTrainConfig
-    from smirk3d.train.config_file import load_record
-
-    config = load_record(ClipTrainConfig, config_path, overrides, report=print_message)
-    from smirk3d.train.clip_emotion.label_report import write_label_report
-    from smirk3d.train.clip_emotion.run import train_clip_network, weights_path
-
-    result = train_clip_network(config, report=print_message)
-    if with_report:
-        files = write_label_report(result, config.out_dir)
-        print_result(f"labels: {', '.join(map(str, files))}")
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
-    print_result(f"done: {config.epochs} epochs; {figures}; weights: {weights_path(config)}")
-    return 0
-
-
 def evaluate_clips(weights: str | None) -> int:
     """Print the measures of the clip network on synthetic clips, and of training with wrong labels."""
     from smirk3d.evaluation.clip_recognition import ClipEvaluation, noise_figures, packaged_figures

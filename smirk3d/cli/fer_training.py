@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
@@ -13,9 +12,7 @@ from smirk3d.cli.options import Command
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
-    from smirk3d.train.expression_vector.run import FerResult
-    from smirk3d.train.occlusion_repair.run import OcclusionResult
-    from smirk3d.train.vae.run import VaeResult
+    from smirk3d.train.small_network.run import TrainResult
 
 EXIT_INTERRUPTED = 130
 
@@ -25,8 +22,8 @@ class FerTrain(Command):
     """Train a network of recognition by a configuration file; configs/recipes/ has one for each.
 
     The file's key `kind` selects the network: expression_vector, occlusion, vae or clips. Ctrl-C ends the run after the
-    current step, with a checkpoint; a training of clips takes minutes and has none. The run's folder contains
-    expression.safetensors, occlusion.safetensors, vae.safetensors or clips.safetensors, which the other commands read.
+    current step, with a checkpoint. The run's folder contains expression.safetensors, occlusion.safetensors,
+    vae.safetensors or clips.safetensors, which the other commands read.
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
@@ -53,54 +50,53 @@ class FerTrain(Command):
             raise UsageError("--report: is for clips; leave it out")
         return trainers[kind]()
 
-    def _train_clips(self) -> int:
-        from smirk3d.cli.fer_clips import train_clips
-
-        return train_clips(self.config, self.overrides, self.report, self.resume)
-
     def _train_vector(self) -> int:
         from smirk3d.train.config_file import load_record
         from smirk3d.train.expression_vector.config import FerTrainConfig
 
         config = load_record(FerTrainConfig, self.config, self.overrides, report=print_message)
-        from smirk3d.train.expression_vector.run import train_expression_network, weights_path
+        from smirk3d.train.expression_vector.run import train_expression_network
 
-        return _conclude(
-            train_expression_network(config, resume=self.resume, report=print_message),
-            config.steps,
-            weights_path(config),
-        )
+        return conclude(train_expression_network(config, resume=self.resume, report=print_message))
 
     def _train_occlusion(self) -> int:
         from smirk3d.train.config_file import load_record
         from smirk3d.train.occlusion_repair.config import OcclusionTrainConfig
 
         config = load_record(OcclusionTrainConfig, self.config, self.overrides, report=print_message)
-        from smirk3d.train.occlusion_repair.run import train_occlusion_network, weights_path
+        from smirk3d.train.occlusion_repair.run import train_occlusion_network
 
-        return _conclude(
-            train_occlusion_network(config, resume=self.resume, report=print_message),
-            config.steps,
-            weights_path(config),
-        )
+        return conclude(train_occlusion_network(config, resume=self.resume, report=print_message))
 
     def _train_vae(self) -> int:
         from smirk3d.train.config_file import load_record
         from smirk3d.train.vae.config import VaeTrainConfig
 
         config = load_record(VaeTrainConfig, self.config, self.overrides, report=print_message)
-        from smirk3d.train.vae.run import train_vae, weights_path
+        from smirk3d.train.vae.run import train_vae
 
-        return _conclude(
-            train_vae(config, resume=self.resume, report=print_message), config.steps, weights_path(config)
-        )
+        return conclude(train_vae(config, resume=self.resume, report=print_message))
+
+    def _train_clips(self) -> int:
+        from smirk3d.train.clip_emotion.config import ClipTrainConfig
+        from smirk3d.train.config_file import load_record
+
+        config = load_record(ClipTrainConfig, self.config, self.overrides, report=print_message)
+        from smirk3d.train.clip_emotion.label_report import write_label_report
+        from smirk3d.train.clip_emotion.run import train_clip_network
+
+        result, reviewed = train_clip_network(config, resume=self.resume, report=print_message)
+        if self.report and not result.is_interrupted:
+            files = write_label_report(reviewed, config.out_dir)
+            print_result(f"labels: {', '.join(map(str, files))}")
+        return conclude(result)
 
 
-def _conclude(result: FerResult | OcclusionResult | VaeResult, steps: int, weights: Path) -> int:
+def conclude(result: TrainResult) -> int:
     """Print how a run ended, and return the exit code."""
     if result.is_interrupted:
-        print_result(f"stopped at step {result.step} of {steps}; go on with --resume")
+        print_result(f"stopped at step {result.step} of {result.steps}; go on with --resume")
         return EXIT_INTERRUPTED
     figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
-    print_result(f"done: step {result.step} of {steps}; {figures}; weights: {weights}")
+    print_result(f"done: step {result.step} of {result.steps}; {figures}; weights: {result.weights}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +11,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from smirk3d.assets import cache_dir, check_writable, make_folder, printable, warn_of_cache
+from smirk3d.assets import printable
+from smirk3d.datasets.cached_renderings import prepared_renderings, renderings_folder
 from smirk3d.datasets.cached_targets import fitted_targets
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.datasets.face_dataset import FaceSet, collate, epoch_order
 from smirk3d.datasets.prepare import REPORT_NAME
-from smirk3d.datasets.prepared_cache import locked, prepared
+from smirk3d.datasets.prepared_cache import prepared
 from smirk3d.datasets.pseudo_targets import TargetTable
 from smirk3d.datasets.shards import DataError
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
@@ -217,22 +217,7 @@ def detect_kind(path: Path) -> str:
 def _rendered(source: SourceConfig, data: DataConfig, head: HeadModel) -> RenderedSource:
     if tuple(head.expression_names) != ARKIT_NAMES:
         raise Smirk3dError("rendered faces need a head with the 52 ARKit actions; use head=open or leave them out")
-    folder = cached_renderings() if source.path is None else source.path
+    folder = renderings_folder(source.path)
     variation = RenderAugmentation(crop_scale=data.crop_scale, domain_randomization=source.domain_randomization)
     faces = RenderedFaces(head, source.count, source.seed, data.size, folder=folder, variation=variation)
-    with nullcontext() if folder is None else locked(folder):
-        for count in faces.prepare():
-            _log.info("rendered faces: %d of %d", count, len(faces))
-    return RenderedSource(faces)
-
-
-def cached_renderings() -> Path | None:
-    """Return the folder of rendered faces in the cache; None, for renderings in memory, where it cannot be written."""
-    folder = cache_dir() / "rendered"
-    try:
-        make_folder(folder)
-        check_writable(folder / ".lock")
-    except Smirk3dError as error:
-        warn_of_cache(error)
-        return None
-    return folder
+    return RenderedSource(prepared_renderings(faces, folder, "rendered faces"))

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.schedule import warm_cosine
 
-WARM_UP_SHARE = 0.05
-"""Share of the steps in which the learning rate rises."""
-
 
 @dataclass(frozen=True)
 class UpdateSettings:
@@ -22,18 +19,32 @@ class UpdateSettings:
 
     Attributes:
         lr: Largest learning rate.
-        steps: Steps of the run.
+        weight_decay: Weight decay of AdamW.
         ema: Decay of the moving average.
-        largest_gradient: Norm to which longer gradients are shortened.
+        max_gradient_norm: Norm to which longer gradients are shortened.
+        warm_up_share: Share of the steps in which the learning rate rises.
+        betas: Of AdamW.
+        decays_all: Biases and factors of normalisations decay as well.
     """
 
     lr: float
-    steps: int
+    weight_decay: float
     ema: float
-    largest_gradient: float = 5.0
+    max_gradient_norm: float = 5.0
+    warm_up_share: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    decays_all: bool = False
 
 
-def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def make_optimizer(network: nn.Module, settings: UpdateSettings) -> torch.optim.AdamW:
+    """Return AdamW for the weights of a network that can change."""
+    groups = _decay_groups(network, settings.weight_decay)
+    if settings.decays_all:
+        groups = [{"params": list(network.parameters()), "weight_decay": settings.weight_decay}]
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
+
+
+def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return the parameters that decay, weights of layers, and the others."""
     parameters: Sequence[nn.Parameter] = [each for each in network.parameters() if each.requires_grad]
     return [
@@ -47,7 +58,7 @@ def averaged_update(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss: Tensor,
-    step: int,
+    progress: tuple[int, int],
     settings: UpdateSettings,
 ) -> None:
     """Change the weights of a network by the gradient of a loss, and their moving average.
@@ -57,20 +68,21 @@ def averaged_update(
         average: A copy of it, which follows.
         optimizer: Of the network.
         loss: ().
-        step: Number of the step, from 0.
-        settings: Learning rate and decay.
+        progress: Number of the step, from 0, and the steps of the run.
+        settings: Learning rate and so on.
 
     Raises:
         Smirk3dError: The loss is not finite.
     """
+    step, steps = progress
     if not bool(loss.isfinite()):
         raise Smirk3dError(f"step {step}: the loss is not finite; take a smaller lr")
-    factor = warm_cosine(step, settings.steps, max(1.0, WARM_UP_SHARE * settings.steps))
+    factor = warm_cosine(step, steps, max(1.0, settings.warm_up_share * steps))
     for group in optimizer.param_groups:
         group["lr"] = settings.lr * factor
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient)
+    nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient_norm)
     optimizer.step()
     decay = min(settings.ema, (1 + step) / (10 + step))
     with torch.no_grad():

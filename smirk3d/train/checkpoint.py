@@ -13,28 +13,25 @@ import random
 import re
 import reprlib
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import parse_yaml
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.torch_file import check_archive
-from smirk3d.train.config import TrainConfig
+from smirk3d.train.checkpoint_folder import damage_of
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.renamed_keys import with_current_keys
+from smirk3d.train.run_config import RunConfig
 
 FORMAT_VERSION = 2
-_NAME = re.compile(r"step_(\d{8,})\.pt")
 _MAY_DIFFER = re.compile(r"engine\..*|out_dir|(stage\.)?steps")
 _PLAIN = (str, int, float, bool, type(None))
 _DIGEST = "sha256"
@@ -43,13 +40,25 @@ _NAMES_SHOWN = 3
 _log = logging.getLogger(__name__)
 
 
+class Stateful(Protocol):
+    """A network, or another object with tensors whose shapes stay the same during a run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as tensors and plain data."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
+        """Restore a state."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """The state of a run after a step.
 
     Attributes:
         step: Steps done.
-        modules: Networks by name. Their tensors are saved, not their train or eval mode.
+        modules: Networks, and other objects with tensors, by name. The train or eval mode of networks is not saved.
         optimizers: Optimisers by name.
         schedulers: Learning-rate schedulers and loss scalers by name.
         generators: Random generators by name, besides the global ones of torch, NumPy and Python.
@@ -59,30 +68,13 @@ class TrainingState:
     """
 
     step: int
-    modules: Mapping[str, nn.Module]
+    modules: Mapping[str, Stateful]
     optimizers: Mapping[str, Optimizer]
     schedulers: Mapping[str, LRScheduler]
     generators: Mapping[str, torch.Generator]
-    config: TrainConfig
+    config: RunConfig
     head_hash: str
     record: dict[str, Any] = field(default_factory=dict)
-
-
-def checkpoint_step(path: str | os.PathLike[str]) -> int:
-    """Return the steps done that the name of a checkpoint tells.
-
-    Raises:
-        ValueError: It is not the name of a checkpoint.
-    """
-    found = _NAME.fullmatch(Path(path).name)
-    if found is None:
-        raise ValueError(f"{path} is no name of a checkpoint")
-    return int(found[1])
-
-
-def checkpoint_path(folder: str | os.PathLike[str], step: int) -> Path:
-    """Return the path of a step's checkpoint, such as `step_00001000.pt`."""
-    return Path(folder) / f"step_{step:08d}.pt"
 
 
 def save_training(path: str | os.PathLike[str], state: TrainingState) -> None:
@@ -164,79 +156,6 @@ def read_modules(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]]:
     return _read(path)["modules"]
 
 
-def checkpoints_between(folder: str | os.PathLike[str], first: int, last: int) -> list[Path]:
-    """Return the checkpoints of a folder after more than `first` and at most `last` steps, the newest first."""
-    return [checkpoint_path(folder, step) for step in _steps(folder) if first < step <= last]
-
-
-def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
-    """Find the newest intact checkpoint of a folder; newer damaged ones are logged as warnings.
-
-    Returns:
-        The checkpoint of the highest step, or None where there is none.
-
-    Raises:
-        Smirk3dError: All checkpoints are damaged: a run must not silently start anew.
-    """
-    paths = _newest_first(folder)
-    for path in paths:
-        if (damage := _damage(path)) is None:
-            return path
-        _log.warning("%s: %s; the checkpoint before it is taken", printable(path), damage)
-    if paths:
-        raise Smirk3dError(f"{printable(folder)}: all {len(paths)} checkpoints are damaged; start in another folder")
-    return None
-
-
-def keep_last(folder: str | os.PathLike[str], n: int, *, every: int = 0, newest: int | None = None) -> None:
-    """Remove all checkpoints of a folder except the last `n`; other files stay.
-
-    A checkpoint that a signal made between two regular ones is removed as well once a later one exists, so that an
-    interrupted run leaves the files of an uninterrupted one.
-
-    Args:
-        folder: Folder of the run.
-        n: Number of checkpoints to keep, those of the highest steps.
-        every: Steps from one regular checkpoint to the next; 0 where all are regular.
-        newest: Highest step that counts; later ones, which may be damaged, stay. None: there are none.
-
-    Raises:
-        ValueError: `n` is below 1.
-        Smirk3dError: A file cannot be removed.
-    """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, not {n}")
-    steps = [step for step in _steps(folder) if newest is None or step <= newest]
-    regular = [step for step in steps if not _is_interim(step, steps, every)]
-    for step in steps:
-        if step not in regular[:n]:
-            path = checkpoint_path(folder, step)
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise Smirk3dError(
-                    f"{printable(path)}: cannot be removed ({error.strerror}); remove it yourself"
-                ) from error
-
-
-def _is_interim(step: int, steps: Sequence[int], every: int) -> bool:
-    """Return whether a step lies between two regular ones, with a later checkpoint; `steps` is in falling order."""
-    if every <= 0 or step % every == 0 or step == steps[0]:
-        return False
-    before = step // every * every
-    return before == 0 or before in steps
-
-
-def _steps(folder: str | os.PathLike[str]) -> list[int]:
-    """Return the steps of the checkpoints of a folder, the highest first."""
-    names = (path.name for path in Path(folder).glob("*.pt"))
-    return sorted((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), reverse=True)
-
-
-def _newest_first(folder: str | os.PathLike[str]) -> list[Path]:
-    return [checkpoint_path(folder, step) for step in _steps(folder)]
-
-
 def _parts(state: TrainingState) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     """Return the groups of objects that have a state dict."""
     return ("modules", state.modules), ("optimizers", state.optimizers), ("schedulers", state.schedulers)
@@ -274,21 +193,8 @@ def _digest(content: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _damage(path: str | os.PathLike[str]) -> str | None:
-    """Describe damage to the bytes of a checkpoint; torch.load would not notice a changed tensor."""
-    try:
-        check_archive(path)
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except OSError as error:
-        return printable(error.strerror or str(error))
-    except Exception as error:  # as below
-        return f"is damaged or no checkpoint ({printable(str(error))})"
-    return None if bad is None else f"is damaged (in {printable(bad)})"
-
-
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if damage := _damage(path):
+    if damage := damage_of(path):
         raise Smirk3dError(f"{printable(path)}: {damage}; {_REMEDY}")
     try:
         with warnings.catch_warnings():  # torch warns about pickles that it then refuses

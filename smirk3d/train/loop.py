@@ -15,7 +15,8 @@ from smirk3d.authoring.load import load_head
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
 from smirk3d.train.best_weights import BestWeights
-from smirk3d.train.checkpoint import TrainingState, checkpoint_step, resume_training
+from smirk3d.train.checkpoint import TrainingState, resume_training
+from smirk3d.train.checkpoint_folder import checkpoint_step
 from smirk3d.train.config import AnyStage, TrainConfig
 from smirk3d.train.engine import any_of, average_values, launch, move_to_device
 from smirk3d.train.initialization import build_networks, head_fingerprint, load_initial

@@ -10,15 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from smirk3d import __version__
-from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
+from smirk3d.train.run_config import RunConfig
 
 DATA, MEASURES = "data", "measures"
 """Entries of the run's record, by stage: fingerprint of the faces, measures of the last validation."""
 
 
-def provenance(config: TrainConfig, record: Mapping[str, Any]) -> dict[str, str]:
+def provenance(config: RunConfig, record: Mapping[str, Any]) -> dict[str, str]:
     """Return seed, commit, configuration, data and measures of a run as texts.
 
     Of absolute paths only the last part is stated: weights are passed on, and folders are private.
@@ -54,4 +56,12 @@ def data_fingerprint(sources: Iterable[Any]) -> str:
     for source in sources:
         identity = getattr(source, "fingerprint", None) or f"{type(source).__name__} {len(source)} {source.people}"
         digest.update(f"{identity}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def tensor_fingerprint(*tensors: Tensor) -> str:
+    """Return a hexadecimal digest of the values of tensors."""
+    digest = hashlib.sha256()
+    for each in tensors:
+        digest.update(each.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -15,7 +15,8 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.networks.checkpoint import read_remarks, save_networks
 from smirk3d.output_lock import LOCK_SUFFIX, links_below, locked_folder, sweep_temporaries
-from smirk3d.train.checkpoint import TrainingState, checkpoint_path, keep_last, latest_checkpoint, save_training
+from smirk3d.train.checkpoint import TrainingState, save_training
+from smirk3d.train.checkpoint_folder import checkpoint_path, keep_last, latest_checkpoint
 from smirk3d.train.config import TrainConfig
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.networks import Networks

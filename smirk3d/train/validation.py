@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from smirk3d.datasets.sources import cached_renderings
+from smirk3d.datasets.cached_renderings import renderings_folder
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.datasets.synthetic.rendered_pairs import Pairs, RenderedPairs
 from smirk3d.datasets.training_batch import TrainingBatch
@@ -56,7 +56,7 @@ class RenderedValidation:
         """Return the faces whose heads are randomised with a strength in [0, 1]."""
         if strength not in self._faces:
             variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=strength)
-            count, seed, folder = self.settings.faces, self.settings.seed, cached_renderings()
+            count, seed, folder = self.settings.faces, self.settings.seed, renderings_folder(None)
             self._faces[strength] = RenderedFaces(self.head, count, seed, self.size, folder=folder, variation=variation)
         return self._faces[strength]
 

@@ -17,7 +17,7 @@ from smirk3d.fer.emotions_csv import EMOTION_COLUMNS
 from smirk3d.fer.network import ExpressionNetwork
 from smirk3d.networks.half_file import save_half
 from smirk3d.train.expression_vector import run as training
-from smirk3d.train.expression_vector.run import FerResult
+from smirk3d.train.small_network.run import TrainResult
 
 RECIPE = str(Path(__file__).parents[2] / "configs" / "recipes" / "fer_vector.yaml")
 
@@ -92,7 +92,8 @@ def test_probe_prints_its_measures(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_train_reports_how_a_run_ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    results = iter([FerResult(7, False, {"war": 80.0}), FerResult(3, True)])
+    weights = Path("o/expression.safetensors")
+    results = iter([TrainResult(7, 7, weights, {"war": 80.0}), TrainResult(3, 7, weights)])
     monkeypatch.setattr(training, "train_expression_network", lambda config, resume, report: next(results))
     command = ["fer", "train", RECIPE, "data.ferplus=x", "out_dir=o", "steps=7"]
     assert main(command) == 0

@@ -18,13 +18,14 @@ from smirk3d.fer.occlusion.network import OcclusionNetwork
 from smirk3d.fer.occlusion.repair_run import OCCLUSION_COLUMNS
 from smirk3d.networks.half_file import save_half
 from smirk3d.train.occlusion_repair import run as training
-from smirk3d.train.occlusion_repair.run import OcclusionResult
+from smirk3d.train.small_network.run import TrainResult
 
 RECIPE = str(Path(__file__).parents[2] / "configs" / "recipes" / "fer_occlusion.yaml")
 
 
 def test_the_recipe_selects_what_is_trained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    results = iter([OcclusionResult(7, False, {"psnr_db": 20.0}), OcclusionResult(3, True)])
+    weights = Path("o/occlusion.safetensors")
+    results = iter([TrainResult(7, 7, weights, {"psnr_db": 20.0}), TrainResult(3, 7, weights)])
     monkeypatch.setattr(training, "train_occlusion_network", lambda config, resume, report: next(results))
     command = ["fer", "train", RECIPE, "data.ferplus=x", "data.photos=y", "out_dir=o", "steps=7"]
     assert main(command) == 0

@@ -20,14 +20,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR
 from smirk3d.datasets.config import DataConfig, SourceConfig
 from smirk3d.errors import Smirk3dError
 from smirk3d.train import checkpoint
-from smirk3d.train.checkpoint import (
-    TrainingState,
-    checkpoint_path,
-    keep_last,
-    latest_checkpoint,
-    resume_training,
-    save_training,
-)
+from smirk3d.train.checkpoint import TrainingState, resume_training, save_training
+from smirk3d.train.checkpoint_folder import checkpoint_path, keep_last, latest_checkpoint
 from smirk3d.train.config import EngineConfig, OptimizerConfig, StageConfig, TrainConfig
 from smirk3d.train.config_file import to_yaml
 from smirk3d.train.loss_config import CycleConfig, LossWeights

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from smirk3d.train.provenance import tensor_fingerprint
 
 N_CLIP_FRAMES = 32
 """Frames to which all clips are resampled."""
@@ -51,9 +52,7 @@ class ClipSet:
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of features and labels."""
-        digest = hashlib.sha256(self.features.numpy().tobytes())
-        digest.update(self.label.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return tensor_fingerprint(self.features, self.label)
 
     @staticmethod
     def joined(parts: Sequence[ClipSet]) -> ClipSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from smirk3d.datasets.config_checks import check_positive, check_within
+from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,11 @@ class ClipTrainConfig:
     """Standard deviation of noise on the features of frames, over theirs."""
     review: LabelReviewConfig = field(default_factory=LabelReviewConfig)
     """Judgement of labels."""
-    threads: int = 1
-    """Threads of the training."""
+    engine: NetworkEngineConfig = field(default_factory=NetworkEngineConfig)
+    """Threads and checkpoints."""
 
     def __post_init__(self) -> None:
-        check_within(self, 1, math.inf, "epochs", "batch_size", "threads")
-        check_within(self, 0, math.inf, "weight_decay", "auxiliary", "key_weight", "feature_noise")
-        check_within(self, 0, 1, "ema", "dropout", "held")
-        check_positive(self, "lr")
+        check_within(self, 1, math.inf, "epochs", "batch_size")
+        check_within(self, 0, math.inf, "auxiliary", "key_weight", "feature_noise")
+        check_within(self, 0, 1, "dropout", "held")
+        check_optimizer(self)

@@ -13,21 +13,21 @@ from smirk3d.fer.clips.agreement import VERDICTS
 from smirk3d.fer.clips.strip import MAX_STRIPS, Strip, strip_sheet, thumbnail_row
 from smirk3d.fer.clips.thumbnails import clip_thumbnails
 from smirk3d.fer.emotions import EMOTIONS
-from smirk3d.train.clip_emotion.run import ClipResult
+from smirk3d.train.clip_emotion.run import ReviewedClips
 from smirk3d.viz.overlay import save_png
 
 REPORT_NAME = "labels.csv"
 COLUMNS = ("clip", "label", "verdict", "predicted", "label_support", "agreement", "noise_score")
 
 
-def write_label_report(result: ClipResult, out_dir: Path) -> list[Path]:
+def write_label_report(reviewed: ReviewedClips, out_dir: Path) -> list[Path]:
     """Write the report of a run.
 
     `labels.csv` lists the clips, the most probably mislabelled first, then the hard ones by agreement, then the clean
     ones. `labels_noisy.png` and `labels_hard.png` show the first clips of both kinds that are files.
 
     Args:
-        result: The run.
+        reviewed: The clips of the run.
         out_dir: Folder of the run.
 
     Returns:
@@ -36,11 +36,11 @@ def write_label_report(result: ClipResult, out_dir: Path) -> list[Path]:
     Raises:
         Smirk3dError: A file cannot be written.
     """
-    review, evidence = result.fitted.review, result.fitted.review.evidence
+    review, evidence = reviewed.review, reviewed.review.evidence
     order = np.lexsort((-evidence.noise_score, _rank(review.verdict)))
     rows = [
         (
-            result.clips.names[k],
+            reviewed.clips.names[k],
             EMOTIONS[review.label[k]],
             VERDICTS[review.verdict[k]],
             EMOTIONS[evidence.mean[k].argmax()],
@@ -56,7 +56,7 @@ def write_label_report(result: ClipResult, out_dir: Path) -> list[Path]:
         writer.writerow(COLUMNS)
         writer.writerows(rows)
     for verdict in ("noisy", "hard"):
-        strips = _strips([row for row in rows if row[2] == verdict], result)
+        strips = _strips([row for row in rows if row[2] == verdict], reviewed)
         if strips:
             paths.append(out_dir / f"labels_{verdict}.png")
             save_png(paths[-1], strip_sheet(strips))
@@ -68,10 +68,10 @@ def _rank(verdict: np.ndarray) -> np.ndarray:
     return np.select([verdict == VERDICTS.index("noisy"), verdict == VERDICTS.index("hard")], [0, 1], 2)
 
 
-def _strips(rows: list[tuple[str, ...]], result: ClipResult) -> list[Strip]:
+def _strips(rows: list[tuple[str, ...]], reviewed: ReviewedClips) -> list[Strip]:
     strips: list[Strip] = []
     for name, label, _, predicted, _, agrees, _ in rows:
-        path = result.paths.get(name)
+        path = reviewed.paths.get(name)
         if path is None or len(strips) >= MAX_STRIPS:
             continue
         try:

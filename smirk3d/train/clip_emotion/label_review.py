@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from smirk3d.fer.clips.agreement import VERDICTS, LabelEvidence, agreement
 from smirk3d.fer.emotions import EMOTIONS
@@ -37,6 +41,20 @@ class LabelReview:
             self._agreement = decay * self._agreement + (1 - decay) * agrees
         self.verdict = self.evidence.verdicts()
         self._n_noisy = np.where(self.verdict == _NOISY, self._n_noisy + 1, 0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the averages and verdicts as tensors, for checkpoints."""
+        n_classes = len(EMOTIONS)
+        mean = np.full((len(self.label), n_classes), np.nan) if self._mean is None else self._mean
+        arrays = {"mean": mean, "agreement": self._agreement, "n_noisy": self._n_noisy, "verdict": self.verdict}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` has returned."""
+        mean = state_dict["mean"].numpy()
+        self._mean = None if np.isnan(mean).any() else mean
+        self._agreement, self._n_noisy = state_dict["agreement"].numpy(), state_dict["n_noisy"].numpy()
+        self.verdict = state_dict["verdict"].numpy()
 
     @property
     def evidence(self) -> LabelEvidence:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from smirk3d.assets import atomic_path
 from smirk3d.fer.calibration import fit_temperature
 from smirk3d.fer.clips.network import ClipNetwork
 from smirk3d.fer.clips.predictor import SubClipPredictions, sub_clip_predictions
@@ -44,6 +46,14 @@ def measures_of(probabilities: np.ndarray, label: np.ndarray) -> ClipMeasures:
     confusion = np.zeros((len(EMOTIONS), len(EMOTIONS)), dtype=np.int64)
     np.add.at(confusion, (label, predicted), 1)
     return ClipMeasures(100 * float((predicted == label).mean()), 100 * float(np.nanmean(recalls)), confusion)
+
+
+def write_confusion(path: Path, found: ClipMeasures) -> None:
+    """Write the confusion as CSV, a row for each true emotion."""
+    lines = [",".join(("true", *EMOTIONS))]
+    lines += [",".join((name, *map(str, row.tolist()))) for name, row in zip(EMOTIONS, found.confusion)]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def calibrate(network: ClipNetwork, clips: ClipSet) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +10,16 @@ import numpy as np
 import torch
 
 from smirk3d.assets import atomic_path
-from smirk3d.datasets.sources import cached_renderings
+from smirk3d.datasets.cached_renderings import prepared_renderings, renderings_folder
 from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips, random_motions
 from smirk3d.datasets.synthetic.emotion_clips.reading_noise import read_angles, read_weights
 from smirk3d.fer.clips.frame_features import frame_features
 from smirk3d.fer.network import N_FEATURES
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.head.model import HeadModel
-from smirk3d.output_lock import locked_folder
 from smirk3d.train.clip_emotion.clip_set import ClipSet
 from smirk3d.train.clip_emotion.photo_vectors import PhotoVectors
 from smirk3d.zoo.registry import find
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +49,11 @@ def synthetic_clip_set(
         expression: Weights of the expression network; None: the packaged ones.
         path: Folder in which windows and vectors are kept between runs; None: in the cache.
     """
-    folder = cached_renderings() if path is None else path
-    clips = SyntheticClips(head, count, seed, folder)
-    with nullcontext() if folder is None else locked_folder(folder):
-        for done in clips.prepare():
-            _log.info("synthetic clips: %d of %d", done, count)
-        predicted = np.concatenate(
-            [_predicted(windows, expression, folder, clips.fingerprint) for windows in clips.windows()]
-        ).astype(np.float32)
+    folder = renderings_folder(path)
+    clips = prepared_renderings(SyntheticClips(head, count, seed, folder), folder, "synthetic clips")
+    predicted = np.concatenate(
+        [_predicted(windows, expression, folder, clips.fingerprint) for windows in clips.windows()]
+    ).astype(np.float32)
     truth, rng = clips.truth(), np.random.default_rng([seed, 7])
     weights = read_weights(truth, rng)
     features = frame_features(predicted[..., :N_FEATURES], weights, read_angles(truth, rng))

@@ -7,37 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from smirk3d.datasets.config_checks import check, check_positive, check_within
+from smirk3d.datasets.config_checks import check, check_within
+from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
+from smirk3d.train.small_network.rendered_crops import RenderedConfig
 
-Span = tuple[float, float]
 _SIDES_PX = range(32, 257, 16)
-
-
-@dataclass(frozen=True)
-class RenderedConfig:
-    """Rendered heads, which teach the ARKit weights; `smirk3d.datasets.synthetic.rendered_faces`.
-
-    Raises:
-        ValueError: A value is out of its range.
-    """
-
-    count: int = 16384
-    """Number of images; 0: none, and the ARKit weights stay random."""
-    seed: int = 22
-    """Seed of the images."""
-    size: int = 160
-    """Side of the rendered crops in pixels."""
-    crop_scale: Span = (1.25, 1.6)
-    """Range of the side of the crops over the size of the landmarks' box."""
-    domain_randomization: float = 1.0
-    """Largest strength, in [0, 1], of the randomisation of heads, skins and blendshapes."""
-    path: Path | None = None
-    """Folder in which the images are kept between runs; null: in the cache."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 0, math.inf, "count")
-        check_within(self, 64, 512, "size")
-        check_within(self, 0, 1, "domain_randomization")
 
 
 @dataclass(frozen=True)
@@ -92,25 +66,6 @@ class FerAugmentConfig:
         check_within(self, 0, 1, "scale", "shift", "gamma", "contrast", "brightness", "blur", "noise", "jpeg", "erased")
 
 
-@dataclass(frozen=True)
-class FerEngineConfig:
-    """Threads and checkpoints; does not change what is learned, except for rounding.
-
-    Raises:
-        ValueError: A value is out of its range.
-    """
-
-    threads: int = 1
-    """Threads of the training."""
-    save_every: int = 500
-    """Steps between checkpoints."""
-    keep_last: int = 2
-    """Number of checkpoints that are kept."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 1, math.inf, "threads", "save_every", "keep_last")
-
-
 @dataclass(frozen=True, kw_only=True)
 class FerTrainConfig:
     """A training run of the expression network.
@@ -161,15 +116,15 @@ class FerTrainConfig:
     """Steps between validations."""
     augment: FerAugmentConfig = field(default_factory=FerAugmentConfig)
     """Augmentation."""
-    engine: FerEngineConfig = field(default_factory=FerEngineConfig)
+    engine: NetworkEngineConfig = field(default_factory=NetworkEngineConfig)
     """Threads and checkpoints."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "batch_size", "validate_every")
-        check_within(self, 0, math.inf, "renders", "weight_decay", "arkit_weight", "triplet_weight", "teacher_steps")
-        check_within(self, 0, 1, "balance", "ema", "teacher_share", "fine_share")
+        check_within(self, 0, math.inf, "renders", "arkit_weight", "triplet_weight", "teacher_steps")
+        check_within(self, 0, 1, "balance", "teacher_share", "fine_share")
         check(self, "input_px", self.input_px in _SIDES_PX, "a multiple of 16 from 32 to 256")
         check(self, "fine_px", self.fine_px in _SIDES_PX, "a multiple of 16 from 32 to 256")
         check(self, "data.unlabelled", self.data.unlabelled is None or self.teacher_steps > 0, "null without a teacher")
-        check_positive(self, "lr")
+        check_optimizer(self)
         check(self, "batch_size", self.batch_size + self.renders > 1, "at least 2 with renders")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from smirk3d.datasets.sources import cached_renderings
-from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.datasets import LabelledFace, read_labelled
 from smirk3d.fer.face_windows import face_window
 from smirk3d.head.model import HeadModel
-from smirk3d.output_lock import locked_folder
-from smirk3d.train.expression_vector.config import FerDataConfig, RenderedConfig
-
-_BLOCK = 256
-_log = logging.getLogger(__name__)
+from smirk3d.train.expression_vector.config import FerDataConfig
+from smirk3d.train.provenance import tensor_fingerprint
+from smirk3d.train.small_network.rendered_crops import RenderedConfig, rendered_crops
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +35,7 @@ class Windows:
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of pixels and targets."""
-        digest = hashlib.sha256(self.pixels.numpy().tobytes())
-        digest.update(self.targets.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return tensor_fingerprint(self.pixels, self.targets)
 
 
 def labelled_windows(data: FerDataConfig, split: str) -> Windows:
@@ -80,18 +71,8 @@ def rendered_windows(settings: RenderedConfig, head: HeadModel) -> Windows:
         settings: Which images; `count` is positive.
         head: The open head.
     """
-    folder = cached_renderings() if settings.path is None else settings.path
-    variation = RenderAugmentation(crop_scale=settings.crop_scale, domain_randomization=settings.domain_randomization)
-    faces = RenderedFaces(head, settings.count, settings.seed, settings.size, folder=folder, variation=variation)
-    with nullcontext() if folder is None else locked_folder(folder):
-        for count in faces.prepare():
-            _log.info("rendered faces: %d of %d", count, len(faces))
     pixels, weights = [], []
-    for index in torch.arange(len(faces)).split(_BLOCK):
-        batch = faces.batch(index)
-        assert batch.target is not None and batch.target.expression is not None
-        images = (batch.image * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        points_px = ((batch.landmarks_ndc + 1) / 2 * settings.size).numpy()
-        pixels += [face_window(image, points) for image, points in zip(images, points_px)]
-        weights.append(batch.target.expression)
+    for crops in rendered_crops(settings, head):
+        pixels += [face_window(image, points) for image, points in zip(crops.images, crops.points_px)]
+        weights.append(crops.weights)
     return Windows(torch.from_numpy(np.stack(pixels)), torch.cat(weights))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from smirk3d.datasets.config_checks import check, check_positive, check_ranges, check_within
-from smirk3d.train.expression_vector.config import FerAugmentConfig, FerEngineConfig
+from smirk3d.datasets.config_checks import check, check_ranges, check_within
+from smirk3d.train.expression_vector.config import FerAugmentConfig
+from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
 
 Span = tuple[float, float]
 
@@ -91,13 +92,13 @@ class OcclusionTrainConfig:
     """Steps between validations."""
     augment: FerAugmentConfig = field(default_factory=_gentle)
     """Augmentation."""
-    engine: FerEngineConfig = field(default_factory=FerEngineConfig)
+    engine: NetworkEngineConfig = field(default_factory=NetworkEngineConfig)
     """Threads and checkpoints."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "batch_size", "occluded", "validate_every", "semantic_faces")
-        check_within(self, 0, math.inf, "weight_decay", "visible_weight", "semantic_weight", "description_weight")
-        check_within(self, 0, 1, "block_share", "semantic_from", "clean_share", "ema")
+        check_within(self, 0, math.inf, "visible_weight", "semantic_weight", "description_weight")
+        check_within(self, 0, 1, "block_share", "semantic_from", "clean_share")
         check_ranges(self, 0.05, 0.95, "hidden_share")
-        check_positive(self, "lr")
+        check_optimizer(self)
         check(self, "semantic_faces", self.semantic_faces <= self.batch_size, "at most batch_size")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from smirk3d.train.expression_vector.augmentation import augmented
 from smirk3d.train.expression_vector.config import FerAugmentConfig, FerDataConfig
 from smirk3d.train.expression_vector.data import labelled_windows
 from smirk3d.train.occlusion_repair.config import OcclusionDataConfig
+from smirk3d.train.provenance import tensor_fingerprint
 
 CLEAN_SHARE, DECOY_SHARE = 0.12, 0.13
 """Shares of the faces of a batch before which nothing is drawn, and something that hides nothing."""
@@ -49,9 +49,7 @@ class FaceWindows:
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of the pixels."""
-        digest = hashlib.sha256(self.coarse.numpy().tobytes())
-        digest.update(self.fine.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return tensor_fingerprint(self.coarse, self.fine)
 
 
 def read_windows(data: OcclusionDataConfig, split: str) -> FaceWindows:

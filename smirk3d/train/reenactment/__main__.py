@@ -13,7 +13,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.train.config_file import load_record
 from smirk3d.train.recipes.command import run_recipe
 from smirk3d.train.reenactment.config import ReenactmentTrainConfig
-from smirk3d.train.reenactment.run import train_transformer, weights_path
+from smirk3d.train.reenactment.run import train_transformer
 
 EXIT_INTERRUPTED = 130
 _log = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ def main(options: Options) -> None:
     except Smirk3dError as error:
         sys.exit(f"error: {error}")
     if result.is_interrupted:
-        _log.info("stopped at step %d of %d; go on with --resume", result.step, config.steps)
+        _log.info("stopped at step %d of %d; go on with --resume", result.step, result.steps)
         sys.exit(EXIT_INTERRUPTED)
     figures = ", ".join(f"{name} {value:.4g}" for name, value in result.measures.items())
-    _log.info("done: %s; weights: %s", figures, weights_path(config))
+    _log.info("done: %s; weights: %s", figures, result.weights)
 
 
 if __name__ == "__main__":

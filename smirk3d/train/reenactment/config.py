@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smirk3d.datasets.config_checks import check, check_positive, check_within
+from smirk3d.datasets.config_checks import check, check_within
+from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
 
 
 @dataclass(frozen=True)
@@ -144,25 +145,14 @@ class ReenactmentLossConfig:
         check_within(self, 0, math.inf, "color", "edges", "correction", "details", "background", "regularisation")
 
 
-@dataclass(frozen=True)
-class ReenactmentEngineConfig:
-    """Threads, device and checkpoints; does not change what is learned, except for rounding.
+@dataclass(frozen=True, kw_only=True)
+class ReenactmentEngineConfig(NetworkEngineConfig):
+    """Threads, device and checkpoints; does not change what is learned, except for rounding."""
 
-    Raises:
-        ValueError: A value is out of its range.
-    """
-
-    threads: int = 1
-    """Threads of the training."""
     device: str = "cpu"
     """cpu or cuda."""
     save_every: int = 200
     """Steps between checkpoints."""
-    keep_last: int = 2
-    """Number of checkpoints that are kept."""
-
-    def __post_init__(self) -> None:
-        check_within(self, 1, math.inf, "threads", "save_every", "keep_last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +190,4 @@ class ReenactmentTrainConfig:
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "validate_every")
-        check_within(self, 0, math.inf, "weight_decay")
-        check_within(self, 0, 1, "ema")
-        check_positive(self, "lr")
+        check_optimizer(self)

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from smirk3d.datasets.cached_renderings import prepared_renderings, renderings_folder
 from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.pseudo_targets import TargetTable
-from smirk3d.datasets.sources import cached_renderings
 from smirk3d.datasets.synthetic.photo_textured import PhotoTexturedFaces
 from smirk3d.datasets.synthetic.rendered_views import RenderedViews, Views
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.model import HeadModel
-from smirk3d.output_lock import locked_folder
-from smirk3d.train.reenactment.config import PhotosConfig, ReenactmentTrainConfig, ViewsConfig
+from smirk3d.train.reenactment.config import ReenactmentTrainConfig
 
 VALIDATION_PEOPLE = 96
 PHOTO_SCALE = (1.2, 1.45)
 """Side of the picture over that of the face, of photos, which are cropped tightly themselves."""
 MIN_CONFIDENCE = 0.3
 """Smallest confidence of a fit."""
-_log = logging.getLogger(__name__)
-_Set = TypeVar("_Set", RenderedViews, PhotoTexturedFaces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +55,19 @@ def people_of(config: ReenactmentTrainConfig, head: HeadModel) -> PeopleData:
         Smirk3dError: Photos or their fits cannot be read or used.
     """
     size, views = config.layout.size_px, config.data.views
-    rendered = _prepared(RenderedViews(head, views.count, views.seed, size, folder=_folder(views)), _folder(views))
-    validation = RenderedViews(head, VALIDATION_PEOPLE, views.seed + 1, size, folder=_folder(views))
-    validation = _prepared(validation, _folder(views))
+    folder = renderings_folder(views.path)
+    rendered, validation = (
+        prepared_renderings(RenderedViews(head, count, seed, size, folder=folder), folder, "rendered people")
+        for count, seed in ((views.count, views.seed), (VALIDATION_PEOPLE, views.seed + 1))
+    )
     photos = config.data.photos
     if photos is None:
         return PeopleData(rendered, validation, None, None)
     faces, table = FaceSet.from_folder(photos.faces, "train"), TargetTable.load(photos.targets, head)
-    changed = PhotoTexturedFaces(head, faces, table, photos.changed, photos.seed, folder=_folder(photos))
-    return PeopleData(rendered, validation, _prepared(changed, _folder(photos)), PersonPhotos(faces, table))
-
-
-def _folder(settings: ViewsConfig | PhotosConfig) -> Path | None:
-    return cached_renderings() if settings.path is None else settings.path
-
-
-def _prepared(people: _Set, folder: Path | None) -> _Set:
-    with nullcontext() if folder is None else locked_folder(folder):
-        for count in people.prepare():
-            _log.info("%d of %d people", count, len(people))
-    return people
+    folder = renderings_folder(photos.path)
+    changed = PhotoTexturedFaces(head, faces, table, photos.changed, photos.seed, folder=folder)
+    changed = prepared_renderings(changed, folder, "changed photos")
+    return PeopleData(rendered, validation, changed, PersonPhotos(faces, table))
 
 
 def changed_views(pairs: PhotoTexturedFaces, index: Tensor, size: int) -> Views:

@@ -18,7 +18,7 @@ from smirk3d.train.reenactment.losses import color_loss, edge_loss, face_weight,
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ViewBatch:
     """People whose second view is to be shown; the others are sources.
 
     Attributes:
@@ -29,14 +29,14 @@ class Task:
     views: Views
     weight: Tensor
 
-    def to(self, device: str) -> Task:
+    def to(self, device: str) -> ViewBatch:
         """Return a copy on another device."""
         views = self.views
         parts = (views.images, views.points_ndc, views.weights, views.pose)
-        return Task(Views(*(each.to(device) for each in parts)), self.weight.to(device))
+        return ViewBatch(Views(*(each.to(device) for each in parts)), self.weight.to(device))
 
 
-def random_task(config: ReenactmentTrainConfig, people: PeopleData, generator: torch.Generator) -> Task:
+def random_batch(config: ReenactmentTrainConfig, people: PeopleData, generator: torch.Generator) -> ViewBatch:
     """Draw the people of a step: with one source each, or rendered people with two or three."""
     batch, size = config.batch, config.layout.size_px
     if float(torch.rand((), generator=generator)) < batch.several:
@@ -61,8 +61,8 @@ def _first_views(views: Views, count: int) -> Views:
     return Views(*(each[:, :count] for each in (views.images, views.points_ndc, views.weights, views.pose)))
 
 
-def _weighted(views: Views, n_photos: int, settings: ReenactmentLossConfig) -> Task:
-    """Return a task; of the last `n_photos` people the views are different photos, and only the faces count."""
+def _weighted(views: Views, n_photos: int, settings: ReenactmentLossConfig) -> ViewBatch:
+    """Return a batch; of the last `n_photos` people the views are different photos, and only the faces count."""
     size, count = views.images.shape[-1], len(views)
     state = FaceState(views.points_ndc, views.weights, views.pose, views.weights[..., :0])
     near, details = face_weight(state.dense[:, 1], size)
@@ -75,7 +75,7 @@ def _weighted(views: Views, n_photos: int, settings: ReenactmentLossConfig) -> T
         second = torch.where(is_photo[:, None, None, None], second, images[:, 1])
         images = torch.stack([images[:, 0], second], dim=1)
     weight = background + near + settings.details * details
-    return Task(Views(images, views.points_ndc, views.weights, views.pose), weight)
+    return ViewBatch(Views(images, views.points_ndc, views.weights, views.pose), weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +116,10 @@ def show(networks: TransformerNetworks, views: Views, learnt: Tensor) -> Shown:
 
 
 def losses_of(
-    config: ReenactmentTrainConfig, networks: TransformerNetworks, task: Task, generator: torch.Generator
+    config: ReenactmentTrainConfig, networks: TransformerNetworks, batch: ViewBatch, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return the weighted losses of a task."""
-    views, settings = task.views, config.loss
+    """Return the weighted losses of a batch."""
+    views, settings = batch.views, config.loss
     learnt, second = _learnt(networks, views, generator)
     known = torch.rand(len(views), generator=generator) < config.batch.known_expression
     mask = torch.ones(len(views), views.images.shape[1], 1)
@@ -127,9 +127,9 @@ def losses_of(
     shown = show(networks, views, learnt * mask.to(learnt.device))
     truth = views.images[:, 1]
     return {
-        "picture": color_loss(shown.picture, truth, task.weight),
-        "color": settings.color * color_loss(shown.answer.color, truth, task.weight),
-        "edges": settings.edges * edge_loss(shown.picture, truth, task.weight),
+        "picture": color_loss(shown.picture, truth, batch.weight),
+        "color": settings.color * color_loss(shown.answer.color, truth, batch.weight),
+        "edges": settings.edges * edge_loss(shown.picture, truth, batch.weight),
         "correction": settings.correction * shown.answer.correction.square().mean(),
         "regularisation": settings.regularisation * regularisation(learnt[:, 1], second),
     }

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from smirk3d.datasets.cached_renderings import renderings_folder
 from smirk3d.datasets.shards import DataError
-from smirk3d.datasets.sources import cached_renderings
 from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.encoder import Encoder, predicts_arkit
-from smirk3d.train.checkpoint import checkpoints_between, read_modules
+from smirk3d.train.checkpoint import read_modules
+from smirk3d.train.checkpoint_folder import checkpoints_between
 from smirk3d.train.freeze import freeze
 from smirk3d.train.run_folder import EXPRESSION_STD
 from smirk3d.train.stages import FinishStage
@@ -123,4 +124,4 @@ class FinishTask:
         strength = self.stage.domain_randomization
         variation = RenderAugmentation(strength=0.0, weak=0.0, domain_randomization=strength)
         head, size = self.bench.head, self.bench.config.data.size
-        return RenderedFaces(head, count, seed, size, folder=cached_renderings(), variation=variation)
+        return RenderedFaces(head, count, seed, size, folder=renderings_folder(None), variation=variation)

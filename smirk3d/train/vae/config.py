@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from smirk3d.datasets.config_checks import check_positive, check_within
-from smirk3d.train.expression_vector.config import FerEngineConfig, RenderedConfig
+from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
+from smirk3d.train.small_network.rendered_crops import RenderedConfig
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,11 @@ class VaeTrainConfig:
     """Compute convolutions of the training in bfloat16."""
     augment: VaeAugmentConfig = field(default_factory=VaeAugmentConfig)
     """Augmentation."""
-    engine: FerEngineConfig = field(default_factory=FerEngineConfig)
+    engine: NetworkEngineConfig = field(default_factory=NetworkEngineConfig)
     """Threads and checkpoints."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "steps", "validate_every")
         check_within(self, 2, math.inf, "batch_size")
-        check_within(self, 0, math.inf, "renders", "weight_decay")
-        check_within(self, 0, 1, "ema")
-        check_positive(self, "lr")
+        check_within(self, 0, math.inf, "renders")
+        check_optimizer(self)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +10,13 @@ import torch
 from torch import Tensor
 
 from smirk3d.datasets.shards import DataError, Record, read_folder
-from smirk3d.datasets.sources import cached_renderings
-from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.vae.windows import colour_window, window_frame
 from smirk3d.head.model import HeadModel
 from smirk3d.media.images import read_image
-from smirk3d.output_lock import locked_folder
-from smirk3d.train.expression_vector.config import RenderedConfig
+from smirk3d.train.provenance import tensor_fingerprint
+from smirk3d.train.small_network.rendered_crops import RenderedConfig, rendered_crops
 from smirk3d.train.vae.config import VaeDataConfig
-
-_BLOCK = 256
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +37,7 @@ class ColourWindows:
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of pixels and weights."""
-        digest = hashlib.sha256(self.pixels.numpy().tobytes())
-        digest.update(self.weights.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return tensor_fingerprint(self.pixels, self.weights)
 
 
 def photo_windows(data: VaeDataConfig, split: str) -> ColourWindows:
@@ -82,20 +72,10 @@ def rendered_windows(settings: RenderedConfig, head: HeadModel) -> ColourWindows
         settings: Which images; `count` is positive.
         head: The open head.
     """
-    folder = cached_renderings() if settings.path is None else settings.path
-    variation = RenderAugmentation(crop_scale=settings.crop_scale, domain_randomization=settings.domain_randomization)
-    faces = RenderedFaces(head, settings.count, settings.seed, settings.size, folder=folder, variation=variation)
-    with nullcontext() if folder is None else locked_folder(folder):
-        for count in faces.prepare():
-            _log.info("rendered faces: %d of %d", count, len(faces))
     windows, weights = [], []
-    for index in torch.arange(len(faces)).split(_BLOCK):
-        batch = faces.batch(index)
-        assert batch.target is not None and batch.target.expression is not None
-        images = (batch.image * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        points_px = ((batch.landmarks_ndc + 1) / 2 * settings.size).numpy()
-        windows += [colour_window(image, window_frame(points)) for image, points in zip(images, points_px)]
-        weights.append(batch.target.expression)
+    for crops in rendered_crops(settings, head):
+        windows += [colour_window(image, window_frame(points)) for image, points in zip(crops.images, crops.points_px)]
+        weights.append(crops.weights)
     return ColourWindows(_channels_first(windows), torch.cat(weights))
 
 

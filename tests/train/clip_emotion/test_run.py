@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interrupted_training import interrupt_in_step
 from PIL import Image
 
 from smirk3d.cli.main import main
@@ -19,7 +21,7 @@ from smirk3d.fer.clips.frame_features import N_FRAME_FEATURES
 from smirk3d.fer.clips.network import load_clip_network
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.train.clip_emotion import real_data
-from smirk3d.train.clip_emotion.config import ClipDataConfig, ClipTrainConfig, SyntheticClipsConfig
+from smirk3d.train.clip_emotion.config import ClipDataConfig, ClipTrainConfig, LabelReviewConfig, SyntheticClipsConfig
 from smirk3d.train.clip_emotion.label_report import COLUMNS, write_label_report
 from smirk3d.train.clip_emotion.run import train_clip_network, weights_path
 from smirk3d.train.clip_emotion.synthetic_data import weight_only_clips
@@ -57,14 +59,14 @@ def _config(data_set: Path, out_dir: Path) -> ClipTrainConfig:
 
 def test_a_run_writes_weights_measures_and_a_report(data_set: Path, tmp_path: Path) -> None:
     config = _config(data_set, tmp_path / "run")
-    result = train_clip_network(config, report=lambda text: None)
-    assert result.measures["uar"] > 80 and len(result.clips) == 24
+    result, reviewed = train_clip_network(config, report=lambda text: None)
+    assert result.measures["uar"] > 80 and len(reviewed.clips) == 24
     load_clip_network(weights_path(config))
     with open(config.out_dir / "confusion.csv", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == list(EMOTIONS) and sum(int(cell) for row in rows[1:] for cell in row[1:]) == 6
-    result.fitted.review.verdict[:3] = VERDICTS.index("noisy")
-    paths = write_label_report(result, config.out_dir)
+    reviewed.review.verdict[:3] = VERDICTS.index("noisy")
+    paths = write_label_report(reviewed, config.out_dir)
     with open(paths[0], encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert tuple(table[0]) == COLUMNS and [row["verdict"] for row in table[:3]] == ["noisy"] * 3
@@ -84,7 +86,22 @@ def test_the_command_trains_by_the_recipe(data_set: Path, tmp_path: Path, capfd:
     ]
     code = main(["fer", "train", str(RECIPE), f"data.folder={data_set}", f"out_dir={out}", *changes, "--report"])
     assert code == 0 and (out / "labels.csv").is_file() and (out / "clips.safetensors").is_file()
-    assert "done: 2 epochs" in capfd.readouterr().out
+    assert "done: step 6 of 6" in capfd.readouterr().out
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one(
+    data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = LabelReviewConfig(warm_up=1, every=1)
+    whole, cut = (replace(_config(data_set, tmp_path / name), epochs=4, review=review) for name in ("whole", "cut"))
+    result, reviewed = train_clip_network(whole, report=lambda text: None)
+    with monkeypatch.context() as patch:
+        interrupt_in_step(patch, 7)  # in the third of four epochs of three steps
+        assert train_clip_network(cut, report=lambda text: None)[0].step == 8
+    resumed, again = train_clip_network(cut, resume=True, report=lambda text: None)
+    one, other = (load_clip_network(each.weights).state_dict() for each in (result, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one) and resumed.measures == result.measures
+    assert np.array_equal(reviewed.review.evidence.noise_score, again.review.evidence.noise_score)
 
 
 def test_the_recipe_is_a_configuration() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interrupted_training import interrupt_in_step
 from PIL import Image
 from safetensors import safe_open
 
@@ -20,8 +20,9 @@ from smirk3d.fer.network import load_expression_network
 from smirk3d.train.config_file import load_record
 from smirk3d.train.expression_vector import run as training
 from smirk3d.train.expression_vector.config import FerTrainConfig
-from smirk3d.train.expression_vector.run import FerResult, train_expression_network, weights_path
+from smirk3d.train.expression_vector.run import train_expression_network, weights_path
 from smirk3d.train.metrics import read_metrics
+from smirk3d.train.small_network.run import TrainResult
 
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fer_vector.yaml"
 TINY = (
@@ -53,7 +54,7 @@ def _config(ferplus: Path, out: Path, *changes: str) -> FerTrainConfig:
     return load_record(FerTrainConfig, RECIPE, [*TINY, f"data.ferplus={ferplus}", f"out_dir={out}", *changes])
 
 
-def _train(config: FerTrainConfig, resume: bool = False) -> FerResult:
+def _train(config: FerTrainConfig, resume: bool = False) -> TrainResult:
     return train_expression_network(config, resume=resume, report=lambda line: None)
 
 
@@ -75,16 +76,9 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
 ) -> None:
     whole, cut = (_config(ferplus, tmp_path / name) for name in ("whole", "cut"))
     _train(whole)
-    step = training._step
-
-    def stop_after_two(run: training.FerRun, number: int) -> dict[str, float]:
-        if number == 1:
-            signal.raise_signal(signal.SIGTERM)
-        return step(run, number)
-
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", stop_after_two)
-        assert _train(cut) == FerResult(2, True)
+        interrupt_in_step(patch, 1)
+        assert _train(cut).step == 2
     _train(cut, resume=True)
     one, other = (load_expression_network(weights_path(each)).state_dict() for each in (whole, cut))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interrupted_training import interrupt_in_step
 from PIL import Image
 from safetensors import safe_open
 from training_faces import record
@@ -21,11 +21,11 @@ from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.fer.occlusion.network import load_occlusion_network
 from smirk3d.fer.occlusion.patches import GRID, N_PATCHES
 from smirk3d.train.config_file import load_record
-from smirk3d.train.occlusion_repair import run as training
 from smirk3d.train.occlusion_repair.config import OcclusionTrainConfig
 from smirk3d.train.occlusion_repair.losses import description_loss, rebuilding_loss
 from smirk3d.train.occlusion_repair.masks import hidden_order
-from smirk3d.train.occlusion_repair.run import OcclusionResult, train_occlusion_network, weights_path
+from smirk3d.train.occlusion_repair.run import train_occlusion_network, weights_path
+from smirk3d.train.small_network.run import TrainResult
 
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fer_occlusion.yaml"
 TINY = (
@@ -61,7 +61,7 @@ def _config(data: tuple[Path, Path], out: Path, *changes: str) -> OcclusionTrain
     return load_record(OcclusionTrainConfig, RECIPE, [*TINY, *where, *changes])
 
 
-def _train(config: OcclusionTrainConfig, resume: bool = False) -> OcclusionResult:
+def _train(config: OcclusionTrainConfig, resume: bool = False) -> TrainResult:
     return train_occlusion_network(config, resume=resume, report=lambda line: None)
 
 
@@ -71,16 +71,9 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
     whole, cut = (_config(data, tmp_path / name) for name in ("whole", "cut"))
     result = _train(whole)
     assert result.step == 3 and {"psnr_db", "auroc_learned_kinds", "radius"} == set(result.measures)
-    step = training._step
-
-    def stop_after_two(run: training.OcclusionRun, number: int) -> dict[str, float]:
-        if number == 1:
-            signal.raise_signal(signal.SIGTERM)
-        return step(run, number)
-
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", stop_after_two)
-        assert _train(cut) == OcclusionResult(2, True)
+        interrupt_in_step(patch, 1)
+        assert _train(cut).step == 2
     _train(cut, resume=True)
     networks = [load_occlusion_network(weights_path(each)) for each in (whole, cut)]
     one, other = (each.state_dict() for each in networks)

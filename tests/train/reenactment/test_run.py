@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
 import torch
+from interrupted_training import interrupt_in_step
 from safetensors import safe_open
 
 from smirk3d.datasets.synthetic import rendered_views
 from smirk3d.errors import Smirk3dError
 from smirk3d.reenactment.transformer.weights import load_networks
 from smirk3d.train.config_file import load_record
-from smirk3d.train.reenactment import data, run
+from smirk3d.train.reenactment import data, task
 from smirk3d.train.reenactment.config import ReenactmentTrainConfig
 from smirk3d.train.reenactment.run import train_transformer, weights_path
+from smirk3d.train.small_network.run import TrainResult
 
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fsrt.yaml"
 TINY = (
@@ -43,7 +44,7 @@ def _config(folder: Path, out: Path, *changes: str) -> ReenactmentTrainConfig:
     return load_record(ReenactmentTrainConfig, RECIPE, changes)
 
 
-def _train(config: ReenactmentTrainConfig, resume: bool = False) -> run.ReenactmentResult:
+def _train(config: ReenactmentTrainConfig, resume: bool = False) -> TrainResult:
     return train_transformer(config, resume=resume, report=lambda line: None)
 
 
@@ -57,16 +58,8 @@ def test_a_run_leaves_weights_with_their_origin_and_is_resumed_exactly(folder: P
     assert {"seed", "commit", "config", "data", "measures"} <= set(about)
 
     parts = _config(folder, tmp_path / "parts")
-    take_step = run._step
-
-    def stopping(state: run.ReenactmentRun, step: int) -> tuple[dict[str, float], int]:
-        taken = take_step(state, step)
-        if step == 1:
-            signal.raise_signal(signal.SIGINT)
-        return taken
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "_step", stopping)
+        interrupt_in_step(patch, 1)
         assert _train(parts).is_interrupted
     assert _train(parts, resume=True).step == 4
     both = [load_networks(weights_path(each)).state_dict() for each in (whole, parts)]
@@ -74,7 +67,7 @@ def test_a_run_leaves_weights_with_their_origin_and_is_resumed_exactly(folder: P
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "losses_of", lambda *_: {"picture": torch.tensor(float("nan"), requires_grad=True)})
+    monkeypatch.setattr(task, "losses_of", lambda *_: {"picture": torch.tensor(float("nan"), requires_grad=True)})
     with pytest.raises(Smirk3dError, match="step 0: the loss is not finite"):
         _train(_config(folder, tmp_path / "out"))
 

@@ -11,7 +11,7 @@ from smirk3d.fer.network import ExpressionNetwork
 from smirk3d.train.vae.augmentation import augmented
 from smirk3d.train.vae.config import VaeAugmentConfig, VaeDataConfig, VaeObjectiveConfig, VaeTrainConfig
 from smirk3d.train.vae.losses import ReconstructionLoss, TrunkFeatures, gradients
-from smirk3d.train.vae.run import next_beta
+from smirk3d.train.vae.task import next_beta
 
 
 def _images(count: int = 8) -> torch.Tensor:

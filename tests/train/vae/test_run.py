@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interrupted_training import interrupt_in_step
 from PIL import Image
 from safetensors import safe_open
 
@@ -18,10 +18,10 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.fer.vae.weights import load_face_vae
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.train.config_file import load_record
-from smirk3d.train.vae import run as training
+from smirk3d.train.small_network.run import TrainResult
 from smirk3d.train.vae.config import VaeTrainConfig
 from smirk3d.train.vae.data import photo_windows
-from smirk3d.train.vae.run import VaeResult, train_vae, weights_path
+from smirk3d.train.vae.run import train_vae, weights_path
 
 RECIPE = Path(__file__).parents[3] / "configs" / "recipes" / "fer_vae.yaml"
 TINY = ("steps=4", "batch_size=4", "renders=0", "validate_every=2", "engine.save_every=1", "bfloat16=false")
@@ -48,7 +48,7 @@ def _config(faces: Path, out: Path, *changes: str) -> VaeTrainConfig:
     return load_record(VaeTrainConfig, RECIPE, [*TINY, f"data.faces={faces}", f"out_dir={out}", *changes])
 
 
-def _train(config: VaeTrainConfig, resume: bool = False) -> VaeResult:
+def _train(config: VaeTrainConfig, resume: bool = False) -> TrainResult:
     return train_vae(config, resume=resume, report=lambda line: None)
 
 
@@ -69,16 +69,9 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(
 ) -> None:
     whole, cut = (_config(faces, tmp_path / name, "loss=pixel") for name in ("whole", "cut"))
     _train(whole)
-    step = training._step
-
-    def stop_after_two(run: training.VaeRun, number: int) -> dict[str, float]:
-        if number == 1:
-            signal.raise_signal(signal.SIGTERM)
-        return step(run, number)
-
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", stop_after_two)
-        assert _train(cut) == VaeResult(2, True)
+        interrupt_in_step(patch, 1)
+        assert _train(cut).step == 2
     _train(cut, resume=True)
     one, other = (load_face_vae(weights_path(each)).state_dict() for each in (whole, cut))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,39 @@
+"""What checkpoints, the folder of a run and headers need to know of a run's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class CheckpointSettings(Protocol):
+    """When checkpoints are written, and how many are kept."""
+
+    @property
+    def save_every(self) -> int:
+        """Steps between checkpoints."""
+        ...
+
+    @property
+    def keep_last(self) -> int:
+        """Number of checkpoints that are kept."""
+        ...
+
+
+class RunConfig(Protocol):
+    """The configuration of any training run; a dataclass that `smirk3d.train.config_file.to_yaml` writes."""
+
+    @property
+    def out_dir(self) -> Path:
+        """Folder of the run."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that is random."""
+        ...
+
+    @property
+    def engine(self) -> CheckpointSettings:
+        """Checkpoints, threads and so on: what does not change what is learned."""
+        ...
