@@ -83,17 +83,18 @@ class FerPredict(_PhotoCommand, ScaleFlags):
         if self.repair and any(map(is_video, jobs)):
             raise UsageError("--repair: reads photos only; leave the videos out")
         weights = None if self.weights is None else Path(self.weights)
-        options = PredictionOptions(weights, self.resume, self.layout, self.repair)
-        is_done = True
+        has_table = self.weights is None or self.clip_weights is not None
+        options = PredictionOptions(weights, self.resume, self.layout, self.repair, keep_clips=has_table)
+        is_done, tracked = True, {}
         with closing(self._reconstructor()) as reconstructor:
             if jobs:
                 summary = predict_emotions(jobs, out_dir, reconstructor, options)
-                is_done = not summary.failed and not summary.damaged
+                is_done, tracked = not summary.failed and not summary.damaged, summary.tracked
                 print_result(f"{_counts(summary)}; table: {out_dir / TABLE_NAME}")
                 print_result(_calibration_line(self.weights))
             if clips:
                 own = ClipOptions.of(self.clip_weights, self.weights, self.resume)
-                is_done = predict_clip_table(clips, out_dir, reconstructor, own) and is_done
+                is_done = predict_clip_table(clips, out_dir, reconstructor, own, tracked) and is_done
         return 0 if is_done else 1
 
     def _run_sharded(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from smirk3d.errors import UsageError
 if TYPE_CHECKING:
     from smirk3d.estimation.reconstructor import Reconstructor
     from smirk3d.fer.clips.prediction_run import ClipOptions
+    from smirk3d.fer.clips.tracked_clip import TrackedClip
 
 
 def clips_of(name: str) -> list[Path]:
@@ -33,9 +34,13 @@ def clips_of(name: str) -> list[Path]:
 
 
 def predict_clip_table(
-    paths: Sequence[Path], out_dir: Path, reconstructor: Reconstructor, options: ClipOptions
+    paths: Sequence[Path],
+    out_dir: Path,
+    reconstructor: Reconstructor,
+    options: ClipOptions,
+    tracked: Mapping[Path, TrackedClip],
 ) -> bool:
-    """Predict the emotions of clips, print a line, and return whether all of them could be read."""
+    """Predict the emotions of clips, of which some are tracked already; return whether all of them could be read."""
     if options.expression is not None and options.weights is None:
         print_message(
             "clips.csv: is left out: the packaged clip network reads the packaged expression vectors; train one on "
@@ -45,7 +50,7 @@ def predict_clip_table(
     from smirk3d.fer.clips.clips_csv import TABLE_NAME
     from smirk3d.fer.clips.prediction_run import predict_clips
 
-    summary = predict_clips(paths, out_dir, reconstructor, options)
+    summary = predict_clips(paths, out_dir, reconstructor, options, tracked)
     counts = f"clips: {summary.done} done, {summary.failed} failed"
     counts += f", {summary.skipped} done before" if summary.skipped else ""
     print_result(f"{counts}; table: {out_dir / TABLE_NAME}")

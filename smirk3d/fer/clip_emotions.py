@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.export.tables.expressions_csv import STATUS_OK
 from smirk3d.fer.action_units import action_units
+from smirk3d.fer.detected_faces import DetectedFaces, TrackExpressions
 from smirk3d.fer.emotion_record import EmotionRecord, EmotionValues
-from smirk3d.fer.emotions import EMOTIONS, valence_arousal
-from smirk3d.fer.face_windows import face_window
-from smirk3d.fer.vectors import BATCH, expressions_of
+from smirk3d.fer.emotions import valence_arousal
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.video import FrameSource
 from smirk3d.track import Clip, Status, Track
-from smirk3d.tracking.detection_pass import FrameDetections
-from smirk3d.tracking.track_video import TrackOptions, track_video
+from smirk3d.tracking.track_video import TrackOptions, solve_video
 
 _STATUS_NAMES = {Status.SEEN: STATUS_OK, Status.FILLED: "filled", Status.LOST: "lost"}
-_BOX_TOLERANCE_PX = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +30,14 @@ class ClipEmotions:
         clip: The tracks; their weights are smoothed, and calibrated to the person.
         probabilities: (T, 8) float64 for each track: probabilities of `EMOTIONS` in each of its frames, as the network
             predicts them of that frame alone; interpolated in short gaps, NaN where the face was lost.
+        expressions: Of each track, in the frames where its face was detected.
+        uncalibrated: The tracks with weights that are not calibrated to the person.
     """
 
     clip: Clip
     probabilities: tuple[np.ndarray, ...]
+    expressions: tuple[TrackExpressions, ...]
+    uncalibrated: Clip
 
     def records(self, name: str, *, with_faces: bool = False) -> Iterator[EmotionRecord]:
         """Yield a record for each frame and track, frame by frame.
@@ -92,6 +93,7 @@ def recognize_clip(
     options: TrackOptions | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
+    with_vectors: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> ClipEmotions:
     """Track the heads in a video and recognise their emotions.
@@ -102,6 +104,7 @@ def recognize_clip(
         options: Settings of the tracking; by default everybody is tracked, with weights calibrated as in
             `smirk3d video`.
         weights: File of `smirk3d fer train`; None: the packaged network.
+        with_vectors: Keep expression vectors and thumbnails of the faces as well.
         advance: Called after each frame.
 
     Raises:
@@ -109,69 +112,17 @@ def recognize_clip(
         Smirk3dError: No frame can be read, or the network cannot be read.
     """
     options = options or TrackOptions(max_faces=None, calibrate="calmest")
-    reader = _FrameReader(weights)
-    clip = track_video(source, reconstructor, options, advance=advance, visit=reader.add)
-    found = reader.finish()
-    return ClipEmotions(clip, tuple(_of_track(track, found) for track in clip.tracks))
+    faces = DetectedFaces(weights, with_vectors=with_vectors)
+    solved = solve_video(source, reconstructor, options, advance=advance, visit=faces.add)
+    clip = solved.clip(options)
+    expressions = tuple(faces.of_track(track) for track in clip.tracks)
+    probabilities = tuple(map(_through_gaps, clip.tracks, expressions))
+    return ClipEmotions(clip, probabilities, expressions, solved.clip(replace(options, calibrate="none")))
 
 
-@dataclass(frozen=True, eq=False)
-class _Predictions:
-    """Predictions of N detected faces of a video, ordered by frame.
-
-    Attributes:
-        frame: (N,) int64.
-        box_px: (N, 4) boxes of the detections.
-        probabilities: (N, 8).
-    """
-
-    frame: np.ndarray
-    box_px: np.ndarray
-    probabilities: np.ndarray
-
-
-class _FrameReader:
-    """Predicts the faces of successive frames in batches; only boxes and probabilities are kept."""
-
-    def __init__(self, weights: str | os.PathLike[str] | None) -> None:
-        self._weights = weights
-        self._windows: list[np.ndarray] = []
-        self._frames: list[int] = []
-        self._boxes_px: list[np.ndarray] = []
-        self._probabilities: list[np.ndarray] = []
-
-    def add(self, found: FrameDetections) -> None:
-        """Take the faces of a frame."""
-        for detection in found.detections:
-            self._windows.append(face_window(found.frame.pixels, detection.landmarks_px))
-            self._frames.append(found.frame.number)
-            self._boxes_px.append(detection.box_px)
-        if len(self._windows) >= BATCH:
-            self._predict()
-
-    def finish(self) -> _Predictions:
-        """Return the predictions of all faces."""
-        self._predict()
-        frames = np.array(self._frames, dtype=np.int64)
-        boxes_px = np.array(self._boxes_px, dtype=np.float32).reshape(-1, 4)
-        empty = np.zeros((0, len(EMOTIONS)))
-        return _Predictions(frames, boxes_px, np.concatenate([empty, *self._probabilities]))
-
-    def _predict(self) -> None:
-        if self._windows:
-            predicted = expressions_of(np.stack(self._windows), self._weights)
-            self._probabilities.append(predicted.probabilities.astype(np.float64))
-            self._windows.clear()
-
-
-def _of_track(track: Track, found: _Predictions) -> np.ndarray:
-    """Return the probabilities (T, 8) of a track, which has the boxes of its detections."""
-    probabilities = np.full((len(track), len(EMOTIONS)), np.nan)
-    for row in np.flatnonzero(track.status == Status.SEEN).tolist():
-        first, last = np.searchsorted(found.frame, (track.frame[row], track.frame[row] + 1)).tolist()
-        distance = np.abs(found.box_px[first:last] - track.box_px[row]).max(axis=1)
-        assert len(distance) and distance.min() < _BOX_TOLERANCE_PX  # it was detected there
-        probabilities[row] = found.probabilities[first + int(distance.argmin())]
+def _through_gaps(track: Track, expressions: TrackExpressions) -> np.ndarray:
+    """Return the probabilities (T, 8) of a track, interpolated where its short gaps are filled."""
+    probabilities = expressions.probabilities.copy()
     seen, filled = (np.flatnonzero(track.status == status) for status in (Status.SEEN, Status.FILLED))
     for column in probabilities.T:
         column[filled] = np.interp(track.time_s[filled], track.time_s[seen], column[seen])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from smirk3d.assets import is_disk_full, printable
@@ -15,6 +15,7 @@ from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.export.save import make_folder
 from smirk3d.export.tables.expressions_csv import TableWriter, table_name
 from smirk3d.fer.clip_emotions import ClipEmotions, recognize_clip
+from smirk3d.fer.clips.tracked_clip import TrackedClip, longest_person
 from smirk3d.fer.emotion_curves import draw_emotion_curves
 from smirk3d.fer.emotion_record import photo_record
 from smirk3d.fer.emotion_rows import RecognizedPhoto, recognized_batches
@@ -42,12 +43,14 @@ class PredictionOptions:
         resume: Skip what is in the table already; the sheet then shows the faces of this run only.
         layout: Columns of the table, see `smirk3d.fer.table_layouts`.
         repair: Rebuild what hides parts of a face before its emotions are recognised; photos only.
+        keep_clips: Keep the tracked videos in the summary, for the emotion of each as a whole.
     """
 
     weights: Path | None = None
     resume: bool = False
     layout: LayoutName = "smirk3d"
     repair: bool = False
+    keep_clips: bool = False
 
 
 @dataclass
@@ -62,6 +65,7 @@ class PredictionSummary:
         faces: Faces in the photos done.
         frames: Frames of the videos done.
         skipped: Photos and videos done by an earlier run.
+        tracked: The person who is longest in each video; with `PredictionOptions.keep_clips`.
     """
 
     photos: int = 0
@@ -71,6 +75,7 @@ class PredictionSummary:
     faces: int = 0
     frames: int = 0
     skipped: int = 0
+    tracked: dict[Path, TrackedClip] = field(default_factory=dict[Path, TrackedClip])
 
 
 def predict_emotions(
@@ -122,7 +127,7 @@ class _Run:
     ) -> None:
         self._jobs, self._todo, self._out_dir = jobs, set(todo), out_dir
         self._table, self._layout = table, layout
-        self._reconstructor, self._weights, self._repairs = reconstructor, options.weights, options.repair
+        self._reconstructor, self._options = reconstructor, options
         self._picture_of = {job: number for number, job in enumerate(jobs)}
         self.cells: list[SheetCell] = []
         self.summary = PredictionSummary()
@@ -133,7 +138,7 @@ class _Run:
         todo = {job for job in jobs if job in self._todo}
         tried = {job for job in jobs if job not in todo or table_name(job.path) in self._table.failed}
         blocks = blocks_to_run(jobs, todo, tried)
-        batches = recognized_batches(blocks, self._reconstructor, self._weights, self._repairs)
+        batches = recognized_batches(blocks, self._reconstructor, self._options.weights, self._options.repair)
         with progress(len(todo)) as display, closing(batches):
             for result in (each for batch in batches for each in batch if each.job in todo):
                 if result.reason is None:
@@ -161,8 +166,16 @@ class _Run:
         try:
             source = open_source(str(job.path))
             with frame_progress(source.info.n_frames or 0) as display:
-                found = recognize_clip(source, self._reconstructor, weights=self._weights, advance=display.advance)
+                found = recognize_clip(
+                    source,
+                    self._reconstructor,
+                    weights=self._options.weights,
+                    with_vectors=self._options.keep_clips,
+                    advance=display.advance,
+                )
                 show_notes([*found.clip.losses, *found.clip.notes], display)
+            if self._options.keep_clips:
+                self.summary.tracked[job.path] = longest_person(found.uncalibrated, found.expressions[0])
             self._write_curves(found, job)
             records = found.records(table_name(job.path), with_faces=self._layout.needs_faces)
             self._table.add_rows([self._layout.cells(record) for record in records])

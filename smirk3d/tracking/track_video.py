@@ -86,7 +86,56 @@ def track_video(
         NoFaceError: There is no face in the video.
         Smirk3dError: No frame can be read, or the result is not finite.
     """
-    options, estimator = options or TrackOptions(), reconstructor.estimator
+    options = options or TrackOptions()
+    return solve_video(source, reconstructor, options, advance=advance, visit=visit).clip(options)
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedVideo:
+    """The people of a video as they were solved frame by frame, before smoothing and calibration.
+
+    Attributes:
+        people: At least one.
+        log: What the detection pass found.
+        estimator: The estimator that solved the persons.
+        info: Properties of the source.
+        losses: What of the source could not be read, one line each.
+        n_outliers: Number of detections that are no face.
+    """
+
+    people: Sequence[Person]
+    log: DetectionLog
+    estimator: Estimator
+    info: VideoInfo
+    losses: Sequence[str]
+    n_outliers: int
+
+    def clip(self, options: TrackOptions) -> Clip:
+        """Return smoothed and calibrated tracks.
+
+        Args:
+            options: Settings; those of the detection have no effect any more.
+
+        Raises:
+            Smirk3dError: The result is not finite.
+        """
+        time_s = np.array(self.log.time_s)
+        people = [_smooth_person(person, time_s, options, self.estimator.head) for person in self.people]
+        clip = build_clip(people, time_s, self.log.size, self.estimator, options, self.info, self.losses)
+        notes = (f"{self.n_outliers} detections that are no face left out",) if self.n_outliers else ()
+        return replace(clip, notes=(*clip.notes, *notes), tracks=with_appearances(clip.tracks, self.log.album))
+
+
+def solve_video(
+    source: FrameSource,
+    reconstructor: Reconstructor,
+    options: TrackOptions,
+    *,
+    advance: Callable[[], None] = lambda: None,
+    visit: Callable[[FrameDetections], None] = lambda _: None,
+) -> SolvedVideo:
+    """Detect and solve the heads in a video; arguments and errors as for `track_video`."""
+    estimator = reconstructor.estimator
 
     def visit_and_advance(found: FrameDetections) -> None:
         visit(found)
@@ -107,11 +156,7 @@ def track_video(
         camera = clip_camera(estimator, rows["record"], log.size)
         people = [_solve_person(rows[rows["person"] == k], estimator, camera) for k in np.unique(rows["person"])]
         n_outliers = len(rows) - sum(len(person.frame) for person in people)
-    time_s = np.array(log.time_s)
-    people = [_smooth_person(person, time_s, options, estimator.head) for person in people]
-    clip = build_clip(people, time_s, log.size, estimator, options, source.info, losses)
-    notes = (f"{n_outliers} detections that are no face left out",) if n_outliers else ()
-    return replace(clip, notes=(*clip.notes, *notes), tracks=with_appearances(clip.tracks, log.album))
+    return SolvedVideo(people, log, estimator, source.info, losses, n_outliers)
 
 
 def _checked_records(log: DetectionLog, name: str) -> tuple[np.ndarray, list[str]]:

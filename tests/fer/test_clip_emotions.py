@@ -177,7 +177,7 @@ def test_the_larger_face_of_a_frame_comes_first_whatever_its_track(open_head) ->
     small = track.replace(number=1, box_px=track.box_px / 2)
     probabilities = np.where(track.known[:, None], np.eye(8)[1], np.nan)
     clip = Clip("a.mp4", 25.0, track.image_size, 4, (small.replace(number=0), track.replace(number=1)))
-    records = list(ClipEmotions(clip, (probabilities, probabilities)).records("a.mp4"))
+    records = list(ClipEmotions(clip, (probabilities, probabilities), (), clip).records("a.mp4"))
     assert [(each.picture, each.track, each.face) for each in records] == [
         *((k, t, None if k == 2 else 1 - t) for k in range(4) for t in range(2))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from smirk3d.batch.prefetch import failure_reason
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.fer.clips.clips_csv import STRIPS_NAME, TABLE_NAME, clip_row, failed_row, read_done_rows, write_clip_table
-from smirk3d.fer.clips.recognizer import recognize_clip_emotion
+from smirk3d.fer.clips.recognizer import classify_clip, load_network
 from smirk3d.fer.clips.strip import MAX_STRIPS, Strip, clip_strip, strip_sheet
+from smirk3d.fer.clips.tracked_clip import TrackedClip, track_clip
 from smirk3d.media.video import open_source
 from smirk3d.output_lock import links_below, locked_folder
 from smirk3d.progress import Progress, progress
@@ -58,7 +59,11 @@ class ClipRunSummary:
 
 
 def predict_clips(
-    paths: Sequence[Path], out_dir: Path, reconstructor: Reconstructor, options: ClipOptions
+    paths: Sequence[Path],
+    out_dir: Path,
+    reconstructor: Reconstructor,
+    options: ClipOptions,
+    known: Mapping[Path, TrackedClip] | None = None,
 ) -> ClipRunSummary:
     """Predict the emotions of clips.
 
@@ -67,6 +72,7 @@ def predict_clips(
         out_dir: Folder for the results; created where missing.
         reconstructor: Detects and reconstructs the faces.
         options: Settings of the run.
+        known: Clips that are tracked already.
 
     Raises:
         Smirk3dError: The folder or the table cannot be written, another process writes into the folder, or the table
@@ -75,7 +81,7 @@ def predict_clips(
     with locked_folder(out_dir), progress(len(paths)) as display:
         for link in sorted(links_below(out_dir, [TABLE_NAME, STRIPS_NAME])):
             raise Smirk3dError(f"{printable(out_dir / link)}: is a symbolic link; remove it")
-        run = _Run(reconstructor, options, display)
+        run = _Run(reconstructor, options, known or {}, display)
         kept = read_done_rows(out_dir / TABLE_NAME) if options.resume else {}
         rows = [kept[str(path)] if str(path) in kept else run.row(path) for path in paths]
         write_clip_table(out_dir / TABLE_NAME, rows)
@@ -88,8 +94,10 @@ def predict_clips(
 class _Run:
     """Predicts clips, one after the other; keeps their strips and counts failures."""
 
-    def __init__(self, reconstructor: Reconstructor, options: ClipOptions, display: Progress) -> None:
-        self._reconstructor, self._options, self._display = reconstructor, options, display
+    def __init__(
+        self, reconstructor: Reconstructor, options: ClipOptions, known: Mapping[Path, TrackedClip], display: Progress
+    ) -> None:
+        self._reconstructor, self._options, self._known, self._display = reconstructor, options, known, display
         self.strips: list[Strip] = []
         self.n_failed = 0
 
@@ -110,12 +118,13 @@ class _Run:
 
     def _predicted(self, path: Path) -> list[str]:
         options = self._options
-        source = open_source(str(path), options.rate_fps)
-        found = recognize_clip_emotion(
-            source, self._reconstructor, weights=options.weights, expression=options.expression
-        )
+        clip = self._known.get(path)
+        if clip is None:
+            source = open_source(str(path), options.rate_fps)
+            clip = track_clip(source, self._reconstructor, expression=options.expression)
+            for loss in clip.losses:
+                self._display.note(f"smirk3d: {loss}")
+        found = classify_clip(clip, load_network(options.weights, options.expression))
         if len(self.strips) < MAX_STRIPS and len(found.clip.thumbnails):
             self.strips.append(clip_strip(path.name, found))
-        for loss in found.clip.losses:
-            self._display.note(f"smirk3d: {loss}")
         return clip_row(str(path), found)

@@ -48,6 +48,14 @@ class ClipEmotion:
         return max(self.probabilities, key=lambda name: self.probabilities[name])
 
 
+def load_network(
+    weights: str | os.PathLike[str] | None = None, expression: str | os.PathLike[str] | None = None
+) -> ClipNetwork:
+    """Return a clip network, read once; arguments and errors as for `recognize_clip_emotion`."""
+    path = find("clips") if weights is None else Path(weights)
+    return _network(path, None if expression is None else Path(expression))
+
+
 @functools.lru_cache(maxsize=2)
 def _network(path: Path, expression: Path | None) -> ClipNetwork:
     return load_clip_network(path, expression)
@@ -74,9 +82,7 @@ def recognize_clip_emotion(
         NoFaceError: There is no face in the clip.
         Smirk3dError: The clip or a network cannot be read.
     """
-    network = _network(
-        find("clips") if weights is None else Path(weights), None if expression is None else Path(expression)
-    )
+    network = load_network(weights, expression)
     tracked = track_clip(source, reconstructor, expression=expression, advance=advance)
     return classify_clip(tracked, network)
 

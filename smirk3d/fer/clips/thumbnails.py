@@ -9,7 +9,7 @@ from PIL import Image
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.clips.strip import N_THUMBNAILS
-from smirk3d.fer.clips.tracked_clip import THUMBNAIL_PX
+from smirk3d.fer.detected_faces import THUMBNAIL_PX
 from smirk3d.media.video import open_source
 
 MAX_FRAMES = 300

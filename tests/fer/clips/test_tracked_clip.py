@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage.data import astronaut
+from video_files import write_video
 
 from smirk3d import Reconstructor
 from smirk3d.cli.fer_clips import clips_of
@@ -19,9 +20,11 @@ from smirk3d.errors import UsageError
 from smirk3d.fer.clips.frame_features import ANGLES, N_FRAME_FEATURES, RATE_FPS, WEIGHTS
 from smirk3d.fer.clips.network import ClipNetwork
 from smirk3d.fer.clips.prediction_run import ClipOptions, predict_clips
-from smirk3d.fer.clips.tracked_clip import THUMBNAIL_PX, track_clip
+from smirk3d.fer.clips.tracked_clip import track_clip
+from smirk3d.fer.detected_faces import THUMBNAIL_PX
 from smirk3d.media.video import open_source
 from smirk3d.networks.half_file import save_half
+from smirk3d.tracking import track_video
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,18 @@ def test_folders_without_clips_are_wrong_usage(tmp_path: Path) -> None:
         clips_of(str(tmp_path))
     with pytest.raises(UsageError, match="is no folder"):
         clips_of(str(tmp_path / "none"))
+
+
+def test_videos_among_the_inputs_are_tracked_once(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.asarray(Image.open(path)) for path in sorted((clips / "face").iterdir())]
+    (tmp_path / "in").mkdir()
+    write_video(tmp_path / "in" / "a.mp4", [frame for frame in frames for _ in range(3)], codec="mpeg4", qscale="1")
+    passes = []
+    run_once = track_video.run_detection_pass
+    monkeypatch.setattr(track_video, "run_detection_pass", lambda *a, **k: passes.append(1) or run_once(*a, **k))
+    assert main(["fer", "predict", str(tmp_path / "in"), "--out", str(tmp_path / "both")]) == 0
+    assert len(passes) == 1
+    assert main(["fer", "predict", "--clips", str(tmp_path / "in"), "--out", str(tmp_path / "alone")]) == 0
+    tables = [(tmp_path / name / "clips.csv").read_text() for name in ("both", "alone")]
+    assert tables[0] == tables[1] and "a.mp4" in tables[0]
+    assert (tmp_path / "both" / "clips.png").read_bytes() == (tmp_path / "alone" / "clips.png").read_bytes()
