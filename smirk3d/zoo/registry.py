@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="d3916c27f07bfbf0e41b04e46dfac63ca2d1c643bf2ed71ab4c1103257bb67de",
+    sha256="cfffdc6d5e0b38b0eea63f39dc83699d337356cb80629cc8f8fb9bdf5d6f819e",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",
