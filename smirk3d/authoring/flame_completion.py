@@ -16,7 +16,7 @@ from smirk3d.head.load import open_head_data
 from smirk3d.head.retargeting.correspondence import Correspondence, register_surfaces
 from smirk3d.params import LandmarkEmbedding
 
-TRANSFER_VERSION = "1"
+TRANSFER_VERSION = "2"
 """To be raised whenever the same files give another completed head."""
 SURFACE_REGIONS = ("face", "lips", "nose", "forehead", "eye_regions", "left_eye_region", "right_eye_region")
 """Regions of the skin among the landmarks, where the registration brings the two surfaces close together."""

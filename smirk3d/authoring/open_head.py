@@ -20,7 +20,7 @@ from smirk3d.authoring.coupled_parts import (
 from smirk3d.authoring.identity_pca import IdentityBasis, build_identity
 from smirk3d.authoring.lips import landmarks_on_seam
 from smirk3d.authoring.makehuman import MakeHuman, load_makehuman, mirror_pairs
-from smirk3d.authoring.openings import Openings, find_openings
+from smirk3d.authoring.openings import LID_INSIDE, Openings, find_openings
 from smirk3d.authoring.regions import head_regions
 from smirk3d.geometry.align import align
 from smirk3d.geometry.rotations import rotmat_to_rotvec
@@ -100,7 +100,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     data = HeadData(
         name="open",
         v_template=identity.mean - origin,
-        shapedirs=_coupled_shapedirs(identity, regions, share, openings),
+        shapedirs=_coupled_shapedirs(identity, regions, mirror, share[0], openings),
         expressiondirs=offsets.permute(1, 2, 0).contiguous(),
         expression_rotvec=gaze,
         J_regressor=J_regressor,
@@ -138,21 +138,23 @@ def finish_open_head(data: HeadData) -> HeadData:
 
 
 def _coupled_shapedirs(
-    identity: IdentityBasis, regions: dict[str, Tensor], share: Tensor, openings: Openings
+    identity: IdentityBasis, regions: dict[str, Tensor], mirror: Tensor, share: Tensor, openings: Openings
 ) -> Tensor:
     """Return the shape directions (V, 3, S), with the interior of the mouth, eyeballs and sockets coupled to the skin.
 
-    `share` (2, V) are the shares of the left and the right socket.
+    `share` (V,) is that of the left socket; the right eye is the mirror image of the left one.
     """
     mean = identity.mean
     inside_mouth = regions["mouth_interior"] & ~regions["face"]
     shapedirs = couple_mouth_interior(mean, identity.shapedirs, inside_mouth, regions["face"])
-    lids = regions["eyes"] & regions["face"]
-    for side, eye, part in zip(SIDES, (openings.left_eye, openings.right_eye), share, strict=True):
-        eyeball = regions[f"{side}_eyeball"]
-        shapedirs = couple_eyeball(mean, shapedirs, eyeball, lids & regions[f"{side}_eye_region"], eye)
-        shapedirs = couple_socket(mean, shapedirs, eyeball, part, eye)
-    return shapedirs
+    eyeball, eye = regions["left_eyeball"], openings.left_eye
+    lids = regions["eyes"] & regions["face"] & regions["left_eye_region"]
+    shapedirs = couple_eyeball(mean, shapedirs, eyeball, lids, eye)
+    shapedirs = couple_socket(mean, shapedirs, eyeball, share, eye)
+    left = eyeball | (share > 0)
+    left[torch.cat([eye.upper[LID_INSIDE], eye.lower[LID_INSIDE]])] = True
+    mirrored = shapedirs[mirror] * (shapedirs.new_tensor(MIRROR_X)[:, None] * identity.mirror_sign)
+    return torch.where(left[mirror, None, None], mirrored, shapedirs)
 
 
 def _socket_shares(regions: dict[str, Tensor], faces: Tensor, openings: Openings) -> Tensor:

@@ -13,6 +13,8 @@ N_CANDIDATES = 48
 """Triangles per point among which the closest is sought."""
 OPPOSITE_PENALTY_M = 1.0
 """Added to the distance of triangles that face the other way; larger than any head, so they are a last resort."""
+MM_PER_M = 1000.0
+"""Lengths are in millimetres where triangles are small: products of four of them meet trimesh's absolute tolerance."""
 
 
 def closest_on_mesh(
@@ -39,11 +41,11 @@ def closest_on_mesh(
     corners = vertices[faces]
     near = torch.cdist(points, corners.mean(1)).topk(min(N_CANDIDATES, len(faces)), largest=False).indices
     # Barycentric coordinates are invariant under the stretch, an affine map.
-    space = points.new_tensor([stretch, 1.0, 1.0])
+    space = MM_PER_M * points.new_tensor([stretch, 1.0, 1.0])
     candidates = (corners[near] * space).flatten(0, 1).double().numpy()
     repeated = (points * space).repeat_interleave(near.shape[1], dim=0).double().numpy()
     closest = closest_point(candidates, repeated)
-    distance = np.linalg.norm(closest - repeated, axis=1).reshape(len(points), -1)
+    distance = np.linalg.norm(closest - repeated, axis=1).reshape(len(points), -1) / MM_PER_M
     if normals is not None:
         face_normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         is_opposite = (face_normals[near] * normals[:, None]).sum(-1) < 0

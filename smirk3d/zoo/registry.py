@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="cfffdc6d5e0b38b0eea63f39dc83699d337356cb80629cc8f8fb9bdf5d6f819e",
+    sha256="6dbff3854795a4c25a541416429d6e128a44d21dfea103caf161f7f049dbfe54",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",

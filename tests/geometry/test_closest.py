@@ -36,3 +36,12 @@ def test_a_point_off_the_mesh_projects_to_its_boundary():
     vertices, faces = torch.eye(3), torch.tensor([[0, 1, 2]])
     row, barycentric = closest_on_mesh(torch.tensor([[9.0, 0.0, 0.0]]), vertices, faces)
     assert row.tolist() == [0] and barycentric[0].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_triangles_of_half_a_millimetre_in_metres_are_large_enough():
+    vertices = torch.tensor(
+        [[0.0406983, 0.0202568, 0.1160503], [0.0402309, 0.0198590, 0.1165526], [0.0410245, 0.0200377, 0.1162491]]
+    )
+    point = torch.tensor([[0.362, 0.0, 0.638]]) @ vertices
+    _, barycentric = closest_on_mesh(point, vertices, torch.tensor([[0, 1, 2]]))
+    assert (barycentric @ vertices - point).norm() < 1e-6
