@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +27,26 @@ from smirk3d.head.data import JOINT_NAMES, HeadData
 from smirk3d.head.flame.loader import read_flame
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams, LandmarkEmbedding
+from smirk3d.render.appearance.baked_face import BakedFaceRenderer
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which stay to the end, out of all later garbage collections."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def other_process() -> Iterator[ProcessPoolExecutor]:
+    """One process for all tests that need another one; it starts empty, see `other_process.py`."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="session")
+def baked_renderer(open_head: HeadModel) -> BakedFaceRenderer:
+    """The renderer of rendered faces, whose tables take seconds."""
+    return BakedFaceRenderer(open_head)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,12 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from other_process import use_face
 
 from smirk3d import load_head
 from smirk3d.errors import Smirk3dError
@@ -122,19 +121,8 @@ def test_a_face_is_small_and_without_modules(open_face):
     assert {open_face.vertices.dtype, open_face.neutral_vertices.dtype} == {np.dtype(np.float32)}
 
 
-def test_a_face_works_in_another_process(open_face, tmp_path):
-    (tmp_path / "face.pickle").write_bytes(pickle.dumps(open_face))
-    code = """
-import pickle, sys
-from pathlib import Path
-folder = Path(sys.argv[1])
-face = pickle.loads((folder / "face.pickle").read_bytes())
-face.save(folder / "there.obj")
-smiling = face.with_arkit({"mouthSmileLeft": 0.5})
-(folder / "there.pickle").write_bytes(pickle.dumps((face, smiling, face.landmarks("mediapipe"))))
-"""
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    face, smiling, landmarks = pickle.loads((tmp_path / "there.pickle").read_bytes())
+def test_a_face_works_in_another_process(open_face, tmp_path, other_process):
+    face, smiling, landmarks = other_process.submit(use_face, open_face, tmp_path / "there.obj").result()
     assert face == open_face and smiling.head_id == open_face.head_id
     np.testing.assert_array_equal(landmarks, open_face.landmarks("mediapipe"))
     np.testing.assert_allclose(smiling.vertices, open_face.with_arkit({"mouthSmileLeft": 0.5}).vertices, atol=1e-7)

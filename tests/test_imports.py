@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,14 @@ def _is_upward(importer: str, imported: str) -> bool:
     return RANK.get(other, len(LAYERS)) > RANK.get(own, -1)
 
 
+@cache
 def _imports() -> dict[str, list[str]]:
-    return {module: _imported(ast.parse(path.read_text(encoding="utf-8"))) for module, path in _modules()}
+    return {module: _imported(_tree(path)) for module, path in _modules()}
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("module", ["smirk3d", "smirk3d.cli.main"])
@@ -147,7 +154,7 @@ def test_upward_import_is_noticed() -> None:
 
 def test_no_heavy_import_at_the_top_of_a_module() -> None:
     for module, path in _modules():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in _tree(path).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & (HEAVY - {"warp", "pygltflib"}), module

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from other_process import use_track
 from synthetic_track import synthetic_track
 
 from smirk3d import Clip, Track
@@ -49,15 +48,6 @@ def test_a_track_is_plain_arrays(track: Track) -> None:
     assert len(pickle.dumps(track)) < 20_000
 
 
-def test_a_track_works_in_another_process(track: Track, tmp_path: Path) -> None:
-    (tmp_path / "track.pickle").write_bytes(pickle.dumps(track))
-    code = """
-import pickle, sys
-from pathlib import Path
-path = Path(sys.argv[1])
-track = pickle.loads(path.read_bytes())
-path.write_bytes(pickle.dumps((track, track.face(0))))
-"""
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "track.pickle")], check=True)
-    there, face = pickle.loads((tmp_path / "track.pickle").read_bytes())
+def test_a_track_works_in_another_process(track: Track, other_process: ProcessPoolExecutor) -> None:
+    there, face = other_process.submit(use_track, track).result()
     assert there == track and face == track.face(0)

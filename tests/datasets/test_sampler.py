@@ -31,15 +31,10 @@ GEOMETRY = AugmentConfig(mirror=0.5, color=0, blur=0, noise=0)
 SIZE = 32
 
 
-@pytest.fixture(scope="module")
-def painter(open_head: HeadModel) -> BakedFaceRenderer:
-    return BakedFaceRenderer(open_head)
-
-
 @pytest.fixture(autouse=True)
-def quick_renders(monkeypatch: pytest.MonkeyPatch, painter: BakedFaceRenderer) -> None:
+def quick_renders(monkeypatch: pytest.MonkeyPatch, baked_renderer: BakedFaceRenderer) -> None:
     monkeypatch.setattr(rendered_faces, "SHARD", 6)
-    monkeypatch.setattr(rendered_faces, "BakedFaceRenderer", lambda head, cuts: painter)  # baked once for all tests
+    monkeypatch.setattr(rendered_faces, "BakedFaceRenderer", lambda head, cuts: baked_renderer)
 
 
 @pytest.fixture(scope="module")

@@ -288,10 +288,10 @@ def test_half_precision_halves_the_file(networks: tuple[Encoder, NeuralRenderer]
     for name, half in (("full", False), ("half", True)):
         save_networks(tmp_path / name, encoder=encoder, half=half, meta={})
     assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "full").stat().st_size
-    loaded = Encoder.from_checkpoint(tmp_path / "half")
+    loaded, expected = Encoder.from_checkpoint(tmp_path / "half"), encoder.state_dict()
     for name, tensor in loaded.state_dict().items():
-        assert tensor.dtype == encoder.state_dict()[name].dtype
-        torch.testing.assert_close(tensor, encoder.state_dict()[name], atol=1e-3, rtol=1e-3)
+        assert tensor.dtype == expected[name].dtype
+        torch.testing.assert_close(tensor, expected[name], atol=1e-3, rtol=1e-3)
 
 
 def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:

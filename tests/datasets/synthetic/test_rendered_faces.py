@@ -29,16 +29,11 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered_faces, "SHARD", 12)
 
 
-@pytest.fixture(scope="module")
-def painter(open_head: HeadModel) -> BakedFaceRenderer:
-    return BakedFaceRenderer(open_head)
-
-
 @pytest.fixture
-def make(open_head: HeadModel, painter: BakedFaceRenderer):
+def make(open_head: HeadModel, baked_renderer: BakedFaceRenderer):
     def build(count: int = 12, seed: int = 3, **options) -> RenderedFaces:
         faces = RenderedFaces(open_head, count, seed, SIZE, **options)
-        faces._renderer = painter  # baked once for all tests
+        faces._renderer = baked_renderer  # baked once for all tests
         return faces
 
     return build
@@ -191,30 +186,26 @@ def test_wrong_arguments_are_refused(make, tmp_path: Path) -> None:
             make().batch(torch.tensor([0, index]))
 
 
-def test_strength_moves_the_face_and_not_the_truth(open_head: HeadModel) -> None:
+def test_strength_moves_the_face_and_not_the_truth(make) -> None:
     few = torch.arange(12)
-    usual, varied = (
-        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(strength=strength)).batch(few)
-        for strength in (0.0, 0.5)
-    )
+    usual, varied = (make(variation=RenderAugmentation(strength=strength)).batch(few) for strength in (0.0, 0.5))
     assert usual.target is not None and varied.target is not None
     assert usual.target.expression is not None and varied.target.expression is not None
     torch.testing.assert_close(varied.target.expression, usual.target.expression)
     assert (varied.landmarks_ndc - usual.landmarks_ndc).abs().max() > 0.01
 
 
-def test_kinds_are_drawn_as_told(open_head: HeadModel) -> None:
-    faces = RenderedFaces(open_head, 8, 3, 32, variation=RenderAugmentation(kinds=(("neutral", 1),)))
+def test_kinds_are_drawn_as_configured(make) -> None:
+    faces = make(8, variation=RenderAugmentation(kinds=(("neutral", 1),)))
     target = faces.batch(torch.arange(8)).target
     assert target is not None and target.expression is not None
     assert faces.kinds == ("neutral",) * 8 and (target.expression == 0).all()
 
 
-def test_randomized_heads_change_the_image_and_not_the_expression(open_head: HeadModel) -> None:
+def test_randomized_heads_change_the_image_and_not_the_expression(make) -> None:
     few = torch.arange(12)
     usual, randomized = (
-        RenderedFaces(open_head, 12, 3, 32, variation=RenderAugmentation(domain_randomization=share)).batch(few)
-        for share in (0.0, 1.0)
+        make(variation=RenderAugmentation(domain_randomization=share)).batch(few) for share in (0.0, 1.0)
     )
     assert usual.target is not None and randomized.target is not None
     for name in ("shape", "expression", "pose"):

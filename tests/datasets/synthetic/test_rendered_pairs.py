@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from smirk3d.datasets.synthetic import rendered_pairs
 from smirk3d.datasets.synthetic.known_expressions import known_expressions
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -17,8 +18,10 @@ def seeded(seed=0):
 
 
 @pytest.fixture(scope="module")
-def pairs(open_head):
-    return RenderedPairs(open_head, SIZE)
+def pairs(open_head, baked_renderer):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendered_pairs, "BakedFaceRenderer", lambda head, cuts: baked_renderer)
+        return RenderedPairs(open_head, SIZE)
 
 
 def test_only_the_expression_changes(open_head, pairs):

@@ -14,8 +14,8 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def renderer(open_head: HeadModel) -> BakedFaceRenderer:
-    return BakedFaceRenderer(open_head)
+def renderer(baked_renderer: BakedFaceRenderer) -> BakedFaceRenderer:
+    return baked_renderer
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])

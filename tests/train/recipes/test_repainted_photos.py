@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from smirk3d.datasets.synthetic import rendered_pairs
 from smirk3d.datasets.synthetic.rendered_pairs import RenderedPairs
 from smirk3d.networks.checkpoint import save_networks
 from smirk3d.networks.neural_renderer import NeuralRenderer
@@ -16,8 +17,10 @@ def seeded(seed=0):
 
 
 @pytest.fixture(scope="module")
-def photos(open_head):
-    return RenderedPairs(open_head, SIZE).batch(torch.zeros(12, 52), seeded()).before
+def photos(open_head, baked_renderer):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendered_pairs, "BakedFaceRenderer", lambda head, cuts: baked_renderer)
+        return RenderedPairs(open_head, SIZE).batch(torch.zeros(12, 52), seeded()).before
 
 
 def test_expressions_are_another_choice_each_time():
