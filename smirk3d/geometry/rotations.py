@@ -10,8 +10,6 @@ in radians. All are differentiable, also at the identity.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -26,7 +24,7 @@ def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
     """
     square = rotvec.square().sum(-1)
     angle = square.clamp_min(_MIN_SQUARE).sqrt()
-    sine, versine = torch.sinc(angle / math.pi), 0.5 * torch.sinc(angle / (2 * math.pi)).square()
+    sine, versine = angle.sin() / angle, 2 * ((angle / 2).sin() / angle).square()
     x, y, z = (rotvec * sine[..., None]).unbind(-1)
     cosine = 1 - versine * square
     spin = torch.stack([cosine, -z, y, z, cosine, -x, -y, x, cosine], dim=-1).unflatten(-1, (3, 3))
@@ -53,7 +51,7 @@ def rotmat_to_unitquat(rotmat: Tensor) -> Tensor:
 def rotvec_to_unitquat(rotvec: Tensor) -> Tensor:
     """Return the unit quaternions (..., 4) of rotation vectors (..., 3)."""
     half = rotvec.square().sum(-1, keepdim=True).clamp_min(_MIN_SQUARE).sqrt() / 2
-    return torch.cat([0.5 * torch.sinc(half / math.pi) * rotvec, half.cos()], dim=-1)
+    return torch.cat([half.sin() / (2 * half) * rotvec, half.cos()], dim=-1)
 
 
 def unitquat_to_rotvec(quaternion: Tensor) -> Tensor:
@@ -61,7 +59,7 @@ def unitquat_to_rotvec(quaternion: Tensor) -> Tensor:
     quaternion = torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
     axis, cosine = quaternion[..., :3], quaternion[..., 3:]
     half = torch.atan2(axis.square().sum(-1, keepdim=True).clamp_min(_MIN_SQUARE).sqrt(), cosine)
-    return axis * 2 / torch.sinc(half / math.pi)
+    return axis * 2 * half / half.sin()
 
 
 def rotmat_to_rotvec(rotmat: Tensor) -> Tensor:

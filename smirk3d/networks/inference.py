@@ -46,6 +46,7 @@ class PointwiseConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of images (B, C, H, W)."""
         is_traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         is_plain = input.device.type == "cpu" and input.dtype == self.weight.dtype == torch.float32
         if not is_plain or is_traced or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
