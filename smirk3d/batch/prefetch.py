@@ -1,13 +1,15 @@
-"""Reconstruction of many photos in constant memory: a thread reads and detects the next batch while one is solved."""
+"""Reconstruction of many photos in constant memory: a thread reads and detects while others solve."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Container, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from smirk3d.assets import printable
 from smirk3d.batch.naming import Job
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.media.images import read_image
-from smirk3d.networks.threads import limited_torch_threads
+from smirk3d.networks.threads import shared_torch_threads
 
 if TYPE_CHECKING:
     from smirk3d.detection.detector import Detection
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 BATCH_IMAGES = 16
 """Photos that are solved together. Batched linear algebra rounds differently for other batches, see `blocks_to_run`."""
-BATCH_PIXELS = 50_000_000
-"""Large photos make smaller batches: three batches are in memory at a time (one is read, one solved, one written) and
+BATCH_PIXELS = 36_000_000
+"""Large photos make smaller batches: four batches are in memory at a time (one is read, two solved, one written) and
 together stay below half a gigabyte."""
+_Batch: TypeAlias = "list[tuple[Job, DetectedPhoto | str]]"
+"""Photos with their faces; a string is the reason of a failure."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,22 +88,39 @@ def reconstruct_batches(
 
     Args:
         blocks: The photos, in blocks that are solved together, or in several batches where the photos are large.
-        reconstructor: Reads and detects in a second thread, and solves in the caller's. Torch leaves a core to the
-            detection meanwhile, see `smirk3d.networks.threads`.
+        reconstructor: Reads and detects in a thread of its own, and solves in one or two, see
+            `smirk3d.networks.threads`; the result does not depend on their number.
 
     Yields:
         The results of a batch, one for each job, in the order of the jobs.
     """
     source = ((job, k + 1 == len(block)) for block in blocks for k, job in enumerate(block))
     stop = threading.Event()
-    with limited_torch_threads(), ThreadPoolExecutor(1, "smirk3d-read") as thread:
-        upcoming = thread.submit(_read_batch, source, reconstructor, stop)
+    with (
+        shared_torch_threads() as n_solvers,
+        ThreadPoolExecutor(1, "smirk3d-read") as reader,
+        ThreadPoolExecutor(n_solvers, "smirk3d-solve") as solvers,
+    ):
+        read = partial(reader.submit, _read_batch, source, reconstructor, stop)
         try:
-            while batch := upcoming.result():
-                upcoming = thread.submit(_read_batch, source, reconstructor, stop)
-                yield _solve_batch(batch, reconstructor)
+            yield from _in_order(read, partial(solvers.submit, _solve_batch, reconstructor=reconstructor), n_solvers)
         finally:
             stop.set()  # where the caller leaves early, the thread ends after its current photo
+
+
+def _in_order(
+    read: Callable[[], Future[_Batch]], solve: Callable[[_Batch], Future[list[PhotoResult]]], n_solvers: int
+) -> Generator[list[PhotoResult], None, None]:
+    """Yield the results of batches in their order; one batch is read and as many as there are solvers are solved."""
+    solving: deque[Future[list[PhotoResult]]] = deque()
+    batch = (upcoming := read()).result()
+    while batch or solving:
+        if batch:
+            solving.append(solve(batch))
+            upcoming = read()
+        if len(solving) == n_solvers or not batch:
+            yield solving.popleft().result()
+        batch = upcoming.result() if batch else batch
 
 
 def reconstruct_person(jobs: Sequence[Job], reconstructor: Reconstructor) -> Generator[list[PhotoResult], None, None]:
@@ -140,14 +161,12 @@ def failure_reason(error: Exception) -> str:
     return printable(f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def _read_batch(
-    source: Iterator[tuple[Job, bool]], reconstructor: Reconstructor, stop: threading.Event
-) -> list[tuple[Job, DetectedPhoto | str]]:
+def _read_batch(source: Iterator[tuple[Job, bool]], reconstructor: Reconstructor, stop: threading.Event) -> _Batch:
     """Read and detect the next photos; a string is the reason of a failure, an empty list the end.
 
     The source yields jobs, and whether a job is the last of its block.
     """
-    batch: list[tuple[Job, DetectedPhoto | str]] = []
+    batch: _Batch = []
     n_pixels, is_last = 0, False
     while not is_last and n_pixels < BATCH_PIXELS and not stop.is_set():
         job, is_last = next(source, (None, True))
@@ -176,7 +195,7 @@ def _detection_failure(job: Job, reconstructor: Reconstructor) -> str | None:
     return detected if isinstance(detected, str) else None
 
 
-def _solve_batch(batch: Sequence[tuple[Job, DetectedPhoto | str]], reconstructor: Reconstructor) -> list[PhotoResult]:
+def _solve_batch(batch: _Batch, reconstructor: Reconstructor) -> list[PhotoResult]:
     """Return the result of each photo of a batch, in order."""
     detected = [item for _, item in batch if not isinstance(item, str)]
     solved = iter(_solve(detected, reconstructor))

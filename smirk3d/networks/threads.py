@@ -27,13 +27,19 @@ def network_threads() -> int:
 
 
 @contextmanager
-def limited_torch_threads() -> Iterator[None]:
-    """Let torch compute with `network_threads`, or fewer where the caller has set fewer."""
+def shared_torch_threads() -> Iterator[int]:
+    """Let several threads compute with torch beside one that detects.
+
+    Yields:
+        How many: two, each of which computes with half of `network_threads`, since much of the work on a batch is no
+        work for several cores; one where torch has one thread, which is the caller's wish or all that there is.
+    """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(before, network_threads()))
+    count = 1 if before == 1 else 2
+    torch.set_num_threads(max(1, min(before, network_threads()) // count))
     try:
-        yield
+        yield count
     finally:
         torch.set_num_threads(before)

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,11 @@ def test_name_that_is_not_utf8(tmp_path: Path, fake: FakeReconstructor) -> None:
     assert run([str(photos)], tmp_path / "out", fake, resumed) == BatchSummary(skipped=1)
 
 
-def test_batches_are_bounded_and_read_ahead(tmp_path: Path, fake: FakeReconstructor) -> None:
+@pytest.mark.parametrize(("solvers", "read"), [(1, [32, 40, 40]), (2, [40, 40, 40])])
+def test_batches_are_bounded_and_read_ahead(
+    tmp_path: Path, fake: FakeReconstructor, solvers: int, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "shared_torch_threads", lambda: nullcontext(solvers))
     photos = _photos(tmp_path / "in", *(f"a{k:02}.png" for k in range(40)))
     n_read: list[int] = []
 
@@ -162,7 +167,7 @@ def test_batches_are_bounded_and_read_ahead(tmp_path: Path, fake: FakeReconstruc
     fake.on_solve = record
     assert run([str(photos)], tmp_path / "out", fake, FAST).done == 40
     assert fake.batches == [16, 16, 8]
-    assert n_read == [32, 40, 40], "one batch ahead, no more"
+    assert n_read == read, "one batch ahead, no more"
     assert threading.current_thread().name not in fake.threads
 
 

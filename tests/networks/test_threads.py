@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from smirk3d.networks import threads
-from smirk3d.networks.threads import limited_torch_threads, network_threads
+from smirk3d.networks.threads import network_threads, shared_torch_threads
 
 
 @pytest.mark.parametrize(("cores", "wanted"), [(1, 1), (2, 1), (8, 7)])
@@ -29,13 +29,16 @@ def test_torch_has_its_threads_back_after_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     try:
         torch.set_num_threads(2)
-        with pytest.raises(ValueError, match="inside"), limited_torch_threads():
-            assert torch.get_num_threads() == 1
+        with pytest.raises(ValueError, match="inside"), shared_torch_threads() as count:
+            assert (count, torch.get_num_threads()) == (2, 1)
             raise ValueError("inside")
         assert torch.get_num_threads() == 2
         torch.set_num_threads(1)
         monkeypatch.setattr(threads, "core_count", lambda: 8)
-        with limited_torch_threads():
-            assert torch.get_num_threads() == 1
+        with shared_torch_threads() as count:
+            assert (count, torch.get_num_threads()) == (1, 1)
+        torch.set_num_threads(8)
+        with shared_torch_threads() as count:
+            assert (count, torch.get_num_threads()) == (2, 3)
     finally:
         torch.set_num_threads(before)
