@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -101,9 +100,12 @@ def reconstruct_batches(
         ThreadPoolExecutor(1, "smirk3d-read") as reader,
         ThreadPoolExecutor(n_solvers, "smirk3d-solve") as solvers,
     ):
-        read = partial(reader.submit, _read_batch, source, reconstructor, stop)
         try:
-            yield from _in_order(read, partial(solvers.submit, _solve_batch, reconstructor=reconstructor), n_solvers)
+            yield from _in_order(
+                lambda: reader.submit(_read_batch, source, reconstructor, stop),
+                lambda batch: solvers.submit(_solve_batch, batch, reconstructor),
+                n_solvers,
+            )
         finally:
             stop.set()  # where the caller leaves early, the thread ends after its current photo
 

@@ -118,7 +118,10 @@ class Estimator(Protocol):
     dtype: np.dtype
 
     def observe(self, faces: Sequence[FaceObservation]) -> np.ndarray:
-        """Return one record for each face, (N,) of type `dtype`: all that the later steps need to know of it."""
+        """Return one record for each face, (N,) of type `dtype`: all that the later steps need to know of it.
+
+        Two threads may call this and `solve` at the same time.
+        """
         ...
 
     def intrinsics(self, records: np.ndarray, shared: bool = False) -> Intrinsics:

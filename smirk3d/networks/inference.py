@@ -57,7 +57,8 @@ class PointwiseConv2d(nn.Conv2d):
 def _replace_pointwise_children(module: nn.Module) -> None:
     for name, conv in list(module.named_children()):
         if type(conv) is nn.Conv2d and conv.kernel_size == (1, 1) and conv.padding == (0, 0):
-            faster = PointwiseConv2d(conv.in_channels, conv.out_channels, 1, conv.stride, groups=conv.groups)
+            stride = (conv.stride[0], conv.stride[1])
+            faster = PointwiseConv2d(conv.in_channels, conv.out_channels, 1, stride, groups=conv.groups)
             faster.weight, faster.bias = conv.weight, conv.bias
             setattr(module, name, faster.eval())
 

@@ -1,6 +1,6 @@
 """The first pass over a video: faces are detected, associated with persons, and reduced to records on disk.
 
-Decoding, detection and the observation by the estimator run at the same time, one thread each.
+Decoding, detection and the observation by the estimator run at the same time, the observation in up to two threads.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.estimator import Estimator, FaceObservation, observed_visibility
 from smirk3d.media.images import Photo
 from smirk3d.media.video import Frame, FrameSource
+from smirk3d.networks.threads import shared_torch_threads
 from smirk3d.tracking.association import FaceAssociator
 from smirk3d.tracking.detection_loop import DetectorMode, RoiTracker
 from smirk3d.tracking.portraits import PortraitAlbum
-from smirk3d.tracking.prefetch import prefetch
+from smirk3d.tracking.prefetch import parallel_map, prefetch
 from smirk3d.tracking.record_buffer import RecordBuffer
 from smirk3d.tracking.shot_boundary import ShotBoundaryDetector
 
@@ -100,20 +102,35 @@ def run_detection_pass(
     """
     frames = prefetch(until_damage(source.frames(), log.note_damage))
     detected = prefetch(detect_frames(frames, detector, max_faces, mode))
+    observe = partial(_observed, estimator=estimator, dtype=log.records.dtype)
+    with (
+        shared_torch_threads() as threads,
+        closing(frames),
+        closing(detected),
+        closing(parallel_map(observe, _noted_batches(detected, log, visit), threads)) as observed,
+    ):
+        for rows in observed:
+            log.records.append(rows)
+
+
+def _noted_batches(
+    detected: Iterable[FrameDetections], log: DetectionLog, visit: Callable[[FrameDetections], None]
+) -> Iterator[list[tuple[FrameDetections, int]]]:
+    """Note frames in the log, and yield the faces that are observed together, each the k-th of its frame."""
     pending: list[tuple[FrameDetections, int]] = []
-    with closing(frames), closing(detected):
-        for result in detected:
-            height, width = result.frame.pixels.shape[:2]
-            log.size = (width, height)
-            log.time_s.append(result.frame.time_s)
-            pending += [(result, k) for k in range(len(result.detections))]
-            for person, detection in zip(result.persons, result.detections, strict=True):
-                log.album.offer(result.frame.number, result.frame.pixels, person, detection)
-            if len(pending) >= OBSERVATION_BATCH:
-                _store(pending, estimator, log.records)
-                pending.clear()
-            visit(result)
-    _store(pending, estimator, log.records)
+    for result in detected:
+        height, width = result.frame.pixels.shape[:2]
+        log.size = (width, height)
+        log.time_s.append(result.frame.time_s)
+        for person, detection in zip(result.persons, result.detections, strict=True):
+            log.album.offer(result.frame.number, result.frame.pixels, person, detection)
+        pending += [(result, k) for k in range(len(result.detections))]
+        if len(pending) >= OBSERVATION_BATCH:
+            yield pending
+            pending = []
+        visit(result)
+    if pending:
+        yield pending
 
 
 def until_damage(frames: Iterable[Frame], note: Callable[[str], None]) -> Iterator[Frame]:
@@ -183,15 +200,13 @@ class TrackSelector:
         return [person for person in persons if person in self._last_s]
 
 
-def _store(pending: Sequence[tuple[FrameDetections, int]], estimator: Estimator, records: RecordBuffer) -> None:
-    """Observe pending faces, each the k-th of its frame, and append their records."""
-    if not pending:
-        return
-    photos = {id(result): Photo(result.frame.pixels) for result, _ in pending}
-    rows = np.zeros(len(pending), dtype=records.dtype)
-    faces = [FaceObservation(photos[id(each)], each.detections[k]) for each, k in pending]
+def _observed(batch: Sequence[tuple[FrameDetections, int]], estimator: Estimator, dtype: np.dtype) -> np.ndarray:
+    """Return the records (N,) of faces, each the k-th of its frame."""
+    photos = {id(result): Photo(result.frame.pixels) for result, _ in batch}
+    rows = np.zeros(len(batch), dtype=dtype)
+    faces = [FaceObservation(photos[id(each)], each.detections[k]) for each, k in batch]
     rows["record"], rows["visibility"] = estimator.observe(faces), observed_visibility(faces)
-    for row, (result, k) in zip(rows, pending):
+    for row, (result, k) in zip(rows, batch):
         row["person"], row["frame"] = result.persons[k], result.frame.number
         row["score"], row["box_px"] = result.detections[k].score, result.detections[k].box_px
-    records.append(rows)
+    return rows

@@ -13,8 +13,9 @@ from PIL import Image
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.video import Frame, FrameSource
 from smirk3d.media.video_writer import Note, crop_to_even, write_frames
+from smirk3d.networks.threads import shared_torch_threads
 from smirk3d.track import Clip, Track
-from smirk3d.tracking.prefetch import prefetch
+from smirk3d.tracking.prefetch import parallel_map, prefetch
 from smirk3d.viz.overlay import over_photo
 
 MAX_HEIGHT_PX, MAX_WIDTH_PX = 720, 1280
@@ -56,9 +57,16 @@ def write_overlay(
 
 def _overlay_frames(clip: Clip, source: FrameSource, note: Note) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the time in seconds and the side-by-side image of each frame of the clip."""
-    with closing(prefetch(_frames_of_clip(source, clip.n_frames, note))) as frames:
-        for frame in frames:
-            yield frame.time_s, side_by_side(frame, clip.tracks)
+
+    def draw(frame: Frame) -> tuple[float, np.ndarray]:
+        return frame.time_s, side_by_side(frame, clip.tracks)
+
+    with (
+        shared_torch_threads() as threads,
+        closing(prefetch(_frames_of_clip(source, clip.n_frames, note))) as frames,
+        closing(parallel_map(draw, frames, threads)) as drawn,
+    ):
+        yield from drawn
 
 
 def _frames_of_clip(source: FrameSource, count: int, note: Note) -> Iterator[Frame]:

@@ -1,12 +1,13 @@
-"""Prefetching iterator: the stages of a pipeline run at the same time, one thread each."""
+"""Iterators for pipelines, whose stages run at the same time: in a thread each, or in several."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -35,3 +36,25 @@ def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
         close = getattr(iterator, "close", None)
         if close is not None:
             close()
+
+
+def parallel_map(compute: Callable[[S], T], items: Iterable[S], threads: int) -> Generator[T, None, None]:
+    """Yield what is computed of each item, in the order of the items, which are taken in the caller's thread.
+
+    Args:
+        compute: Called in other threads; its errors are raised here, in their place.
+        items: At most `threads` and one more are taken ahead.
+        threads: How many items are computed at a time.
+    """
+    computing: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, "smirk3d-map") as pool:
+        try:
+            for item in items:
+                computing.append(pool.submit(compute, item))
+                if len(computing) > threads:
+                    yield computing.popleft().result()
+            while computing:
+                yield computing.popleft().result()
+        finally:
+            for future in computing:
+                future.cancel()

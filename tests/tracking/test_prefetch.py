@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from smirk3d.tracking.prefetch import prefetch
+from smirk3d.tracking.prefetch import parallel_map, prefetch
 
 
 def test_items_keep_their_order_and_are_made_in_another_thread() -> None:
@@ -49,3 +50,40 @@ def test_depth_is_bounded_and_the_source_is_closed() -> None:
     assert next(items) == 0
     items.close()
     assert closed.is_set() and len(made) <= 6
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parallel_map_keeps_the_order_and_takes_few_items_ahead(threads: int) -> None:
+    taken, seen = 0, []
+
+    def source() -> Iterator[int]:
+        nonlocal taken
+        for number in range(20):
+            taken += 1
+            yield number
+
+    def compute(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    for number in parallel_map(compute, source(), threads):
+        seen.append(number)
+        assert taken <= len(seen) + threads
+    assert seen == list(range(20))
+
+
+def test_parallel_map_raises_an_error_in_its_place_and_ends_its_threads() -> None:
+    def compute(number: int) -> float:
+        return 1 / (3 - number)
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        seen += parallel_map(compute, range(10), 2)
+    results = parallel_map(compute, range(10), 2)
+    assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1.0]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    closed = parallel_map(compute, range(3), 2)
+    next(closed)
+    closed.close()
+    assert not [each for each in threading.enumerate() if each.name.startswith("smirk3d-map")]

@@ -20,6 +20,7 @@ import functools
 import os
 import sys
 import tempfile
+import threading
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ from smirk3d.render.fragments import Fragments
 _STDERR = 2
 # Larger than any packed value; its lower 32 bits are -1, the face index of the background.
 _EMPTY = (1 << 63) - 1
+# Warp does not state that its kernels may be launched from several threads.
+_LAUNCHING = threading.Lock()
 
 
 def rasterize_warp(vertices_ndc: Tensor, faces: Tensor, size: tuple[int, int], w: Tensor | None = None) -> Fragments:
@@ -137,10 +140,12 @@ def _scalars(values: Tensor | None) -> object:
 
 def _launch(device: torch.device, *launches: tuple) -> None:
     """Run kernels in order, each with its number of threads and its inputs."""
-    _initialize()
+    with _LAUNCHING:
+        _initialize()
     # On torch's current stream, so that the work of both libraries is ordered.
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
-    with wp.ScopedLogLevel(wp.LOG_WARNING):  # silences messages about compiled and cached kernels
+    # The level silences messages about compiled and cached kernels.
+    with _LAUNCHING, wp.ScopedLogLevel(wp.LOG_WARNING):
         for kernel, threads, inputs in launches:
             wp.launch(kernel, dim=threads, inputs=inputs, device=str(device), stream=stream)
 
