@@ -63,7 +63,7 @@ class EstimatorCommand(Command):
     no_scores: bool = False
     """Ignore the detector's blendshape scores in fit and refine."""
     neutral: Annotated[str | None, arg(metavar="PHOTO")] = None
-    """Photo of the person's calm face; what lids, brows and mouth show in it is taken off all weights."""
+    """Photo of the person's neutral face; what lids, brows and mouth show in it is taken off all weights."""
 
     def reconstructor(self, max_faces: int | None = None) -> Reconstructor:
         """Return the reconstructor that the flags describe, with a message where loading the head takes long.

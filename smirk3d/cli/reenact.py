@@ -47,7 +47,8 @@ class Reenact(Command):
     sheet: bool = False
     """Make one picture of all 52 actions of the person."""
     relative: bool = False
-    """Add the change from the driving's calmest frame to the photo's own expression; so by default, but for photos."""
+    """Add the change since the driving's most neutral frame to the photo's own expression; the default for all but
+    photos."""
     absolute: bool = False
     """Show the driving's own weights and head turns; with --expression, actions that are not named are 0."""
     compare: bool = False
@@ -83,7 +84,7 @@ class Reenact(Command):
         if self.relative and self.absolute:
             raise UsageError("--relative and --absolute: name one of them")
         if self.relative and self.driving is not None and self._is_photo_driven:
-            raise UsageError("--relative: one photo has no calm frame to compare with; leave it out, or use a video")
+            raise UsageError("--relative: one photo has no neutral frame to compare with; leave it out, or use a video")
 
     def _check_out(self) -> None:
         from smirk3d.reenactment.driving import is_table

@@ -42,9 +42,10 @@ class Video(EstimatorCommand):
     """Strength of the temporal smoothing, 0 to 10; 0 keeps the raw estimates, 0.5 to 2 is sensible."""
     max_gap: Annotated[float, arg(metavar="SECONDS")] = 0.5
     """Longest time without a detection that is interpolated; longer gaps stay empty."""
-    calibrate: Literal["auto", "none", "calmest", "neutral", "range"] = "auto"
-    """calmest: takes off what lids, brows and mouth show in the calmest frames, also by auto unless --neutral or --live
-    is given; neutral: all weights are 0 for the person's neutral face; range: also blinks are 1 for closed eyes."""
+    calibrate: Literal["auto", "none", "rest", "neutral", "range"] = "auto"
+    """rest: takes off the resting face, what lids, brows and mouth show in the most neutral frames, also by auto unless
+    --neutral or --live is given; neutral: all weights are 0 for the person's neutral face; range: also blinks are 1 for
+    closed eyes."""
     trim: bool = False
     """Leave out the frames before the first and after the last detection, instead of rows without values."""
     fps: Annotated[float | None, arg(metavar="RATE")] = None
@@ -120,7 +121,7 @@ class Video(EstimatorCommand):
             raise UsageError(f"--fps {self.fps:g}: must be from 0 to 1000 frames a second")
         calibrate = self.calibrate
         if calibrate == "auto":
-            calibrate = "none" if self.live or self.neutral is not None else "calmest"
+            calibrate = "none" if self.live or self.neutral is not None else "rest"
         if self.live and calibrate != "none":
             raise UsageError(f"--calibrate {self.calibrate}: takes the whole video; leave out --live")
         from smirk3d.tracking.track_video import TrackOptions

@@ -98,31 +98,32 @@ def _block_mean(values: np.ndarray) -> np.ndarray:
     return (sum(rows[:, k::SAMPLES] for k in range(1, SAMPLES)) + rows[:, ::SAMPLES]) / np.float32(SAMPLES**2)
 
 
-def feature_marks(points: np.ndarray) -> np.ndarray:
+def landmark_map(points: np.ndarray) -> np.ndarray:
     """Return an image (64, 64) float32 that is 1 where one of the points (P, 2) in pixels of the patch lies."""
-    marks = np.zeros((PATCH_SIZE, PATCH_SIZE), dtype=np.float32)
+    landmarks = np.zeros((PATCH_SIZE, PATCH_SIZE), dtype=np.float32)
     column, row = np.floor(points).astype(np.int64).clip(0, PATCH_SIZE - 1).T
-    marks[row, column] = 1
-    return marks
+    landmarks[row, column] = 1
+    return landmarks
 
 
-def network_input(luma: np.ndarray, inside: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def network_input(luma: np.ndarray, inside: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Return what the network of visibility reads.
 
     Args:
         luma: (..., 64, 64) in [0, 255], as `PatchFrame.sample` returns it.
         inside: (..., 64, 64) in [0, 1], share of each pixel inside the photo.
-        marks: (..., 64, 64), see `feature_marks`.
+        landmarks: (..., 64, 64), see `landmark_map`.
 
     Returns:
-        (..., 3, 64, 64) float32: luma with mean 0 and standard deviation 1 over the photo, 0 outside; inside; marks.
+        (..., 3, 64, 64) float32: luma with mean 0 and standard deviation 1 over the photo, 0 outside; inside; and
+            landmarks.
     """
     weight = inside / np.maximum(inside.sum(axis=(-2, -1), keepdims=True), 1e-6)
     # Outside the photo the luma is 0 already, so a pixel on the border holds its share of it.
     mean = (luma * (inside > 0) / np.maximum(inside, 1e-6) * weight).sum(axis=(-2, -1), keepdims=True)
     centered = luma - mean * inside
     std = np.sqrt((centered**2 * weight).sum(axis=(-2, -1), keepdims=True))
-    return np.stack([centered / np.maximum(std, 1.0), inside, marks], axis=-3).astype(np.float32)
+    return np.stack([centered / np.maximum(std, 1.0), inside, landmarks], axis=-3).astype(np.float32)
 
 
 def face_input(pixels: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
@@ -134,4 +135,4 @@ def face_input(pixels: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
     """
     frame = PatchFrame.from_landmarks(landmarks_px)
     luma, inside = frame.sample(pixels)
-    return network_input(luma, inside, feature_marks(frame.to_patch(landmarks_px[list(FEATURE_POINTS)])))
+    return network_input(luma, inside, landmark_map(frame.to_patch(landmarks_px[list(FEATURE_POINTS)])))

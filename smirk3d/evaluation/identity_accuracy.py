@@ -20,7 +20,7 @@ from smirk3d.media.images import Photo
 MAX_PEOPLE = 40
 FIGURES = (
     Figure("face_error_mm", "mm", "lower"),
-    Figure("calm_face_error_mm", "mm", "lower"),
+    Figure("neutral_face_error_mm", "mm", "lower"),
     Figure("joint_face_error_mm", "mm", "lower"),
     Figure("mean_head_error_mm", "mm"),
     Figure("coefficient_error", better="lower"),
@@ -99,14 +99,14 @@ def identity_result(
     """
     shape = np.stack([photo.shape for photo in photos])
     person = np.array([photo.person for photo in photos])
-    is_calm = np.array([photo.expression == "calm" for photo in photos])
+    is_neutral = np.array([photo.expression == "neutral" for photo in photos])
     truth, found, together = (neutral_vertices(head, each) for each in (shape, single, joint))
     error = face_errors_mm(head, found, truth)
     true_lips, lips, joint_lips = (lip_heights(head, each) for each in (truth, found, together))
     groups = [lips[person == number] for number in np.unique(person)]
     numbers = {
         "face_error_mm": float(error.mean()),
-        "calm_face_error_mm": float(error[is_calm].mean()) if is_calm.any() else float("nan"),
+        "neutral_face_error_mm": float(error[is_neutral].mean()) if is_neutral.any() else float("nan"),
         "joint_face_error_mm": float(face_errors_mm(head, together, truth).mean()),
         "mean_head_error_mm": float(face_errors_mm(head, head.v_template.expand_as(truth), truth).mean()),
         "coefficient_error": _rms(single - shape),

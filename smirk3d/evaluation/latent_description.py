@@ -49,6 +49,6 @@ def patch_latents(windows: np.ndarray, weights: Path | None) -> np.ndarray:
     parts = []
     for block in torch.from_numpy(windows).split(_BATCH):
         images = block[:, None].float() / 255
-        view = network.look(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool))
-        parts.append(torch.cat(network.encode(view.tokens), 2))
+        tokens = network.tokenize(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool)).tokens
+        parts.append(torch.cat(network.encode(tokens), 2))
     return torch.cat(parts).numpy()

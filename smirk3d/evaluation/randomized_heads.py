@@ -155,9 +155,9 @@ class RandomizedHeadPictures:
         Returns:
             Pictures (S, S, 3) uint8.
         """
-        look = random_face_appearance(generator)
-        albedo = self._texels.colors(look)
-        tint = randomize_skin_texture(self.head, look.hair, SKIN_SHARE, generator)
+        appearance = random_face_appearance(generator)
+        albedo = self._texels.colors(appearance)
+        tint = randomize_skin_texture(self.head, appearance.hair, SKIN_SHARE, generator)
         light = _soft_light(generator)
         background = random_background(self.size, generator)
         pictures = []

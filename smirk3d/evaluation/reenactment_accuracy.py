@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from smirk3d.errors import NoFaceError, Smirk3dError
 from smirk3d.evaluation.data import EvaluationData
 from smirk3d.evaluation.method_under_test import MethodUnderTest, ReconstructionMethod
-from smirk3d.evaluation.picture_judge import PictureJudge
+from smirk3d.evaluation.picture_metrics import PictureMetrics
 from smirk3d.evaluation.reenactment_figures import FIGURES, EngineTally, reenactment_result
 from smirk3d.evaluation.reenactment_people import people_in_place, turned_people
 from smirk3d.evaluation.reenactment_run import PersonAtWork, TurnedAtWork
@@ -38,20 +38,20 @@ class ReenactmentMeasure:
         tallies = {name: EngineTally() for name in (*ENGINES, *([RENDERER] if renderer is not None else []))}
         count = min(data.options.count, MAX_PEOPLE)
         with data.progress(self.name, 2 * count) as display:
-            judge = _judge(display)
-            _measure_in_place(method, data, count, renderer, judge, tallies, display)
-            _measure_turned(method, data, count, judge, tallies, display)
+            metrics = _picture_metrics(display)
+            _measure_in_place(method, data, count, renderer, metrics, tallies, display)
+            _measure_turned(method, data, count, metrics, tallies, display)
         for name, tally in tallies.items():
             label = method.method if name == ENGINES[0] else f"{method.method}, {name}"
             yield reenactment_result(label, tally)
 
 
-def _judge(display: Progress) -> PictureJudge:
+def _picture_metrics(display: Progress) -> PictureMetrics:
     try:
-        return PictureJudge(lite0_features())
+        return PictureMetrics(lite0_features())
     except Smirk3dError as error:
         display.note(f"no feature distances and identities: {error}")
-        return PictureJudge(None)
+        return PictureMetrics(None)
 
 
 def _measure_in_place(
@@ -59,15 +59,15 @@ def _measure_in_place(
     data: EvaluationData,
     count: int,
     renderer: NeuralRenderer | None,
-    judge: PictureJudge,
+    metrics: PictureMetrics,
     tallies: dict[str, EngineTally],
     display: Progress,
 ) -> None:
-    """Move calm photos to strong expressions, and to those that are read in pictures of the person before."""
+    """Move neutral photos to strong expressions, and to those that are read in pictures of the person before."""
     reconstructor, before = data.reconstructor(), None
     for number, person in enumerate(people_in_place(data.head, count, data.options.seed)):
         try:
-            work = PersonAtWork.prepare(person, number, reconstructor, method, judge)
+            work = PersonAtWork.prepare(person, number, reconstructor, method, metrics)
         except NoFaceError:
             for tally in tallies.values():
                 tally.missed += len(person.moved)
@@ -84,7 +84,7 @@ def _measure_turned(
     method: ReconstructionMethod,
     data: EvaluationData,
     count: int,
-    judge: PictureJudge,
+    metrics: PictureMetrics,
     tallies: dict[str, EngineTally],
     display: Progress,
 ) -> None:
@@ -92,7 +92,7 @@ def _measure_turned(
     reconstructor = data.reconstructor()
     for person in turned_people(data.head, count, data.options.seed):
         try:
-            work = TurnedAtWork.prepare(person, reconstructor, method, judge)
+            work = TurnedAtWork.prepare(person, reconstructor, method, metrics)
         except NoFaceError:
             continue
         for name in ENGINES:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from smirk3d.evaluation.picture_judge import PictureScores, identity_ratio
+from smirk3d.evaluation.picture_metrics import PictureScores, identity_ratio
 from smirk3d.evaluation.result import Figure, Result, values_of
 from smirk3d.metrics.correlation import correlations, mean_of_known
 

@@ -1,4 +1,4 @@
-"""Rendered people whose photos are moved: calm ones with strong expressions in place, and turned ones."""
+"""Rendered people whose photos are moved: neutral ones with strong expressions in place, and turned ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SOURCE_YAW_DEG = 22.0
 """Yaw of the first photo of a turned person, to either side."""
 TURN_DEG = (9.0, 6.0, 0.0)
 """Yaw, pitch and roll by which this head is to turn, the yaw back to the front."""
-FURTHER = (("surprised", 0.0), ("calm", -1.0), ("laughing", 0.5))
+FURTHER = (("surprised", 0.0), ("neutral", -1.0), ("laughing", 0.5))
 """Expression and yaw, over that of the first photo, of further photos."""
 TURNED_EXPRESSIONS = ("laughing", "surprised")
 
@@ -45,11 +45,11 @@ class PersonInPlace:
     """A rendered person whose pictures differ in the expression alone.
 
     Attributes:
-        calm: (H, W, 3) uint8 RGB.
-        moved: Expression of `EXPRESSIONS` -> (H, W, 3) uint8 RGB; without "calm".
+        neutral: (H, W, 3) uint8 RGB.
+        moved: Expression of `EXPRESSIONS` -> (H, W, 3) uint8 RGB; without "neutral".
     """
 
-    calm: np.ndarray
+    neutral: np.ndarray
     moved: dict[str, np.ndarray]
 
 
@@ -69,7 +69,7 @@ class TurnedPerson:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _RenderedPerson:
     """A person to be rendered."""
 
     shape: Tensor
@@ -77,9 +77,9 @@ class _Look:
     light: Light
 
     @staticmethod
-    def draw(head: HeadModel, random: torch.Generator) -> _Look:
+    def draw(head: HeadModel, random: torch.Generator) -> _RenderedPerson:
         shape = (SHAPE_STD * torch.randn(head.n_shape, generator=random)).clamp(-MAX_SHAPE, MAX_SHAPE)
-        return _Look(shape, random_appearance(random), random_light(random))
+        return _RenderedPerson(shape, random_appearance(random), random_light(random))
 
     def vertices(self, head: HeadModel, name: str) -> Tensor:
         with torch.no_grad():
@@ -98,14 +98,15 @@ def people_in_place(head: HeadModel, count: int, seed: int) -> Iterator[PersonIn
     random = torch.Generator().manual_seed(seed)
     renderer = ProceduralFaceRenderer(head)
     for _ in range(count):
-        look, background = _Look.draw(head, random), random_background(SIZE_PX, random)
+        person, background = _RenderedPerson.draw(head, random), random_background(SIZE_PX, random)
         angles = [limit * float(2 * torch.rand((), generator=random) - 1) for limit in MAX_ANGLES_DEG]
         rotmat = _rotation(*angles)
-        place = centered_translation(head, look.vertices(head, "calm"), rotmat)
+        place = centered_translation(head, person.vertices(head, "neutral"), rotmat)
         pictures = {
-            name: look.picture(renderer, look.vertices(head, name), rotmat, place, background) for name in EXPRESSIONS
+            name: person.picture(renderer, person.vertices(head, name), rotmat, place, background)
+            for name in EXPRESSIONS
         }
-        yield PersonInPlace(pictures.pop("calm"), pictures)
+        yield PersonInPlace(pictures.pop("neutral"), pictures)
 
 
 def turned_people(head: HeadModel, count: int, seed: int) -> Iterator[TurnedPerson]:
@@ -113,20 +114,24 @@ def turned_people(head: HeadModel, count: int, seed: int) -> Iterator[TurnedPers
     random = torch.Generator().manual_seed(seed)
     renderer = ProceduralFaceRenderer(head)
     for number in range(count):
-        look, background, side = _Look.draw(head, random), random_background(SIZE_PX, random), (-1) ** number
+        person, background, side = (
+            _RenderedPerson.draw(head, random),
+            random_background(SIZE_PX, random),
+            (-1) ** number,
+        )
         rotmat = _rotation(side * SOURCE_YAW_DEG, 0, 0)
-        place = centered_translation(head, look.vertices(head, "calm"), rotmat)
-        photos = [look.picture(renderer, look.vertices(head, "calm"), rotmat, place, background)]
+        place = centered_translation(head, person.vertices(head, "neutral"), rotmat)
+        photos = [person.picture(renderer, person.vertices(head, "neutral"), rotmat, place, background)]
         for name, share in FURTHER:
-            vertices, other = look.vertices(head, name), _rotation(side * share * SOURCE_YAW_DEG, 0, 0)
+            vertices, other = person.vertices(head, name), _rotation(side * share * SOURCE_YAW_DEG, 0, 0)
             own = centered_translation(head, vertices, other)
-            photos.append(look.picture(renderer, vertices, other, own, random_background(SIZE_PX, random)))
+            photos.append(person.picture(renderer, vertices, other, own, random_background(SIZE_PX, random)))
         turn = rotation_from_angles(-side * TURN_DEG[0], TURN_DEG[1], TURN_DEG[2])
         turned = torch.from_numpy(turn).float() @ rotmat
         pivot = torch.tensor(PIVOT_M)
         moved_place = place + rotmat @ pivot - turned @ pivot
         moved = {
-            name: look.picture(renderer, look.vertices(head, name), turned, moved_place, background)
+            name: person.picture(renderer, person.vertices(head, name), turned, moved_place, background)
             for name in TURNED_EXPRESSIONS
         }
         yield TurnedPerson(tuple(photos), turn, moved)

@@ -11,7 +11,7 @@ from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.estimation.resynthesis import CROP_SCALE, resynthesise
 from smirk3d.evaluation.method_under_test import ReconstructionMethod
-from smirk3d.evaluation.picture_judge import FaceSquare, PictureJudge
+from smirk3d.evaluation.picture_metrics import FaceSquare, PictureMetrics
 from smirk3d.evaluation.reenactment_figures import EngineTally, ReenactedPicture, TurnedPicture
 from smirk3d.evaluation.reenactment_people import PersonInPlace, TurnedPerson
 from smirk3d.evaluation.rendered_people import expression_weights
@@ -31,22 +31,22 @@ STILL_WEIGHT_STD, STILL_TURN_DEG = 0.01, 0.1
 
 @dataclass(frozen=True, eq=False)
 class PersonAtWork:
-    """A person whose calm photo is prepared.
+    """A person whose neutral photo is prepared.
 
     Attributes:
         person: The pictures.
         number: Number of the person.
-        reenactor: The mesh engine with the calm photo.
+        reenactor: The mesh engine with the neutral photo.
         method: Reads expressions.
-        judge: Compares pictures.
-        read: Expression -> (52,) weights that are read in the true pictures, the calm one too; None without a face.
+        metrics: Compares pictures.
+        read: Expression -> (52,) weights that are read in the true pictures, the neutral one too; None without a face.
     """
 
     person: PersonInPlace
     number: int
     reenactor: Reenactor
     method: ReconstructionMethod
-    judge: PictureJudge
+    metrics: PictureMetrics
     read: dict[str, np.ndarray | None]
 
     @staticmethod
@@ -55,16 +55,18 @@ class PersonAtWork:
         number: int,
         reconstructor: Reconstructor,
         method: ReconstructionMethod,
-        judge: PictureJudge,
+        metrics: PictureMetrics,
     ) -> PersonAtWork:
-        """Fit the head to the calm photo, and read all true pictures.
+        """Fit the head to the neutral photo, and read all true pictures.
 
         Raises:
-            NoFaceError: No face is found in the calm photo.
+            NoFaceError: No face is found in the neutral photo.
         """
-        reenactor = Reenactor(person.calm, reconstructor)
-        read = {name: read_weights(method, pixels) for name, pixels in (("calm", person.calm), *person.moved.items())}
-        return PersonAtWork(person, number, reenactor, method, judge, read)
+        reenactor = Reenactor(person.neutral, reconstructor)
+        read = {
+            name: read_weights(method, pixels) for name, pixels in (("neutral", person.neutral), *person.moved.items())
+        }
+        return PersonAtWork(person, number, reenactor, method, metrics, read)
 
     @property
     def own(self) -> np.ndarray:
@@ -101,24 +103,24 @@ class PersonAtWork:
             self._add(expression, driven, rerendered(renderer, source.face, source.pixels, changed), tally)
 
     def _add(self, expression: str, driven: np.ndarray, made: np.ndarray, tally: EngineTally) -> None:
-        truth, calm = self.person.moved[expression], self.person.calm
+        truth, neutral = self.person.moved[expression], self.person.neutral
         read, read_in_truth = read_weights(self.method, made), self.read[expression]
         if read is None or read_in_truth is None:
             tally.missed += 1
             return
-        scores, copied = (self.judge.scores(each, truth, self.square) for each in (made, calm))
-        identities = np.stack([self.judge.identity(each, self.square) for each in (calm, made, truth)])
+        scores, copied = (self.metrics.scores(each, truth, self.square) for each in (made, neutral))
+        identities = np.stack([self.metrics.identity(each, self.square) for each in (neutral, made, truth)])
         name = f"{self.number}_{expression}"
         tally.pictures.append(ReenactedPicture(name, scores, copied, driven, read, read_in_truth, identities))
 
     def _add_crossed(self, reenactor: Reenactor, before: PersonAtWork, tally: EngineTally) -> None:
         """Drive the photo by the change that is read in the pictures of another person."""
-        calm = before.read["calm"]
+        neutral = before.read["neutral"]
         for expression in self.person.moved:
             other = before.read[expression]
-            if calm is None or other is None:
+            if neutral is None or other is None:
                 continue
-            driven = added_change(self.own, (other - calm)[None].astype(np.float64))[0]
+            driven = added_change(self.own, (other - neutral)[None].astype(np.float64))[0]
             read = read_weights(self.method, reenactor(driven))
             if read is not None:
                 tally.crossed.append((driven, read))
@@ -145,18 +147,18 @@ class TurnedAtWork:
         one: The mesh engine with the first photo.
         several: The mesh engine with all photos.
         method: Reads poses.
-        judge: Compares pictures.
+        metrics: Compares pictures.
     """
 
     person: TurnedPerson
     one: Reenactor
     several: Reenactor
     method: ReconstructionMethod
-    judge: PictureJudge
+    metrics: PictureMetrics
 
     @staticmethod
     def prepare(
-        person: TurnedPerson, reconstructor: Reconstructor, method: ReconstructionMethod, judge: PictureJudge
+        person: TurnedPerson, reconstructor: Reconstructor, method: ReconstructionMethod, metrics: PictureMetrics
     ) -> TurnedAtWork:
         """Fit the heads.
 
@@ -164,7 +166,7 @@ class TurnedAtWork:
             NoFaceError: No face is found in a photo.
         """
         one, several = Reenactor(person.photos[0], reconstructor), Reenactor(list(person.photos), reconstructor)
-        return TurnedAtWork(person, one, several, method, judge)
+        return TurnedAtWork(person, one, several, method, metrics)
 
     def measure_engine(self, name: EngineName, tally: EngineTally) -> None:
         """Add what an engine makes of the photos to its tally."""
@@ -177,7 +179,7 @@ class TurnedAtWork:
                 wanted = self.person.turn @ reenactor.source.face.rotation
                 made.append(reenactor.with_engine(name)(driven, wanted))
             pictures = (*made, self.person.photos[0])
-            one, several, copied = (self.judge.scores(each, truth, square) for each in pictures)
+            one, several, copied = (self.metrics.scores(each, truth, square) for each in pictures)
             off_deg = self._pose_off_deg(made[0], self.person.turn @ self.one.source.face.rotation)
             tally.turned.append(TurnedPicture(one, several, copied, off_deg))
 

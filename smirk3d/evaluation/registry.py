@@ -17,6 +17,7 @@ from smirk3d.evaluation.measure import Measure
 from smirk3d.evaluation.mirror import MirrorMeasure
 from smirk3d.evaluation.needs import NEEDS
 from smirk3d.evaluation.occlusion import OcclusionMeasure
+from smirk3d.evaluation.out_of_domain_heads import OutOfDomainHeadsMeasure
 from smirk3d.evaluation.photo_changes import PhotoChangesMeasure
 from smirk3d.evaluation.probe import ProbeMeasure
 from smirk3d.evaluation.probe_comparison import ProbeComparisonMeasure
@@ -25,7 +26,6 @@ from smirk3d.evaluation.reenactment_accuracy import ReenactmentMeasure
 from smirk3d.evaluation.retargeting_accuracy import RetargetingMeasure
 from smirk3d.evaluation.synthetic_accuracy import PoseMeasure, SyntheticMeasure
 from smirk3d.evaluation.temporal_stability import JitterMeasure
-from smirk3d.evaluation.unlike_heads import UnlikeHeadsMeasure
 from smirk3d.evaluation.video_accuracy import VideoAccuracyMeasure
 from smirk3d.evaluation.video_stability import VideoStabilityMeasure
 
@@ -51,7 +51,7 @@ MEASURES: tuple[Measure, ...] = (
     ClosedLipsMeasure(),
     OcclusionMeasure(),
     PhotoChangesMeasure(),
-    UnlikeHeadsMeasure(),
+    OutOfDomainHeadsMeasure(),
     ReenactmentMeasure(),
 )
 """Those that are not taken by default come last."""

@@ -1,4 +1,4 @@
-"""Rendered people of known identity, each with a calm face and several strong expressions."""
+"""Rendered people of known identity, each with a neutral face and several strong expressions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smirk3d.render.appearance.procedural_face import ProceduralFaceRenderer, pr
 from smirk3d.render.appearance.randomization import random_appearance, random_background, random_light, simulate_sensor
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
-    "calm": {},
+    "neutral": {},
     "roaring": {
         "jawOpen": 0.9,
         "mouthUpperUp": 0.6,
@@ -72,7 +72,7 @@ def rendered_people(head: HeadModel, count: int, seed: int, rest: float = 0.0) -
     for person in range(count):
         shape = (SHAPE_STD * torch.randn(head.n_shape, generator=random)).clamp(-MAX_SHAPE, MAX_SHAPE)
         resting = resting_weights(rest, random)
-        look = (random_appearance(random), random_light(random))
+        appearance_and_light = (random_appearance(random), random_light(random))
         for name in EXPRESSIONS:
             weights = expression_weights(name)
             angles = [limit * float(2 * torch.rand((), generator=random) - 1) for limit in MAX_ANGLES_DEG]
@@ -83,7 +83,7 @@ def rendered_people(head: HeadModel, count: int, seed: int, rest: float = 0.0) -
             view = project_head_perspective(
                 vertices, rotmat, centered_translation(head, vertices, rotmat), relative_focal()
             )
-            picture = renderer.render(view, SIZE_PX, *look, random_background(SIZE_PX, random))
+            picture = renderer.render(view, SIZE_PX, *appearance_and_light, random_background(SIZE_PX, random))
             pixels = simulate_sensor(picture, random).clamp(0, 1).mul(255).byte().permute(1, 2, 0)
             yield RenderedPhoto(person, name, shape.numpy(), weights.numpy(), np.ascontiguousarray(pixels.numpy()))
 

@@ -208,10 +208,10 @@ def _first_present(alternatives: Sequence[Mapping[str, float]], columns: Mapping
 
 
 def _follows(convention: str, columns: Mapping[str, int]) -> bool:
-    marks = _SIGNATURES[convention]
+    signature = _SIGNATURES[convention]
     if convention in ("MetaHuman", "VRoid"):
-        return any(mark in key for key in columns for mark in marks)
-    return any(mark in columns for mark in marks)
+        return any(name in key for key in columns for name in signature)
+    return any(name in columns for name in signature)
 
 
 def _key(name: str) -> str:

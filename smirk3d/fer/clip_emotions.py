@@ -111,7 +111,7 @@ def recognize_clip(
         NoFaceError: There is no face in the video.
         Smirk3dError: No frame can be read, or the network cannot be read.
     """
-    options = options or TrackOptions(max_faces=None, calibrate="calmest")
+    options = options or TrackOptions(max_faces=None, calibrate="rest")
     faces = DetectedFaces(weights, with_vectors=with_vectors)
     solved = solve_video(source, reconstructor, options, advance=advance, visit=faces.add)
     clip = solved.clip(options)

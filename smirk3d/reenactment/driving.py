@@ -130,7 +130,7 @@ def video_driving(path: str, reconstructor: Reconstructor, advance: Callable[[],
         Smirk3dError: It cannot be read.
     """
     source = open_source(path)
-    clip = track_video(source, reconstructor, TrackOptions(calibrate="calmest"), advance=advance)
+    clip = track_video(source, reconstructor, TrackOptions(calibrate="rest"), advance=advance)
     return clip_driving(clip, source)
 
 

@@ -1,4 +1,4 @@
-"""The motion of one person on another: absolute, or as the change from the calmest moment."""
+"""The motion of one person on another: absolute, or as the change from the most neutral moment."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def transfer_motion(driving: Driving, face: Face, *, relative: bool) -> Transfer
     Args:
         driving: The motion.
         face: The face in the photo.
-        relative: Add the change from the driving's calmest frame to what the photo shows; otherwise weights and
+        relative: Add the change from the driving's most neutral frame to what the photo shows; otherwise weights and
             rotations are those of the driving.
     """
     own = np.array([face.arkit[name] for name in ARKIT_NAMES])
     weights, rotations = driving.weights, driving.rotations
-    calm = calmest_frame(weights)
+    reference = most_neutral_frame(weights)
     if relative:
-        weights = added_change(own, weights - weights[calm])
+        weights = added_change(own, weights - weights[reference])
     if rotations is None:
         return TransferredMotion(weights, np.tile(face.rotation, (len(weights), 1, 1)), np.zeros(len(weights), bool))
     if relative:
-        rotations = rotations @ rotations[calm].T @ face.rotation
+        rotations = rotations @ rotations[reference].T @ face.rotation
     turned = [limited_rotation(rotation, face.rotation) for rotation in rotations]
     return TransferredMotion(weights, np.stack([each for each, _ in turned]), np.array([flag for _, flag in turned]))
 
 
-def calmest_frame(weights: np.ndarray) -> int:
+def most_neutral_frame(weights: np.ndarray) -> int:
     """Return the frame of weights (T, 52) with the least expression, the gaze apart."""
     return int(weights[:, ~_IS_GAZE].sum(axis=1).argmin())
 

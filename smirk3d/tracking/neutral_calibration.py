@@ -9,7 +9,7 @@ import numpy as np
 from smirk3d.estimation.personal_rest import calmest_rest, without_rest
 from smirk3d.head.arkit import ARKIT_NAMES
 
-NeutralCalibration = Literal["none", "calmest", "neutral", "range"]
+NeutralCalibration = Literal["none", "rest", "neutral", "range"]
 
 NEUTRAL_QUANTILE = 0.1
 """Quantile of a weight over the clip that is taken for its value in the neutral face."""
@@ -27,13 +27,13 @@ def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndar
 
     Args:
         weights: (T, 52) in [0, 1], of the frames in which the face was detected.
-        kind: "calmest" takes off what lids, brows and mouth show in the calmest frames; "neutral" subtracts the
-            person's neutral face and rescales to [0, 1]; "range" also rescales each blink weight so that a closed eye
-            has weight 1, where the eye closed at all; "none" changes nothing.
+        kind: "rest" takes off the resting face, what lids, brows and mouth show in the most neutral frames; "neutral"
+            subtracts the person's neutral face and rescales to [0, 1]; "range" also rescales each blink weight so that
+            a closed eye has weight 1, where the eye closed at all; "none" changes nothing.
     """
     if kind == "none" or not len(weights):
         return weights
-    if kind == "calmest":
+    if kind == "rest":
         return without_rest(weights, calmest_rest(weights))
     neutral = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MAX_NEUTRAL)
     result = without_rest(weights, neutral)

@@ -64,7 +64,7 @@ def test_actions_that_are_not_named_stay_unless_absolute(run, photo: Path, tmp_p
         (("--expression", "smile", "--size", "3"), "--size 3"),
         (("--expression", "smile", "--out", "a.txt"), "must end in"),
         (("--driving", "clip.mp4"), "must end in .mp4"),
-        (("--driving", "b.jpg", "--relative"), "no calm frame"),
+        (("--driving", "b.jpg", "--relative"), "no neutral frame"),
         (("--expression", "smile", "--relative", "--absolute"), "name one of them"),
     ],
 )

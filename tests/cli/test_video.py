@@ -287,6 +287,6 @@ def test_interruption_in_the_second_pass(run, short: Path, tmp_path: Path, monke
 def test_flags_become_options() -> None:
     parsed = Video(input="a.mp4", out="out", faces="all", smooth=0.5, max_gap=2, calibrate="range")._track_options()
     assert parsed == TrackOptions(None, SmoothConfig(0.5), max_gap_s=2, calibrate="range")
-    assert Video(input="a.mp4", out="out", faces=3)._track_options() == TrackOptions(3, calibrate="calmest")
+    assert Video(input="a.mp4", out="out", faces=3)._track_options() == TrackOptions(3, calibrate="rest")
     parsed = Video(input="a.mp4", out="out", detector="video", calibrate="none")._track_options()
     assert parsed == TrackOptions(detector="video") != TrackOptions()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smirk3d.detection.face_patch import PATCH_SIZE, PatchFrame, face_input, feature_marks, network_input
+from smirk3d.detection.face_patch import PATCH_SIZE, PatchFrame, face_input, landmark_map, network_input
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.model import HeadModel
 
@@ -60,7 +60,7 @@ def test_a_photo_of_one_colour_has_no_contrast(open_head: HeadModel) -> None:
 
 
 def test_marks_outside_the_patch_are_on_its_rim() -> None:
-    marks = feature_marks(np.array([[3.5, 7.2], [-9.0, 80.0]]))
+    marks = landmark_map(np.array([[3.5, 7.2], [-9.0, 80.0]]))
     assert marks[7, 3] == 1 and marks[PATCH_SIZE - 1, 0] == 1 and marks.sum() == 2
 
 

@@ -49,7 +49,7 @@ def photo(person: int, expression: str, shape: np.ndarray) -> RenderedPhoto:
 
 
 def test_true_identities_have_no_error_and_the_mean_head_that_of_the_mean_head(open_head, shapes) -> None:
-    photos = [photo(k // 2, "calm" if k % 2 == 0 else "roaring", shapes[k // 2]) for k in range(6)]
+    photos = [photo(k // 2, "neutral" if k % 2 == 0 else "roaring", shapes[k // 2]) for k in range(6)]
     truth = np.stack([each.shape for each in photos])
     exact = identity_result("fit", open_head, photos, truth, truth, 0).figures
     for name in ("face_error_mm", "coefficient_error", "lip_height_spread", "joint_lip_height_error"):
@@ -59,7 +59,7 @@ def test_true_identities_have_no_error_and_the_mean_head_that_of_the_mean_head(o
 
 
 def test_photos_are_grouped_by_person() -> None:
-    photos = [photo(k // len(EXPRESSIONS), "calm", np.zeros(1)) for k in range(2 * len(EXPRESSIONS))]
+    photos = [photo(k // len(EXPRESSIONS), "neutral", np.zeros(1)) for k in range(2 * len(EXPRESSIONS))]
     assert [[each.person for each in person] for person in _by_person(iter(photos))] == [[0] * 6, [1] * 6]
 
 

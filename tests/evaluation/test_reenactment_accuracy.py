@@ -7,7 +7,7 @@ import pytest
 
 from smirk3d.estimation.reconstructor import Reconstructor
 from smirk3d.evaluation.method_under_test import ReconstructionMethod
-from smirk3d.evaluation.picture_judge import FaceSquare, PictureJudge, PictureScores, identity_ratio
+from smirk3d.evaluation.picture_metrics import FaceSquare, PictureMetrics, PictureScores, identity_ratio
 from smirk3d.evaluation.reenactment_figures import (
     FIGURES,
     EngineTally,
@@ -33,7 +33,7 @@ def turned(open_head: HeadModel) -> TurnedPerson:
 
 def test_pictures_of_a_person_differ_in_the_face_alone(person: PersonInPlace) -> None:
     for moved in person.moved.values():
-        changed = (moved != person.calm).any(axis=2)
+        changed = (moved != person.neutral).any(axis=2)
         assert 0.001 < changed.mean() < 0.3 and not changed[:10].any()
 
 
@@ -47,10 +47,10 @@ def test_a_turned_person_keeps_the_background_and_has_other_photos(turned: Turne
 def test_reenactment_comes_nearer_to_the_truth_than_the_photo(
     open_head: HeadModel, person: PersonInPlace, turned: TurnedPerson
 ) -> None:
-    method, judge, tally = ReconstructionMethod("fit", open_head), PictureJudge(lite0_features()), EngineTally()
+    method, metrics, tally = ReconstructionMethod("fit", open_head), PictureMetrics(lite0_features()), EngineTally()
     with Reconstructor(open_head, "fit", max_faces=1) as reconstructor:
-        work = PersonAtWork.prepare(person, 0, reconstructor, method, judge)
-        turned_work = TurnedAtWork.prepare(turned, reconstructor, method, judge)
+        work = PersonAtWork.prepare(person, 0, reconstructor, method, metrics)
+        turned_work = TurnedAtWork.prepare(turned, reconstructor, method, metrics)
     work.measure_engine("mesh", tally, before=work)
     turned_work.measure_engine("mesh", tally)
     method.close()
@@ -102,8 +102,8 @@ def test_identity_is_what_people_do_not_share() -> None:
 
 
 def test_pictures_are_compared_around_the_face(person: PersonInPlace) -> None:
-    judge, square = PictureJudge(None), FaceSquare(slice(100, 200), slice(120, 220))
-    made = person.calm.copy()
+    metrics, square = PictureMetrics(None), FaceSquare(slice(100, 200), slice(120, 220))
+    made = person.neutral.copy()
     made[:20] = 255 - made[:20]
-    scores = judge.scores(made, person.calm, square)
+    scores = metrics.scores(made, person.neutral, square)
     assert scores.error > 0.001 and scores.face_error == 0 and scores.similarity == 1 and np.isnan(scores.distance)

@@ -152,14 +152,14 @@ class RenderedViews:
         return images, torch.stack(numbers)
 
     def _scene(self, generator: torch.Generator) -> _Scene:
-        look = randomization.random_appearance(generator)
+        appearance = randomization.random_appearance(generator)
         if chance(0.5, generator):
-            look = randomize_appearance(
-                look, self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))], generator
+            appearance = randomize_appearance(
+                appearance, self._cuts[int(torch.randint(APPEARANCE_COUNT, (), generator=generator))], generator
             )
-        tint = randomize_skin_texture(self.head, look.hair, uniform(0, 1, generator), generator)
+        tint = randomize_skin_texture(self.head, appearance.hair, uniform(0, 1, generator), generator)
         shape = SampleRanges().shape_std * torch.randn(self.head.n_shape, generator=generator)
-        return _Scene(shape, look, tint, randomization.random_light(generator), uniform(*DISTANCE_M, generator))
+        return _Scene(shape, appearance, tint, randomization.random_light(generator), uniform(*DISTANCE_M, generator))
 
     def _projected(self, scene: _Scene, expression: Tensor, rotmat: Tensor) -> tuple[Tensor, Tensor]:
         """Return vertices in the image at focal length 1 with their depths, and posed ones, both (V, 3)."""

@@ -45,7 +45,7 @@ class Block(nn.Module):
         return tokens + self.narrow(gelu(self.widen(self.norm_2(tokens)), approximate="tanh"))
 
 
-class View(NamedTuple):
+class TokenizedWindows(NamedTuple):
     """B windows as the network reads them.
 
     Attributes:
@@ -99,7 +99,7 @@ class OcclusionNetwork(nn.Module):
         )
         self.register_buffer("radius", torch.tensor(1.0))
 
-    def look(self, images: Tensor, hidden: Tensor) -> View:
+    def tokenize(self, images: Tensor, hidden: Tensor) -> TokenizedWindows:
         """Return what the network reads of images.
 
         Args:
@@ -112,13 +112,13 @@ class OcclusionNetwork(nn.Module):
         read = torch.cat([to_patches(normalized), model_patches(small - fit)], 2)
         filled = interpolate(fit, scale_factor=SIDE_PX / MODEL_PX, mode="bilinear", align_corners=False)
         base = torch.where(to_pixels(hidden) > 0, filled, normalized)
-        return View(normalized, mean, scale, base, self.embed(read) + self.position)
+        return TokenizedWindows(normalized, mean, scale, base, self.embed(read) + self.position)
 
     def encode(self, tokens: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the latents of tokens (B, T, W) after `EARLY_BLOCK` and after the last block.
 
         Args:
-            tokens: See `View`; all, or those of visible patches.
+            tokens: See `TokenizedWindows`; all, or those of visible patches.
             hidden: (B, T) bool, tokens that no other one reads.
         """
         bias = None if hidden is None else (_UNREAD * hidden.to(tokens.dtype))[:, None, None]
@@ -140,7 +140,7 @@ class OcclusionNetwork(nn.Module):
         Args:
             latents: (B, 144, W); those of hidden patches are not read.
             hidden: (B, 144) bool.
-            base: (B, 1, 96, 96), see `View`.
+            base: (B, 1, 96, 96), see `TokenizedWindows`.
         """
         narrow = self.shrink(latents)
         tokens = torch.where(hidden[..., None], self.missing.to(narrow.dtype), narrow) + self.place
@@ -150,8 +150,8 @@ class OcclusionNetwork(nn.Module):
 
     def detect(self, images: Tensor) -> Tensor:
         """Return the distances (B, 144) of the patches of images (B, 1, 96, 96) in [0, 1]."""
-        view = self.look(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool))
-        return self.distances(*self.encode(view.tokens))
+        windows = self.tokenize(images, torch.zeros(len(images), N_PATCHES, dtype=torch.bool))
+        return self.distances(*self.encode(windows.tokens))
 
     def rebuild(self, images: Tensor, hidden: Tensor) -> Tensor:
         """Return images (B, 1, 96, 96) in [0, 1] as the visible patches suggest them.
@@ -160,9 +160,9 @@ class OcclusionNetwork(nn.Module):
             images: (B, 1, 96, 96) in [0, 1].
             hidden: (B, 144) bool; at least one patch of each image is visible.
         """
-        view = self.look(images, hidden)
-        _, latents = self.encode(view.tokens, hidden)
-        return (self.fill(latents, hidden, view.base) * view.scale + view.mean).clamp(0, 1)
+        windows = self.tokenize(images, hidden)
+        _, latents = self.encode(windows.tokens, hidden)
+        return (self.fill(latents, hidden, windows.base) * windows.scale + windows.mean).clamp(0, 1)
 
 
 def normalize(images: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,9 +22,9 @@ def to_patches(images: Tensor) -> Tensor:
     return cells.reshape(-1, N_PATCHES, PATCH_PX**2)
 
 
-def to_pixels(marks: Tensor) -> Tensor:
+def to_pixels(values: Tensor) -> Tensor:
     """Return a value of each patch (B, 144) as an image (B, 1, 96, 96)."""
-    grid = marks.reshape(-1, 1, GRID, GRID).float()
+    grid = values.reshape(-1, 1, GRID, GRID).float()
     return interpolate(grid, scale_factor=float(PATCH_PX), mode="nearest")
 
 

@@ -75,11 +75,11 @@ class TransformerEngine:
         points = _points(self._source, self.region, moved)[None]
         unknown = torch.zeros(1, networks.scene.layout.learnt)
         state = FaceState(points, *_numbers([(face, rotation)]), unknown)
-        answer = networks.scene(self._scene, state)
-        correction = _resized(answer.correction[0].flatten(0, 1), size).unflatten(0, (-1, 2))
+        decoded = networks.scene(self._scene, state)
+        correction = _resized(decoded.correction[0].flatten(0, 1), size).unflatten(0, (-1, 2))
         motion = keypoint_motion(state.dense, self._scene.dense, size)[0] + correction
-        shares, border = _resized(answer.shares[0], size), rest_at_border(size)
-        fill = shares[-1] * _resized(answer.color[0], size)
+        shares, border = _resized(decoded.shares[0], size), rest_at_border(size)
+        fill = shares[-1] * _resized(decoded.color[0], size)
         for share, pixels, each in zip(shares[1:-1], self._further, motion[1:]):
             fill = fill + share * _at(pixels, each)
         photo_share = 1 - (1 - shares[0]) * border

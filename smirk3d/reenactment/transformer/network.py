@@ -106,12 +106,12 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What pictures show.
+class DecodedLayers:
+    """The layers of which pictures are composed.
 
     Attributes:
         color: (B, 3, S, S) colours, about [0, 1].
-        correction: (B, V, 2, S, S) of the motion that keypoints tell, half sides.
+        correction: (B, V, 2, S, S) of the motion of the keypoints, half sides.
         shares: (B, V + 1, S, S) how much each source counts, and last the colour; their sum is 1.
     """
 
@@ -194,7 +194,7 @@ class SceneTransformer(nn.Module):
         place = position_code(positions, POSITION_OCTAVES).expand(len(points), -1, -1)
         return torch.cat([place, surface, near], dim=2)
 
-    def forward(self, scene: Scene, faces: FaceState) -> Answer:
+    def forward(self, scene: Scene, faces: FaceState) -> DecodedLayers:
         """Return what the people's pictures show.
 
         Args:
@@ -212,7 +212,7 @@ class SceneTransformer(nn.Module):
         preferred = torch.zeros(len(copies) + 1, 1, 1, device=x.device)
         preferred[0], preferred[-1] = FIRST_PREFERRED, -FIRST_PREFERRED
         logits = torch.cat([*(copy[:, 2:] for copy in copies), color[:, 3:]], dim=1) + preferred
-        return Answer(color[:, :3] + 0.5, correction, logits.softmax(1))
+        return DecodedLayers(color[:, :3] + 0.5, correction, logits.softmax(1))
 
     def _copied(self, x: Tensor, fine: Tensor, motion: Tensor, view: int) -> Tensor:
         """Return correction and logit (B, 3, S, S) of a source."""
@@ -236,21 +236,21 @@ def keypoint_motion(driven: Tensor, sources: Tensor, size: int) -> Tensor:
     return moved.transpose(2, 3).unflatten(3, (size, size))
 
 
-def shown_by_sources(scene: Scene, faces: FaceState, answer: Answer) -> Tensor:
-    """Return what each source shows at the pixels of the answer, (B, V, 3, S, S)."""
-    side = answer.color.shape[-1]
+def warped_sources(scene: Scene, faces: FaceState, decoded: DecodedLayers) -> Tensor:
+    """Return the sources, warped to the pixels of the decoded layers, (B, V, 3, S, S)."""
+    side = decoded.color.shape[-1]
     motion = keypoint_motion(faces.dense, scene.dense, side // 2).flatten(0, 1)
     motion = interpolate(motion, size=(side, side), mode="bilinear", align_corners=False)
-    at = (motion + answer.correction.flatten(0, 1)).permute(0, 2, 3, 1)
+    at = (motion + decoded.correction.flatten(0, 1)).permute(0, 2, 3, 1)
     at = at + grid_positions(side, at.device).view(1, side, side, 2)
     shown = grid_sample(scene.images.flatten(0, 1), at, padding_mode="border", align_corners=False)
     return shown.unflatten(0, scene.images.shape[:2])
 
 
-def blended(answer: Answer, shown: Tensor) -> Tensor:
-    """Return the pictures (B, 3, S, S): what sources show (B, V, 3, S, S) and the colour, mixed by their shares."""
-    layers = torch.cat([shown, answer.color[:, None]], dim=1)
-    return (answer.shares[:, :, None] * layers).sum(1)
+def blended(decoded: DecodedLayers, warped: Tensor) -> Tensor:
+    """Return the pictures (B, 3, S, S): warped sources (B, V, 3, S, S) and the colour, mixed by their shares."""
+    layers = torch.cat([warped, decoded.color[:, None]], dim=1)
+    return (decoded.shares[:, :, None] * layers).sum(1)
 
 
 def _as_picture(x: Tensor, size: int) -> Tensor:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth
+from smirk3d.datasets.synthetic.emotion_clips.estimation_noise import correlated
 from smirk3d.datasets.synthetic.emotion_clips.motion import NEUTRAL
-from smirk3d.datasets.synthetic.emotion_clips.reading_noise import correlated
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.datasets import read_labelled
 from smirk3d.fer.emotions import EMOTIONS
@@ -45,11 +45,11 @@ class PhotoVectors:
             truth: Of N clips of T frames.
             rng: Of the faces and of the noise.
         """
-        calm, shown = (
+        neutral, emotional = (
             np.stack([self._random(emotion, rng) for emotion in emotions])
             for emotions in (np.full_like(truth.emotion, NEUTRAL), truth.emotion)
         )
-        mixed = calm[:, None] + truth.envelope.clip(0, 1)[..., None] * (shown - calm)[:, None]
+        mixed = neutral[:, None] + truth.envelope.clip(0, 1)[..., None] * (emotional - neutral)[:, None]
         spread = np.concatenate(self.of_emotion).std(axis=0)
         clips, frames, features = mixed.shape
         return (mixed + NOISE * spread * correlated(clips, frames, features, rng)).astype(np.float32)

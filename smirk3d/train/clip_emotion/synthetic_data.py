@@ -1,4 +1,4 @@
-"""Synthetic clips as the clip network reads them: expression vectors of rendered windows, ARKit weights with noise."""
+"""Synthetic clips as the clip network's input: expression vectors of rendered windows, ARKit weights with noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from smirk3d.assets import atomic_path
 from smirk3d.datasets.cached_renderings import prepared_renderings, renderings_folder
 from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips, random_motions
-from smirk3d.datasets.synthetic.emotion_clips.reading_noise import read_angles, read_weights
+from smirk3d.datasets.synthetic.emotion_clips.estimation_noise import estimated_angles, estimated_weights
 from smirk3d.fer.clips.frame_features import frame_features
 from smirk3d.fer.network import N_FEATURES
 from smirk3d.fer.vectors import expressions_of
@@ -55,8 +55,8 @@ def synthetic_clip_set(
         [_predicted(windows, expression, folder, clips.fingerprint) for windows in clips.windows()]
     ).astype(np.float32)
     truth, rng = clips.truth(), np.random.default_rng([seed, 7])
-    weights = read_weights(truth, rng)
-    features = frame_features(predicted[..., :N_FEATURES], weights, read_angles(truth, rng))
+    weights = estimated_weights(truth, rng)
+    features = frame_features(predicted[..., :N_FEATURES], weights, estimated_angles(truth, rng))
     names = tuple(f"synthetic_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
     return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
@@ -75,7 +75,7 @@ def weight_only_clips(count: int, seed: int, photos: PhotoVectors | None = None)
         vectors = np.full((*truth.weights.shape[:2], N_FEATURES), np.nan)
     else:
         vectors = photos.of_clips(truth, np.random.default_rng([seed, 10]))
-    features = frame_features(vectors, read_weights(truth, rng), read_angles(truth, rng))
+    features = frame_features(vectors, estimated_weights(truth, rng), estimated_angles(truth, rng))
     names = tuple(f"weights_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
     return ClipSet(torch.from_numpy(features), label, key, names), truth
@@ -84,7 +84,7 @@ def weight_only_clips(count: int, seed: int, photos: PhotoVectors | None = None)
 def _predicted(windows: np.ndarray, expression: Path | None, folder: Path | None, prefix: str) -> np.ndarray:
     """Return vectors and emotions (K, T, 264) float16 of windows (K, T, 48, 48), from the cache where possible."""
     if folder is None:
-        return _read(windows, expression)
+        return _predictions(windows, expression)
     digest = hashlib.sha256((find("expression") if expression is None else expression).read_bytes())
     digest.update(windows.tobytes())
     path = folder / f"{prefix}_vectors_{digest.hexdigest()[:16]}.npy"
@@ -92,13 +92,13 @@ def _predicted(windows: np.ndarray, expression: Path | None, folder: Path | None
         kept = np.load(path, allow_pickle=False)
         if kept.shape[:2] == windows.shape[:2]:
             return kept
-    result = _read(windows, expression)
+    result = _predictions(windows, expression)
     with atomic_path(path) as temporary:
         np.save(temporary, result)
     return result
 
 
-def _read(windows: np.ndarray, expression: Path | None) -> np.ndarray:
+def _predictions(windows: np.ndarray, expression: Path | None) -> np.ndarray:
     found = expressions_of(windows.reshape(-1, *windows.shape[2:]), expression)
     both = np.concatenate([found.vectors, found.probabilities], axis=1)
     return both.reshape(*windows.shape[:2], -1).astype(np.float16)

@@ -45,20 +45,20 @@ def description_loss(distances: Tensor, shares: Tensor) -> Tensor:
     return inner + (outside * hidden).sum() / hidden.sum().clamp(min=1)
 
 
-def semantic_loss(judge: ExpressionNetwork, rebuilt: Tensor, true: Tensor) -> Tensor:
+def semantic_loss(recognizer: ExpressionNetwork, rebuilt: Tensor, true: Tensor) -> Tensor:
     """Return how differently a frozen expression network judges rebuilt faces: divergence of emotions and vectors.
 
     Args:
-        judge: In eval mode, without gradients of its own.
+        recognizer: In eval mode, without gradients of its own.
         rebuilt: (B, 1, 96, 96) in [0, 1], hidden patches rebuilt and the others true.
         true: Likewise, the faces themselves.
 
     Source: Lee et al., "Latent-OFER", ICCV 2023, for the semantic consistency.
     """
     views = [enlarged(avg_pool2d(each, 2), INPUT_PX) for each in (rebuilt, true)]
-    found = judge(views[0])
+    found = recognizer(views[0])
     with torch.no_grad():
-        wanted = judge(views[1])
+        wanted = recognizer(views[1])
     divergence = kl_div(
         found.logits.log_softmax(1), wanted.logits.log_softmax(1), log_target=True, reduction="batchmean"
     )

@@ -38,7 +38,7 @@ class OcclusionTask(NetworkTask[OcclusionNetwork]):
         config: The run.
         faces: Faces to learn from.
         val: Those that are measured, and that set the radius.
-        judge: The frozen expression network.
+        recognizer: The frozen expression network.
         network: See `NetworkTask`.
         plan: See `NetworkTask`.
         record: See `NetworkTask`.
@@ -47,7 +47,7 @@ class OcclusionTask(NetworkTask[OcclusionNetwork]):
     config: OcclusionTrainConfig
     faces: FaceWindows
     val: FaceWindows
-    judge: ExpressionNetwork
+    recognizer: ExpressionNetwork
     network: OcclusionNetwork
     plan: TrainPlan
     record: dict[str, Any]
@@ -71,16 +71,16 @@ class OcclusionTask(NetworkTask[OcclusionNetwork]):
         order = hidden_order(len(images), config.block_share, generator)
         visible = order[:, round(share * N_PATCHES) :]
         hidden = torch.ones(len(images), N_PATCHES, dtype=torch.bool).scatter(1, visible, False)
-        view, area = network.look(images, hidden), to_pixels(hidden)
-        index = visible[..., None].expand(-1, -1, view.tokens.shape[2])
-        _, latents = network.encode(view.tokens.gather(1, index))
-        all_latents = torch.zeros_like(view.tokens).scatter(1, index, latents)
-        rebuilt = network.fill(all_latents, hidden, view.base)
-        losses = {"rebuilding": rebuilding_loss(rebuilt, view.normalized, area, config.visible_weight)}
+        windows, area = network.tokenize(images, hidden), to_pixels(hidden)
+        index = visible[..., None].expand(-1, -1, windows.tokens.shape[2])
+        _, latents = network.encode(windows.tokens.gather(1, index))
+        all_latents = torch.zeros_like(windows.tokens).scatter(1, index, latents)
+        rebuilt = network.fill(all_latents, hidden, windows.base)
+        losses = {"rebuilding": rebuilding_loss(rebuilt, windows.normalized, area, config.visible_weight)}
         if config.semantic_weight and step >= config.semantic_from * config.steps:
             chosen = slice(0, config.semantic_faces)
-            mixed = torch.where(area > 0, rebuilt * view.scale + view.mean, images)[chosen].clamp(0, 1)
-            losses["semantic"] = config.semantic_weight * semantic_loss(self.judge, mixed, images[chosen])
+            mixed = torch.where(area > 0, rebuilt * windows.scale + windows.mean, images)[chosen].clamp(0, 1)
+            losses["semantic"] = config.semantic_weight * semantic_loss(self.recognizer, mixed, images[chosen])
         return losses
 
     def validate(self, average: OcclusionNetwork) -> dict[str, float]:
@@ -112,8 +112,8 @@ def occlusion_task(config: OcclusionTrainConfig, is_resumed: bool, report: Repor
         network = OcclusionNetwork()
     if not is_resumed:
         network.linear.learn(model_windows(faces))
-    judge = load_expression_network(find("expression"))
+    recognizer = load_expression_network(find("expression"))
     update = UpdateSettings(config.lr, config.weight_decay, config.ema, betas=_BETAS)
     plan = TrainPlan(config.steps, config.validate_every, update)
     record = {DATA: {"train": faces.fingerprint, "val": val.fingerprint}}
-    return OcclusionTask(config, faces, val, judge, network, plan, record)
+    return OcclusionTask(config, faces, val, recognizer, network, plan, record)

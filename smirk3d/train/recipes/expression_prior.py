@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from rich.progress import track
+from tyro.conf import arg
 
 from smirk3d.assets import atomic_path
 from smirk3d.authoring.load import load_head
@@ -60,10 +62,10 @@ class Options:
     cache: Path = Path("out/calibration")
     """Folder for the detections."""
     photos: Path | None = None
-    """Folder with landmarks.npz and labels.csv (`smirk3d.datasets.landmark_annotations`). The calmest faces of its
+    """Folder with landmarks.npz and labels.csv (`smirk3d.datasets.landmark_annotations`). The most neutral faces of its
     training split show which scores are due to the shape of real faces; without: renders only. No label is used."""
-    calm_share: float = 0.4
-    """Share of the photos, in (0, 1], that counts as calm: those with the least expression in all."""
+    neutral_share: Annotated[float, arg(aliases=("--calm-share",))] = 0.4
+    """Share of the photos, in (0, 1], that counts as neutral: those with the least expression in all."""
     out: Path = field(default_factory=lambda: locate("expression_prior"))
     """File to write; by default the packaged one."""
 
@@ -158,7 +160,7 @@ def photo_features(folder: Path, model: LandmarkModel) -> torch.Tensor:
     return torch.cat([detector_features(model.mean, model.weight, points, depth), scores], dim=1)
 
 
-def calmest(regressor: BlendshapeRegressor, features: torch.Tensor, share: float) -> torch.Tensor:
+def most_neutral(regressor: BlendshapeRegressor, features: torch.Tensor, share: float) -> torch.Tensor:
     """Return the rows (K,) int64 of the faces with the least expression in all, gaze aside.
 
     Args:
@@ -182,14 +184,14 @@ def main(options: Options) -> None:
     if options.photos is not None:
         photos = photo_features(options.photos, model)
         on_renders = fit_blendshape_regressor(features, rows["weights"], options.ridge)
-        neutral = photos[calmest(on_renders, photos, options.calm_share)]
+        neutral = photos[most_neutral(on_renders, photos, options.neutral_share)]
         neutral_points = neutral[:, : points.shape[1]]
     with_scores = fit_blendshape_regressor(features, rows["weights"], options.ridge, neutral)
     points_only = fit_blendshape_regressor(points, rows["weights"], options.ridge, neutral_points)
     calibration = DetectorCalibration(model.mean, model.weight, with_scores, points_only)
     neutral_count = 0 if neutral is None else len(neutral)
     meta = {
-        "calm_photos": str(neutral_count),
+        "neutral_photos": str(neutral_count),
         "pictures": str(len(points) // 2),
         "made_by": "smirk3d.train.recipes.expression_prior",
         "seed": str(options.seed),
@@ -197,7 +199,7 @@ def main(options: Options) -> None:
         "ridge": str(options.ridge),
     }
     save_calibration(calibration, options.out, meta | {"licence": "MIT; made from CC0 data"})
-    _log.info("%s: %d images, %d calm photos", options.out, len(points) // 2, neutral_count)
+    _log.info("%s: %d images, %d neutral photos", options.out, len(points) // 2, neutral_count)
     errors = with_scores.std.mean(), points_only.std.mean()
     _log.info("mean error of a weight %.4f with scores, %.4f without", *errors)
     _log.info("variance explained %.3f", with_scores.explained.mean())

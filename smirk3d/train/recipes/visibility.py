@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, TRAINING_KINDS
-from smirk3d.detection.face_patch import feature_marks, network_input
+from smirk3d.detection.face_patch import landmark_map, network_input
 from smirk3d.detection.face_regions import REGIONS
 from smirk3d.metrics.classification import area_under_roc
 from smirk3d.networks.half_file import save_half
@@ -105,9 +105,9 @@ def patches_of(options: Options, split: str) -> Patches:
     return made
 
 
-def marks_of(patches: Patches) -> np.ndarray:
-    """Return the marks of the landmarks (N, 64, 64) bool."""
-    return np.stack([feature_marks(points) > 0 for points in patches.points])
+def landmark_maps(patches: Patches) -> np.ndarray:
+    """Return the maps of the landmarks (N, 64, 64) bool."""
+    return np.stack([landmark_map(points) > 0 for points in patches.points])
 
 
 def mirrored(inputs: Tensor, visible: Tensor, grid: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,7 +148,7 @@ def train(patches: Patches, options: Options) -> VisibilityNetwork:
     """Train a network on patches of the training split."""
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
-    network, marks = VisibilityNetwork(), marks_of(patches)
+    network, maps = VisibilityNetwork(), landmark_maps(patches)
     optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
     steps = len(patches) // options.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -162,7 +162,7 @@ def train(patches: Patches, options: Options) -> VisibilityNetwork:
         network.train()
         for step in range(steps):
             rows = order[step * options.batch : (step + 1) * options.batch]
-            loss = _loss(network, patches[rows.numpy()], marks[rows.numpy()], weight[rows], generator)
+            loss = _loss(network, patches[rows.numpy()], maps[rows.numpy()], weight[rows], generator)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -183,7 +183,7 @@ def train_with_renders(network: VisibilityNetwork, photos: Patches, renders: Pat
         for source, count in ((photos, options.batch - n_renders), (renders, n_renders)):
             parts.append(source[torch.randint(len(source), (count,), generator=generator).numpy()])
         batch = Patches.concatenate(parts)
-        loss = _loss(network, batch, marks_of(batch), None, generator)
+        loss = _loss(network, batch, landmark_maps(batch), None, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -193,20 +193,20 @@ def train_with_renders(network: VisibilityNetwork, photos: Patches, renders: Pat
 
 
 def _loss(
-    network: VisibilityNetwork, patches: Patches, marks: np.ndarray, weight: Tensor | None, generator: torch.Generator
+    network: VisibilityNetwork, patches: Patches, maps: np.ndarray, weight: Tensor | None, generator: torch.Generator
 ) -> Tensor:
     """Return the loss, () float.
 
     Args:
         network: The network.
         patches: B patches.
-        marks: (B, 64, 64) their marks.
+        maps: (B, 64, 64) their maps of landmarks.
         weight: (B,) weights; None leaves out photos as they are that seem to hide something.
         generator: Of the augmentation.
     """
     luma = degraded(torch.from_numpy(patches.luma).float(), generator).numpy()
     inside = patches.inside.astype(np.float32) / 255
-    inputs = torch.from_numpy(network_input(luma * (inside > 0), inside, marks))
+    inputs = torch.from_numpy(network_input(luma * (inside > 0), inside, maps))
     flip = torch.rand(len(patches), generator=generator) < 0.5
     targets = torch.from_numpy(patches.visible), torch.from_numpy(patches.grid).float() / 255
     inputs, visible, grid = mirrored(inputs, *targets, flip)
@@ -226,7 +226,7 @@ def predict(network: VisibilityNetwork, patches: Patches, batch: int = 1024) -> 
     parts = []
     for start in range(0, len(patches), batch):
         part = patches[np.arange(start, min(start + batch, len(patches)))]
-        inputs = network_input(part.luma.astype(np.float32), part.inside.astype(np.float32) / 255, marks_of(part))
+        inputs = network_input(part.luma.astype(np.float32), part.inside.astype(np.float32) / 255, landmark_maps(part))
         parts.append(network.region_logits(torch.from_numpy(inputs)).numpy())
     return np.concatenate(parts)
 

@@ -1,4 +1,4 @@
-"""One step: people are drawn, and the networks show them with another expression and pose."""
+"""One step: people are drawn, and the networks synthesise them with another expression and pose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from smirk3d.datasets.synthetic.rendered_views import Views
 from smirk3d.reenactment.transformer.expression_code import face_crops
-from smirk3d.reenactment.transformer.network import Answer, FaceState, Scene, blended, shown_by_sources
+from smirk3d.reenactment.transformer.network import DecodedLayers, FaceState, Scene, blended, warped_sources
 from smirk3d.reenactment.transformer.weights import TransformerNetworks
 from smirk3d.train.reenactment.augmentation import augmented, crop_margins, recolored, with_exposure_of
 from smirk3d.train.reenactment.config import ReenactmentLossConfig, ReenactmentTrainConfig
@@ -79,24 +79,24 @@ def _weighted(views: Views, n_photos: int, settings: ReenactmentLossConfig) -> V
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """What the networks show.
+class Synthesis:
+    """Synthesised pictures and how they came about.
 
     Attributes:
         picture: (B, 3, S, S).
-        answer: Its layers.
-        scene: What they know of the people.
-        keypoints_alone: (B, V, 3, S, S) what sources show where corrected keypoints tell.
+        decoded: Its layers.
+        scene: The encoded sources.
+        copied: (B, V, 3, S, S) the sources, warped by the corrected keypoints.
     """
 
     picture: Tensor
-    answer: Answer
+    decoded: DecodedLayers
     scene: Scene
     copied: Tensor
 
 
-def show(networks: TransformerNetworks, views: Views, learnt: Tensor) -> Shown:
-    """Show the second view of people from the other ones.
+def synthesize(networks: TransformerNetworks, views: Views, learnt: Tensor) -> Synthesis:
+    """Synthesise the second view of people from the other ones.
 
     Args:
         networks: The networks.
@@ -110,9 +110,9 @@ def show(networks: TransformerNetworks, views: Views, learnt: Tensor) -> Shown:
         return FaceState(*(each[:, index] for each in vars(states).values()))
 
     scene = networks.scene.encode(views.images[:, sources], of(sources))
-    answer = networks.scene(scene, of(1))
-    copied = shown_by_sources(scene, of(1), answer)
-    return Shown(blended(answer, copied), answer, scene, copied)
+    decoded = networks.scene(scene, of(1))
+    copied = warped_sources(scene, of(1), decoded)
+    return Synthesis(blended(decoded, copied), decoded, scene, copied)
 
 
 def losses_of(
@@ -124,13 +124,13 @@ def losses_of(
     known = torch.rand(len(views), generator=generator) < config.batch.known_expression
     mask = torch.ones(len(views), views.images.shape[1], 1)
     mask[~known, 1] = 0
-    shown = show(networks, views, learnt * mask.to(learnt.device))
+    shown = synthesize(networks, views, learnt * mask.to(learnt.device))
     truth = views.images[:, 1]
     return {
         "picture": color_loss(shown.picture, truth, batch.weight),
-        "color": settings.color * color_loss(shown.answer.color, truth, batch.weight),
+        "color": settings.color * color_loss(shown.decoded.color, truth, batch.weight),
         "edges": settings.edges * edge_loss(shown.picture, truth, batch.weight),
-        "correction": settings.correction * shown.answer.correction.square().mean(),
+        "correction": settings.correction * shown.decoded.correction.square().mean(),
         "regularisation": settings.regularisation * regularisation(learnt[:, 1], second),
     }
 

@@ -11,7 +11,7 @@ from smirk3d.reenactment.transformer.expression_code import face_crops
 from smirk3d.reenactment.transformer.keypoints import DENSE, grid_positions
 from smirk3d.reenactment.transformer.network import keypoint_motion
 from smirk3d.reenactment.transformer.weights import TransformerNetworks
-from smirk3d.train.reenactment.step import Shown, show
+from smirk3d.train.reenactment.step import Synthesis, synthesize
 
 _BLOCK = 16
 
@@ -39,17 +39,17 @@ def validate(networks: TransformerNetworks, people: RenderedViews, device: str) 
 
 def _measured(networks: TransformerNetworks, one: Views, views: Views) -> dict[str, Tensor]:
     truth = one.images[:, 1]
-    shown, several = (show(networks, each, learnt_of_sources(networks, each)) for each in (one, views))
+    shown, several = (synthesize(networks, each, learnt_of_sources(networks, each)) for each in (one, views))
     return {
         "psnr_db": decibels(shown.picture, truth),
         "psnr_3_db": decibels(several.picture, truth),
-        "color_db": decibels(shown.answer.color, truth),
+        "color_db": decibels(shown.decoded.color, truth),
         "keypoints_db": decibels(_moved_by_keypoints(shown, one), truth),
         "copied_db": decibels(one.images[:, 0], truth),
     }
 
 
-def _moved_by_keypoints(shown: Shown, views: Views) -> Tensor:
+def _moved_by_keypoints(shown: Synthesis, views: Views) -> Tensor:
     """Return the first view as keypoints alone move it, (B, 3, S, S)."""
     size = views.images.shape[-1]
     motion = keypoint_motion(views.points_ndc[:, 1, list(DENSE)], shown.scene.dense, size)[:, 0]

@@ -44,7 +44,7 @@ def test_pixels_of_hidden_patches_change_nothing(
 def test_hiding_tokens_is_leaving_them_out(
     network: OcclusionNetwork, images: torch.Tensor, hidden: torch.Tensor
 ) -> None:
-    tokens = network.look(images, hidden).tokens
+    tokens = network.tokenize(images, hidden).tokens
     _, masked = network.encode(tokens, hidden)
     for k in range(len(images)):
         _, alone = network.encode(tokens[k : k + 1, ~hidden[k]])

@@ -12,7 +12,7 @@ from smirk3d.reenactment.transformer.network import (
     NetworkLayout,
     SceneTransformer,
     blended,
-    shown_by_sources,
+    warped_sources,
 )
 
 LAYOUT = NetworkLayout(size_px=32, width=24, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, learnt=4)
@@ -51,14 +51,14 @@ def test_further_sources_are_a_set() -> None:
 @torch.no_grad()
 def test_every_source_and_all_that_describes_a_face_tells_the_answer() -> None:
     network, images, sources, driving = _network(), torch.rand(1, 2, 3, 32, 32), _states(1, 2), _states(1)
-    answer = network(network.encode(images, sources), driving)
+    decoded = network(network.encode(images, sources), driving)
     for k in range(2):
         changed = images.clone()
         changed[:, k] += 0.3
-        assert not torch.allclose(network(network.encode(changed, sources), driving).color, answer.color, atol=1e-4)
+        assert not torch.allclose(network(network.encode(changed, sources), driving).color, decoded.color, atol=1e-4)
     for name, values in vars(driving).items():
         other = FaceState(**{**vars(driving), name: values + 0.1})
-        assert not torch.allclose(network(network.encode(images, sources), other).color, answer.color, atol=1e-4), name
+        assert not torch.allclose(network(network.encode(images, sources), other).color, decoded.color, atol=1e-4), name
 
 
 @torch.no_grad()
@@ -66,13 +66,13 @@ def test_shares_sum_to_one_and_a_face_that_rests_shows_the_source() -> None:
     network = SceneTransformer(LAYOUT, torch.randn(POINT_COUNT, 3)).eval()
     images, sources = torch.rand(1, 1, 3, 32, 32), _states(1, 1)
     scene, driving = network.encode(images, sources), FaceState(*(each[:, 0] for each in vars(sources).values()))
-    answer = network(scene, driving)
-    torch.testing.assert_close(answer.shares.sum(1), torch.ones(1, 32, 32))
-    answer.correction.zero_()
-    shown = shown_by_sources(scene, driving, answer)
+    decoded = network(scene, driving)
+    torch.testing.assert_close(decoded.shares.sum(1), torch.ones(1, 32, 32))
+    decoded.correction.zero_()
+    shown = warped_sources(scene, driving, decoded)
     torch.testing.assert_close(shown[:, 0], images[:, 0], atol=1e-4, rtol=0)
-    answer.shares[:] = torch.tensor([1.0, 0.0])[None, :, None, None]
-    torch.testing.assert_close(blended(answer, shown), images[:, 0], atol=1e-4, rtol=0)
+    decoded.shares[:] = torch.tensor([1.0, 0.0])[None, :, None, None]
+    torch.testing.assert_close(blended(decoded, shown), images[:, 0], atol=1e-4, rtol=0)
 
 
 def test_learnt_values_do_not_know_place_and_size() -> None:

@@ -68,14 +68,14 @@ class ClipRenderer:
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         ndc, vertices, points_px = self._projected(motion, rng, generator)
-        look = randomization.random_appearance(generator), randomization.random_light(generator)
+        appearance_and_light = randomization.random_appearance(generator), randomization.random_light(generator)
         albedo = None
         if self._texels is not None and rng.random() < 0.5:
             albedo = self._texels.colors(random_face_appearance(generator))
         background = randomization.random_background(CROP_PX, generator)
         frames = []
         for k in range(len(ndc)):
-            color, alpha = self._renderer.render(ndc[k], vertices[k], CROP_PX, *look, albedo=albedo)
+            color, alpha = self._renderer.render(ndc[k], vertices[k], CROP_PX, *appearance_and_light, albedo=albedo)
             image = color + (1 - alpha) * background
             frames.append((image * 255).byte().permute(1, 2, 0).numpy())
         return _degraded(np.stack(frames), points_px, HARDNESS[motion.hardness], rng)

@@ -10,8 +10,13 @@ import pytest
 
 from smirk3d.datasets.synthetic.emotion_clips import clip_set
 from smirk3d.datasets.synthetic.emotion_clips.clip_set import SyntheticClips, random_motions
+from smirk3d.datasets.synthetic.emotion_clips.estimation_noise import (
+    CORRELATION,
+    correlated,
+    estimated_angles,
+    estimated_weights,
+)
 from smirk3d.datasets.synthetic.emotion_clips.motion import HARDNESS, N_FRAMES
-from smirk3d.datasets.synthetic.emotion_clips.reading_noise import CORRELATION, correlated, read_angles, read_weights
 from smirk3d.head.model import HeadModel
 
 
@@ -44,7 +49,7 @@ def test_nothing_to_make_is_an_error(open_head: HeadModel) -> None:
 def test_hidden_regions_are_not_read() -> None:
     truth = random_motions(64, 0)
     hidden = replace(truth, visible=np.zeros_like(truth.visible))
-    own, less = (read_weights(each, np.random.default_rng(1)) for each in (truth, hidden))
+    own, less = (estimated_weights(each, np.random.default_rng(1)) for each in (truth, hidden))
     assert np.corrcoef(own.ravel(), truth.weights.ravel())[0, 1] > 0.6
     assert abs(np.corrcoef(less.ravel(), truth.weights.ravel())[0, 1]) < 0.15
     assert own.min() >= 0 and own.max() <= 1
@@ -54,7 +59,9 @@ def test_blurred_clips_are_read_worse() -> None:
     truth = random_motions(64, 0)
     sharp = replace(truth, hardness=np.zeros_like(truth.hardness))
     blurred = replace(truth, hardness=np.full_like(truth.hardness, HARDNESS.index("blurred")))
-    error = [np.abs(read_weights(each, np.random.default_rng(1)) - truth.weights).mean() for each in (sharp, blurred)]
+    error = [
+        np.abs(estimated_weights(each, np.random.default_rng(1)) - truth.weights).mean() for each in (sharp, blurred)
+    ]
     assert error[1] > 1.2 * error[0]
 
 
@@ -63,4 +70,4 @@ def test_errors_of_successive_frames_are_alike() -> None:
     assert noise.std() == pytest.approx(1, abs=0.03)
     assert (noise[:, 1:] * noise[:, :-1]).mean() == pytest.approx(CORRELATION, abs=0.03)
     truth = random_motions(64, 0)
-    assert 1 < np.abs(read_angles(truth, np.random.default_rng(2)) - truth.angles_deg).mean() < 3
+    assert 1 < np.abs(estimated_angles(truth, np.random.default_rng(2)) - truth.angles_deg).mean() < 3

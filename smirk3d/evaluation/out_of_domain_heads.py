@@ -47,10 +47,10 @@ FIGURES = (
 _BLINK_INDEX = [ARKIT_NAMES.index(name) for name in BLINKS]
 
 
-class UnlikeHeadsMeasure:
-    """See `measure_unlike_heads`; networks are measured by all three methods."""
+class OutOfDomainHeadsMeasure:
+    """See `measure_out_of_domain_heads`; networks are measured by all three methods."""
 
-    name = "unlike-heads"
+    name = "out-of-domain-heads"
     summary = "expressions and a ladder of blinks on rendered heads as unlike the open head as those of other artists"
     needs = frozenset[str]()
     figures = FIGURES
@@ -60,18 +60,18 @@ class UnlikeHeadsMeasure:
         """Yield one result a method, on as many heads as `--count` has, at most `MAX_HEADS`."""
         asked = data.options.count
         count = DEFAULT_HEADS if asked == DEFAULT_COUNT else min(asked, MAX_HEADS)
-        with data.progress("unlike heads", count) as display:
-            pictures = unlike_head_pictures(
+        with data.progress("out-of-domain heads", count) as display:
+            pictures = out_of_domain_pictures(
                 load_head(), data.method.detect, display, count=count, seed=data.options.seed
             )
         if data.options.keep is not None:
             pictures.save_sheet(data.clip_folder / f"{self.name}.png", columns=PICTURES, rows=8)
         for each in data.methods(COMPARED):
             with data.progress(f"{self.name}: {each.method}", len(pictures)) as display:
-                yield measure_unlike_heads(each, pictures, display)
+                yield measure_out_of_domain_heads(each, pictures, display)
 
 
-def unlike_head_pictures(
+def out_of_domain_pictures(
     head: HeadModel, detect: Detect, display: Progress, *, count: int, seed: int, size: int = SIZE_PX
 ) -> SyntheticTestSet:
     """Render random heads, `PICTURES` in turn each: neutral, a random expression, a ladder of blinks.
@@ -119,7 +119,7 @@ def unlike_head_pictures(
 
 
 @torch.no_grad()
-def measure_unlike_heads(method: MethodUnderTest, pictures: SyntheticTestSet, display: Progress) -> Result:
+def measure_out_of_domain_heads(method: MethodUnderTest, pictures: SyntheticTestSet, display: Progress) -> Result:
     """Compare predicted expressions with the ground truth, with and without the resting face of each head.
 
     Args:
@@ -128,10 +128,10 @@ def measure_unlike_heads(method: MethodUnderTest, pictures: SyntheticTestSet, di
         display: Counts the pictures.
     """
     weights = predict_all(method, pictures, display)
-    return unlike_heads_result(weights, pictures.expression, method.method, pictures.missed)
+    return out_of_domain_result(weights, pictures.expression, method.method, pictures.missed)
 
 
-def unlike_heads_result(found: np.ndarray, truth: np.ndarray, method: str, left_out: int = 0) -> Result:
+def out_of_domain_result(found: np.ndarray, truth: np.ndarray, method: str, left_out: int = 0) -> Result:
     """Return the figures of predictions.
 
     Args:
@@ -160,4 +160,4 @@ def unlike_heads_result(found: np.ndarray, truth: np.ndarray, method: str, left_
     }
     columns = {"correlation": correlation, "gain": gains}
     values = values_of(FIGURES, numbers)
-    return Result(UnlikeHeadsMeasure.name, method, len(found), values, columns, left_out=left_out, worst="low")
+    return Result(OutOfDomainHeadsMeasure.name, method, len(found), values, columns, left_out=left_out, worst="low")

@@ -57,7 +57,7 @@ class FaceSquare:
         return pixels[self.rows, self.columns]
 
 
-class PictureJudge:
+class PictureMetrics:
     """Compares pictures.
 
     Args:

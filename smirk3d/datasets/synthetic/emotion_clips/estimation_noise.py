@@ -1,4 +1,4 @@
-"""ARKit weights and head angles of synthetic clips as tracking would read them.
+"""ARKit weights and head angles of synthetic clips as tracking would estimate them.
 
 The errors of the weights are those of the packaged encoder on rendered faces, which its file states. Here half of an
 error's variance belongs to the clip (the person's own face), half to the frame, with a correlation in time. The
@@ -19,15 +19,15 @@ from smirk3d.zoo.registry import find
 CORRELATION = 0.5
 """Of the error of a frame with that of the next."""
 GAIN = (0.9, 0.1)
-"""Mean and standard deviation of the factor by which a person's weight is read."""
+"""Mean and standard deviation of the factor by which a person's weight is estimated."""
 BLURRED_FACTOR = 1.5
 """Errors in blurred clips over those in others."""
 ANGLE_STD_DEG = (2.0, 0.7)
 """Standard deviations of the error of an angle: of a clip, and of a frame."""
 
 
-def read_weights(truth: ClipTruth, rng: np.random.Generator) -> np.ndarray:
-    """Return the weights (N, T, 52) float32 in [0, 1] that tracking would read.
+def estimated_weights(truth: ClipTruth, rng: np.random.Generator) -> np.ndarray:
+    """Return the weights (N, T, 52) float32 in [0, 1] that tracking would estimate.
 
     Args:
         truth: N clips.
@@ -36,13 +36,13 @@ def read_weights(truth: ClipTruth, rng: np.random.Generator) -> np.ndarray:
     n_clips, n_frames, n_weights = truth.weights.shape
     std = expression_std(find("encoder")).numpy() / np.sqrt(2)
     std = std * np.where(truth.hardness == HARDNESS.index("blurred"), BLURRED_FACTOR, 1.0)[:, None, None]
-    gain = rng.normal(*GAIN, (n_clips, 1, n_weights)) * _seen(truth.visible)[:, None]
+    gain = rng.normal(*GAIN, (n_clips, 1, n_weights)) * _visible_shares(truth.visible)[:, None]
     error = rng.normal(0, 1, (n_clips, 1, n_weights)) + correlated(n_clips, n_frames, n_weights, rng)
     return (truth.weights * gain + std * error).clip(0, 1).astype(np.float32)
 
 
-def read_angles(truth: ClipTruth, rng: np.random.Generator) -> np.ndarray:
-    """Return the angles (N, T, 3) float32 in degrees that tracking would read."""
+def estimated_angles(truth: ClipTruth, rng: np.random.Generator) -> np.ndarray:
+    """Return the angles (N, T, 3) float32 in degrees that tracking would estimate."""
     n_clips, n_frames, n_angles = truth.angles_deg.shape
     of_clip, of_frame = ANGLE_STD_DEG
     error = rng.normal(0, of_clip, (n_clips, 1, n_angles)) + of_frame * correlated(n_clips, n_frames, n_angles, rng)
@@ -58,7 +58,7 @@ def correlated(n_clips: int, n_frames: int, n_values: int, rng: np.random.Genera
     return white.transpose(1, 0, 2)
 
 
-def _seen(visible: np.ndarray) -> np.ndarray:
+def _visible_shares(visible: np.ndarray) -> np.ndarray:
     """Return the factors (N, 52) in [0, 1] of weights of regions with visible shares (N, 4)."""
     eyes, mouth = (visible[:, REGIONS.index(name)] for name in ("eyes", "mouth"))
     columns = [eyes if name.startswith(("eye", "brow")) else mouth for name in ARKIT_NAMES]

@@ -10,9 +10,15 @@ from evaluation_faces import Silent, face_points
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.personal_rest import RESTING
+from smirk3d.evaluation.out_of_domain_heads import (
+    KIND_CYCLE,
+    PICTURES,
+    RUNGS,
+    out_of_domain_pictures,
+    out_of_domain_result,
+)
 from smirk3d.evaluation.randomized_heads import LIDS, RandomizedHead, blinking
 from smirk3d.evaluation.registry import measures_named
-from smirk3d.evaluation.unlike_heads import KIND_CYCLE, PICTURES, RUNGS, unlike_head_pictures, unlike_heads_result
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.params import FaceParams
 
@@ -82,7 +88,7 @@ def test_lids_meet_at_one_and_half_way_at_one_half(open_head, seed):
 def test_pictures_of_a_head_follow_each_other(open_head):
     """Three heads; the second has a picture without a face and is left out."""
     detect = FakeDetector(missed=PICTURES + 4)
-    made = unlike_head_pictures(open_head, detect, Silent(), count=3, seed=3, size=24)
+    made = out_of_domain_pictures(open_head, detect, Silent(), count=3, seed=3, size=24)
     assert made.pixels.shape == (2 * PICTURES, 24, 24, 3) and made.missed == PICTURES
     blinks = [f"blink {rung:g}" for rung in RUNGS]
     assert made.kind.tolist() == ["neutral", KIND_CYCLE[0], *blinks, "neutral", KIND_CYCLE[2], *blinks]
@@ -96,11 +102,11 @@ def test_pictures_of_a_head_follow_each_other(open_head):
 
 def test_no_head_with_faces_in_all_pictures(open_head):
     with pytest.raises(Smirk3dError, match="none of 1 rendered heads"):
-        unlike_head_pictures(open_head, FakeDetector(missed=1), Silent(), count=1, seed=3, size=16)
+        out_of_domain_pictures(open_head, FakeDetector(missed=1), Silent(), count=1, seed=3, size=16)
 
 
 def test_figures_of_the_truth_and_of_half_of_it(truth):
-    right, half = (unlike_heads_result(factor * truth, truth, "fit").figures for factor in (1.0, 0.5))
+    right, half = (out_of_domain_result(factor * truth, truth, "fit").figures for factor in (1.0, 0.5))
     for name in ("mean_correlation", "gain", "asymmetry_gain", "correlation_without_rest", "gain_without_rest"):
         assert right[name] == pytest.approx(1.0)
     assert right["blink_at_1"] == pytest.approx(1.0)
@@ -114,12 +120,12 @@ def test_a_resting_face_is_taken_off(truth):
     """Each head shows a little of lids, brows and mouth all the time."""
     rests = np.random.default_rng(1).uniform(0, 0.3, (HEADS, 1, 52)) * RESTING
     found = (rests + truth.reshape(HEADS, PICTURES, 52) * (1 - rests)).reshape(truth.shape)
-    figures = unlike_heads_result(found, truth, "fit").figures
+    figures = out_of_domain_result(found, truth, "fit").figures
     assert figures["mean_correlation"] < 0.99
     assert figures["correlation_without_rest"] == figures["gain_without_rest"] == pytest.approx(1.0)
     assert figures["blink_when_open"] == pytest.approx(0.15, abs=0.02)
 
 
 def test_taken_where_it_is_named():
-    (measure,) = measures_named(("unlike-heads",))
+    (measure,) = measures_named(("out-of-domain-heads",))
     assert not measure.is_default and not measure.needs
