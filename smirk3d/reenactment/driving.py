@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 from smirk3d.export.tables.expression_file import TABLE_SUFFIXES, read_expressions
+from smirk3d.export.tables.motion_file import read_motion
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.media.images import IMAGE_SUFFIXES
 from smirk3d.media.video import FrameSource, open_source
@@ -78,7 +78,7 @@ def photo_driving(path: str, reconstructor: Reconstructor) -> Driving:
 
 
 def table_driving(path: str) -> Driving:
-    """Return the weights of a file: of a clip, with its rotations and times, or of any that `retarget` reads.
+    """Return the weights of a file that `retarget` reads, with the turns of the head and the times that it has.
 
     Raises:
         Smirk3dError: It cannot be read, or has no ARKit weights.
@@ -91,30 +91,31 @@ def table_driving(path: str) -> Driving:
         )
     # Further faces and tracks have names that end in #k.
     own = np.array(["#" not in name for name in content.frames])
+    if own.all():
+        return _motion_driving(path)
     rows = own if own.any() else np.ones(len(own), bool)
-    weights = content.arrays["arkit"][rows].astype(np.float64).clip(0, 1)
-    rate = content.rate_fps or RATE_FPS
-    time_s = None if content.time_s is None else content.time_s[rows]
-    rotations = None
-    if Path(path).suffix.lower() == ".npz":
-        rotations, time_s = _clip_motion(Path(path), len(weights), time_s)
-    if time_s is None or not np.isfinite(time_s).all() or (np.diff(time_s) <= 0).any():
-        time_s = np.arange(len(weights)) / rate
-    elif content.rate_fps is None and len(time_s) > 1:
-        rate = float(1 / np.median(np.diff(time_s)))
-    return Driving(printable(path), weights, rotations, time_s - time_s[0], rate, notes=content.notes)
+    weights, rate = content.arrays["arkit"][rows].astype(np.float64).clip(0, 1), content.rate_fps or RATE_FPS
+    return Driving(printable(path), weights, None, np.arange(len(weights)) / rate, rate, notes=content.notes)
 
 
-def _clip_motion(path: Path, count: int, time_s: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the rotations (T, 3, 3) and times (T,) of a clip's archive, as far as it has them."""
-    stored = read_npz(path, {"rotation_rotmat", "time_s"})
-    rotations, times = stored.get("rotation_rotmat"), stored.get("time_s")
-    if rotations is None or times is None or rotations.shape != (len(times), 3, 3):
-        return None, time_s
-    known = np.isfinite(rotations).all(axis=(1, 2))
-    if int(known.sum()) != count:
-        return None, time_s
-    return rotations[known].astype(np.float64), times[known].astype(np.float64)
+def _motion_driving(path: str) -> Driving:
+    """Return the motion of one person in a file, at a steady rate; where the face was lost, the last pose holds."""
+    found = read_motion(path, None, lambda content: content.arrays["arkit"])
+    key_s = found.keys.time_s - found.keys.time_s[0]
+    step_s = float(np.median(np.diff(key_s))) if len(key_s) > 1 else 1 / RATE_FPS
+    time_s = key_s
+    if len(key_s) > 1 and np.diff(key_s).max() > 1.5 * step_s:  # a gap without a face, or photos at odd times
+        time_s = np.arange(round(key_s[-1] / step_s) + 1) * step_s
+    held = np.searchsorted(key_s, time_s + step_s / 2) - 1
+    rotations = found.keys.rotation_rotmat
+    return Driving(
+        printable(path),
+        found.keys.arkit[held],
+        None if rotations is None else rotations[held],
+        time_s,
+        1 / step_s,
+        notes=(found.note,) if found.note else (),
+    )
 
 
 def video_driving(path: str, reconstructor: Reconstructor, advance: Callable[[], None] = lambda: None) -> Driving:

@@ -9,11 +9,12 @@ from synthetic_track import synthetic_track
 
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expression_file import write_arkit, write_arrays
-from smirk3d.export.tables.track_table import save_track_npz
+from smirk3d.export.tables.livelink import save_livelink
+from smirk3d.export.tables.track_table import save_track_npz, write_track_table
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.driving import RATE_FPS, clip_driving, is_photo, is_table, table_driving
-from smirk3d.track import Clip
+from smirk3d.track import Clip, Track
 
 
 def test_a_table_has_weights_and_regular_times(tmp_path: Path) -> None:
@@ -31,14 +32,34 @@ def test_further_faces_are_left_out(tmp_path: Path) -> None:
     assert not table_driving(str(tmp_path / "w.npz")).weights.any()
 
 
-def test_the_archive_of_a_clip_has_rotations_and_times(open_head: HeadModel, tmp_path: Path) -> None:
+def _saved(track: Track, folder: Path, kind: str) -> Path:
+    path = folder / f"clip.{kind}"
+    if kind == "npz":
+        save_track_npz(track, path)
+    else:
+        write_track_table([track], path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_a_clip_turns_the_head_and_holds_the_pose_where_the_face_is_lost(
+    open_head: HeadModel, tmp_path: Path, kind: str
+) -> None:
     track = synthetic_track(open_head, 12, lost=slice(4, 6))
-    save_track_npz(track, tmp_path / "clip.npz")
-    driving = table_driving(str(tmp_path / "clip.npz"))
-    known = track.known
+    driving = table_driving(str(_saved(track, tmp_path, kind)))
+    held = [0, 1, 2, 3, 3, 3, *range(6, 12)]
     assert driving.rotations is not None
-    assert np.allclose(driving.rotations, track.rotation_rotmat[known], atol=1e-6)
-    assert np.allclose(driving.time_s, track.time_s[known] - track.time_s[known][0])
+    assert np.allclose(driving.rotations, track.rotation_rotmat[held], atol=1e-4)
+    assert np.allclose(driving.weights, track.arkit[held], atol=1e-3)
+    assert np.allclose(driving.time_s, track.time_s - track.time_s[0], atol=1e-3)
+
+
+def test_a_recording_of_live_link_face_turns_the_head(open_head: HeadModel, tmp_path: Path) -> None:
+    track = synthetic_track(open_head, 12)
+    save_livelink(track, tmp_path / "take.csv")
+    driving = table_driving(str(tmp_path / "take.csv"))
+    assert driving.rotations is not None and driving.rate_fps == pytest.approx(track.rate_fps, rel=0.01)
+    assert np.allclose(driving.rotations, track.rotation_rotmat, atol=1e-3)
 
 
 def test_coefficients_of_a_head_are_refused(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Reading of facial motion from clips, photos, tables of ARKit weights and recordings of Live Link Face.
 
 A table may also have the rotation of the head: in the columns `r00` to `r22`, the rotation matrix from head to camera
-frame, or in the app's `HeadYaw`, `HeadPitch` and `HeadRoll`, see `smirk3d.export.tables.livelink`. The app writes zeros
-if it does not record rotations, so zeros in all rows stand for no rotation.
+frame, else in `yaw`, `pitch` and `roll`, degrees, see `smirk3d.geometry.euler`, or in the app's `HeadYaw`, `HeadPitch`
+and `HeadRoll`, see `smirk3d.export.tables.livelink`. The app writes zeros if it does not record rotations, so zeros in
+all rows stand for no rotation.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from smirk3d.export.tables.timecode import (
 )
 from smirk3d.export.tables.weight_columns import missing_note
 from smirk3d.export.tables.weight_table import WeightTable, read_weight_table
+from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.track import Status
 
 DEFAULT_FPS = 30.0
 """Frame rate of files that state neither times nor a rate nor time codes."""
 _MATRIX = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
-_ANGLES = ("headyaw", "headpitch", "headroll")
+_ANGLES_DEG = ("yaw", "pitch", "roll")
+_APP_ANGLES_RAD = ("headyaw", "headpitch", "headroll")
 _MAX_ANGLE_RAD = 2 * np.pi
 """Larger angles are taken for degrees, and refused."""
 
@@ -252,7 +255,8 @@ def _errors_naming(path: Path, text: str) -> Iterator[None]:
 
 def _table_rotations(table: WeightTable) -> np.ndarray | None:
     """Return the rotations of the head (N, 3, 3), 0 in rows without weights; None if the table has none."""
-    for columns, to_rotmat in ((_MATRIX, _from_entries), (_ANGLES, _from_livelink)):
+    forms = ((_MATRIX, _from_entries), (_ANGLES_DEG, _from_angles), (_APP_ANGLES_RAD, _from_livelink))
+    for columns, to_rotmat in forms:
         try:
             values = table.numbers(*columns)[table.known] if table.has(*columns) else np.zeros((0, 1))
         except ValueError as error:
@@ -273,6 +277,11 @@ def _table_rotations(table: WeightTable) -> np.ndarray | None:
 
 def _from_entries(entries: np.ndarray) -> np.ndarray:
     return entries.reshape(-1, 3, 3)
+
+
+def _from_angles(angles_deg: np.ndarray) -> np.ndarray:
+    """Return rotations (K, 3, 3) of yaw, pitch and roll (K, 3) in degrees."""
+    return np.stack([rotation_from_angles(*row) for row in angles_deg.tolist()])
 
 
 def _from_livelink(angles_rad: np.ndarray) -> np.ndarray:

@@ -117,14 +117,21 @@ def _table(clip: Track, path: Path, /, **changes: object) -> Path:
 
 
 def test_a_table_without_times_and_rotations(track: Track, tmp_path: Path) -> None:
-    path = _table(track, tmp_path / "clip.csv", **dict.fromkeys(("time_s", "r11")))
+    path = _table(track, tmp_path / "clip.csv", **dict.fromkeys(("time_s", "r11", "yaw")))
     found = read(path, 10).keys
     np.testing.assert_allclose(found.time_s, np.array(KEYS) / 10)
     assert found.rotation_rotmat is None
 
 
+def test_angles_in_degrees_stand_for_a_missing_matrix(track: Track, tmp_path: Path) -> None:
+    whole = read(_table(track, tmp_path / "a.csv")).keys.rotation_rotmat
+    angles = read(_table(track, tmp_path / "b.csv", r11=None)).keys.rotation_rotmat
+    np.testing.assert_allclose(angles, whole, atol=1e-3)  # the table has angles to two decimals
+    assert not np.allclose(whole, np.eye(3), atol=0.05)
+
+
 def test_empty_rotations_are_none(track: Track, tmp_path: Path) -> None:
-    path = _table(track, tmp_path / "clip.csv", **dict.fromkeys(MATRIX, np.nan))
+    path = _table(track, tmp_path / "clip.csv", **dict.fromkeys((*MATRIX, "yaw", "pitch", "roll"), np.nan))
     assert read(path).keys.rotation_rotmat is None
 
 
