@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from typing import Any, Protocol, TextIO
@@ -45,6 +46,12 @@ def progress(total: int, stream: TextIO | None = None, unit: str = "images") -> 
     """
     target = stream or sys.stderr
     return BarProgress(total, target, unit) if target.isatty() else LineProgress(total, target, unit)
+
+
+def failure_line(name: str | os.PathLike[str], reason: str) -> str:
+    """Return the line about an input that failed; its name is put before a reason that does not have it."""
+    shown = printable(name)
+    return f"smirk3d: {reason}" if shown in reason else f"smirk3d: {shown}: {reason}"
 
 
 def frame_progress(total: int) -> Progress:

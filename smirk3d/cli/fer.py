@@ -182,7 +182,7 @@ class FerFeatures(_PhotoCommand):
         """Add the images that are missing in the journal, show each failure, and return the number of failures."""
         from smirk3d.batch.prefetch import failure_reason
         from smirk3d.export.tables.expressions_csv import table_name
-        from smirk3d.progress import progress
+        from smirk3d.progress import failure_line, progress
 
         todo = [job for job in jobs if table_name(job.path) not in journal.done]
         n_failed = 0
@@ -192,9 +192,7 @@ class FerFeatures(_PhotoCommand):
                     self._add(journal, job.path, detector)
                 except Exception as error:  # one photo never stops the run
                     n_failed += 1
-                    reason = failure_reason(error)
-                    is_named = printable(job.path) in reason
-                    display.note(f"smirk3d: {reason if is_named else f'{printable(job.path)}: {reason}'}")
+                    display.note(failure_line(job.path, failure_reason(error)))
                 display.advance()
         return n_failed
 

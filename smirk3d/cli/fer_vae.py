@@ -117,7 +117,7 @@ class _Faces:
         from smirk3d.detection.detector import Detector
         from smirk3d.export.tables.expressions_csv import table_name
         from smirk3d.fer.vae.expression_vae import ExpressionVAE
-        from smirk3d.progress import progress
+        from smirk3d.progress import failure_line, progress
 
         with (
             nullcontext() if self._crops else closing(Detector()) as detector,
@@ -129,8 +129,7 @@ class _Faces:
                     window = vae.window(job.path).pixels
                 except Exception as error:  # one photo never stops the run
                     self.failed += 1
-                    reason, name = failure_reason(error), printable(job.path)
-                    display.note(f"smirk3d: {reason if name in reason else f'{name}: {reason}'}")
+                    display.note(failure_line(job.path, failure_reason(error)))
                 else:
                     yield table_name(job.path), vae, window
                 display.advance()

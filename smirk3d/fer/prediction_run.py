@@ -26,7 +26,7 @@ from smirk3d.fer.table_layouts import LayoutName, TableLayout, table_layout
 from smirk3d.fer.vectors import temperature_of
 from smirk3d.media.video import open_source
 from smirk3d.output_lock import links_below, locked_folder, refuse_links
-from smirk3d.progress import frame_progress, progress
+from smirk3d.progress import failure_line, frame_progress, progress
 from smirk3d.tracking.run import show_notes
 from smirk3d.viz.overlay import save_png
 from smirk3d.viz.plot_style import save_pixels
@@ -201,5 +201,4 @@ class _Run:
     def _fail(self, job: Job, reason: str, note: Callable[[str], None]) -> None:
         self.summary.failed += 1
         self._table.add_failure(job.path, reason)
-        is_named = printable(job.path) in reason
-        note(f"smirk3d: {reason if is_named else f'{printable(job.path)}: {reason}'}")
+        note(failure_line(job.path, reason))

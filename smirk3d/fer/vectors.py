@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from smirk3d.fer.network import N_FEATURES, ExpressionNetwork, load_expression_network
+from smirk3d.networks.file_cache import cached_by_files
 from smirk3d.networks.inference import folded
 from smirk3d.zoo.registry import find
 
@@ -32,7 +32,7 @@ class Expressions:
     arkit: np.ndarray
 
 
-@functools.lru_cache(maxsize=2)
+@cached_by_files
 def _network(path: Path) -> ExpressionNetwork:
     return folded(load_expression_network(path), ExpressionNetwork)
 

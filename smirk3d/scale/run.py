@@ -6,11 +6,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from smirk3d.assets import printable
 from smirk3d.batch.naming import Job
 from smirk3d.batch.runner import BatchSummary
 from smirk3d.export.tables.expressions_csv import table_name
-from smirk3d.progress import Progress, progress
+from smirk3d.progress import Progress, failure_line, progress
 from smirk3d.scale.checkpoint import claim, finished_images
 from smirk3d.scale.result_folder import ResultFolder
 from smirk3d.scale.shard_task import ShardTask, UnitCounts
@@ -95,7 +94,6 @@ class _Total:
         self.faces += counts.faces
         for name, reason in counts.failures[: _FAILURES_SHOWN - self._shown]:
             self._shown += 1
-            is_named = printable(name) in reason
-            self._display.note(f"smirk3d: {reason if is_named else f'{printable(name)}: {reason}'}")
+            self._display.note(failure_line(name, reason))
         for _ in range(counts.done + counts.failed):
             self._display.advance()

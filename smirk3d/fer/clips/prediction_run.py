@@ -16,7 +16,7 @@ from smirk3d.fer.clips.strip import MAX_STRIPS, Strip, clip_strip, strip_sheet
 from smirk3d.fer.clips.tracked_clip import TrackedClip, track_clip
 from smirk3d.media.video import open_source
 from smirk3d.output_lock import links_below, locked_folder
-from smirk3d.progress import Progress, progress
+from smirk3d.progress import Progress, failure_line, progress
 from smirk3d.viz.overlay import save_png
 
 
@@ -110,8 +110,7 @@ class _Run:
             if is_disk_full(error):
                 raise Smirk3dError(reason) from error
             self.n_failed += 1
-            is_named = printable(path) in reason
-            self._display.note(f"smirk3d: {reason if is_named else f'{printable(path)}: {reason}'}")
+            self._display.note(failure_line(path, reason))
             return failed_row(str(path), reason)
         finally:
             self._display.advance()

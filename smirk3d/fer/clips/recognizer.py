@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from smirk3d.fer.clips.sampling import MAX_CLIP_FRAMES
 from smirk3d.fer.clips.tracked_clip import TrackedClip, track_clip
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.media.video import FrameSource
+from smirk3d.networks.file_cache import cached_by_files
 from smirk3d.zoo.registry import find
 
 STRETCH = 1.5
@@ -56,7 +56,7 @@ def load_network(
     return _network(path, None if expression is None else Path(expression))
 
 
-@functools.lru_cache(maxsize=2)
+@cached_by_files
 def _network(path: Path, expression: Path | None) -> ClipNetwork:
     return load_clip_network(path, expression)
 

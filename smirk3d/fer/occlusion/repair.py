@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from smirk3d.fer.face_windows import WINDOW_PX
 from smirk3d.fer.network import enlarged
 from smirk3d.fer.occlusion.network import OcclusionNetwork, load_occlusion_network
 from smirk3d.fer.occlusion.patches import GRID, SIDE_PX, grown, majority, to_pixels
+from smirk3d.networks.file_cache import cached_by_files
 from smirk3d.zoo.registry import find
 
 MAX_SHARE = 0.8
@@ -47,7 +47,7 @@ class Repaired:
         return self.hidden.mean(axis=(1, 2))
 
 
-@functools.lru_cache(maxsize=2)
+@cached_by_files
 def _network(path: Path) -> OcclusionNetwork:
     return load_occlusion_network(path)
 

@@ -21,7 +21,7 @@ from smirk3d.fer.occlusion.patches import SIDE_PX
 from smirk3d.fer.occlusion.repair import repair_windows
 from smirk3d.fer.occlusion.sheet import MAX_FACES, RepairCell, repair_cell, repair_sheet
 from smirk3d.output_lock import links_below, locked_folder
-from smirk3d.progress import Progress, progress
+from smirk3d.progress import Progress, failure_line, progress
 from smirk3d.viz.overlay import save_png
 
 TABLE_NAME, SHEET_NAME, FACE_ENDING = "occlusion.csv", "repair_{number:03d}.png", "_repaired.png"
@@ -88,8 +88,7 @@ class _Run:
                 raise Smirk3dError(f"{reason}; free space and run again") from error
             self.failed += 1
             self._table.add_failure(job.path, reason)
-            is_named = printable(job.path) in reason
-            self._display.note(f"smirk3d: {reason if is_named else f'{printable(job.path)}: {reason}'}")
+            self._display.note(failure_line(job.path, reason))
         self._display.advance()
 
     def _repair(self, job: Job) -> None:

@@ -37,12 +37,14 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]
             names = tuple(name for name in columns if name not in KEY_COLUMNS)
             if not 0 < len(names) <= MAX_ATTRIBUTES:
                 raise Smirk3dError(f"{printable(path)}: must have 1 to {MAX_ATTRIBUTES} columns of attributes")
-            return names, {row[key]: _numbers(row, names, path) for row in reader}
+            return names, {
+                row[key]: _numbers(row, names, f"{printable(path)}: {printable(row[key])}") for row in reader
+            }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
 
 
-def _numbers(row: dict[str, str | None], names: tuple[str, ...], path: Path) -> np.ndarray:
+def _numbers(row: dict[str, str | None], names: tuple[str, ...], where: str) -> np.ndarray:
     values = np.full(len(names), np.nan)
     for k, name in enumerate(names):
         text = row[name] or ""
@@ -53,8 +55,8 @@ def _numbers(row: dict[str, str | None], names: tuple[str, ...], path: Path) -> 
                 values[k] = np.inf
             if not np.isfinite(values[k]):
                 raise Smirk3dError(
-                    f"{printable(path)}: {printable(name)} is {printable(text)} in a row; give numbers, 0 and 1 for no "
-                    "and yes, or leave the cell empty"
+                    f"{where}: {printable(name)} is {printable(text)}; give numbers, 0 and 1 for no and yes, or leave "
+                    "the cell empty"
                 )
     return values
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -21,6 +20,7 @@ from smirk3d.fer.vae.network import N_LATENT, SIDE_PX, FaceVAE
 from smirk3d.fer.vae.paste import PasteMode, pasted
 from smirk3d.fer.vae.weights import load_face_vae
 from smirk3d.fer.vae.windows import as_images, as_windows, colour_window, crop_frame, window_frame
+from smirk3d.networks.file_cache import cached_by_files
 from smirk3d.networks.inference import folded
 from smirk3d.zoo.registry import find
 
@@ -61,7 +61,7 @@ class FaceEdit:
     photo: np.ndarray = field(repr=False)
 
 
-@functools.lru_cache(maxsize=2)
+@cached_by_files
 def _network(path: Path) -> FaceVAE:
     return folded(load_face_vae(path), FaceVAE)
 
