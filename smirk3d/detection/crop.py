@@ -175,5 +175,6 @@ def _span(positions: np.ndarray, length: int) -> tuple[int, int]:
 
 def _grid(x: np.ndarray, y: np.ndarray) -> Tensor:
     """(1, h, w, 2) float32 positions for `grid_sample` of the columns' x (w,) and the rows' y (h,)."""
-    columns, rows = np.meshgrid(x, y)
-    return torch.from_numpy(np.stack([columns, rows], axis=-1)).float()[None]
+    columns, rows = torch.from_numpy(x).float(), torch.from_numpy(y).float()
+    size = len(y), len(x)
+    return torch.stack([columns.expand(size), rows[:, None].expand(size)], dim=-1)[None]
