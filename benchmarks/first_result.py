@@ -17,6 +17,7 @@ from timing import COMMAND, HEADINGS, Row, alternate, rows
 PEER = "fresh process: MediaPipe alone on one photo"
 _MEDIAPIPE = """
 import sys
+import mediapipe.tasks.python.vision  # as other programs do, with all that it imports
 import numpy as np
 from PIL import Image
 sys.path.insert(0, sys.argv[1])
