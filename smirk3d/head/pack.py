@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -104,9 +104,38 @@ def read_header(path: Path) -> dict:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = printable(" ".join(str(error).split()))
         raise Smirk3dError(f"{printable(path)}: cannot be read as a head pack ({reason}); {_REMEDY}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
-        raise Smirk3dError(f"{printable(path)}: its header describes no head; {_REMEDY}")
+    if fault := _header_fault(header) if isinstance(header, dict) else "it is no table":
+        raise Smirk3dError(f"{printable(path)}: its header describes no head ({fault}); {_REMEDY}")
     return header
+
+
+def _header_fault(header: dict[str, object]) -> str:
+    """Return what is missing in a header, or of another type than in `HeadData`; "" where nothing is."""
+    for name, (is_valid, wanted) in _HEADER_FIELDS.items():
+        if name in header and not is_valid(header[name]):
+            return f"{name!r} is no {wanted}"
+    return ", ".join(f"{name!r} is missing" for name in ("name", "expression_names", "meta") if name not in header)
+
+
+def _are_texts(values: object, kind: type[list] | type[dict]) -> bool:
+    return isinstance(values, kind) and all(
+        isinstance(value, str) for value in (values.values() if isinstance(values, dict) else values)
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+_HEADER_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "name": (lambda value: isinstance(value, str), "text"),
+    "expression_names": (lambda value: _are_texts(value, list), "list of texts"),
+    "expression_low": (_is_number, "number"),
+    "expression_high": (_is_number, "number"),
+    "eyelids_after_skinning": (lambda value: isinstance(value, bool), "boolean"),
+    "meta": (lambda value: _are_texts(value, dict), "table of texts"),
+}
+"""Fields of `HeadData` in the header, with what they must be."""
 
 
 def read_content_id(path: Path) -> str:

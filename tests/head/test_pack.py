@@ -1,10 +1,12 @@
 """A head survives its file bit by bit, and other files are refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from same import assert_same
 
@@ -83,4 +85,27 @@ def test_a_truncated_file_is_refused(tmp_path, tiny_data):
     save_pack(tiny_data, path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(Smirk3dError, match=r"head\.pack"):
+        load_pack(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("name", 3, "'name' is no text"),
+        ("expression_names", [["a"]], "'expression_names' is no list of texts"),
+        ("expression_names", "ab", "'expression_names' is no list of texts"),
+        ("expression_low", "0", "'expression_low' is no number"),
+        ("expression_high", float("nan"), "'expression_high' is no number"),
+        ("eyelids_after_skinning", 1, "'eyelids_after_skinning' is no boolean"),
+        ("meta", {"licence": ["MIT"]}, "'meta' is no table of texts"),
+    ],
+)
+def test_a_header_of_other_types_is_refused(tmp_path, tiny_data, field, value, reason):
+    path = tmp_path / "a.pack"
+    save_pack(tiny_data, path)
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    metadata["head"] = json.dumps(json.loads(metadata["head"]) | {field: value})
+    save_file(tensors, path, metadata)
+    with pytest.raises(Smirk3dError, match=rf"a\.pack: its header describes no head \({reason}\)"):
         load_pack(path)
