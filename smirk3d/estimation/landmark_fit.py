@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from smirk3d.detection.detector import N_LANDMARKS
 from smirk3d.estimation.estimator import FaceObservation, HeadEstimates, Intrinsics
 from smirk3d.estimation.expression_prior import BlendshapeRegressor, ExpressionPrior, load_calibration
 from smirk3d.estimation.keyframes import select_neutral_keyframes, thinned
-from smirk3d.estimation.landmark_model import landmark_model
+from smirk3d.estimation.landmark_model import SHAPE_LIMIT, landmark_model
 from smirk3d.estimation.lm_solver import (
     SHARED_IDENTITY,
     LandmarkTargets,
@@ -29,6 +30,7 @@ from smirk3d.estimation.lm_solver import (
     fit_landmarks,
     procrustes_pose,
 )
+from smirk3d.estimation.shape_calibration import ShapeCalibration, calibration_of
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation
@@ -81,6 +83,11 @@ class LandmarkFitEstimator:
             head, "mediapipe", LANDMARK_SPACING_M, find_retargeter(head), max_shape_components=MAX_SHAPE_COMPONENTS
         )
         self._calibration = load_calibration().to(self._device)
+
+    @cached_property
+    def shape_calibration(self) -> ShapeCalibration | None:
+        """What corrects the identity of several faces; None on heads for which there is no calibration."""
+        return calibration_of(self.head.data, self.model.n_shape)
 
     @property
     def regressor(self) -> BlendshapeRegressor:
@@ -177,7 +184,10 @@ class LandmarkFitEstimator:
     ) -> Tensor:
         """Return the shapes (N, S) of N records, one a person, fitted to all records of the person together."""
         fit = fit_landmarks(self.model, self._targets(records, intrinsics, person, prior), SHARED_IDENTITY)
-        return self._all_components(fit.coefficients[:, : self.model.n_shape])
+        shape = fit.coefficients[:, : self.model.n_shape]
+        if self.shape_calibration is not None:
+            shape = self.shape_calibration(shape).clamp(-SHAPE_LIMIT, SHAPE_LIMIT)
+        return self._all_components(shape)
 
     def align_mean_head(self, records: np.ndarray) -> Similarity:
         """Return the Procrustes alignments of the mean head with the landmarks of N records.

@@ -59,11 +59,10 @@ class FitConfig:
     expression_error: float = 0.0
 
 
-SHARED_IDENTITY = FitConfig(noise=0.014, expression_error=0.5)
+SHARED_IDENTITY = FitConfig(noise=0.03, expression_error=0.5)
 """Settings for one identity of several faces.
 
-The errors of landmarks are common to neighbouring ones and to all faces of a person, so they average out less than
-independent ones; a larger standard deviation stands for that.
+The noise is how far detected landmarks of rendered faces lie from the true ones.
 """
 
 

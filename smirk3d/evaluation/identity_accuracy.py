@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 
+from smirk3d.datasets.synthetic.rendered_people import EXPRESSIONS, RenderedPhoto, rendered_people
 from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.reconstructor import DetectedPhoto, Reconstructor
 from smirk3d.evaluation.data import EvaluationData
 from smirk3d.evaluation.method_under_test import MethodUnderTest, ReconstructionMethod
 from smirk3d.evaluation.neutral_meshes import face_errors_mm, lip_heights, neutral_vertices
-from smirk3d.evaluation.rendered_people import EXPRESSIONS, RenderedPhoto, rendered_people
 from smirk3d.evaluation.result import Figure, MeasureNotApplicableError, Result, values_of
 from smirk3d.head.model import HeadModel
 from smirk3d.media.images import Photo

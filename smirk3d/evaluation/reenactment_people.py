@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smirk3d.evaluation.rendered_people import (
+from smirk3d.datasets.synthetic.rendered_people import (
     EXPRESSIONS,
     MAX_ANGLES_DEG,
     MAX_SHAPE,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smirk3d.datasets.synthetic.rendered_people import expression_weights
 from smirk3d.detection.crop import Crop
 from smirk3d.estimation.estimator import FaceObservation
 from smirk3d.estimation.reconstructor import Reconstructor
@@ -14,7 +15,6 @@ from smirk3d.evaluation.method_under_test import ReconstructionMethod
 from smirk3d.evaluation.picture_metrics import FaceSquare, PictureMetrics
 from smirk3d.evaluation.reenactment_figures import EngineTally, ReenactedPicture, TurnedPicture
 from smirk3d.evaluation.reenactment_people import PersonInPlace, TurnedPerson
-from smirk3d.evaluation.rendered_people import expression_weights
 from smirk3d.face import Face
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES

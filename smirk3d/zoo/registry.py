@@ -84,6 +84,16 @@ LANDMARK_BIAS = Artefact(
     recipe="python -m smirk3d.train.recipes.landmark_bias --photos FOLDER",
     description="Offsets between where MediaPipe places contour landmarks on photos and on renders of a mesh.",
 )
+SHAPE_CALIBRATION = Artefact(
+    name="shape_calibration",
+    file="shape_calibration.safetensors",
+    sha256="be8c96ee53c8407a69a2f473a22979d7c3836f2349c0fdbbf91a0d6546f0f2a6",
+    licence="MIT",
+    card="shape_calibration.md",
+    head="open",
+    recipe="python -m smirk3d.train.recipes.shape_calibration",
+    description="Linear map of the identity fitted to several photos, regressed on rendered people.",
+)
 VISIBILITY = Artefact(
     name="visibility",
     file="visibility.safetensors",
@@ -170,6 +180,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     NEURAL_RENDERER,
     EXPRESSION_PRIOR,
     LANDMARK_BIAS,
+    SHAPE_CALIBRATION,
     APPEARANCE,
     SEX_TYPICAL_LOOK,
     VISIBILITY,

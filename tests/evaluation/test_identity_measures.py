@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from smirk3d.datasets.synthetic.rendered_people import EXPRESSIONS, RenderedPhoto, expression_weights, resting_weights
 from smirk3d.errors import Smirk3dError
 from smirk3d.evaluation.head_size import size_numbers
 from smirk3d.evaluation.identity_accuracy import _by_person, identity_result
 from smirk3d.evaluation.identity_retrieval import photo_pairs, retrieval_result
 from smirk3d.evaluation.neutral_meshes import face_errors_mm, head_heights_mm, lip_heights, neutral_vertices
-from smirk3d.evaluation.rendered_people import EXPRESSIONS, RenderedPhoto, expression_weights, resting_weights
 from smirk3d.head.arkit import ARKIT_MIRROR
 
 
