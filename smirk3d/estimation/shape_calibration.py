@@ -6,7 +6,7 @@ linear regression there tells which part of a fitted identity to believe (`smirk
 """
 
 # torch's own annotations are incomplete.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
