@@ -7,7 +7,7 @@ from torch import Tensor
 
 ECE_BINS = 15
 TEMPERATURE_RANGE = (0.05, 20.0)
-"""Temperatures beyond these belong to logits that tell nothing of the labels."""
+"""Temperatures beyond these belong to logits without information on the labels."""
 
 
 def fit_temperature(logits: Tensor, shares: Tensor) -> float:

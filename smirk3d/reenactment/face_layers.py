@@ -26,7 +26,7 @@ from smirk3d.render.rasterize import rasterize
 STILL_PX = (0.25, 1.5)
 """Displacement, pixels, at which a point that the photo shows in place begins to need trust, and fully does."""
 OUTLINE = 0.15
-"""Where normals turn away from the camera more than this, the mesh is too near its outline to tell the motion."""
+"""Where normals turn away from the camera more than this, the mesh is too near its outline to determine the motion."""
 EDGE_NDC = 0.03
 """Width of the edge of the mesh along which its motion goes over to that of its surroundings, half sides."""
 SMOOTH_SIZE = 128
@@ -81,7 +81,7 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[Sour
     stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
     seen = in_photo * stretch * facing * (1 - lid[..., 0])
     seen = seen * source.at(at)[2] * torch.where(part == MOUTH, upper_teeth(head)[triangle] * mouth_trust(fitted), 1.0)
-    # A point that has not moved shows what the photo shows, whatever the mesh says.
+    # A point that has not moved keeps the photo's colour, whatever the mesh has there.
     still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
     seen = seen.maximum(still * (source.front[1] == part) * (1 - lid[..., 0]))
     # Around the face, and where cheeks and chin turn away, the photo goes on.
@@ -178,7 +178,7 @@ def is_seen(source: SourcePhoto, at: Tensor, part: Tensor) -> Tensor:
         part: (S, S) their parts.
     """
     depth, front_part, _ = source.at(at)
-    # Eyeballs are so close behind the lids, and lips to teeth, that the part tells more than the depth.
+    # Eyeballs are so close behind the lids, and lips to teeth, that the part is more reliable than the depth.
     return (front_part == part) & (at[..., 2] < depth + DEPTH_BIAS_M)
 
 

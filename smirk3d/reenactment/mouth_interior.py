@@ -74,7 +74,7 @@ def mouth_trust(fitted: PlacedMesh) -> float:
 
 @cache_per_head
 def upper_teeth(head: HeadModel) -> Tensor:
-    """Return which triangles are of the upper teeth, (F,) bool: of an open mouth they alone move as a photo tells."""
+    """Return which triangles are of the upper teeth, (F,) bool: of an open mouth they alone move with the photo."""
     return head.region_mask("upper_teeth")[head.faces].any(1)
 
 

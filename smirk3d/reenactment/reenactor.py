@@ -30,8 +30,8 @@ Weights = Mapping[str, float] | np.ndarray | Sequence[float]
 class Reenactor:
     """One person, whose photo shows any expression.
 
-    The photo's own pixels move with the fitted head, or as a network tells. Lids, teeth, tongue and the inside of the
-    mouth that the photo does not show come from further photos, the fitted appearance, or the network.
+    The photo's own pixels move with the fitted head, or as a network predicts. Lids, teeth, tongue and the inside of
+    the mouth that the photo does not show come from further photos, the fitted appearance, or the network.
 
     Args:
         sources: One photo of the person, or a list of several; see `smirk3d.Reconstructor`. The largest face counts.

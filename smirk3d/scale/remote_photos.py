@@ -1,4 +1,4 @@
-"""Photos that are no files: objects in stores, members of archives, and lines of text that say why there is none."""
+"""Photos that are no files: objects in stores, members of archives, and inputs without a photo, with the reason."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class BestWeights:
     """Keeps the networks of the best validation of a stage in a file.
 
     A run that was killed after the file was written, and before its next checkpoint, repeats the same validations: the
-    record of the checkpoint says what the best was then, so that the same file comes out.
+    record of the checkpoint holds what the best was then, so that the same file comes out.
 
     Args:
         config: The run.

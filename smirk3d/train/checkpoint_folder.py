@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def checkpoint_step(path: str | os.PathLike[str]) -> int:
-    """Return the steps done that the name of a checkpoint tells.
+    """Return the steps done by the name of a checkpoint.
 
     Raises:
         ValueError: It is not the name of a checkpoint.

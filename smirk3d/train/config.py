@@ -125,7 +125,7 @@ class StageConfig:
 
 
 AnyStage = StageConfig | RegressionStage | RendererStage | FinishStage
-"""A stage of a recipe; the key `task` tells which."""
+"""A stage of a recipe; the key `task` selects its kind."""
 
 
 @dataclass(frozen=True)

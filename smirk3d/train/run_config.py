@@ -1,4 +1,4 @@
-"""What checkpoints, the folder of a run and headers need to know of a run's configuration."""
+"""The part of a run's configuration on which checkpoints, folders and headers depend."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Settings of the stages of a recipe; the tasks in `smirk3d.train.tasks` carry them out.
 
-A recipe is a list of such records (`TrainConfig.stages`). The key `task` of an item says which record it is.
+A recipe is a list of such records (`TrainConfig.stages`). The key `task` of an item selects its record.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _DIRECTION = {"right": np.pi, "left": 0.0, "mouth": np.pi / 2, "eyes": -np.pi / 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What a kind of occluder may know of the photo.
+    """What a kind of occluder may depend on in the photo.
 
     Attributes:
         place: The face.

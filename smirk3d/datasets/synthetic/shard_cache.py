@@ -34,7 +34,7 @@ class ShardCache:
 
     Attributes:
         folder: Folder in which they are kept between runs; None: in memory.
-        prefix: Beginning of the files' names, which says all that determines the content.
+        prefix: Beginning of the files' names, which depends on all that determines the content.
         pixels_shape: Shape of a shard's `pixels`.
         truth_shape: Shape of its `truth`.
         make: Makes the shard of a number.

@@ -1,4 +1,4 @@
-"""How much the sub-clips of a clip agree, and what that tells of its label: clean, hard or noisy.
+"""How much the sub-clips of a clip agree, and what follows for its label: clean, hard or noisy.
 
 A clip whose sub-clips are classified alike, but not as its label, is probably mislabelled; one whose sub-clips are
 classified differently is hard, and its label may well be right. The two are told apart by two numbers, not by one loss.
@@ -34,7 +34,7 @@ def agreement(probabilities: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class LabelEvidence:
-    """What the predictions of N clips tell of their labels.
+    """Evidence of the predictions of N clips for or against their labels.
 
     Attributes:
         mean: (N, C) mean probabilities over sub-clips.

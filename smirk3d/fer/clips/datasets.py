@@ -190,7 +190,7 @@ def _mafw_order(labels: Sequence[str], table: Path) -> tuple[str, ...]:
     fits = [sum(count * math.log(known[order[k - 1]]) for k, count in numbers.items()) for order in orders]
     if abs(fits[0] - fits[1]) < _CLEAR_LOG_RATIO:
         raise Smirk3dError(
-            f"{printable(table)}: the counts do not tell how the classes are numbered; replace the numbers by names"
+            f"{printable(table)}: the counts fit several numberings of the classes; replace the numbers by names"
         )
     return orders[0] if fits[0] > fits[1] else orders[1]
 

@@ -19,9 +19,9 @@ WIDTH, FILLER_WIDTH, DEPTH, FILLER_DEPTH, HEADS, MLP_RATIO = 128, 96, 5, 2, 4, 3
 """Width of a token in the encoder and in the filler, blocks of both, heads of the attention, and width of the MLP of a
 block over that of a token."""
 EARLY_BLOCK = 2
-"""Block of the encoder whose tokens the description reads beside the last ones: they know less of their neighbours."""
+"""Block of the encoder whose tokens the description uses beside the last ones; they depend less on neighbours."""
 DESCRIBED = 32
-"""Numbers of a latent as the one-class description reads it."""
+"""Numbers of a latent in the one-class description."""
 MIN_CONTRAST = 0.04
 """Added to the deviation of the pixels, so that noise in flat windows stays small."""
 _UNREAD, _DESCRIPTION_WIDTH = -1e4, 96

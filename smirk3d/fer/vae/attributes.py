@@ -79,8 +79,9 @@ def packaged_directions(latents: np.ndarray, values: np.ndarray, nuisances: np.n
 def unit_gains(latents: np.ndarray, values: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Return factors of attribute vectors with which one unit raises the attribute, as read from the code, by one.
 
-    Codes hold only a part of an attribute, and a regression of codes on attributes gives that part. What a code says is
-    read by a linear regression the other way round; the gain is limited to `MAX_GAIN` where codes hold hardly anything.
+    Codes hold only a part of an attribute, and a regression of codes on attributes gives that part. The attribute of a
+    code is estimated by a linear regression the other way round; the gain is limited to `MAX_GAIN` where codes hold
+    hardly anything.
 
     Args:
         latents: (N, D) codes of faces.

@@ -91,7 +91,7 @@ class ExpressionVAE:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names that `edit` knows."""
+        """Names that `edit` accepts."""
         return tuple(self._directions)
 
     def window(self, photo: PhotoSource) -> FaceWindow:

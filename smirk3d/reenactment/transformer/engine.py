@@ -24,7 +24,7 @@ from smirk3d.reenactment.transformer.weights import TransformerNetworks, load_ne
 SCALE = 1.65
 """Side of the region over the size of the face's landmarks."""
 MAX_SIZE = 256
-"""Most samples along a side for which keypoints tell the motion, and other photos are read."""
+"""Most samples along a side for which keypoints give the motion, and other photos are used."""
 
 
 class TransformerEngine:

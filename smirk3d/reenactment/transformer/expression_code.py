@@ -1,4 +1,4 @@
-"""Learnt values of an expression, which the 52 weights do not tell, read from a picture of the face."""
+"""Learnt values of an expression, which the 52 weights do not express, estimated from a picture of the face."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ExpressionCode(nn.Module):
 
 
 def face_crops(images: Tensor, points: Tensor, margins: Tensor | None = None) -> Tensor:
-    """Return faces stretched to squares, so that neither place nor size tells anything, (B, 3, 48, 48).
+    """Return faces stretched to squares, so that neither place nor size can be inferred, (B, 3, 48, 48).
 
     Args:
         images: (B, 3, S, S).

@@ -1,7 +1,7 @@
-"""Keypoints of a face, and what they tell about the points between them.
+"""Keypoints of a face, and the interpolation of their motion between them.
 
 Keypoints are projected landmarks of the fitted head. A point of the picture near some of them has a place on the face,
-and knows whereto these keypoints move in another picture.
+and moves with these keypoints in another picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FOREHEAD = (8, 9, 151, 69, 299, 104, 333, 108, 337, 68, 298)
 _CHIN = (18, 200, 199, 175, 208, 428, 211, 431, 32, 262)
 _RINGS = (*FACE_OVAL, *LIPS_INNER, *LIPS_OUTER, *EYE_RIGHT, *EYE_LEFT, *BROW_RIGHT, *BROW_LEFT, *IRIS_RIGHT, *IRIS_LEFT)
 DENSE: tuple[int, ...] = tuple(sorted({*_RINGS, *_NOSE, *_CHEEKS, *_FOREHEAD, *_CHIN}))
-"""MediaPipe's landmarks that tell the motion."""
+"""MediaPipe's landmarks from which the motion is interpolated."""
 CODED: tuple[int, ...] = (*IBUG68, IRIS_RIGHT[0], IRIS_LEFT[0])
 """Those that are part of the code of a face."""
 SOFTNESS = 0.03

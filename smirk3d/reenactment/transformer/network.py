@@ -3,8 +3,8 @@
 As in FSRT (Rochow et al., "FSRT: Facial Scene Representation Transformer for Face Reenactment", CVPR 2024) patches of
 the sources, with keypoints, head pose and expression of each, form a set on which a transformer works; a decoder reads
 this set for each query of a picture with other keypoints, pose and expression. Two things differ. A query answers a
-few pixels together, which costs less. And it answers, besides a colour, where each source shows its pixels: keypoints
-tell that roughly, the query corrects it, and weights mix what the sources show there with the colour.
+few pixels together, which costs less. And it answers, besides a colour, where each source shows its pixels: roughly by
+interpolation between keypoints, which the query corrects; weights mix the sources' pixels there with the colour.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class FaceState:
 
     @property
     def dense(self) -> Tensor:
-        """The keypoints that tell the motion, (..., K, 2)."""
+        """The keypoints from which the motion is interpolated, (..., K, 2)."""
         return self.points[..., list(DENSE), :]
 
     @property
@@ -90,7 +90,7 @@ class FaceState:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What the network knows of B people.
+    """The encoded photos of B people.
 
     Attributes:
         images: (B, V, 3, S, S) the sources.
@@ -224,7 +224,7 @@ class SceneTransformer(nn.Module):
 
 
 def keypoint_motion(driven: Tensor, sources: Tensor, size: int) -> Tensor:
-    """Return from each pixel to where sources show its point, as keypoints tell, (B, V, 2, size, size), half sides.
+    """Return from each pixel to where sources show its point, by the keypoints, (B, V, 2, size, size), half sides.
 
     Args:
         driven: (B, K, 2) keypoints of the wanted pictures.

@@ -1,7 +1,7 @@
 """Expression vectors of labelled photos, from which clips without pictures take the vectors of their frames.
 
-The expression network knows photographed faces far better than rendered ones. In such a clip a face without emotion
-and one with it, of different people, are mixed by the intensity of the emotion over time.
+The expression network is far more accurate on photographed faces than on rendered ones. In such a clip a face without
+emotion and one with it, of different people, are mixed by the intensity of the emotion over time.
 """
 
 from __future__ import annotations

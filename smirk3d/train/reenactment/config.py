@@ -112,7 +112,7 @@ class BatchConfig:
     several_people: int = 8
     """People of such a step."""
     known_expression: float = 0.5
-    """Share of faces whose driving picture tells the learnt values; for the others they are 0."""
+    """Share of faces whose learnt values come from the driving picture; for the others they are 0."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "rendered", "several_people")

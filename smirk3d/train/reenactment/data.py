@@ -43,7 +43,7 @@ class PeopleData:
 
     @property
     def fingerprint(self) -> str:
-        """What tells apart other people."""
+        """Digest by which other people are noticed."""
         photos = "" if self.photos is None else f" photos {len(self.photos.faces)} changed {len(self.changed or ())}"
         return f"rendered {self.rendered.fingerprint} {len(self.rendered)}{photos}"
 

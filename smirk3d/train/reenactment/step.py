@@ -138,7 +138,7 @@ def losses_of(
 def _learnt(networks: TransformerNetworks, views: Views, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the learnt values (B, V, L) of views, and those of another version of the second ones (B, L).
 
-    Colours and crops differ from those of the pictures, so that the values cannot tell them.
+    Colours and crops differ from those of the pictures, so that the values cannot encode them.
     """
     count, n_views = views.images.shape[:2]
     images = torch.cat([views.images.flatten(0, 1), views.images[:, 1]])

@@ -95,7 +95,7 @@ def test_mafw_with_names_and_without_an_order(tmp_path: Path) -> None:
     assert _emotions(read_mafw(tmp_path, "train", 1)) == ["fear"]
     for part in ("train", "test"):
         _write(tmp_path / "split/set_1" / f"{part}.csv", "cfear1.mp4,5\n")  # neutral, or disgust in the other order
-    with pytest.raises(Smirk3dError, match="counts do not tell"):
+    with pytest.raises(Smirk3dError, match="counts fit several numberings"):
         read_mafw(tmp_path, "train", 1)
     _write(tmp_path / "split/set_1/train.csv", "cfear1.mp4,12\n")
     with pytest.raises(Smirk3dError, match="no class of MAFW"):
