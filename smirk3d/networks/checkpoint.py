@@ -343,6 +343,8 @@ def _layout_from_json(text: str) -> EncoderLayout:
     layout = parse_json(text)
     params: Iterable[dict] = layout["spec"]
     spec, std = ParamSpec(tuple(Param(**param) for param in params)), layout.get("expression_std")
+    if not all(isinstance(value, int | float) for param in spec.params for value in (param.low, param.high)):
+        raise ValueError("parameters with bounds that are no numbers")
     if not 0 <= sum(int(param.size) for param in spec.params) <= MAX_PARAMS:
         raise ValueError("parameters of an impossible size")
     size_px = _checked_size(layout.get("size_px", EncoderLayout.size_px))

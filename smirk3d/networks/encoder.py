@@ -264,7 +264,7 @@ def _build(file: NetworkFile) -> Encoder:
         return Encoder(_released_spec(file.state_dict(ENCODER)))
     try:
         return Encoder(file.layout.spec, _config(file.layout.config), file.layout.size_px)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no known encoder; update smirk3d") from error
     except ValueError as error:
         raise Smirk3dError(f"{printable(file.path)}: its header describes no encoder: {error}; replace it") from error

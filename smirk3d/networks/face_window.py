@@ -57,7 +57,7 @@ class FaceWindow:
         root_m: Joint about which the head rotates, metres, head frame.
 
     Raises:
-        ValueError: A size is not positive.
+        ValueError: A size is not positive, or a place is not of three finite numbers.
     """
 
     size_px: int = 112
@@ -68,6 +68,9 @@ class FaceWindow:
     def __post_init__(self) -> None:
         if self.size_px < 1 or not self.half_m > 0:
             raise ValueError(f"size_px and half_m must be positive, not {self.size_px} and {self.half_m}")
+        for name, place in (("center_m", self.center_m), ("root_m", self.root_m)):
+            if len(place) != 3 or not all(isinstance(value, int | float) and math.isfinite(value) for value in place):
+                raise ValueError(f"{name} must be three finite numbers, not {place!r:.60}")
 
     def affine_from_pose(self, pose: Tensor, camera: Tensor) -> Tensor:
         """Return the transforms from windows to their crops.

@@ -274,10 +274,13 @@ def test_foreign_safetensors_and_damaged_headers_are_refused(networks, tmp_path:
     save_file({"x": torch.zeros(2)}, path)
     assert "no checkpoint of format 1" in refusal(Encoder.from_checkpoint, path)
     tensors = {ENCODER + name: tensor for name, tensor in networks[0].state_dict().items()}
-    for header in ("[]", "{}", "no json", '{"spec": [{"size": 3}], "config": {}}'):
+    bounded = '{"spec": [{"name": "shape", "size": 3, "low": [0]}], "config": {}}'
+    for header in ("[]", "{}", "no json", '{"spec": [{"size": 3}], "config": {}}', bounded):
         save_file(tensors, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": header})
         assert "is damaged" in refusal(Encoder.from_checkpoint, path)
+    windows = ('{"center_m": [[0], 0, 0]}', '{"center_m": [0, 0]}', '{"root_m": "abc"}', '{"half_m": "x"}', "[]", "3")
     configs = ('{"colour": "x"}', "{}", '{"zoom_tta": 0.07}', '{"iterative_pose": true}')
+    configs += tuple(f'{{"window": {window}}}' for window in windows)
     for header in (f'{{"spec": [], "config": {config}}}' for config in configs):
         save_file(tensors, path, metadata={"smirk3d_networks": "1", "meta": "{}", "encoder": header})
         assert "header" in refusal(Encoder.from_checkpoint, path)
