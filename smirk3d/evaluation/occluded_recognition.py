@@ -23,7 +23,14 @@ from smirk3d.fer.calibration import expected_calibration_error
 from smirk3d.fer.datasets import LabelledFace, read_labelled
 from smirk3d.fer.face_windows import WINDOW_PX, crop_window
 from smirk3d.fer.occlusion.patches import SIDE_PX
-from smirk3d.fer.occlusion.repair import flattened, patch_distances, rebuilt_windows, reduced, repair_windows
+from smirk3d.fer.occlusion.repair import (
+    flattened,
+    mean_of_views,
+    patch_distances,
+    rebuilt_windows,
+    reduced,
+    repair_windows,
+)
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.media.images import read_image
 from smirk3d.metrics.classification import area_under_roc
@@ -45,7 +52,7 @@ class _Faces:
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Probabilities (N, 8) of faces behind something: as they are, repaired, repaired with known patches."""
+    """Probabilities (N, 8) of faces behind something: as they are, with repair, with repair of known patches."""
 
     occluded: np.ndarray
     repaired: np.ndarray
@@ -88,7 +95,8 @@ def _accuracy_lines(faces: _Faces, weights: Path | None, recognition: Path | Non
     label = faces.label
     clean = expressions_of(faces.small, recognition).probabilities
     found = repair_windows(faces.windows, weights)
-    repaired = expressions_of(_restored(faces.small, found.windows, found.hidden), recognition).probabilities
+    restored = expressions_of(_restored(faces.small, found.windows, found.hidden), recognition).probabilities
+    repaired = mean_of_views(clean, restored)
     before, after = _accuracy(clean, label), _accuracy(repaired, label)
     lines = [
         f"{len(label)} faces; accuracy in per cent, drop against clean faces, share of it that repair wins back "
@@ -115,7 +123,7 @@ def _judge(faces: _Faces, drawn: OccludedWindows, weights: Path | None, recognit
     known = rebuilt_windows(drawn.windows, touched, weights)
     views = (small, _restored(small, found.windows, found.hidden), _restored(small, known, touched))
     occluded, repaired, with_known = (expressions_of(each, recognition).probabilities for each in views)
-    return _Judged(occluded, repaired, with_known, found.shares)
+    return _Judged(occluded, *(mean_of_views(occluded, each) for each in (repaired, with_known)), found.shares)
 
 
 def _restored(small: np.ndarray, windows: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -65,8 +65,8 @@ def _recognized(
         faces = [face for each in batch for face in each.faces]
         expressions: Iterator[FaceEmotion] = iter(())
         if faces:
-            windows, shares = face_windows(places, repair)
-            expressions = iter(face_emotions(faces, windows, weights, shares))
+            windows = face_windows(places, repair)
+            expressions = iter(face_emotions(faces, windows, weights))
     except Exception as error:  # one photo never stops the run
         if len(batch) > 1:  # nor does it fail the others of its batch
             return [photo for each in batch for photo in _recognized([each], weights, repair)]

@@ -15,7 +15,7 @@ from smirk3d.fer.action_units import action_units
 from smirk3d.fer.emotions import EMOTIONS, valence_arousal
 from smirk3d.fer.face_windows import WINDOW_PX, face_window
 from smirk3d.fer.occlusion.patches import SIDE_PX
-from smirk3d.fer.occlusion.repair import flattened, reduced, repair_windows
+from smirk3d.fer.occlusion.repair import flattened, mean_of_views, reduced, repair_windows
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.media.images import Photo
 
@@ -95,8 +95,8 @@ class EmotionRecognizer:
         """Return the expressions of detected faces, in their order."""
         (faces,) = self._reconstructor.solve([photo])
         points = [each.landmarks_px for each in photo.detections]
-        windows, shares = face_windows([(photo.photo.pixels, each) for each in points], self._repairs)
-        return face_emotions(faces, windows, self._weights, shares)
+        windows = face_windows([(photo.photo.pixels, each) for each in points], self._repairs)
+        return face_emotions(faces, windows, self._weights)
 
     def close(self) -> None:
         """Free the detector."""
@@ -104,10 +104,23 @@ class EmotionRecognizer:
             self._reconstructor.close()
 
 
-def face_windows(
-    places: Sequence[tuple[np.ndarray, np.ndarray]], repair: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the windows (N, 48, 48) uint8 of faces, and where they are repaired the occluded shares (N,).
+@dataclass(frozen=True, eq=False)
+class FaceWindows:
+    """Windows of N faces.
+
+    Attributes:
+        original: (N, 48, 48) uint8.
+        repaired: (N, 48, 48) uint8, those with occluded patches rebuilt; None: not repaired.
+        shares: (N,) occluded shares; None: not repaired.
+    """
+
+    original: np.ndarray
+    repaired: np.ndarray | None = None
+    shares: np.ndarray | None = None
+
+
+def face_windows(places: Sequence[tuple[np.ndarray, np.ndarray]], repair: bool = False) -> FaceWindows:
+    """Return the windows of faces.
 
     Args:
         places: Pixels (H, W, 3) uint8 of the photo and landmarks (478, 2) of each face, at least one.
@@ -115,28 +128,29 @@ def face_windows(
     """
     windows = np.stack([face_window(pixels, points) for pixels, points in places])
     if not repair:
-        return windows, None
-    repaired = repair_windows(np.stack([face_window(pixels, points, SIDE_PX) for pixels, points in places]))
-    small = np.stack([reduced(each, WINDOW_PX) for each in repaired.windows])
-    return np.where(repaired.shares[:, None, None] > 0, small, windows), repaired.shares
+        return FaceWindows(windows)
+    found = repair_windows(np.stack([face_window(pixels, points, SIDE_PX) for pixels, points in places]))
+    small = np.stack([reduced(each, WINDOW_PX) for each in found.windows])
+    return FaceWindows(windows, np.where(found.shares[:, None, None] > 0, small, windows), found.shares)
 
 
 def face_emotions(
-    faces: Sequence[Face],
-    windows: np.ndarray,
-    weights: str | os.PathLike[str] | None = None,
-    shares: np.ndarray | None = None,
+    faces: Sequence[Face], windows: FaceWindows, weights: str | os.PathLike[str] | None = None
 ) -> list[FaceEmotion]:
     """Return the expressions of faces that have been reconstructed.
 
     Args:
         faces: N faces, at least one.
-        windows: (N, 48, 48) uint8 windows of them, see `smirk3d.fer.face_windows`.
+        windows: Of them. Of repaired faces both windows are recognised, see `mean_of_views`, and the probabilities are
+            flattened by the occluded shares.
         weights: As for `EmotionRecognizer`.
-        shares: (N,) occluded shares of repaired windows, by which the probabilities are flattened; None: not repaired.
     """
-    predicted = expressions_of(windows, weights)
-    probabilities = predicted.probabilities if shares is None else flattened(predicted.probabilities, shares)
+    shown, shares = windows.original if windows.repaired is None else windows.repaired, windows.shares
+    predicted = expressions_of(shown, weights)
+    probabilities = predicted.probabilities
+    if shares is not None:
+        own = expressions_of(windows.original, weights).probabilities
+        probabilities = flattened(mean_of_views(own, probabilities), shares)
     places = valence_arousal(probabilities)
     return [
         FaceEmotion(
@@ -146,7 +160,7 @@ def face_emotions(
             arousal=float(places[k, 1]),
             action_units=action_units(face.arkit),
             vector=predicted.vectors[k],
-            window=windows[k],
+            window=shown[k],
             occluded=None if shares is None else float(shares[k]),
         )
         for k, face in enumerate(faces)

@@ -146,6 +146,15 @@ def reduced(window: np.ndarray, side_px: int) -> np.ndarray:
     return window.reshape(side_px, step, side_px, step).mean(axis=(1, 3)).round().astype(np.uint8)
 
 
+def mean_of_views(own: np.ndarray, repaired: np.ndarray) -> np.ndarray:
+    """Return the mean probabilities (N, C) of faces as they are and of the repaired ones.
+
+    What is rebuilt is blurred, what is occluded misleads: each view errs where the other need not. Of faces without
+    occluded patches both are equal.
+    """
+    return (own + repaired) / 2
+
+
 def flattened(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return probabilities of repaired faces, less sure the more was hidden: at the temperature 1 + `FLATTENING` share.
 
