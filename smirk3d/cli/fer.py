@@ -61,7 +61,7 @@ class FerPredict(_PhotoCommand, ScaleFlags):
     """File of smirk3d fer train with the key kind: clips; by default the packaged clip network."""
     repair: bool = False
     """Rebuild what hides parts of a face before its emotions are recognised; fills the column occluded. Photos only.
-    With the packaged network this gains little, and loses behind masks; the documentation has the figures."""
+    With the packaged network the accuracy does not gain; the documentation has the figures."""
 
     def run(self) -> int:
         """Predict all inputs; return 1 where some failed."""
