@@ -123,7 +123,9 @@ def _judge(faces: _Faces, drawn: OccludedWindows, weights: Path | None, recognit
     known = rebuilt_windows(drawn.windows, touched, weights)
     views = (small, _restored(small, found.windows, found.hidden), _restored(small, known, touched))
     occluded, repaired, with_known = (expressions_of(each, recognition).probabilities for each in views)
-    return _Judged(occluded, *(mean_of_views(occluded, each) for each in (repaired, with_known)), found.shares)
+    return _Judged(
+        occluded, mean_of_views(occluded, repaired), mean_of_views(occluded, with_known), shares=found.shares
+    )
 
 
 def _restored(small: np.ndarray, windows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
