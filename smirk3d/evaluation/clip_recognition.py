@@ -48,7 +48,7 @@ class ClipEvaluation:
     rendered_clips: int = 128
     train_clips: int = 800
     test_clips: int = 320
-    seeds: int = 1
+    seeds: int = 3
     epochs: int = 12
     path: Path | None = None
 
