@@ -144,7 +144,7 @@ def _cleanlab() -> Callable[..., np.ndarray] | None:
 
 
 def judgement_measures(review: LabelReview, is_wrong: np.ndarray, is_hard: np.ndarray) -> dict[str, float]:
-    """Return how well wrong labels and difficulty are told apart.
+    """Return how well wrong labels and difficulty are separated.
 
     Args:
         review: Judgement of N clips.

@@ -151,7 +151,7 @@ def _calibration_line(parts: Sequence[_Judged], label: np.ndarray) -> str:
 
 
 def _detection_lines(faces: _Faces, weights: Path | None, seed: int) -> list[str]:
-    """Return how well patches behind things of kinds that were never learned are told from visible ones."""
+    """Return how well patches behind unseen kinds of occluders are separated from visible ones."""
     clean = repair_windows(faces.windows, weights)
     hidden = clean.hidden.mean(axis=(1, 2))
     share = 100 * float((hidden > 0).mean())

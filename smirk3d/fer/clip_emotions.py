@@ -31,13 +31,13 @@ class ClipEmotions:
         probabilities: (T, 8) float64 for each track: probabilities of `EMOTIONS` in each of its frames, as the network
             predicts them of that frame alone; interpolated in short gaps, NaN where the face was lost.
         expressions: Of each track, in the frames where its face was detected.
-        uncalibrated: The tracks with weights that are not calibrated to the person.
+        uncalibrated: The tracks with weights that are not calibrated to the person; only with expression vectors.
     """
 
     clip: Clip
     probabilities: tuple[np.ndarray, ...]
     expressions: tuple[TrackExpressions, ...]
-    uncalibrated: Clip
+    uncalibrated: Clip | None = None
 
     def records(self, name: str, *, with_faces: bool = False) -> Iterator[EmotionRecord]:
         """Yield a record for each frame and track, frame by frame.
@@ -117,7 +117,8 @@ def recognize_clip(
     clip = solved.clip(options)
     expressions = tuple(faces.of_track(track) for track in clip.tracks)
     probabilities = tuple(map(_through_gaps, clip.tracks, expressions))
-    return ClipEmotions(clip, probabilities, expressions, solved.clip(replace(options, calibrate="none")))
+    uncalibrated = solved.clip(replace(options, calibrate="none")) if with_vectors else None
+    return ClipEmotions(clip, probabilities, expressions, uncalibrated)
 
 
 def _through_gaps(track: Track, expressions: TrackExpressions) -> np.ndarray:

@@ -174,7 +174,7 @@ class _Run:
                     advance=display.advance,
                 )
                 show_notes([*found.clip.losses, *found.clip.notes], display)
-            if self._options.keep_clips:
+            if found.uncalibrated is not None:
                 self.summary.tracked[job.path] = longest_person(found.uncalibrated, found.expressions[0])
             self._write_curves(found, job)
             records = found.records(table_name(job.path), with_faces=self._layout.needs_faces)

@@ -40,7 +40,7 @@ def transfer_motion(driving: Driving, face: Face, *, relative: bool) -> Transfer
     """
     own = np.array([face.arkit[name] for name in ARKIT_NAMES])
     weights, rotations = driving.weights, driving.rotations
-    reference = most_neutral_frame(weights)
+    reference = neutral_frame(weights)
     if relative:
         weights = added_change(own, weights - weights[reference])
     if rotations is None:
@@ -51,7 +51,7 @@ def transfer_motion(driving: Driving, face: Face, *, relative: bool) -> Transfer
     return TransferredMotion(weights, np.stack([each for each, _ in turned]), np.array([flag for _, flag in turned]))
 
 
-def most_neutral_frame(weights: np.ndarray) -> int:
+def neutral_frame(weights: np.ndarray) -> int:
     """Return the frame of weights (T, 52) with the least expression, the gaze apart."""
     return int(weights[:, ~_IS_GAZE].sum(axis=1).argmin())
 

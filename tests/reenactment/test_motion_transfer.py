@@ -9,7 +9,7 @@ from smirk3d.geometry.euler import angles_from_rotation, rotation_from_angles
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.reenactment.driving import Driving
 from smirk3d.reenactment.head_turn import MAX_TURN_DEG
-from smirk3d.reenactment.motion_transfer import added_change, most_neutral_frame, transfer_motion
+from smirk3d.reenactment.motion_transfer import added_change, neutral_frame, transfer_motion
 
 JAW, SMILE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthSmileLeft")
 
@@ -59,4 +59,4 @@ def test_gaze_does_not_count_as_expression() -> None:
     weights = np.zeros((2, 52))
     weights[0, ARKIT_NAMES.index("eyeLookUpLeft")] = 1
     weights[1, JAW] = 0.1
-    assert most_neutral_frame(weights) == 0
+    assert neutral_frame(weights) == 0

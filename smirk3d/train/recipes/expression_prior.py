@@ -160,7 +160,7 @@ def photo_features(folder: Path, model: LandmarkModel) -> torch.Tensor:
     return torch.cat([detector_features(model.mean, model.weight, points, depth), scores], dim=1)
 
 
-def most_neutral(regressor: BlendshapeRegressor, features: torch.Tensor, share: float) -> torch.Tensor:
+def neutral_rows(regressor: BlendshapeRegressor, features: torch.Tensor, share: float) -> torch.Tensor:
     """Return the rows (K,) int64 of the faces with the least expression in all, gaze aside.
 
     Args:
@@ -184,7 +184,7 @@ def main(options: Options) -> None:
     if options.photos is not None:
         photos = photo_features(options.photos, model)
         on_renders = fit_blendshape_regressor(features, rows["weights"], options.ridge)
-        neutral = photos[most_neutral(on_renders, photos, options.neutral_share)]
+        neutral = photos[neutral_rows(on_renders, photos, options.neutral_share)]
         neutral_points = neutral[:, : points.shape[1]]
     with_scores = fit_blendshape_regressor(features, rows["weights"], options.ridge, neutral)
     points_only = fit_blendshape_regressor(points, rows["weights"], options.ridge, neutral_points)
