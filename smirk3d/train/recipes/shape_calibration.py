@@ -47,7 +47,7 @@ class Options:
     """Of the people; that of `smirk3d evaluate` must be another one."""
     ridge: float = 20.0
     """See `fit_calibration`."""
-    share: float = 0.5
+    share: float = 0.35
     """See `fit_calibration`."""
     out: Path = field(default_factory=lambda: locate("shape_calibration"))
     """File to write; by default the packaged one."""
