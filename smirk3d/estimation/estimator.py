@@ -31,6 +31,7 @@ from smirk3d.head.model import HeadModel, ShapedHead
 from smirk3d.head.retargeting.explicit_joints import resolve_explicit_joints
 from smirk3d.head.retargeting.retargeter import find_retargeter
 from smirk3d.media.images import Photo
+from smirk3d.networks.threads import torch_threads_for
 from smirk3d.params import FaceParams
 
 Number = TypeVar("Number", float, np.ndarray)
@@ -177,11 +178,12 @@ def reconstruct_faces(
     Raises:
         Smirk3dError: A number of a face is not finite.
     """
-    records = estimator.observe(faces)
-    estimates = estimator.solve(records, estimator.intrinsics(records), person=person)
-    visibility = observed_visibility(faces)
-    arkit, params = shrink_hidden(estimator.head, estimates.arkit, estimates.params, visibility)
-    found = make_faces(estimator, faces, replace(estimates, arkit=arkit, params=params), visibility)
+    with torch_threads_for(len(faces)):
+        records = estimator.observe(faces)
+        estimates = estimator.solve(records, estimator.intrinsics(records), person=person)
+        visibility = observed_visibility(faces)
+        arkit, params = shrink_hidden(estimator.head, estimates.arkit, estimates.params, visibility)
+        found = make_faces(estimator, faces, replace(estimates, arkit=arkit, params=params), visibility)
     if not all(face.is_finite for face in found):
         raise Smirk3dError(
             f"method {estimator.method!r} gives numbers that are not finite (NaN or infinite); its weights or the head "

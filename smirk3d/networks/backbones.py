@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import NamedTuple, cast
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smirk3d.errors import Smirk3dError
+from smirk3d.networks.convolutions import SameConv2d
 
 
 class Block(NamedTuple):
@@ -206,27 +205,6 @@ def _last_map(module: nn.Module, images: tuple, maps: list[Tensor]) -> Tensor:
     return maps[-1]
 
 
-class _SameConv2d(nn.Conv2d):
-    """A strided convolution with TensorFlow's "SAME" padding: ceil(size / stride) outputs, odd padding at the end.
-
-    Source: TensorFlow's documentation of `tf.nn.convolution`, padding "SAME".
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        is_traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        is_inference = not (torch.is_grad_enabled() or is_traced)
-        if is_inference and self.groups > 1 and all(size % 2 == 0 for size in input.shape[-2:]):
-            # The same with a kernel that starts with zeros: faster than the copy of the maps that padding makes.
-            weight, padding = F.pad(self.weight, (1, 0, 1, 0)), self.kernel_size[0] // 2
-            return F.conv2d(input, weight, self.bias, self.stride, padding, 1, self.groups)
-        vertical, horizontal = (
-            max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-            for size, stride, kernel in zip(input.shape[-2:], self.stride, self.kernel_size)
-        )
-        before = horizontal // 2, vertical // 2
-        return super().forward(F.pad(input, (before[0], horizontal - before[0], before[1], vertical - before[1])))
-
-
 class _Layers:
     """Factory for the layers of one architecture."""
 
@@ -236,7 +214,7 @@ class _Layers:
     def conv(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
         # At stride 1 "SAME" is symmetric for odd kernels, as in torch.
         if self._architecture.same_padding and stride > 1:
-            return _SameConv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
+            return SameConv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
         return nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=groups, bias=False)
 
     def norm(self, channels: int) -> nn.BatchNorm2d:

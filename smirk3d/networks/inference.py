@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from smirk3d.networks.convolutions import FUSED_ACTIVATIONS, FusedConv2d
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def folded(network: Network, known: type[nn.Module]) -> Network:
-    """Return a copy in eval mode, without gradients, with batch norms folded into the convolutions before them.
+    """Return a copy in eval mode, without gradients, with batch norms and ReLUs folded into the convolutions before.
 
     Args:
         network: Not changed.
-        known: Class of the modules in which batch norms are folded. Its `forward` must apply every batch norm that is
-            registered directly after a convolution directly after it, which cannot be inferred from the modules.
+        known: Class of the modules in which they are folded. Its `forward` must apply every batch norm that is
+            registered directly after a convolution directly after it, and so every ReLU that is registered directly
+            after a convolution or such a batch norm; which cannot be inferred from the modules.
 
     Returns:
         The copy, with weights in channels-last layout, which is faster on CPUs.
@@ -29,42 +31,25 @@ def folded(network: Network, known: type[nn.Module]) -> Network:
     Inference" (2018), section 3.2, for folding.
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    for part in network.modules():
-        if isinstance(part, known):
-            for module in part.modules():
-                _fold_children(module)
+    inside = {module for part in network.modules() if isinstance(part, known) for module in part.modules()}
     for module in list(network.modules()):
-        _replace_pointwise_children(module)
+        _fold_children(module, is_known=module in inside)
     convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network
 
 
-class PointwiseConv2d(nn.Conv2d):
-    """A 1×1 convolution that oneDNN computes for batches of any size.
-
-    On one thread, `Conv2d` itself takes a slower way for fewer than 16 images (ATen, `ConvParams::use_mkldnn`).
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the convolution of images (B, C, H, W)."""
-        is_traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        is_plain = input.device.type == "cpu" and input.dtype == self.weight.dtype == torch.float32
-        if not is_plain or is_traced or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
-            return super().forward(input)
-        return torch.mkldnn_convolution(input, self.weight, self.bias, (0, 0), self.stride, self.dilation, self.groups)
-
-
-def _replace_pointwise_children(module: nn.Module) -> None:
-    for name, conv in list(module.named_children()):
-        if type(conv) is nn.Conv2d and conv.kernel_size == (1, 1) and conv.padding == (0, 0):
-            stride = (conv.stride[0], conv.stride[1])
-            faster = PointwiseConv2d(conv.in_channels, conv.out_channels, 1, stride, groups=conv.groups)
-            faster.weight, faster.bias = conv.weight, conv.bias
-            setattr(module, name, faster.eval())
-
-
-def _fold_children(module: nn.Module) -> None:
-    for (first, conv), (second, norm) in pairwise(list(module.named_children())):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(module, first, fuse_conv_bn_eval(conv, norm))
-            setattr(module, second, nn.Identity())
+def _fold_children(module: nn.Module, *, is_known: bool) -> None:
+    """Replace the convolutions of a module, with what follows them where that is known."""
+    children = list(module.named_children())
+    for k, (name, conv) in enumerate(children):
+        if not isinstance(conv, nn.Conv2d) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            continue
+        following = children[k + 1 :] if is_known else []
+        if following and isinstance(norm := following[0][1], nn.BatchNorm2d):
+            conv = fuse_conv_bn_eval(conv, norm)
+            setattr(module, following.pop(0)[0], nn.Identity())
+        activation = None
+        if following and type(following[0][1]) in FUSED_ACTIVATIONS:
+            activation = following[0][1]
+            setattr(module, following[0][0], nn.Identity())
+        setattr(module, name, FusedConv2d(conv, activation))

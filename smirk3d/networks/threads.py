@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _VARIABLE = "OMP_NUM_THREADS"
+FEW_FACES = 4
+"""Up to so many faces one thread computes as fast as several: the operations are many and small, and a pool that waits
+between them takes a core from the detection and from other programs."""
 
 
 def core_count() -> int:
@@ -41,5 +44,21 @@ def shared_torch_threads() -> Iterator[int]:
     torch.set_num_threads(max(1, min(before, network_threads()) // count))
     try:
         yield count
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def torch_threads_for(n_faces: int) -> Iterator[None]:
+    """Let torch compute `FEW_FACES` on one thread, and more faces on as many threads as it has."""
+    import torch
+
+    before = torch.get_num_threads()
+    if before == 1 or n_faces > FEW_FACES:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)

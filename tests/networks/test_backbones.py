@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.backbones import ARCHITECTURES, SHORTENED, _SameConv2d, create_backbone
+from smirk3d.networks.backbones import ARCHITECTURES, SHORTENED, create_backbone
+from smirk3d.networks.convolutions import SameConv2d
 
 # name: (number of tensors, SHA-256 of the names and shapes, shape of the last map, mean, deviation, maximum)
 TIMM: dict[str, tuple] = {
@@ -159,7 +160,7 @@ def test_same_padding_equals_its_definition() -> None:
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("size", [(14, 28), (15, 14), (7, 9)])
 def test_strided_depthwise_convolutions_are_the_same_in_inference(kernel: int, size: tuple[int, int]) -> None:
-    conv = _SameConv2d(8, 8, kernel, 2, groups=8)
+    conv = SameConv2d(8, 8, kernel, 2, groups=8)
     image = torch.rand(2, 8, *size)
     trained = conv(image)
     with torch.no_grad():

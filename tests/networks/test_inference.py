@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from smirk3d.networks.inference import PointwiseConv2d, folded
+from smirk3d.networks.convolutions import FusedConv2d, SameConv2d
+from smirk3d.networks.inference import folded
 
 
 class Network(nn.Module):
@@ -18,10 +21,15 @@ class Network(nn.Module):
         self.bn1 = nn.BatchNorm2d(8)
         self.wide = nn.Conv2d(8, 16, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(16)
+        self.act2 = nn.ReLU6(inplace=True)
         self.strided = nn.Conv2d(16, 8, 1, 2, groups=2)
+        self.act3 = nn.ReLU()
+        self.same = SameConv2d(8, 8, 5, 2, groups=8)
+        self.act4 = nn.LeakyReLU(0.5)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.strided(self.bn2(self.wide(self.bn1(self.conv(images)).relu())))
+        wide = self.act2(self.bn2(self.wide(self.bn1(self.conv(images)).relu())))
+        return self.act4(self.same(self.act3(self.strided(wide))))
 
 
 def network() -> Network:
@@ -35,13 +43,34 @@ def network() -> Network:
 
 @pytest.mark.parametrize("batch", [1, 3, 20])
 @pytest.mark.parametrize("has_gradient", [False, True])
-def test_folded_network_is_equal(batch: int, has_gradient: bool) -> None:
-    images = torch.randn(batch, 3, 13, 10)
+@pytest.mark.parametrize("side", [13, 16])
+def test_folded_network_is_equal(batch: int, has_gradient: bool, side: int) -> None:
+    images = 4 * torch.randn(batch, 3, side, 16)
     slow = network()
     fast = folded(slow, Network)
-    assert isinstance(fast.wide, PointwiseConv2d) and isinstance(fast.strided, PointwiseConv2d)
     with torch.set_grad_enabled(has_gradient):
         torch.testing.assert_close(fast(images), slow(images), atol=1e-5, rtol=1e-5)
+        # Weights that are packed for images of one size also serve others.
+        torch.testing.assert_close(fast(images[:1, :, :8]), slow(images[:1, :, :8]), atol=1e-5, rtol=1e-5)
+
+
+def test_batch_norms_and_relus_are_folded() -> None:
+    fast = folded(network(), Network)
+    kept = [type(module) for module in fast.children() if not isinstance(module, FusedConv2d | nn.Identity)]
+    assert kept == [nn.LeakyReLU]
+    fused = [each.activation for each in fast.children() if isinstance(each, FusedConv2d)]
+    assert [type(each) for each in fused] == [type(None), nn.ReLU6, nn.ReLU, type(None)]
+
+
+def test_activations_of_unknown_modules_stay() -> None:
+    assert isinstance(folded(network(), nn.Linear).act2, nn.ReLU6)
+
+
+def test_folded_network_can_be_copied_after_use() -> None:
+    images, fast = torch.randn(2, 3, 16, 16), folded(network(), Network)
+    with torch.inference_mode():
+        before = fast(images)
+        assert copy.deepcopy(fast)(images).equal(before)
 
 
 def test_folded_network_can_be_traced_and_has_gradients_in_its_input() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from smirk3d.networks import threads
-from smirk3d.networks.threads import network_threads, shared_torch_threads
+from smirk3d.networks.threads import FEW_FACES, network_threads, shared_torch_threads, torch_threads_for
 
 
 @pytest.mark.parametrize(("cores", "wanted"), [(1, 1), (2, 1), (8, 7)])
@@ -40,5 +40,18 @@ def test_torch_has_its_threads_back_after_an_error(monkeypatch: pytest.MonkeyPat
         torch.set_num_threads(8)
         with shared_torch_threads() as count:
             assert (count, torch.get_num_threads()) == (2, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("n_faces", "wanted"), [(1, 1), (FEW_FACES, 1), (FEW_FACES + 1, 2)])
+def test_few_faces_have_one_thread(n_faces: int, wanted: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ValueError, match="inside"), torch_threads_for(n_faces):
+            assert torch.get_num_threads() == wanted
+            raise ValueError("inside")
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
