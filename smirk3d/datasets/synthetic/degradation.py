@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smirk3d.datasets.synthetic.occluders import TRAINING_KINDS, WORN_KINDS, occlude
 from smirk3d.datasets.synthetic.scene_sampling import chance, uniform
 from smirk3d.render.appearance import randomization
 from smirk3d.render.appearance.randomization import random_background
@@ -18,12 +18,18 @@ from smirk3d.render.appearance.randomization import random_background
 if TYPE_CHECKING:
     from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation
 
+WORN_SHARE = 0.5
+"""Share of glasses and hair among all occluders."""
 
-def degraded(image: Tensor, variation: RenderAugmentation, generator: torch.Generator) -> np.ndarray:
+
+def degraded(
+    image: Tensor, landmarks_px: np.ndarray, variation: RenderAugmentation, generator: torch.Generator
+) -> np.ndarray:
     """Degrade a picture at random: occlusion, gamma, resolution, sensor, grey, borders, JPEG.
 
     Args:
         image: (3, S, S) in [0, 1].
+        landmarks_px: (478, 2) float, of the face.
         variation: Probabilities.
         generator: Source of the randomness.
 
@@ -32,10 +38,10 @@ def degraded(image: Tensor, variation: RenderAugmentation, generator: torch.Gene
     """
     size = image.shape[-1]
     if chance(variation.occluded, generator):
-        image = _occluded(image, generator)
+        image = _occluded(image, landmarks_px, generator)
     image = image.clamp(0, 1) ** uniform(0.7, 1.4, generator)
     if chance(variation.coarse, generator):
-        few = int(uniform(0.3, 0.9, generator) * size)
+        few = int(uniform(0.2, 0.9, generator) * size)
         image = F.interpolate(image[None], (few, few), mode="bilinear", antialias=True)
         image = F.interpolate(image, (size, size), mode="bilinear")[0]
     image = randomization.simulate_sensor(image, generator)
@@ -50,18 +56,16 @@ def degraded(image: Tensor, variation: RenderAugmentation, generator: torch.Gene
     return _jpeg(pixels, int(uniform(35, 95, generator))) if chance(variation.jpeg, generator) else pixels.numpy()
 
 
-def _occluded(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw an ellipse or a bar of a random colour over the image."""
+def _occluded(image: Tensor, landmarks_px: np.ndarray, generator: torch.Generator) -> Tensor:
+    """Draw glasses, hair, a hand, a mask or another thing before the face."""
     size = image.shape[-1]
-    x0, y0, turn = (uniform(-1, 1, generator) for _ in range(3))
-    width = uniform(0.1, 0.4, generator)
-    height = 3.0 if chance(0.3, generator) else width * uniform(0.5, 1.5, generator)
-    x, y = torch.linspace(-1, 1, size) - x0, torch.linspace(-1, 1, size)[:, None] - y0
-    c, s = math.cos(math.pi * turn), math.sin(math.pi * turn)
-    radius = ((x * c + y * s) / width) ** 2 + ((y * c - x * s) / height) ** 2
-    cover = ((1 - radius) * width * size / 4 + 0.5).clamp(0, 1)
-    color = random_background(size, generator) * uniform(0.4, 1, generator)
-    return image + (color - image) * cover
+    rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+    kinds = WORN_KINDS if chance(WORN_SHARE, generator) else TRAINING_KINDS
+    kind = kinds[str(rng.choice(list(kinds)))]
+    other = (random_background(size, generator).mean(0) * 255).byte().numpy()
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    occluded, _ = occlude(pixels, landmarks_px, kind, other, rng)
+    return torch.from_numpy(occluded).permute(2, 0, 1).float() / 255
 
 
 def _jpeg(pixels: Tensor, quality: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from smirk3d.datasets.synthetic.blink_closure import BLINK_COLUMNS, closing_blinks
 from smirk3d.datasets.synthetic.scene_sampling import chance, uniform
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.model import HeadMesh, HeadModel
@@ -23,7 +24,7 @@ from smirk3d.render.appearance.procedural_face import Appearance
 
 BUMPS = 14
 """Number of smooth displacements of a face, each with its mirror image."""
-EYE_CORE_M, EYE_RIM_M = 0.015, 0.030
+EYE_CORE_M, EYE_RIM_M = 0.019, 0.032
 """Within the core, eyeball and lids move rigidly; beyond the rim vertices move like skin."""
 _FIXED = (*GAZE_NAMES, "jawOpen", "mouthClose", "tongueOut")
 """Blendshapes that are zero at rest and not coupled to others."""
@@ -93,21 +94,30 @@ def randomize_geometry(
         * _symmetric(drawn.normal(1, len(ARKIT_NAMES)), drawn.normal(0.3, len(ARKIT_NAMES)))
         * _rest_scale()
     )
-    resting = replace(params, expression=rest, eyes=eyes)
     scaled = params.expression * _gains(stds.log_gain, of_actions)
-    acting = replace(params, expression=rest + _with_coupling(scaled, stds.coupling, of_actions), eyes=eyes)
-    neutral, mesh = head(resting), head(acting)
+    coupled = _with_coupling(scaled, stds.coupling, of_actions)
     place = _smoothing_positions(head)
-    turn = mesh.rotation_rotmat
+    local = _LocalChange.random(place, stds, of_actions)
+    bumps, size = _bumps(place, stds, drawn), 1 + stds.size * drawn.normal(1, 1, 3)
+    eye_size = stds.eye_size * drawn.normal(1, 1, 1)
+
+    resting = replace(params, expression=rest, eyes=eyes)
+    coupled[:, BLINK_COLUMNS] += closing_blinks(head, resting) * params.expression[:, BLINK_COLUMNS]
+    neutral, mesh = head(resting), head(replace(resting, expression=rest + coupled))
+    turn, middle = mesh.rotation_rotmat, neutral.joints[:, :1]
     motion = (mesh.vertices - neutral.vertices) @ turn
     skin = ~head.region_mask("eyeballs")[None, :, None]
-    beyond = _beyond_eyes(head).prod(1)[:, None]  # lids keep their motion and close completely
-    motion = torch.where(skin, torch.lerp(motion, _local_motion(motion, place, stds, of_actions), beyond), motion)
-    middle = neutral.joints[:, :1]
-    bumps = _bumps(place, stds, drawn)
-    local = (neutral.vertices - middle) @ turn
-    sized = local * (1 + stds.size * drawn.normal(1, 1, 3)) + _eyes_enlarged(head, stds, drawn) + bumps + motion
-    return replace(mesh, vertices=sized @ turn.mT + middle)
+    beyond = _beyond_eyes(head)
+    is_free = beyond.prod(1)[:, None]  # lids keep their motion and close completely
+    motion = torch.where(skin, torch.lerp(motion, local.applied(motion), is_free), motion)
+    centers = (neutral.joints[:, 3:5] - middle) @ turn
+    own = (neutral.vertices - middle) @ turn
+    # Lids move by as much more as the eye is larger, and so meet where they would.
+    larger = eye_size * (1 - beyond).sum(1)[:, None]
+    enlarged = eye_size * _away_from_eyes(own, centers, beyond) + larger * motion
+    lid_size = torch.lerp(size, torch.ones(3), is_free)
+    vertices = own * size + bumps + lid_size * motion + enlarged
+    return replace(mesh, vertices=vertices @ turn.mT + middle)
 
 
 def randomize_appearance(appearance: Appearance, shapes: Appearance, generator: torch.Generator) -> Appearance:
@@ -214,10 +224,11 @@ def _symmetric(both: Tensor, each: Tensor) -> Tensor:
 
 
 def _gains(size: float, drawn: _Random) -> Tensor:
-    """Return gains (B, 52) of the blendshapes, equal on both sides; mouthClose follows jawOpen, so that lips meet."""
+    """Return gains (B, 52) of the blendshapes, equal on both sides: lips meet, and blinks are 0."""
     both = drawn.normal(size, len(ARKIT_NAMES))
     factor = ((both + both[:, list(ARKIT_MIRROR)]) / math.sqrt(2)).exp()
     factor[:, ARKIT_NAMES.index("mouthClose")] = factor[:, ARKIT_NAMES.index("jawOpen")]
+    factor[:, BLINK_COLUMNS] = 0  # see `closing_blinks`
     return factor
 
 
@@ -227,7 +238,9 @@ def _with_coupling(expression: Tensor, size: float, drawn: _Random) -> Tensor:
     mixing = drawn.normal(size, len(partner), len(partner))
     mixing = (mixing + mixing[:, partner][:, :, partner]) / math.sqrt(2)
     sides = torch.tensor([name.endswith("Right") - name.endswith("Left") for name in ARKIT_NAMES])
-    allowed = (sides[:, None] * sides >= 0) * _is_free()[:, None] * _is_free()
+    adds = _is_free()
+    adds[BLINK_COLUMNS] = 0  # a blink closes the eye and does nothing else
+    allowed = (sides[:, None] * sides >= 0) * adds[:, None] * _is_free()
     return expression + (expression[:, None] @ (mixing * allowed))[:, 0]
 
 
@@ -272,21 +285,36 @@ def _bumps(place: Tensor, stds: DomainRandomization, drawn: _Random) -> Tensor:
     return stds.bump_m * (here + there * flip + stds.asymmetry * lone_bells @ lone_value)
 
 
-def _local_motion(motion: Tensor, place: Tensor, stds: DomainRandomization, drawn: _Random) -> Tensor:
-    """Return displacements (B, V, 3) with smooth, symmetric random changes of length and direction."""
-    flip = torch.tensor([-1.0, 1.0, 1.0])
-    bells, value = _random_field(torch.cat([place, place * flip]), BUMPS, 4, drawn)
-    here, there = (bells @ value / math.sqrt(2)).chunk(2, dim=1)
-    both = here + there * torch.tensor([1.0, 1.0, -1.0, -1.0])  # rotation vectors are axial
-    turned = torch.linalg.cross(stds.local_turn_rad * both[..., 1:], motion)
-    return (stds.log_local_gain * both[..., :1]).clamp(-1, 1).exp() * (motion + turned)
+@dataclass(frozen=True, eq=False)
+class _LocalChange:
+    """Smooth, symmetric changes of displacements.
+
+    Attributes:
+        gain: (B, V, 1) factors on their length.
+        turn_rad: (B, V, 3) rotation vectors.
+    """
+
+    gain: Tensor
+    turn_rad: Tensor
+
+    @staticmethod
+    def random(place: Tensor, stds: DomainRandomization, drawn: _Random) -> _LocalChange:
+        flip = torch.tensor([-1.0, 1.0, 1.0])
+        bells, value = _random_field(torch.cat([place, place * flip]), BUMPS, 4, drawn)
+        here, there = (bells @ value / math.sqrt(2)).chunk(2, dim=1)
+        both = here + there * torch.tensor([1.0, 1.0, -1.0, -1.0])  # rotation vectors are axial
+        gain = (stds.log_local_gain * both[..., :1]).clamp(-1, 1).exp()
+        return _LocalChange(gain, stds.local_turn_rad * both[..., 1:])
+
+    def applied(self, motion: Tensor) -> Tensor:
+        """Return the changed displacements of displacements (B, V, 3)."""
+        return self.gain * (motion + torch.linalg.cross(self.turn_rad, motion))
 
 
-def _eyes_enlarged(head: HeadModel, stds: DomainRandomization, drawn: _Random) -> Tensor:
-    """Return displacements (B, V, 3) in metres that scale both eyes."""
-    away = head.v_template[:, None] - _eye_centers(head)
-    moved = (away * (1 - _beyond_eyes(head))[..., None]).sum(1)
-    return stds.eye_size * drawn.normal(1, 1, 1) * moved
+def _away_from_eyes(points: Tensor, centers: Tensor, beyond: Tensor) -> Tensor:
+    """Return vectors (B, V, 3) from the centres (B, 2, 3) of the eyes, zero beyond their rims (V, 2)."""
+    away = points[:, :, None] - centers[:, None]
+    return (away * (1 - beyond)[..., None]).sum(2)
 
 
 def _eye_make_up(head: HeadModel, generator: torch.Generator) -> Tensor:

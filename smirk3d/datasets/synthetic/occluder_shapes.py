@@ -227,6 +227,24 @@ def sunglasses(place: FacePlace, rng: np.random.Generator) -> np.ndarray:
     )
 
 
+def spectacles(place: FacePlace, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coverage of the frame of a pair of glasses, and of its clear lenses."""
+    eyes = [place.center(name) for name in ("eye_right", "eye_left")]
+    apart = float(np.hypot(*(eyes[1] - eyes[0]))) / place.unit_px
+    half = rng.uniform(0.36, 0.47) * apart * np.array([1.0, rng.uniform(0.6, 1.0)])
+    outline = superellipse(rng.uniform(0.8, 3.0)) * half + [0, rng.uniform(0, 0.03)]
+    lenses = [place.place(outline, eye) for eye in eyes]
+    inner = [lens[np.hypot(*(lens - other).T).argmin()] for lens, other in zip(lenses, eyes[::-1])]
+    outer = [lens[np.hypot(*(lens - other).T).argmax()] for lens, other in zip(lenses, eyes[::-1])]
+    width_px = rng.uniform(0.006, 0.022) * place.unit_px
+    lines = [
+        *(np.concatenate([lens, lens[:2]]) for lens in lenses),
+        np.stack(inner),
+        *(np.stack([end, place.landmarks_px[temple]]) for end, temple in zip(outer, _TEMPLES)),
+    ]
+    return draw_strokes([(line, width_px) for line in lines], place.size), draw_polygons(lenses, place.size)
+
+
 def microphone(place: FacePlace, rng: np.random.Generator) -> np.ndarray:
     """Return the coverage of a microphone in front of the mouth: a head and a handle that leaves the photo."""
     mouth = place.at(rng.normal(0, 0.04), rng.uniform(-0.02, 0.06), place.center("mouth"))

@@ -163,6 +163,15 @@ def sunglasses(setting: Setting) -> Occlusion:
     return Occlusion(shapes.sunglasses(setting.place, setting.rng), paints.lens(setting.size, setting.rng))
 
 
+def spectacles(setting: Setting) -> Occlusion:
+    """Return glasses with clear lenses, which may reflect a little light."""
+    rng, size = setting.rng, setting.size
+    frame, lenses = shapes.spectacles(setting.place, rng)
+    glare = rng.uniform(0, 0.3) * np.maximum(paints.gradient(size, rng, strength=128) / 128 - 1, 0) * lenses
+    metal = rng.uniform(5, 90) if rng.random() < 0.7 else rng.uniform(90, 230)
+    return Occlusion(np.maximum(frame, glare.astype(np.float32)), np.where(frame >= glare, metal, 245.0))
+
+
 def microphone(setting: Setting) -> Occlusion:
     """Return a microphone in front of the mouth."""
     return Occlusion(shapes.microphone(setting.place, setting.rng), paints.grille(setting.size, setting.rng))
@@ -213,6 +222,9 @@ HELD_OUT_KINDS: Mapping[str, Kind] = {
     "page": page,
     "curtain": curtain,
 }
+
+WORN_KINDS: Mapping[str, Kind] = {"spectacles": spectacles, "strands": strands}
+"""What people wear in most photos where something is before the face."""
 
 
 def occlude(

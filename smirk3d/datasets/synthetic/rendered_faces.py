@@ -52,7 +52,7 @@ PHOTO_PX = 512
 N_LANDMARKS = 478
 APPEARANCE_COUNT = 24
 """Baked variants of brows, lips and irises of randomised heads."""
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,8 @@ class RenderedFaces:
             albedo = self._albedo(generator)
             color, alpha = self._renderer.render(ndc[k], mesh.vertices[k], self.size, appearance, light, tint, albedo)
             image = color + (1 - alpha) * self._background(generator)
-            pixels[k] = degraded(image, self.variation, generator)
+            landmarks_px = ((points_ndc[k] + 1) * (self.size / 2)).numpy()
+            pixels[k] = degraded(image, landmarks_px, self.variation, generator)
         camera = fit_camera(mesh.landmarks("mediapipe"), points_ndc)
         truth = torch.cat([*(values for _, values in params.items()), camera, points_ndc.flatten(1)], dim=1)
         return GeneratedShard(pixels, truth.numpy())
