@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from smirk3d.authoring.load import load_head
+from smirk3d.datasets.synthetic.blink_closure import BLINK_COLUMNS
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_expression
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
@@ -16,7 +17,7 @@ from smirk3d.evaluation.data import EvaluationData
 from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.options import DEFAULT_COUNT
 from smirk3d.evaluation.photo_changes import gain_of
-from smirk3d.evaluation.randomized_heads import BLINKS, RandomizedHead, RandomizedHeadPictures, blinking
+from smirk3d.evaluation.randomized_heads import RandomizedHead, RandomizedHeadPictures, blinking
 from smirk3d.evaluation.result import Figure, Result, values_of
 from smirk3d.evaluation.synthetic_accuracy import COMPARED, predict_all
 from smirk3d.evaluation.synthetic_set import SIZE_PX, Detect, SyntheticTestSet
@@ -44,7 +45,6 @@ FIGURES = (
     Figure("blink_ladder_error", better="lower"),
     Figure("blink_when_open", better="lower"),
 )
-_BLINK_INDEX = [ARKIT_NAMES.index(name) for name in BLINKS]
 
 
 class OutOfDomainHeadsMeasure:
@@ -146,7 +146,7 @@ def out_of_domain_result(found: np.ndarray, truth: np.ndarray, method: str, left
     rested = without_rest(acted, rests)
     partner = list(ARKIT_MIRROR)
     correlation, gains = correlations(acted, made), gain_of(acted, made)
-    blinks = by_head[:, FIRST_RUNG:, _BLINK_INDEX].mean(axis=(0, 2))
+    blinks = by_head[:, FIRST_RUNG:, BLINK_COLUMNS].mean(axis=(0, 2))
     numbers = {
         "mean_correlation": mean_of_known(correlation),
         "gain": mean_of_known(gains),
@@ -156,7 +156,7 @@ def out_of_domain_result(found: np.ndarray, truth: np.ndarray, method: str, left
         "gain_without_rest": mean_of_known(gain_of(rested, made)),
         "blink_at_1": float(blinks[-1]),
         "blink_ladder_error": float(np.abs(blinks - np.array(RUNGS)).mean()),
-        "blink_when_open": float(neutral[:, _BLINK_INDEX].mean()),
+        "blink_when_open": float(neutral[:, BLINK_COLUMNS].mean()),
     }
     columns = {"correlation": correlation, "gain": gains}
     values = values_of(FIGURES, numbers)

@@ -1,14 +1,14 @@
 """Pictures of heads as other artists make them, each acting out several known expressions.
 
 Shape, resting face, skin and blendshapes are random. All pictures of a head have the same camera, pose, light and skin:
-they differ in the expression alone. The gain of a random blink would leave some eyes open at weight 1, and close others
-long before; blinks are scaled so that lids just meet at 1, as on every artist's head.
+they differ in the expression alone. Their lids just meet at blinks of 1, as on every artist's head (see
+`smirk3d.datasets.synthetic.blink_closure`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import roma
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from smirk3d.datasets.synthetic.blink_closure import BLINK_COLUMNS
 from smirk3d.datasets.synthetic.domain_randomization import (
     DomainRandomization,
     randomize_geometry,
@@ -36,13 +37,8 @@ from smirk3d.render.appearance.randomization import random_background
 RANGES = SampleRanges(yaw_deg=15.0, pitch_deg=8.0, roll_deg=5.0, distance_m=(0.6, 1.5))
 """Frontal heads, from the distance of a telephone to that of a portrait."""
 SUPERSAMPLING = 2
-BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
-LIDS = ((386, 374), (159, 145))
-"""MediaPipe's landmarks in the middle of the upper and the lower lid, left and right."""
 SKIN_SHARE = 0.3
 """Strength of random shades and make-up; at 1 they are no longer those of people."""
-_OPEN, _SHUT = (0.0, 0.1), (4.0, 5.0)
-"""Weights of blinks before the lids of any head meet, and after."""
 _SEED_STEP = 1_000_003
 _MAX_SEED = 2**31
 
@@ -56,18 +52,16 @@ class RandomizedHead:
         shape: (n_shape,) identity coefficients.
         rotmat: (3, 3) rotation, head to camera.
         seed: Of what makes it another head than the open one, and of its camera.
-        gain: (52,) factors on expressions: 1 but for blinks.
     """
 
     head: HeadModel
     shape: Tensor
     rotmat: Tensor
     seed: int
-    gain: Tensor
 
     @staticmethod
     def random(head: HeadModel, generator: torch.Generator) -> RandomizedHead:
-        """Draw a head whose lids just meet at blinks of 1.
+        """Draw a head.
 
         Args:
             head: The open head.
@@ -77,38 +71,15 @@ class RandomizedHead:
         limits = (RANGES.yaw_deg, RANGES.pitch_deg, RANGES.roll_deg)
         angles = [uniform(-limit, limit, generator) for limit in limits]
         rotmat = torch.from_numpy(rotation_from_angles(*angles)).float()
-        seed = int(torch.randint(_MAX_SEED, (), generator=generator))
-        made = RandomizedHead(head, shape, rotmat, seed, torch.ones(len(ARKIT_NAMES)))
-        gain = made.gain.clone()
-        gain[[ARKIT_NAMES.index(name) for name in BLINKS]] = made.closing_weights()
-        return replace(made, gain=gain)
+        return RandomizedHead(head, shape, rotmat, int(torch.randint(_MAX_SEED, (), generator=generator)))
 
     def acting(self, expression: Tensor) -> HeadMesh:
         """Return the posed mesh of this head with an expression (52,)."""
         pose = roma.rotmat_to_rotvec(self.rotmat)
-        scaled = self.gain * expression
-        params = FaceParams(shape=self.shape[None], expression=scaled[None], pose=pose[None])
+        params = FaceParams(shape=self.shape[None], expression=expression[None], pose=pose[None])
         # What is drawn does not depend on the expression: the same numbers make the same head.
         generator = torch.Generator().manual_seed(self.seed)
         return randomize_geometry(self.head, params, torch.ones(1), generator, DomainRandomization(wide_share=1.0))
-
-    @torch.no_grad()
-    def closing_weights(self) -> Tensor:
-        """Return the weights (2,) of the left and the right blink at which the lids meet.
-
-        The opening falls linearly with the weight until the lids are in contact, and hardly beyond: the two lines
-        intersect there.
-        """
-        weights = torch.tensor([*_OPEN, *_SHUT])
-        openings_m = torch.stack([self._openings_m(float(weight)) for weight in weights])
-        falls = (openings_m[1::2] - openings_m[::2]) / (weights[1::2] - weights[::2])[:, None]
-        bases = openings_m[::2] - falls * weights[::2, None]
-        return (bases[1] - bases[0]) / (falls[0] - falls[1])
-
-    def _openings_m(self, blink: float) -> Tensor:
-        """Return the heights (2,), metres, of the left and the right eye at a weight of both blinks."""
-        points = self.acting(blinking(blink)).landmarks("mediapipe")[0, :, 1]
-        return torch.stack([points[upper] - points[lower] for upper, lower in LIDS])
 
     def project(self, mesh: HeadMesh) -> Tensor:
         """Return the vertices (V, 3) of a mesh in the image space of this head's camera, depths in metres."""
@@ -120,7 +91,7 @@ class RandomizedHead:
 def blinking(weight: float) -> Tensor:
     """Return ARKit weights (52,) of both blinks alone."""
     expression = torch.zeros(len(ARKIT_NAMES))
-    expression[[ARKIT_NAMES.index(name) for name in BLINKS]] = weight
+    expression[BLINK_COLUMNS] = weight
     return expression
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from evaluation_faces import Silent, face_points
 
+from smirk3d.datasets.synthetic.blink_closure import LIDS
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
 from smirk3d.estimation.personal_rest import RESTING
@@ -17,7 +18,7 @@ from smirk3d.evaluation.out_of_domain_heads import (
     out_of_domain_pictures,
     out_of_domain_result,
 )
-from smirk3d.evaluation.randomized_heads import LIDS, RandomizedHead, blinking
+from smirk3d.evaluation.randomized_heads import RandomizedHead, blinking
 from smirk3d.evaluation.registry import measures_named
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.params import FaceParams

@@ -15,8 +15,8 @@ BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 BLINK_COLUMNS = [ARKIT_NAMES.index(name) for name in BLINKS]
 LIDS = ((386, 374), (159, 145))
 """MediaPipe's landmarks in the middle of the upper and the lower lid, left and right."""
-_STEP, _SHUT = 0.1, 4.0
-"""Weights of blinks before the lids of any head meet, and after."""
+_OPEN, _SHUT = (0.0, 0.1), (2.0, 2.5)
+"""Weights of blinks, added to the rest, before the lids of any head meet, and after."""
 _RANGE = (0.2, 3.0)
 """Plausible results; eyes that are nearly closed at rest have no slope to divide by."""
 
@@ -30,7 +30,8 @@ def lid_openings_m(mesh: HeadMesh) -> Tensor:
 def closing_blinks(head: HeadModel, resting: FaceParams) -> Tensor:
     """Return what closes the eyes, added to the weights of the left and the right blink at rest, (B, 2).
 
-    The opening falls linearly with the weight until the lids are in contact, and stays there.
+    The opening falls linearly with the weight until the lids are in contact, and hardly beyond: the two lines
+    intersect there.
 
     Args:
         head: The open head.
@@ -40,9 +41,13 @@ def closing_blinks(head: HeadModel, resting: FaceParams) -> Tensor:
     unposed = FaceParams(shape=resting.shape, expression=resting.expression)
     added = torch.zeros_like(resting.expression)
     added[:, BLINK_COLUMNS] = 1
-    at_rest, little, shut = (
-        lid_openings_m(head(replace(unposed, expression=resting.expression + weight * added)))
-        for weight in (0.0, _STEP, _SHUT)
+    weights = torch.tensor([*_OPEN, *_SHUT])
+    openings_m = torch.stack(
+        [
+            lid_openings_m(head(replace(unposed, expression=resting.expression + float(weight) * added)))
+            for weight in weights
+        ]
     )
-    slope = ((at_rest - little) / _STEP).clamp_min(1e-6)
-    return ((at_rest - shut) / slope).clamp(*_RANGE)
+    falls = (openings_m[1::2] - openings_m[::2]) / (weights[1::2] - weights[::2])[:, None, None]
+    bases = openings_m[::2] - falls * weights[::2, None, None]
+    return ((bases[1] - bases[0]) / (falls[0] - falls[1]).clamp_max(-1e-6)).clamp(*_RANGE)

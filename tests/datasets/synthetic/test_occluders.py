@@ -8,11 +8,11 @@ from skimage.data import astronaut
 
 from smirk3d.datasets.synthetic.decoys import DECOYS
 from smirk3d.datasets.synthetic.occluder_shapes import FacePlace
-from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, TRAINING_KINDS, occlude, visible_shares
+from smirk3d.datasets.synthetic.occluders import HELD_OUT_KINDS, TRAINING_KINDS, WORN_KINDS, occlude, visible_shares
 from smirk3d.detection.detector import Detector
 from smirk3d.detection.face_regions import REGIONS
 
-KINDS = {**TRAINING_KINDS, **HELD_OUT_KINDS}
+KINDS = {**TRAINING_KINDS, **HELD_OUT_KINDS, **WORN_KINDS}
 PIXELS = astronaut()
 OTHER = PIXELS[..., 1]
 
@@ -35,6 +35,7 @@ def test_only_what_is_covered_changes(landmarks_px: np.ndarray, name: str) -> No
 
 def test_the_two_sets_have_no_kind_in_common() -> None:
     assert not TRAINING_KINDS.keys() & HELD_OUT_KINDS.keys()
+    assert not WORN_KINDS.keys() & HELD_OUT_KINDS.keys()
     assert len(set(KINDS.values())) == len(KINDS)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from smirk3d.datasets.synthetic import rendered_faces
 from smirk3d.datasets.synthetic.degradation import degraded
-from smirk3d.datasets.synthetic.rendered_faces import RenderAugmentation, RenderedFaces, fit_camera
+from smirk3d.datasets.synthetic.rendered_faces import N_LANDMARKS, RenderAugmentation, RenderedFaces, fit_camera
 from smirk3d.datasets.synthetic.scene_sampling import SampleRanges
 from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
@@ -134,8 +134,11 @@ def test_fault_changes_the_picture(fault: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(randomization, "simulate_sensor", lambda image, generator: image)
     image = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
+    across = np.linspace(0.2 * SIZE, 0.8 * SIZE, N_LANDMARKS)
+    landmarks_px = np.stack([across, across], axis=1)
+
     def photographed(variation: RenderAugmentation) -> np.ndarray:
-        return degraded(image, variation, torch.Generator().manual_seed(1)).astype(int)
+        return degraded(image, landmarks_px, variation, torch.Generator().manual_seed(1)).astype(int)
 
     changed = photographed(replace(CLEAN, **{fault: 1.0}))
     assert (changed != photographed(CLEAN)).any(), fault
