@@ -198,12 +198,6 @@ def _lip_values(rim: Tensor, part: str, values: dict[str, Tensor], measured: _Me
     return torch.cat(rows)
 
 
-def _values_of_lips(mouth: Rims, values: dict[str, Tensor], measured: _Measured, neutral: Tensor) -> Tensor:
-    """Return values (N, 3) at the vertices of `LIP_LOOPS` of both lips, the upper one first."""
-    rims = {"upper": mouth.upper, "lower": mouth.lower}
-    return torch.cat([_lip_values(rim, part, values, measured, neutral) for part, rim in rims.items()])
-
-
 def _close_opened_mouth(offsets: dict[str, Tensor], mouth: Rims, measured: _Measured, data: HeadData) -> None:
     """Let mouthClose bring the lips of jawOpen back into their neutral form, at the place where Apple's lips close."""
     neutral = data.v_template

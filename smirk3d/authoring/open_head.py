@@ -86,9 +86,7 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
     # Joints must not follow lids and lips, whose motion is not linear.
     openings = find_openings(source, identity.mean, mirror)
     J_regressor = _joint_regressor(source, base, identity.mean, regions, mirror, ~openings.mask(len(base)))
-    offsets = _blendshapes(source) * align(base, identity.mean, face_weight).scale
-    # MakeHuman's targets are symmetric only approximately; the mean with the mirrored partner makes them exactly so.
-    offsets = (offsets + offsets[list(ARKIT_MIRROR)][:, mirror] * offsets.new_tensor(MIRROR_X)) / 2
+    offsets = _symmetric(_blendshapes(source) * align(base, identity.mean, face_weight).scale, mirror)
     gaze = _gaze_rotvec(identity.mean, offsets, J_regressor, regions)
     # The rotation of the eyeballs replaces their offsets.
     offsets[:, regions["eyeballs"]] = 0.0
@@ -175,6 +173,11 @@ def _skinning_weights(source: MakeHuman, regions: dict[str, Tensor]) -> Tensor:
 def _blendshapes(source: MakeHuman) -> Tensor:
     """Return the offsets (52, V, 3) of MakeHuman's targets for the ARKit blendshapes, metres."""
     return torch.stack([torch.from_numpy(source.blendshape(name)) for name in ARKIT_NAMES])
+
+
+def _symmetric(offsets: Tensor, mirror: Tensor) -> Tensor:
+    """Return the mean of blendshapes (52, V, 3) and their mirrored partners: MakeHuman's are only nearly symmetric."""
+    return (offsets + offsets[list(ARKIT_MIRROR)][:, mirror] * offsets.new_tensor(MIRROR_X)) / 2
 
 
 def _joint_regressor(

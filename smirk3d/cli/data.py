@@ -17,7 +17,8 @@ from smirk3d.errors import Smirk3dError, UsageError
 from smirk3d.output_lock import locked_folder
 
 if TYPE_CHECKING:
-    from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary
+    from smirk3d.datasets.prepare import PrepareSummary
+    from smirk3d.datasets.prepared_faces import PrepareOptions
     from smirk3d.datasets.shards import DataError
 
 _MAX_FACES = 20
@@ -101,7 +102,7 @@ class DataPrepare(ScaleFlags):
             raise UsageError(f"--contour {printable(self.contour)}: no such folder; use --contour fan")
 
     def _options(self) -> PrepareOptions:
-        from smirk3d.datasets.prepare import PrepareOptions
+        from smirk3d.datasets.prepared_faces import PrepareOptions
         from smirk3d.datasets.quality import QualityLimits
 
         if self.min_face < 1:

@@ -17,9 +17,6 @@ from smirk3d.detection.crop import Crop
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import read_image
 
-VALIDATION_SCALE = 1.6
-"""Side of the crop over that of the face in evaluation, as in the paper (docs/method.md)."""
-
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:

@@ -16,7 +16,8 @@ import numpy as np
 
 from smirk3d.assets import cache_dir, check_writable, make_folder, printable, scratch_folder, warn_of_cache
 from smirk3d.batch.runner import plan_jobs
-from smirk3d.datasets.prepare import REPORT_NAME, PrepareOptions, PrepareSummary, prepare
+from smirk3d.datasets.prepare import REPORT_NAME, PrepareSummary, prepare
+from smirk3d.datasets.prepared_faces import PrepareOptions
 from smirk3d.datasets.shards import Record
 from smirk3d.datasets.video_frames import prepare_videos, video_files
 from smirk3d.detection.detector import Detection, Detector

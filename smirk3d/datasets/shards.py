@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import tarfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +22,18 @@ from typing import Any
 import numpy as np
 
 from smirk3d.assets import atomic_path, printable
-from smirk3d.bounded_io import one_line, parse_json, parse_npy, read_npz
+from smirk3d.bounded_io import one_line, parse_json, parse_npy
 from smirk3d.datasets.fan_contour import CONTOUR_COUNT
+from smirk3d.datasets.landmark_table import LANDMARKS_NAME, LandmarkTable
 from smirk3d.datasets.shard_archive import BLOCK_BYTES, Gap, Member, read_members
+from smirk3d.datasets.shard_checks import check_landmarks, check_scores, jpeg_size
 from smirk3d.errors import Smirk3dError
-from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.head.landmark_indices import POINT_COUNT
-from smirk3d.media.image_formats import check_scans
 
 SPLITS: tuple[str, ...] = ("train", "val")
-LANDMARKS_NAME = "landmarks.npz"
 _JPEG_SUFFIXES = ("jpg", "jpeg")
 _CONTOUR_SUFFIX = "contour.npy"
-MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS = 64 << 20, 64_000_000
-"""Largest image of a face, encoded and decoded."""
+MAX_IMAGE_BYTES = 64 << 20
+"""Largest encoded image of a face; see `smirk3d.datasets.shard_checks` for the decoded one."""
 _MAX_BYTES = {
     **dict.fromkeys(_JPEG_SUFFIXES, MAX_IMAGE_BYTES),
     "json": 1 << 20,
@@ -46,11 +43,6 @@ _MAX_BYTES = {
 """Largest members by suffix; members with other suffixes are skipped."""
 _GUESSED_FACE_BYTES = 20_000
 """Size of a face in a damaged archive without any intact one."""
-_MAX_REACH = 10.0
-"""Largest coordinate of a landmark over the longer side of its picture."""
-_MIN_FACE_PX = 2.0
-"""Smallest width and height of a face."""
-_SCORE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +165,7 @@ def read_shard(path: str | Path, on_fault: Callable[[DataError], None] = refuse)
 
 
 def _read_faces(
-    path: Path, on_fault: Callable[[DataError], None], table: _LandmarkTable | None = None
+    path: Path, on_fault: Callable[[DataError], None], table: LandmarkTable | None = None
 ) -> Iterator[Record]:
     """Read and check the faces of an archive: the only place where damage becomes a `DataError`."""
     for key, members in _groups(path, on_fault):
@@ -204,39 +196,9 @@ def read_folder(root: str | Path, split: str, on_fault: Callable[[DataError], No
     shards = sorted(root.glob(f"{split}-*.tar"))
     if not shards:
         raise Smirk3dError(f"{printable(root)}: no {split}-*.tar there; make them with smirk3d data prepare")
-    table = _LandmarkTable(root / LANDMARKS_NAME) if (root / LANDMARKS_NAME).is_file() else None
+    table = LandmarkTable(root / LANDMARKS_NAME) if (root / LANDMARKS_NAME).is_file() else None
     for path in shards:
         yield from _read_faces(path, on_fault, table)
-
-
-class _LandmarkTable:
-    """Landmarks and scores of all faces of a folder, by key."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            arrays = read_npz(path, ("keys", "lm", "blendshapes", "blendshape_names"))
-            keys, self.landmarks_px, scores = arrays["keys"], arrays["lm"], arrays["blendshapes"]
-            column = {str(name): k for k, name in enumerate(arrays["blendshape_names"].ravel())}
-            if keys.ndim != 1 or len(self.landmarks_px) != len(keys) or scores.shape != (len(keys), len(column)):
-                raise ValueError(f"{keys.shape} keys, {self.landmarks_px.shape} landmarks and {scores.shape} scores")
-            self._row = {str(key): row for row, key in enumerate(keys)}
-            self.scores = np.zeros((len(keys), len(ARKIT_NAMES)), dtype=np.float32)
-            for k, name in enumerate(ARKIT_NAMES):
-                if name in column:  # MediaPipe has no tongueOut
-                    self.scores[:, k] = scores[:, column[name]]
-        except Exception as error:  # as in `_read_faces`
-            reason = printable(one_line(error))
-            raise Smirk3dError(
-                f"{printable(path)}: unreadable ({reason}); replace it, or remove it where the shards hold "
-                "landmarks themselves"
-            ) from error
-
-    def of(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the landmarks (478, 2 or 3) and the scores of a face."""
-        if key not in self._row:
-            raise ValueError(f"no landmarks in {LANDMARKS_NAME}")
-        row = self._row[key]
-        return self.landmarks_px[row], self.scores[row]
 
 
 _Members = dict[str, Member]
@@ -312,7 +274,7 @@ def _parsed(members: _Members, suffix: str, parse: Callable[[bytes], Any]) -> An
         raise ValueError(f"its .{suffix}: {error}") from error
 
 
-def _record(key: str, members: _Members, table: _LandmarkTable | None = None) -> Record:
+def _record(key: str, members: _Members, table: LandmarkTable | None = None) -> Record:
     """Build and check a face; raises exceptions of any class where its content is damaged."""
     jpeg = _content(members, next((suffix for suffix in _JPEG_SUFFIXES if suffix in members), "jpg"))
     facts = _facts(members) if table is None or "json" in members else {}
@@ -322,27 +284,13 @@ def _record(key: str, members: _Members, table: _LandmarkTable | None = None) ->
         landmarks_px = _parsed(members, "npy", parse_npy)
         scores = np.array(facts["blendshapes"], dtype=np.float32)
     landmarks_px = np.array(landmarks_px, dtype=np.float32)
-    size = _jpeg_size(jpeg)
-    _check_landmarks(landmarks_px, size)
-    _check_scores(scores)
+    size = jpeg_size(jpeg)
+    check_landmarks(landmarks_px, size)
+    check_scores(scores)
     person, source = facts.get("person") or "", facts.get("source") or ""
     depth_px = landmarks_px[:, 2].copy() if landmarks_px.shape[1] == 3 else None
     contour_px = _contour(members)
     return Record(key, jpeg, landmarks_px[:, :2], size, scores, str(person), str(source), depth_px, contour_px)
-
-
-def _check_landmarks(landmarks_px: np.ndarray, size: tuple[int, int]) -> None:
-    if landmarks_px.shape not in ((POINT_COUNT, 2), (POINT_COUNT, 3)) or not np.isfinite(landmarks_px).all():
-        raise ValueError(f"its landmarks are not {POINT_COUNT} finite points")
-    if np.abs(landmarks_px).max() > _MAX_REACH * max(size) or np.ptp(landmarks_px[:, :2], axis=0).min() < _MIN_FACE_PX:
-        raise ValueError(f"its landmarks are not those of a face in a picture of {size[0]}x{size[1]} pixels")
-
-
-def _check_scores(scores: np.ndarray) -> None:
-    if scores.shape != (len(ARKIT_NAMES),):
-        raise ValueError(f"it has {scores.size} blendshape scores, not {len(ARKIT_NAMES)}")
-    if not (np.abs(scores - 0.5) <= 0.5 + _SCORE_TOLERANCE).all():
-        raise ValueError("a blendshape score is not within 0 and 1")
 
 
 def _contour(members: _Members) -> np.ndarray | None:
@@ -359,24 +307,3 @@ def _facts(members: _Members) -> dict:
     if not isinstance(facts, dict):
         raise ValueError("its .json is not an object")
     return facts
-
-
-def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG that can be decoded; the check takes a quarter of a millisecond."""
-    from PIL import Image
-
-    if not jpeg.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ValueError("its .jpg ends early")
-    with warnings.catch_warnings():  # Pillow warns of large images; the limit is below
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-            width, height = image.size
-            if width * height > MAX_IMAGE_PIXELS:
-                raise ValueError(f"its .jpg has {width}x{height} pixels, the limit is {MAX_IMAGE_PIXELS}")
-            check_scans(jpeg)
-            image.draft(None, (1, 1))  # an eighth of the size: all of the data is read, hardly any pixel computed
-            try:
-                image.load()
-            except Exception as error:  # decoders raise anything
-                raise ValueError(f"its .jpg cannot be decoded ({one_line(error)})") from error
-    return width, height

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from smirk3d.assets import printable
-from smirk3d.datasets.prepare import FaceDetector, InputImage, Preparation, PrepareOptions, PrepareSummary
+from smirk3d.datasets.prepare import Preparation, PrepareSummary
 from smirk3d.datasets.prepare_report import ReportRow, dropped
+from smirk3d.datasets.prepared_faces import FaceDetector, InputImage, PrepareOptions
 from smirk3d.errors import Smirk3dError
 from smirk3d.export.tables.expressions_csv import table_name
 from smirk3d.media.decoding import pyav

@@ -1,7 +1,7 @@
 """The resting face of a person, which is no expression: hooded lids, low brows, corners of the mouth that hang.
 
-A photo of the person's calm face shows it, or the calmest photos of an album, or the calmest frames of a clip. Its
-weights are taken off all others.
+A photo of the person's neutral face shows it, or the most neutral photos of an album, or the most neutral frames of a
+clip. Its weights are taken off all others.
 """
 
 # torch's own annotations are incomplete.
@@ -24,12 +24,12 @@ RESTING_STARTS = ("eyeBlink", "eyeSquint", "eyeWide", "brow", "mouth")
 """Starts of the names of actions that a resting face may have: those of lids, brows and mouth."""
 RESTING = np.array([name.startswith(RESTING_STARTS) for name in ARKIT_NAMES])
 MAX_REST = 0.35
-"""Limit of a resting weight, since nobody's face may have been calm."""
-MAX_CALM = 0.7
-"""Largest weight of an action in a face at rest."""
+"""Limit of a resting weight, since no face may have been neutral."""
+MAX_NEUTRAL_WEIGHT = 0.7
+"""Largest weight of an action in a neutral face."""
 JAW_OPEN = ARKIT_NAMES.index("jawOpen")
-CALM_SHARE = 0.1
-"""Share of the photos or frames of a person that count as the calmest."""
+NEUTRAL_SHARE = 0.1
+"""Share of the photos or frames of a person that count as the most neutral."""
 
 
 def without_rest(weights: np.ndarray, rest: np.ndarray) -> np.ndarray:
@@ -42,13 +42,13 @@ def without_rest(weights: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return ((weights - rest) / (1 - rest)).clip(0, 1)
 
 
-def is_calm(weights: np.ndarray) -> bool:
+def may_be_neutral(weights: np.ndarray) -> bool:
     """Return whether weights (52,) in [0, 1] may be those of a resting face."""
-    return bool(weights[JAW_OPEN] <= MAX_REST and weights[RESTING].max() <= MAX_CALM)
+    return bool(weights[JAW_OPEN] <= MAX_REST and weights[RESTING].max() <= MAX_NEUTRAL_WEIGHT)
 
 
-def calmest_rest(weights: np.ndarray) -> np.ndarray:
-    """Return the weights (52,) of the resting face, the mean of the calmest of N faces of a person.
+def resting_weights(weights: np.ndarray) -> np.ndarray:
+    """Return the weights (52,) of the resting face, the mean of the most neutral of N faces of a person.
 
     Args:
         weights: (N, 52) ARKit weights in [0, 1].
@@ -56,12 +56,12 @@ def calmest_rest(weights: np.ndarray) -> np.ndarray:
     Returns:
         Zeros where no face may be at rest.
     """
-    calm = weights[[is_calm(each) for each in weights]]
-    if not len(calm):
+    neutral = weights[[may_be_neutral(each) for each in weights]]
+    if not len(neutral):
         return np.zeros(len(ARKIT_NAMES))
-    count = max(1, round(CALM_SHARE * len(weights)))
-    calmest = calm[np.argsort(calm.sum(1), kind="stable")[:count]]
-    return np.where(RESTING, calmest.mean(0), 0.0).clip(0, MAX_REST)
+    count = max(1, round(NEUTRAL_SHARE * len(weights)))
+    most_neutral = neutral[np.argsort(neutral.sum(1), kind="stable")[:count]]
+    return np.where(RESTING, most_neutral.mean(0), 0.0).clip(0, MAX_REST)
 
 
 def has_arkit_weights(estimator: Estimator) -> bool:
@@ -118,6 +118,6 @@ class RestedEstimator:
             person = np.arange(len(values)) if person is None else person
             people = [values[person == number] for number in range(int(person.max(initial=-1)) + 1)]
             # A single face may be anything; only others tell what of it is rest.
-            rests = [calmest_rest(each) if len(each) > 1 else np.zeros(len(ARKIT_NAMES)) for each in people]
+            rests = [resting_weights(each) if len(each) > 1 else np.zeros(len(ARKIT_NAMES)) for each in people]
             rest = np.stack(rests)[person] if rests else np.zeros(len(ARKIT_NAMES))
         return torch.from_numpy(without_rest(values, rest)).to(weights)

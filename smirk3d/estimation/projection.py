@@ -16,9 +16,6 @@ from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import Camera
 from smirk3d.geometry.rotations import rotvec_to_rotmat
 
-POSE_SIZE = 6
-"""Degrees of freedom of a pose step: three of the rotation, the logarithm of the scale, two of the offset."""
-
 
 @dataclass(frozen=True)
 class Pose:

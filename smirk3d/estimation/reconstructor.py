@@ -16,7 +16,7 @@ from smirk3d.estimation.appearance_fit import with_appearance, with_shared_appea
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
 from smirk3d.estimation.landmark_fit import Focal
-from smirk3d.estimation.personal_rest import RestedEstimator, calmest_rest, has_arkit_weights, is_calm
+from smirk3d.estimation.personal_rest import RestedEstimator, has_arkit_weights, may_be_neutral, resting_weights
 from smirk3d.estimation.photo_source import PhotoSource, display_name, list_of_photos, read_photo
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -229,8 +229,8 @@ class Reconstructor:
     def fit_identity(self, photos: Sequence[PhotoSource]) -> list[Face]:
         """Reconstruct the largest face of each photo of one person, with one identity for all.
 
-        What lids, brows and mouth show in the calmest photos is the person's resting face, and taken off the weights of
-        all; with `with_neutral` that of the neutral photo is.
+        What lids, brows and mouth show in the most neutral photos is the person's resting face, and taken off the
+        weights of all; with `with_neutral` that of the neutral photo is.
 
         Args:
             photos: Photos of the person; each as for `__call__`.
@@ -260,10 +260,10 @@ class Reconstructor:
         """Return a reconstructor of one person that takes the person's resting face off the weights.
 
         Args:
-            photo: Shows the person's calm face; as for `__call__`. Its largest face counts.
+            photo: Shows the person's neutral face; as for `__call__`. Its largest face counts.
 
         Raises:
-            InvalidOptionError: The face is not calm, or the method estimates no ARKit weights.
+            InvalidOptionError: The face is not neutral, or the method estimates no ARKit weights.
             NoFaceError: No face was found.
             Smirk3dError: The photo cannot be read.
         """
@@ -274,12 +274,12 @@ class Reconstructor:
         detected = self.read_and_detect(photo)
         face = self.solve([DetectedPhoto(detected.photo, detected.detections[:1])])[0][0]
         weights = np.array([face.arkit[name] for name in ARKIT_NAMES])
-        if not is_calm(weights):
+        if not may_be_neutral(weights):
             strongest = " and ".join(name for name, _ in face.strongest(2))
             raise InvalidOptionError(
                 f"{display_name(photo)}: shows no resting face but {strongest}; name another neutral photo"
             )
-        rested = RestedEstimator(self.estimator, calmest_rest(weights[None]))
+        rested = RestedEstimator(self.estimator, resting_weights(weights[None]))
         return Reconstructor.from_estimator(rested, max_faces=self._max_faces)
 
     def close(self) -> None:

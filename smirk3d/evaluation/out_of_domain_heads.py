@@ -12,7 +12,7 @@ from smirk3d.datasets.synthetic.blink_closure import BLINK_COLUMNS
 from smirk3d.datasets.synthetic.scene_sampling import KIND_SHARES, Kind, random_expression
 from smirk3d.detection.detector import Detection
 from smirk3d.errors import Smirk3dError
-from smirk3d.estimation.personal_rest import calmest_rest, without_rest
+from smirk3d.estimation.personal_rest import resting_weights, without_rest
 from smirk3d.evaluation.data import EvaluationData
 from smirk3d.evaluation.method_under_test import MethodUnderTest
 from smirk3d.evaluation.options import DEFAULT_COUNT
@@ -142,7 +142,7 @@ def out_of_domain_result(found: np.ndarray, truth: np.ndarray, method: str, left
     """
     by_head = found.reshape(-1, PICTURES, len(ARKIT_NAMES))
     neutral, acted, made = by_head[:, NEUTRAL], by_head[:, RANDOM], truth[RANDOM::PICTURES]
-    rests = np.stack([calmest_rest(each[None]) for each in neutral])
+    rests = np.stack([resting_weights(each[None]) for each in neutral])
     rested = without_rest(acted, rests)
     partner = list(ARKIT_MIRROR)
     correlation, gains = correlations(acted, made), gain_of(acted, made)

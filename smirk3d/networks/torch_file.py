@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -115,27 +114,6 @@ def read_own_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if state is None:
         raise Smirk3dError(f"{printable(path)}: holds no state dict; {_WRITE_AGAIN}")
     return state
-
-
-def load_own(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Load a dictionary of tensors and plain values that this package wrote, such as the state of an optimiser.
-
-    The sizes that the file states are checked before torch reads it, which builds no other objects.
-
-    Args:
-        path: The file.
-
-    Raises:
-        Smirk3dError: The file cannot be read, is damaged, or holds anything else.
-    """
-    try:
-        check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # as above
-        raise _unreadable(path, error) from error
-    if not isinstance(content, dict):
-        raise Smirk3dError(f"{printable(path)}: holds no dictionary; {_WRITE_AGAIN}")
-    return content
 
 
 _WRITE_AGAIN = "delete it and run the recipe that wrote it again"

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smirk3d.datasets.prepare import PrepareOptions, input_image, prepared_faces, read_ahead
+from smirk3d.datasets.prepare import read_ahead
 from smirk3d.datasets.prepare_report import REPORT_COLUMNS, ReportRow, row_cells
+from smirk3d.datasets.prepared_faces import PrepareOptions, input_image, prepared_faces
 from smirk3d.datasets.shard_writer import PreparedFace
 from smirk3d.datasets.shards import SPLITS, write_shard
 from smirk3d.detection.detector import Detector

@@ -23,7 +23,7 @@ from smirk3d.scale.shard_task import ShardTask, ShardWorker, UnitCounts
 from smirk3d.scale.unit_json import decode_counts, decode_unit, encode_counts, encode_unit
 from smirk3d.scale.units import Unit
 
-OWN_CLUSTER, RUNNING_CLUSTER = "local", "auto"
+OWN_CLUSTER = "local"
 WORKER_CPUS = 0.9
 """Share of a CPU that a worker asks for. With a whole one, a machine of two CPUs would have none left for Ray's own
 tasks, and a run that goes on would wait for ever."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from smirk3d.estimation.personal_rest import calmest_rest, without_rest
+from smirk3d.estimation.personal_rest import resting_weights, without_rest
 from smirk3d.head.arkit import ARKIT_NAMES
 
 NeutralCalibration = Literal["none", "rest", "neutral", "range"]
@@ -34,7 +34,7 @@ def neutral_calibrated(weights: np.ndarray, kind: NeutralCalibration) -> np.ndar
     if kind == "none" or not len(weights):
         return weights
     if kind == "rest":
-        return without_rest(weights, calmest_rest(weights))
+        return without_rest(weights, resting_weights(weights))
     neutral = np.quantile(weights, NEUTRAL_QUANTILE, axis=0).clip(0, MAX_NEUTRAL)
     result = without_rest(weights, neutral)
     if kind == "range":

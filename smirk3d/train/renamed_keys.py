@@ -11,6 +11,7 @@ _RENAMED_KEYS = {
     "backbones": "encoder",
     **{f"encoder.{old}": new for old, new in RENAMED_ENCODER_KEYS.items()},
     "backbone_start": "backbone_init",
+    "layout.learnt": "code_size",
     "generator_width": "neural_renderer_width",
     "augment.colour": "color",
     "data.most_per_person": "max_per_person",

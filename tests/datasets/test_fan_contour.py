@@ -18,7 +18,8 @@ from training_faces import detection, face_points, record
 from smirk3d.datasets.face_dataset import FaceSet, collate
 from smirk3d.datasets.fan_contour import KNOWN, NO_FILE, OTHER_FACE, UNUSABLE, FanLandmarks, read_fan
 from smirk3d.datasets.fan_network import FanInPhoto, load_fan
-from smirk3d.datasets.prepare import PrepareOptions, prepare
+from smirk3d.datasets.prepare import prepare
+from smirk3d.datasets.prepared_faces import PrepareOptions
 from smirk3d.datasets.quality import QualityLimits
 from smirk3d.datasets.shards import read_shard, write_shard
 from smirk3d.detection.detector import Detection

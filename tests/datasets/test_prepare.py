@@ -14,8 +14,9 @@ from training_faces import detection, face_points
 
 from smirk3d.datasets import shard_writer
 from smirk3d.datasets.padded_crop import PADDED_SCALE, crop_padded
-from smirk3d.datasets.prepare import PrepareOptions, PrepareSummary, prepare, split_of
+from smirk3d.datasets.prepare import PrepareSummary, prepare
 from smirk3d.datasets.prepare_report import Report, ReportRow, read_report
+from smirk3d.datasets.prepared_faces import PrepareOptions, split_of
 from smirk3d.datasets.quality import QualityLimits, measure, mirror_error, sharpness
 from smirk3d.datasets.shards import Record, read_folder, read_shard
 from smirk3d.detection.detector import Detection, Detector

@@ -13,7 +13,7 @@ from training_faces import detection, face_points, record
 
 from smirk3d.datasets import prepared_cache, sources
 from smirk3d.datasets.config import DataConfig, SourceConfig
-from smirk3d.datasets.prepare import PrepareOptions
+from smirk3d.datasets.prepared_faces import PrepareOptions
 from smirk3d.datasets.shards import write_shard
 from smirk3d.datasets.sources import FaceSource, detect_kind, open_source
 from smirk3d.detection.detector import Detection

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from training_faces import detection, face_points
 
-from smirk3d.datasets.prepare import PrepareOptions
 from smirk3d.datasets.prepare_report import read_report
+from smirk3d.datasets.prepared_faces import PrepareOptions
 from smirk3d.datasets.shards import Record, read_shard
 from smirk3d.datasets.video_frames import prepare_videos, read_frames, video_files
 from smirk3d.detection.detector import Detection

@@ -214,9 +214,9 @@ def test_a_linear_relation_is_recovered():
 def test_neutral_rows_have_no_expression():
     features, weights = rows()
     regressor = fit_blendshape_regressor(features, weights, ridge=1e-2)
-    calm = (weights == 0).all(1)
-    assert regressor(features[calm]).mean() < 0.01
-    assert regressor(features[calm]).max() < 0.1
+    neutral = (weights == 0).all(1)
+    assert regressor(features[neutral]).mean() < 0.01
+    assert regressor(features[neutral]).max() < 0.1
 
 
 def test_blendshapes_without_effect_are_not_explained():
@@ -239,8 +239,8 @@ def test_blendshapes_that_never_occur_are_not_explained():
 
 def test_the_floor_of_neutral_photos_is_subtracted():
     features, weights = rows()
-    calm = features[(weights == 0).all(1)]
-    shifted = calm + features[weights[:, EXPLAINED[0]] > 0.5].mean(0) - calm.mean(0)
+    neutral = features[(weights == 0).all(1)]
+    shifted = neutral + features[weights[:, EXPLAINED[0]] > 0.5].mean(0) - neutral.mean(0)
     plain = fit_blendshape_regressor(features, weights, ridge=1e-2)
     taught = fit_blendshape_regressor(features, weights, ridge=1e-2, neutral_photos=shifted)
     assert plain(shifted)[:, EXPLAINED[0]].mean() > 0.3

@@ -13,9 +13,9 @@ from smirk3d.estimation.estimator import HeadEstimates
 from smirk3d.estimation.personal_rest import (
     MAX_REST,
     RestedEstimator,
-    calmest_rest,
     has_arkit_weights,
-    is_calm,
+    may_be_neutral,
+    resting_weights,
     without_rest,
 )
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -38,12 +38,12 @@ def test_rest_becomes_0_and_1_stays_1() -> None:
     assert found[:, BLINK].tolist() == [0, 1, 0] and found[2, SMILE] == 0.5
 
 
-def test_the_calmest_face_shows_the_rest_and_strong_or_held_expressions_do_not() -> None:
-    rest = calmest_rest(faces({BLINK: 0.2, JAW: 0.1}, {BLINK: 0.3, SMILE: 0.6}, {SMILE: 0.9}))
+def test_the_most_neutral_face_shows_the_rest_and_strong_or_held_expressions_do_not() -> None:
+    rest = resting_weights(faces({BLINK: 0.2, JAW: 0.1}, {BLINK: 0.3, SMILE: 0.6}, {SMILE: 0.9}))
     assert rest[BLINK] == pytest.approx(0.2) and rest[JAW] == 0 and rest[SMILE] == 0
-    assert calmest_rest(faces({SMILE: 0.6}))[SMILE] == MAX_REST
-    assert not calmest_rest(faces({JAW: 0.8}, {SMILE: 0.9})).any() and not calmest_rest(np.zeros((0, 52))).any()
-    assert is_calm(faces({BLINK: 0.3})[0]) and not is_calm(faces({JAW: 0.6})[0])
+    assert resting_weights(faces({SMILE: 0.6}))[SMILE] == MAX_REST
+    assert not resting_weights(faces({JAW: 0.8}, {SMILE: 0.9})).any() and not resting_weights(np.zeros((0, 52))).any()
+    assert may_be_neutral(faces({BLINK: 0.3})[0]) and not may_be_neutral(faces({JAW: 0.6})[0])
 
 
 @dataclass

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from smirk3d.estimation.projection import POSE_SIZE, Pose, project
+from smirk3d.estimation.projection import Pose, project
 from smirk3d.geometry.align import Similarity
 
 FOCALS = pytest.mark.parametrize("focal_px", [float("inf"), 500.0, 3000.0])
@@ -42,10 +42,10 @@ def test_as_the_camera(focal_px):
 def test_derivatives_by_the_pose(focal_px):
     pose, points = random_pose(focal_px), random_points()
     _, pose_jacobian, _ = project(points, pose)
-    assert pose_jacobian.shape == (3, 7, 2, POSE_SIZE)
+    assert pose_jacobian.shape == (3, 7, 2, 6)
     # Central differences: autograd has its own case for a rotation vector of zero.
-    for entry in range(POSE_SIZE):
-        step = torch.zeros(3, POSE_SIZE, dtype=torch.float64)
+    for entry in range(6):
+        step = torch.zeros(3, 6, dtype=torch.float64)
         step[:, entry] = 1e-6
         difference = project(points, pose.moved(step))[0] - project(points, pose.moved(-step))[0]
         torch.testing.assert_close(pose_jacobian[..., entry], difference / 2e-6, atol=1e-3, rtol=1e-5)
@@ -70,10 +70,10 @@ def test_a_long_focal_length_is_orthographic():
 
 def test_no_step_is_no_change_and_steps_stay_rotations():
     pose = random_pose(500.0)
-    same = pose.moved(torch.zeros(3, POSE_SIZE, dtype=torch.float64))
+    same = pose.moved(torch.zeros(3, 6, dtype=torch.float64))
     torch.testing.assert_close(same.rotmat, pose.rotmat)
     torch.testing.assert_close(same.scale, pose.scale)
-    rotated = pose.moved(torch.ones(3, POSE_SIZE, dtype=torch.float64))
+    rotated = pose.moved(torch.ones(3, 6, dtype=torch.float64))
     eye = torch.eye(3, dtype=torch.float64).expand(3, 3, 3)
     torch.testing.assert_close(rotated.rotmat @ rotated.rotmat.mT, eye)
     assert (rotated.scale / pose.scale < 1.4).all()  # a large step cannot enlarge the head without limit

@@ -313,9 +313,9 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 def test_what_a_neutral_photo_shows_is_taken_off(reconstructor, photo, face, monkeypatch):
-    calm = face.with_arkit({"browInnerUp": 0.2, "mouthSmileLeft": 0.3, "jawOpen": 0.1})
+    neutral = face.with_arkit({"browInnerUp": 0.2, "mouthSmileLeft": 0.3, "jawOpen": 0.1})
     with monkeypatch.context() as patched:
-        patched.setattr(reconstructor, "solve", lambda _: [[calm]])
+        patched.setattr(reconstructor, "solve", lambda _: [[neutral]])
         rested = reconstructor.with_neutral(photo)
     with rested:
         (found,) = rested(photo)

@@ -14,7 +14,7 @@ from torch import nn
 from torch._utils import _rebuild_tensor_v2
 
 from smirk3d.errors import Smirk3dError
-from smirk3d.networks.torch_file import fill, is_torch_file, load_own, read_arrays, read_own_state, read_parts
+from smirk3d.networks.torch_file import fill, is_torch_file, read_arrays, read_own_state, read_parts
 
 REMEDY = "get another"
 
@@ -132,22 +132,6 @@ def test_own_states_are_read_without_executing_anything(save, tmp_path):
     path.write_bytes(b"PK")
     with pytest.raises(Smirk3dError, match=r"cannot be read .*run the recipe"):
         read_own_state(path)
-
-
-def test_the_state_of_an_optimiser_comes_back(tmp_path):
-    weight = nn.Parameter(torch.ones(3))
-    optimizer = torch.optim.Adam([weight])
-    weight.sum().backward()
-    optimizer.step()
-    torch.save({"optimizer": optimizer.state_dict(), "step": 4}, tmp_path / "own.pt")
-    content = load_own(tmp_path / "own.pt")
-    assert content["step"] == 4
-    torch.testing.assert_close(content["optimizer"], optimizer.state_dict())
-    (tmp_path / "kept").touch()
-    torch.save({"payload": Dangerous(tmp_path / "kept")}, tmp_path / "bad.pt")
-    with pytest.raises(Smirk3dError, match=r"bad\.pt: cannot be read"):
-        load_own(tmp_path / "bad.pt")
-    assert (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("group", ["flame", "missing"])

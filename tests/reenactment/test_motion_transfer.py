@@ -26,7 +26,7 @@ def ramp() -> np.ndarray:
     return weights
 
 
-def test_relative_motion_adds_the_change_from_the_calmest_frame(make_face: Callable[..., Face]) -> None:
+def test_relative_motion_adds_the_change_from_the_most_neutral_frame(make_face: Callable[..., Face]) -> None:
     face = make_face({"jawOpen": 0.2, "mouthSmileLeft": 0.1})
     motion = transfer_motion(driving(ramp()), face, relative=True)
     assert np.allclose(motion.weights[:, JAW], [0.6, 0.2, 1.0])
@@ -39,7 +39,7 @@ def test_absolute_motion_is_that_of_the_driving(make_face: Callable[..., Face]) 
     assert np.array_equal(motion.weights, ramp())
 
 
-def test_turns_count_from_the_calmest_frame_and_are_limited(make_face: Callable[..., Face]) -> None:
+def test_turns_count_from_the_most_neutral_frame_and_are_limited(make_face: Callable[..., Face]) -> None:
     face = make_face({})
     motion = transfer_motion(driving(ramp(), [(30, 0, 0), (25, 0, 0), (60, 0, 0)]), face, relative=True)
     turns = [angles_from_rotation(each @ face.rotation.T)[0] for each in motion.rotations]

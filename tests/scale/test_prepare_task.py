@@ -11,8 +11,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 from smirk3d.batch.runner import BatchSummary
-from smirk3d.datasets.prepare import PrepareOptions, prepare
+from smirk3d.datasets.prepare import prepare
 from smirk3d.datasets.prepare_report import REPORT_COLUMNS, read_report
+from smirk3d.datasets.prepared_faces import PrepareOptions
 from smirk3d.datasets.shards import SPLITS, Record, read_folder
 from smirk3d.detection.detector import Detector
 from smirk3d.scale.inputs import list_jobs

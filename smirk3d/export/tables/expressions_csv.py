@@ -83,10 +83,6 @@ class TableWriter:
         """Return whether the existing table has rows of an image."""
         return table_name(image) in self.done
 
-    def add_face(self, image: str | os.PathLike[str], index: int, face: Face) -> None:
-        """Append the row of face `index` (from 0) of an image."""
-        self._append([face_row(image, index, face)])
-
     def add_faces(self, image: str | os.PathLike[str], faces: Sequence[Face]) -> None:
         """Append the rows of all faces of an image in one write, so that an interruption cannot separate them."""
         self.add_rows([face_row(image, index, face) for index, face in enumerate(faces)])

@@ -30,7 +30,7 @@ MAX_SIZE = 256
 class TransformerEngine:
     """Shows a person by a network that has read the photos once.
 
-    Learnt values of an expression come from the photos; those of the wanted expression stay unknown.
+    Expression codes come from the photos; that of the wanted expression stays unknown.
 
     Args:
         sources: Photos of the person, at least one; the first one is shown.
@@ -63,8 +63,8 @@ class TransformerEngine:
             _points(source, region, source.fitted.landmarks_ndc) for source, region in zip(sources, self._regions)
         ]
         faces = [(source.face, source.face.rotation) for source in sources]
-        learnt = self._networks.expression(face_crops(images, torch.stack(points)))
-        state = FaceState(torch.stack(points), *_numbers(faces), learnt)
+        codes = self._networks.expression(face_crops(images, torch.stack(points)))
+        state = FaceState(torch.stack(points), *_numbers(faces), codes)
         return self._networks.scene.encode(images[None], FaceState(*(each[None] for each in vars(state).values())))
 
     @torch.no_grad()
@@ -73,7 +73,7 @@ class TransformerEngine:
         networks, size = self._networks, min(self.region.size, MAX_SIZE)
         moved = self._source.placed(face, rotation).landmarks_ndc
         points = _points(self._source, self.region, moved)[None]
-        unknown = torch.zeros(1, networks.scene.layout.learnt)
+        unknown = torch.zeros(1, networks.scene.layout.code_size)
         state = FaceState(points, *_numbers([(face, rotation)]), unknown)
         decoded = networks.scene(self._scene, state)
         correction = _resized(decoded.correction[0].flatten(0, 1), size).unflatten(0, (-1, 2))

@@ -1,4 +1,4 @@
-"""Learnt values of an expression, which the 52 weights do not express, estimated from a picture of the face."""
+"""A latent code of what the 52 weights do not express of an expression, estimated from a picture of the face."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ ABOVE, BELOW = 0.25, 0.05
 
 
 class ExpressionCode(nn.Module):
-    """Learnt values of faces in upright crops.
+    """Estimates the expression codes of faces in upright crops.
 
     Args:
-        numbers: How many values.
+        code_size: L, length of a code.
     """
 
-    def __init__(self, numbers: int) -> None:
+    def __init__(self, code_size: int) -> None:
         super().__init__()
         widths = (3, 24, 48, 64, 96)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(4, outputs), nn.GELU()]
         self.trunk = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(widths[-1] * 9, 96), nn.GELU(), nn.Linear(96, numbers)
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * 9, 96), nn.GELU(), nn.Linear(96, code_size)
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Return the values (B, L) of crops (B, 3, 48, 48) in [0, 1]."""
+        """Return the codes (B, L) of crops (B, 3, 48, 48) in [0, 1]."""
         return self.trunk(crops - 0.5)
 
 

@@ -45,7 +45,7 @@ class NetworkLayout:
         hidden: Width inside of the layers' perceptrons.
         encoder_layers: Layers of the set.
         decoder_layers: Layers of the queries.
-        learnt: Learnt values of an expression, beside the weights.
+        code_size: L, length of an expression code, which stands beside the weights.
     """
 
     size_px: int = 96
@@ -54,7 +54,7 @@ class NetworkLayout:
     hidden: int = 320
     encoder_layers: int = 3
     decoder_layers: int = 2
-    learnt: int = 16
+    code_size: int = 16
 
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 1 or self.size_px % STRIDE or self.width % self.heads:
@@ -69,13 +69,13 @@ class FaceState:
         points: (..., 478, 2) projected landmarks, [-1, 1] from edge to edge of the picture.
         weights: (..., 52) ARKit weights.
         pose: (..., 3) rotation vectors, head frame to camera frame.
-        learnt: (..., L) learnt values; 0 where none are known.
+        expression_code: (..., L) latent codes of the expression; 0 where they are unknown.
     """
 
     points: Tensor
     weights: Tensor
     pose: Tensor
-    learnt: Tensor
+    expression_code: Tensor
 
     @property
     def dense(self) -> Tensor:
@@ -85,7 +85,8 @@ class FaceState:
     @property
     def code(self) -> Tensor:
         """All numbers that describe a face, (..., D)."""
-        return torch.cat([self.points[..., list(CODED), :].flatten(-2), self.weights, self.pose, self.learnt], dim=-1)
+        points = self.points[..., list(CODED), :].flatten(-2)
+        return torch.cat([points, self.weights, self.pose, self.expression_code], dim=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ class SceneTransformer(nn.Module):
         self.register_buffer("layout_numbers", torch.tensor(list(vars(layout).values())))
         self.register_buffer("surface", surface_m[list(DENSE)] / SURFACE_UNIT_M)
         width = layout.width
-        numbers = 2 * len(CODED) + len(ARKIT_NAMES) + 3 + layout.learnt
+        numbers = 2 * len(CODED) + len(ARKIT_NAMES) + 3 + layout.code_size
         self.stem = nn.Sequential(_convolution(3, 32), _convolution(32, FINE_WIDTH))
         self.patch = nn.Conv2d(FINE_WIDTH, width, 3, 2, 1)
         self.source_code = _perceptron(numbers, width, width)

@@ -33,7 +33,7 @@ class TransformerNetworks(nn.Module):
     def __init__(self, layout: NetworkLayout, surface_m: Tensor) -> None:
         super().__init__()
         self.scene = SceneTransformer(layout, surface_m)
-        self.expression = ExpressionCode(layout.learnt)
+        self.expression = ExpressionCode(layout.code_size)
 
 
 def load_networks(path: Path | None = None) -> TransformerNetworks:

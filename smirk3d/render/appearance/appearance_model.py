@@ -21,7 +21,6 @@ from smirk3d.zoo import registry
 
 RELIEF_RANGES = {"mean": (0.0, 1.6), "female": (-0.6, 0.6), "aged": (-0.6, 0.6), "dark": (-0.6, 0.6)}
 """Reliefs (H, W, 3), the mean and what is added per unit of a coefficient, with the range that the file holds."""
-RELIEFS = tuple(RELIEF_RANGES)
 OPACITIES = (
     "lips",
     "brows_thin",
@@ -62,7 +61,7 @@ class AppearanceModel:
 
     Attributes:
         size: Height and width of the texture.
-        relief: (4, 3 H W) float32, see `RELIEFS`; channels first.
+        relief: (4, 3 H W) float32, see `RELIEF_RANGES`; channels first.
         opacity: (11, H W) float32, see `OPACITIES`.
     """
 

@@ -60,7 +60,7 @@ def recolored(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop_margins(count: int, generator: torch.Generator) -> Tensor:
-    """Return random margins (B, 4) of crops for learnt values: the face's place in its crop carries no information."""
+    """Return random margins (B, 4) of crops for expression codes: a face's place in its crop carries no information."""
     usual = torch.tensor([BELOW, ABOVE, BELOW, BELOW])
     return usual + 0.15 * (2 * torch.rand(count, 4, generator=generator) - 1)
 

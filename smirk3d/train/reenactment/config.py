@@ -82,11 +82,11 @@ class LayoutConfig:
     """Layers of the set."""
     decoder_layers: int = 2
     """Layers of the queries."""
-    learnt: int = 16
-    """Learnt values of an expression, beside the 52 weights."""
+    code_size: int = 16
+    """Length of an expression code, which stands beside the 52 weights."""
 
     def __post_init__(self) -> None:
-        check_within(self, 1, 1024, "width", "heads", "encoder_layers", "decoder_layers", "learnt")
+        check_within(self, 1, 1024, "width", "heads", "encoder_layers", "decoder_layers", "code_size")
         check_within(self, 1, 4096, "hidden")
         check_within(self, 32, 512, "size_px")
         check(self, "size_px", self.size_px % 8 == 0, "a multiple of 8")
@@ -112,7 +112,7 @@ class BatchConfig:
     several_people: int = 8
     """People of such a step."""
     known_expression: float = 0.5
-    """Share of faces whose learnt values come from the driving picture; for the others they are 0."""
+    """Share of faces whose expression code comes from the driving picture; for the others it is 0."""
 
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "rendered", "several_people")
@@ -139,7 +139,7 @@ class ReenactmentLossConfig:
     background: float = 0.3
     """Weight of pixels far from the face, where they are known."""
     regularisation: float = 0.02
-    """Of the terms that keep the learnt values apart from identity and place."""
+    """Of the terms that keep the expression codes apart from identity and place."""
 
     def __post_init__(self) -> None:
         check_within(self, 0, math.inf, "color", "edges", "correction", "details", "background", "regularisation")

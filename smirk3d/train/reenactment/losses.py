@@ -43,7 +43,7 @@ def edge_loss(shown: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 def regularisation(first: Tensor, second: Tensor) -> Tensor:
-    """Return terms on learnt values of two versions of faces, (B, L) each.
+    """Return terms on expression codes of two versions of faces, (B, L) each.
 
     Versions of a face shall agree, values shall vary between faces, and not repeat each other.
 

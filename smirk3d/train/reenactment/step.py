@@ -95,15 +95,15 @@ class Synthesis:
     copied: Tensor
 
 
-def synthesize(networks: TransformerNetworks, views: Views, learnt: Tensor) -> Synthesis:
+def synthesize(networks: TransformerNetworks, views: Views, codes: Tensor) -> Synthesis:
     """Synthesise the second view of people from the other ones.
 
     Args:
         networks: The networks.
         views: The views.
-        learnt: (B, V, L) learnt values of all views.
+        codes: (B, V, L) expression codes of all views.
     """
-    states = FaceState(views.points_ndc, views.weights, views.pose, learnt)
+    states = FaceState(views.points_ndc, views.weights, views.pose, codes)
     sources = [0, *range(2, views.images.shape[1])]
 
     def of(index: int | list[int]) -> FaceState:
@@ -120,25 +120,25 @@ def losses_of(
 ) -> dict[str, Tensor]:
     """Return the weighted losses of a batch."""
     views, settings = batch.views, config.loss
-    learnt, second = _learnt(networks, views, generator)
+    codes, second = _expression_codes(networks, views, generator)
     known = torch.rand(len(views), generator=generator) < config.batch.known_expression
     mask = torch.ones(len(views), views.images.shape[1], 1)
     mask[~known, 1] = 0
-    shown = synthesize(networks, views, learnt * mask.to(learnt.device))
+    shown = synthesize(networks, views, codes * mask.to(codes.device))
     truth = views.images[:, 1]
     return {
         "picture": color_loss(shown.picture, truth, batch.weight),
         "color": settings.color * color_loss(shown.decoded.color, truth, batch.weight),
         "edges": settings.edges * edge_loss(shown.picture, truth, batch.weight),
         "correction": settings.correction * shown.decoded.correction.square().mean(),
-        "regularisation": settings.regularisation * regularisation(learnt[:, 1], second),
+        "regularisation": settings.regularisation * regularisation(codes[:, 1], second),
     }
 
 
-def _learnt(networks: TransformerNetworks, views: Views, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return the learnt values (B, V, L) of views, and those of another version of the second ones (B, L).
+def _expression_codes(networks: TransformerNetworks, views: Views, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the expression codes (B, V, L) of views, and those of another version of the second ones (B, L).
 
-    Colours and crops differ from those of the pictures, so that the values cannot encode them.
+    Colours and crops differ from those of the pictures, so that the codes cannot contain them.
     """
     count, n_views = views.images.shape[:2]
     images = torch.cat([views.images.flatten(0, 1), views.images[:, 1]])

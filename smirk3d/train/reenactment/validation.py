@@ -20,7 +20,7 @@ _BLOCK = 16
 def validate(networks: TransformerNetworks, people: RenderedViews, device: str) -> dict[str, float]:
     """Return mean peak signal-to-noise ratios in dB over the second views of all people.
 
-    Learnt values of the wanted pictures stay unknown, as where weights drive. `psnr_db` is from one source,
+    Expression codes of the wanted pictures stay unknown, as where weights drive. `psnr_db` is from one source,
     `psnr_3_db` from three; `color_db` is that of the colours alone, `keypoints_db` of the source as keypoints move it,
     `copied_db` of the source itself.
     """
@@ -39,7 +39,7 @@ def validate(networks: TransformerNetworks, people: RenderedViews, device: str) 
 
 def _measured(networks: TransformerNetworks, one: Views, views: Views) -> dict[str, Tensor]:
     truth = one.images[:, 1]
-    shown, several = (synthesize(networks, each, learnt_of_sources(networks, each)) for each in (one, views))
+    shown, several = (synthesize(networks, each, source_codes(networks, each)) for each in (one, views))
     return {
         "psnr_db": decibels(shown.picture, truth),
         "psnr_3_db": decibels(several.picture, truth),
@@ -57,8 +57,8 @@ def _moved_by_keypoints(shown: Synthesis, views: Views) -> Tensor:
     return grid_sample(views.images[:, 0], at, padding_mode="border", align_corners=False)
 
 
-def learnt_of_sources(networks: TransformerNetworks, views: Views) -> Tensor:
-    """Return learnt values (B, V, L) of views; 0 for the second ones, which are to be shown."""
+def source_codes(networks: TransformerNetworks, views: Views) -> Tensor:
+    """Return expression codes (B, V, L) of views; 0 for the second ones, which are to be shown."""
     count, n_views = views.images.shape[:2]
     crops = face_crops(views.images.flatten(0, 1), views.points_ndc.flatten(0, 1))
     values = networks.expression(crops).unflatten(0, (count, n_views)).clone()

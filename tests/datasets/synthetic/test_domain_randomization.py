@@ -58,8 +58,8 @@ def test_share_is_how_far_heads_stray(open_head: HeadModel) -> None:
 
 
 def test_heads_stay_nearly_even(open_head: HeadModel) -> None:
-    calm = replace(faces(open_head), shape=None)
-    change = (landmarks(open_head, calm, 1.0) - landmarks(open_head, calm, 0))[:, :SKIN_COUNT]
+    mean_shape = replace(faces(open_head), shape=None)
+    change = (landmarks(open_head, mean_shape, 1.0) - landmarks(open_head, mean_shape, 0))[:, :SKIN_COUNT]
     flipped = change[:, list(MIRROR)[:SKIN_COUNT]] * torch.tensor([-1.0, 1.0, 1.0])
     assert (change - flipped).square().mean() < 0.3 * change.square().mean()
 

@@ -121,7 +121,7 @@ def test_table_of_a_run(tmp_path: Path, make_face: Callable[..., Face]) -> None:
     with TableWriter(tmp_path / "expressions.csv") as table:
         table.add_faces("a.png", faces[:2])
         table.add_failure("broken, sadly.png", "no face")
-        table.add_face("c.png", 0, faces[2])
+        table.add_faces("c.png", [faces[2]])
     read = read_expressions(tmp_path / "expressions.csv")
     assert read.frames == ("a.png", "a.png#1", "c.png")
     assert np.allclose(read.arrays["arkit"], [list(face.arkit.values()) for face in faces], atol=1e-5)

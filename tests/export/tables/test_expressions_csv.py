@@ -29,7 +29,7 @@ def test_columns():
 def test_values_round_trip(face, tmp_path):
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
-        table.add_face("a/b.jpg", 0, face)
+        table.add_faces("a/b.jpg", [face])
         table.add_failure("c.jpg", 'no "face",\nnone')
     good, bad = read_table(path)
     assert (good["image"], good["face"], good["status"], good["method"]) == ("a/b.jpg", "0", "ok", "fit")
@@ -52,7 +52,7 @@ def test_every_row_is_on_disk_before_the_table_is_closed(face, tmp_path):
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
         assert path.read_text() == ",".join(TABLE_COLUMNS) + "\n"
-        table.add_face("a.jpg", 0, face)
+        table.add_faces("a.jpg", [face])
         assert path.read_bytes().endswith(b"\n")
         assert len(read_table(path)) == 1
 
@@ -71,13 +71,13 @@ def test_pandas_reads_the_table(face, tmp_path):
 def test_resume_keeps_good_rows_and_retries_failures(face, tmp_path):
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
-        table.add_face("new\nline.jpg", 0, face)
+        table.add_faces("new\nline.jpg", [face])
         table.add_failure("bad.jpg", "dark")
-        table.add_face("b.jpg", 0, face)
+        table.add_faces("b.jpg", [face])
     with TableWriter(path, resume=True) as table:
         assert table.done == {"new\nline.jpg", "b.jpg"}
         assert table.is_done("b.jpg") and not table.is_done("bad.jpg")
-        table.add_face("bad.jpg", 0, face)
+        table.add_faces("bad.jpg", [face])
     assert [row["image"] for row in read_table(path)] == ["new\nline.jpg", "b.jpg", "bad.jpg"]
 
 
@@ -85,9 +85,9 @@ def test_resume_keeps_good_rows_and_retries_failures(face, tmp_path):
 def test_resume_drops_an_incomplete_line(face, tmp_path, kept):
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
-        table.add_face("a.jpg", 0, face)
+        table.add_faces("a.jpg", [face])
         whole = path.read_bytes()
-        table.add_face('quoted "b",\n.jpg', 0, face)
+        table.add_faces('quoted "b",\n.jpg', [face])
     row = path.read_bytes()[len(whole) :]
     path.write_bytes(whole + row[:kept])
     with TableWriter(path, resume=True) as table:
@@ -126,7 +126,7 @@ def test_names_that_are_not_utf8(face, tmp_path):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     path = tmp_path / "expressions.csv"
     with TableWriter(path) as table:
-        table.add_face(name, 0, face)
+        table.add_faces(name, [face])
     with open(path, encoding="utf-8", newline="") as file:
         assert list(csv.reader(file))[1][0] == "caf\\udce9.jpg"
     with TableWriter(path, resume=True) as table:
@@ -135,7 +135,7 @@ def test_names_that_are_not_utf8(face, tmp_path):
 
 def test_the_table_must_be_open(face, tmp_path):
     with pytest.raises(ValueError, match="context manager"):
-        TableWriter(tmp_path / "t.csv").add_face("a.jpg", 0, face)
+        TableWriter(tmp_path / "t.csv").add_faces("a.jpg", [face])
 
 
 def test_missing_folder_is_a_one_line_error(tmp_path):

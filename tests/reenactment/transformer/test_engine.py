@@ -1,4 +1,4 @@
-"""The transformer engine on photos, with networks that have learnt nothing: keypoints alone move the photo."""
+"""The transformer engine on photos, with untrained networks: keypoints alone move the photo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smirk3d.reenactment.transformer.engine import TransformerEngine
 from smirk3d.reenactment.transformer.network import NetworkLayout
 from smirk3d.reenactment.transformer.weights import TransformerNetworks
 
-LAYOUT = NetworkLayout(size_px=48, width=24, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, learnt=4)
+LAYOUT = NetworkLayout(size_px=48, width=24, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, code_size=4)
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from smirk3d.reenactment.transformer.network import (
     warped_sources,
 )
 
-LAYOUT = NetworkLayout(size_px=32, width=24, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, learnt=4)
+LAYOUT = NetworkLayout(size_px=32, width=24, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, code_size=4)
 
 
 def _states(*counts: int) -> FaceState:
     generator = torch.Generator().manual_seed(1)
     points = 1.2 * torch.rand(*counts, POINT_COUNT, 2, generator=generator) - 0.6
-    weights, pose, learnt = (torch.rand(*counts, n, generator=generator) for n in (52, 3, 4))
-    return FaceState(points, weights, pose, learnt)
+    weights, pose, codes = (torch.rand(*counts, n, generator=generator) for n in (52, 3, 4))
+    return FaceState(points, weights, pose, codes)
 
 
 def _network() -> SceneTransformer:
@@ -75,7 +75,7 @@ def test_shares_sum_to_one_and_a_face_that_rests_shows_the_source() -> None:
     torch.testing.assert_close(blended(decoded, shown), images[:, 0], atol=1e-4, rtol=0)
 
 
-def test_learnt_values_do_not_know_place_and_size() -> None:
+def test_the_expression_code_does_not_know_place_and_size() -> None:
     network = ExpressionCode(4).eval()
     line = torch.linspace(-1, 1, 64)
     y, x = torch.meshgrid(line, line, indexing="ij")

@@ -35,7 +35,7 @@ def test_details_are_at_the_mouth() -> None:
     assert details[0, 25, 25] < 0.1 and near[0, 2, 29] < 0.6
 
 
-def test_learnt_values_shall_agree_vary_and_differ() -> None:
+def test_expression_codes_shall_agree_vary_and_differ() -> None:
     generator = torch.Generator().manual_seed(0)
     good = torch.randn(4096, 4, generator=generator)
     best = regularisation(good, good)
