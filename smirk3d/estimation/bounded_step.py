@@ -28,44 +28,78 @@ all of them."""
 
 
 @dataclass(frozen=True)
+class People:
+    """Which of B faces are of one person.
+
+    Attributes:
+        person: (B,) int64 person of each face, 0, 1, 2, ... without gaps.
+        count: Number of people.
+        share: (B, 1) the part of a shared prior that each face bears, see `divide`.
+    """
+
+    person: Tensor
+    count: int
+    share: Tensor
+
+    @staticmethod
+    def of(person: Tensor, dtype: torch.dtype = torch.float32) -> People:
+        """Return the people of faces, `person` (B,) int64."""
+        faces = torch.bincount(person)
+        return People(person, len(faces), (1 / faces.clamp_max(MAX_INDEPENDENT_FACES).to(dtype))[person, None])
+
+    @property
+    def are_single(self) -> bool:
+        """Whether each face is of another person."""
+        return self.count == len(self.person)
+
+    def divide(self, values: Tensor, n_shape: int) -> Tensor:
+        """Divide the shape's part of a prior among the faces that share it.
+
+        Of up to `MAX_INDEPENDENT_FACES` faces each bears its part, and the prior counts once per person. Beyond that
+        it counts in proportion to the faces: their errors are common, and the shape gets no more certain.
+
+        Args:
+            values: (B, K) a term of the prior for each coefficient of each face.
+            n_shape: How many of the coefficients are shape.
+        """
+        if self.are_single:
+            return values
+        return torch.cat([values[:, :n_shape] * self.share, values[:, n_shape:]], dim=1)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return for each of B faces the sum of values (B, ...) over the faces of its person."""
+        if self.are_single:
+            return values
+        return self.total(values)[self.person]
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return for each person the sum of values (B, ...) over the person's faces."""
+        return values.new_zeros(self.count, *values.shape[1:]).index_add(0, self.person, values)
+
+
+@dataclass(frozen=True)
 class CoefficientPrior:
     """A Gaussian prior on the coefficients of B faces and an L1 penalty; energies are those of `energy`.
 
     Attributes:
         mean: (B, K) expected coefficients.
-        precision: (K,) inverse variances.
-        l1: (K,) penalty per unit; acts on coefficients that are bounded below by 0.
+        precision: (B, K) inverse variances; those of a shape that faces share are divided among them.
+        l1: (K,) penalty per unit; acts on expression coefficients that are bounded below by 0. None for no penalty.
     """
 
     mean: Tensor
     precision: Tensor
-    l1: Tensor
+    l1: Tensor | None = None
 
-    def energy(self, coefficients: Tensor, n_shape: int, person: Tensor) -> Tensor:
-        """Return (B,) twice the negative logarithm of the prior, up to a constant.
+    def energy(self, coefficients: Tensor) -> Tensor:
+        """Return (B,) twice the negative logarithm of the prior, up to a constant, for coefficients (B, K)."""
+        energy = (self.precision * (coefficients - self.mean).square()).sum(1)
+        return energy if self.l1 is None else energy + 2 * (self.l1 * coefficients).sum(1)
 
-        Args:
-            coefficients: (B, K).
-            n_shape: How many of the coefficients are shape.
-            person: (B,) int64, see `divide_shared_prior`.
-        """
-        squares = self.precision * (coefficients - self.mean).square()
-        return divide_shared_prior(squares + 2 * self.l1 * coefficients, n_shape, person).sum(1)
-
-
-def divide_shared_prior(values: Tensor, n_shape: int, person: Tensor) -> Tensor:
-    """Divide the shape's part of a prior among the faces that share it.
-
-    Of up to `MAX_INDEPENDENT_FACES` faces each bears its part, and the prior counts once per person. Beyond that it
-    counts in proportion to the faces: their errors are common, and the shape gets no more certain.
-
-    Args:
-        values: (B, K) a term of the prior for each coefficient of each face.
-        n_shape: How many of the coefficients are shape.
-        person: (B,) int64 person of each face, 0, 1, 2, ... without gaps.
-    """
-    count = torch.bincount(person).clamp_max(MAX_INDEPENDENT_FACES).to(values.dtype)[person, None]
-    return torch.cat([values[:, :n_shape] / count, values[:, n_shape:]], dim=1)
+    def descent(self, coefficients: Tensor) -> Tensor:
+        """Return (B, K) half the negative gradient of the energy at coefficients (B, K)."""
+        descent = self.precision * (self.mean - coefficients)
+        return descent if self.l1 is None else descent - self.l1
 
 
 def bounded_step(
@@ -75,7 +109,7 @@ def bounded_step(
     model: LandmarkModel,
     prior: CoefficientPrior,
     damping: Tensor,
-    person: Tensor,
+    people: People,
 ) -> tuple[Tensor, Tensor]:
     """Solve the damped normal equations within the bounds of the coefficients.
 
@@ -89,46 +123,60 @@ def bounded_step(
         model: Its bounds `low` and `high`.
         prior: Prior of the coefficients.
         damping: (B,) relative to the diagonal (Marquardt).
-        person: (B,) int64 person of each face; faces of one person get one step of the shape.
+        people: Of the faces; those of one person get one step of the shape.
 
     Returns:
         Pose steps (B, P) and new coefficients (B, K).
     """
     p, n = gradient.shape[1] - coefficients.shape[1], model.n_shape
-    # Gradient and curvature of the prior; they join those of the data before the bounds apply.
-    prior_gradient = divide_shared_prior(prior.precision * (prior.mean - coefficients) - prior.l1, n, person)
-    prior_curvature = divide_shared_prior(prior.precision.expand_as(prior_gradient), n, person)
-    gradient = gradient + torch.nn.functional.pad(prior_gradient, (p, 0))
+    # Gradient and curvature of the prior join those of the data before the bounds apply.
+    gradient, hessian = gradient.clone(), hessian.clone()
+    gradient[:, p:] += prior.descent(coefficients)
+    diagonal = hessian.diagonal(dim1=-2, dim2=-1)
+    diagonal[:, p:] += prior.precision
     # Damping relative to the diagonal makes the step independent of the units of pose and coefficients.
-    hessian = hessian.clone()
-    hessian.diagonal(dim1=-2, dim2=-1).add_(torch.nn.functional.pad(prior_curvature, (p, 0))).mul_(1 + damping[:, None])
-    outward = gradient[:, p:].clone()
-    outward[:, :n] = _sum_of_person(outward[:, :n], person)  # all faces of a person must fix the same coefficients
+    diagonal.mul_(1 + damping[:, None])
+    outward = gradient[:, p:]
+    if not people.are_single:  # all faces of a person must fix the same coefficients
+        outward = torch.cat([people.sum(outward[:, :n]), outward[:, n:]], dim=1)
     fixed = ((coefficients <= model.low) & (outward < 0)) | ((coefficients >= model.high) & (outward > 0))
-    fixed_step = torch.zeros_like(coefficients)  # the steps of the fixed coefficients
-    step, limited = torch.zeros_like(gradient), coefficients
+    fixed_step: Tensor | None = None  # the steps of the fixed coefficients; None for zeros
+    step, limited = gradient, coefficients
     for _ in range(ACTIVE_SET_ITERATIONS):
-        free = (~torch.nn.functional.pad(fixed, (p, 0))).to(gradient.dtype)
-        padded = torch.nn.functional.pad(fixed_step, (p, 0))
-        # Rows of fixed unknowns become step = fixed step, which moves to the right-hand side of the free rows.
-        rhs = (gradient - (hessian @ padded.unsqueeze(-1)).squeeze(-1)) * free + padded * (1 - free)
-        bounded = hessian * (free[:, :, None] * free[:, None, :])
-        bounded.diagonal(dim1=-2, dim2=-1).add_(1 - free)
-        step = _shared_solve(bounded, rhs, slice(p, p + n), person)
+        step = _shared_solve(*_with_fixed(hessian, gradient, fixed, fixed_step), slice(p, p + n), people)
         unbounded = coefficients + step[:, p:]
         limited = unbounded.clamp(model.low, model.high)
         hit = limited != unbounded
         if not bool((hit & ~fixed).any()):
             break
-        fixed_step = torch.where(fixed, fixed_step, torch.where(hit, limited - coefficients, 0.0))
+        to_bound = torch.where(hit & ~fixed, limited - coefficients, 0.0)
+        fixed_step = to_bound if fixed_step is None else fixed_step + to_bound
         fixed = fixed | hit
     return step[:, :p], limited
 
 
-def _sum_of_person(values: Tensor, person: Tensor) -> Tensor:
-    """Return for each of B faces the sum of values (B, N) over the faces of its person."""
-    total = values.new_zeros(int(person.max()) + 1, values.shape[1])
-    return total.index_add(0, person, values)[person]
+def _with_fixed(hessian: Tensor, gradient: Tensor, fixed: Tensor, fixed_step: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the normal equations (B, P + K, P + K) and (B, P + K) that fix some coefficients.
+
+    Rows of fixed unknowns become step = fixed step, which moves to the right-hand side of the free rows.
+
+    Args:
+        hessian: (B, P + K, P + K), damped.
+        gradient: (B, P + K).
+        fixed: (B, K) bool, which coefficients are fixed.
+        fixed_step: (B, K) their steps, 0 for the free ones; None if all are 0.
+    """
+    p = gradient.shape[1] - fixed.shape[1]
+    free = torch.ones_like(gradient)
+    free[:, p:] = ~fixed
+    rhs = gradient * free
+    if fixed_step is not None:
+        moved = (hessian[:, :, p:] @ fixed_step.unsqueeze(-1)).squeeze(-1)
+        rhs -= moved * free
+        rhs[:, p:] += fixed_step
+    bounded = hessian * (free[:, :, None] * free[:, None, :])
+    bounded.diagonal(dim1=-2, dim2=-1).add_(1 - free)
+    return bounded, rhs
 
 
 def damped_solve(matrix: Tensor, rhs: Tensor) -> Tensor:
@@ -148,14 +196,13 @@ def damped_solve(matrix: Tensor, rhs: Tensor) -> Tensor:
     return torch.cholesky_solve(rhs, factor)
 
 
-def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tensor) -> Tensor:
+def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, people: People) -> Tensor:
     """Solve for steps (B, P + K) whose `shared` entries are equal for all faces of a person.
 
     The unknowns of a single face (o, own) are eliminated by the Schur complement H_cc - H_co H_oo^-1 H_oc; the
     complements of a person's faces add up to one small system for the common unknowns (c).
     """
-    n_people = int(person.max()) + 1
-    if n_people == len(person):
+    if people.are_single:
         return damped_solve(hessian, gradient.unsqueeze(-1)).squeeze(-1)
     # The common unknowns go last, so that both parts are plain blocks of the matrix.
     order = torch.arange(gradient.shape[1], device=gradient.device)
@@ -167,9 +214,8 @@ def _shared_solve(hessian: Tensor, gradient: Tensor, shared: slice, person: Tens
     solved = damped_solve(hessian[:, :n_own, :n_own], torch.cat([h_oc, gradient[:, :n_own, None]], dim=-1))
     reduced = h_cc - h_oc.mT @ solved[..., :-1]
     reduced_gradient = gradient[:, n_own:] - (h_oc.mT @ solved[..., -1:]).squeeze(-1)
-    total = reduced.new_zeros(n_people, *reduced.shape[1:]).index_add(0, person, reduced)
-    total_gradient = reduced.new_zeros(n_people, reduced.shape[1]).index_add(0, person, reduced_gradient)
-    common_step = damped_solve(total, total_gradient.unsqueeze(-1))[person]
+    total, total_gradient = people.total(reduced), people.total(reduced_gradient)
+    common_step = damped_solve(total, total_gradient.unsqueeze(-1))[people.person]
     own_step = solved[..., -1:] - solved[..., :-1] @ common_step
     step = torch.empty_like(gradient)
     step[:, order] = torch.cat([own_step, common_step], dim=1).squeeze(-1)

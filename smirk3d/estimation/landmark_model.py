@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -58,30 +59,40 @@ class LandmarkModel:
     high: Tensor
     excess: Tensor | None = None
 
+    @cached_property
+    def basis(self) -> Tensor:
+        """The directions (K, 3, L): coordinates before the landmarks, each component contiguous in memory."""
+        with torch.inference_mode(False):  # kept beyond the fit that asks for it first
+            return self.directions.permute(2, 1, 0).contiguous()
+
     def points(self, coefficients: Tensor) -> Tensor:
         """Return the landmarks (B, L, 3), metres, head frame, of coefficients (B, K)."""
-        points = self.mean + (coefficients @ self.directions.flatten(0, 1).T).unflatten(-1, self.directions.shape[:2])
-        if self.excess is None:
-            return points
-        return points + self._close_beyond_jaw(coefficients).clamp_min(0)[:, None, None] * self.excess
+        return self.coordinates(coefficients).mT
 
-    def jacobian(self, coefficients: Tensor, point_jacobian: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return derivatives (B, L, 2, K) of projected landmarks by the coefficients.
+    def coordinates(self, coefficients: Tensor) -> Tensor:
+        """Return the landmarks (B, 3, L), metres, head frame, of coefficients (B, K)."""
+        moved = self.mean.mT + (coefficients @ self.basis.flatten(1)).unflatten(1, self.basis.shape[1:])
+        if self.excess is None:
+            return moved
+        beyond = self._close_beyond_jaw(coefficients).clamp_min(0)
+        return torch.addcmul(moved, beyond[:, None, None], self.excess.T)
+
+    def jacobian(self, coefficients: Tensor, by_point: Tensor) -> Tensor:
+        """Return derivatives (B, K, 2, L) of projected landmarks by the coefficients.
 
         Args:
             coefficients: (B, K) where to differentiate.
-            point_jacobian: (B, L, 2, 3) derivatives of the projected landmarks by the landmarks in the head frame.
-            rows: (L,) int64 which of the model's landmarks these are; None for all.
+            by_point: (B, 3, 2, L) derivatives of the projected landmarks by the landmarks in the head frame.
         """
         # Chain rule: the landmarks are linear in the coefficients, with the same directions for all faces.
-        directions = self.directions if rows is None else self.directions[rows]
-        by_coefficient = torch.einsum("blij,ljk->blik", point_jacobian, directions)
+        x, y, z = self.basis.unsqueeze(2).unbind(1)
+        by_x, by_y, by_z = by_point.unsqueeze(1).unbind(2)
+        by_coefficient = (by_x * x).addcmul_(by_y, y).addcmul_(by_z, z)
         if self.excess is None or not bool((beyond := self._close_beyond_jaw(coefficients) > 0).any()):
             return by_coefficient
-        excess = self.excess if rows is None else self.excess[rows]
-        change = torch.einsum("blij,lj->bli", point_jacobian, excess) * beyond[:, None, None]
-        by_coefficient[..., self.n_shape + _MOUTH_CLOSE] += change
-        by_coefficient[..., self.n_shape + _JAW_OPEN] -= change
+        change = (by_point * self.excess.T[:, None]).sum(1) * beyond[:, None, None]
+        by_coefficient[:, self.n_shape + _MOUTH_CLOSE] += change
+        by_coefficient[:, self.n_shape + _JAW_OPEN] -= change
         return by_coefficient
 
     def _close_beyond_jaw(self, coefficients: Tensor) -> Tensor:

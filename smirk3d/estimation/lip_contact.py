@@ -45,31 +45,13 @@ class LipContact:
         difference = residual[:, self.upper] - residual[:, self.lower]
         return (self.precision * difference.square().sum(-1)).sum(1)
 
-    def rows(
-        self,
-        model: LandmarkModel,
-        coefficients: Tensor,
-        pose_jacobian: Tensor,
-        point_jacobian: Tensor,
-        residual: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Return rows (B, 2 P, 6 + K) of the Jacobian and of the residuals (B, 2 P, 1), over the standard deviation.
+    def differences(self, values: Tensor) -> Tensor:
+        """Return the differences (B, N, 2 P) of values (B, N, 2, L) of the landmarks, over the standard deviation.
 
-        Args:
-            model: The landmark model.
-            coefficients: (B, K) where to differentiate.
-            pose_jacobian: (B, L, 2, 6) derivatives of the projected landmarks by a pose step.
-            point_jacobian: (B, L, 2, 3) the same by the landmarks in the head frame.
-            residual: (B, L, 2) detected minus projected landmarks.
+        Those of the residuals' derivatives are rows of the Jacobian.
         """
-        root = self.precision.sqrt()[..., None, None]
-
-        def of(rows: Tensor) -> Tensor:
-            by_coefficient = model.jacobian(coefficients, point_jacobian[:, rows], rows)
-            return torch.cat([pose_jacobian[:, rows], by_coefficient, residual[:, rows, :, None]], dim=-1)
-
-        joined = ((of(self.upper) - of(self.lower)) * root).flatten(1, 2)
-        return joined[..., :-1], joined[..., -1:]
+        root = self.precision.sqrt()[:, None, None]
+        return ((values[..., self.upper] - values[..., self.lower]) * root).flatten(2)
 
 
 def lip_contact(model: LandmarkModel, points_px: Tensor, unit_px: Tensor) -> LipContact:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from smirk3d.estimation.bounded_step import CoefficientPrior, bounded_step, damped_solve
+from smirk3d.estimation.bounded_step import CoefficientPrior, People, bounded_step, damped_solve
 from smirk3d.estimation.expression_prior import ExpressionPrior
 from smirk3d.estimation.landmark_model import LandmarkModel
 from smirk3d.estimation.lip_contact import LipContact, lip_contact
-from smirk3d.estimation.projection import Pose, project
+from smirk3d.estimation.projection import Pose, Projection, projected
 from smirk3d.geometry.align import Similarity, align
+from smirk3d.geometry.gram import gram
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 
 MIN_VISIBILITY_WEIGHT = 0.2
@@ -108,22 +109,46 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _Linearization:
-    """The fit linearised at one iterate; image lengths in units of the outer eye corners' distance.
+class _Problem:
+    """What stays the same in all steps of a fit; image lengths are in units of the outer eye corners' distance.
 
     Attributes:
-        pose: B poses.
-        coefficients: (B, K).
-        pose_jacobian: (B, L, 2, 6) derivatives of the projected points by a pose step.
-        point_jacobian: (B, L, 2, 3) derivatives of the projected points by the points in the head frame.
-        residual: (B, L, 2) detected minus projected points.
+        model: The landmark model.
+        targets: B faces with principal points 0.
+        prior: Prior of the coefficients.
+        contact: Contact of the lips.
+        people: Of the faces.
+        config: Settings.
+        unit_px: (B,) the unit of length, pixels.
     """
 
-    pose: Pose
+    model: LandmarkModel
+    targets: LandmarkTargets
+    prior: CoefficientPrior
+    contact: LipContact
+    people: People
+    config: FitConfig
+    unit_px: Tensor
+
+
+@dataclass(frozen=True)
+class _State:
+    """One iterate.
+
+    Attributes:
+        coefficients: (B, K).
+        projection: Of the landmarks.
+        residual: (B, 2, L) detected minus projected points.
+        square: (B, L) squared lengths of the residuals.
+        robust: (B, L) 1 / (1 + r^2 / c^2), in (0, 1]: the root of the weights of iteratively reweighted least squares
+            for the loss of Geman and McClure, rho(r) = r^2 / (1 + r^2 / c^2), which saturates at c^2.
+    """
+
     coefficients: Tensor
-    pose_jacobian: Tensor
-    point_jacobian: Tensor
+    projection: Projection
     residual: Tensor
+    square: Tensor
+    robust: Tensor
 
 
 def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig | None = None) -> Fit:
@@ -148,29 +173,50 @@ def fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCon
 
 @torch.inference_mode()  # which costs less per operation than `no_grad`: the operations are many and small
 def _fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig) -> Fit:
-    unit_px = _eye_distance_px(targets.points_px)
-    # The unit needs all landmarks; the fit itself only those of the model.
-    targets = targets.subset(model.index)
-    prior, person = _coefficient_prior(model, targets, config), targets.person
-    if targets.prior is not None and targets.prior.is_fixed:
-        model = _with_fixed_expression(model, targets.prior.mean)
-    contact = lip_contact(model, targets.points_px, unit_px)
-    state = _initial_state(model, targets, unit_px, prior, config)
+    problem = _problem(model, targets, config)
+    state = _initial_state(problem)
     # Every face has its own damping: a hard face must not slow down the others of its batch.
-    damping = torch.full_like(unit_px, config.damping)
+    damping = torch.full_like(problem.unit_px, config.damping)
     for _ in range(config.steps):
-        precision = _precision(model, state, config)
-        hessian, gradient = _normal_equations(model, state, precision * _robust_weights(state, config), contact)
-        pose_step, coefficients = bounded_step(hessian, gradient, state.coefficients, model, prior, damping, person)
-        trial = _linearize(model, targets, unit_px, state.pose.moved(pose_step), coefficients)
-        # Both energies with the precision of the current state, or turning points away would count as progress.
-        better = _energy(model, trial, precision, contact, prior, config, person) < _energy(
-            model, state, precision, contact, prior, config, person
+        precision = _precision(problem, state)
+        pose_step, coefficients = bounded_step(
+            *_normal_equations(problem, state, precision),
+            state.coefficients,
+            problem.model,
+            problem.prior,
+            damping,
+            problem.people,
         )
+        trial = _state(problem, coefficients, state.projection.pose.moved(pose_step))
+        # Both energies with the precision of the current state, or turning points away would count as progress.
+        better = _energy(problem, trial, precision) < _energy(problem, state, precision)
         state = _accept_where(better, trial, state)
         # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
         damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(MIN_DAMPING, MAX_DAMPING)
-    return Fit(state.coefficients, state.pose, state.residual.norm(dim=-1))
+    pose, unit_px = state.projection.pose, problem.unit_px
+    pose = Pose(
+        pose.rotmat, pose.scale * unit_px, pose.offset_px * unit_px[:, None], targets.center_px, targets.focal_px
+    )
+    return Fit(state.coefficients, pose, state.square.sqrt())
+
+
+def _problem(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig) -> _Problem:
+    unit_px = _eye_distance_px(targets.points_px)
+    # The unit needs all landmarks; the fit itself only those of the model.
+    targets = targets.subset(model.index)
+    people = People.of(targets.person, unit_px.dtype)
+    prior = _coefficient_prior(model, targets, config, people)
+    if targets.prior is not None and targets.prior.is_fixed:
+        model = _with_fixed_expression(model, targets.prior.mean)
+    contact = lip_contact(model, targets.points_px, unit_px)
+    scaled = replace(
+        targets,
+        points_px=(targets.points_px - targets.center_px[:, None]) / unit_px[:, None, None],
+        depth_px=targets.depth_px / unit_px[:, None],
+        center_px=torch.zeros_like(targets.center_px),
+        focal_px=targets.focal_px / unit_px,
+    )
+    return _Problem(model, scaled, prior, contact, people, config, unit_px)
 
 
 def procrustes_pose(model: LandmarkModel, targets: LandmarkTargets) -> Pose:
@@ -196,33 +242,27 @@ def align_mean_head(model: LandmarkModel, points_px: Tensor, depth_px: Tensor) -
     return align(model.mean.expand_as(observed), observed, model.weight)
 
 
-def _initial_state(
-    model: LandmarkModel, targets: LandmarkTargets, unit_px: Tensor, prior: CoefficientPrior, config: FitConfig
-) -> _Linearization:
+def _initial_state(problem: _Problem) -> _State:
     """Return the prior mean with the pose that fits it best: without it the first step would bend the shape instead."""
-    coefficients = prior.mean.clamp(model.low, model.high)
-    state = _linearize(model, targets, unit_px, procrustes_pose(model, targets), coefficients)
-    for _ in range(config.pose_steps):
-        step = _pose_step(state, _precision(model, state, config) * _robust_weights(state, config))
-        state = _linearize(model, targets, unit_px, state.pose.moved(step), state.coefficients)
+    model = problem.model
+    coefficients = problem.prior.mean.clamp(model.low, model.high)
+    points = model.coordinates(coefficients)
+    state = _state(problem, coefficients, procrustes_pose(model, problem.targets), points)
+    for _ in range(problem.config.pose_steps):
+        step = _pose_step(state, _precision(problem, state))
+        state = _state(problem, coefficients, state.projection.pose.moved(step), points)
     return state
 
 
-def _linearize(
-    model: LandmarkModel, targets: LandmarkTargets, unit_px: Tensor, pose: Pose, coefficients: Tensor
-) -> _Linearization:
-    image, pose_jacobian, point_jacobian = project(model.points(coefficients), pose)
-    unit = unit_px[:, None, None]
-    return _Linearization(
-        pose,
-        coefficients,
-        pose_jacobian / unit[..., None],
-        point_jacobian / unit[..., None],
-        (targets.points_px - image) / unit,
-    )
+def _state(problem: _Problem, coefficients: Tensor, pose: Pose, points: Tensor | None = None) -> _State:
+    """Return the state of coefficients (B, K) and poses; `points` (B, 3, L) are the model's landmarks, if known."""
+    projection = projected(problem.model.coordinates(coefficients) if points is None else points, pose)
+    residual = problem.targets.points_px.mT - projection.image
+    square = residual.square().sum(1)
+    return _State(coefficients, projection, residual, square, (1 + square / problem.config.outlier**2).reciprocal())
 
 
-def _accept_where(better: Tensor, trial: _Linearization, current: _Linearization) -> _Linearization:
+def _accept_where(better: Tensor, trial: _State, current: _State) -> _State:
     """Return the trial state for the faces where it is better (B,) bool, else the current one."""
     if bool(better.all()):
         return trial
@@ -230,67 +270,58 @@ def _accept_where(better: Tensor, trial: _Linearization, current: _Linearization
     def select(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b)
 
-    pose = Pose(*(select(getattr(trial.pose, f.name), getattr(current.pose, f.name)) for f in fields(Pose)))
-    rest = (select(getattr(trial, f.name), getattr(current, f.name)) for f in fields(_Linearization)[1:])
-    return _Linearization(pose, *rest)
+    def joined(kind: type, a: object, b: object, first: int = 0) -> list[Tensor]:
+        return [select(getattr(a, f.name), getattr(b, f.name)) for f in fields(kind)[first:]]
+
+    pose = Pose(*joined(Pose, trial.projection.pose, current.projection.pose))
+    projection = Projection(pose, *joined(Projection, trial.projection, current.projection, 1))
+    rest = joined(_State, trial, current, 2)
+    return _State(select(trial.coefficients, current.coefficients), projection, *rest)
 
 
-def _energy(
-    model: LandmarkModel,
-    state: _Linearization,
-    precision: Tensor,
-    contact: LipContact,
-    prior: CoefficientPrior,
-    config: FitConfig,
-    person: Tensor,
-) -> Tensor:
+def _energy(problem: _Problem, state: _State, precision: Tensor) -> Tensor:
     """Return (B,) what is minimised, summed over the faces of a person, who move together or not at all."""
-    square = state.residual.square().sum(-1)
-    # Geman-McClure: rho(r) = r^2 / (1 + r^2 / c^2), which saturates at c^2.
-    data = (precision * square / (1 + square / config.outlier**2)).sum(1)
-    own = data + contact.energy(state.residual) + prior.energy(state.coefficients, model.n_shape, person)
-    return torch.zeros_like(data).index_add(0, person, own)[person]
+    data = (precision * state.square * state.robust).sum(1)
+    contact = problem.contact.energy(state.residual.mT) if problem.contact.is_active else 0.0
+    return problem.people.sum(data + contact + problem.prior.energy(state.coefficients))
 
 
-def _robust_weights(state: _Linearization, config: FitConfig) -> Tensor:
-    """Return weights (B, L) in [0, 1]: iteratively reweighted least squares for the Geman-McClure loss."""
-    return 1 / (1 + state.residual.square().sum(-1) / config.outlier**2) ** 2
-
-
-def _precision(model: LandmarkModel, state: _Linearization, config: FitConfig) -> Tensor:
+def _precision(problem: _Problem, state: _State) -> Tensor:
     """Return the weights (B, L) of the landmarks over the variances of their errors."""
-    variance = config.noise**2
-    if config.expression_error > 0:
-        # How far the expression moves each landmark in the image, (B, L).
-        directions = model.directions[..., model.n_shape :]
-        moved = (state.coefficients[:, model.n_shape :] @ directions.flatten(0, 1).T).unflatten(
-            -1, directions.shape[:2]
-        )
-        moved = (state.point_jacobian @ moved.unsqueeze(-1)).squeeze(-1)
-        variance = variance + config.expression_error**2 * moved.square().sum(-1)
-    return model.weight * _visibility(model, state.pose) / variance
+    model, config = problem.model, problem.config
+    precision = model.weight * _visibility(model, state.projection.pose)
+    if config.expression_error == 0:
+        return precision / config.noise**2
+    # How far the expression moves each landmark in the image, (B, L).
+    directions = model.basis[model.n_shape :]
+    moved = (state.coefficients[:, model.n_shape :] @ directions.flatten(1)).unflatten(1, directions.shape[1:])
+    moved = (state.projection.by_point() * moved.unsqueeze(2)).sum(1)
+    return precision / (config.noise**2 + config.expression_error**2 * moved.square().sum(1))
 
 
 def _visibility(model: LandmarkModel, pose: Pose) -> Tensor:
     """Return (B, L) in [MIN_VISIBILITY_WEIGHT, 1], small for points whose surface faces away from the viewer."""
     # The third row of R is the viewing axis in the head frame, so this is the cosine of normal and axis.
-    facing = (pose.rotmat[:, None, 2] @ model.normals.T).squeeze(1)
+    facing = pose.rotmat[:, 2] @ model.normals.T
     # A ramp about the silhouette instead of a step there keeps the energy continuous while the head turns.
     return ((facing + 0.15) / 0.45).clamp(MIN_VISIBILITY_WEIGHT, 1.0)
 
 
-def _coefficient_prior(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig) -> CoefficientPrior:
+def _coefficient_prior(
+    model: LandmarkModel, targets: LandmarkTargets, config: FitConfig, people: People
+) -> CoefficientPrior:
     k, n = model.directions.shape[-1], model.n_shape
     mean = model.mean.new_zeros(len(targets.points_px), k)
     precision = model.mean.new_full((k,), config.expression_std**-2)
     precision[:n] = config.shape_std**-2
-    l1 = model.mean.new_full((k,), config.expression_l1)
-    l1[:n] = 0.0  # shape coefficients have both signs, expressions are mostly absent
+    l1: Tensor | None = None  # a predicted mean already knows which actions are absent
     if targets.prior is not None:
         mean[:, n:] = targets.prior.mean
         precision[n:] = targets.prior.precision
-        l1[n:] = 0.0  # a predicted mean already knows which actions are absent
-    return CoefficientPrior(mean, precision, l1)
+    else:
+        l1 = model.mean.new_full((k,), config.expression_l1)
+        l1[:n] = 0.0  # shape coefficients have both signs, expressions are mostly absent
+    return CoefficientPrior(mean, people.divide(precision.expand_as(mean), n), l1)
 
 
 def _with_fixed_expression(model: LandmarkModel, weights: Tensor) -> LandmarkModel:
@@ -310,26 +341,27 @@ def _eye_distance_px(points_px: Tensor) -> Tensor:
     return torch.maximum((corner[:, 0] - corner[:, 1]).norm(dim=-1), 0.35 * height).clamp_min(1e-3)
 
 
-def _pose_step(state: _Linearization, weight: Tensor) -> Tensor:
+def _pose_step(state: _State, precision: Tensor) -> Tensor:
     """Return the Gauss-Newton step (B, 6) of the pose alone."""
-    # Rows scaled by the root of their weights turn weighted into ordinary least squares.
-    root = weight.sqrt()[..., None, None]
-    rows = (state.pose_jacobian * root).flatten(1, 2)
-    return damped_solve(rows.mT @ rows, rows.mT @ (state.residual.unsqueeze(-1) * root).flatten(1, 2)).squeeze(-1)
+    columns = torch.cat([state.projection.by_pose(), state.residual.unsqueeze(1)], dim=1)
+    columns = (columns * _root_weights(state, precision)).flatten(2)
+    products = columns @ columns.mT
+    return damped_solve(products[:, :-1, :-1], products[:, :-1, -1:]).squeeze(-1)
 
 
-def _normal_equations(
-    model: LandmarkModel, state: _Linearization, weight: Tensor, contact: LipContact
-) -> tuple[Tensor, Tensor]:
+def _normal_equations(problem: _Problem, state: _State, precision: Tensor) -> tuple[Tensor, Tensor]:
     """Return J^T W J (B, 6 + K, 6 + K) and J^T W r (B, 6 + K)."""
-    root = weight.sqrt()[..., None, None]
-    by_coefficient = model.jacobian(state.coefficients, state.point_jacobian * root)
-    rows = torch.cat([state.pose_jacobian * root, by_coefficient], dim=-1).flatten(1, 2)
-    weighted_residual = (state.residual.unsqueeze(-1) * root).flatten(1, 2)
-    if contact.is_active:
-        pair_rows, pair_residual = contact.rows(
-            model, state.coefficients, state.pose_jacobian, state.point_jacobian, state.residual
-        )
-        rows = torch.cat([rows, pair_rows], dim=1)
-        weighted_residual = torch.cat([weighted_residual, pair_residual], dim=1)
-    return rows.mT @ rows, (rows.mT @ weighted_residual).squeeze(-1)
+    projection = state.projection
+    by_coefficient = problem.model.jacobian(state.coefficients, projection.by_point())
+    # With the residual as a further column, one product has both.
+    columns = torch.cat([projection.by_pose(), by_coefficient, state.residual.unsqueeze(1)], dim=1)
+    products = gram((columns * _root_weights(state, precision)).flatten(2))
+    if problem.contact.is_active:
+        differences = problem.contact.differences(columns)
+        products = products + differences @ differences.mT
+    return products[:, :-1, :-1], products[:, :-1, -1]
+
+
+def _root_weights(state: _State, precision: Tensor) -> Tensor:
+    """Return the roots (B, 1, 1, L) of the landmarks' weights, which turn weighted into ordinary least squares."""
+    return (precision.sqrt() * state.robust)[:, None, None]

@@ -78,6 +78,72 @@ class Pose:
         return Camera(rotmat, translation, center, scale, focal if perspective else None)
 
 
+@dataclass(frozen=True)
+class Projection:
+    """Points projected by B poses, with what their derivatives are made of; coordinates come before the points.
+
+    Attributes:
+        pose: The poses.
+        rows: (B, 3, 3) the rotations to a camera frame with y down.
+        rotated: (B, 3, L) points in that frame, metres.
+        relative: (B, 2, L) images relative to the principal point, metres at the head's distance.
+        gain: (B, 1, L) magnification g = 1 / (1 - scale z / focal) of a point over that of the head's origin.
+        foreshortening: (B, 2, L) derivatives of `relative` by z, over g.
+    """
+
+    pose: Pose
+    rows: Tensor
+    rotated: Tensor
+    relative: Tensor
+    gain: Tensor
+    foreshortening: Tensor
+
+    @property
+    def image(self) -> Tensor:
+        """Pixels (B, 2, L)."""
+        return torch.addcmul(self.pose.center_px[..., None], self.pose.scale[:, None, None], self.relative)
+
+    @property
+    def _magnified(self) -> Tensor:
+        """Pixels per metre (B, 1, 1, L) at the points' distances."""
+        return (self.pose.scale[:, None, None] * self.gain).unsqueeze(1)
+
+    def by_pose(self) -> Tensor:
+        """Return the derivatives (B, 6, 2, L) of the pixels by a pose step, see `Pose.moved`."""
+        x, y, z = self.rotated.unbind(1)
+        xyz, slope, zero = self.rotated, self.foreshortening, torch.zeros_like(x)
+        # A rotation step w moves the rotated point p by w x p; here y is down.
+        moved = torch.stack([zero, z, z, zero, y, -x], dim=1).unflatten(1, (3, 2))
+        away = torch.stack([-y, -x, zero], dim=1)
+        by_rotation = torch.addcmul(moved, away.unsqueeze(2), slope.unsqueeze(1))
+        # The offset is kept in pixels. So a larger scale enlarges the head about its origin, and brings it nearer,
+        # which changes the gain: d gain / d log scale = gain^2 z / distance.
+        by_scale = torch.addcmul(xyz[:, :2], slope, xyz[:, 2:]).unsqueeze(1)
+        one = torch.eye(2, dtype=x.dtype, device=x.device)[..., None].expand(len(x), 2, 2, x.shape[-1])
+        return torch.cat([by_rotation, by_scale, one], dim=1) * self._magnified
+
+    def by_point(self) -> Tensor:
+        """Return the derivatives (B, 3, 2, L) of the pixels by the points in the head frame."""
+        columns = self.rows.mT[..., None]
+        return torch.addcmul(columns[:, :, :2], self.foreshortening.unsqueeze(1), columns[:, :, 2:]) * self._magnified
+
+
+def projected(points: Tensor, pose: Pose) -> Projection:
+    """Project points.
+
+    Args:
+        points: (B, 3, L) metres, head frame.
+        pose: B poses.
+    """
+    rows = pose.rotmat * points.new_tensor([[1.0], [-1.0], [1.0]])
+    rotated = rows @ points
+    inverse_distance = (pose.scale / pose.focal_px)[:, None, None]
+    # The limit keeps points behind the camera finite.
+    gain = (1 - inverse_distance * rotated[:, 2:]).clamp_min(0.05).reciprocal()
+    relative = (rotated[:, :2] + (pose.offset_px / pose.scale[:, None])[..., None]) * gain
+    return Projection(pose, rows, rotated, relative, gain, relative * inverse_distance)
+
+
 def project(points: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
     """Project points, with derivatives.
 
@@ -89,27 +155,6 @@ def project(points: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
         Pixels (B, L, 2); their derivatives by a pose step (B, L, 2, 6), see `Pose.moved`; and by the point in the
         head frame (B, L, 2, 3).
     """
-    rotated = points @ pose.rotmat.mT
-    x, y, z = rotated.unbind(-1)
-    scale = pose.scale[:, None]
-    offset = pose.offset_px / pose.scale[:, None]
-    # In metres at the head's distance: u = (x + ox) g, v = (oy - y) g, g = 1 / (1 - scale z / focal).
-    inverse_distance = scale / pose.focal_px[:, None]
-    gain = 1 / (1 - inverse_distance * z).clamp_min(0.05)  # the limit keeps points behind the camera finite
-    u, v = (x + offset[:, None, 0]) * gain, (offset[:, None, 1] - y) * gain
-    image = pose.center_px[:, None] + scale[..., None] * torch.stack([u, v], dim=-1)
-    zero = torch.zeros_like(x)
-    du = torch.stack([gain, zero, u * gain * inverse_distance], dim=-1)
-    dv = torch.stack([zero, -gain, v * gain * inverse_distance], dim=-1)
-    by_rotated = scale[..., None, None] * torch.stack([du, dv], dim=-2)
-    # A rotation step w moves the rotated point p by w x p, and d . (w x p) = w . (p x d).
-    by_rotation = torch.linalg.cross(rotated.unsqueeze(-2).expand_as(by_rotated), by_rotated)
-    # The offset is kept in pixels. So a larger scale enlarges the head about its origin, and brings it nearer, which
-    # changes the gain: d gain / d log scale = gain^2 z / distance.
-    grow = torch.stack(
-        [x * gain + u * gain * inverse_distance * z, -y * gain + v * gain * inverse_distance * z], dim=-1
-    )
-    by_scale = (scale[..., None] * grow).unsqueeze(-1)
-    by_offset = torch.diag_embed((scale * gain)[..., None].expand(*gain.shape, 2))
-    pose_jacobian = torch.cat([by_rotation, by_scale, by_offset], dim=-1)
-    return image, pose_jacobian, by_rotated @ pose.rotmat[:, None]
+    projection = projected(points.mT, pose)
+    by_pose, by_point = (each.permute(0, 3, 2, 1) for each in (projection.by_pose(), projection.by_point()))
+    return projection.image.mT, by_pose, by_point

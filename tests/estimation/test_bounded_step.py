@@ -8,13 +8,13 @@ import torch
 from smirk3d.estimation.bounded_step import (
     MAX_INDEPENDENT_FACES,
     CoefficientPrior,
+    People,
     bounded_step,
-    divide_shared_prior,
 )
 from smirk3d.estimation.landmark_model import LandmarkModel
 
 P, N, K = 6, 3, 5
-PERSON = torch.tensor([0, 1, 0])
+PEOPLE = People.of(torch.tensor([0, 1, 0]), torch.float64)
 
 
 def model(bound: float = torch.inf) -> LandmarkModel:
@@ -30,19 +30,24 @@ def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, CoefficientPrio
     residual = torch.randn(3, 30, 1, generator=random, dtype=torch.float64)
     coefficients = 0.1 * torch.randn(3, K, generator=random, dtype=torch.float64)
     coefficients[2, :N] = coefficients[0, :N]  # the shape of one person
-    prior = CoefficientPrior(torch.zeros_like(coefficients), torch.full((K,), 2.0).double(), torch.zeros(K).double())
-    return rows.mT @ rows, (rows.mT @ residual).squeeze(-1), coefficients, prior
+    return rows.mT @ rows, (rows.mT @ residual).squeeze(-1), coefficients, prior_of(PEOPLE)
+
+
+def prior_of(people: People) -> CoefficientPrior:
+    """A prior of mean 0 and precision 2."""
+    values = torch.zeros(len(people.person), K, dtype=torch.float64)
+    return CoefficientPrior(values, people.divide(values + 2, N))
 
 
 def test_a_shared_shape_solves_the_joint_system(problem) -> None:
     hessian, gradient, start, prior = problem
-    pose_step, coefficients = bounded_step(hessian, gradient, start, model(), prior, torch.zeros(3).double(), PERSON)
+    pose_step, coefficients = bounded_step(hessian, gradient, start, model(), prior, torch.zeros(3).double(), PEOPLE)
     # Faces 0 and 2 as one system of two poses, two expressions and one shape.
     own = P + K - N
     order = [*range(P), *range(P + N, P + K), *range(P, P + N)]
     joint, right = torch.zeros(2 * own + N, 2 * own + N).double(), torch.zeros(2 * own + N).double()
-    slope = torch.nn.functional.pad(divide_shared_prior(-2.0 * start, N, PERSON), (P, 0))
-    stiffness = torch.nn.functional.pad(divide_shared_prior(torch.full((3, K), 2.0).double(), N, PERSON), (P, 0))
+    slope = torch.nn.functional.pad(PEOPLE.divide(-2.0 * start, N), (P, 0))
+    stiffness = torch.nn.functional.pad(PEOPLE.divide(torch.full((3, K), 2.0).double(), N), (P, 0))
     for number, face in enumerate((0, 2)):
         index = torch.tensor([*range(number * own, (number + 1) * own), *range(2 * own, 2 * own + N)])
         joint[index[:, None], index] += (hessian[face] + torch.diag(stiffness[face]))[order][:, order]
@@ -55,10 +60,11 @@ def test_a_shared_shape_solves_the_joint_system(problem) -> None:
 
 
 def test_steps_end_within_the_bounds_and_fixed_coefficients_stay(problem) -> None:
-    hessian, gradient, start, prior = problem
+    hessian, gradient, start, _ = problem
     start = start.clamp(-0.05, 0.05)
+    alone = People.of(torch.arange(3))
     _, coefficients = bounded_step(
-        hessian, gradient, start, model(0.05), prior, torch.zeros(3).double(), torch.arange(3)
+        hessian, gradient, start, model(0.05), prior_of(alone), torch.zeros(3).double(), alone
     )
     assert coefficients.abs().max() <= 0.05
     outward = (start == 0.05) & (gradient[:, P:] - 2.0 * start > 0)
@@ -66,24 +72,24 @@ def test_steps_end_within_the_bounds_and_fixed_coefficients_stay(problem) -> Non
 
 
 def test_the_prior_of_a_shared_shape_counts_once() -> None:
-    values = divide_shared_prior(torch.ones(3, K), N, PERSON)
+    values = PEOPLE.divide(torch.ones(3, K), N)
     assert values[:, :N].tolist() == [[0.5] * N, [1.0] * N, [0.5] * N] and values[:, N:].eq(1).all()
 
 
 def test_many_faces_of_one_person_leave_the_shape_as_uncertain_as_a_few() -> None:
     faces = 50
-    values = divide_shared_prior(torch.ones(faces, K), N, torch.zeros(faces, dtype=torch.int64))
+    values = People.of(torch.zeros(faces, dtype=torch.int64)).divide(torch.ones(faces, K), N)
     assert values[:, :N].eq(1 / MAX_INDEPENDENT_FACES).all() and values[:, N:].eq(1).all()
 
 
 def test_copies_of_a_face_change_the_shape_no_more_than_a_few_of_them(problem) -> None:
-    hessian, gradient, start, prior = problem
+    hessian, gradient, start, _ = problem
 
     def shape_of(copies: int) -> torch.Tensor:
         rows = torch.zeros(copies, dtype=torch.int64)
-        copied = CoefficientPrior(prior.mean[rows], prior.precision, prior.l1)
+        people = People.of(rows, torch.float64)
         stack = (hessian[rows], gradient[rows], start[rows])
-        return bounded_step(*stack, model(), copied, torch.zeros(copies).double(), rows)[1][0, :N]
+        return bounded_step(*stack, model(), prior_of(people), torch.zeros(copies).double(), people)[1][0, :N]
 
     few, many = shape_of(MAX_INDEPENDENT_FACES), shape_of(20 * MAX_INDEPENDENT_FACES)
     torch.testing.assert_close(many, few, atol=2e-3, rtol=0)
@@ -94,6 +100,6 @@ def test_a_bound_holds_for_all_faces_of_a_person(problem) -> None:
     hessian, gradient, start, prior = problem
     start = start.clamp(-0.02, 0.02)
     start[2, :N] = start[0, :N]
-    _, coefficients = bounded_step(hessian, gradient, start, model(0.02), prior, torch.zeros(3).double(), PERSON)
+    _, coefficients = bounded_step(hessian, gradient, start, model(0.02), prior, torch.zeros(3).double(), PEOPLE)
     assert coefficients.abs().max() <= 0.02
     torch.testing.assert_close(coefficients[0, :N], coefficients[2, :N])

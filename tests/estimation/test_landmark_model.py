@@ -71,10 +71,8 @@ def test_jacobian_is_the_derivative_of_the_points(model, mouth_close):
     )
     image = torch.tensor([[1.0, 0.2, 0.1], [0.0, 1.0, -0.3]]).double()
     expected = torch.autograd.functional.jacobian(lambda c: exact.points(c)[0] @ image.T, coefficients)[:, :, 0]
-    found = exact.jacobian(coefficients, image.expand(1, 478, 2, 3))
+    found = exact.jacobian(coefficients, image.T[None, ..., None].expand(1, 3, 2, 478)).permute(0, 3, 2, 1)
     torch.testing.assert_close(found[0], expected)
-    rows = torch.tensor([13, 14])
-    torch.testing.assert_close(exact.jacobian(coefficients, image.expand(1, 2, 2, 3), rows)[0], expected[rows])
 
 
 def test_bounds(model):
