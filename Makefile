@@ -12,8 +12,9 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
 
+# Two processes, each with one thread. `worksteal` keeps the tests of a file together while it can, and none waits at the end.
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: $(DOCS_STAMP)
 	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict

@@ -58,8 +58,9 @@ def test_keys_of_overrides(key: str, current: str) -> None:
 def test_every_renamed_key_leads_to_one_that_exists() -> None:
     from smirk3d.train.config import TrainConfig
     from smirk3d.train.config_file import known_keys
+    from smirk3d.train.reenactment.config import ReenactmentTrainConfig
 
-    known = {*known_keys(TrainConfig), "data.sources.*.domain_randomization"}
+    known = {*known_keys(TrainConfig), *known_keys(ReenactmentTrainConfig), "data.sources.*.domain_randomization"}
     for old, new in renamed_keys._RENAMED_KEYS.items():
         parent = old.rpartition(".")[0]
         assert f"{parent}.{new}".lstrip(".") in known
