@@ -6,6 +6,7 @@ anything. Whatever is wrong is a `ValueError` with one line of text; the caller 
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import json
@@ -31,6 +32,9 @@ MAX_YAML_NODES = 50_000
 """Largest number of values in YAML, each alias counted as all that it stands for."""
 _MAX_NUMBER_LETTERS = 1000
 _MAX_ENTRIES = 10_000
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ENCODING_BYTES = 64
+"""Length of the start of a text from which its encoding is known."""
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -103,8 +107,36 @@ def open_plain(path: str | os.PathLike[str], max_bytes: int | None = None) -> IO
 
 
 def open_plain_text(path: str | os.PathLike[str]) -> IO[str]:
-    """Open a text of the user for reading, UTF-8 with its line ends; otherwise as `open_plain`."""
-    return io.TextIOWrapper(open_plain(path), encoding="utf-8", newline="")  # type: ignore[arg-type]
+    """Open a text of the user for reading, with its line ends: UTF-8 or UTF-16, with or without a byte order mark.
+
+    Raises:
+        OSError: As `open_plain`.
+        ValueError: The path has a NUL.
+    """
+    file = open_plain(path)
+    try:
+        encoding = text_encoding(file.read(_ENCODING_BYTES))
+        file.seek(0)
+    except OSError:
+        file.close()
+        raise
+    return io.TextIOWrapper(file, encoding=encoding, newline="")  # type: ignore[arg-type]
+
+
+def text_encoding(start: bytes) -> str:
+    """Return the name of the encoding of a text, UTF-8 or UTF-16, which programs of Windows write.
+
+    Args:
+        start: The first bytes of the text.
+    """
+    for mark, name in _BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return name
+    start = start[:_ENCODING_BYTES]
+    low, high = start[1::2].count(0), start[::2].count(0)  # in UTF-16, every other byte of ASCII is zero
+    if 4 * max(low, high) < len(start) or not start:
+        return "utf-8"
+    return "utf-16-le" if low >= high else "utf-16-be"
 
 
 def _open_at_once(name: str, flags: int) -> int:

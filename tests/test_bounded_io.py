@@ -22,6 +22,7 @@ from smirk3d.bounded_io import (
     MAX_YAML_NODES,
     check_plain_file,
     open_plain,
+    open_plain_text,
     parse_json,
     parse_npy,
     parse_yaml,
@@ -224,3 +225,19 @@ def test_a_plain_file_is_opened_and_a_larger_one_refused(tmp_path: Path) -> None
         open_plain(tmp_path / "file", 2)
     with pytest.raises(FileNotFoundError):
         open_plain(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["", "a", "image,label\r\né.jpg,ängstlich\r\n" * 20])
+def test_texts_of_any_program_are_read(encoding: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding=encoding, newline="")
+    with open_plain_text(path) as file:
+        assert file.read() == text
+
+
+def test_other_bytes_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "photo.csv"
+    path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF\0" * 20)
+    with open_plain_text(path) as file, pytest.raises(UnicodeDecodeError):
+        file.read()

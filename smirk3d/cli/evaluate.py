@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.deprecated import current_value, current_values
 from smirk3d.cli.options import Command, FocalFlag, check_focal
+from smirk3d.cli.paths import check_exists
 from smirk3d.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Evaluate(Command):
             return 0
         if self.out is not None and not Path(self.out).parent.is_dir():
             raise UsageError(f"--out {self.out}: its folder does not exist; create it first")
+        for flag, path in (("--data", self.data), ("--photos", self.photos), ("--character", self.character)):
+            check_exists(flag, path)
         if self.suite is not None:
             return self._run_suite(self.suite)
         if not self.checkpoint:

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg, subcommand
 from smirk3d.assets import check_writable, printable
 from smirk3d.cli.console import print_result
 from smirk3d.cli.options import Command
+from smirk3d.cli.paths import check_no_input
 from smirk3d.errors import UsageError
 from smirk3d.output_lock import locked_file
 
@@ -37,12 +38,13 @@ class _VaeCommand(Command):
     weights: Annotated[str | None, arg(metavar="FILE")] = None
     """File of smirk3d fer train, of a recipe of kind vae; by default the packaged network."""
 
-    def _check_picture(self) -> Path:
+    def _check_picture(self, *inputs: str) -> Path:
         from smirk3d.reenactment.pictures import PICTURE_SUFFIXES
 
         out = Path(self.out)
         if out.suffix.lower() not in PICTURE_SUFFIXES:
             raise UsageError(f"--out {printable(self.out)}: must end in {', '.join(PICTURE_SUFFIXES)}")
+        check_no_input(out, inputs)
         return out
 
     def _save(self, pixels: np.ndarray, out: Path) -> None:
@@ -67,7 +69,7 @@ class VaeReconstruct(_VaeCommand):
 
     def run(self) -> int:
         """Write the sheet; return 1 where some images failed."""
-        out = self._check_picture()
+        out = self._check_picture(*self.inputs)
         from smirk3d.export.tables.features import FEATURE_FORMATS, FeatureRow, write_features
         from smirk3d.fer.vae.sheets import psnr_db, reconstruction_sheet
 
@@ -174,7 +176,7 @@ class VaeInterpolate(_VaeCommand):
 
     def run(self) -> int:
         """Write the row of pictures."""
-        out = self._check_picture()
+        out = self._check_picture(*self.photos)
         if not 2 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps}: must be 2 to {MAX_STEPS}")
         import numpy as np
@@ -210,7 +212,7 @@ class VaeEdit(_VaeCommand):
 
     def run(self) -> int:
         """Write the changed photo."""
-        out, amounts = self._check_picture(), parse_amounts(self.amounts)
+        out, amounts = self._check_picture(self.photo), parse_amounts(self.amounts)
         from smirk3d.fer.vae.directions_file import load_directions
         from smirk3d.fer.vae.expression_vae import ExpressionVAE
         from smirk3d.reenactment.pictures import beside

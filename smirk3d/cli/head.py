@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from math import isfinite
@@ -14,7 +13,7 @@ from tyro.conf import Positional, arg
 from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
-from smirk3d.errors import UsageError
+from smirk3d.cli.paths import check_no_input
 
 if TYPE_CHECKING:
     from smirk3d.head.model import HeadModel
@@ -76,8 +75,7 @@ class HeadConvert(Command):
         from smirk3d.authoring.load import load_head_data
         from smirk3d.head.pack import save_pack
 
-        if os.path.exists(self.out) and os.path.exists(self.file) and os.path.samefile(self.file, self.out):
-            raise UsageError(f"--out {printable(self.out)}: is the file that is read; choose another name")
+        check_no_input(self.out, [self.file])
         data = load_head_data(self.file, print_message)
         save_pack(data, self.out)
         print_result(str(self.out))

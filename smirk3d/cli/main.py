@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from typing import Annotated
 
 import tyro
@@ -32,6 +34,7 @@ from smirk3d.cli.reenact import Reenact
 from smirk3d.cli.retarget import Retarget
 from smirk3d.cli.signals import termination_as_interrupt
 from smirk3d.cli.train import Train
+from smirk3d.cli.usage_line import empty_argument, wrong_usage
 from smirk3d.cli.video import Video
 from smirk3d.cli.view import View
 from smirk3d.errors import Smirk3dError, UsageError
@@ -117,14 +120,33 @@ def _parse(arguments: list[str]) -> Command | int:
         if arguments == ["--version"]:
             print_result(f"smirk3d {__version__}")
             return 0
-        # It raises SystemExit after the help text and for a wrong flag.
-        return tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=arguments, config=_MARKERS)
+        if line := empty_argument(arguments):
+            print_message(line)
+            return EXIT_USAGE
+        messages = io.StringIO()
+        try:
+            with redirect_stderr(messages):
+                command = _command(arguments)
+        except SystemExit as exit_:  # it has printed the help text, or a panel about wrong usage
+            if exit_.code != EXIT_USAGE:
+                raise
+            if line := wrong_usage(lambda: _command(arguments), arguments):
+                print_message(line)
+            else:
+                sys.stderr.write(messages.getvalue())
+            return EXIT_USAGE
+        sys.stderr.write(messages.getvalue())
+        return command
     except BrokenPipeError:  # the reader of the text has closed the pipe
         raise
     except (Smirk3dError, OSError) as error:  # the text cannot be written
         detach_stdout()
         print_message(str(error))
         return EXIT_FAILED
+
+
+def _command(arguments: list[str]) -> Command:
+    return tyro.cli(_Commands, prog="smirk3d", description=DESCRIPTION, args=arguments, config=_MARKERS)
 
 
 def _run(command: Command) -> int:

@@ -26,10 +26,13 @@ def check_focal(focal: str | float) -> None:
     """Check the value of --focal.
 
     Raises:
-        UsageError: It is a number, but no finite positive one.
+        UsageError: It is a number out of the range of cameras.
     """
-    if not isinstance(focal, str) and not 0.0 < focal < float("inf"):
-        raise UsageError(f"--focal {focal}: must be a positive number of pixels")
+    if not isinstance(focal, str):
+        from smirk3d.geometry.camera import MAX_FOCAL_PX, MIN_FOCAL_PX
+
+        if not MIN_FOCAL_PX <= focal <= MAX_FOCAL_PX:
+            raise UsageError(f"--focal {focal:g}: must be from {MIN_FOCAL_PX:g} to {MAX_FOCAL_PX:.0f} pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

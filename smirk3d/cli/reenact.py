@@ -12,6 +12,7 @@ from tyro.conf import arg
 from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
+from smirk3d.cli.paths import check_no_input
 from smirk3d.errors import UsageError
 from smirk3d.output_lock import locked_file
 
@@ -96,6 +97,7 @@ class Reenact(Command):
         if suffix not in allowed:
             why = "" if self.driving is None else f" with --driving {printable(self.driving)}"
             raise UsageError(f"--out {printable(self.out)}: must end in {', '.join(allowed)}{why}")
+        check_no_input(self.out, [*self.source, self.driving])
 
     @property
     def _is_photo_driven(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from tyro.conf import Positional, arg
 from smirk3d.assets import printable
 from smirk3d.cli.console import print_message, print_result
 from smirk3d.cli.options import Command
+from smirk3d.cli.paths import check_no_input
 from smirk3d.cli.retarget_character import CharacterOptions, retarget_character
 from smirk3d.errors import UsageError
 from smirk3d.output_lock import locked_file
@@ -58,8 +58,7 @@ class Retarget(Command):
         allowed = EXPRESSION_FORMATS if self.to == ARKIT else (".npz",)
         if out.suffix.lower() not in allowed:
             raise UsageError(f"--out {printable(out)}: must end in {' or '.join(allowed)}")
-        if os.path.realpath(out) == os.path.realpath(self.input):
-            raise UsageError(f"--out {printable(out)}: is the input itself; choose another name")
+        check_no_input(out, [self.input])
         expressions = read_expressions(self.input)
         for note in expressions.notes:
             print_message(f"{printable(self.input)}: {note}")

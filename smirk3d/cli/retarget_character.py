@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from tyro.conf import arg
 from smirk3d.assets import atomic_path, printable
 from smirk3d.cli.character_report import gaze_note, head_rotation_note, mapping_note, warn_if_few_are_mapped
 from smirk3d.cli.console import print_message, print_result
+from smirk3d.cli.paths import check_no_input
 from smirk3d.errors import UsageError
 from smirk3d.output_lock import locked_file
 
@@ -122,8 +122,7 @@ def _target(options: CharacterOptions, source: str, out: str | None) -> Path:
     target = own if out is None else Path(out)
     if target.suffix.lower() != ".glb":
         raise UsageError(f"--out {target}: must end in .glb")
-    if os.path.realpath(target) in {os.path.realpath(n) for n in (source, options.character, options.mapping) if n}:
-        raise UsageError(f"--out {target}: is an input itself; choose another name")
+    check_no_input(target, [source, options.character, options.mapping])
     return target
 
 

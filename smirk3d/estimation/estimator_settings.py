@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from smirk3d.estimation.estimator import Estimator
 from smirk3d.estimation.fusion import FusionEstimator, expression_std
 from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
 from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
+from smirk3d.geometry.camera import MAX_FOCAL_PX, MIN_FOCAL_PX
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.head.retargeting.retargeter import find_retargeter
@@ -103,9 +103,10 @@ def checked_max_faces(max_faces: Any) -> int | None:
 def _check_focal(focal: object) -> None:
     if isinstance(focal, str) and focal in ("auto", "orthographic"):
         return
-    if isinstance(focal, bool) or not isinstance(focal, Real) or not 0 < float(focal) < math.inf:
+    if isinstance(focal, bool) or not isinstance(focal, Real) or not MIN_FOCAL_PX <= float(focal) <= MAX_FOCAL_PX:
+        limits = f"from {MIN_FOCAL_PX:g} to {MAX_FOCAL_PX:.0f}"
         raise InvalidOptionError(
-            f"focal must be 'auto', 'orthographic' or a positive number of pixels, not {_shown(focal)}"
+            f"focal must be 'auto', 'orthographic' or a positive number of pixels, {limits}, not {_shown(focal)}"
         )
 
 

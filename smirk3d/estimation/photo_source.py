@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,6 +18,7 @@ from torch import Tensor
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
 from smirk3d.media.images import EncodedPhoto, Photo, read_image
+from smirk3d.media.urls import is_url
 
 
 class BinaryFile(Protocol):
@@ -34,8 +34,6 @@ PhotoSource = _Encoded | Image.Image | np.ndarray | Tensor | BinaryFile
 """A path, the bytes of an image file, a PIL image, a uint8 RGB array, a torch tensor, or an open binary file."""
 
 _CHANNELS = (1, 3, 4)
-# A path object holds one slash of "https://" only.
-_URL = re.compile(r"(https?|ftps?|s3|gs|az|hdfs|file|data|blob):/?/?\S", re.IGNORECASE)
 
 
 def read_photo(source: PhotoSource) -> Photo:
@@ -79,7 +77,7 @@ def display_name(source: PhotoSource) -> str:
 
 def _refuse_url(path: str | bytes) -> None:
     text = os.fsdecode(path)
-    if _URL.match(text) and not os.path.exists(text):
+    if is_url(text):
         shown = printable(text if len(text) <= 100 else f"{text[:100]}…")
         raise Smirk3dError(f"cannot read {shown}: it is a URL; download it first, and pass the file or its bytes")
 

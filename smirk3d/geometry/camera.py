@@ -20,6 +20,9 @@ from smirk3d.equality import EqualByContents
 DEFAULT_FIELD_OF_VIEW_DEG = 50.0
 """Assumed field of view along the long side of a photo with unknown lens, about that of a phone."""
 
+MIN_FOCAL_PX, MAX_FOCAL_PX = 1.0, 1_000_000.0
+"""Limits of a stated focal length; far beyond those of lenses, where numbers still keep their precision."""
+
 MIN_DISTANCE_M = 0.6
 """People are seldom photographed from nearer than this, except in selfies at 0.3 to 0.6 m."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from smirk3d.assets import printable
 from smirk3d.errors import Smirk3dError
+from smirk3d.media.urls import is_url
 
 MAX_FRAME_PIXELS = 8192 * 4352
 """Larger frames are refused: the limit of H.264, H.265 and AV1 at level 6.2. A small file can claim any size."""
@@ -59,6 +60,8 @@ def open_file(path: Path, n_threads: int = 0) -> Any:
     """
     name = printable(path)
     _check_regular(path, name)
+    if is_url(path):
+        raise Smirk3dError(f"{name}: is a URL; download it first, and name the file")
     remedy = "copy it again" if os.path.exists(path) else "check the path"
     remedy += ", or name another video, a folder of frames or the number of a webcam"
     # Without "file:", FFmpeg would take the part of a name before a colon for a protocol.

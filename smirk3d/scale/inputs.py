@@ -71,7 +71,9 @@ def _lines(path: str) -> list[str]:
         with open_plain_text(path) as file:
             return [line.rstrip("\r\n") for line in file if line.strip()]
     except (OSError, ValueError) as error:
-        raise Smirk3dError(f"{printable(path)}: cannot be read as a list of inputs ({one_line(error)})") from error
+        raise Smirk3dError(
+            f"{printable(path)}: cannot be read as a list of inputs ({one_line(error)}); write one a line, in UTF-8"
+        ) from error
 
 
 def _fetched_jobs(item: str) -> list[Job]:

@@ -145,7 +145,7 @@ def test_coefficients_without_a_head_are_not_assumed_to_be_of_the_open_head(
         (["clip.csv"], 2, "holds ARKit weights already"),
         (["clip.csv", "--to", "open", "--out", "new/x.csv"], 2, "must end in .npz"),
         (["clip.csv", "--out", "new/x.txt"], 2, "must end in .csv or .npz"),
-        (["clip.csv", "--out", "sub/../clip.csv"], 2, "is the input itself"),
+        (["clip.csv", "--out", "sub/../clip.csv"], 2, "is an input itself"),
         (["clip.csv", "--to", "nowhere.pack", "--out", "new/x.npz"], 1, "nowhere.pack: no such head file"),
         (["missing.npz", "--out", "new/x.csv"], 1, "missing.npz: cannot be read as expressions (No such file"),
         (["clip.csv", "--to", "open", "--out", "clip.csv/x.npz"], 1, "cannot create the folder clip.csv"),

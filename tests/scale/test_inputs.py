@@ -42,6 +42,22 @@ def test_list_is_replaced_by_its_lines(photos: Path, tmp_path: Path) -> None:
     assert [job.path.name for job in list_jobs([str(path)])] == ["p01.jpg", "p00.jpg"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_of_other_encodings(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("a/é.jpg\r\nb.jpg\r\n", encoding=encoding, newline="")
+    assert with_lists([str(path)]) == ("a/é.jpg", "b.jpg")
+
+
+def test_a_picture_is_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(bytes.fromhex("ffd8ffe000104a46494600") * 20)
+    with pytest.raises(
+        Smirk3dError, match=r"list\.txt: cannot be read as a list of inputs .*; write one a line, in UTF-8"
+    ):
+        with_lists([str(path)])
+
+
 def test_archives_give_their_images_by_pattern(tmp_path: Path) -> None:
     write_archive(tmp_path / "a.tar", {"x/1.jpg": photo_bytes(10), "x/1.json": b"{}", "2.png": photo_bytes(11)})
     write_archive(tmp_path / "b.tar", {"1.jpg": photo_bytes(12)})

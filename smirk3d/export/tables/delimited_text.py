@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smirk3d.bounded_io import open_plain
+from smirk3d.bounded_io import open_plain, text_encoding
 
 MAX_TEXT_BYTES = 1 << 29
 """Larger text files are refused before they are read."""
 DELIMITERS = (",", ";", "\t", "|")
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,19 +41,10 @@ def read_text(path: Path) -> str:
         content = file.read(MAX_TEXT_BYTES + 1)
     if len(content) > MAX_TEXT_BYTES:
         raise ValueError(f"it is larger than {MAX_TEXT_BYTES >> 20} MiB")
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), _unmarked_encoding(content))
     try:
-        return content.decode(encoding)
+        return content.decode(text_encoding(content))
     except UnicodeDecodeError as error:
         raise ValueError(f"it is neither utf-8 nor utf-16 text ({error.reason}); save it as UTF-8") from error
-
-
-def _unmarked_encoding(content: bytes) -> str:
-    """Return the encoding of a text without a byte order mark: in UTF-16 every other byte of ASCII is zero."""
-    start = content[:64]
-    if b"\0" not in start:
-        return "utf-8"
-    return "utf-16-le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16-be"
 
 
 def read_delimited(path: Path) -> DelimitedText:
