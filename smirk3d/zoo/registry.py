@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="6dbff3854795a4c25a541416429d6e128a44d21dfea103caf161f7f049dbfe54",
+    sha256="0ff2050f0b65881620d0983427487125da8ac4971cfe8bfaf0c0cf6391f0657c",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",

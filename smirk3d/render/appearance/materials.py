@@ -20,6 +20,10 @@ EYE_SOCKETS_COLOR = (0.70, 0.47, 0.42)
 MOUTH_COLOR = (0.42, 0.15, 0.15)
 TONGUE_COLOR = (0.80, 0.43, 0.43)
 TEETH_COLOR = (0.96, 0.93, 0.85)
+MOUTH_DEPTH_M = 0.016
+"""Depth behind the front teeth at which 1/e of the light arrives in the mouth, metres."""
+MOUTH_LIGHT = 0.12
+"""Share of the colours that remains deep in the mouth."""
 SCLERA_COLOR = (0.95, 0.94, 0.92)
 IRIS_INNER_COLOR = (0.55, 0.40, 0.24)
 IRIS_OUTER_COLOR = (0.30, 0.20, 0.12)
@@ -117,12 +121,21 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
     colors[region_vertices(head, "mouth_interior")] = MOUTH_COLOR
     colors[region_vertices(head, "tongue")] = TONGUE_COLOR
     colors[region_vertices(head, "lower_teeth") | region_vertices(head, "upper_teeth")] = TEETH_COLOR
+    colors[region_vertices(head, "mouth_interior")] *= _light_in_mouth(head)[:, None]
     lips = _smoothed(region_vertices(head, "lips"), head.faces.cpu().numpy())
     colors = _mix(colors, LIPS_COLOR, lips).astype(np.float32)
     for mask, directions, radius_m in _eyeballs(head):
         angle = np.arctan2(np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2])
         colors[mask] = eye_color(angle * radius_m, np.zeros_like(angle))
     return _frozen(colors)
+
+
+def _light_in_mouth(head: HeadModel) -> np.ndarray:
+    """Return the share (M,) of the light that arrives at each vertex inside the mouth."""
+    depth_m = head.v_template.cpu().numpy()[:, 2]
+    inside, teeth = region_vertices(head, "mouth_interior"), region_vertices(head, "upper_teeth")
+    behind_m = (depth_m[teeth].max(initial=-np.inf) - depth_m[inside]).clip(0, None)
+    return MOUTH_LIGHT + (1 - MOUTH_LIGHT) * np.exp(-behind_m / MOUTH_DEPTH_M)
 
 
 @cache_per_head
