@@ -41,17 +41,19 @@ from smirk3d.render.appearance.face_appearance import (
 _LUMA = np.array([0.299, 0.587, 0.114])
 _MIN_POINTS = 40
 """Visible points of the skin below which nothing is fitted."""
+_MIN_HAIR_POINTS = 4
+"""Visible points of the hair, of 60, below which it gets a usual colour; photos cut at the forehead show few."""
 _ITERATIONS = 4
 _TUKEY = 3.0
 """Cut-off of Tukey's biweight in units of the robust standard deviation."""
 _LIGHT_PENALTY = np.array([0.0, 0.5, 0.5, 0.5, 4.0, 4.0, 4.0, 4.0, 4.0])
 """Ridge penalty on the light's coefficients, in points."""
-_TONE_PRIOR = (64.0, 9.0)
-"""Mean and standard deviation of the lightness of skin, CIELAB."""
+_TONE_PRIOR = (62.0, 11.0)
+"""Mean and standard deviation of the lightness of skin, CIELAB; wide, since dark skin is rare in photos alone."""
 _EXPOSURE_STD = 6.0
 """Standard deviation of the brightness of lit skin in photos about its tone, CIELAB lightness."""
-_GREY_EXPOSURE_STD = 10.0
-"""The same of grey photos, whose contrast is often changed, too."""
+_GREY_EXPOSURE_STD = 8.0
+"""The same of grey photos, whose contrast is often changed, too; as measured over several photos of a person."""
 _GREY_CHROMA = 3.0
 """Photos whose skin has less chroma than this, CIELAB, count as grey."""
 _CHROMA_TRUST = 0.65
@@ -333,7 +335,7 @@ class _Features:
         dark = (
             np.array([0.13, 0.095, 0.07]) if srgb_to_lab(np.array(self.tone))[0] > 45 else np.array([0.07, 0.055, 0.05])
         )
-        if seen.sum() < 15:
+        if seen.sum() < _MIN_HAIR_POINTS:
             return tuple(dark.tolist()), 1.0
         colors = self.samples.colors[rows][seen]
         brightness = colors @ _LUMA

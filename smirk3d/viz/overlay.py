@@ -21,6 +21,8 @@ MAX_SHOWN_FACES = 3
 OPACITY = 0.85
 _MARGIN = 0.35
 _BACKGROUND_GREY = 0.93
+_GREY_RANGE = 2.0
+"""Mean difference between the channels of a photo below which it is grey, in levels of 255."""
 _PNG_LEVEL = 2
 """Compression level of zlib; the default takes four times as long for files a tenth smaller."""
 
@@ -58,7 +60,7 @@ def overlay(faces: Face | Sequence[Face], pixels: np.ndarray) -> np.ndarray:
 
 
 def over_photo(faces: Sequence[Face], photo: np.ndarray, box_px: Box) -> np.ndarray:
-    """Draw meshes over a part of a photo.
+    """Draw meshes over a part of a photo; without colours where the photo has none.
 
     Args:
         faces: Faces of the photo.
@@ -73,7 +75,9 @@ def over_photo(faces: Sequence[Face], photo: np.ndarray, box_px: Box) -> np.ndar
     for face in sorted(faces, key=lambda face: face.camera.scale_px_per_m):
         drawing = draw_in_photo(face, box_px, photo.shape[:2], face_textures(face))
         image = torch.lerp(image, drawing.over(image), OPACITY)
-    return _pixels(image)
+    drawn = _pixels(image)
+    is_grey = np.ptp(photo, axis=2).mean() < _GREY_RANGE
+    return np.asarray(Image.fromarray(drawn).convert("L").convert("RGB")) if is_grey else drawn
 
 
 def front_view(face: Face, size: tuple[int, int] = (PANEL_HEIGHT_PX, PANEL_HEIGHT_PX * 3 // 4)) -> np.ndarray:

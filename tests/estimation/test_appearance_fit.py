@@ -148,3 +148,10 @@ def test_look_is_the_same_in_the_mirror_and_under_gain(face: Face) -> None:
     darker = (pixels * 0.7).round().astype(np.uint8)
     assert abs(female_look(PhotoPatch.whole(darker), points) - look) < 0.15
     assert normalised(np.full((48, 40), 7.0)).tolist() == np.zeros((48, 40)).tolist()
+
+
+@pytest.mark.parametrize("lightness", [38.0, 52.0, 66.0])
+def test_grey_photos_show_dark_and_light_skin(face: Face, lightness: float) -> None:
+    grey = _photo(face, FaceAppearance(skin=skin_tone(lightness))) @ np.array([0.299, 0.587, 0.114])
+    found = _fit(face, np.repeat(grey[..., None], 3, axis=2).round().astype(np.uint8))
+    assert abs(_lightness(found) - lightness) < 9

@@ -59,6 +59,17 @@ def test_nearest_face_is_on_top(make_face):
     np.testing.assert_array_equal(both, other_way)
 
 
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_a_mesh_over_a_grey_photo_is_grey(face, is_grey):
+    width, height = face.image_size
+    pixels = np.random.default_rng(0).integers(60, 190, (height, width, 1)).astype(np.uint8).repeat(3, axis=2)
+    if not is_grey:
+        pixels[..., 2] //= 2
+    drawn = over_photo([face], pixels, (0, 0, width, height)).astype(int)
+    assert (drawn != pixels).any()
+    assert (np.ptp(drawn, axis=2).max() == 0) == is_grey
+
+
 def test_save_png(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     save_png(tmp_path / "a.png", image)
