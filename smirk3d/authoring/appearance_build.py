@@ -18,12 +18,13 @@ from safetensors.numpy import save_file
 from smirk3d.assets import atomic_path
 from smirk3d.authoring import appearance_layers as layers
 from smirk3d.authoring.appearance_sources import TexelMap, bake_proxy, read_skins
+from smirk3d.authoring.brow_alignment import aligned_brows
 from smirk3d.authoring.load import load_head
 from smirk3d.render.appearance.appearance_model import OPACITIES, RELIEF_RANGES
 from smirk3d.render.appearance.skin_layout import TEXTURE_SIZE
 from smirk3d.zoo import registry
 
-BUILD_VERSION = "1"
+BUILD_VERSION = "2"
 BROWS = {
     "brows_thin": ("eyebrow001", "eyebrow006", "eyebrow010"),
     "brows_medium": ("eyebrow004", "eyebrow008"),
@@ -67,7 +68,8 @@ def build_layers(data: Path) -> dict[str, np.ndarray]:
     }
     for name, folders in BROWS.items():
         brows = np.mean([bake_proxy(data / "eyebrows" / folder, texels) for folder in folders], axis=0)
-        opacities[name] = (BROW_GAIN * layers.smooth((brows + layers.mirrored(brows)) / 2, 0.5)).clip(0, 1)
+        even = aligned_brows((brows + layers.mirrored(brows)) / 2, texels)
+        opacities[name] = (BROW_GAIN * layers.smooth(even, 0.5)).clip(0, 1)
     return result | {f"opacity/{name}": opacities[name] for name in OPACITIES}
 
 
