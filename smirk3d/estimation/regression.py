@@ -272,7 +272,7 @@ def crop_encoder(
     # Only this package's own encoders have a window; they were trained on antialiased crops, the released ones not.
     antialias = encoder.config.window is not None
     if engine == "torch":
-        fast = encoder.for_inference().to(device)
+        fast = encoder.for_inference(rounded=antialias).to(device)
 
         def predict_expression(crops: Tensor) -> FaceParams:
             return FaceParams(**fast.expression(crops))
@@ -299,7 +299,7 @@ def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: t
     window = encoder.config.window
     assert window is not None
     if engine == "torch":
-        fast = encoder.for_inference().to(device)
+        fast = encoder.for_inference(rounded=True).to(device)
         return WindowEncoder(
             lambda windows: FaceParams(**fast.regress_expression(windows)), window, encoder.size_px, device
         )

@@ -59,31 +59,36 @@ class FusedConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
         super().__init__()
         self.conv, self.activation = conv, activation
-        self._name_there = _NO_ACTIVATION if activation is None else FUSED_ACTIVATIONS[type(activation)]
-        self._packed: tuple[Tensor, list[int]] | None = None
+        self._needs_even_sides = isinstance(conv, SameConv2d)
+        self._dtype = torch.float32
+        self._arguments: tuple[Any, ...] | None = None
+
+    def use_bfloat16(self) -> None:
+        """Compute with numbers of 8 significant bits, which are added up with 24, where the weights are packed."""
+        self._dtype, self._arguments = torch.bfloat16, None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the activations (B, C', H', W') of images (B, C, H, W)."""
-        conv = self.conv
-        if not self._can_be_packed(input):
-            out = conv(input)
+        """Return the activations (B, C', H', W') of images (B, C, H, W); weights may be of another type than these."""
+        # This is called for every layer, so it must not take long itself.
+        if not input.is_cpu or torch.is_grad_enabled() or _is_traced() or not self._fits(input):
+            out = self.conv(input.to(self.conv.weight.dtype))
             return out if self.activation is None else self.activation(out)
-        input = input.contiguous(memory_format=torch.channels_last)
-        if self._packed is None:
-            self._packed = _packed(conv, input)
-        weight, padding = self._packed
-        where = (padding, conv.stride, conv.dilation, conv.groups)
-        return torch.ops.mkldnn._convolution_pointwise(input, weight, conv.bias, *where, *self._name_there, "")
+        input = input.to(self._dtype, memory_format=torch.channels_last)
+        if self._arguments is None:
+            name_and_numbers = _NO_ACTIVATION if self.activation is None else FUSED_ACTIVATIONS[type(self.activation)]
+            self._arguments = (*_packed(self.conv, input), *name_and_numbers, "")
+        return torch.ops.mkldnn._convolution_pointwise(input, *self._arguments)
 
-    def _can_be_packed(self, input: Tensor) -> bool:
-        is_plain = input.device.type == "cpu" and input.dtype == self.conv.weight.dtype == torch.float32
-        if not is_plain or torch.is_grad_enabled() or _is_traced() or not torch.backends.mkldnn.is_available():
+    def _fits(self, input: Tensor) -> bool:
+        """Return whether packed weights compute the same for these images."""
+        if self._needs_even_sides and not has_even_sides(input):
             return False
-        return not isinstance(self.conv, SameConv2d) or has_even_sides(input)
+        is_packed = self._arguments is not None
+        return is_packed or (torch.backends.mkldnn.is_available() and self.conv.weight.dtype == torch.float32)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the packed weights, which cannot be copied."""
-        return {**self.__dict__, "_packed": None}
+        return {**self.__dict__, "_arguments": None}
 
 
 def has_even_sides(images: Tensor) -> bool:
@@ -91,17 +96,17 @@ def has_even_sides(images: Tensor) -> bool:
     return all(size % 2 == 0 for size in images.shape[-2:])
 
 
-def _packed(conv: nn.Conv2d, input: Tensor) -> tuple[Tensor, list[int]]:
-    """Return weights in oneDNN's layout, which is best for images of this size, and the padding that goes with them."""
-    if isinstance(conv, SameConv2d):
-        weight, sides = conv.evenly_padded()
-        padding = [sides, sides]
-    else:
-        assert not isinstance(conv.padding, str)
-        weight, padding = conv.weight, list(conv.padding)
-    plain = weight.detach().contiguous().to_mkldnn()
+def _packed(conv: nn.Conv2d, input: Tensor) -> tuple[Any, ...]:
+    """Return the arguments of oneDNN's convolution but for the input and the activation.
+
+    The weights are in the layout that is best for images like `input`, and of their type.
+    """
+    weight, padding = conv.evenly_padded() if isinstance(conv, SameConv2d) else (conv.weight, conv.padding)
+    padding = [padding] * 2 if isinstance(padding, int) else list(padding)
     where = (padding, conv.stride, conv.dilation, conv.groups)
-    return torch.ops.aten.mkldnn_reorder_conv2d_weight(plain, *where, list(input.shape)), padding
+    plain = weight.detach().to(input.dtype).contiguous().to_mkldnn()
+    packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(plain, *where, list(input.shape))
+    return packed, None if conv.bias is None else conv.bias.to(input.dtype), *where
 
 
 def _is_traced() -> bool:

@@ -60,7 +60,7 @@ class Branch(nn.Module):
         Returns:
             (B, F) float.
         """
-        last = self.encoder(crops)
+        last = self.encoder(crops).float()
         return last.mean(dim=(2, 3)) if self.narrow is None else self.narrow(last).flatten(1)
 
     def _outputs(self, crops: Tensor) -> Tensor:

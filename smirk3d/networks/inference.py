@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TypeVar
 
 import torch
@@ -36,6 +37,21 @@ def folded(network: Network, known: type[nn.Module]) -> Network:
         _fold_children(module, is_known=module in inside)
     convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 faster than float32."""
+    # Private in torch, which has no public function; one that lacks it computes in float32.
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return is_supported is not None and is_supported()
+
+
+def use_bfloat16(network: nn.Module) -> None:
+    """Let the convolutions of a folded network, or of a part of it, compute with bfloat16."""
+    for module in network.modules():
+        if isinstance(module, FusedConv2d):
+            module.use_bfloat16()
 
 
 def _fold_children(module: nn.Module, *, is_known: bool) -> None:

@@ -12,6 +12,8 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.head.spec import Param, ParamSpec
 from smirk3d.networks.backbones import ARCHITECTURES, Backbone
 from smirk3d.networks.encoder import Encoder, EncoderConfig
+from smirk3d.networks.inference import has_bfloat16
+from smirk3d.networks.packaged import packaged_encoder
 
 POSE = (Param("pose", 3), Param("camera", 3))
 FLAME = ParamSpec((Param("shape", 30), Param("expression", 10), Param("eyelids", 2, 0.0, 1.0), Param("jaw", 3), *POSE))
@@ -143,6 +145,17 @@ def test_copy_for_inference_computes_the_same_numbers() -> None:
     assert not any(parameter.requires_grad for parameter in fast.parameters())
     for name, value in encoder.eval()(crops()).items():
         torch.testing.assert_close(getattr(fast(crops()), name), value.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_rounded_copy_is_near_and_has_the_same_types() -> None:
+    encoder = Encoder.from_checkpoint(packaged_encoder())
+    windows = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        exact = encoder.for_inference().regress_expression(windows)["expression"]
+        rounded = encoder.for_inference(rounded=True).regress_expression(windows)["expression"]
+    assert rounded.dtype == torch.float32
+    assert rounded.equal(exact) != has_bfloat16()
+    torch.testing.assert_close(rounded, exact, atol=0.03, rtol=0)
 
 
 def test_copy_for_inference_leaves_other_backbones_unchanged() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from smirk3d.networks.convolutions import FusedConv2d, SameConv2d
-from smirk3d.networks.inference import folded
+from smirk3d.networks.inference import folded, has_bfloat16, use_bfloat16
 
 
 class Network(nn.Module):
@@ -82,3 +82,17 @@ def test_folded_network_can_be_traced_and_has_gradients_in_its_input() -> None:
         traced = torch.jit.trace(fast, images.detach())
         assert "mkldnn" not in str(traced.inlined_graph)
         torch.testing.assert_close(traced(images.detach()), fast(images.detach()), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="the processor has no bfloat16")
+def test_bfloat16_rounds_and_does_not_depend_on_the_batch() -> None:
+    images, exact = torch.randn(6, 3, 16, 16), folded(network(), Network)
+    rounded = folded(network(), Network)
+    use_bfloat16(rounded)
+    with torch.inference_mode():
+        found, expected = rounded(images), exact(images)
+        assert found.dtype == torch.bfloat16 and not found.float().equal(expected)
+        torch.testing.assert_close(found.float(), expected, atol=0.02 * float(expected.abs().max()), rtol=0)
+        assert rounded(images[:1]).equal(found[:1])
+    # With gradients it computes exactly.
+    assert rounded(images).dtype == torch.float32
