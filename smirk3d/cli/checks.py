@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import smirk3d
-from smirk3d.assets import LANDMARKER, find_landmarker, sha256
+from smirk3d.assets import sha256
+from smirk3d.detection.landmarker_file import LANDMARKER, find_landmarker
 from smirk3d.errors import Smirk3dError
 from smirk3d.networks.packaged import packaged_encoder
 from smirk3d.zoo.registry import OPEN_HEAD, find

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from smirk3d.assets import find_landmarker
 from smirk3d.detection.boxes import box_area, iou
 from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
+from smirk3d.detection.landmarker_file import find_landmarker
 from smirk3d.detection.orientation import QUARTER_TURNS, OrientationCheck
 from smirk3d.detection.retries import (
     SearchView,
@@ -70,7 +70,7 @@ class Detector:
     """MediaPipe's face landmarker for single photos; a context manager.
 
     Args:
-        model_path: The landmarker bundle; None finds it (see `smirk3d.assets.find_landmarker`).
+        model_path: The landmarker bundle; None finds it (see `smirk3d.detection.landmarker_file.find_landmarker`).
         max_faces: At most this many faces are returned, the largest.
         min_confidence: Threshold of MediaPipe's face detection and presence test, in [0, 1]; 0.3 to 0.7 is sensible.
         search_tiles: Search large photos in tiles until `max_faces` are found; otherwise only where the photo as it

@@ -69,7 +69,7 @@ def has_arkit_weights(estimator: Estimator) -> bool:
     return estimator.method != "encoder" or find_retargeter(estimator.head) is None
 
 
-class RestedEstimator:
+class RestCorrectedEstimator:
     """An estimator that takes the resting face of a person off the weights; an `Estimator`.
 
     Meshes show what remains, on the person's own shape.
@@ -105,11 +105,11 @@ class RestedEstimator:
     ) -> HeadEstimates:
         """See `Estimator`; the weights are without the resting face."""
         found = self.estimator.solve(records, intrinsics, identity, person)
-        weights = self._rested(found.arkit, person)
+        weights = self._corrected(found.arkit, person)
         params = None if found.params is None else found.params.replace(expression=weights)
         return replace(found, arkit=weights, params=params)
 
-    def _rested(self, weights: Tensor, person: np.ndarray | None) -> Tensor:
+    def _corrected(self, weights: Tensor, person: np.ndarray | None) -> Tensor:
         """Return ARKit weights (N, 52) without the resting faces of N faces."""
         values = weights.double().cpu().numpy()
         if self.rest is not None:

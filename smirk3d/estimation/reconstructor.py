@@ -16,7 +16,7 @@ from smirk3d.estimation.appearance_fit import with_appearance, with_shared_appea
 from smirk3d.estimation.estimator import Estimator, FaceObservation, reconstruct_faces
 from smirk3d.estimation.estimator_settings import Engine, EstimatorSettings, Method, checked_max_faces
 from smirk3d.estimation.landmark_fit import Focal
-from smirk3d.estimation.personal_rest import RestedEstimator, has_arkit_weights, may_be_neutral, resting_weights
+from smirk3d.estimation.personal_rest import RestCorrectedEstimator, has_arkit_weights, may_be_neutral, resting_weights
 from smirk3d.estimation.photo_source import PhotoSource, display_name, list_of_photos, read_photo
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
@@ -251,8 +251,8 @@ class Reconstructor:
             return []
         observations = [FaceObservation(item.photo, item.detections[0]) for item in detected]
         estimator = self.estimator
-        if not isinstance(estimator, RestedEstimator) and has_arkit_weights(estimator):
-            estimator = RestedEstimator(estimator)
+        if not isinstance(estimator, RestCorrectedEstimator) and has_arkit_weights(estimator):
+            estimator = RestCorrectedEstimator(estimator)
         faces = reconstruct_faces(estimator, observations, np.zeros(len(observations), dtype=np.int64))
         return with_shared_appearance(_with_appearances(faces, observations))
 
@@ -279,8 +279,8 @@ class Reconstructor:
             raise InvalidOptionError(
                 f"{display_name(photo)}: shows no resting face but {strongest}; name another neutral photo"
             )
-        rested = RestedEstimator(self.estimator, resting_weights(weights[None]))
-        return Reconstructor.from_estimator(rested, max_faces=self._max_faces)
+        corrected = RestCorrectedEstimator(self.estimator, resting_weights(weights[None]))
+        return Reconstructor.from_estimator(corrected, max_faces=self._max_faces)
 
     def close(self) -> None:
         """Release the detector."""

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut, chelsea
 
-from smirk3d.assets import find_landmarker
 from smirk3d.detection.detector import N_LANDMARKS, Detection, Detector, scores_by_name
 from smirk3d.detection.landmarker import Landmarker, LandmarkerOptions
+from smirk3d.detection.landmarker_file import find_landmarker
 from smirk3d.detection.orientation import QUARTER_TURNS, OrientationCheck
 from smirk3d.errors import Smirk3dError
 from smirk3d.head.arkit import ARKIT_NAMES

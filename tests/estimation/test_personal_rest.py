@@ -12,7 +12,7 @@ import torch
 from smirk3d.estimation.estimator import HeadEstimates
 from smirk3d.estimation.personal_rest import (
     MAX_REST,
-    RestedEstimator,
+    RestCorrectedEstimator,
     has_arkit_weights,
     may_be_neutral,
     resting_weights,
@@ -63,7 +63,7 @@ class Fixed:
 def test_a_given_rest_is_taken_off_every_face() -> None:
     weights = faces({BLINK: 0.4}, {SMILE: 0.8})
     native = FaceParams(expression=torch.from_numpy(weights).float())
-    rested = RestedEstimator(Fixed(weights, native), faces({BLINK: 0.4})[0])  # type: ignore[arg-type]
+    rested = RestCorrectedEstimator(Fixed(weights, native), faces({BLINK: 0.4})[0])  # type: ignore[arg-type]
     found = rested.solve(np.zeros(2), None)  # type: ignore[arg-type]
     assert found.arkit[0].abs().max() < 1e-6 and found.arkit[1, SMILE] == pytest.approx(0.8)
     assert found.params is not None and found.params.expression is not None
@@ -72,7 +72,7 @@ def test_a_given_rest_is_taken_off_every_face() -> None:
 
 def test_the_rest_of_an_album_is_found_by_person_and_single_photos_are_left_alone() -> None:
     weights = faces({BLINK: 0.2}, {BLINK: 0.2, SMILE: 0.6}, {BLINK: 0.3})
-    rested = RestedEstimator(Fixed(weights))  # type: ignore[arg-type]
+    rested = RestCorrectedEstimator(Fixed(weights))  # type: ignore[arg-type]
     album = rested.solve(np.zeros(3), None, person=np.array([0, 0, 1])).arkit.numpy()  # type: ignore[arg-type]
     np.testing.assert_allclose(album[:, BLINK], [0, 0, 0.3], atol=1e-6)
     assert album[1, SMILE] == pytest.approx(0.6)

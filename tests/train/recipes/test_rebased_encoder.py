@@ -1,4 +1,4 @@
-"""An encoder that is carried over to a rebuilt head: weights of smaller blendshapes grow, others keep their size."""
+"""An encoder that is transferred to a rebuilt head: weights of smaller blendshapes grow, others keep their size."""
 
 from dataclasses import replace
 
