@@ -12,6 +12,7 @@ import numpy as np
 from smirk3d.assets import printable
 from smirk3d.bounded_io import one_line, open_plain_text, read_npz
 from smirk3d.errors import Smirk3dError
+from smirk3d.fer.table_error import unreadable_table
 
 KEY_COLUMNS = ("key", "image", "path")
 
@@ -133,7 +134,7 @@ def _read_labels(path: Path, label: str, group: str | None, split: str | None) -
                 for row in reader
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(path, error) from error
 
 
 def _by_file_name(rows: dict[str, _Row], path: Path) -> dict[str, _Row]:

@@ -17,6 +17,7 @@ from smirk3d.bounded_io import one_line, open_plain_text
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.clips.labelled_clip import LabelledClip, Part
 from smirk3d.fer.emotions import EMOTIONS, emotion_index
+from smirk3d.fer.table_error import unreadable_table
 from smirk3d.media.images import IMAGE_SUFFIXES
 from smirk3d.media.video import VIDEO_SUFFIXES
 
@@ -232,7 +233,7 @@ def _rows(table: Path, n_cells: int) -> Iterator[tuple[int, list[str]]]:
                 if row:
                     yield number, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(table)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(table, error) from error
 
 
 def _checked(clips: list[LabelledClip], source: Path) -> list[LabelledClip]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smirk3d.assets import printable
-from smirk3d.bounded_io import one_line, open_plain_text
+from smirk3d.bounded_io import open_plain_text
 from smirk3d.errors import Smirk3dError
+from smirk3d.fer.table_error import unreadable_table
 
 
 def column_names(path: Path) -> list[str]:
@@ -21,7 +22,7 @@ def column_names(path: Path) -> list[str]:
         with open_plain_text(path) as file:
             return next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(path, error) from error
 
 
 def numbered_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -44,7 +45,7 @@ def numbered_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict
                     raise Smirk3dError(f"{printable(path)}: row {number} is too short; correct it")
                 yield number, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(path, error) from error
 
 
 def rows_without_header(path: Path) -> Iterator[list[str]]:
@@ -57,4 +58,4 @@ def rows_without_header(path: Path) -> Iterator[list[str]]:
         with open_plain_text(path) as file:
             yield from csv.reader(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(path, error) from error

@@ -12,6 +12,7 @@ from smirk3d.assets import atomic_path, printable
 from smirk3d.bounded_io import one_line, open_plain_text, read_npz
 from smirk3d.errors import Smirk3dError
 from smirk3d.fer.labelled_features import KEY_COLUMNS
+from smirk3d.fer.table_error import unreadable_table
 from smirk3d.fer.vae.attributes import attribute_directions, check_attributes
 from smirk3d.fer.vae.network import N_LATENT
 
@@ -41,7 +42,7 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]
                 row[key]: _numbers(row, names, f"{printable(path)}: {printable(row[key])}") for row in reader
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Smirk3dError(f"{printable(path)}: unreadable ({one_line(error)}); give a table in UTF-8") from error
+        raise unreadable_table(path, error) from error
 
 
 def _numbers(row: dict[str, str | None], names: tuple[str, ...], where: str) -> np.ndarray:
