@@ -299,7 +299,7 @@ def window_encoder(encoder: Encoder, engine: Literal["torch", "onnx"], device: t
     window = encoder.config.window
     assert window is not None
     if engine == "torch":
-        fast = encoder.for_inference(rounded=True).to(device)
+        fast = encoder.for_inference(rounded=True, expression_only=True).to(device)
         return WindowEncoder(
             lambda windows: FaceParams(**fast.regress_expression(windows)), window, encoder.size_px, device
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -231,15 +232,19 @@ class Encoder(nn.Module):
         file.load_into(encoder, ENCODER)
         return encoder.eval()
 
-    def for_inference(self, *, rounded: bool = False) -> Encoder:
+    def for_inference(self, *, rounded: bool = False, expression_only: bool = False) -> Encoder:
         """Return a faster copy in eval mode that can be neither trained nor saved.
 
         Args:
+            expression_only: Copy the expression branch alone; the copy has `regress_expression` and nothing else.
             rounded: Where the processor has instructions for bfloat16, compute the expression with them, but for the
                 stem and the first stage, which matter most. The numbers are the same but for the rounding, which
                 changes ARKit weights by 0.0005 on average.
         """
-        encoder = folded(self, Backbone)
+        source = copy.copy(self)
+        if expression_only:
+            source._modules = {"expression_encoder": self.expression_encoder}
+        encoder = folded(source, Backbone)
         encoder.is_folded = True
         trunk = encoder.expression_encoder.encoder
         if rounded and has_bfloat16() and isinstance(trunk, Backbone):

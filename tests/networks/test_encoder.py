@@ -158,6 +158,16 @@ def test_rounded_copy_is_near_and_has_the_same_types() -> None:
     torch.testing.assert_close(rounded, exact, atol=0.03, rtol=0)
 
 
+def test_copy_of_the_expression_branch_alone() -> None:
+    encoder, windows = make(FLAME), crops()
+    fast = encoder.for_inference(expression_only=True)
+    assert [name for name, _ in fast.named_children()] == ["expression_encoder"]
+    assert len(list(encoder.children())) == 3
+    with torch.no_grad():
+        for name, value in encoder.eval().regress_expression(windows).items():
+            torch.testing.assert_close(fast.regress_expression(windows)[name], value, atol=1e-4, rtol=1e-4)
+
+
 def test_copy_for_inference_leaves_other_backbones_unchanged() -> None:
     encoder = make(FLAME)
     encoder.pose_encoder.encoder = nn.Sequential(nn.Conv2d(3, 576, 1), nn.BatchNorm2d(576))  # pyright: ignore
