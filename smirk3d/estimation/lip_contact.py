@@ -9,6 +9,7 @@ opening itself, the difference of two opposite landmarks, is known far better: t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -62,9 +63,16 @@ def lip_contact(model: LandmarkModel, points_px: Tensor, unit_px: Tensor) -> Lip
         points_px: (B, L, 2) detected landmarks of its rows, pixels.
         unit_px: (B,) distances of the outer eye corners, pixels.
     """
-    row_of = {landmark: row for row, landmark in enumerate(model.index.tolist())}
-    pairs = [(row_of[a], row_of[b]) for a, b in LIP_PAIRS if a in row_of and b in row_of]
-    upper, lower = torch.tensor(pairs, dtype=torch.int64, device=points_px.device).reshape(-1, 2).unbind(1)
+    upper, lower = _pair_rows(model.index)
     opening = (points_px[:, upper] - points_px[:, lower]).norm(dim=-1) / unit_px[:, None]
     share = ((OPEN_ABOVE - opening) / (OPEN_ABOVE - CLOSED_BELOW)).clamp(0, 1)
     return LipContact(upper, lower, share / CONTACT_NOISE**2, bool(share.any()))
+
+
+@functools.lru_cache(maxsize=8)
+def _pair_rows(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows (P,) of the upper and of the lower landmarks of `LIP_PAIRS` in a model with landmarks `index`."""
+    row_of = {landmark: row for row, landmark in enumerate(index.tolist())}
+    pairs = [(row_of[a], row_of[b]) for a, b in LIP_PAIRS if a in row_of and b in row_of]
+    rows = torch.tensor(pairs, dtype=torch.int64, device=index.device).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
