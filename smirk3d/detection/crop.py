@@ -120,7 +120,7 @@ class Crop:
         part = torch.tensor(photo[top:bottom, left:right]).movedim(-1, 0)[None].float() / 255
         grid = _grid(2 * (x - left) / (right - left) - 1, 2 * (y - top) / (bottom - top) - 1)
         sampled = functional.grid_sample(part, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return functional.avg_pool2d(sampled, n_samples)[0]
+        return (functional.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled)[0]
 
 
 def camera_from_crop(pose_rotmat: np.ndarray, joints_root: np.ndarray, camera: np.ndarray, crop: Crop) -> Camera:
