@@ -47,7 +47,10 @@ def test_items_print_figures_that_their_measures_have(item: SuiteItem):
 
 
 @pytest.mark.parametrize("item", README_SUITE, ids=lambda item: item.title)
-def test_commands_give_the_options_of_the_item(item: SuiteItem, monkeypatch):
+def test_commands_give_the_options_of_the_item(item: SuiteItem, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the command checks that its inputs exist
+    for path in (INPUTS.data, INPUTS.head, INPUTS.photos, INPUTS.character.path):
+        Path(str(path)).touch()
     taken = []
 
     def evaluate(options, open_progress):
