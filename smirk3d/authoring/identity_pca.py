@@ -79,7 +79,14 @@ def build_identity(
         samples: Number of people, each used with its mirror image; must exceed S.
         seed: Seed of the sampling.
     """
-    generator = torch.Generator().manual_seed(seed)
+    template = torch.from_numpy(source.head_vertices())
+    people = random_people(source, samples, torch.Generator().manual_seed(seed))
+    people = align(people, template.expand_as(people), face_weight).apply(people)
+    return principal_components(tied_to_face(people, template, face_weight > 0), mirror, components)
+
+
+def random_people(source: MakeHuman, samples: int, generator: torch.Generator) -> Tensor:
+    """Return the heads (N, V, 3), metres, of random people; `random_word_weights` draws first."""
     directions, weights = [], []
     for part in (_macro_targets(source, samples, generator), _local_targets(source, samples, generator)):
         directions += part[0]
@@ -87,9 +94,7 @@ def build_identity(
     # All people are linear combinations of the targets: one matrix product makes them all.
     basis = torch.from_numpy(np.stack(directions)).flatten(1)
     template = torch.from_numpy(source.head_vertices())
-    people = template + (torch.cat(weights, dim=1) @ basis).unflatten(-1, template.shape)
-    people = align(people, template.expand_as(people), face_weight).apply(people)
-    return principal_components(tied_to_face(people, template, face_weight > 0), mirror, components)
+    return template + (torch.cat(weights, dim=1) @ basis).unflatten(-1, template.shape)
 
 
 def tied_to_face(people: Tensor, template: Tensor, face: Tensor) -> Tensor:
@@ -170,7 +175,20 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
 
     As in MakeHuman, the weight of a target is the product of the weights of the words in its name.
     """
+    word_weights = random_word_weights(samples, generator)
+    build = list(product(GENDERS, AGES, MUSCLES, WEIGHTS))
+    files = [("universal-" + "-".join(words), words) for words in build]
+    files += [("-".join(words), words) for words in product(RACES, GENDERS, AGES)]
+    files += [("height/" + "-".join((*b, h)), (*b, h)) for b in build for h in HEIGHTS]
+    files += [("proportions/" + "-".join((*b, p)), (*b, p)) for b in build for p in PROPORTIONS]
+    folder = source.root / "mpfb2/targets/macrodetails"
+    targets = [source.target(folder / f"{name}.target.gz") for name, _ in files]
+    weights = [torch.stack([word_weights[word] for word in words]).prod(0) for _, words in files]
+    return targets, torch.stack(weights, dim=1)
 
+
+def random_word_weights(samples: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return the weights (N,) of the words in the names of macro targets, of random people."""
     # Normalised exponential variates have a flat Dirichlet distribution; the power favours one ancestry over an even
     # mixture.
     ancestry = torch.rand(samples, len(RACES), generator=generator).log().neg() ** 1.5
@@ -186,15 +204,7 @@ def _macro_targets(source: MakeHuman, samples: int, generator: torch.Generator) 
         low, high = names
         value = 2 * _middling(samples, generator) - 1
         word_weights |= {low: (-value).clamp_min(0), high: value.clamp_min(0)}
-    build = list(product(GENDERS, AGES, MUSCLES, WEIGHTS))
-    files = [("universal-" + "-".join(words), words) for words in build]
-    files += [("-".join(words), words) for words in product(RACES, GENDERS, AGES)]
-    files += [("height/" + "-".join((*b, h)), (*b, h)) for b in build for h in HEIGHTS]
-    files += [("proportions/" + "-".join((*b, p)), (*b, p)) for b in build for p in PROPORTIONS]
-    folder = source.root / "mpfb2/targets/macrodetails"
-    targets = [source.target(folder / f"{name}.target.gz") for name, _ in files]
-    weights = [torch.stack([word_weights[word] for word in words]).prod(0) for _, words in files]
-    return targets, torch.stack(weights, dim=1)
+    return word_weights
 
 
 def macro_directions(source: MakeHuman) -> list[np.ndarray]:

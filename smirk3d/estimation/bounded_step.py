@@ -85,21 +85,34 @@ class CoefficientPrior:
         mean: (B, K) expected coefficients.
         precision: (B, K) inverse variances; those of a shape that faces share are divided among them.
         l1: (K,) penalty per unit; acts on expression coefficients that are bounded below by 0. None for no penalty.
+        shape_precision: (B, n, n) inverse covariances of the first n coefficients, the shape, which add to `precision`
+            and are divided likewise; None where these are independent.
     """
 
     mean: Tensor
     precision: Tensor
     l1: Tensor | None = None
+    shape_precision: Tensor | None = None
 
     def energy(self, coefficients: Tensor) -> Tensor:
         """Return (B,) twice the negative logarithm of the prior, up to a constant, for coefficients (B, K)."""
-        energy = (self.precision * (coefficients - self.mean).square()).sum(1)
+        energy = (self._pull(coefficients) * (self.mean - coefficients)).sum(1)
         return energy if self.l1 is None else energy + 2 * (self.l1 * coefficients).sum(1)
 
     def descent(self, coefficients: Tensor) -> Tensor:
         """Return (B, K) half the negative gradient of the energy at coefficients (B, K)."""
-        descent = self.precision * (self.mean - coefficients)
+        descent = self._pull(coefficients)
         return descent if self.l1 is None else descent - self.l1
+
+    def _pull(self, coefficients: Tensor) -> Tensor:
+        """Return the precision times how far coefficients (B, K) are from the mean, (B, K)."""
+        distance = self.mean - coefficients
+        pull = self.precision * distance
+        if self.shape_precision is None:
+            return pull
+        n = self.shape_precision.shape[1]
+        of_shape = (self.shape_precision @ distance[:, :n, None]).squeeze(-1)
+        return torch.cat([pull[:, :n] + of_shape, pull[:, n:]], dim=1)
 
 
 def bounded_step(
@@ -132,6 +145,8 @@ def bounded_step(
     # Gradient and curvature of the prior join those of the data before the bounds apply.
     gradient, hessian = gradient.clone(), hessian.clone()
     gradient[:, p:] += prior.descent(coefficients)
+    if prior.shape_precision is not None:
+        hessian[:, p : p + n, p : p + n] += prior.shape_precision
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)
     diagonal[:, p:] += prior.precision
     # Damping relative to the diagonal makes the step independent of the units of pose and coefficients.

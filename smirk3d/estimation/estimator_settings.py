@@ -17,6 +17,7 @@ from smirk3d.authoring.load import load_head
 from smirk3d.errors import InvalidOptionError, Smirk3dError, UsageError
 from smirk3d.estimation.estimator import Estimator
 from smirk3d.estimation.fusion import FusionEstimator, expression_std
+from smirk3d.estimation.identity_network import identity_network_of
 from smirk3d.estimation.landmark_fit import Focal, LandmarkFitEstimator
 from smirk3d.estimation.regression import RegressionEstimator, crop_encoder, head_for, window_encoder
 from smirk3d.geometry.camera import MAX_FOCAL_PX, MIN_FOCAL_PX
@@ -178,7 +179,8 @@ def _fusion_estimator(
     else:
         expression_encoder = window_encoder(encoder, engine, device)
     own_retargeter = find_retargeter(model) if is_native else None
-    return FusionEstimator(fitter, expression_encoder, expression_std(weights), own_retargeter)
+    identity = identity_network_of(model)
+    return FusionEstimator(fitter, expression_encoder, expression_std(weights), own_retargeter, identity=identity)
 
 
 def _loaded(head: str | os.PathLike[str] | HeadModel) -> HeadModel:

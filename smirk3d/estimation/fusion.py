@@ -12,7 +12,7 @@ encoder may be of another head than the one that is fitted, since both measureme
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,22 @@ from torch import Tensor
 
 from smirk3d.estimation.estimator import FaceObservation, HeadEstimates, Intrinsics
 from smirk3d.estimation.expression_prior import ExpressionPrior
+from smirk3d.estimation.identity_network import IdentityNetwork
 from smirk3d.estimation.landmark_fit import RECORD_DTYPE, LandmarkFitEstimator
+from smirk3d.estimation.landmark_model import SHAPE_LIMIT
+from smirk3d.estimation.projection import Pose
 from smirk3d.estimation.regression import ExpressionEncoder
+from smirk3d.estimation.shape_prior import ShapePrior
+from smirk3d.geometry.align import Similarity
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, resolve_antagonists
 from smirk3d.head.retargeting.retargeter import Retargeter
 from smirk3d.networks.checkpoint import read_layout
 
 DEFAULT_EXPRESSION_STD = 0.15
 """Error of an encoder's ARKit weights where its file does not state it."""
+REFUTED_RESIDUAL = 0.04
+"""Residual, over the distance of the outer eye corners, beyond which an estimated identity is not that of a face: half
+again as much as the detector's landmarks of rendered faces are off."""
 ASYMMETRY_NOISE_RATIO = 4.0
 """Error of the detector's left-right differences over the error of its weights."""
 
@@ -41,9 +49,16 @@ class FusionConfig:
         prior_scale: How far the landmarks may move the fused weights, in multiples of the fused error: 0 holds the
             weights, 0.1 to 0.5 are sensible. More brings the mesh nearer to the landmarks, but makes one-sided
             expressions too symmetric.
+        identity_trust: Weight of the identity network's estimate against the landmarks of a single photo: factor on the
+            inverse covariance of its errors. The fit takes the errors of landmarks as small and independent, though
+            neighbours err alike, and the network has already seen them.
+        shared_identity_trust: The same for the identity of several photos or of a clip, whose landmarks the fit trusts
+            less (`smirk3d.estimation.lm_solver.SHARED_IDENTITY`).
     """
 
     prior_scale: float = 0.25
+    identity_trust: float = 100.0
+    shared_identity_trust: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -119,10 +134,10 @@ class FusionEstimator:
         std: (52,) standard deviations of the errors of its ARKit weights.
         retargeter: Converts parameters of the encoder's own head to ARKit weights; None where these are predicted.
         config: Settings of the fusion.
+        identity: Estimates the identity from pixels and landmarks; None to fit it to the landmarks alone.
     """
 
     method = "refine"
-    dtype = np.dtype([*RECORD_DTYPE.descr, ("prediction", "f4", len(ARKIT_NAMES))])
 
     def __init__(
         self,
@@ -131,9 +146,12 @@ class FusionEstimator:
         std: Tensor,
         retargeter: Retargeter | None = None,
         config: FusionConfig = FusionConfig(),
+        identity: IdentityNetwork | None = None,
     ) -> None:
         self.head, self.fitter, self.encoder = fitter.head, fitter, encoder
-        self.std, self.retargeter, self.config = std, retargeter, config
+        self.std, self.retargeter, self.config, self.identity_network = std, retargeter, config, identity
+        known = [] if identity is None else [("shape", "f4", len(identity.covariance)), ("shape_seen", "?")]
+        self.dtype = np.dtype([*RECORD_DTYPE.descr, ("prediction", "f4", len(ARKIT_NAMES)), *known])
 
     def observe(self, faces: Sequence[FaceObservation]) -> np.ndarray:
         """See `Estimator`; the records of the landmark fit with the encoder's ARKit weights."""
@@ -141,7 +159,12 @@ class FusionEstimator:
         records = np.zeros(len(faces), dtype=self.dtype)
         for name in RECORD_DTYPE.names or ():
             records[name] = landmarks[name]
-        records["prediction"] = self._predict(faces, landmarks).cpu().numpy()
+        if faces:
+            alignment = self.fitter.align_mean_head(landmarks)
+            records["prediction"] = self._predict(faces, alignment).cpu().numpy()
+            if self.identity_network is not None:
+                shape, seen = self.identity_network.observe(self.head, faces, alignment)
+                records["shape"], records["shape_seen"] = shape, seen
         return records
 
     def intrinsics(self, records: np.ndarray, shared: bool = False) -> Intrinsics:
@@ -160,9 +183,34 @@ class FusionEstimator:
         # Landmarks may not pull actions to which the detector does not respond: they carry its error, not the face.
         return ExpressionPrior(fused.weights, fused.std * regressor.prior_relaxation, self.config.prior_scale)
 
+    def shape_prior(self, records: np.ndarray, trust: float) -> ShapePrior | None:
+        """Return the prior of the shapes of N records; of faces that show nothing it is that of the fit.
+
+        Args:
+            records: (N,) as returned by `observe`.
+            trust: Factor on the inverse covariance of the network's errors.
+
+        Returns:
+            None where the identity follows from the landmarks alone, as it does without a network and where no face of
+            them all shows anything.
+        """
+        if self.identity_network is None or not records["shape_seen"].any():
+            return None
+        seen = torch.from_numpy(np.array(records["shape_seen"]))
+        mean = torch.from_numpy(np.array(records["shape"])).clamp(-SHAPE_LIMIT, SHAPE_LIMIT)
+        one = torch.eye(mean.shape[1])
+        precision = trust * self.identity_network.precision
+        return ShapePrior(
+            torch.where(seen[:, None], mean, 0.0).to(self.head.v_template),
+            torch.where(seen[:, None, None], precision, one).to(self.head.v_template),
+        )
+
     def identity(self, records: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
         """See `Estimator`; as in the landmark fit."""
-        return self.fitter.identity_with(self.prior, records, intrinsics)
+        trust = self.config.shared_identity_trust
+        return self.fitter.identity_with(
+            self.prior, records, intrinsics, lambda keyframes: self.shape_prior(keyframes, trust)
+        )
 
     def solve(
         self,
@@ -171,14 +219,40 @@ class FusionEstimator:
         identity: np.ndarray | None = None,
         person: np.ndarray | None = None,
     ) -> HeadEstimates:
-        """See `Estimator`."""
-        return self.fitter.solve_with(self.prior(records), records, intrinsics, identity, person)
+        """See `Estimator`; single faces whose landmarks refute the estimated identity follow the landmarks alone."""
+        is_shared = person is not None and person.max() + 1 < len(person)
+        trust = self.config.shared_identity_trust if is_shared else self.config.identity_trust
+        shape = None if identity is not None else self.shape_prior(records, trust)
+        found = self.fitter.solve_with(self.prior(records), records, intrinsics, identity, person, shape)
+        if shape is None or is_shared:
+            return found
+        refuted = found.residual.cpu().numpy() > REFUTED_RESIDUAL
+        if not refuted.any():
+            return found
+        alone = np.array(records[refuted])
+        return _with_rows(found, refuted, self.fitter.solve_with(self.prior(alone), alone, intrinsics[refuted]))
 
     @torch.no_grad()
-    def _predict(self, faces: Sequence[FaceObservation], landmarks: np.ndarray) -> Tensor:
+    def _predict(self, faces: Sequence[FaceObservation], alignment: Similarity) -> Tensor:
         """Return the ARKit weights (N, 52) that the encoder predicts."""
-        params = self.encoder.predict_expression(faces, self.fitter.align_mean_head(landmarks))
+        params = self.encoder.predict_expression(faces, alignment)
         if self.retargeter is not None:
             return self.retargeter.to_arkit(params).weights
         assert params.expression is not None
         return params.expression
+
+
+def _with_rows(estimates: HeadEstimates, chosen: np.ndarray, others: HeadEstimates) -> HeadEstimates:
+    """Return estimates of N faces in which those of the chosen ones, (N,) bool, are replaced."""
+    rows = torch.from_numpy(np.flatnonzero(chosen)).to(estimates.shape.device)
+
+    def merged(values: Tensor, new: Tensor) -> Tensor:
+        return values.index_copy(0, rows, new)
+
+    pose = Pose(*(merged(getattr(estimates.pose, f.name), getattr(others.pose, f.name)) for f in fields(Pose)))
+    return HeadEstimates(
+        shape=merged(estimates.shape, others.shape),
+        arkit=merged(estimates.arkit, others.arkit),
+        pose=pose,
+        residual=merged(estimates.residual, others.residual),
+    )

@@ -31,6 +31,7 @@ from smirk3d.estimation.lm_solver import (
     procrustes_pose,
 )
 from smirk3d.estimation.shape_calibration import ShapeCalibration, calibration_of
+from smirk3d.estimation.shape_prior import ShapePrior
 from smirk3d.geometry.align import Similarity
 from smirk3d.geometry.camera import default_focal_px
 from smirk3d.geometry.euler import angles_from_rotation
@@ -131,14 +132,19 @@ class LandmarkFitEstimator:
 
     @torch.no_grad()
     def identity_with(
-        self, prior_of: Callable[[np.ndarray], ExpressionPrior], records: np.ndarray, intrinsics: Intrinsics
+        self,
+        prior_of: Callable[[np.ndarray], ExpressionPrior],
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        shape_of: Callable[[np.ndarray], ShapePrior | None] = lambda records: None,
     ) -> np.ndarray:
-        """Do as `identity` with another prior of the expression.
+        """Do as `identity` with other priors.
 
         Args:
             prior_of: Records (N,) to the prior of their expressions.
             records: (N,) of `RECORD_DTYPE`, or with more fields.
             intrinsics: Their N cameras.
+            shape_of: Records (N,) to the prior of their shapes; None is that of the fit.
 
         Returns:
             (S,) float32 identity coefficients.
@@ -149,7 +155,8 @@ class LandmarkFitEstimator:
         keyframes = select_neutral_keyframes(angles_deg, prior_of(records).mean.sum(1).cpu().numpy())
         records, intrinsics = records[keyframes], intrinsics[keyframes]
         same_person = np.zeros(len(records), dtype=np.int64)
-        return self._shared_shape(prior_of(records), records, intrinsics, same_person)[0].cpu().numpy()
+        shape = shape_of(records)
+        return self._shared_shape(prior_of(records), records, intrinsics, same_person, shape)[0].cpu().numpy()
 
     @torch.no_grad()
     def solve_with(
@@ -159,8 +166,9 @@ class LandmarkFitEstimator:
         intrinsics: Intrinsics,
         identity: np.ndarray | None = None,
         person: np.ndarray | None = None,
+        shape_prior: ShapePrior | None = None,
     ) -> HeadEstimates:
-        """Do as `solve` with another prior of the expression.
+        """Do as `solve` with other priors.
 
         Args:
             prior: Of the expressions of the N records.
@@ -169,23 +177,30 @@ class LandmarkFitEstimator:
             identity: (S,) known identity coefficients, or None.
             person: (N,) int64 person of each record, or None for a person each. Where people have several records, the
                 shapes of all are fitted by `SHARED_IDENTITY`.
+            shape_prior: Of the shapes of the N records; None is that of the fit.
         """
         known = None if identity is None else self._tensor(identity).expand(len(records), -1)
         if known is None and person is not None and person.max() + 1 < len(person):
-            known = self._shared_shape(prior, records, intrinsics, person)
+            known = self._shared_shape(prior, records, intrinsics, person, shape_prior)
         model = self.model if known is None else self.model.of_person(known[:, : self.model.n_shape])
-        fit = fit_landmarks(model, self._targets(records, intrinsics, prior=prior))
+        fit = fit_landmarks(model, self._targets(records, intrinsics, prior=prior, shape_prior=shape_prior))
         fitted, weights = fit.coefficients.split([model.n_shape, len(ARKIT_NAMES)], dim=1)
         shape = self._all_components(fitted) if known is None else known
         return HeadEstimates(shape, weights, fit.pose, fit.residual.mean(1))
 
     def _shared_shape(
-        self, prior: ExpressionPrior, records: np.ndarray, intrinsics: Intrinsics, person: np.ndarray
+        self,
+        prior: ExpressionPrior,
+        records: np.ndarray,
+        intrinsics: Intrinsics,
+        person: np.ndarray,
+        shape_prior: ShapePrior | None = None,
     ) -> Tensor:
         """Return the shapes (N, S) of N records, one a person, fitted to all records of the person together."""
-        fit = fit_landmarks(self.model, self._targets(records, intrinsics, person, prior), SHARED_IDENTITY)
-        shape = fit.coefficients[:, : self.model.n_shape]
-        if self.shape_calibration is not None:
+        common = None if shape_prior is None else shape_prior.of_people(torch.from_numpy(person).to(self._device))
+        targets = self._targets(records, intrinsics, person, prior, common)
+        shape = fit_landmarks(self.model, targets, SHARED_IDENTITY).coefficients[:, : self.model.n_shape]
+        if self.shape_calibration is not None and shape_prior is None:
             shape = self.shape_calibration(shape).clamp(-SHAPE_LIMIT, SHAPE_LIMIT)
         return self._all_components(shape)
 
@@ -207,6 +222,7 @@ class LandmarkFitEstimator:
         intrinsics: Intrinsics,
         person: np.ndarray | None = None,
         prior: ExpressionPrior | None = None,
+        shape_prior: ShapePrior | None = None,
     ) -> LandmarkTargets:
         points_px, depth_px = self._landmarks(records)
         person = np.arange(len(records)) if person is None else person
@@ -217,6 +233,7 @@ class LandmarkFitEstimator:
             self._tensor(intrinsics.focal_px),
             prior,
             torch.from_numpy(person).to(self._device),
+            shape_prior,
         )
 
     def _initial_angles_deg(self, targets: LandmarkTargets) -> np.ndarray:

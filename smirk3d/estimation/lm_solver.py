@@ -19,6 +19,7 @@ from smirk3d.estimation.expression_prior import ExpressionPrior
 from smirk3d.estimation.landmark_model import LandmarkModel
 from smirk3d.estimation.lip_contact import LipContact, lip_contact
 from smirk3d.estimation.projection import Pose, Projection, projected
+from smirk3d.estimation.shape_prior import ShapePrior
 from smirk3d.geometry.align import Similarity, align
 from smirk3d.geometry.gram import gram
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
@@ -78,6 +79,7 @@ class LandmarkTargets:
         focal_px: (B,) focal lengths, pixels; infinite for a scaled orthographic camera.
         prior: Prior of the expressions, mean (B, E); None for that of `FitConfig`.
         person: (B,) int64, the same number for faces that share a shape; 0, 1, 2, ... without gaps.
+        shape: Prior of the shapes, mean (B, n); None for that of `FitConfig`.
     """
 
     points_px: Tensor
@@ -86,6 +88,7 @@ class LandmarkTargets:
     focal_px: Tensor
     prior: ExpressionPrior | None
     person: Tensor
+    shape: ShapePrior | None = None
 
     def subset(self, index: Tensor) -> LandmarkTargets:
         """Return the targets with some of the landmarks, `index` (K,) int64."""
@@ -321,7 +324,12 @@ def _coefficient_prior(
     else:
         l1 = model.mean.new_full((k,), config.expression_l1)
         l1[:n] = 0.0  # shape coefficients have both signs, expressions are mostly absent
-    return CoefficientPrior(mean, people.divide(precision.expand_as(mean), n), l1)
+    if targets.shape is None or not n:
+        return CoefficientPrior(mean, people.divide(precision.expand_as(mean), n), l1)
+    mean[:, :n] = targets.shape.mean
+    precision[:n] = 0.0
+    of_shape = people.divide(targets.shape.precision.flatten(1), n**2).unflatten(1, (n, n))
+    return CoefficientPrior(mean, precision.expand_as(mean), l1, of_shape)
 
 
 def _with_fixed_expression(model: LandmarkModel, weights: Tensor) -> LandmarkModel:

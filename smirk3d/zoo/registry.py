@@ -94,6 +94,16 @@ SHAPE_CALIBRATION = Artefact(
     recipe="python -m smirk3d.train.recipes.shape_calibration",
     description="Linear map of the identity fitted to several photos, regressed on rendered people.",
 )
+IDENTITY = Artefact(
+    name="identity",
+    file="identity.safetensors",
+    sha256="22bd424597bc5ba8e2b98980d3654f2464bb985587260be64b587f81d0011340",
+    licence="MIT",
+    card="identity.md",
+    head="open",
+    recipe="python -m smirk3d.train.recipes.identity_network --folder FOLDER",
+    description="A small network that estimates the identity from the pixels and the detected landmarks of a photo.",
+)
 VISIBILITY = Artefact(
     name="visibility",
     file="visibility.safetensors",
@@ -181,6 +191,7 @@ ARTEFACTS: tuple[Artefact, ...] = (
     EXPRESSION_PRIOR,
     LANDMARK_BIAS,
     SHAPE_CALIBRATION,
+    IDENTITY,
     APPEARANCE,
     SEX_TYPICAL_LOOK,
     VISIBILITY,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -103,3 +105,42 @@ def test_a_bound_holds_for_all_faces_of_a_person(problem) -> None:
     _, coefficients = bounded_step(hessian, gradient, start, model(0.02), prior, torch.zeros(3).double(), PEOPLE)
     assert coefficients.abs().max() <= 0.02
     torch.testing.assert_close(coefficients[0, :N], coefficients[2, :N])
+
+
+def correlated(prior: CoefficientPrior, mean: torch.Tensor, matrix: torch.Tensor) -> CoefficientPrior:
+    """A prior whose shape coefficients have an inverse covariance (3, N, N), not shared."""
+    precision = prior.precision.clone()
+    precision[:, :N] = 0.0
+    return replace(prior, mean=mean, precision=precision, shape_precision=matrix)
+
+
+def test_a_covariance_of_the_shape_that_is_diagonal_changes_nothing(problem) -> None:
+    hessian, gradient, start, prior = problem
+    diagonal = correlated(prior, prior.mean, torch.diag_embed(prior.precision[:, :N]))
+    damping = torch.full((3,), 0.1).double()
+    plain, full = (bounded_step(hessian, gradient, start, model(), each, damping, PEOPLE) for each in (prior, diagonal))
+    for one, other in zip(plain, full, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_energy_of_correlated_shapes_falls_along_the_descent(problem) -> None:
+    _, _, start, prior = problem
+    random = torch.Generator().manual_seed(5)
+    root = torch.randn(3, N, N, generator=random).double()
+    mean = torch.randn(3, K, generator=random).double()
+    prior = correlated(prior, mean, root @ root.mT)
+    point = start.clone().requires_grad_()
+    prior.energy(point).sum().backward()
+    assert point.grad is not None
+    torch.testing.assert_close(point.grad, -2 * prior.descent(start))
+    assert prior.energy(mean).abs().max() < 1e-12
+
+
+def test_without_landmarks_the_shape_is_that_of_its_prior(problem) -> None:
+    hessian, gradient, start, _ = problem
+    root = torch.randn(3, N, N, generator=torch.Generator().manual_seed(6)).double()
+    mean = torch.full_like(start, 0.3)
+    alone = People.of(torch.arange(3), torch.float64)
+    prior = correlated(prior_of(alone), mean, root @ root.mT + torch.eye(N))
+    _, found = bounded_step(0 * hessian, 0 * gradient, start, model(), prior, torch.zeros(3).double(), alone)
+    torch.testing.assert_close(found, mean, atol=2e-3, rtol=0)

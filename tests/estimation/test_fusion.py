@@ -18,6 +18,7 @@ from smirk3d.estimation.estimator import FaceObservation, reconstruct_faces
 from smirk3d.estimation.expression_prior import BlendshapeRegressor, ExpressionPrior
 from smirk3d.estimation.fusion import (
     DEFAULT_EXPRESSION_STD,
+    REFUTED_RESIDUAL,
     ExpressionEstimate,
     FusionConfig,
     FusionEstimator,
@@ -25,6 +26,7 @@ from smirk3d.estimation.fusion import (
     fuse,
     fuse_correcting_symmetric_bias,
 )
+from smirk3d.estimation.identity_network import identity_network_of
 from smirk3d.estimation.landmark_fit import LandmarkFitEstimator
 from smirk3d.estimation.regression import CropEncoder
 from smirk3d.geometry.camera import Camera
@@ -318,3 +320,25 @@ def test_asymmetry_follows_a_certain_encoder() -> None:
     alike = smile(1.0)
     torch.testing.assert_close(alike.sum(), torch.tensor(0.7))  # the mean of both voices
     assert alike[0] - alike[1] > 0.9 * 0.4  # the difference is the encoder's, nearly
+
+
+def test_an_identity_that_the_landmarks_refute_is_not_used(observations, encoded, open_head):
+    fitter, network = LandmarkFitEstimator(open_head), identity_network_of(open_head)
+    std, config = torch.full((52,), 0.1), FusionConfig(identity_trust=1e6)
+    encoder = encoder_of(FaceParams(expression=encoded))
+    plain = FusionEstimator(fitter, encoder, std)
+    records = plain.observe(observations)
+    intrinsics = plain.intrinsics(records)
+    expected = plain.solve(records, intrinsics)
+    own = FusionEstimator(fitter, encoder, std, config=config, identity=network)
+    known = np.zeros(len(records), own.dtype)
+    for name in records.dtype.names or ():
+        known[name] = records[name]
+    wrong = 3 * np.sign(np.random.default_rng(0).normal(size=known["shape"].shape))
+    known["shape_seen"], known["shape"] = True, wrong
+    known["shape"][0] = 0.9 * expected.shape[0].numpy()  # this one fits
+    found = own.solve(known, intrinsics)
+    torch.testing.assert_close(found.shape[0], 0.9 * expected.shape[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(found.shape[1:], expected.shape[1:], atol=1e-2, rtol=0)
+    torch.testing.assert_close(found.pose.rotmat[1:], expected.pose.rotmat[1:], atol=1e-3, rtol=0)
+    assert found.residual.max() <= REFUTED_RESIDUAL
