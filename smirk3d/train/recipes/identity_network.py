@@ -64,7 +64,7 @@ class Options:
     """Weight of the squared error of the trait "female" in photos."""
     held_out: int = 1024
     """Of all of them, people on whom the errors are measured."""
-    epochs: int = 4
+    epochs: int = 20
     """Passes over all."""
     batch: int = 128
     """Faces of a step."""
