@@ -131,8 +131,13 @@ def vertex_colors(head: HeadModel) -> np.ndarray:
 
 
 def _light_in_mouth(head: HeadModel) -> np.ndarray:
-    """Return the share (M,) of the light that arrives at each vertex inside the mouth."""
-    depth_m = head.v_template.cpu().numpy()[:, 2]
+    """Return the share (M,) of the light that arrives at each vertex inside the mouth.
+
+    Colours do not change with the expression, so those of the tongue are taken half way out.
+    """
+    depth_m = head.v_template.cpu().numpy()[:, 2].copy()
+    if "tongueOut" in head.expression_names:
+        depth_m += 0.5 * head.expressiondirs.cpu().numpy()[:, 2, list(head.expression_names).index("tongueOut")]
     inside, teeth = region_vertices(head, "mouth_interior"), region_vertices(head, "upper_teeth")
     behind_m = (depth_m[teeth].max(initial=-np.inf) - depth_m[inside]).clip(0, None)
     return MOUTH_LIGHT + (1 - MOUTH_LIGHT) * np.exp(-behind_m / MOUTH_DEPTH_M)
