@@ -211,12 +211,25 @@ def sample_photo(points: SkinPoints, face: Face, photo: PhotoPatch) -> PhotoSamp
 
 def bilinear(image: np.ndarray, position_px: np.ndarray) -> np.ndarray:
     """Sample an image (H, W, 3) uint8 at points (N, 2); returns (N, 3) float32 in [0, 1], the border is repeated."""
+    return (interpolated(image, position_px) / 255).astype(np.float32)
+
+
+def interpolated(image: np.ndarray, position_px: np.ndarray) -> np.ndarray:
+    """Interpolate an image bilinearly; its border is repeated.
+
+    Args:
+        image: (H, W) or (H, W, C), of any type.
+        position_px: (N, 2) float, pixels; the middle of the first pixel is at (0.5, 0.5).
+
+    Returns:
+        (N,) or (N, C) float64, in the units of the image.
+    """
     height, width = image.shape[:2]
     x = (position_px[:, 0] - 0.5).clip(0, width - 1)
     y = (position_px[:, 1] - 0.5).clip(0, height - 1)
     left, top = x.astype(np.int64), y.astype(np.int64)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    s, t = (x - left)[:, None], (y - top)[:, None]
+    s, t = (each.reshape(-1, *[1] * (image.ndim - 2)) for each in (x - left, y - top))
     upper = image[top, left] * (1 - s) + image[top, right] * s
     lower = image[bottom, left] * (1 - s) + image[bottom, right] * s
-    return ((upper * (1 - t) + lower * t) / 255).astype(np.float32)
+    return upper * (1 - t) + lower * t

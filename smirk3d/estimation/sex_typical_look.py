@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from smirk3d.estimation.appearance_points import PhotoPatch
+from smirk3d.estimation.appearance_points import PhotoPatch, interpolated
 from smirk3d.zoo import registry
 
 WINDOW_PX = (48, 40)
@@ -103,7 +103,7 @@ def face_window(photo: PhotoPatch, landmarks_px: np.ndarray) -> np.ndarray:
     # As many pixels as the window has samples, so that samples are means and not single pixels.
     patch = photo.around(position, round(1.2 * WINDOW_PX[0]))
     grey = patch.pixels @ _LUMA
-    return _bilinear_grey(grey.astype(np.float32), patch.place(position)).reshape(WINDOW_PX)
+    return interpolated(grey.astype(np.float32), patch.place(position)).astype(np.float32).reshape(WINDOW_PX)
 
 
 def normalised(window: np.ndarray) -> np.ndarray:
@@ -118,17 +118,6 @@ def _grid() -> np.ndarray:
     half_width, top, bottom = _REACH
     x, y = np.meshgrid(np.linspace(-half_width, half_width, WINDOW_PX[1]), np.linspace(top, bottom, WINDOW_PX[0]))
     return np.stack([x, y], axis=-1).reshape(-1, 2)
-
-
-def _bilinear_grey(image: np.ndarray, position_px: np.ndarray) -> np.ndarray:
-    height, width = image.shape
-    x = (position_px[:, 0] - 0.5).clip(0, width - 1)
-    y = (position_px[:, 1] - 0.5).clip(0, height - 1)
-    left, top = x.astype(np.int64), y.astype(np.int64)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    s, t = x - left, y - top
-    upper = image[top, left] * (1 - s) + image[top, right] * s
-    return (upper * (1 - t) + (image[bottom, left] * (1 - s) + image[bottom, right] * s) * t).astype(np.float32)
 
 
 @functools.cache

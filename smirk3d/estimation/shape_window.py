@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from smirk3d.detection.detector import N_LANDMARKS
-from smirk3d.estimation.appearance_points import PhotoPatch
+from smirk3d.estimation.appearance_points import PhotoPatch, interpolated
 from smirk3d.geometry.align import Similarity
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.head.landmark_indices import SKIN_COUNT
@@ -112,19 +112,8 @@ def face_texture(layout: WindowLayout, pixels: np.ndarray, landmarks_px: np.ndar
     # As many pixels as the window has samples, so that samples are means and not single pixels.
     patch = PhotoPatch.whole(pixels).around(position, round(1.2 * grid_size()[0]))
     height, width = WINDOW_PX
-    grey = _bilinear_grey(patch.pixels @ _LUMA, patch.place(position))
+    grey = interpolated(patch.pixels @ _LUMA, patch.place(position)).astype(np.float32)
     return grey.reshape(height, _SAMPLES, width, _SAMPLES).mean(axis=(1, 3))
-
-
-def _bilinear_grey(image: np.ndarray, position_px: np.ndarray) -> np.ndarray:
-    height, width = image.shape
-    x = (position_px[:, 0] - 0.5).clip(0, width - 1)
-    y = (position_px[:, 1] - 0.5).clip(0, height - 1)
-    left, top = x.astype(np.int64), y.astype(np.int64)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    s, t = x - left, y - top
-    upper = image[top, left] * (1 - s) + image[top, right] * s
-    return (upper * (1 - t) + (image[bottom, left] * (1 - s) + image[bottom, right] * s) * t).astype(np.float32)
 
 
 def normalised(textures: Tensor) -> Tensor:

@@ -56,8 +56,8 @@ class ShapeNetwork(nn.Module):
             features: (B, n_features).
         """
         seen = self.texture(self.convolutions(textures[:, None]))
-        told = self.landmarks(self.components(features))
-        return self.regression(features) + self.both(torch.cat([seen, told], dim=1))
+        from_landmarks = self.landmarks(self.components(features))
+        return self.regression(features) + self.both(torch.cat([seen, from_landmarks], dim=1))
 
     @torch.no_grad()
     def start(self, features: Tensor, shape: Tensor, ridge: float) -> None:

@@ -1,7 +1,7 @@
 """What the network of identity learns from: detected faces of rendered people, and of people in photos.
 
 Rendered people have a known identity. People in photos have none, but several photos of one person show the same one,
-and how typically male or female a face looks is told by `smirk3d.estimation.sex_typical_look`.
+and `smirk3d.estimation.sex_typical_look` estimates how typically male or female a face looks.
 """
 
 from __future__ import annotations

@@ -162,12 +162,12 @@ def train(head: HeadModel, data: Examples, people: People, female: Tensor, optio
             features = features + 0.05 * torch.randn(features.shape, generator=generator)
             found = network(augmented(textures, generator), features)
             error, (one, other) = found[: len(shape)] - shape, found[len(shape) :].chunk(2)
-            told = torch.stack([one, other]) @ female
+            trait = torch.stack([one, other]) @ female
             losses = torch.stack(
                 [
                     (error @ metric).square().sum(1).mean() + 0.02 * error.square().sum(1).mean(),
                     options.same_person * ((one - other) @ metric).square().sum(1).mean(),
-                    options.look * (told - TRAIT_SPREAD * people.look[pair]).square().mean(),
+                    options.look * (trait - TRAIT_SPREAD * people.look[pair]).square().mean(),
                 ]
             )
             optimizer.zero_grad()
