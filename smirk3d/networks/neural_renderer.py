@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from smirk3d.networks.checkpoint import NEURAL_RENDERER, read_networks
+from smirk3d.networks.checkpoint import NEURAL_RENDERER, NetworkFile, read_networks
+from smirk3d.networks.color_fill import fill_colors
 from smirk3d.networks.inference import folded
-
-if TYPE_CHECKING:
-    pass
 
 N_RESIDUAL_BLOCKS = 5
 SIZE_STEP_PX = 16  # four poolings halve the resolution each
 RELEASED_WIDTH, MAX_WIDTH = 32, 512  # channels of the first level
 RELEASED_SIZE_PX = 224
+IMAGE_CHANNELS = 3
+_FIRST_WEIGHTS = "encoder1.enc1conv1.weight"
+_DARKEST, _LIGHTEST = 0.02, 0.98
+"""Range of the filled colours that the network corrects: the logit is finite there."""
 
 
 class NeuralRenderer(nn.Module):
@@ -27,6 +28,8 @@ class NeuralRenderer(nn.Module):
     Args:
         width: Channels of the first level; each level down has twice as many. 32 in the released weights.
         size_px: Side of the crops that it is trained on, in pixels; other sizes can be rendered in lower quality.
+        fills_colors: Read the colours between the known pixels too (`smirk3d.networks.color_fill`), and render their
+            correction. The released weights do not.
 
     Source: Retsinas et al., "3D Facial Expressions through Analysis-by-Neural-Synthesis" (CVPR 2024); Ronneberger et
     al., "U-Net: Convolutional Networks for Biomedical Image Segmentation" (2015); Johnson et al., "Perceptual Losses
@@ -35,10 +38,12 @@ class NeuralRenderer(nn.Module):
 
     is_folded = False
 
-    def __init__(self, width: int = RELEASED_WIDTH, size_px: int = RELEASED_SIZE_PX) -> None:
+    def __init__(
+        self, width: int = RELEASED_WIDTH, size_px: int = RELEASED_SIZE_PX, *, fills_colors: bool = False
+    ) -> None:
         super().__init__()
-        self.size_px = size_px
-        self.encoder1 = _block(6, width, "enc1")
+        self.size_px, self.fills_colors = size_px, fills_colors
+        self.encoder1 = _block(IMAGE_CHANNELS * (2 + fills_colors), width, "enc1")
         self.pool1 = nn.MaxPool2d(2)
         self.encoder2 = _block(width, 2 * width, "enc2")
         self.pool2 = nn.MaxPool2d(2)
@@ -73,8 +78,14 @@ class NeuralRenderer(nn.Module):
         """
         if image.shape[-2] % SIZE_STEP_PX or image.shape[-1] % SIZE_STEP_PX:
             raise ValueError(f"height and width must be multiples of {SIZE_STEP_PX}, not {tuple(image.shape[-2:])}")
+        if not self.fills_colors:
+            return torch.sigmoid(self._logits(torch.cat([image, masked_photo], dim=1)))
+        filled = fill_colors(masked_photo, image).clamp(_DARKEST, _LIGHTEST)
+        return torch.sigmoid(self._logits(torch.cat([image, masked_photo, filled], dim=1)) + filled.logit())
+
+    def _logits(self, inputs: Tensor) -> Tensor:
         # Contracting path; its levels are the skip connections of the expanding path.
-        level1 = self.encoder1(torch.cat([image, masked_photo], dim=1))
+        level1 = self.encoder1(inputs)
         level2 = self.encoder2(self.pool1(level1))
         level3 = self.encoder3(self.pool2(level2))
         level4 = self.encoder4(self.pool3(level3))
@@ -86,7 +97,7 @@ class NeuralRenderer(nn.Module):
         out = self.decoder3(torch.cat([self.upconv3(out), level3], dim=1))
         out = self.decoder2(torch.cat([self.upconv2(out), level2], dim=1))
         out = self.decoder1(torch.cat([self.upconv1(out), level1], dim=1))
-        return torch.sigmoid(self.conv(out))
+        return self.conv(out)
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str]) -> NeuralRenderer:
@@ -102,8 +113,8 @@ class NeuralRenderer(nn.Module):
             Smirk3dError: The file cannot be read, or does not hold exactly this network.
         """
         file = read_networks(path)
-        first = file.state_dict(NEURAL_RENDERER).get("encoder1.enc1conv1.weight")
-        network = cls(_width(first), file.renderer_size_px)
+        first = file.state_dict(NEURAL_RENDERER).get(_FIRST_WEIGHTS)
+        network = cls(_width(first), file.renderer_size_px, fills_colors=renderer_fills_colors(file))
         file.load_into(network, NEURAL_RENDERER)
         return network.eval()
 
@@ -112,6 +123,12 @@ class NeuralRenderer(nn.Module):
         network = folded(self, NeuralRenderer)
         network.is_folded = True
         return network
+
+
+def renderer_fills_colors(file: NetworkFile) -> bool:
+    """Return whether the neural renderer in a file reads filled colours, which the shape of its first weights tells."""
+    first = file.state_dict(NEURAL_RENDERER).get(_FIRST_WEIGHTS)
+    return first is not None and first.shape[1:2] == (3 * IMAGE_CHANNELS,)
 
 
 def _width(first: Tensor | None) -> int:

@@ -22,6 +22,8 @@ from smirk3d.train.stages import FinishStage, RegressionStage, RendererStage, St
 
 PACKAGED = Path("packaged")
 """Value of `TrainConfig.init` for the weights that come with the package."""
+RANDOM = Path("random")
+"""Value of `TrainConfig.init_neural_renderer` for random weights."""
 
 
 NetworkName = Literal["pose", "shape", "expression", "neural_renderer"]
@@ -175,12 +177,15 @@ class TrainConfig:
     """Checkpoint of networks to start from; packaged: the encoder and the neural renderer of this installation; null:
     random weights."""
     init_neural_renderer: Path | None = None
-    """Checkpoint of the neural renderer, where it is another file than `init`; null: the same."""
+    """Checkpoint of the neural renderer, where it is another file than `init`; random: none; null: the same."""
     backbone_init: Literal["random", "imagenet"] = "random"
     """Initial weights of the encoder's backbones without `init`. imagenet: EfficientNet-Lite0's from a pip package;
     others through timm, which downloads them."""
     neural_renderer_width: int = 32
     """Channels of the neural renderer's first level, at least 1; 32 as in the paper, 12 on a CPU."""
+    neural_renderer_fills_colors: bool = False
+    """Let a neural renderer that starts from random weights correct the colours interpolated between the known pixels;
+    false as in the paper. A trained one is as its file says."""
     perceptual: str = "lite0"
     """Network of the perceptual loss: lite0, or the path of torchvision's VGG16 weights."""
     emotion: Path | None = None

@@ -16,9 +16,9 @@ from smirk3d.head.spec import ParamSpec
 from smirk3d.networks.checkpoint import ENCODER, NEURAL_RENDERER, NetworkFile, read_networks
 from smirk3d.networks.encoder import Encoder, EncoderConfig
 from smirk3d.networks.imagenet import pretrained_backbone
-from smirk3d.networks.neural_renderer import NeuralRenderer
+from smirk3d.networks.neural_renderer import NeuralRenderer, renderer_fills_colors
 from smirk3d.networks.packaged import packaged_encoder, packaged_neural_renderer
-from smirk3d.train.config import PACKAGED, AnyStage, StageConfig, TrainConfig
+from smirk3d.train.config import PACKAGED, RANDOM, AnyStage, StageConfig, TrainConfig
 from smirk3d.train.networks import ENCODERS, Networks
 from smirk3d.train.stages import RegressionStage, RendererStage
 
@@ -40,7 +40,10 @@ def build_networks(config: TrainConfig, spec: ParamSpec) -> Networks:
         torch.manual_seed(config.seed)
         encoder = Encoder(spec, config.encoder, config.data.size)
         size = _renderer_size(config)
-        renderer = None if size is None else NeuralRenderer(config.neural_renderer_width, size)
+        file = None if size is None else _renderer_file(config)
+        fills_colors = config.neural_renderer_fills_colors if file is None else renderer_fills_colors(file)
+        width = config.neural_renderer_width
+        renderer = None if size is None else NeuralRenderer(width, size, fills_colors=fills_colors)
     for network in filter(None, (encoder, renderer)):
         # Speeds up depthwise convolutions by a quarter, the neural renderer with its gradient by a tenth.
         network.to(memory_format=torch.channels_last)  # type: ignore
@@ -51,8 +54,9 @@ def _renderer_size(config: TrainConfig) -> int | None:
     """Return the side of the crops that the neural renderer is last trained on, or used with; None without one."""
     users = [stage for stage in config.all_stages if uses_renderer(stage)]
     trainers = [stage for stage in users if trains_renderer(stage)]
-    if users and not trainers and (path := next(filter(None, _initial_files(config)[::-1]), None)):
-        return read_networks(path).renderer_size_px  # that for which it was trained
+    file = _renderer_file(config) if users and not trainers else None
+    if file is not None:
+        return file.renderer_size_px  # that for which it was trained
     return config.for_stage((trainers or users)[-1]).data.size if users else None
 
 
@@ -85,22 +89,20 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
         Smirk3dError: A file cannot be read or does not fit; a frozen network would keep random weights; or the
             ImageNet weights are not installed, or not for these backbones.
     """
-    encoder_path, renderer_path = _initial_files(config)
-    file = None if encoder_path is None else read_networks(encoder_path)
+    path = _initial_files(config)[0]
+    file = None if path is None else read_networks(path)
     if file is None and config.backbone_init == "imagenet":
         load_imagenet(networks.encoder, config.encoder)  # type: ignore[arg-type]
     if file is not None:
         _check_layout(file, networks.encoder, config)  # type: ignore[arg-type]
         file.load_into(networks.encoder, ENCODER)
-    if renderer_path is not None:
-        file = read_networks(renderer_path)
-    has_renderer = file is not None and any(name.startswith(NEURAL_RENDERER) for name in file.tensors)
+    renderer = _renderer_file(config)
     if networks.neural_renderer is None:
-        if has_renderer and file is not None:
-            report(f"{printable(Path(file.path))}: the run has no use for its neural renderer")
+        if renderer is not None:
+            report(f"{printable(Path(renderer.path))}: the run has no use for its neural renderer")
         return {}
-    if file is not None and has_renderer:
-        file.load_into(networks.neural_renderer, NEURAL_RENDERER)
+    if renderer is not None:
+        renderer.load_into(networks.neural_renderer, NEURAL_RENDERER)
         return {RENDERER_TRAINED: True}
     if not trains_renderer(next(stage for stage in config.all_stages if uses_renderer(stage))):
         raise Smirk3dError(
@@ -108,7 +110,7 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
             "init a file that has one"
         )
     if file is not None:
-        report(f"{config.init}: has no neural renderer; its training starts from random weights")
+        report("the training of the neural renderer starts from random weights")
     return {}
 
 
@@ -120,6 +122,16 @@ def _initial_files(config: TrainConfig) -> tuple[Path | None, Path | None]:
     if encoder is None or renderer is None:
         raise Smirk3dError("init=packaged: this installation has no packaged weights; give init a file")
     return encoder, config.init_neural_renderer or renderer
+
+
+def _renderer_file(config: TrainConfig) -> NetworkFile | None:
+    """Return the file of the neural renderer with which a run starts; None where it starts from random weights."""
+    encoder, renderer = _initial_files(config)
+    path = renderer or encoder
+    if path is None or renderer == RANDOM:
+        return None
+    file = read_networks(path)
+    return file if any(name.startswith(NEURAL_RENDERER) for name in file.tensors) else None
 
 
 def load_imagenet(encoder: Encoder, config: EncoderConfig, branches: Sequence[str] = ENCODERS) -> None:

@@ -144,6 +144,11 @@ class RendererStage:
     """Photos of a step that are rendered with another expression too, at most the batch size."""
     pairs: int = 4
     """Rendered people per step, whose true image with another expression is known."""
+    photo_pairs: int = 0
+    """Photo-textured pairs per step: photos whose image with another expression is known (see
+    `smirk3d.datasets.synthetic.photo_textured`); 0: none."""
+    photo_pair_count: int = 4096
+    """Number of different pairs, made at the first use, about fifteen a second, and kept in the cache."""
     lr: float | None = None
     """Peak learning rate; null: 1e-3 where the neural renderer starts from random weights, 5e-5 where it is trained."""
     batch_norm_share: float = 0.8
@@ -158,7 +163,8 @@ class RendererStage:
 
     def __post_init__(self) -> None:
         check(self, "name", bool(self.name), "a name")
-        check_within(self, 1, math.inf, "steps", "edited", "pairs")
+        check_within(self, 1, math.inf, "steps", "edited", "pairs", "photo_pair_count")
+        check_within(self, 0, math.inf, "photo_pairs")
         check_within(self, 0, 1, "batch_norm_share")
         check_within(self, 0, sys.float_info.max, "photo_weight", "perceptual_weight", "cycle_weight")
         if self.lr is not None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smirk3d.networks.checkpoint import save_networks
+from smirk3d.networks.color_fill import fill_colors
 from smirk3d.networks.neural_renderer import NeuralRenderer
 
 
@@ -127,3 +131,23 @@ def test_copy_for_inference_computes_the_same_numbers() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
     with torch.no_grad():
         torch.testing.assert_close(fast(*pair()), network(*pair()), atol=1e-5, rtol=1e-5)
+
+
+def test_a_renderer_that_fills_colours_corrects_them() -> None:
+    network = NeuralRenderer(4, fills_colors=True).eval()
+    image, masked_photo = pair()
+    nn.init.zeros_(network.conv.weight)
+    nn.init.zeros_(network.conv.bias)
+    with torch.no_grad():
+        rendered = network(image, masked_photo)
+    torch.testing.assert_close(rendered, fill_colors(masked_photo, image).clamp(0.02, 0.98))
+
+
+def test_a_file_tells_whether_the_renderer_fills_colours(tmp_path: Path) -> None:
+    for fills in (False, True):
+        network = NeuralRenderer(4, fills_colors=fills).eval()
+        save_networks(tmp_path / "renderer.safetensors", neural_renderer=network, meta={})
+        again = NeuralRenderer.from_checkpoint(tmp_path / "renderer.safetensors")
+        assert again.fills_colors is fills
+        with torch.no_grad():
+            torch.testing.assert_close(again.for_inference()(*pair()), network(*pair()), atol=1e-5, rtol=1e-5)

@@ -52,6 +52,7 @@ OTHER = {
     "init_neural_renderer": "renderer.safetensors",
     "backbone_init": "imagenet",
     "neural_renderer_width": "16",
+    "neural_renderer_fills_colors": "true",
     "perceptual": "vgg16.pth",
     "emotion": "other.safetensors",
     "mica": "mica.tar",

@@ -91,6 +91,18 @@ def test_the_packaged_networks_are_two_files() -> None:
     assert all(torch.equal(*each) for each in both)
 
 
+def test_a_neural_renderer_can_start_from_random_weights_under_a_packaged_encoder() -> None:
+    overrides = ["data.root=faces", "init_neural_renderer=random", "stage.trainable=[neural_renderer]"]
+    chosen = load_config(CONFIGS / "small.yaml", overrides)
+    networks, wanted = (build_networks(chosen, load_head("open").spec) for _ in range(2))
+    lines: list[str] = []
+    assert load_initial(networks, chosen, lines.append) == {}
+    assert lines == ["the training of the neural renderer starts from random weights"]
+    assert networks.neural_renderer is not None and wanted.neural_renderer is not None
+    both = zip(networks.neural_renderer.parameters(), wanted.neural_renderer.parameters(), strict=True)
+    assert all(torch.equal(*each) for each in both)
+
+
 def test_an_installation_without_packaged_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(initialization, "packaged_encoder", lambda: None)
     chosen = config(init=Path("packaged"))

@@ -12,15 +12,11 @@ import torch
 from torch import Tensor, nn
 from tyro.conf import Positional, arg
 
-from smirk3d.assets import cache_dir
 from smirk3d.datasets.augment import augment, mirrored
 from smirk3d.datasets.config import AugmentConfig, DataConfig, SourceConfig
 from smirk3d.datasets.frame_augmentation import frame_augmentation
 from smirk3d.datasets.sampler import BatchSampler
-from smirk3d.datasets.sources import PhotoSource
-from smirk3d.datasets.synthetic.photo_textured import PhotoTexturedFaces
 from smirk3d.datasets.training_batch import TrainingBatch
-from smirk3d.errors import Smirk3dError
 from smirk3d.geometry.camera import project_orthographic
 from smirk3d.head.arkit import ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.landmark_indices import SKIN_COUNT
@@ -28,6 +24,7 @@ from smirk3d.head.model import HeadModel
 from smirk3d.networks.encoder import EncoderConfig
 from smirk3d.networks.face_window import FaceFrame, FaceWindow
 from smirk3d.params import FaceParams
+from smirk3d.train.recipes.photo_pairs import open_photo_pairs
 from smirk3d.train.recipes.repainted_photos import RepaintedPhotos
 
 BACKBONE = "tf_efficientnet_lite0_stride16"
@@ -41,8 +38,8 @@ LANDMARK_OBSERVABLE = frozenset(
 )
 """Blendshapes, without their side, whose weight in a photo landmarks tell; the fit's other weights are no targets."""
 _PAIR_AUGMENT = AugmentConfig(mirror=0.0, color=0.0, tint=0.3)
-_PAIR_SEED, _PAIR_STEP = 9, 500_000
-"""Offsets that keep the random numbers of pairs apart from those of other pictures."""
+_PAIR_STEP = 500_000
+"""Offset that keeps the random numbers of pairs apart from those of other pictures."""
 COARSE_JITTER = 1.4
 """Factor on them for the shape branch, whose window comes from the coarse pose."""
 STEP_SEED_STRIDE = 1_000_003
@@ -203,7 +200,7 @@ class BranchSampler:
         renderer = options.neural_renderer
         self.repainted = None if renderer is None else RepaintedPhotos(head, renderer)
         self.face = LinearFaceFrame.measured(head)
-        self.pairs = _open_pairs(options, self.sampler, head) if options.pairs else None
+        self.pairs = open_photo_pairs(self.sampler, head, options.pair_count, options.seed) if options.pairs else None
 
     def batch(self, step: int) -> BranchBatch:
         """Return the batch of a step; it depends on the seed and the step alone."""
@@ -322,22 +319,6 @@ def _landmark_observable() -> Tensor:
     return torch.tensor(
         [name.removesuffix("Left").removesuffix("Right") in LANDMARK_OBSERVABLE for name in ARKIT_NAMES]
     )
-
-
-def _open_pairs(options: BranchOptions, sampler: BatchSampler, head: HeadModel) -> PhotoTexturedFaces:
-    """Make or open pairs of the photos of a sampler that have targets, in the cache."""
-    sources = [each for each in sampler.sources if isinstance(each, PhotoSource) and each.table is not None]
-    if not sources:
-        raise Smirk3dError("photo-textured pairs need photos with targets; set data.fit_targets=true, or pairs to 0")
-    source, seed = sources[0], options.seed + _PAIR_SEED
-    assert source.table is not None
-    folder = cache_dir() / "photo_textured"
-    pairs = PhotoTexturedFaces(
-        head, source.faces, source.table, options.pair_count, seed, sampler.data.size, folder=folder
-    )
-    for count in pairs.prepare():
-        _log.info("photo-textured pairs: %d of %d", count, len(pairs))
-    return pairs
 
 
 def branch_sources(options: BranchOptions) -> tuple[SourceConfig, ...]:

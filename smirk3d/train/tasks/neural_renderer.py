@@ -2,7 +2,7 @@
 
 The meshes are those of the photos' targets, so that they are aligned with the photos from the first step. A step
 renders photos as they are; some of them with other expressions, which the encoder must recover; and rendered people
-with other expressions, whose true image is known.
+and photo-textured pairs with other expressions, whose true image is known.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from smirk3d.train.losses.losses import LossTerms, photo_loss
 from smirk3d.train.losses.perceptual import lite0_features, perceptual_loss
 from smirk3d.train.recipes.branch_data import STEP_SEED_STRIDE
 from smirk3d.train.recipes.neural_synthesis_inputs import mask_photos, render_heads
+from smirk3d.train.recipes.photo_pairs import open_photo_pairs
 from smirk3d.train.recipes.repainted_photos import ExpressionEditor, sample_known_expressions
 from smirk3d.train.schedule import warm_cosine
 from smirk3d.train.stages import RendererStage
@@ -67,6 +68,9 @@ class RendererTask:
         self.sampler = open_sampler(bench)
         self.editor = ExpressionEditor(bench.head)
         self.pairs = RenderedPairs(bench.head, config.data.size)
+        self.photo_pairs = None
+        if stage.photo_pairs:
+            self.photo_pairs = open_photo_pairs(self.sampler, bench.head, stage.photo_pair_count, config.seed)
         self.features = lite0_features().to(self.device)
         self._validation = RenderedValidation(config, bench.head, self.device)
 
@@ -104,15 +108,14 @@ class RendererTask:
         generator = torch.Generator().manual_seed(seed)
         batch = _with_targets(batch)
         edited = self.editor(batch.take(torch.arange(min(self.stage.edited, len(batch)))), generator)
-        pairs = self.pairs.batch(sample_known_expressions(self.stage.pairs, generator), generator)
-        paired = self.editor.edit(pairs.before, pairs.params, generator)
-        inputs = (self._unedited(batch, generator), *((each.mesh, each.masked) for each in (edited, paired)))
+        paired, true_other = self._pairs(generator)
+        inputs = (self._unedited(batch, generator), (edited.mesh, edited.masked), paired)
         # In one pass, so that batch norms see the same mixture as their running means.
         mesh, masked = (torch.cat(parts).to(self.device) for parts in zip(*inputs))
         with self.bench.fabric.autocast(), freeze(self.encoder):
             photo, changed, other = self.renderer(mesh, masked).float().split([len(each) for each, _ in inputs])
             values = {"cycle": self._cycle_loss(changed, edited.params)}
-        for name, image, truth in (("", photo, batch.image), ("paired_", other, pairs.after)):
+        for name, image, truth in (("", photo, batch.image), ("paired_", other, true_other)):
             truth = truth.to(self.device)
             values[f"{name}photo"] = photo_loss(image, truth)
             values[f"{name}perceptual"] = perceptual_loss(self.features, image, truth)
@@ -141,6 +144,19 @@ class RendererTask:
         head = self.bench.head
         heads = render_heads(head(photos.target), photos.target.camera, photos.image.shape[-1])
         return heads.image, mask_photos(photos, head, heads, self.editor.masking, generator).image
+
+    @torch.no_grad()
+    def _pairs(self, generator: torch.Generator) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return mesh images and masked photos of pairs with their second expressions, and the true images."""
+        rendered = self.pairs.batch(sample_known_expressions(self.stage.pairs, generator), generator)
+        parts = [(self.editor.edit(rendered.before, rendered.params, generator), rendered.after)]
+        if self.photo_pairs is not None:
+            index = torch.randint(len(self.photo_pairs), (self.stage.photo_pairs,), generator=generator)
+            before, after = self.photo_pairs.pairs(index)
+            assert after.target is not None
+            parts.append((self.editor.edit(before, after.target, generator), after.image))
+        mesh, masked, truth = zip(*((each.mesh, each.masked, image) for each, image in parts))
+        return (torch.cat(mesh), torch.cat(masked)), torch.cat(truth)
 
     def _cycle_loss(self, rendering: Tensor, params: FaceParams) -> Tensor:
         """Return the mean squared error, (), of the expressions that the encoder predicts from renderings."""
