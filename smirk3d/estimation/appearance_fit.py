@@ -48,8 +48,9 @@ _TUKEY = 3.0
 """Cut-off of Tukey's biweight in units of the robust standard deviation."""
 _LIGHT_PENALTY = np.array([0.0, 0.5, 0.5, 0.5, 4.0, 4.0, 4.0, 4.0, 4.0])
 """Ridge penalty on the light's coefficients, in points."""
-_TONE_PRIOR = (62.0, 11.0)
-"""Mean and standard deviation of the lightness of skin, CIELAB; wide, since dark skin is rare in photos alone."""
+_TONE_PRIOR = (58.0, 14.0)
+"""Mean and standard deviation of the lightness of skin, CIELAB: about 25 to 75, evenly; dark skin is rare in photos
+alone."""
 _EXPOSURE_STD = 6.0
 """Standard deviation of the brightness of lit skin in photos about its tone, CIELAB lightness."""
 _GREY_EXPOSURE_STD = 8.0
@@ -343,8 +344,8 @@ class _Features:
         darker = colors[brightness <= np.quantile(brightness, 0.4)]
         color = np.median(darker, axis=0) * self.gain
         cover = self._cover(colors) if self.female < 0.3 else 1.0
-        if self._lightness < 50:  # shine on dark hair, unless it is brighter than the skin
-            trust = float(np.clip((float(color @ _LUMA) / float(np.dot(self.tone, _LUMA)) - 0.9) / 0.3, 0, 1))
+        if self._lightness < 50:  # shine on dark hair, unless it is far brighter than the skin
+            trust = float(np.clip((float(color @ _LUMA) / float(np.dot(self.tone, _LUMA)) - 1.5) / 0.6, 0, 1))
             color = trust * color + (1 - trust) * np.minimum(color, 1.3 * dark)
         if grey:
             luma = float(color @ _LUMA)
