@@ -10,7 +10,7 @@ opening itself, the difference of two opposite landmarks, is known far better: t
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,11 @@ LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 """MediaPipe's landmarks of the upper lip's inner rim with those opposite, of the middle and beside it."""
 CONTACT_NOISE = 0.003
 """Standard deviation of the opening of lips that touch, in units of the distance between the outer eye corners."""
+FIRMNESS = 9.0
+SHUT_BELOW = 0.006
+"""Largest opening of lips that touch on the head, in the same unit; a wider one shows teeth."""
+TOUCHING_BELOW = 0.012
+"""Openings, in the same unit, that are none: the detector leaves a slit between lips that touch."""
 CLOSED_BELOW, OPEN_ABOVE = 0.02, 0.04
 """Openings, in the same unit, up to which lips count as touching, and from which the term has no influence."""
 
@@ -33,26 +38,39 @@ class LipContact:
         upper: (P,) int64 rows of the landmark model.
         lower: (P,) int64 rows opposite to these.
         precision: (B, P) over the variance of the opening's error, 0 where the lips are open.
+        slit: (B, 2, P) how far apart the detector sees lips that touch, in units of the outer eye corners' distance.
         is_active: Whether any of the lips touch.
     """
 
     upper: Tensor
     lower: Tensor
     precision: Tensor
+    slit: Tensor
     is_active: bool
+
+    def firmer(self) -> LipContact:
+        """Return the term for faces whose prior keeps the lips apart."""
+        return replace(self, precision=FIRMNESS * self.precision)
+
+    def is_broken(self, residual: Tensor) -> Tensor:
+        """Return whether the model's lips are apart where they touch, (B,) bool, for residuals (B, L, 2)."""
+        opening = (residual[:, self.upper] - residual[:, self.lower] - self.slit.mT).norm(dim=-1)
+        return ((opening > SHUT_BELOW) & (self.precision * CONTACT_NOISE**2 > 0.99)).any(1)
 
     def energy(self, residual: Tensor) -> Tensor:
         """Return (B,), for residuals (B, L, 2) of the landmarks in units of the outer eye corners' distance."""
-        difference = residual[:, self.upper] - residual[:, self.lower]
+        difference = residual[:, self.upper] - residual[:, self.lower] - self.slit.mT
         return (self.precision * difference.square().sum(-1)).sum(1)
 
-    def differences(self, values: Tensor) -> Tensor:
-        """Return the differences (B, N, 2 P) of values (B, N, 2, L) of the landmarks, over the standard deviation.
+    def differences(self, columns: Tensor) -> Tensor:
+        """Return the differences (B, N, 2 P) of columns (B, N, 2, L) of the landmarks, over the standard deviation.
 
-        Those of the residuals' derivatives are rows of the Jacobian.
+        Those of the residuals' derivatives are rows of the Jacobian; the last column is the residuals themselves.
         """
         root = self.precision.sqrt()[:, None, None]
-        return ((values[..., self.upper] - values[..., self.lower]) * root).flatten(2)
+        differences = columns[..., self.upper] - columns[..., self.lower]
+        differences[:, -1] -= self.slit
+        return (differences * root).flatten(2)
 
 
 def lip_contact(model: LandmarkModel, points_px: Tensor, unit_px: Tensor) -> LipContact:
@@ -64,9 +82,11 @@ def lip_contact(model: LandmarkModel, points_px: Tensor, unit_px: Tensor) -> Lip
         unit_px: (B,) distances of the outer eye corners, pixels.
     """
     upper, lower = _pair_rows(model.index)
-    opening = (points_px[:, upper] - points_px[:, lower]).norm(dim=-1) / unit_px[:, None]
+    apart = (points_px[:, upper] - points_px[:, lower]).mT / unit_px[:, None, None]
+    opening = apart.norm(dim=1)
     share = ((OPEN_ABOVE - opening) / (OPEN_ABOVE - CLOSED_BELOW)).clamp(0, 1)
-    return LipContact(upper, lower, share / CONTACT_NOISE**2, bool(share.any()))
+    touching = ((CLOSED_BELOW - opening) / (CLOSED_BELOW - TOUCHING_BELOW)).clamp(0, 1)
+    return LipContact(upper, lower, share / CONTACT_NOISE**2, touching[:, None] * apart, bool(share.any()))
 
 
 @functools.lru_cache(maxsize=8)

@@ -61,6 +61,9 @@ class FitConfig:
     expression_error: float = 0.0
 
 
+CONTACT_STEPS = 16
+"""Largest number of further steps with a firmer contact of the lips; those of `mouthClose` and `jawOpen`, whose effects
+multiply, are short."""
 SHARED_IDENTITY = FitConfig(noise=0.03, expression_error=0.5)
 """Settings for one identity of several faces.
 
@@ -181,26 +184,45 @@ def _fit_landmarks(model: LandmarkModel, targets: LandmarkTargets, config: FitCo
     # Every face has its own damping: a hard face must not slow down the others of its batch.
     damping = torch.full_like(problem.unit_px, config.damping)
     for _ in range(config.steps):
-        precision = _precision(problem, state)
-        pose_step, coefficients = bounded_step(
-            *_normal_equations(problem, state, precision),
-            state.coefficients,
-            problem.model,
-            problem.prior,
-            damping,
-            problem.people,
-        )
-        trial = _state(problem, coefficients, state.projection.pose.moved(pose_step))
-        # Both energies with the precision of the current state, or turning points away would count as progress.
-        better = _energy(problem, trial, precision) < _energy(problem, state, precision)
-        state = _accept_where(better, trial, state)
-        # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
-        damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(MIN_DAMPING, MAX_DAMPING)
+        state, damping = _step(problem, state, damping)
+    if problem.contact.is_active and problem.people.are_single:
+        state = _with_lips_shut(problem, state, damping)
     pose, unit_px = state.projection.pose, problem.unit_px
     pose = Pose(
         pose.rotmat, pose.scale * unit_px, pose.offset_px * unit_px[:, None], targets.center_px, targets.focal_px
     )
     return Fit(state.coefficients, pose, state.square.sqrt())
+
+
+def _step(problem: _Problem, state: _State, damping: Tensor, moving: Tensor | None = None) -> tuple[_State, Tensor]:
+    """Return the states and dampings after a Levenberg-Marquardt step; only the faces `moving` (B,) bool take it."""
+    precision = _precision(problem, state)
+    equations = _normal_equations(problem, state, precision)
+    pose_step, coefficients = bounded_step(
+        *equations, state.coefficients, problem.model, problem.prior, damping, problem.people
+    )
+    trial = _state(problem, coefficients, state.projection.pose.moved(pose_step))
+    # Both energies with the precision of the current state, or turning points away would count as progress.
+    better = _energy(problem, trial, precision) < _energy(problem, state, precision)
+    if moving is not None:
+        better &= moving
+    # Down slowly, up fast: a rejected step is a wasted one (Marquardt 1963).
+    damping = torch.where(better, damping * 0.3, damping * 8.0).clamp(MIN_DAMPING, MAX_DAMPING)
+    return _accept_where(better, trial, state), damping
+
+
+def _with_lips_shut(problem: _Problem, state: _State, damping: Tensor) -> _State:
+    """Return the state after further steps of the faces whose lips touch in the photo and not on the head yet.
+
+    In faces that share an identity they would bend it.
+    """
+    problem = replace(problem, contact=problem.contact.firmer())
+    for _ in range(CONTACT_STEPS):
+        open_lips = problem.contact.is_broken(state.residual.mT)
+        if not bool(open_lips.any()):
+            break
+        state, damping = _step(problem, state, damping, open_lips)
+    return state
 
 
 def _problem(model: LandmarkModel, targets: LandmarkTargets, config: FitConfig) -> _Problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -53,7 +55,11 @@ def _observed(model: LandmarkModel, weights: Tensor) -> LandmarkTargets:
 
 def _opening(model: LandmarkModel, targets: LandmarkTargets) -> float:
     """Return the opening of the fitted lips, in eye distances."""
-    points = model.points(fit_landmarks(model, targets).coefficients)
+    return _opening_of(model, fit_landmarks(model, targets).coefficients)
+
+
+def _opening_of(model: LandmarkModel, coefficients: Tensor) -> float:
+    points = model.points(coefficients)
     eyes = (points[0, 33] - points[0, 263]).norm()
     return float((points[0, 13] - points[0, 14]).norm() / eyes)
 
@@ -90,3 +96,21 @@ def test_a_fit_closes_the_lips_against_its_prior(model: LandmarkModel, monkeypat
     monkeypatch.setattr(contact_module, "OPEN_ABOVE", -1.0)
     assert with_contact < 0.7 * _opening(model, shut)
     assert open_with_contact == pytest.approx(_opening(model, is_open), abs=1e-6)
+
+
+def test_a_slit_between_lips_that_touch_is_no_opening(model: LandmarkModel) -> None:
+    seen = contact_module.TOUCHING_BELOW - 1e-3
+    contact = lip_contact(model, _lips(model, seen), torch.tensor([EYES_PX]))
+    as_seen, shut = torch.zeros(2, 1, len(model.index), 2)
+    for upper, lower in LIP_PAIRS:  # residuals are observations less the model's landmarks
+        shut[0, lower] = torch.tensor([0.0, seen]) + shut[0, upper]
+    assert contact.energy(shut) < 1e-6 < contact.energy(as_seen)
+    assert contact.is_broken(as_seen).all() and not contact.is_broken(shut).any()
+
+
+def test_lips_shut_even_where_the_prior_is_sure_of_actions_that_part_them(model: LandmarkModel) -> None:
+    targets = _observed(model, _weights())
+    prior = ExpressionPrior(_weights(mouthShrugUpper=0.2, mouthFunnel=0.18), torch.full((52,), 0.01))
+    parted = _opening_of(model, torch.nn.functional.pad(prior.mean, (model.n_shape, 0)))
+    assert parted > 0.03
+    assert _opening(model, replace(targets, prior=prior)) < 0.01
