@@ -12,7 +12,7 @@ from smirk3d.head.landmark_indices import EYE_LEFT, EYE_RIGHT
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.render.photo_warp.image_fields import blur, rise
-from smirk3d.render.photo_warp.mesh_parts import EYE
+from smirk3d.render.photo_warp.mesh_parts import EYE, FACE
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 
 CLOSED_GAP = (0.06, 0.16)
@@ -22,11 +22,13 @@ CLOSING = (0.10, 0.60)
 LINE_WIDTH = 0.06
 """Width of the line of lashes over the width of the eye."""
 LINE_OPACITY = 0.85
-LASHES_M = (0.004, 0.010)
+LASHES_M = (0.006, 0.012)
 """Distances from the edge of the upper lid within which the photo of an open eye shows lashes and the fold."""
-RIM_M = (0.0012, 0.0030)
+RIM_M = (0.0018, 0.0040)
 """Distances from the edge of the lower lid within which the photo may show the eyeball."""
 LID_OPACITY = 0.9
+BESIDE_PX = 3.0
+"""Standard deviation of what counts as beside a slit, samples."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,42 @@ class LidChange:
 
 
 def lid_weights(head: HeadModel, change: LidChange) -> Tensor:
-    """Return by how much the model's skin replaces the photo's at each vertex, (V,) in [0, 1]."""
-    right, left = change.closing
-    side = torch.where(head.v_template[:, 0] < 0, right, left)
-    return LID_OPACITY * side * _lid_vertices(head)
+    """Return by how much the model's skin replaces the photo at each vertex, (V,) in [0, 1].
+
+    Between lids that nearly meet, what remains of the eyeballs is replaced, too.
+    """
+    is_right = head.v_template[:, 0] < 0
+    closing, closed = (torch.where(is_right, right, left) for right, left in (change.closing, change.closed))
+    return torch.where(head.region_mask("eyeballs"), closed, LID_OPACITY * closing * _lid_vertices(head))
 
 
-def lash_line(change: LidChange, changed: PlacedMesh, part: Tensor) -> Tensor:
+def skin_between_lids(fill: Tensor, lid: Tensor, part: Tensor) -> Tensor:
+    """Return colours (3, S, S) in which slits between lids that nearly meet have the colour of the skin beside them.
+
+    Args:
+        fill: (3, S, S) colours.
+        lid: (S, S) `lid_weights` of the pixels.
+        part: (S, S) their parts.
+    """
+    slit = lid * (part == EYE)
+    if not bool((slit > 0).any()):
+        return fill
+    skin, sigma = (part == FACE).float(), BESIDE_PX / len(part)
+    beside = blur(fill * skin, sigma) / blur(skin, sigma).clamp_min(1e-3)
+    return fill + slit * (beside - fill)
+
+
+def lash_line(change: LidChange, changed: PlacedMesh, size: int, blur_px: float = 0.0) -> Tensor:
     """Return the opacity (S, S) of the lines of lashes of closed eyes.
 
     Args:
         change: How far the lids come together.
         changed: The changed mesh.
-        part: (S, S) the parts that pixels show; the eyeballs between closed lids are covered, too.
+        size: S.
+        blur_px: Blur of the photo, standard deviation in pixels.
     """
     import cv2
 
-    size = len(part)
     total = np.zeros((size, size), np.float32)
     for ring, closed in zip((EYE_RIGHT, EYE_LEFT), change.closed):
         if closed <= 0:
@@ -82,15 +103,8 @@ def lash_line(change: LidChange, changed: PlacedMesh, part: Tensor) -> Tensor:
         drawn = np.zeros((size, size), np.uint8)
         fixed = np.round((middle - 0.5) * 16).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(drawn, [fixed], False, 255, max(1, round(0.6 * width)), cv2.LINE_AA, 4)
-        line = cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), max(0.35 * width, 0.5))
-        box = np.zeros((size, size), bool)
-        low, high = (
-            np.floor(points.min(axis=0) - width).clip(0).astype(int),
-            np.ceil(points.max(axis=0) + width).astype(int),
-        )
-        box[low[1] : high[1], low[0] : high[0]] = True
-        slit = blur((part == EYE).float() * torch.from_numpy(box), 1.0 / size).numpy()
-        total = np.maximum(total, closed * np.minimum(line * 1.3 + 1.5 * slit, 1))
+        line = cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), max(0.35 * width, 0.8 * blur_px, 0.5))
+        total = np.maximum(total, closed * np.minimum(line * 1.3, 1))
     return LINE_OPACITY * torch.from_numpy(total)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights
+from smirk3d.reenactment.displacement import ShownPoints, continued_over_edges, mesh_displacement, smooth_displacement
+from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights, skin_between_lids
 from smirk3d.reenactment.further_photos import fill_from_photos
 from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust, upper_teeth
 from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
-from smirk3d.render.fragments import interpolate
-from smirk3d.render.photo_warp.image_fields import blur, continued, pixel_grid, rise
+from smirk3d.reenactment.tone_around import with_tone_around
+from smirk3d.render.fragments import Fragments, interpolate
+from smirk3d.render.photo_warp.image_fields import blur, pixel_grid, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, FACE, MOUTH, part_of_triangles, stretch_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
@@ -25,19 +25,11 @@ from smirk3d.render.rasterize import rasterize
 
 STILL_PX = (0.25, 1.5)
 """Displacement, pixels, at which a point that the photo shows in place begins to need trust, and fully does."""
-OUTLINE = 0.15
-"""Where normals turn away from the camera more than this, the mesh is too near its outline to determine the motion."""
-EDGE_NDC = 0.03
-"""Width of the edge of the mesh along which its motion goes over to that of its surroundings, half sides."""
-SMOOTH_SIZE = 128
-"""Side in samples of the smooth motion around the mesh."""
-NECK_M = -0.095
-"""Height in the head frame above which the neck's skin goes smoothly with the chin; below, it has its own motion."""
-_OTHER, _INNER, _NECK, _NECK_END = range(4)
-_INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
+MOUTH_LIGHT = 0.8
+"""Most light that falls into a mouth: that on skin is inferred from a guess of its albedo, which may be too dark."""
 LASH_COLOR = (0.13, 0.10, 0.09)
-BORDER_NDC = 0.12
-"""Width of the border of the region over which everything comes to rest, half sides."""
+GAIN_BLUR = 0.002
+"""Blur of the change of the light, over the side of the region: cheeks and folds are to be seen, triangles not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,96 +58,67 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[Sour
         further: Further photos of the same head; where the first one hides something, they show it.
     """
     head, size, fitted = source.face.head, source.region.size, source.fitted
-    faces = head.faces.to(torch.int32)
-    fragments = rasterize(changed.ndc[None], faces, size)
-    covered, triangle = fragments.mask[0], fragments.face_index[0].clamp_min(0).long()
+    fragments = rasterize(changed.ndc[None], head.faces.to(torch.int32), size)
     lids = LidChange.between(fitted, changed)
-    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals, lid_weights(head, lids)[:, None]], dim=1)
-    at, normal_before, normal, lid = interpolate(fragments, attributes[None], faces)[0].split((3, 3, 3, 1), dim=2)
-    part = torch.where(covered, part_of_triangles(head)[triangle], AROUND)
-    moved = torch.where(covered[..., None], at[..., :2] - pixel_grid(size), 0.0)
-    moved = _without_jags(moved, (part == FACE) & ~lid_triangles(head)[triangle])
-    is_mouth = (part == MOUTH) | lip_triangles(head)[triangle]
-    facing = torch.where(is_mouth, 1.0, rise(normal_before[..., 2], FACING))
-    in_photo = is_seen(source, at, part)
-    stretch = rise(stretch_of_triangles(head, fitted, changed), STRETCH)[triangle]
-    seen = in_photo * stretch * facing * (1 - lid[..., 0])
-    seen = seen * source.at(at)[2] * torch.where(part == MOUTH, upper_teeth(head)[triangle] * mouth_trust(fitted), 1.0)
-    # A point that has not moved keeps the photo's colour, whatever the mesh has there.
-    still = 1 - rise(moved.norm(dim=2) * (size / 2), STILL_PX)
-    seen = seen.maximum(still * (source.front[1] == part) * (1 - lid[..., 0]))
-    # Around the face, and where cheeks and chin turn away, the photo goes on.
-    turned_to_us = torch.where(is_mouth, 1.0, rise(normal[..., 2], FACING))
-    inner = (part != AROUND) * turned_to_us
-    trust = torch.where(covered, 1 - (1 - seen) * inner, 1.0)
-    share = torch.where(covered, blur(trust, 1.0 / size).minimum(trust + 0.5), 1.0)
-    displacement = _smooth_displacement(
-        source, moved, covered & (normal.minimum(normal_before)[..., 2] > OUTLINE) & in_photo, triangle, part
-    )
-    albedo = mouth_colors(head, changed, fragments, part, shown_texels(fragments, source.texels, part))
-    shading, level = source.light.shading(normal), moved_level(source, displacement, part)
-    fill = lit_fill(source, albedo, shading, level)
+    points, lid = _shown_points(source, changed, fragments, lids)
+    in_photo, part = is_seen(source, points.at, points.part), points.part
+    moved = mesh_displacement(source, points)
+    seen = _seen_well(source, changed, points, moved, in_photo, lid)
+    moved = continued_over_edges(moved, seen, part)
+    displacement = smooth_displacement(source, points, moved, in_photo)
+    softness = max(source.blur_px, 1.0)
+    share = _photo_share(head, points, seen, softness / size)
+    albedo = mouth_colors(head, changed, fragments, part, shown_texels(fragments, source.texels, part), softness)
+    shading, level = source.light.shading(points.normal), moved_level(source, displacement, part)
+    level = torch.where(part == MOUTH, level.minimum((MOUTH_LIGHT / shading).log()), level)
+    fill = skin_between_lids(lit_fill(source, albedo, shading, level), lid, part)
+    fill = with_tone_around(fill, source, displacement, lid, share * (part == FACE))
     if further:
         fill = fill_from_photos(fill, level + shading.log(), further, changed, fragments, part)
-    gain = blur(torch.where(covered, source.light.ratio(normal_before, normal), 1.0), 0.02)
-    return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lash_line(lids, changed, part))
+    ratio = source.light.ratio(points.normal_before, points.normal)
+    gain = blur(torch.where(points.covered, ratio, 1.0), GAIN_BLUR)
+    lashes = lash_line(lids, changed, size, source.blur_px)
+    return _with_lashes(source, FaceLayers(displacement, gain, share, fill), lashes)
 
 
-@cache_per_head
-def lid_triangles(head: HeadModel) -> Tensor:
-    """Return which triangles are of the lids, whose edges are thinner than a blur, (F,) bool."""
-    return head.region_mask("eyes")[head.faces].any(1)
+def _shown_points(
+    source: SourcePhoto, changed: PlacedMesh, fragments: Fragments, lids: LidChange
+) -> tuple[ShownPoints, Tensor]:
+    """Return what pixels show, and by how much skin of the model replaces the photo at lids, (S, S) in [0, 1]."""
+    head, fitted = source.face.head, source.fitted
+    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals, lid_weights(head, lids)[:, None]], dim=1)
+    values = interpolate(fragments, attributes[None], head.faces.to(torch.int32))[0]
+    at, normal_before, normal, lid = values.split((3, 3, 3, 1), dim=2)
+    covered, triangle = fragments.mask[0], fragments.face_index[0].clamp_min(0).long()
+    part = torch.where(covered, part_of_triangles(head)[triangle], AROUND)
+    return ShownPoints(covered, triangle, part, at, normal_before, normal), lid[..., 0]
 
 
-def _without_jags(moved: Tensor, is_skin: Tensor) -> Tensor:
-    """Return a displacement (S, S, 2) whose jumps on skin (S, S), as where a lip overhangs, are as soft as photos."""
-    skin, sigma = is_skin.float(), 1.2 / len(moved)
-    around = blur(skin, sigma).clamp_min(0.05)[..., None]
-    soft = blur((moved * skin[..., None]).permute(2, 0, 1).contiguous(), sigma).permute(1, 2, 0) / around
-    return torch.where(is_skin[..., None], soft, moved)
-
-
-def _smooth_displacement(
-    source: SourcePhoto, moved: Tensor, faces_us: Tensor, triangle: Tensor, part: Tensor
+def _seen_well(
+    source: SourcePhoto, changed: PlacedMesh, points: ShownPoints, moved: Tensor, in_photo: Tensor, lid: Tensor
 ) -> Tensor:
-    """Return the displacement (S, S, 2) of the whole region.
-
-    Where the mesh turns away, as below the chin, and beyond it, the motion of what is near goes on and fades out.
-    """
-    head, size = source.face.head, source.region.size
-    kind = outline_kinds(head)[triangle]
-    near_face = blur((part == FACE).float(), EDGE_NDC / 3) > 0.02
-    around = faces_us & (kind != _NECK) & ~((kind == _NECK_END) & near_face)
-    is_known = torch.where(part == AROUND, around, faces_us | (kind == _INNER))
-    smooth = _smooth(moved, is_known)
-    weight = rise(blur(is_known.float(), EDGE_NDC / 2), (0.5, 0.9))[..., None]
-    return (smooth + (moved - smooth) * weight * is_known[..., None]) * rest_at_border(size)[..., None]
+    """Return how well the photo shows the points, (S, S) in [0, 1]."""
+    head, triangle, part = source.face.head, points.triangle, points.part
+    facing = torch.where(_is_mouth(head, points), 1.0, rise(points.normal_before[..., 2], FACING))
+    stretch = rise(stretch_of_triangles(head, source.fitted, changed), STRETCH)[triangle]
+    teeth = torch.where(part == MOUTH, upper_teeth(head)[triangle] * mouth_trust(source.fitted), 1.0)
+    seen = in_photo * stretch * facing * source.at(points.at)[2] * teeth
+    # A point that has not moved keeps the photo's colour, whatever the mesh has there.
+    still = 1 - rise(moved.norm(dim=2) * (len(moved) / 2), STILL_PX)
+    return seen.maximum(still * (source.front[1] == part)) * (1 - lid)
 
 
-def _smooth(moved: Tensor, is_known: Tensor) -> Tensor:
-    """Return the smooth displacement (S, S, 2) that continues the known one."""
-    import cv2
-
-    size = len(moved)
-    small = min(size, SMOOTH_SIZE)
-    known = is_known.float()
-    share = cv2.resize(known.numpy(), (small, small), interpolation=cv2.INTER_AREA)
-    total = cv2.resize((moved * known[..., None]).numpy(), (small, small), interpolation=cv2.INTER_AREA)
-    mean = torch.from_numpy(total / np.maximum(share, 1e-6)[..., None])
-    field = continued(mean, torch.from_numpy(share)).contiguous().numpy()
-    return torch.from_numpy(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR))
+def _photo_share(head: HeadModel, points: ShownPoints, seen: Tensor, sigma: float) -> Tensor:
+    """Return how much of the photo shows, (S, S) in [0, 1], with edges that are blurred by a share of the side."""
+    # Around the face, and where cheeks and chin turn away, the photo goes on.
+    turned_to_us = torch.where(_is_mouth(head, points), 1.0, rise(points.normal[..., 2], FACING))
+    inner = (points.part != AROUND) * turned_to_us
+    trust = torch.where(points.covered, 1 - (1 - seen) * inner, 1.0)
+    return torch.where(points.covered, blur(trust, sigma).minimum(trust + 0.5), 1.0)
 
 
-@cache_per_head
-def outline_kinds(head: HeadModel) -> Tensor:
-    """Return for each triangle `_INNER` for eyes, nose and mouth, `_NECK`, its lower `_NECK_END`, or `_OTHER`, (F,)."""
-    inner = torch.stack([head.region_mask(name) for name in _INNER_REGIONS]).any(0)
-    kinds = torch.full((len(head.faces),), _OTHER)
-    kinds[inner[head.faces].any(1)] = _INNER
-    neck = head.region_mask("neck")
-    kinds[neck[head.faces].all(1)] = _NECK_END
-    kinds[(neck & (head.v_template[:, 1] > NECK_M))[head.faces].any(1)] = _NECK
-    return kinds
+def _is_mouth(head: HeadModel, points: ShownPoints) -> Tensor:
+    return (points.part == MOUTH) | lip_triangles(head)[points.triangle]
 
 
 def _with_lashes(source: SourcePhoto, layers: FaceLayers, opacity: Tensor) -> FaceLayers:
@@ -194,11 +157,5 @@ def moved_level(source: SourcePhoto, displacement: Tensor, part: Tensor) -> Tens
     """Return `SourcePhoto.level` (3, S, S) at the points of a moved face."""
     at = (pixel_grid(source.region.size) + displacement)[None]
     level = functional.grid_sample(source.level[None], at, padding_mode="border", align_corners=False)[0]
-    return torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
-
-
-def rest_at_border(size: int) -> Tensor:
-    """Return factors (S, S) that fall to 0 at the border of the region."""
-    line = rise(1 - pixel_grid(size)[0, :, 0].abs(), (0.0, BORDER_NDC))
-    line = line * line * (3 - 2 * line)
-    return line[:, None] * line[None, :]
+    level = torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
+    return level + source.mouth_light * (part == MOUTH)

@@ -1,6 +1,6 @@
 """Light and shade inside an open mouth, gaps between the teeth, and gums.
 
-The colours of the appearance model are flat. Lips shade what lies behind them, and little light falls into the depth.
+The colours of the appearance model get darker with depth. Lips shade what lies behind them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,6 @@ from smirk3d.render.photo_warp.image_fields import blur
 from smirk3d.render.photo_warp.mesh_parts import MOUTH
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 
-BEHIND_M = 0.002
-"""What lies deeper than this behind the upper front teeth gets darker."""
-DEPTH_M = 0.016
-"""Distance over which the light falls by e."""
 SHADE_NDC = 0.016
 """Width of the shade of the lips, half sides of the region."""
 UPPER_GAPS_M = (0.0, 0.0085, 0.0150, 0.0215)
@@ -33,11 +29,15 @@ GUM_COLOR = (0.72, 0.42, 0.42)
 _LIPS = (13, 14)
 OPEN_GAP = (0.04, 0.09)
 """Gaps of the lips in the photo, over the distance of the outer eye corners, between which trust rises from 0 to 1."""
-TONGUE_TINT = (0.72, 0.62, 0.62)
+TONGUE_TINT = (0.74, 0.68, 0.68)
 """Factors on the colour of the tongue, which is moist and lies in the shade."""
+TONGUE_DEPTH_M = 0.06
+"""Distance behind the upper front teeth over which the tongue gets darker by e: the model's is half way out."""
 
 
-def mouth_colors(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: Tensor, colors: Tensor) -> Tensor:
+def mouth_colors(
+    head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: Tensor, colors: Tensor, blur_px: float = 1.0
+) -> Tensor:
     """Return colours (3, S, S) of the appearance with those of the mouth shaded.
 
     Args:
@@ -45,7 +45,8 @@ def mouth_colors(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: 
         mesh: The mesh that is shown.
         fragments: What the pixels show.
         part: (S, S) their parts.
-        colors: (3, S, S) flat colours.
+        colors: (3, S, S) colours of the appearance.
+        blur_px: Blur of the edges between teeth, tongue and throat, standard deviation in pixels.
     """
     inside = part == MOUTH
     if not bool(inside.any()):
@@ -53,14 +54,15 @@ def mouth_colors(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, part: 
     x, y, upper, lower, tongue, behind = _interpolated(head, mesh, fragments, inside).unbind(1)
     shown = colors[:, inside].T
     shown = _with_gums(shown, x, y, upper, lower) * _gaps(x, upper, lower)[:, None]
-    shown = shown * torch.where(tongue[:, None] > 0.5, torch.tensor(TONGUE_TINT), 1.0)
-    depth = (-(behind - BEHIND_M) / DEPTH_M).clamp_max(0).exp().clamp_min(0.12)
+    tint = torch.tensor(TONGUE_TINT) * (-behind.clamp_min(0) / TONGUE_DEPTH_M).exp()[:, None]
+    shown = shown * torch.where(tongue[:, None] > 0.5, tint, 1.0)
     result = colors.clone()
     shade = _lip_shade(inside)[inside]
     shade = torch.where(upper + lower > 0.5, shade.sqrt(), shade)  # teeth are moist and just behind the lips
-    result[:, inside] = (shown * (depth * shade)[:, None]).T
+    result[:, inside] = (shown * shade[:, None]).T
     # Edges between teeth, tongue and throat are no sharper than photos are.
-    soft = blur(result * inside, 1.0 / len(part)) / blur(inside.float(), 1.0 / len(part)).clamp_min(0.05)
+    sigma = blur_px / len(part)
+    soft = blur(result * inside, sigma) / blur(inside.float(), sigma).clamp_min(0.05)
     return torch.where(inside, soft, result)
 
 

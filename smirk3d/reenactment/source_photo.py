@@ -13,13 +13,15 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
 from smirk3d.render.photo_warp.image_fields import rise
 from smirk3d.render.photo_warp.landmark_residuals import residual_weights
-from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, EYE_LIGHT, part_of_triangles
+from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, EYE_LIGHT, MOUTH, part_of_triangles
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
+from smirk3d.render.photo_warp.sharpness import blur_px
 from smirk3d.render.photo_warp.skin_light import SkinLight, fill_level, is_grey
 from smirk3d.render.photo_warp.warped_photo import FACING
 from smirk3d.render.rasterize import rasterize
@@ -29,10 +31,10 @@ PIVOT_M = (0.0, -0.05, 0.03)
 """The head turns about this point of the head frame, between the ears and below them."""
 NECK_M = (-0.11, -0.06)
 """Heights in the head frame between which the neck begins to follow the head."""
-
-
 BRIGHT_LIPS = (0.35, 0.6)
 """Logarithm of the brightness of a photo's lips over that of the model at which they begin to be, and are, teeth."""
+LARGEST_MOUTH_LIGHT = 1.2
+"""Largest absolute logarithm of the light inside the mouth of a photo over that of the model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class SourcePhoto:
         light: The light on the skin.
         level: (3, S, S) logarithm of the photo's colours over those of the lit appearance, smooth.
         is_grey: Whether the photo has no colours.
+        mouth_light: Logarithm of the light inside the mouth over that of the model; 0 where the mouth is closed.
+        blur_px: Blur of the photo's edges, standard deviation in samples of the region.
     """
 
     pixels: np.ndarray
@@ -63,6 +67,8 @@ class SourcePhoto:
     light: SkinLight
     level: Tensor
     is_grey: bool
+    mouth_light: float
+    blur_px: float
 
     def placed(self, face: Face, rotation: np.ndarray) -> PlacedMesh:
         """Place the mesh of another expression, turned to another rotation (3, 3), head frame to camera frame."""
@@ -109,7 +115,21 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     brighter = (photo.mean(0).clamp_min(0.02) / lit.mean(0).clamp_min(0.02)).log() - level.mean(0)
     plausible = torch.where(is_lip, 1 - rise(brighter, BRIGHT_LIPS), 1.0)
     front = torch.stack([depth, part.float(), plausible])
-    return SourcePhoto(pixels, face, region, residual, fitted, texels, front, light, level, grey)
+    inside = (
+        mouth_colors(head, fitted, fragments, part, albedo)[:, part == MOUTH] * light.shading(normal)[part == MOUTH]
+    )
+    mouth = (photo[:, part == MOUTH], inside * level.mean(0)[part == MOUTH].exp())
+    mouth_light = mouth_trust(fitted) * _light_over(*mouth)
+    softness = blur_px(photo, covered)
+    return SourcePhoto(pixels, face, region, residual, fitted, texels, front, light, level, grey, mouth_light, softness)
+
+
+def _light_over(photo: Tensor, model: Tensor) -> float:
+    """Return the median logarithm of the brightness of pixels (3, N) over that of the model; 0 without pixels."""
+    if not photo.shape[1]:
+        return 0.0
+    ratio = photo.mean(0).clamp_min(0.02).log() - model.mean(0).clamp_min(0.02).log()
+    return float(ratio.median().clamp(-LARGEST_MOUTH_LIGHT, LARGEST_MOUTH_LIGHT))
 
 
 def shown_texels(fragments: Fragments, texels: Tensor, part: Tensor) -> Tensor:

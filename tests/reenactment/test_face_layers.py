@@ -7,7 +7,8 @@ import pytest
 
 from smirk3d.geometry.euler import rotation_from_angles
 from smirk3d.reenactment.composition import compose
-from smirk3d.reenactment.face_layers import face_layers, rest_at_border
+from smirk3d.reenactment.displacement import rest_at_border
+from smirk3d.reenactment.face_layers import face_layers
 from smirk3d.reenactment.source_photo import SourcePhoto
 
 

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from smirk3d.face import Face
 from smirk3d.head.arkit import ARKIT_NAMES
-from smirk3d.reenactment.face_layers import FaceLayers, rest_at_border
+from smirk3d.reenactment.displacement import rest_at_border
+from smirk3d.reenactment.face_layers import FaceLayers
 from smirk3d.reenactment.region import Region
 from smirk3d.reenactment.source_photo import SourcePhoto
 from smirk3d.reenactment.transformer.expression_code import face_crops
