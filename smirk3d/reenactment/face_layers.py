@@ -13,20 +13,19 @@ from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.displacement import ShownPoints, continued_over_edges, mesh_displacement, smooth_displacement
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights, skin_between_lids
 from smirk3d.reenactment.further_photos import fill_from_photos
-from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust, upper_teeth
 from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
 from smirk3d.reenactment.tone_around import with_tone_around
 from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.photo_warp.image_fields import blur, pixel_grid, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, FACE, MOUTH, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.mouth_interior import mouth_colors, mouth_trust, upper_teeth
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
+from smirk3d.render.photo_warp.skin_light import MOUTH_LIGHT
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
 from smirk3d.render.rasterize import rasterize
 
 STILL_PX = (0.25, 1.5)
 """Displacement, pixels, at which a point that the photo shows in place begins to need trust, and fully does."""
-MOUTH_LIGHT = 0.8
-"""Most light that falls into a mouth: that on skin is inferred from a guess of its albedo, which may be too dark."""
 LASH_COLOR = (0.13, 0.10, 0.09)
 GAIN_BLUR = 0.002
 """Blur of the change of the light, over the side of the region: cheeks and folds are to be seen, triangles not."""

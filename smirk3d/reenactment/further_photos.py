@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.reenactment.eyelids import LidChange, lid_weights
-from smirk3d.reenactment.mouth_interior import mouth_trust, upper_teeth
 from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles
 from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.photo_warp.image_fields import blur, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, MOUTH, stretch_of_triangles
+from smirk3d.render.photo_warp.mouth_interior import mouth_trust, upper_teeth
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.warped_photo import DEPTH_BIAS_M, FACING, STRETCH
 

@@ -13,13 +13,13 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
 from smirk3d.render.photo_warp.image_fields import rise
 from smirk3d.render.photo_warp.landmark_residuals import residual_weights
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, EYE_LIGHT, MOUTH, part_of_triangles
+from smirk3d.render.photo_warp.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.sharpness import blur_px
 from smirk3d.render.photo_warp.skin_light import SkinLight, fill_level, is_grey

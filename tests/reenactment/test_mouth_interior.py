@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from smirk3d.reenactment.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.render.photo_warp.mesh_parts import MOUTH, part_of_triangles
+from smirk3d.render.photo_warp.mouth_interior import mouth_colors, mouth_trust
 from smirk3d.render.rasterize import rasterize
 
 

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from smirk3d.render.photo_warp.image_fields import blur
+from smirk3d.render.photo_warp.mesh_parts import EYE, MOUTH
 
 RELIGHT_RANGE = (0.7, 1.35)
+MOUTH_LIGHT = 0.8
+"""Most light that falls into a mouth: that on skin is inferred from a guess of its albedo, which may be too dark."""
 _RIDGE = 0.05
 """Ridge penalty of the light, per pixel."""
 
@@ -41,13 +44,14 @@ class SkinLight:
         return (self.shading(after) / self.shading(before)).clamp(*RELIGHT_RANGE)
 
 
-def lit_appearance(image: Tensor, albedo: Tensor, trust: Tensor, shading: Tensor, is_skin: Tensor) -> Tensor:
-    """Return the appearance model (3, S, S) in the colours and the light of the photo."""
+def lit_appearance(image: Tensor, albedo: Tensor, trust: Tensor, shading: Tensor, part: Tensor) -> Tensor:
+    """Return the appearance model (3, S, S), of parts (S, S), in the colours and the light of the photo."""
     lit = albedo * shading
     if is_grey(image):
         lit = lit.mean(0, keepdim=True).expand(3, -1, -1)
     level = fill_level(image, lit, trust)
-    level = torch.where(is_skin, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
+    level = torch.where(part < EYE, level, level.mean(0, keepdim=True))  # teeth do not have the skin's tint
+    level = torch.where(part == MOUTH, level.minimum((MOUTH_LIGHT / shading).log()), level)
     return (lit.clamp_min(0.02).log() + level).exp()
 
 

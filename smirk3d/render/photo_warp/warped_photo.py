@@ -15,7 +15,8 @@ from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import interpolate, to_image
 from smirk3d.render.photo_warp.image_fields import blur, extended, pixel_grid, rise
-from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, openness, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.mesh_parts import AROUND, openness, part_of_triangles, stretch_of_triangles
+from smirk3d.render.photo_warp.mouth_interior import mouth_colors
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 from smirk3d.render.photo_warp.skin_light import SkinLight, lit_appearance
 from smirk3d.render.rasterize import rasterize
@@ -57,15 +58,15 @@ def warp_photo(
     trust = 1 - (1 - visible * stretch * rise(normal_before[..., 2], FACING)) * is_inner * covered
     pixel = covered.flatten().nonzero()[:, 0]
     shown = texels[texel_index(fragments, pixel)] * openness(changed, part.flatten()[pixel])[:, None]
-    albedo = to_image(fragments, pixel, shown)[0]
+    albedo = to_image(fragments, pixel, shown)[0].permute(2, 0, 1)
+    albedo = mouth_colors(head, changed, fragments, torch.where(covered, part, AROUND), albedo)
     displacement = extended(source[..., :2] - pixel_grid(size), covered)
     warped = functional.grid_sample(
         photo[None], (pixel_grid(size) + displacement)[None], padding_mode="border", align_corners=False
     )[0]
     light = SkinLight.fit(warped, normal_before, trust * is_inner * covered)
     relit = warped * blur(light.ratio(normal_before, normal) * covered + ~covered, 0.02)[None]
-    is_skin = part < EYE
-    filled = lit_appearance(warped, albedo.permute(2, 0, 1), trust * is_inner * covered, light.shading(normal), is_skin)
+    filled = lit_appearance(warped, albedo, trust * is_inner * covered, light.shading(normal), part)
     soft = torch.where(covered, blur(trust, 0.006).minimum(trust + 0.3), 1.0)
     return (relit * soft + filled * (1 - soft)).clamp(0, 1)
 
