@@ -21,9 +21,10 @@ EXIT_INTERRUPTED = 130
 class FerTrain(Command):
     """Train a network of recognition by a configuration file; configs/recipes/ has one for each.
 
-    The file's key `kind` selects the network: expression_vector, occlusion, vae or clips. Ctrl-C ends the run after the
-    current step, with a checkpoint. The run's folder contains expression.safetensors, occlusion.safetensors,
-    vae.safetensors or clips.safetensors, which the other commands read.
+    The file's key `kind` selects the network: expression_vector, occlusion, vae or clips; emotion_adjustment changes an
+    expression network so that rare emotions are found more often. Ctrl-C ends the run after the current step, with a
+    checkpoint. The run's folder contains expression.safetensors, occlusion.safetensors, vae.safetensors or
+    clips.safetensors, which the other commands read.
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
@@ -41,6 +42,7 @@ class FerTrain(Command):
 
         trainers = {
             "expression_vector": self._train_vector,
+            "emotion_adjustment": self._adjust_emotions,
             "occlusion": self._train_occlusion,
             "vae": self._train_vae,
             "clips": self._train_clips,
@@ -58,6 +60,17 @@ class FerTrain(Command):
         from smirk3d.train.expression_vector.run import train_expression_network
 
         return conclude(train_expression_network(config, resume=self.resume, report=print_message))
+
+    def _adjust_emotions(self) -> int:
+        if self.resume:
+            raise UsageError("--resume: an adjustment has no checkpoints; leave it out")
+        from smirk3d.train.config_file import load_record
+        from smirk3d.train.emotion_adjustment.config import AdjustmentConfig
+
+        config = load_record(AdjustmentConfig, self.config, self.overrides, report=print_message)
+        from smirk3d.train.emotion_adjustment.run import adjust_emotions
+
+        return conclude(adjust_emotions(config, report=print_message))
 
     def _train_occlusion(self) -> int:
         from smirk3d.train.config_file import load_record

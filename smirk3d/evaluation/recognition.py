@@ -21,7 +21,7 @@ from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.fer.face_windows import face_window
 from smirk3d.fer.linear_probe import probe_predictions
 from smirk3d.fer.vectors import Expressions, expressions_of
-from smirk3d.metrics.classification import recall_by_class
+from smirk3d.metrics.classification import recall_by_class, recall_gain_interval
 
 SPLITS = ("train", "val")
 
@@ -36,6 +36,7 @@ class Predicted:
         probabilities: (N, C).
         label: (N,) int.
         notes: Further figures, one line each.
+        people: (N,) whose faces they are; None: unknown.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Predicted:
     probabilities: np.ndarray
     label: np.ndarray
     notes: tuple[str, ...] = ()
+    people: np.ndarray | None = None
 
     @property
     def prediction(self) -> np.ndarray:
@@ -66,6 +68,15 @@ class Predicted:
         np.add.at(counts, (self.label, self.prediction), 1)
         return counts
 
+    @property
+    def intervals(self) -> str:
+        """95 % intervals of WAR and UAR over people, or over faces where people are unknown, as text."""
+        right = (self.prediction == self.label).astype(float)
+        war = balanced_interval(right, np.zeros_like(self.label), self.people)
+        uar = balanced_interval(right, self.label, self.people)
+        texts = [f"{name} {100 * low:.1f} to {100 * high:.1f}" for name, (low, high) in (("WAR", war), ("UAR", uar))]
+        return f"95 % intervals over {'faces' if self.people is None else 'people'}: {', '.join(texts)}"
+
     def figures(self) -> str:
         """Return WAR, UAR and ECE as text."""
         war = 100 * (self.prediction == self.label).mean()
@@ -73,13 +84,26 @@ class Predicted:
 
     def lines(self) -> list[str]:
         """Return all figures, and the confusion in per cent of each true class, as lines of text."""
-        lines = [f"{self.title}: {self.figures()}", *self.notes]
+        lines = [f"{self.title}: {self.figures()}", f"  {self.intervals}", *self.notes]
         lines.append("  per cent of the true emotion (rows): " + ", ".join(self.names))
         for name, row in zip(self.names, self.confusion):
             if row.sum():
                 cells = " ".join(f"{100 * value:5.1f}" for value in row / row.sum())
                 lines.append(f"  {name:>10} {cells}  ({row.sum()})")
         return lines
+
+
+def balanced_interval(right: np.ndarray, label: np.ndarray, people: np.ndarray | None) -> tuple[float, float]:
+    """Return the 95 % interval of the mean recall of the classes.
+
+    Args:
+        right: (N,) 1 for a face that was recognised, else 0.
+        label: (N,) int classes; equal ones for the interval of the accuracy.
+        people: (N,) whose faces they are; None: each face is drawn on its own.
+    """
+    group = np.arange(len(right)) if people is None else people
+    low, high = recall_gain_interval(right, label, group, seed=0)
+    return float(low), float(high)
 
 
 def predicted_crops(weights: Path | None, data: Path, split: str, left_out: Collection[str] = frozenset()) -> Predicted:
@@ -145,10 +169,17 @@ def predicted_photos(weights: Path | None, folder: Path) -> Predicted:
     names = tuple(faces.classes)
     recalls = recall_by_class(prediction, test_label, len(names))
     by_class = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, recalls))
-    note = f"  probe on the vector: balanced accuracy {np.nanmean(recalls):.3f} ({by_class})"
+    people = np.array([record.person or record.key for record in faces.photos[1].records])
+    low, high = balanced_interval((prediction == test_label).astype(float), test_label, people)
+    note = (
+        f"  probe on the vector: balanced accuracy {np.nanmean(recalls):.3f}, 95 % interval over people {low:.3f} to "
+        f"{high:.3f} ({by_class})"
+    )
     known = [EMOTIONS.index(name) for name in names]
     own = test.probabilities[:, known] / test.probabilities[:, known].sum(axis=1, keepdims=True)
-    return Predicted(f"{len(test_label)} photos of the split {SPLITS[1]}, zero-shot", names, own, test_label, (note,))
+    return Predicted(
+        f"{len(test_label)} photos of the split {SPLITS[1]}, zero-shot", names, own, test_label, (note,), people
+    )
 
 
 def _expressions(faces: ProbeFaces, split: int, weights: Path | None) -> tuple[Expressions, np.ndarray]:

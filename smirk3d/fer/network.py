@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
+from smirk3d.assets import sha256
 from smirk3d.fer.emotions import EMOTIONS
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES
 from smirk3d.networks.backbones import create_backbone
@@ -19,6 +22,8 @@ N_FEATURES = 256
 """Length of the expression vector."""
 INPUT_PX = 64
 """Side in pixels to which an untrained network enlarges a window."""
+VECTORS = "vectors"
+"""Entry in the description of a file of which only the emotions were changed: `vectors_digest` of the one before."""
 _NARROW_CHANNELS, _CELLS, _DROPOUT = 128, 2, 0.3
 _MIN_CONTRAST = 0.05
 
@@ -72,11 +77,18 @@ class ExpressionNetwork(nn.Module):
         Args:
             images: (B, 1, S, S) float in [0, 1]; S is `input_px`, or another multiple of 16.
         """
+        return self.predict_maps(self.maps(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last maps (B, 128, S / 16, S / 16) of images; see `forward`."""
         mean = images.mean((2, 3), keepdim=True)
         std = images.std((2, 3), keepdim=True)
         normalized = (images - mean) / (2 * std + _MIN_CONTRAST)
-        features = self.narrow(self.trunk(normalized.expand(-1, 3, -1, -1)))
-        vector = self.vector(_means_of_cells(features).flatten(1))
+        return self.narrow(self.trunk(normalized.expand(-1, 3, -1, -1)))
+
+    def predict_maps(self, maps: Tensor) -> Prediction:
+        """Predict from `maps`."""
+        vector = self.vector(_means_of_cells(maps).flatten(1))
         return Prediction(vector, self.emotions(self.dropout(vector)), self.arkit(vector))
 
     def predict(self, windows: Tensor) -> Prediction:
@@ -121,3 +133,31 @@ def load_expression_network(path: Path) -> ExpressionNetwork:
         network, path, "an expression network", "give a file that `smirk3d fer train` wrote, or reinstall smirk3d"
     )
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+
+def vectors_digest(path: Path) -> str:
+    """Return a digest of the network whose vectors a file has: of the file, or what the file states for it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    try:
+        about = description_of(path)
+    except (SafetensorError, ValueError):
+        about = {}
+    return about.get(VECTORS) or sha256(path)[:16]
+
+
+def description_of(path: Path) -> dict[str, str]:
+    """Return the description in the header of a network's file; empty where there is none.
+
+    Raises:
+        OSError: The file cannot be read.
+        SafetensorError: It is no file of this format.
+        ValueError: Its description is no mapping.
+    """
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+    if not isinstance(about, dict):
+        raise ValueError("its description is no mapping")
+    return about

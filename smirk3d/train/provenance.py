@@ -14,13 +14,13 @@ from torch import Tensor
 
 from smirk3d import __version__
 from smirk3d.train.config_file import to_yaml
-from smirk3d.train.run_config import RunConfig
+from smirk3d.train.run_config import SeededConfig
 
 DATA, MEASURES = "data", "measures"
 """Entries of the run's record, by stage: fingerprint of the faces, measures of the last validation."""
 
 
-def provenance(config: RunConfig, record: Mapping[str, Any]) -> dict[str, str]:
+def provenance(config: SeededConfig, record: Mapping[str, Any]) -> dict[str, str]:
     """Return seed, commit, configuration, data and measures of a run as texts.
 
     Of absolute paths only the last part is stated: weights are passed on, and folders are private.

@@ -20,8 +20,8 @@ class CheckpointSettings(Protocol):
         ...
 
 
-class RunConfig(Protocol):
-    """The configuration of any training run; a dataclass that `smirk3d.train.config_file.to_yaml` writes."""
+class SeededConfig(Protocol):
+    """The configuration of any training; a dataclass that `smirk3d.train.config_file.to_yaml` writes."""
 
     @property
     def out_dir(self) -> Path:
@@ -32,6 +32,10 @@ class RunConfig(Protocol):
     def seed(self) -> int:
         """Seed of all that is random."""
         ...
+
+
+class RunConfig(SeededConfig, Protocol):
+    """The configuration of a run with steps and checkpoints."""
 
     @property
     def engine(self) -> CheckpointSettings:

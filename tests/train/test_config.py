@@ -299,6 +299,7 @@ def test_the_files_in_configs_are_known() -> None:
     names = ["core.yaml", "pretrain.yaml", "small.yaml", "smoke.yaml"]
     assert [path.name for path in sorted(CONFIGS.glob("*.yaml"))] == names
     names = [
+        "fer_emotions.yaml",
         "fer_occlusion.yaml",
         "fer_vae.yaml",
         "fer_vector.yaml",

@@ -7,7 +7,6 @@ that its place and width learn by gradients.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from smirk3d.errors import Smirk3dError
 from smirk3d.fer.clips.frame_features import N_FRAME_FEATURES
 from smirk3d.fer.clips.sampling import frames_at
 from smirk3d.fer.emotions import EMOTIONS
+from smirk3d.fer.network import vectors_digest
 from smirk3d.networks.half_file import load_half
 from smirk3d.zoo.registry import find
 
@@ -184,8 +184,8 @@ def _key_window(key_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expression_digest(path: Path | None) -> str:
-    """Return the digest of an expression network's file; None: of the packaged one."""
-    return hashlib.sha256((find("expression") if path is None else path).read_bytes()).hexdigest()[:16]
+    """Return the digest of the expression network whose vectors a file has; None: the packaged one."""
+    return vectors_digest(find("expression") if path is None else path)
 
 
 def load_clip_network(path: Path, expression: Path | None = None) -> ClipNetwork:

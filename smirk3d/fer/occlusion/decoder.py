@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import conv2d, gelu, pad, pixel_shuffle, pixel_unshuffle
 
 from smirk3d.fer.occlusion.patches import GRID
 
@@ -40,3 +40,16 @@ class Decoder(nn.Module):
         known = torch.cat([pixel_unshuffle(base, _STEP), is_visible[..., ::_STEP, ::_STEP]], 1)
         fine = fine + self.mix(torch.cat([gelu(fine, approximate="tanh"), known.to(fine.dtype)], 1))
         return pixel_shuffle(self.pixels(gelu(fine, approximate="tanh")), _STEP).float()
+
+
+def without_grid(correction: Tensor) -> Tensor:
+    """Return a correction (B, 1, S, S) without the pattern of the decoder's squares.
+
+    All squares are read off with the same weights, so that each has a like pattern. A mean over the length of a square,
+    along rows and along columns, removes every pattern of that period, and no slower change.
+    """
+    kernel = torch.ones(_STEP + 1)
+    kernel[[0, -1]] = 0.5
+    kernel = kernel / kernel.sum()
+    padded = pad(correction, (_STEP // 2,) * 4, mode="replicate")
+    return conv2d(conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu, interpolate, scaled_dot_product_attention
 
-from smirk3d.fer.occlusion.decoder import Decoder
+from smirk3d.fer.occlusion.decoder import Decoder, without_grid
 from smirk3d.fer.occlusion.linear_face import CELL_PX, MODEL_PX, LinearFace, model_patches
 from smirk3d.fer.occlusion.patches import N_PATCHES, PATCH_PX, SIDE_PX, patch_shares, to_patches, to_pixels
 from smirk3d.networks.half_file import load_half
@@ -142,11 +142,15 @@ class OcclusionNetwork(nn.Module):
             hidden: (B, 144) bool.
             base: (B, 1, 96, 96), see `TokenizedWindows`.
         """
+        return base + self.correction(latents, hidden, base)
+
+    def correction(self, latents: Tensor, hidden: Tensor, base: Tensor) -> Tensor:
+        """Return what `base` lacks, (B, 1, 96, 96); as for `fill`."""
         narrow = self.shrink(latents)
         tokens = torch.where(hidden[..., None], self.missing.to(narrow.dtype), narrow) + self.place
         for block in self.filler:
             tokens = block(tokens)
-        return base + self.decoder(tokens, base, to_pixels(~hidden))
+        return self.decoder(tokens, base, to_pixels(~hidden))
 
     def detect(self, images: Tensor) -> Tensor:
         """Return the distances (B, 144) of the patches of images (B, 1, 96, 96) in [0, 1]."""
@@ -162,7 +166,8 @@ class OcclusionNetwork(nn.Module):
         """
         windows = self.tokenize(images, hidden)
         _, latents = self.encode(windows.tokens, hidden)
-        return (self.fill(latents, hidden, windows.base) * windows.scale + windows.mean).clamp(0, 1)
+        correction = without_grid(self.correction(latents, hidden, windows.base))
+        return ((windows.base + correction) * windows.scale + windows.mean).clamp(0, 1)
 
 
 def normalize(images: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

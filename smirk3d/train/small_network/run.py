@@ -20,7 +20,7 @@ from smirk3d.train.config_file import to_yaml
 from smirk3d.train.metrics import MetricsLog
 from smirk3d.train.progress_line import ProgressLine
 from smirk3d.train.provenance import DATA, MEASURES, provenance
-from smirk3d.train.run_config import RunConfig
+from smirk3d.train.run_config import RunConfig, SeededConfig
 from smirk3d.train.run_folder import CONFIG_NAME, claimed_folder, find_start
 from smirk3d.train.signals import StopRequest, stop_on_signals
 from smirk3d.train.small_network.config import NetworkTrainConfig
@@ -133,7 +133,7 @@ def train_network(
         return TrainResult(done, task.plan.steps, weights, measures)
 
 
-def write_config(config: RunConfig) -> None:
+def write_config(config: SeededConfig) -> None:
     """Write the complete configuration into the folder of a run, by which it is known when it is resumed."""
     config.out_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(config.out_dir / CONFIG_NAME) as temporary:
