@@ -23,14 +23,8 @@ from smirk3d.fer.calibration import expected_calibration_error
 from smirk3d.fer.datasets import LabelledFace, read_labelled
 from smirk3d.fer.face_windows import WINDOW_PX, crop_window
 from smirk3d.fer.occlusion.patches import SIDE_PX
-from smirk3d.fer.occlusion.repair import (
-    flattened,
-    mean_of_views,
-    patch_distances,
-    rebuilt_windows,
-    reduced,
-    repair_windows,
-)
+from smirk3d.fer.occlusion.repair import flattened, patch_distances, rebuilt_windows, reduced, repair_windows
+from smirk3d.fer.occlusion.views import mean_of_views
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.media.images import read_image
 from smirk3d.metrics.classification import area_under_roc
@@ -95,8 +89,7 @@ def _accuracy_lines(faces: _Faces, weights: Path | None, recognition: Path | Non
     label = faces.label
     clean = expressions_of(faces.small, recognition).probabilities
     found = repair_windows(faces.windows, weights)
-    restored = expressions_of(_restored(faces.small, found.windows, found.hidden), recognition).probabilities
-    repaired = mean_of_views(clean, restored)
+    repaired = _recognized(faces.small, found.windows, found.rebuilt, recognition)
     before, after = _accuracy(clean, label), _accuracy(repaired, label)
     lines = [
         f"{len(label)} faces; accuracy in per cent, drop against clean faces, share of it that repair wins back "
@@ -121,17 +114,25 @@ def _judge(faces: _Faces, drawn: OccludedWindows, weights: Path | None, recognit
     found = repair_windows(drawn.windows, weights)
     touched = drawn.shares > TOUCHED_FROM
     known = rebuilt_windows(drawn.windows, touched, weights)
-    views = (small, _restored(small, found.windows, found.hidden), _restored(small, known, touched))
-    occluded, repaired, with_known = (expressions_of(each, recognition).probabilities for each in views)
     return _Judged(
-        occluded, mean_of_views(occluded, repaired), mean_of_views(occluded, with_known), shares=found.shares
+        expressions_of(small, recognition).probabilities,
+        _recognized(small, found.windows, found.rebuilt, recognition),
+        _recognized(small, known, touched, recognition),
+        shares=found.shares,
     )
 
 
-def _restored(small: np.ndarray, windows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return windows (N, 48, 48): reduced ones (N, 96, 96) where something is hidden, else the small ones."""
-    reduced_windows = np.stack([reduced(each, WINDOW_PX) for each in windows])
-    return np.where(np.any(hidden, axis=(1, 2), keepdims=True), reduced_windows, small)
+def _recognized(small: np.ndarray, windows: np.ndarray, rebuilt: np.ndarray, weights: Path | None) -> np.ndarray:
+    """Return the probabilities (N, 8) of faces with repair.
+
+    Args:
+        small: (N, 48, 48) as they are.
+        windows: (N, 96, 96) repaired.
+        rebuilt: (N, 12, 12) bool, the patches that were rebuilt.
+        weights: Expression network.
+    """
+    repaired = np.stack([reduced(each, WINDOW_PX) for each in windows])
+    return mean_of_views(lambda each: expressions_of(each, weights).probabilities, small, repaired, rebuilt)
 
 
 def _accuracy(probabilities: np.ndarray, label: np.ndarray) -> float:

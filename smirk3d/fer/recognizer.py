@@ -15,7 +15,8 @@ from smirk3d.fer.action_units import action_units
 from smirk3d.fer.emotions import EMOTIONS, valence_arousal
 from smirk3d.fer.face_windows import WINDOW_PX, face_window
 from smirk3d.fer.occlusion.patches import SIDE_PX
-from smirk3d.fer.occlusion.repair import flattened, mean_of_views, reduced, repair_windows
+from smirk3d.fer.occlusion.repair import flattened, reduced, repair_windows
+from smirk3d.fer.occlusion.views import mean_of_views
 from smirk3d.fer.vectors import expressions_of
 from smirk3d.media.images import Photo
 
@@ -111,11 +112,13 @@ class FaceWindows:
     Attributes:
         original: (N, 48, 48) uint8.
         repaired: (N, 48, 48) uint8, those with occluded patches rebuilt; None: not repaired.
+        rebuilt: (N, 12, 12) bool, the patches that were rebuilt; None: not repaired.
         shares: (N,) occluded shares; None: not repaired.
     """
 
     original: np.ndarray
     repaired: np.ndarray | None = None
+    rebuilt: np.ndarray | None = None
     shares: np.ndarray | None = None
 
 
@@ -131,7 +134,8 @@ def face_windows(places: Sequence[tuple[np.ndarray, np.ndarray]], repair: bool =
         return FaceWindows(windows)
     found = repair_windows(np.stack([face_window(pixels, points, SIDE_PX) for pixels, points in places]))
     small = np.stack([reduced(each, WINDOW_PX) for each in found.windows])
-    return FaceWindows(windows, np.where(found.shares[:, None, None] > 0, small, windows), found.shares)
+    repaired = np.where(found.rebuilt.any(axis=(1, 2), keepdims=True), small, windows)
+    return FaceWindows(windows, repaired, found.rebuilt, found.shares)
 
 
 def face_emotions(
@@ -141,16 +145,18 @@ def face_emotions(
 
     Args:
         faces: N faces, at least one.
-        windows: Of them. Of repaired faces both windows are recognised, see `mean_of_views`, and the probabilities are
+        windows: Of them. Repaired faces are recognised in several views, see `mean_of_views`, and the probabilities are
             flattened by the occluded shares.
         weights: As for `EmotionRecognizer`.
     """
-    shown, shares = windows.original if windows.repaired is None else windows.repaired, windows.shares
+    shown = windows.original if windows.repaired is None else windows.repaired
     predicted = expressions_of(shown, weights)
     probabilities = predicted.probabilities
-    if shares is not None:
-        own = expressions_of(windows.original, weights).probabilities
-        probabilities = flattened(mean_of_views(own, probabilities), shares)
+    if windows.rebuilt is not None and windows.shares is not None:
+        probabilities = mean_of_views(
+            lambda each: expressions_of(each, weights).probabilities, windows.original, shown, windows.rebuilt
+        )
+        probabilities = flattened(probabilities, windows.shares)
     places = valence_arousal(probabilities)
     return [
         FaceEmotion(
@@ -161,7 +167,7 @@ def face_emotions(
             action_units=action_units(face.arkit),
             vector=predicted.vectors[k],
             window=shown[k],
-            occluded=None if shares is None else float(shares[k]),
+            occluded=None if windows.shares is None else float(windows.shares[k]),
         )
         for k, face in enumerate(faces)
     ]

@@ -137,11 +137,11 @@ SEX_TYPICAL_LOOK = Artefact(
 EXPRESSION = Artefact(
     name="expression",
     file="expression.safetensors",
-    sha256="aad020844d6fc9f22a96701095f47a4940e61b29b4c944683ea440eeb82f44cd",
+    sha256="479882e507c52b842e4ef742b879753559b934c65c272f1c378d7e3f67b8c9ce",
     licence="MIT",
     card="expression.md",
     head="open",
-    recipe="smirk3d fer train configs/recipes/fer_vector.yaml",
+    recipe="smirk3d fer train configs/recipes/fer_emotions.yaml",
     description="The expression network: an expression vector and emotions from a small grey face window.",
 )
 REENACTMENT = Artefact(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu, pad, pixel_shuffle, pixel_unshuffle
 
-from smirk3d.fer.occlusion.patches import GRID
+from smirk3d.fer.occlusion.patches import GRID, PATCH_PX
 
 _CHANNELS, _STEP = 64, 4
 """Channels of the fine map, which has a place for each square of `_STEP` by `_STEP` pixels."""
@@ -43,13 +43,13 @@ class Decoder(nn.Module):
 
 
 def without_grid(correction: Tensor) -> Tensor:
-    """Return a correction (B, 1, S, S) without the pattern of the decoder's squares.
+    """Return a correction (B, 1, S, S) without the pattern of the patches.
 
-    All squares are read off with the same weights, so that each has a like pattern. A mean over the length of a square,
-    along rows and along columns, removes every pattern of that period, and no slower change.
+    All patches are read off with the same weights, so that each has a like pattern. A mean over the length of a patch,
+    along rows and along columns, removes every pattern of that period, and keeps slower changes.
     """
-    kernel = torch.ones(_STEP + 1)
+    kernel = torch.ones(PATCH_PX + 1)
     kernel[[0, -1]] = 0.5
     kernel = kernel / kernel.sum()
-    padded = pad(correction, (_STEP // 2,) * 4, mode="replicate")
+    padded = pad(correction, (PATCH_PX // 2,) * 4, mode="replicate")
     return conv2d(conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))

@@ -46,6 +46,11 @@ class Repaired:
         """(N,) occluded share of each window."""
         return self.hidden.mean(axis=(1, 2))
 
+    @property
+    def rebuilt(self) -> np.ndarray:
+        """(N, 12, 12) bool, the patches that were rebuilt; not those of windows that are hidden beyond `MAX_SHARE`."""
+        return self.hidden & (self.shares <= MAX_SHARE)[:, None, None]
+
 
 @cached_by_files
 def _network(path: Path) -> OcclusionNetwork:
@@ -144,15 +149,6 @@ def reduced(window: np.ndarray, side_px: int) -> np.ndarray:
     """Return a window (S, S) uint8 with a side of which S is a multiple, each pixel the mean of those it covers."""
     step = len(window) // side_px
     return window.reshape(side_px, step, side_px, step).mean(axis=(1, 3)).round().astype(np.uint8)
-
-
-def mean_of_views(own: np.ndarray, repaired: np.ndarray) -> np.ndarray:
-    """Return the mean probabilities (N, C) of faces as they are and of the repaired ones.
-
-    What is rebuilt is blurred, what is occluded misleads: each view errs where the other need not. Of faces without
-    occluded patches both are equal.
-    """
-    return (own + repaired) / 2
 
 
 def flattened(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from smirk3d.fer.occlusion.patches import GRID, PATCH_PX
 from smirk3d.fer.occlusion.repair import (
     flattened,
     hidden_patches,
-    mean_of_views,
     patch_distances,
     rebuilt_windows,
     reduced,
@@ -111,10 +110,3 @@ def test_a_sheet_shows_three_pictures_of_a_face() -> None:
     assert not photo.any() and (repaired == 100).all()
     assert (found[: len(found) // 5, :, 0] > found[: len(found) // 5, :, 1]).all() and (found[-60:] == 100).all()
     assert repair_sheet([cell] * MAX_FACES).shape[0] > 10 * cell.pixels.shape[0]
-
-
-def test_both_views_of_a_face_count_alike() -> None:
-    own, repaired = np.array([[0.7, 0.3, 0.0], [0.2, 0.5, 0.3]]), np.array([[0.1, 0.9, 0.0], [0.2, 0.5, 0.3]])
-    mean = mean_of_views(own, repaired)
-    assert mean.sum(axis=1) == pytest.approx(1) and mean[0] == pytest.approx([0.4, 0.6, 0.0])
-    assert np.array_equal(mean[1], own[1])  # nothing is hidden
