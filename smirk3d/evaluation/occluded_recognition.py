@@ -89,7 +89,7 @@ def _accuracy_lines(faces: _Faces, weights: Path | None, recognition: Path | Non
     label = faces.label
     clean = expressions_of(faces.small, recognition).probabilities
     found = repair_windows(faces.windows, weights)
-    repaired = _recognized(faces.small, found.windows, found.rebuilt, recognition)
+    repaired = _recognized(faces.small, found.windows, found.core, recognition)
     before, after = _accuracy(clean, label), _accuracy(repaired, label)
     lines = [
         f"{len(label)} faces; accuracy in per cent, drop against clean faces, share of it that repair wins back "
@@ -116,23 +116,23 @@ def _judge(faces: _Faces, drawn: OccludedWindows, weights: Path | None, recognit
     known = rebuilt_windows(drawn.windows, touched, weights)
     return _Judged(
         expressions_of(small, recognition).probabilities,
-        _recognized(small, found.windows, found.rebuilt, recognition),
-        _recognized(small, known, touched, recognition),
+        _recognized(small, found.windows, found.core, recognition),
+        _recognized(small, known, drawn.shares >= COVERED_FROM, recognition),
         shares=found.shares,
     )
 
 
-def _recognized(small: np.ndarray, windows: np.ndarray, rebuilt: np.ndarray, weights: Path | None) -> np.ndarray:
+def _recognized(small: np.ndarray, windows: np.ndarray, hidden: np.ndarray, weights: Path | None) -> np.ndarray:
     """Return the probabilities (N, 8) of faces with repair.
 
     Args:
         small: (N, 48, 48) as they are.
         windows: (N, 96, 96) repaired.
-        rebuilt: (N, 12, 12) bool, the patches that were rebuilt.
+        hidden: (N, 12, 12) bool, occluded patches.
         weights: Expression network.
     """
     repaired = np.stack([reduced(each, WINDOW_PX) for each in windows])
-    return mean_of_views(lambda each: expressions_of(each, weights).probabilities, small, repaired, rebuilt)
+    return mean_of_views(lambda each: expressions_of(each, weights).probabilities, small, repaired, hidden)
 
 
 def _accuracy(probabilities: np.ndarray, label: np.ndarray) -> float:

@@ -112,13 +112,13 @@ class FaceWindows:
     Attributes:
         original: (N, 48, 48) uint8.
         repaired: (N, 48, 48) uint8, those with occluded patches rebuilt; None: not repaired.
-        rebuilt: (N, 12, 12) bool, the patches that were rebuilt; None: not repaired.
+        core: (N, 12, 12) bool, see `Repaired`; None: not repaired.
         shares: (N,) occluded shares; None: not repaired.
     """
 
     original: np.ndarray
     repaired: np.ndarray | None = None
-    rebuilt: np.ndarray | None = None
+    core: np.ndarray | None = None
     shares: np.ndarray | None = None
 
 
@@ -134,8 +134,8 @@ def face_windows(places: Sequence[tuple[np.ndarray, np.ndarray]], repair: bool =
         return FaceWindows(windows)
     found = repair_windows(np.stack([face_window(pixels, points, SIDE_PX) for pixels, points in places]))
     small = np.stack([reduced(each, WINDOW_PX) for each in found.windows])
-    repaired = np.where(found.rebuilt.any(axis=(1, 2), keepdims=True), small, windows)
-    return FaceWindows(windows, repaired, found.rebuilt, found.shares)
+    repaired = np.where(found.core.any(axis=(1, 2), keepdims=True), small, windows)
+    return FaceWindows(windows, repaired, found.core, found.shares)
 
 
 def face_emotions(
@@ -152,9 +152,9 @@ def face_emotions(
     shown = windows.original if windows.repaired is None else windows.repaired
     predicted = expressions_of(shown, weights)
     probabilities = predicted.probabilities
-    if windows.rebuilt is not None and windows.shares is not None:
+    if windows.core is not None and windows.shares is not None:
         probabilities = mean_of_views(
-            lambda each: expressions_of(each, weights).probabilities, windows.original, shown, windows.rebuilt
+            lambda each: expressions_of(each, weights).probabilities, windows.original, shown, windows.core
         )
         probabilities = flattened(probabilities, windows.shares)
     places = valence_arousal(probabilities)

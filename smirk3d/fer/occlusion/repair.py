@@ -34,22 +34,19 @@ class Repaired:
     Attributes:
         windows: (N, S, S) uint8; where nothing is hidden, the pixels that were passed in.
         hidden: (N, 12, 12) bool, occluded patches.
+        core: (N, 12, 12) bool, those of them that lie beyond the radius themselves, in windows that were repaired.
         distances: (N, 12, 12) float32, how far each patch lies from visible ones; beyond the radius it is occluded.
     """
 
     windows: np.ndarray
     hidden: np.ndarray
+    core: np.ndarray
     distances: np.ndarray
 
     @property
     def shares(self) -> np.ndarray:
         """(N,) occluded share of each window."""
         return self.hidden.mean(axis=(1, 2))
-
-    @property
-    def rebuilt(self) -> np.ndarray:
-        """(N, 12, 12) bool, the patches that were rebuilt; not those of windows that are hidden beyond `MAX_SHARE`."""
-        return self.hidden & (self.shares <= MAX_SHARE)[:, None, None]
 
 
 @cached_by_files
@@ -95,27 +92,39 @@ def repair_windows(
     """
     network = occlusion_network(weights)
     distances = patch_distances(windows, weights)
-    hidden = hidden_patches(distances, float(network.radius) if radius is None else radius)
+    radius = float(network.radius) if radius is None else radius
+    hidden = hidden_patches(distances, radius)
     result = windows.copy()
     share = hidden.mean(axis=(1, 2))
     for rows in np.array_split(np.flatnonzero((share > 0) & (share <= MAX_SHARE)), -(-len(windows) // _BATCH)):
         if len(rows):
             result[rows] = rebuilt_windows(windows[rows], hidden[rows], weights)
-    return Repaired(result, hidden, distances)
+    core = core_patches(distances, radius) & (share <= MAX_SHARE)[:, None, None]
+    return Repaired(result, hidden, core, distances)
 
 
-def hidden_patches(distances: np.ndarray, radius: float) -> np.ndarray:
-    """Return which patches are occluded, (N, 12, 12) bool.
-
-    Those beyond the radius, after one majority pass over their neighbourhoods, and neighbours of them beyond
-    `EDGE_SHARE` of it.
+def core_patches(distances: np.ndarray, radius: float) -> np.ndarray:
+    """Return which patches lie beyond the radius, (N, 12, 12) bool, after a majority pass over their neighbourhoods.
 
     Args:
         distances: (N, 12, 12), see `patch_distances`.
         radius: Distance beyond which a patch is occluded.
     """
     flat = torch.from_numpy(distances).reshape(len(distances), -1)
-    core = majority(flat > radius)
+    return majority(flat > radius).reshape(distances.shape).numpy()
+
+
+def hidden_patches(distances: np.ndarray, radius: float) -> np.ndarray:
+    """Return which patches are occluded, (N, 12, 12) bool.
+
+    Those of `core_patches`, and neighbours of them beyond `EDGE_SHARE` of the radius.
+
+    Args:
+        distances: As for `core_patches`.
+        radius: Likewise.
+    """
+    flat = torch.from_numpy(distances).reshape(len(distances), -1)
+    core = torch.from_numpy(core_patches(distances, radius)).reshape(flat.shape)
     edge = grown(core) & (flat > EDGE_SHARE * radius)
     return (core | edge).reshape(distances.shape).numpy()
 

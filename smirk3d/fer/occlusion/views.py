@@ -50,7 +50,7 @@ def mean_of_views(
         predict: Returns the probabilities (N, C) of windows.
         windows: (N, S, S) uint8, N at least 1; faces as they are.
         repaired: (N, S, S) uint8, with occluded patches rebuilt.
-        hidden: (N, 12, 12) bool, occluded patches; not all of a window.
+        hidden: (N, 12, 12) bool, occluded patches, without those at which only edges run through; not all of a window.
     """
     probabilities = predict(windows)
     rows = np.flatnonzero(hidden.any(axis=(1, 2)))

@@ -53,7 +53,7 @@ def adjust_emotions(config: AdjustmentConfig, *, report: Report) -> TrainResult:
         for name, found in (("before", choice.before), (f"strength {choice.strength:g}", choice.after)):
             report(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()))
         added = adjustment_of(faces.targets, choice.strength)
-        network.emotions.bias += added
+        network.emotions.bias.add_(added)
         measures = calibrate(network, val) | {"strength": choice.strength}
         record = {DATA: {"train": faces.fingerprint, "val": val.fingerprint}, MEASURES: measures}
         origin = {
@@ -71,7 +71,7 @@ def _trained_network(path: Path) -> tuple[ExpressionNetwork, dict[str, str]]:
     about = description_of(path)
     if _ADDED not in about:
         return network, about
-    network.emotions.bias -= torch.tensor(json.loads(about[_ADDED]))
+    network.emotions.bias.sub_(torch.tensor(json.loads(about[_ADDED])))
     return network, json.loads(about[_TRAINING])
 
 

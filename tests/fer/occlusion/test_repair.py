@@ -13,6 +13,7 @@ from smirk3d.fer import OcclusionRepair
 from smirk3d.fer.occlusion.network import OcclusionNetwork
 from smirk3d.fer.occlusion.patches import GRID, PATCH_PX
 from smirk3d.fer.occlusion.repair import (
+    core_patches,
     flattened,
     hidden_patches,
     patch_distances,
@@ -74,6 +75,12 @@ def test_an_edge_belongs_to_what_is_hidden() -> None:
     distances[0, 0, 0] = 9.0  # alone
     hidden = hidden_patches(distances, radius=1.0)
     assert hidden[0, 4:8, 5:9].all() and not hidden[0, 0, 0] and not hidden[0, :, 9:].any()
+    core = core_patches(distances, radius=1.0)
+    assert not (core & ~hidden).any() and core[0, 5:7, 5:7].all() and not core[0, :, 8].any()
+
+
+def test_windows_that_are_left_as_they_are_have_no_core(windows: np.ndarray, weights: Path) -> None:
+    assert not repair_windows(windows, weights, radius=-1.0).core.any()
 
 
 def test_flattening_keeps_the_order_and_follows_the_share() -> None:
