@@ -22,7 +22,7 @@ LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 CONTACT_NOISE = 0.003
 """Standard deviation of the opening of lips that touch, in units of the distance between the outer eye corners."""
 FIRMNESS = 9.0
-SHUT_BELOW = 0.006
+SHUT_BELOW = 0.01
 """Largest opening of lips that touch on the head, in the same unit; a wider one shows teeth."""
 TOUCHING_BELOW = 0.012
 """Openings, in the same unit, that are none: the detector leaves a slit between lips that touch."""
