@@ -13,6 +13,7 @@ from smirk3d.face import Face
 from smirk3d.geometry.camera import Camera
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.reenactment.brow_lift import with_stiff_brows
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
@@ -149,7 +150,7 @@ def place_face(face: Face, rotation: np.ndarray, region: Region, residual_ndc: T
         residual_ndc: (478, 2) detected landmarks minus those of the mesh.
     """
     head, camera = face.head, face.camera
-    points = face.vertices @ camera.rotation_rotmat.T + camera.translation_m
+    points = with_stiff_brows(face) @ camera.rotation_rotmat.T + camera.translation_m
     pivot = camera.rotation_rotmat @ np.array(PIVOT_M) + camera.translation_m
     turn = rotation @ camera.rotation_rotmat.T
     turned = (points - pivot) @ turn.T + pivot
