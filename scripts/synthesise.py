@@ -1,6 +1,6 @@
 """Neurally render photos with other expressions: a row for each face, a column for each expression.
 
-python scripts/synthesise.py PHOTOS... --out expressions.png
+python scripts/synthesise.py PHOTOS... --out expressions.png    (or .jpg)
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from smirk3d.errors import NoFaceError
 from smirk3d.estimation.resynthesis import resynthesise
 from smirk3d.media.images import read_image
 from smirk3d.networks.packaged import packaged_neural_renderer
+from smirk3d.reenactment.pictures import save_picture
 from smirk3d.viz.contact_sheet import contact_sheet
-from smirk3d.viz.overlay import save_png
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "neutral": {},
@@ -63,7 +63,7 @@ def main(options: Options) -> None:
             photos, meshes = rows_of_face(renderer, face, read_image(photo).pixels)
             pictures += photos + (meshes if options.meshes else [])
     captions = list(CAPTIONS) * (len(pictures) // len(CAPTIONS))
-    save_png(options.out, contact_sheet(pictures, captions, columns=len(CAPTIONS)))
+    save_picture(contact_sheet(pictures, captions, columns=len(CAPTIONS)), options.out)
 
 
 def rows_of_face(renderer: NeuralRenderer, face: Face, pixels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -34,6 +34,7 @@ FIGURES = (
     Figure("several_ssim", better="higher"),
     Figure("turned_feature_distance", better="lower"),
     Figure("several_feature_distance", better="lower"),
+    Figure("truth_pose_off_deg", "deg"),
 )
 
 
@@ -69,12 +70,14 @@ class TurnedPicture:
         several: Scores of that from several photos.
         copied: Scores of the photo itself.
         pose_off_deg: Angle between the rotation that is read in the result and the wanted one; NaN where none is read.
+        truth_pose_off_deg: The same of the true picture.
     """
 
     one: PictureScores
     several: PictureScores
     copied: PictureScores
     pose_off_deg: float
+    truth_pose_off_deg: float
 
 
 @dataclass(eq=False)
@@ -145,6 +148,7 @@ def _turned_figures(turned: list[TurnedPicture]) -> dict[str, float]:
         return {}
     return {
         "pose_off_deg": float(np.nanmean([each.pose_off_deg for each in turned])),
+        "truth_pose_off_deg": float(np.nanmean([each.truth_pose_off_deg for each in turned])),
         "turned_psnr_db": _decibels([each.one.face_error for each in turned]),
         "turned_copied_psnr_db": _decibels([each.copied.face_error for each in turned]),
         "several_psnr_db": _decibels([each.several.face_error for each in turned]),

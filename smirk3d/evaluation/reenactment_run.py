@@ -148,6 +148,7 @@ class TurnedAtWork:
         several: The mesh engine with all photos.
         method: Reads poses.
         metrics: Compares pictures.
+        off_in_truth_deg: Expression -> angle between the rotation that is read in the true picture and the wanted one.
     """
 
     person: TurnedPerson
@@ -155,6 +156,7 @@ class TurnedAtWork:
     several: Reenactor
     method: ReconstructionMethod
     metrics: PictureMetrics
+    off_in_truth_deg: dict[str, float]
 
     @staticmethod
     def prepare(
@@ -166,7 +168,9 @@ class TurnedAtWork:
             NoFaceError: No face is found in a photo.
         """
         one, several = Reenactor(person.photos[0], reconstructor), Reenactor(list(person.photos), reconstructor)
-        return TurnedAtWork(person, one, several, method, metrics)
+        wanted = person.turn @ one.source.face.rotation
+        off_in_truth_deg = {name: _pose_off_deg(method, pixels, wanted) for name, pixels in person.moved.items()}
+        return TurnedAtWork(person, one, several, method, metrics, off_in_truth_deg)
 
     def measure_engine(self, name: EngineName, tally: EngineTally) -> None:
         """Add what an engine makes of the photos to its tally."""
@@ -180,15 +184,17 @@ class TurnedAtWork:
                 made.append(reenactor.with_engine(name)(driven, wanted))
             pictures = (*made, self.person.photos[0])
             one, several, copied = (self.metrics.scores(each, truth, square) for each in pictures)
-            off_deg = self._pose_off_deg(made[0], self.person.turn @ self.one.source.face.rotation)
-            tally.turned.append(TurnedPicture(one, several, copied, off_deg))
+            off_deg = _pose_off_deg(self.method, made[0], self.person.turn @ self.one.source.face.rotation)
+            tally.turned.append(TurnedPicture(one, several, copied, off_deg, self.off_in_truth_deg[expression]))
 
-    def _pose_off_deg(self, pixels: np.ndarray, wanted: np.ndarray) -> float:
-        found = self.method.detect(pixels)
-        if not found:
-            return float("nan")
-        rotation = self.method.faces([FaceObservation(Photo(pixels), found[0])])[0].rotation
-        return float(np.rad2deg(np.arccos(np.clip((np.trace(rotation @ wanted.T) - 1) / 2, -1, 1))))
+
+def _pose_off_deg(method: ReconstructionMethod, pixels: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the angle between the rotation that is read in a picture and another one; NaN without a face."""
+    found = method.detect(pixels)
+    if not found:
+        return float("nan")
+    rotation = method.faces([FaceObservation(Photo(pixels), found[0])])[0].rotation
+    return float(np.rad2deg(np.arccos(np.clip((np.trace(rotation @ wanted.T) - 1) / 2, -1, 1))))
 
 
 def face_square(face: Face) -> FaceSquare:

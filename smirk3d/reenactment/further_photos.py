@@ -74,8 +74,7 @@ def _shown(
 def _in_tone(photo: SourcePhoto, at: Tensor, normal: Tensor, part: Tensor, tone: Tensor) -> Tensor:
     """Return the colours (3, S, S) of a photo at points, in the light of the first photo."""
     grid = at[None, ..., :2]
-    pixels = photo.region.cut(photo.pixels)[None]
-    shown = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)[0]
+    shown = functional.grid_sample(photo.cut[None], grid, padding_mode="border", align_corners=False)[0]
     level = functional.grid_sample(photo.level[None], grid, padding_mode="border", align_corners=False)[0]
     own = level + photo.light.shading(normal).log()
     gain = torch.where(part < EYE, tone - own, (tone - own).mean(0, keepdim=True)).exp()

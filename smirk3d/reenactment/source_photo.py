@@ -46,6 +46,7 @@ class SourcePhoto:
         pixels: (H, W, 3) uint8 sRGB.
         face: The face; its vertices are those of `face.arkit`.
         region: The part of the photo that may change.
+        cut: (3, S, S) in [0, 1], this part.
         residual_ndc: (478, 2) detected landmarks minus those of the mesh, half sides of the region.
         fitted: The mesh where the photo shows it.
         texels: (F T², 3) in [0, 1], colours of the fitted appearance.
@@ -61,6 +62,7 @@ class SourcePhoto:
     pixels: np.ndarray
     face: Face
     region: Region
+    cut: Tensor
     residual_ndc: Tensor
     fitted: PlacedMesh
     texels: Tensor
@@ -122,7 +124,9 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     mouth = (photo[:, part == MOUTH], inside * level.mean(0)[part == MOUTH].exp())
     mouth_light = mouth_trust(fitted) * _light_over(*mouth)
     softness = blur_px(photo, covered)
-    return SourcePhoto(pixels, face, region, residual, fitted, texels, front, light, level, grey, mouth_light, softness)
+    return SourcePhoto(
+        pixels, face, region, photo, residual, fitted, texels, front, light, level, grey, mouth_light, softness
+    )
 
 
 def _light_over(photo: Tensor, model: Tensor) -> float:

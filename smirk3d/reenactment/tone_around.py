@@ -35,7 +35,7 @@ def with_tone_around(
     high = [min(int(each.max()) + margin + 1, size) for each in (rows, columns)]
     box = (slice(low[0], high[0]), slice(low[1], high[1]))
     at = (pixel_grid(size) + displacement)[box]
-    photo = functional.grid_sample(source.region.cut(source.pixels)[None], at[None], align_corners=False)[0]
+    photo = functional.grid_sample(source.cut[None], at[None], align_corners=False)[0]
     own = fill[:, box[0], box[1]]
     ratio = (photo.clamp_min(0.02).log() - own.clamp_min(0.02).log()).clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
     weight = photo_share[box]

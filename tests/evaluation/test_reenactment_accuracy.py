@@ -62,7 +62,7 @@ def test_reenactment_comes_nearer_to_the_truth_than_the_photo(
     assert figures["ssim"] > figures["copied_ssim"]
     assert figures["feature_distance"] < figures["copied_feature_distance"]
     assert figures["turned_psnr_db"] > figures["turned_copied_psnr_db"] + 1
-    assert 0 < figures["flicker"] < 3 and figures["pose_off_deg"] < 8
+    assert 0 < figures["flicker"] < 3 and figures["pose_off_deg"] < 8 and figures["truth_pose_off_deg"] < 8
 
 
 def _scores(error: float, face_error: float = 0.1) -> PictureScores:
@@ -80,7 +80,9 @@ def test_figures_of_known_errors() -> None:
         other = random.uniform(0, 1, 52)
         tally.pictures.append(ReenactedPicture(str(k), *scores, weights, 0.5 * weights, other, identities))
         tally.crossed.append((weights, 1 - weights))
-        tally.turned.append(TurnedPicture(_scores(1, 0.01), _scores(1, 0.001), _scores(1, 0.1), [2.0, np.nan][k % 2]))
+        tally.turned.append(
+            TurnedPicture(_scores(1, 0.01), _scores(1, 0.001), _scores(1, 0.1), [2.0, np.nan][k % 2], 1.5)
+        )
     result = reenactment_result("fit", tally)
     figures = cast(Any, result).figures
     assert result.left_out == 2
@@ -89,7 +91,11 @@ def test_figures_of_known_errors() -> None:
     assert np.isclose(figures["correlation"], 1) and figures["truth_correlation"] < 0.5
     assert np.isclose(figures["cross_correlation"], -1) and figures["flicker"] == 1
     assert np.allclose([figures[f"{name}_psnr_db"] for name in ("turned", "several", "turned_copied")], [20, 30, 10])
-    assert np.isclose(figures["identity_ratio"], 1) and figures["pose_off_deg"] == 2
+    assert (
+        np.isclose(figures["identity_ratio"], 1)
+        and figures["pose_off_deg"] == 2
+        and figures["truth_pose_off_deg"] == 1.5
+    )
 
 
 def test_identity_is_what_people_do_not_share() -> None:
