@@ -103,7 +103,7 @@ def _seen_well(
     teeth = torch.where(part == MOUTH, upper_teeth(head)[triangle] * mouth_trust(source.fitted), 1.0)
     seen = in_photo * stretch * facing * source.at(points.at)[2] * teeth
     # A point that has not moved keeps the photo's colour, whatever the mesh has there.
-    still = 1 - rise(moved.norm(dim=2) * (len(moved) / 2), STILL_PX)
+    still = 1 - rise(torch.hypot(*moved.unbind(2)) * (len(moved) / 2), STILL_PX)
     return seen.maximum(still * (source.front[1] == part)) * (1 - lid)
 
 
