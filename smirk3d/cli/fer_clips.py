@@ -57,13 +57,15 @@ def predict_clip_table(
     return not summary.failed
 
 
-def evaluate_clips(weights: str | None) -> int:
+def evaluate_clips(weights: str | None, faces: str | None) -> int:
     """Print the measures of the clip network on synthetic clips, and of training with wrong labels."""
-    from smirk3d.evaluation.clip_recognition import ClipEvaluation, noise_figures, packaged_figures
+    from smirk3d.evaluation.clip_noise import noise_figures
+    from smirk3d.evaluation.clip_recognition import ClipEvaluation, packaged_figures
 
-    settings = ClipEvaluation()
-    for line in packaged_figures(None if weights is None else Path(weights), settings):
+    settings = ClipEvaluation(photos=None if faces is None else Path(faces))
+    test = settings.test()
+    for line in packaged_figures(None if weights is None else Path(weights), test):
         print_result(line)
-    for line in noise_figures(settings, print_message):
+    for line in noise_figures(test, settings, print_message):
         print_result(line)
     return 0

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from smirk3d.evaluation.clip_baselines import FramePooling, PlainGru
-from smirk3d.evaluation.clip_recognition import auroc
+from smirk3d.evaluation.clip_noise import auroc
 from smirk3d.fer.clips.frame_features import N_FRAME_FEATURES
 from smirk3d.fer.clips.predictor import SubClipPredictions
 from smirk3d.train.clip_emotion.measures import key_errors, measures_of

@@ -63,25 +63,28 @@ class LabelEvidence:
         """(N,) in [-1, 1]: how much more the agreeing sub-clips support another class than the label."""
         return self.agreement * (self.rival - self.support)
 
-    def verdicts(self) -> np.ndarray:
+    def verdicts(self, least: float = 0.1) -> np.ndarray:
         """Return (N,) indices of `VERDICTS`.
 
         Noisy: the noise score of the clip is that of the upper part of a mixture, see `noise_threshold`. Hard: not
         noisy, and the sub-clips disagree, or the label is not their first choice.
+
+        Args:
+            least: Of a noisy clip the noise score is larger than this, in [0, 0.6].
         """
         score = self.noise_score
-        is_noisy = score > noise_threshold(score)
+        is_noisy = score > noise_threshold(score, least)
         is_hard = ~is_noisy & ((self.agreement < HARD_AGREEMENT) | (self.rival > self.support))
         return np.where(is_noisy, VERDICTS.index("noisy"), np.where(is_hard, VERDICTS.index("hard"), 0))
 
 
 HARD_AGREEMENT = 0.85
 """Sub-clips of a hard clip agree less than this."""
-_MIN_THRESHOLD, _MAX_THRESHOLD = 0.1, 0.6
+MAX_THRESHOLD = 0.6
 _EM_STEPS = 50
 
 
-def noise_threshold(score: np.ndarray) -> float:
+def noise_threshold(score: np.ndarray, least: float = 0.1) -> float:
     """Return the noise score at which both parts of a mixture of two normal distributions are equally probable.
 
     Source of the idea, with losses in place of scores: Arazo et al., "Unsupervised Label Noise Modeling and Loss
@@ -89,9 +92,10 @@ def noise_threshold(score: np.ndarray) -> float:
 
     Args:
         score: (N,) noise scores in [-1, 1].
+        least: Smallest result, in [0, 0.6].
 
     Returns:
-        In [0.1, 0.6]: below, the label is still a rival of the first choice.
+        In [`least`, 0.6]: below, the label is still a rival of the first choice.
     """
     mean, std = np.array([-0.7, 0.5]), np.array([0.3, 0.3])
     share = np.array([0.8, 0.2])
@@ -101,9 +105,9 @@ def noise_threshold(score: np.ndarray) -> float:
         mean = (part @ score) / total
         std = np.sqrt((part * (score - mean[:, None]) ** 2).sum(axis=1) / total).clip(0.05)
         share = (total / total.sum()).clip(0.02)
-    grid = np.linspace(_MIN_THRESHOLD, _MAX_THRESHOLD, 101)
+    grid = np.linspace(least, MAX_THRESHOLD, 101)
     is_upper = _responsibility(grid, mean, std, share)[1] > 0.5
-    return float(grid[is_upper.argmax()]) if is_upper.any() else _MAX_THRESHOLD
+    return float(grid[is_upper.argmax()]) if is_upper.any() else MAX_THRESHOLD
 
 
 def _responsibility(score: np.ndarray, mean: np.ndarray, std: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from smirk3d.datasets.config_checks import check_positive, check_within
+from smirk3d.fer.clips.agreement import MAX_THRESHOLD
 from smirk3d.train.small_network.config import NetworkEngineConfig, check_optimizer
 
 
@@ -21,10 +22,15 @@ class SyntheticClipsConfig:
 
     count: int = 256
     """Number of rendered clips to learn from; 0: none."""
+    reanimated: int = 0
+    """Number of further clips: the rendered people with new motions, see
+    `smirk3d.train.clip_emotion.reanimated_clips`."""
     weights_only: int = 1280
     """Number of further clips that are not rendered; their expression vectors come from `photos`, or are missing."""
     photos: Path | None = None
     """Labelled faces with a split train, as FERPlus has; see `smirk3d.train.clip_emotion.photo_vectors`; null: none."""
+    photo_people: Path | None = None
+    """Photos in shards; in a quarter of the rendered clips nearly neutral ones of them are moved; null: none."""
     validation: int = 64
     """Number of clips for validation, of other people."""
     seed: int = 100
@@ -37,7 +43,9 @@ class SyntheticClipsConfig:
     """Folder in which the clips are kept between runs; null: in the cache."""
 
     def __post_init__(self) -> None:
-        check_within(self, 0, math.inf, "count", "seed", "weights_only")
+        check_within(self, 0, math.inf, "count", "seed", "reanimated", "weights_only")
+        if self.reanimated and not self.count:
+            raise ValueError("reanimated must be 0 where count is 0: only rendered people can be reanimated")
         check_within(self, 1, math.inf, "validation")
         check_within(self, 0, 1, "label_noise")
 
@@ -90,6 +98,8 @@ class LabelReviewConfig:
     """Epochs from one judgement to the next."""
     decay: float = 0.5
     """Decay of the exponential moving average of probabilities and agreement over judgements."""
+    least_noise_score: float = 0.4
+    """Smaller noise scores are not called noisy: the higher, the fewer hard clips are, and the fewer wrong labels."""
     noisy_weight: float = 0.2
     """Weight of the loss of clips that are probably mislabelled."""
     hard_weight: float = 1.5
@@ -102,6 +112,7 @@ class LabelReviewConfig:
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "warm_up", "every", "relabel_after")
         check_within(self, 0, 1, "decay", "noisy_weight")
+        check_within(self, 0, MAX_THRESHOLD, "least_noise_score")
         check_within(self, 0, math.inf, "hard_weight", "consistency")
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from smirk3d.authoring.load import load_head
 from smirk3d.datasets.synthetic.emotion_clips.label_noise import noisy_labels
+from smirk3d.datasets.synthetic.emotion_clips.photo_people import PhotoPeople
 from smirk3d.errors import Smirk3dError
 from smirk3d.train.clip_emotion.clip_set import ClipSet
 from smirk3d.train.clip_emotion.config import ClipTrainConfig
 from smirk3d.train.clip_emotion.label_review import LabelReview
 from smirk3d.train.clip_emotion.photo_vectors import photo_vectors
 from smirk3d.train.clip_emotion.real_data import real_clip_set
-from smirk3d.train.clip_emotion.synthetic_data import synthetic_clip_set, weight_only_clips
+from smirk3d.train.clip_emotion.reanimated_clips import FrameModel, reanimated_clips
+from smirk3d.train.clip_emotion.synthetic_data import SyntheticClipSet, synthetic_clip_set, weight_only_clips
 from smirk3d.train.clip_emotion.task import ClipTask
 from smirk3d.train.provenance import DATA
 from smirk3d.train.small_network.run import Report, TrainResult, train_network
@@ -82,17 +84,18 @@ def _clips(config: ClipTrainConfig, report: Report) -> tuple[ClipSet, ClipSet, d
     if test is not None:
         return ClipSet.joined(parts), test[0], paths
     synthetic = config.data.synthetic
-    validation = synthetic_clip_set(
-        load_head("open"), synthetic.validation, synthetic.seed + 1, config.expression, synthetic.path
-    )
+    validation = _rendered(config, synthetic.validation, synthetic.seed + 1, "val", report)
     return ClipSet.joined(parts), validation.clips, paths
 
 
 def _synthetic(config: ClipTrainConfig, report: Report) -> list[ClipSet]:
     settings, parts = config.data.synthetic, []
     if settings.count:
-        head = load_head("open", report=report)
-        parts.append(synthetic_clip_set(head, settings.count, settings.seed, config.expression, settings.path).clips)
+        rendered = _rendered(config, settings.count, settings.seed, "train", report)
+        parts.append(rendered.clips)
+        if settings.reanimated:
+            model = FrameModel(rendered.clips, rendered.truth)
+            parts.append(reanimated_clips(model, settings.reanimated, settings.seed)[0])
     if settings.weights_only:
         photos = settings.photos and photo_vectors(settings.photos, config.expression, settings.seed)
         parts.append(weight_only_clips(settings.weights_only, settings.seed, photos)[0])
@@ -100,3 +103,11 @@ def _synthetic(config: ClipTrainConfig, report: Report) -> list[ClipSet]:
         rng = np.random.default_rng([settings.seed, 3])
         parts = [each.relabelled(noisy_labels(each.label.numpy(), settings.label_noise, rng)[0]) for each in parts]
     return parts if settings.key_truth else [each.without_keys() for each in parts]
+
+
+def _rendered(config: ClipTrainConfig, count: int, seed: int, split: str, report: Report) -> SyntheticClipSet:
+    """Return rendered clips; those of people in photos have those of a split."""
+    settings, head = config.data.synthetic, load_head("open", report=report)
+    folder = settings.photo_people
+    photos = None if folder is None else PhotoPeople.from_folder(head, folder, split)
+    return synthetic_clip_set(head, count, seed, config.expression, settings.path, photos=photos)

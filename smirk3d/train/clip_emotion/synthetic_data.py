@@ -1,4 +1,4 @@
-"""Synthetic clips as the clip network's input: expression vectors of rendered windows, ARKit weights with noise."""
+"""Synthetic clips as the clip network's input: expression vectors and ARKit weights that networks read from frames."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from smirk3d.assets import atomic_path
 from smirk3d.datasets.cached_renderings import prepared_renderings, renderings_folder
 from smirk3d.datasets.synthetic.emotion_clips.clip_set import ClipTruth, SyntheticClips, random_motions
 from smirk3d.datasets.synthetic.emotion_clips.estimation_noise import estimated_angles, estimated_weights
+from smirk3d.datasets.synthetic.emotion_clips.photo_people import PhotoPeople
 from smirk3d.fer.clips.frame_features import frame_features
 from smirk3d.fer.network import N_FEATURES
 from smirk3d.fer.vectors import expressions_of
@@ -30,17 +31,27 @@ class SyntheticClipSet:
         clips: Features; the labels are the true emotions.
         truth: All that was planted.
         probabilities: (N, T, 8) float32 emotions of single frames by the expression network.
+        is_photo: (N,) bool, whose people wear the pixels of photos.
     """
 
     clips: ClipSet
     truth: ClipTruth
     probabilities: np.ndarray
+    is_photo: np.ndarray
 
 
 def synthetic_clip_set(
-    head: HeadModel, count: int, seed: int, expression: Path | None = None, path: Path | None = None
+    head: HeadModel,
+    count: int,
+    seed: int,
+    expression: Path | None = None,
+    path: Path | None = None,
+    *,
+    photos: PhotoPeople | None = None,
 ) -> SyntheticClipSet:
     """Return synthetic clips, rendered and read where they are not in the cache.
+
+    Expression vectors and ARKit weights are those of the networks; head angles have the errors of tracking.
 
     Args:
         head: The open head.
@@ -48,18 +59,22 @@ def synthetic_clip_set(
         seed: Of everything random.
         expression: Weights of the expression network; None: the packaged ones.
         path: Folder in which windows and vectors are kept between runs; None: in the cache.
+        photos: People in photos, for a part of the clips; None: all people are rendered.
     """
     folder = renderings_folder(path)
-    clips = prepared_renderings(SyntheticClips(head, count, seed, folder), folder, "synthetic clips")
+    clips = prepared_renderings(SyntheticClips(head, count, seed, folder, photos), folder, "synthetic clips")
     predicted = np.concatenate(
         [_predicted(windows, expression, folder, clips.fingerprint) for windows in clips.windows()]
     ).astype(np.float32)
     truth, rng = clips.truth(), np.random.default_rng([seed, 7])
-    weights = estimated_weights(truth, rng)
-    features = frame_features(predicted[..., :N_FEATURES], weights, estimated_angles(truth, rng))
+    angles = estimated_angles(truth, rng)
+    features = frame_features(predicted[..., :N_FEATURES], clips.regressed_weights(), angles)
     names = tuple(f"synthetic_{seed}_{index:05d}" for index in range(count))
     label, key = torch.from_numpy(truth.emotion), torch.from_numpy(truth.key.copy())
-    return SyntheticClipSet(ClipSet(torch.from_numpy(features), label, key, names), truth, predicted[..., N_FEATURES:])
+    probabilities = predicted[..., N_FEATURES:]
+    return SyntheticClipSet(
+        ClipSet(torch.from_numpy(features), label, key, names), truth, probabilities, clips.is_photo
+    )
 
 
 def weight_only_clips(count: int, seed: int, photos: PhotoVectors | None = None) -> tuple[ClipSet, ClipTruth]:

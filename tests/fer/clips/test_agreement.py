@@ -51,3 +51,9 @@ def test_the_threshold_lies_between_both_parts() -> None:
     score = np.concatenate([rng.normal(-0.8, 0.15, 700), rng.normal(0.7, 0.15, 300)])
     assert 0.1 <= noise_threshold(score) <= 0.4
     assert noise_threshold(rng.normal(-0.8, 0.1, 500)) >= 0.1
+
+
+def test_small_noise_scores_are_never_noisy() -> None:
+    rng = np.random.default_rng(0)
+    score = np.concatenate([rng.normal(-0.6, 0.3, 300), rng.normal(0.4, 0.3, 100)]).clip(-1, 1)
+    assert noise_threshold(score) < noise_threshold(score, 0.3) and noise_threshold(score, 0.3) >= 0.3

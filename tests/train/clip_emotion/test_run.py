@@ -79,6 +79,8 @@ def test_the_command_trains_by_the_recipe(data_set: Path, tmp_path: Path, capfd:
     out = tmp_path / "cli"
     changes = [
         "data.synthetic.count=0",
+        "data.synthetic.reanimated=0",
+        "data.synthetic.photo_people=null",
         "data.synthetic.weights_only=0",
         "data.synthetic.photos=null",
         "epochs=2",

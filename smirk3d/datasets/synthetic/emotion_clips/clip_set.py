@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from smirk3d.datasets.synthetic.emotion_clips.clip_encoder import ClipEncoder, encoder_digest
+from smirk3d.datasets.synthetic.emotion_clips.degraded_frames import degraded_frames
 from smirk3d.datasets.synthetic.emotion_clips.motion import HARDNESS, N_FRAMES, NEUTRAL, ClipMotion, random_motion
+from smirk3d.datasets.synthetic.emotion_clips.photo_people import PhotoPeople
 from smirk3d.datasets.synthetic.emotion_clips.rendering import ClipRenderer
 from smirk3d.datasets.synthetic.shard_cache import GeneratedShard, ShardCache
 from smirk3d.detection.face_regions import REGIONS
 from smirk3d.fer.emotions import EMOTIONS
-from smirk3d.fer.face_windows import WINDOW_PX
+from smirk3d.fer.face_windows import WINDOW_PX, face_window
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 
 SHARD = 32
 """Clips of a file."""
 HARD_SHARE = 0.35
-_CACHE_VERSION = 1
+PHOTO_GROUPS = 4
+"""Where there are photos, in one of so many groups of eight clips the people wear the pixels of photos."""
+JITTER_PX = 0.6
+"""Standard deviation of the detected position of the whole face in a frame, pixels of the crop."""
+_CACHE_VERSION = 2
 _SCALARS = 6 + len(REGIONS)
 _N_WEIGHTS, _N_ANGLES = N_FRAMES * len(ARKIT_NAMES), N_FRAMES * 3
 _N_TRUTH = _N_WEIGHTS + _N_ANGLES + N_FRAMES + _SCALARS
+_N_NUMBERS = _N_TRUTH + _N_WEIGHTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +70,24 @@ class SyntheticClips:
         count: Number of clips.
         seed: Of everything random.
         folder: Folder in which the windows are kept between runs; None: in memory.
+        photos: People in photos, in one of `PHOTO_GROUPS` clips; None: all people are rendered.
 
     Raises:
         ValueError: `count` is not positive.
     """
 
-    def __init__(self, head: HeadModel, count: int, seed: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, head: HeadModel, count: int, seed: int, folder: Path | None = None, photos: PhotoPeople | None = None
+    ) -> None:
         if count < 1:
             raise ValueError(f"count must be positive, not {count}")
-        self.count, self.seed, self._head = count, seed, head
-        self._renderer: ClipRenderer | None = None
-        content = hashlib.sha256(repr((_CACHE_VERSION, seed, N_FRAMES, HARD_SHARE, HARDNESS)).encode())
+        self.count, self.seed, self._head, self._photos = count, seed, head, photos
+        self._tools: tuple[ClipRenderer, ClipEncoder] | None = None
+        settings = (_CACHE_VERSION, seed, N_FRAMES, HARD_SHARE, HARDNESS, encoder_digest())
+        content = hashlib.sha256(repr((*settings, photos and photos.fingerprint)).encode())
         for part in (head.v_template, head.shapedirs):
             content.update(part.numpy().tobytes())
-        shapes = (SHARD, N_FRAMES, WINDOW_PX, WINDOW_PX), (SHARD, _N_TRUTH)
+        shapes = (SHARD, N_FRAMES, WINDOW_PX, WINDOW_PX), (SHARD, _N_NUMBERS)
         self._cache = ShardCache(folder, f"clips_{content.hexdigest()[:12]}", *shapes, self._make)
 
     def __len__(self) -> int:
@@ -83,8 +95,13 @@ class SyntheticClips:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of seed, settings and head, on which the clips depend."""
+        """Digest of seed, settings, head, encoder and photos, on which the clips depend."""
         return self._cache.prefix
+
+    @property
+    def is_photo(self) -> np.ndarray:
+        """(N,) bool, whose people wear the pixels of photos."""
+        return np.array([self._wears_photo(index) for index in range(self.count)])
 
     def prepare(self) -> Iterator[int]:
         """Render the missing clips; yields their number after each shard."""
@@ -97,22 +114,41 @@ class SyntheticClips:
 
     def truth(self) -> ClipTruth:
         """Return the ground truth of all clips."""
+        return _unpacked(self._numbers()[:, :_N_TRUTH])
+
+    def regressed_weights(self) -> np.ndarray:
+        """Return the ARKit weights (N, T, 52) float32 that the packaged encoder regresses from the frames."""
+        return self._numbers()[:, _N_TRUTH:].reshape(self.count, N_FRAMES, -1)
+
+    def _numbers(self) -> np.ndarray:
         rows = [np.asarray(self._cache.shard(start // SHARD).truth) for start in range(0, self.count, SHARD)]
-        return _unpacked(np.concatenate(rows)[: self.count])
+        return np.concatenate(rows)[: self.count]
+
+    def _wears_photo(self, index: int) -> bool:
+        return self._photos is not None and index // len(EMOTIONS) % PHOTO_GROUPS == PHOTO_GROUPS - 1
 
     def _make(self, number: int) -> GeneratedShard:
         """Render one shard."""
-        if self._renderer is None:
-            self._renderer = ClipRenderer(self._head)
         pixels = np.empty((SHARD, N_FRAMES, WINDOW_PX, WINDOW_PX), np.uint8)
-        truth = np.empty((SHARD, _N_TRUTH), np.float32)
+        numbers = np.empty((SHARD, _N_NUMBERS), np.float32)
         for row in range(SHARD):
-            index = number * SHARD + row
-            rng = np.random.default_rng([self.seed, index])
-            motion = random_motion(*_kind(index, rng), rng)
-            clip = self._renderer.render(motion, rng)
-            pixels[row], truth[row] = clip.windows, _packed(motion, clip.visible)
-        return GeneratedShard(pixels, truth)
+            pixels[row], numbers[row] = self._clip(number * SHARD + row)
+        return GeneratedShard(pixels, numbers)
+
+    def _clip(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return windows (T, 48, 48) uint8 and numbers of a clip."""
+        if self._tools is None:
+            self._tools = ClipRenderer(self._head), ClipEncoder(self._head)
+        renderer, encoder = self._tools
+        rng = np.random.default_rng([self.seed, index])
+        motion = random_motion(*_kind(index, rng), rng)
+        source = self._photos if self._photos is not None and self._wears_photo(index) else renderer
+        frames, visible = degraded_frames(source.frames(motion, rng), HARDNESS[motion.hardness], rng)
+        shown = replace(motion, weights=frames.weights, angles_deg=frames.angles_deg)
+        found_px = frames.points_px + rng.normal(0, JITTER_PX, (N_FRAMES, 1, 2))
+        windows = np.stack([face_window(*each) for each in zip(frames.pixels, found_px)])
+        regressed = encoder.weights(replace(frames, points_px=found_px))
+        return windows, np.concatenate([_packed(shown, visible), regressed.ravel()])
 
 
 def random_motions(count: int, seed: int) -> ClipTruth:

@@ -39,6 +39,9 @@ def test_clips_repeat_and_are_kept(open_head: HeadModel, tmp_path: Path, small_s
     assert files == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
     truth = clips.truth()
     assert truth.emotion.tolist() == [0, 1] and truth.weights.shape == (2, N_FRAMES, 52)
+    read = clips.regressed_weights()
+    assert read.shape == truth.weights.shape and np.corrcoef(read.ravel(), truth.weights.ravel())[0, 1] > 0.4
+    assert not clips.is_photo.any()
 
 
 def test_nothing_to_make_is_an_error(open_head: HeadModel) -> None:
