@@ -110,7 +110,8 @@ def load_initial(networks: Networks, config: TrainConfig, report: Callable[[str]
             "init a file that has one"
         )
     if file is not None:
-        report("the training of the neural renderer starts from random weights")
+        where = "" if config.init_neural_renderer == RANDOM else f"{config.init}: has "
+        report(f"{where}no neural renderer; its training starts from random weights")
     return {}
 
 

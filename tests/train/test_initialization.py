@@ -97,7 +97,7 @@ def test_a_neural_renderer_can_start_from_random_weights_under_a_packaged_encode
     networks, wanted = (build_networks(chosen, load_head("open").spec) for _ in range(2))
     lines: list[str] = []
     assert load_initial(networks, chosen, lines.append) == {}
-    assert lines == ["the training of the neural renderer starts from random weights"]
+    assert lines == ["no neural renderer; its training starts from random weights"]
     assert networks.neural_renderer is not None and wanted.neural_renderer is not None
     both = zip(networks.neural_renderer.parameters(), wanted.neural_renderer.parameters(), strict=True)
     assert all(torch.equal(*each) for each in both)
