@@ -60,8 +60,8 @@ def resting_weights(weights: np.ndarray) -> np.ndarray:
     if not len(neutral):
         return np.zeros(len(ARKIT_NAMES))
     count = max(1, round(NEUTRAL_SHARE * len(weights)))
-    least_expressive = neutral[np.argsort(neutral.sum(1), kind="stable")[:count]]
-    return np.where(RESTING, least_expressive.mean(0), 0.0).clip(0, MAX_REST)
+    near_neutral = neutral[np.argsort(neutral.sum(1), kind="stable")[:count]]
+    return np.where(RESTING, near_neutral.mean(0), 0.0).clip(0, MAX_REST)
 
 
 def has_arkit_weights(estimator: Estimator) -> bool:

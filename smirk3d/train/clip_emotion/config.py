@@ -98,7 +98,7 @@ class LabelReviewConfig:
     """Epochs from one judgement to the next."""
     decay: float = 0.5
     """Decay of the exponential moving average of probabilities and agreement over judgements."""
-    least_noise_score: float = 0.4
+    min_noise_score: float = 0.4
     """Smaller noise scores are not called noisy: the higher, the fewer hard clips are, and the fewer wrong labels."""
     noisy_weight: float = 0.2
     """Weight of the loss of clips that are probably mislabelled."""
@@ -112,7 +112,7 @@ class LabelReviewConfig:
     def __post_init__(self) -> None:
         check_within(self, 1, math.inf, "warm_up", "every", "relabel_after")
         check_within(self, 0, 1, "decay", "noisy_weight")
-        check_within(self, 0, MAX_THRESHOLD, "least_noise_score")
+        check_within(self, 0, MAX_THRESHOLD, "min_noise_score")
         check_within(self, 0, math.inf, "hard_weight", "consistency")
 
 

@@ -39,7 +39,7 @@ class LabelReview:
             decay = self._config.decay
             self._mean = decay * self._mean + (1 - decay) * mean
             self._agreement = decay * self._agreement + (1 - decay) * agrees
-        self.verdict = self.evidence.verdicts(self._config.least_noise_score)
+        self.verdict = self.evidence.verdicts(self._config.min_noise_score)
         self._n_noisy = np.where(self.verdict == _NOISY, self._n_noisy + 1, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
