@@ -24,7 +24,7 @@ from smirk3d.render.appearance.appearance_model import OPACITIES, RELIEF_RANGES
 from smirk3d.render.appearance.skin_layout import TEXTURE_SIZE
 from smirk3d.zoo import registry
 
-BUILD_VERSION = "2"
+BUILD_VERSION = "3"
 BROWS = {
     "brows_thin": ("eyebrow001", "eyebrow006", "eyebrow010"),
     "brows_medium": ("eyebrow004", "eyebrow008"),
@@ -55,7 +55,7 @@ def build_layers(data: Path) -> dict[str, np.ndarray]:
     result = {f"relief/{name}": image for name, image in layers.relief_images(skins, texels).items()}
     short, parted = layers.short_hairs(texels, SEED), layers.parted_strands(texels, SEED)
     moustache, beard = layers.beard_opacities(texels)
-    hairs = (0.72 + 0.2 * short).clip(0, 1)
+    hairs = (0.72 + 0.2 * layers.stubble(texels, SEED)).clip(0, 1)
     opacities = {
         "lips": layers.lip_opacity(texels),
         "moustache": moustache * hairs,

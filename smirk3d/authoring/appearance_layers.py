@@ -20,6 +20,8 @@ from smirk3d.render.appearance.materials import region_vertices
 RELIEF_RANGE = 2.0
 """Relief is kept from 0 to this: the colour of a texel relative to the tone."""
 _FEATURES = ("lips", "eye_regions", "nose", "ears")
+STUBBLE_SIGMAS_PX = (0.7, 3.0)
+"""Sizes of the dots of a short beard, and of the patches in which it is denser, in texels."""
 _GATHERED = (0.0, -0.055, -0.03)
 """Point on the axis through the places behind the ears to which long hair falls, metres."""
 
@@ -127,11 +129,11 @@ SHORT = Hairline(
     0.008,
 )
 LONG = Hairline(
-    (0, 4, 14, 26, 36, 44, 52, 58, 64, 70, 78, 85, 92, 180),
-    (0.094, 0.091, 0.087, 0.081, 0.072, 0.062, 0.049, 0.036, 0.020, 0.012, 0.000, -0.03, -0.13, -0.14),
+    (0, 4, 14, 26, 36, 44, 52, 58, 64, 70, 85, 98, 115, 180),
+    (0.094, 0.091, 0.087, 0.081, 0.072, 0.062, 0.049, 0.036, 0.020, 0.012, 0.004, -0.006, -0.022, -0.048),
     0.005,
 )
-"""Long hair, parted in the middle and put behind the ears, falls over the nape and the sides of the neck."""
+"""Long hair, parted in the middle, is put behind the ears and up from the nape."""
 
 
 def scalp_opacity(texels: TexelMap, hairline: Hairline, wander: np.ndarray | None = None) -> np.ndarray:
@@ -230,6 +232,16 @@ def short_hairs(texels: TexelMap, seed: int) -> np.ndarray:
     for count, rows, weight in ((130, 30, 0.35), (290, 70, 1.0), (520, 110, 0.7)):
         value += weight * _grid_noise(noise.standard_normal((rows, count)), polar * (rows - 1), angle * count)
     return _only_skull(texels, ((value - value.mean()) / value.std()).astype(np.float32))
+
+
+def stubble(texels: TexelMap, seed: int) -> np.ndarray:
+    """Return the short hairs of a beard (H, W), dots without a direction, mean 0 and standard deviation 1."""
+    noise = np.random.default_rng(seed)
+    fine, coarse = (
+        smooth(noise.standard_normal(texels.size), sigma_px) for sigma_px in STUBBLE_SIGMAS_PX
+    )
+    value = fine / fine.std() + 0.5 * coarse / coarse.std()
+    return ((value - value.mean()) / value.std()).astype(np.float32)
 
 
 def lash_opacity(texels: TexelMap) -> np.ndarray:

@@ -32,13 +32,11 @@ from smirk3d.face import Face
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import (
     MaterialPart,
-    eye_texture,
-    eye_uv,
-    iris_texture,
     material_parts,
     srgb_to_linear,
     vertex_colors,
 )
+from smirk3d.render.appearance.part_textures import TEXTURED_PARTS, part_images, part_uv
 from smirk3d.track import Track
 
 if TYPE_CHECKING:
@@ -299,8 +297,8 @@ class _Stage:
 def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the texture coordinates of a head's materials.
 
-    Those of the eyes are `eye_uv`, those of a skin with a texture are the texture's. All other parts have the head's
-    own texture coordinates, if there are any.
+    Those of eyes and teeth are `part_uv`, those of a skin with a texture are the texture's. All other parts have the
+    head's own texture coordinates, if there are any.
 
     Args:
         head: The head model.
@@ -309,11 +307,11 @@ def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarr
     Returns:
         (N, 2) float32 texture coordinates, v upwards, and (3 F,) int64, the row of each corner of the triangles.
     """
-    tables = [eye_uv(head), head.uv.cpu().numpy(), *([] if texture is None else [texture.uv])]
+    tables = [part_uv(head), head.uv.cpu().numpy(), *([] if texture is None else [texture.uv])]
     starts = np.cumsum([0, *map(len, tables)])
     index, faces_uv = head.faces.cpu().numpy().copy(), head.faces_uv.cpu().numpy()
     for part in material_parts(head):
-        if part.name == "eyes" or len(head.uv) == 0:
+        if part.name in TEXTURED_PARTS or len(head.uv) == 0:
             continue
         start = starts[2 if part.name == "skin" and texture is not None else 1]
         index[part.face_index] = faces_uv[part.face_index] + start
@@ -323,9 +321,7 @@ def corner_uv(head: HeadModel, texture: Texture | None = None) -> tuple[np.ndarr
 
 def _texture_images(face: Face, texture: Texture | None) -> dict[str, np.ndarray]:
     """Return the texture image (H, W, 3) uint8 sRGB of each material that has one."""
-    has_eyes = any(part.name == "eyes" for part in material_parts(face.head))
-    eyes = eye_texture() if face.appearance is None else iris_texture(face.appearance.iris)
-    return ({"eyes": eyes} if has_eyes else {}) | ({} if texture is None else {"skin": texture.image})
+    return part_images(face.head, face.appearance) | ({} if texture is None else {"skin": texture.image})
 
 
 def _save_png(pixels: np.ndarray, path: Path) -> None:

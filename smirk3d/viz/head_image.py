@@ -21,12 +21,13 @@ from smirk3d.render.appearance.appearance_model import HeadTextures, head_textur
 from smirk3d.render.appearance.materials import (
     MOUTH_COLOR,
     eye_color_at,
-    eye_uv,
     material_parts,
     region_vertices,
     vertex_colors,
 )
+from smirk3d.render.appearance.part_textures import TEXTURED_PARTS, part_uv
 from smirk3d.render.appearance.skin_layout import skin_uv
+from smirk3d.render.appearance.teeth import teeth_color_at
 from smirk3d.render.draw import Drawing
 from smirk3d.render.rasterize import rasterize
 from smirk3d.render.shading import Lights, Specular, highlight, shade, vertex_normals
@@ -179,11 +180,12 @@ class _Surface:
     """Attributes of a head for shading.
 
     Attributes:
-        attributes: (V, 7) float: colour (3), texture coordinates of the eyes (2), 1 in the mouth, 1 at the teeth.
+        attributes: (V, 7) float: colour (3), `part_uv` (2), 1 in the mouth, 1 at the teeth.
         inside: (V, 2) float, the last two of these.
-        texture_place: (F, 3, 2) float: of corners of the eyes their texture coordinates; of others the place on the
-            skin's texture from -1 to 1. Empty on heads without texture coordinates.
+        texture_place: (F, 3, 2) float: of corners of `TEXTURED_PARTS` their `part_uv`; of others the place on
+            the skin's texture from -1 to 1. Empty on heads without texture coordinates.
         part: (F + 1,) uint8, labels for `choose_samples`.
+        is_teeth: (F,) bool.
         is_hollow: The head has no mouth interior, so that the back of the skull is visible between its lips.
     """
 
@@ -191,6 +193,7 @@ class _Surface:
     inside: Tensor
     texture_place: Tensor
     part: Tensor
+    is_teeth: Tensor
     is_hollow: bool
 
 
@@ -202,13 +205,16 @@ def _surface(head: HeadModel) -> _Surface:
             region_vertices(head, "lower_teeth") | region_vertices(head, "upper_teeth"),
         ]
     )
-    attributes = np.concatenate([vertex_colors(head), eye_uv(head), inside.T], axis=1)
+    attributes = np.concatenate([vertex_colors(head), part_uv(head), inside.T], axis=1)
     part = torch.full((len(head.faces) + 1,), BACKGROUND, dtype=torch.uint8)
+    is_teeth = torch.zeros(len(head.faces), dtype=torch.bool)
     for number, material in enumerate(material_parts(head), start=DETAILED + 1):
         label = DETAILED if material.name == "eyes" else number
         part[torch.tensor(material.face_index)] = label
+        is_teeth[torch.tensor(material.face_index)] = material.name == "teeth"
     values = torch.from_numpy(attributes.astype(np.float32))
-    return _Surface(values, values[:, 5:].contiguous(), _texture_place(head), part, not bool(inside[0].any()))
+    is_hollow = not bool(inside[0].any())
+    return _Surface(values, values[:, 5:].contiguous(), _texture_place(head), part, is_teeth, is_hollow)
 
 
 def _texture_place(head: HeadModel) -> Tensor:
@@ -217,9 +223,9 @@ def _texture_place(head: HeadModel) -> Tensor:
     uv = torch.tensor(skin_uv(head))[head.faces_uv.cpu()]
     place = uv * uv.new_tensor([2, -2]) + uv.new_tensor([-1, 1])
     for part in material_parts(head):
-        if part.name == "eyes":
+        if part.name in TEXTURED_PARTS:
             rows = torch.tensor(part.face_index)
-            place[rows] = torch.tensor(eye_uv(head))[head.faces.cpu()[rows]]
+            place[rows] = torch.tensor(part_uv(head))[head.faces.cpu()[rows]]
     return place
 
 
@@ -243,6 +249,8 @@ def _shade(samples: Samples, corners: Tensor, surface: _Surface, back_faces: Ten
     is_eye = surface.part.index_select(0, face) == DETAILED
     on_eye = is_eye.nonzero()[:, 0]
     color[on_eye] = torch.from_numpy(eye_color_at(uv[on_eye].numpy()))
+    on_teeth = surface.is_teeth.index_select(0, face).nonzero()[:, 0]
+    color[on_teeth] = teeth_color_at(uv[on_teeth])
     dark = back_faces.index_select(0, face)
     color[dark] = color.new_tensor(MOUTH_COLOR)
     inside[dark, 0] = 1.0
@@ -264,11 +272,12 @@ def _shade_textured(
     )
     color = sampled[0, :, 0].T.contiguous()
     is_eye = part == DETAILED
-    on_eye = is_eye.nonzero()[:, 0]
+    on_eye, other = is_eye.nonzero()[:, 0], (part > _SKIN).nonzero()[:, 0]
     color[on_eye] = torch.from_numpy(eye_color_at(place[on_eye].numpy(), colors=textures.eye))
-    other = (part > _SKIN).nonzero()[:, 0]
     plain = surface.attributes[:, :3][faces[samples.face[other]]]
     color[other] = (plain * samples.barycentric[other][..., None]).sum(dim=1)
+    on_teeth = surface.is_teeth.index_select(0, samples.face).nonzero()[:, 0]
+    color[on_teeth] = teeth_color_at(place[on_teeth])
     return _softly_lit(color, normal, inside, is_eye[:, None])
 
 

@@ -29,12 +29,13 @@ from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.materials import (
     MaterialPart,
     eye_texture,
-    eye_uv,
     iris_texture,
     material_parts,
     srgb_to_linear,
     vertex_colors,
 )
+from smirk3d.render.appearance.part_textures import TEXTURED_PARTS, part_uv
+from smirk3d.render.appearance.teeth import teeth_texture
 
 if TYPE_CHECKING:
     from smirk3d.export.texture import Texture
@@ -103,8 +104,8 @@ def build_gltf(face: Face, texture: Texture | None = None) -> gl.GLTF2:
     """Build a document with one mesh, which has a primitive for each material and the same morph targets in each.
 
     The base mesh is the neutral face, and `mesh.weights` are those of this face, so that viewers show its expression.
-    Offsets are those of `morph_targets`, colours, materials and the eye texture those of
-    `smirk3d.render.appearance.materials`.
+    Offsets are those of `morph_targets`, colours and materials those of
+    `smirk3d.render.appearance.materials`, textures of eyes and teeth those of `part_textures` beside it.
 
     Args:
         face: The face.
@@ -181,13 +182,13 @@ def _unique_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _has_own_uv(head: HeadModel, material: MaterialPart) -> bool:
-    return material.name == "eyes" or len(head.uv) == 0
+    return material.name in TEXTURED_PARTS or len(head.uv) == 0
 
 
 def _uv(head: HeadModel, part: _PrimitiveLayout, texture: Texture | None) -> np.ndarray:
     """Return the texture coordinates (N, 2) of a primitive, v upwards."""
     if _has_own_uv(head, part.material):
-        return eye_uv(head)[part.uv_row]
+        return part_uv(head)[part.uv_row]
     if texture is not None and part.material.name == "skin":
         return texture.uv[part.uv_row]
     return head.uv.cpu().numpy()[part.uv_row]
@@ -212,7 +213,9 @@ def _primitive(builder: BufferBuilder, part: _PrimitiveLayout, surface: _VertexA
 
 def _texture_images(face: Face, parts: tuple[MaterialPart, ...], texture: Texture | None) -> dict[str, bytes]:
     """Return the texture of each material that has one, as the bytes of a PNG or JPEG file."""
-    images = {"eyes": _eye_image(face)} if any(part.name == "eyes" for part in parts) else {}
+    names = {part.name for part in parts}
+    images = {"eyes": _eye_image(face)} if "eyes" in names else {}
+    images |= {"teeth": _teeth_jpeg()} if "teeth" in names else {}
     return images | ({} if texture is None else {"skin": _encode_jpeg(texture.image)})
 
 
@@ -223,6 +226,11 @@ def _eye_image(face: Face) -> bytes:
 @functools.cache
 def _eye_png() -> bytes:
     return _encode_png(eye_texture())
+
+
+@functools.cache
+def _teeth_jpeg() -> bytes:
+    return _encode_jpeg(teeth_texture())
 
 
 def _add_materials(
