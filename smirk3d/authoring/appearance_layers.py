@@ -237,9 +237,7 @@ def short_hairs(texels: TexelMap, seed: int) -> np.ndarray:
 def stubble(texels: TexelMap, seed: int) -> np.ndarray:
     """Return the short hairs of a beard (H, W), dots without a direction, mean 0 and standard deviation 1."""
     noise = np.random.default_rng(seed)
-    fine, coarse = (
-        smooth(noise.standard_normal(texels.size), sigma_px) for sigma_px in STUBBLE_SIGMAS_PX
-    )
+    fine, coarse = (smooth(noise.standard_normal(texels.size), sigma_px) for sigma_px in STUBBLE_SIGMAS_PX)
     value = fine / fine.std() + 0.5 * coarse / coarse.std()
     return ((value - value.mean()) / value.std()).astype(np.float32)
 

@@ -29,9 +29,21 @@ def test_hair_is_on_the_scalp_and_not_on_the_face(texels: TexelMap, hairline: la
         assert _values(texels, hair, name).max() < 0.05
 
 
-def test_long_hair_reaches_the_neck(texels: TexelMap) -> None:
-    long, short = (layers.scalp_opacity(texels, line) for line in (layers.LONG, layers.SHORT))
-    assert _values(texels, long, "neck").mean() > _values(texels, short, "neck").mean() + 0.2
+def test_long_hair_is_put_up_and_hides_the_sideburns(texels: TexelMap) -> None:
+    long, short = (layers.scalp_opacity(texels, line)[texels.covered] for line in (layers.LONG, layers.SHORT))
+    x, y, z = texels.points.T
+    sides_of_the_neck = (y < -0.06) & (z < 0.06)
+    assert long[sides_of_the_neck].max() < 0.05
+    temples = (y > 0.06) & (y < 0.08) & (z > 0.05) & (np.abs(x) > 0.04)
+    assert long[temples].mean() > short[temples].mean() + 0.1
+
+
+def test_stubble_has_no_direction(texels: TexelMap) -> None:
+    value = layers.stubble(texels, 0)
+    assert abs(value.mean()) < 1e-3 and value.std() == pytest.approx(1, abs=1e-3)
+    along, across = ((value[1:] * value[:-1]).mean(), (value[:, 1:] * value[:, :-1]).mean())
+    assert along == pytest.approx(across, abs=0.05) and 0.3 < along < 0.9
+    assert not np.array_equal(value, layers.stubble(texels, 1))
 
 
 def test_beard_is_below_the_nose_and_beside_the_lips(texels: TexelMap) -> None:

@@ -23,7 +23,8 @@ from smirk3d.export.usd import save_usd
 from smirk3d.head.arkit import ARKIT_NAMES
 from smirk3d.head.model import HeadModel
 from smirk3d.params import FaceParams
-from smirk3d.render.appearance.materials import eye_uv, material_parts
+from smirk3d.render.appearance.materials import material_parts
+from smirk3d.render.appearance.part_textures import part_uv
 from smirk3d.render.shading import vertex_normals
 from smirk3d.track import Track
 
@@ -73,7 +74,8 @@ def track(open_head) -> Track:
 @pytest.fixture(scope="module", params=[".usdc", ".usda", ".USD"])
 def path(track, request, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("usd") / f"Köpfe 1{request.param}"
-    assert save_usd(track, path) == [path, path.with_name("Köpfe 1_eyes.png")]
+    pictures = [path.with_name(f"Köpfe 1_{name}.png") for name in ("eyes", "teeth")]
+    assert save_usd(track, path) == [path, *pictures]
     return path
 
 
@@ -239,25 +241,28 @@ def test_materials(player, path, track):
         assert surface.GetShaderId() == "UsdPreviewSurface"
         (source,), _ = surface.GetInput("diffuseColor").GetConnectedSources()
         kind = pxr.UsdShade.Shader(source.source).GetShaderId()
-        assert kind == ("UsdUVTexture" if name == "eyes" else "UsdPrimvarReader_float3")
-    picture = player.stage.GetAttributeAtPath("/clip/character/materials/eyes/picture.inputs:file").Get()
-    assert Path(picture.resolvedPath) == path.with_name("Köpfe 1_eyes.png")
-    with Image.open(picture.resolvedPath) as image:
-        assert np.asarray(image).std() > 20
+        assert kind == ("UsdUVTexture" if name in ("eyes", "teeth") else "UsdPrimvarReader_float3")
+    for name in ("eyes", "teeth"):
+        picture = player.stage.GetAttributeAtPath(f"/clip/character/materials/{name}/picture.inputs:file").Get()
+        assert Path(picture.resolvedPath) == path.with_name(f"Köpfe 1_{name}.png")
+        with Image.open(picture.resolvedPath) as image:
+            assert np.asarray(image).std() > 20
 
 
 def test_a_skin_texture_has_its_own_coordinates(open_head, tmp_path):
     own = 1 - open_head.uv.numpy()
     texture = Texture(np.full((8, 8, 3), 77, np.uint8), np.ones((8, 8), bool), own)
     written = save_usd(synthetic_track(open_head, 2), tmp_path / "a.usdc", texture)
-    assert [path.name for path in written] == ["a.usdc", "a_eyes.png", "a_skin.png"]
+    assert [path.name for path in written] == ["a.usdc", "a_eyes.png", "a_teeth.png", "a_skin.png"]
     with Image.open(tmp_path / "a_skin.png") as image:
         assert (np.asarray(image) == 77).all()
     player = Player(tmp_path / "a.usdc")
     st = pxr.UsdGeom.PrimvarsAPI(player.mesh).GetPrimvar("st")
     assert st.GetInterpolation() == "faceVarying"
     found = np.array(st.ComputeFlattened()).reshape(-1, 3, 2)
-    expected = {"skin": own[open_head.faces_uv], "eyes": eye_uv(open_head)[open_head.faces]}
+    expected = {"skin": own[open_head.faces_uv]} | {
+        name: part_uv(open_head)[open_head.faces] for name in ("eyes", "teeth")
+    }
     for part in material_parts(open_head):
         given = expected.get(part.name, open_head.uv.numpy()[open_head.faces_uv])
         np.testing.assert_array_equal(found[part.face_index], given[part.face_index])
@@ -281,7 +286,7 @@ def test_heads_with_other_parameters(tiny_data, open_head, tmp_path):
     player = Player(tmp_path / "a.usdc")
     assert list(player.animation.GetBlendShapeOrder()) == list(head.expression_names)
     assert RESIDUAL_TARGET in morph_targets(track.face(0)).names
-    assert len(written) == 1 + any(part.name == "eyes" for part in material_parts(head))
+    assert len(written) == 1 + sum(part.name in ("eyes", "teeth") for part in material_parts(head))
     shape, expression = torch.from_numpy(track.shape), torch.from_numpy(track.expression[4])
     moved = head.expressed(head.shaped(shape), FaceParams(shape=shape, expression=expression)).vertices.numpy()
     expected = moved @ track.rotation_rotmat[4].T + track.translation_m[4]
@@ -306,7 +311,7 @@ def test_a_failed_write_leaves_the_old_file(track, tmp_path, monkeypatch):
     with pytest.raises(Smirk3dError, match=r"cannot write .*a\.usdc: .*no space; check space"):
         save_usd(track, tmp_path / "a.usdc")
     assert (tmp_path / "a.usdc").read_text() == "old"
-    assert {path.name for path in tmp_path.iterdir()} == {"a.usdc", "a_eyes.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.usdc", "a_eyes.png", "a_teeth.png"}
 
 
 def test_without_the_package_the_remedy_is_named(track, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ MAX_RESIDUAL = 0.022
 """Largest root mean square of the landmarks' residuals over the distance of the eyes."""
 _KINDS: tuple[Kind, ...] = ("single", "single", "one_sided", "combination", "combination")
 _TEMPLATE_SHARE = 0.4
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 class PhotoTexturedFaces:

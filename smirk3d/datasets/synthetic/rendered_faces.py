@@ -52,7 +52,7 @@ PHOTO_PX = 512
 N_LANDMARKS = 478
 APPEARANCE_COUNT = 24
 """Baked variants of brows, lips and irises of randomised heads."""
-_CACHE_VERSION = 5
+_CACHE_VERSION = 6
 
 
 @dataclass(frozen=True)

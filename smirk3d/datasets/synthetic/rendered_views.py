@@ -40,7 +40,7 @@ PIVOT_M = (0.0, -0.05, 0.03)
 """Heads turn about this point of the head frame, between the ears and below them."""
 DISTANCE_M = (0.6, 2.0)
 APPEARANCE_COUNT = 12
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _NUMBERS = 2 * N_LANDMARKS + len(ARKIT_NAMES) + 3
 
 

@@ -22,7 +22,7 @@ LOWER_EDGES_M = (0.0, 0.0053, 0.0112, 0.0178, 0.0240, 0.0295)
 UPPER_CROWN_M = 0.0112
 LOWER_CROWN_M = 0.0095
 """Height of the crowns; beyond it there are gums."""
-ENAMEL_COLOR = (0.90, 0.88, 0.84)
+ENAMEL_COLOR = (0.93, 0.91, 0.87)
 GUM_COLOR = (0.66, 0.38, 0.37)
 NECK_COLOR = (0.80, 0.75, 0.68)
 """Of teeth at the gums."""

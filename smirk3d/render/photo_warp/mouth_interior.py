@@ -1,4 +1,4 @@
-"""Light and shade inside an open mouth, gaps between the teeth, and gums.
+"""Light and shade inside an open mouth, single teeth, and gums.
 
 The colours of the appearance model get darker with depth. Lips shade what lies behind them.
 """
@@ -11,6 +11,8 @@ from torch import Tensor
 from smirk3d.head.landmark_indices import OUTER_EYE_CORNERS
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.render.appearance.materials import vertex_colors
+from smirk3d.render.appearance.teeth import teeth_color_at, teeth_uv
 from smirk3d.render.fragments import Fragments
 from smirk3d.render.photo_warp.image_fields import blur
 from smirk3d.render.photo_warp.mesh_parts import MOUTH
@@ -18,14 +20,6 @@ from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 
 SHADE_NDC = 0.016
 """Width of the shade of the lips, half sides of the region."""
-UPPER_GAPS_M = (0.0, 0.0085, 0.0150, 0.0215)
-LOWER_GAPS_M = (0.0, 0.0053, 0.0110, 0.0170)
-"""Distances of the gaps between teeth from the middle, seen from the front: usual widths of adults."""
-GAP_M = 0.0005
-GAP_SHADE = 0.28
-CROWN_M = 0.0095
-"""Height of the visible crowns of teeth; beyond it there are gums."""
-GUM_COLOR = (0.72, 0.42, 0.42)
 _LIPS = (13, 14)
 OPEN_GAP = (0.04, 0.09)
 """Gaps of the lips in the photo, over the distance of the outer eye corners, between which trust rises from 0 to 1."""
@@ -51,15 +45,16 @@ def mouth_colors(
     inside = part == MOUTH
     if not bool(inside.any()):
         return colors
-    x, y, upper, lower, tongue, behind = _interpolated(head, mesh, fragments, inside).unbind(1)
+    uv, plain, teeth, tongue, behind = _interpolated(head, mesh, fragments, inside).split([2, 1, 1, 1, 1], dim=1)
     shown = colors[:, inside].T
-    shown = _with_gums(shown, x, y, upper, lower) * _gaps(x, upper, lower)[:, None]
-    tint = torch.tensor(TONGUE_TINT) * (-behind.clamp_min(0) / TONGUE_DEPTH_M).exp()[:, None]
-    shown = shown * torch.where(tongue[:, None] > 0.5, tint, 1.0)
+    light = shown[:, 1:2] / plain.clamp_min(0.02)
+    shown = torch.where(teeth > 0.5, teeth_color_at(uv) * light, shown)
+    tint = torch.tensor(TONGUE_TINT) * (-behind.clamp_min(0) / TONGUE_DEPTH_M).exp()
+    shown = shown * torch.where(tongue > 0.5, tint, 1.0)
     result = colors.clone()
-    shade = _lip_shade(inside)[inside]
-    shade = torch.where(upper + lower > 0.5, shade.sqrt(), shade)  # teeth are moist and just behind the lips
-    result[:, inside] = (shown * shade[:, None]).T
+    shade = _lip_shade(inside)[inside][:, None]
+    shade = torch.where(teeth > 0.5, shade.sqrt(), shade)  # teeth are moist and just behind the lips
+    result[:, inside] = (shown * shade).T
     # Edges between teeth, tongue and throat are no sharper than photos are.
     sigma = blur_px / len(part)
     soft = blur(result * inside, sigma) / blur(inside.float(), sigma).clamp_min(0.05)
@@ -83,7 +78,7 @@ def upper_teeth(head: HeadModel) -> Tensor:
 def _interpolated(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, inside: Tensor) -> Tensor:
     """Return `_mouth_attributes` of the N pixels inside and their depth behind the front teeth in metres, (N, 6)."""
     fixed = _mouth_attributes(head)
-    front = (head.v_template[:, 2] * fixed[:, 2]).argmax()
+    front = (head.v_template[:, 2] * head.region_mask("upper_teeth")).argmax()
     attributes = torch.cat([fixed, (mesh.ndc[:, 2] - mesh.ndc[front, 2])[:, None]], dim=1)
     corners = attributes[head.faces[fragments.face_index[0][inside].long()].long()]
     return (fragments.barycentric[0][inside][..., None] * corners).sum(1)
@@ -91,27 +86,12 @@ def _interpolated(head: HeadModel, mesh: PlacedMesh, fragments: Fragments, insid
 
 @cache_per_head
 def _mouth_attributes(head: HeadModel) -> Tensor:
-    """Return for each vertex x and y at rest, and whether it is of upper teeth, lower teeth or tongue, (V, 5)."""
-    regions = [head.region_mask(name).float()[:, None] for name in ("upper_teeth", "lower_teeth", "tongue")]
-    return torch.cat([head.v_template[:, :2], *regions], dim=1)
-
-
-def _gaps(x: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
-    """Return factors (N,) that darken the gaps between teeth."""
-    shade = torch.ones_like(x)
-    for gaps, kind in ((UPPER_GAPS_M, upper), (LOWER_GAPS_M, lower)):
-        distance = (x.abs()[:, None] - torch.tensor(gaps)).abs().amin(1)
-        shade = shade - kind * GAP_SHADE * torch.exp(-((distance / GAP_M) ** 2))
-    return shade
-
-
-def _with_gums(colors: Tensor, x: Tensor, y: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
-    """Return colours (N, 3) with gums beyond the crowns."""
-    wave = 0.0012 * torch.cos(2 * torch.pi * x / 0.0085)
-    gum = torch.zeros_like(x)
-    for edge, sign, kind in ((-0.0465, 1.0, upper), (-0.0415, -1.0, lower)):
-        gum = gum + kind * torch.sigmoid((sign * (y - edge) - CROWN_M - wave) / 0.0004)
-    return colors + gum[:, None] * (torch.tensor(GUM_COLOR) - colors)
+    """Return `teeth_uv`, plain green, and whether it is of teeth or of the tongue, for each vertex, (V, 5)."""
+    upper, lower, tongue = (
+        head.region_mask(name).float()[:, None] for name in ("upper_teeth", "lower_teeth", "tongue")
+    )
+    uv, green = torch.tensor(teeth_uv(head)), torch.tensor(vertex_colors(head))[:, 1:2]
+    return torch.cat([uv, green, upper + lower, tongue], dim=1)
 
 
 def _lip_shade(inside: Tensor) -> Tensor:

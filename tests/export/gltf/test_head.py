@@ -108,7 +108,7 @@ def test_each_material_has_a_primitive(document, face):
     assert names == ["skin", "eyes", "mouth", "teeth"]
     counts = [document.json["accessors"][primitive["indices"]]["count"] // 3 for primitive in primitives]
     assert counts == [len(part.face_index) for part in material_parts(face.head)]
-    assert ["COLOR_0" in primitive["attributes"] for primitive in primitives] == [True, False, True, True]
+    assert ["COLOR_0" in primitive["attributes"] for primitive in primitives] == [True, False, True, False]
 
 
 def test_gaze_moves_the_eyeballs(face):

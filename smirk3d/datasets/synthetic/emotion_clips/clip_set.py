@@ -28,7 +28,7 @@ PHOTO_GROUPS = 4
 """Where there are photos, in one of so many groups of eight clips the people wear the pixels of photos."""
 JITTER_PX = 0.6
 """Standard deviation of the detected position of the whole face in a frame, pixels of the crop."""
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 _SCALARS = 6 + len(REGIONS)
 _N_WEIGHTS, _N_ANGLES = N_FRAMES * len(ARKIT_NAMES), N_FRAMES * 3
 _N_TRUTH = _N_WEIGHTS + _N_ANGLES + N_FRAMES + _SCALARS
