@@ -24,7 +24,7 @@ from smirk3d.render.appearance.appearance_model import OPACITIES, RELIEF_RANGES
 from smirk3d.render.appearance.skin_layout import TEXTURE_SIZE
 from smirk3d.zoo import registry
 
-BUILD_VERSION = "3"
+BUILD_VERSION = "4"
 BROWS = {
     "brows_thin": ("eyebrow001", "eyebrow006", "eyebrow010"),
     "brows_medium": ("eyebrow004", "eyebrow008"),

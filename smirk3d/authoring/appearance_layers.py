@@ -175,17 +175,19 @@ def beard_opacities(texels: TexelMap) -> tuple[np.ndarray, np.ndarray]:
         np.stack([region_vertices(texels.head, name) for name in ("lips", "nose", "ears")], 1).astype(np.float64)
     )
     free = 1 - regions.max(1).clip(0, 1)
+    free_below_nose = 1 - regions[:, [0, 2]].max(1).clip(0, 1)  # the region of the nose reaches down to the lips
     front = z > 0.05
     # Above the upper lip, bent down beside the corners of the mouth.
     top = -0.0265 - 0.5 * np.maximum(x - 0.012, 0)
-    moustache = _band(y, -0.060, top, 0.0025) * _band(x, -1.0, 0.031, 0.004) * _band(x + 2.2 * y, -1, -0.058, 0.006)
+    moustache = _band(y, -0.053, top, 0.0025) * _band(x, -1.0, 0.031, 0.004) * _band(x + 2.2 * y, -1, -0.058, 0.006)
     moustache *= (y > -0.048) | (x > 0.022)
     cheek_line = np.interp(z, [0.055, 0.075, 0.10, 0.125, 0.14], [0.0, -0.018, -0.038, -0.052, -0.056])
     beard = _band(y, -0.100, cheek_line, 0.007) * _band(x + y, -1.0, 0.2, 0.01)
     soul = np.exp(-(((y + 0.0615) / 0.006) ** 2) - (x / 0.009) ** 2)
     below_lip = (y > -0.066) & (x < 0.020) & (z > 0.12)
     beard = np.where(below_lip, beard * 0.25 + 0.6 * soul, beard)
-    return tuple(smooth(_only_skull(texels, value * free * front), 2.0) for value in (moustache, beard))  # type: ignore
+    values = (moustache * free_below_nose * front, beard * free * front)
+    return tuple(smooth(_only_skull(texels, value), 2.0) for value in values)  # type: ignore[return-value]
 
 
 def _band(value: np.ndarray, low: float, high: np.ndarray | float, softness: float) -> np.ndarray:

@@ -27,9 +27,11 @@ from smirk3d.estimation.appearance_points import (
     skin_points,
 )
 from smirk3d.estimation.sex_typical_look import female_look
+from smirk3d.estimation.skin_light import SkinLight, fit_light
 from smirk3d.face import Face
 from smirk3d.render.appearance.appearance_model import supports
 from smirk3d.render.appearance.face_appearance import (
+    LUMA,
     SKIN_LAB,
     Color,
     FaceAppearance,
@@ -38,16 +40,10 @@ from smirk3d.render.appearance.face_appearance import (
     srgb_to_lab,
 )
 
-_LUMA = np.array([0.299, 0.587, 0.114])
 _MIN_POINTS = 40
 """Visible points of the skin below which nothing is fitted."""
 _MIN_HAIR_POINTS = 4
 """Visible points of the hair, of 60, below which it gets a usual colour; photos cut at the forehead show few."""
-_ITERATIONS = 4
-_TUKEY = 3.0
-"""Cut-off of Tukey's biweight in units of the robust standard deviation."""
-_LIGHT_PENALTY = np.array([0.0, 0.5, 0.5, 0.5, 4.0, 4.0, 4.0, 4.0, 4.0])
-"""Ridge penalty on the light's coefficients, in points."""
 _TONE_PRIOR = (58.0, 14.0)
 """Mean and standard deviation of the lightness of skin, CIELAB: about 25 to 75, evenly; dark skin is rare in photos
 alone."""
@@ -59,21 +55,6 @@ _GREY_CHROMA = 3.0
 """Photos whose skin has less chroma than this, CIELAB, count as grey."""
 _CHROMA_TRUST = 0.65
 """Weight of a photo's hue and chroma of the skin against the usual ones of its lightness."""
-
-
-@dataclass(frozen=True, eq=False)
-class SkinLight:
-    """The light on a face.
-
-    Attributes:
-        shading: (N,) brightness that plain skin would have at each point.
-        weight: (N,) in [0, 1], how well each point agrees with it.
-        level: Mean brightness of plain skin that is turned to the camera.
-    """
-
-    shading: np.ndarray
-    weight: np.ndarray
-    level: float
 
 
 def with_appearance(face: Face, pixels: np.ndarray, landmarks_px: np.ndarray) -> Face:
@@ -154,49 +135,6 @@ def fit_appearance(face: Face, photo: PhotoPatch, landmarks_px: np.ndarray, fema
     return _Features(points, samples, light, tone, gain, female).appearance(photo, landmarks_px)
 
 
-def fit_light(points: SkinPoints, samples: PhotoSamples, female: float) -> SkinLight:
-    """Fit a light of second order in spherical harmonics to the brightness of the skin.
-
-    Args:
-        points: The points.
-        samples: What the photo shows there.
-        female: Sex-typical look.
-
-    Source: Ramamoorthi and Hanrahan, "An efficient representation for irradiance environment maps" (2001); Beaton and
-    Tukey, "The fitting of power series, meaning polynomials, illustrated on band-spectroscopic data" (1974).
-    """
-    skin = np.zeros(len(samples.visible), dtype=bool)
-    skin[points.rows["skin"]] = True
-    used = np.flatnonzero(skin & samples.visible)
-    relief = (points.relief[0] + female * points.relief[1] + 0.2 * points.relief[2]) @ _LUMA
-    basis = harmonics(samples.normals)
-    brightness = samples.colors @ _LUMA
-    design, target = basis[used] * relief[used, None], brightness[used]
-    # Skin that is much darker or brighter than most is hair, a shadow or glare.
-    ratio = target / relief[used]
-    middle = max(float(np.median(ratio)), 1e-3)
-    weight = np.exp(-((np.log((ratio / middle).clip(1e-3)) / 0.45) ** 2))
-    penalty = np.diag(_LIGHT_PENALTY) * 0.5
-    light = np.zeros(9)
-    for _ in range(_ITERATIONS):
-        weighted = design * weight[:, None]
-        light = np.linalg.solve(weighted.T @ design + penalty + 1e-6 * np.eye(9), weighted.T @ target)
-        residual = target - design @ light
-        scale = max(1.4826 * float(np.median(np.abs(residual))), 0.01)
-        weight = (1 - (residual / (_TUKEY * scale)) ** 2).clip(0) ** 2
-    shading = (basis @ light).clip(0.25 * middle, 2.5 * middle)
-    all_weights = np.zeros(len(brightness))
-    all_weights[used] = weight
-    level = float(np.average(shading[used], weights=samples.normals[used, 2] * (weight + 1e-3)))
-    return SkinLight(shading, all_weights, level)
-
-
-def harmonics(normals: np.ndarray) -> np.ndarray:
-    """Return real spherical harmonics up to the second order, without their factors, (N, 9), of unit vectors (N, 3)."""
-    x, y, z = normals.T.astype(np.float64)
-    return np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], axis=1)
-
-
 def fit_tone(samples: PhotoSamples, light: SkinLight, skin: slice) -> tuple[Color, np.ndarray]:
     """Return the tone of the skin, and the factors (3,) from colours of the photo, lit as the face, to albedo."""
     weight = light.weight[skin] + 1e-6
@@ -248,7 +186,7 @@ class _Features:
         """Return all coefficients."""
         grey = is_grey(self.samples.colors[self.points.rows["skin"]])
         hair, cover = self._hair(grey)
-        contrast = max(1 - float(np.dot(hair, _LUMA)) / float(np.dot(self.tone, _LUMA)), 0.25)
+        contrast = max(1 - float(np.dot(hair, LUMA)) / float(np.dot(self.tone, LUMA)), 0.25)
         beard, moustache = (self._darkness(name) / contrast for name in ("beard", "moustache"))
         male = min(max(0.5 - self.female, 0.0), 1.0)
         width, strength = self._brows(contrast)
@@ -278,7 +216,7 @@ class _Features:
         seen = self.samples.visible[rows]
         if seen.sum() < 8:
             return None
-        brightness = self.samples.colors[rows][seen] @ _LUMA
+        brightness = self.samples.colors[rows][seen] @ LUMA
         return float(np.quantile(brightness / self.light.shading[rows][seen].clip(1e-3), quantile))
 
     def _darkness(self, name: str) -> float:
@@ -287,16 +225,16 @@ class _Features:
         if relative is None:
             return 0.05
         rows = self.points.rows[name]
-        bare = float(np.median((self.points.relief[0, rows] + self.female * self.points.relief[1, rows]) @ _LUMA))
+        bare = float(np.median((self.points.relief[0, rows] + self.female * self.points.relief[1, rows]) @ LUMA))
         return float(np.clip(1 - relative / bare, 0, 1))
 
     def _aged(self, hair: Color) -> float:
         """Return the age by the creases of the skin, and by grey hair."""
         rows = self.points.rows["skin"]
         weight = self.light.weight[rows]
-        crease = self.points.relief[2, rows] @ _LUMA
-        young = (self.points.relief[0, rows] + self.female * self.points.relief[1, rows]) @ _LUMA
-        relative = self.samples.colors[rows] @ _LUMA / self.light.shading[rows].clip(1e-3) - young
+        crease = self.points.relief[2, rows] @ LUMA
+        young = (self.points.relief[0, rows] + self.female * self.points.relief[1, rows]) @ LUMA
+        relative = self.samples.colors[rows] @ LUMA / self.light.shading[rows].clip(1e-3) - young
         center = np.average(crease, weights=weight + 1e-6)
         crease = crease - center
         amount = float((weight * crease * relative).sum() / ((weight * crease**2).sum() + 0.02))
@@ -314,7 +252,7 @@ class _Features:
         relief = self.points.relief[0, rows] + self.female * self.points.relief[1, rows]
         colors = self.samples.colors[rows][seen] * (self.light.level / self.light.shading[rows][seen, None].clip(1e-3))
         change = np.median(colors * self.gain - np.array(self.tone) * relief[seen], axis=0)
-        darker = float(change @ _LUMA)
+        darker = float(change @ LUMA)
         redder = 0.0 if grey else max(float(change[0] - change[1:].mean()), -0.02)
         change = 0.6 * darker + 0.6 * redder * np.array([0.5, -0.35, -0.15])
         return tuple((change + usual).clip(-0.16, 0.08).tolist())
@@ -340,16 +278,16 @@ class _Features:
         if seen.sum() < _MIN_HAIR_POINTS:
             return tuple(dark.tolist()), 1.0
         colors = self.samples.colors[rows][seen]
-        brightness = colors @ _LUMA
+        brightness = colors @ LUMA
         # Shine makes dark hair grey; the darker part shows its own colour.
         darker = colors[brightness <= np.quantile(brightness, 0.4)]
         color = np.median(darker, axis=0) * self.gain
         cover = self._cover(colors) if self.female < 0.3 else 1.0
         if self._lightness < 50:  # shine on dark hair, unless it is far brighter than the skin
-            trust = float(np.clip((float(color @ _LUMA) / float(np.dot(self.tone, _LUMA)) - 1.5) / 0.6, 0, 1))
+            trust = float(np.clip((float(color @ LUMA) / float(np.dot(self.tone, LUMA)) - 1.5) / 0.6, 0, 1))
             color = trust * color + (1 - trust) * np.minimum(color, 1.3 * dark)
         if grey:
-            luma = float(color @ _LUMA)
+            luma = float(color @ LUMA)
             # Dark hair is brown, light hair in grey photos may be blond or grey.
             color = luma * (np.array([1.18, 0.98, 0.80]) if luma < 0.45 else np.array([1.06, 1.0, 0.9]))
         color = (0.85 * color).clip(0.03, 0.75)
@@ -357,9 +295,9 @@ class _Features:
 
     def _cover(self, colors: np.ndarray) -> float:
         """Return how much of the head hair covers, by its colours (K, 3): less where they are those of the skin."""
-        lit = colors * (self.light.level / max(float(np.median(colors @ _LUMA)), 1e-3))
+        lit = colors * (self.light.level / max(float(np.median(colors @ LUMA)), 1e-3))
         seen = np.array(self.tone) / self.gain
-        brightness = float(np.median(colors @ _LUMA)) / self.light.level
+        brightness = float(np.median(colors @ LUMA)) / self.light.level
         same_color = float(np.abs(np.median(lit, axis=0) - seen).max()) / max(float(seen.max()), 1e-3)
         bald = np.clip((brightness - 0.72) / 0.2, 0, 1) * np.clip((0.12 - same_color) / 0.06, 0, 1)
         return float(1 - 0.6 * bald)
@@ -378,11 +316,11 @@ class _Features:
             angle = np.radians([-20, 0, 20, 160, 180, 200, 60, 120])
             at = middle + 0.62 * radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
             found = bilinear(photo.pixels, photo.place(at))
-            colors.append(found[np.argsort(found @ _LUMA)[1:5]])
+            colors.append(found[np.argsort(found @ LUMA)[1:5]])
         if not colors:
             return tuple(brown.tolist())
         color = np.median(np.concatenate(colors), axis=0) * self.gain
-        luma = float(color @ _LUMA)
+        luma = float(color @ LUMA)
         if grey:
             light = float(np.clip((luma - 0.22) / 0.2, 0, 1))
             color = (1 - light) * brown + light * np.array([0.36, 0.42, 0.47])

@@ -53,7 +53,7 @@ _TIME_CODE_DECIMALS = 6
 
 
 def save_usd(track: Track, path: Path, texture: Texture | None = None) -> list[Path]:
-    """Write a track as animated USD, and beside it the textures of its materials: `<stem>_eyes.png`, `<stem>_teeth.png` and others.
+    """Write a track as animated USD, and beside it the textures of its materials, such as `<stem>_eyes.png`.
 
     Neutral head, blend shapes, keys and gaps are those of `save_animation`; `RESIDUAL_TARGET`, whose weight is 0 in
     animations, is left out. Each file is written whole or not at all, the textures first.

@@ -51,8 +51,18 @@ def test_beard_is_below_the_nose_and_beside_the_lips(texels: TexelMap) -> None:
     height = texels.points[:, 1]
     assert height[moustache[texels.covered] > 0.5].max() < -0.015
     assert height[beard[texels.covered] > 0.5].max() < 0.03
-    for name in ("nose", "forehead"):
-        assert _values(texels, np.maximum(moustache, beard), name).max() < 0.2
+    assert _values(texels, np.maximum(moustache, beard), "forehead").max() < 0.2
+    assert _values(texels, beard, "nose").max() < 0.2
+    assert moustache[texels.covered][height > -0.022].max() < 0.1  # where the wings of the nose end
+
+
+def test_a_moustache_lies_between_nose_and_upper_lip(texels: TexelMap) -> None:
+    moustache, _ = layers.beard_opacities(texels)
+    x, y, z = np.abs(texels.points[:, 0]), texels.points[:, 1], texels.points[:, 2]
+    above_the_lip = (x > 0.006) & (x < 0.014) & (y > -0.034) & (y < -0.030) & (z > 0.1)
+    assert above_the_lip.sum() > 10
+    assert moustache[texels.covered][above_the_lip].mean() > 0.5
+    assert _values(texels, moustache, "lips").mean() < 0.1
 
 
 def test_lips_and_lashes_are_where_they_belong(texels: TexelMap) -> None:

@@ -11,13 +11,13 @@ import torch
 
 from smirk3d.estimation.appearance_fit import (
     fit_appearance,
-    harmonics,
     median_appearance,
     with_appearance,
     with_shared_appearance,
 )
 from smirk3d.estimation.appearance_points import PhotoPatch, bilinear
 from smirk3d.estimation.sex_typical_look import female_look, normalised
+from smirk3d.estimation.skin_light import harmonics
 from smirk3d.face import Face
 from smirk3d.head import registry
 from smirk3d.head.model import HeadModel

@@ -9,6 +9,8 @@ import numpy as np
 from smirk3d.render.appearance.materials import SKIN_COLOR
 
 Color = tuple[float, float, float]
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of sRGB values in their brightness (ITU-R BT.601)."""
 
 SKIN_LAB = np.array(
     [
