@@ -108,6 +108,7 @@ def layer_colors(appearance: FaceAppearance) -> np.ndarray:
     facial = 0.6 * hair + 0.4 * skin * (hair.mean() / max(skin.mean(), 0.05))
     brows = appearance.brow_strength * (0.85 * facial - skin)
     width = min(max(appearance.brow_width, 0.0), 1.0)
+    # Light hairs differ less from each other than their brightness tells: short ones would look like sand.
     rows = {
         "lips": np.array(appearance.lips),
         "brows_thin": max(1 - 2 * width, 0.0) * brows,
@@ -118,7 +119,7 @@ def layer_colors(appearance: FaceAppearance) -> np.ndarray:
         "lashes": appearance.lashes * (0.12 - skin),
         "hair_short": appearance.hair_short * (hair - skin),
         "hair_long": appearance.hair_long * (hair - skin),
-        "strands_short": appearance.hair_short * (0.03 + hair),
+        "strands_short": appearance.hair_short * (1 - 0.9 * hair.mean()) * (0.03 + hair),
         "strands_long": appearance.hair_long * (0.03 + hair),
     }
     return np.stack([rows[name] for name in OPACITIES]).astype(np.float32)
