@@ -37,6 +37,8 @@ _LOWER_SHORTER_M = (0.0, 0.0001, 0.0003, 0.0006, 0.0008, 0.0010)
 _GAP_M, _GAP_SHADE = 0.0004, (0.24, 0.31, 0.34)
 _CORNER_M = 0.0011
 """Height of the rounded corners of a biting edge."""
+_PAPILLA_M = 0.0022
+"""How far the gums reach down between two teeth."""
 _SOFTNESS_M = 0.00025
 _HALF_WIDTH_M, _HALF_HEIGHT_M, _MARGIN_M = 0.036, 0.024, 0.002
 """Extent of half the texture in metres, and how much of it lies before the biting edges."""
@@ -110,9 +112,9 @@ def _jaw_color(
     across = ((2 * x_m - start - end) / (end - start)).clamp(-1, 1)  # -1 and 1 at the sides of a tooth
     corner = across.square().square()
     beside_m = torch.minimum(x_m - start, end - x_m).abs()
-    beside_m = torch.where(tooth == 0, torch.minimum(beside_m, x_m), beside_m)
-    end_m = torch.tensor(shorter_m, dtype=x_m.dtype)[tooth] + _CORNER_M * corner
-    neck_m = crown_m + torch.tensor(shorter_m, dtype=x_m.dtype)[tooth] - 0.0022 * corner
+    shorter = torch.tensor(shorter_m, dtype=x_m.dtype)[tooth]
+    end_m = shorter + _CORNER_M * corner
+    neck_m = crown_m + shorter - _PAPILLA_M * corner
     tint = (height_m / crown_m).clamp(0, 1).square()[..., None]
     color = torch.lerp(x_m.new_tensor(ENAMEL_COLOR), x_m.new_tensor(NECK_COLOR), tint)
     color = color * (1 - 0.10 * corner)[..., None]

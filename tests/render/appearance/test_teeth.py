@@ -77,7 +77,7 @@ def test_heads_without_teeth_have_no_texture_of_them(open_head, tiny_data):
 
 
 def _color(x_m: torch.Tensor, height_m: float, upwards: float) -> torch.Tensor:
-    """Return the color (N, 3) at distances from the midline and a height above the biting edge."""
+    """Return the colours (N, 3) at distances from the midline and a height above the biting edge."""
     half_width_m, half_height_m, margin_m = 0.036, 0.024, 0.002
     v = 0.5 + 0.5 * upwards * (height_m + margin_m) / half_height_m
     return teeth_color_at(torch.stack([0.5 + 0.5 * x_m / half_width_m, torch.full_like(x_m, v)], dim=1))
