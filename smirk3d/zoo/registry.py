@@ -37,7 +37,7 @@ class Artefact:
 OPEN_HEAD = Artefact(
     name="open_head",
     file="open_head.pack",
-    sha256="0ff2050f0b65881620d0983427487125da8ac4971cfe8bfaf0c0cf6391f0657c",
+    sha256="39d76dd84ae3674480a4ec67c76141b1f0fc7d18f53d2f076a35fdd34ba6d9d4",
     licence="CC0-1.0",
     card="open_head.md",
     head="open",
