@@ -197,7 +197,7 @@ class _Features:
             hair=hair,
             brow_width=width,
             brow_strength=strength,
-            beard=male * float(np.clip(1.3 * beard - 0.04, 0.14, 0.9)),
+            beard=male * float(np.clip(1.55 * beard - 0.04, 0.12, 0.9)),
             moustache=male * float(np.clip(1.3 * moustache - 0.04, 0.12, 0.9)),
             iris=self._iris(photo, landmarks_px, grey),
         )
@@ -270,19 +270,20 @@ class _Features:
 
     def _hair(self, grey: bool) -> tuple[Color, float]:
         """Return the colour of the hair, and how much of the head it covers."""
-        rows = self.points.rows["hair"]
-        seen = self.samples.visible[rows]
         dark = (
             np.array([0.13, 0.095, 0.07]) if srgb_to_lab(np.array(self.tone))[0] > 45 else np.array([0.07, 0.055, 0.05])
         )
-        if seen.sum() < _MIN_HAIR_POINTS:
+        groups = [each for each in (self._seen("hair"), self._seen("crown")) if len(each) >= _MIN_HAIR_POINTS]
+        if not groups:
             return tuple(dark.tolist()), 1.0
-        colors = self.samples.colors[rows][seen]
+        cover = self._cover(groups[0]) if self.female < 0.3 else 1.0
+        # Where hair recedes, its line shows skin; where it shines, the crown does most: the darker one is hair.
+        colors = min(groups, key=lambda each: float(np.median(each @ LUMA)))
         brightness = colors @ LUMA
+        light = self._blondness(np.median(colors, axis=0))
         # Shine makes dark hair grey; the darker part shows its own colour.
-        darker = colors[brightness <= np.quantile(brightness, 0.4)]
-        color = np.median(darker, axis=0) * self.gain
-        cover = self._cover(colors) if self.female < 0.3 else 1.0
+        own = colors[brightness <= np.quantile(brightness, 0.4 + 0.6 * light)]
+        color = np.median(own, axis=0) * self.gain
         if self._lightness < 50:  # shine on dark hair, unless it is far brighter than the skin
             trust = float(np.clip((float(color @ LUMA) / float(np.dot(self.tone, LUMA)) - 1.5) / 0.6, 0, 1))
             color = trust * color + (1 - trust) * np.minimum(color, 1.3 * dark)
@@ -290,8 +291,19 @@ class _Features:
             luma = float(color @ LUMA)
             # Dark hair is brown, light hair in grey photos may be blond or grey.
             color = luma * (np.array([1.18, 0.98, 0.80]) if luma < 0.45 else np.array([1.06, 1.0, 0.9]))
-        color = (0.85 * color).clip(0.03, 0.75)
-        return tuple((0.75 * color + 0.25 * dark).tolist()), cover
+        color = ((0.85 + 0.1 * light) * color).clip(0.03, 0.75)
+        usual = 0.25 - 0.15 * light
+        return tuple(((1 - usual) * color + usual * dark).tolist()), cover
+
+    def _blondness(self, color: np.ndarray) -> float:
+        """Return how surely a photo's colour (3,) is that of light hair, not of shine, which is grey; in [0, 1]."""
+        lightness, *chroma = srgb_to_lab(color * self.gain).tolist()
+        return float(np.clip((lightness - 26) / 10, 0, 1) * np.clip((np.hypot(*chroma) - 6) / 4, 0, 1))
+
+    def _seen(self, name: str) -> np.ndarray:
+        """Return the colours (K, 3) of a group that the photo shows."""
+        rows = self.points.rows[name]
+        return self.samples.colors[rows][self.samples.visible[rows]]
 
     def _cover(self, colors: np.ndarray) -> float:
         """Return how much of the head hair covers, by its colours (K, 3): less where they are those of the skin."""

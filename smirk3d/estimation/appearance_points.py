@@ -36,6 +36,7 @@ _COUNTS = {
     "moustache": 40,
     "beard": 70,
     "hair": 60,
+    "crown": 60,
 }
 """Number of points of each group."""
 
@@ -185,6 +186,7 @@ def _groups(
         "moustache": opacity["moustache"] > 0.45,
         "beard": (opacity["beard"] > 0.45) & (z > 0.07) & (y > -0.086),
         "hair": (opacity["hair_long"] > 0.9) & (z > 0.07) & (y < 0.125) & (y > 0.085),
+        "crown": (opacity["hair_long"] > 0.9) & (z > 0.05) & (y > 0.108),
     }
 
 

@@ -22,7 +22,7 @@ from smirk3d.face import Face
 from smirk3d.head import registry
 from smirk3d.head.model import HeadModel
 from smirk3d.render.appearance.appearance_model import head_textures
-from smirk3d.render.appearance.face_appearance import FaceAppearance, skin_tone, srgb_to_lab
+from smirk3d.render.appearance.face_appearance import LUMA, FaceAppearance, skin_tone, srgb_to_lab
 from smirk3d.viz.head_image import draw_in_photo
 
 SIZE = (320, 240)
@@ -84,6 +84,22 @@ def test_hair_and_beard_are_found(face: Face) -> None:
     first, second = _fit(face, _photo(face, fair), -1.0), _fit(face, _photo(face, dark), -1.0)
     assert sum(first.hair) > sum(second.hair) + 0.4
     assert second.beard > first.beard + 0.3 and second.moustache > first.moustache + 0.2
+
+
+def test_fair_hair_is_found_as_light_as_it_is(face: Face) -> None:
+    fair = FaceAppearance(hair=(0.62, 0.50, 0.34), hair_short=1.0)
+    found = _fit(face, _photo(face, fair), -1.0)
+    np.testing.assert_allclose(np.dot(found.hair, LUMA), np.dot(fair.hair, LUMA), atol=0.12)
+
+
+def test_shine_does_not_turn_dark_hair_grey(face: Face) -> None:
+    dark = FaceAppearance(hair=(0.10, 0.07, 0.05), hair_short=1.0)
+    pixels = _photo(face, dark)
+    shining = pixels.copy()
+    top = slice(int(face.project(face.vertices)[:, 1].min()), int(face.landmarks("mediapipe")[10, 1]))
+    shining[top, ::2] = shining[top, ::2] // 2 + 70
+    found, plain = _fit(face, shining, -1.0), _fit(face, pixels, -1.0)
+    assert np.dot(found.hair, LUMA) < np.dot(plain.hair, LUMA) + 0.12
 
 
 def test_look_decides_hair_and_lashes(face: Face) -> None:
