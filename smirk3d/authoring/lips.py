@@ -10,11 +10,8 @@ from torch import Tensor
 from smirk3d.authoring.edge_loops import Rims, along, opposite
 from smirk3d.authoring.openings import LIP_SEAM
 from smirk3d.head.data import HeadData
-from smirk3d.head.landmark_indices import IBUG68
+from smirk3d.head.landmark_indices import IBUG68, LIP_RIM_LOWER, LIP_RIM_UPPER
 
-UPPER_INNER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
-LOWER_INNER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
-"""MediaPipe's landmarks on the inner border of the lips, from the subject's right, each above its partner."""
 SEAM_FOLLOWERS = {3: 0.3, 4: 0.6, 6: 0.7, 7: 0.3}
 """Loops beside the seam, and the share of its correction that they take."""
 
@@ -103,9 +100,9 @@ def landmarks_on_seam(data: HeadData, mouth: Rims) -> HeadData:
     embedding = data.landmarks["mediapipe"]
     x = embedding.points(data.v_template, data.faces)[:, 0]
     x = (x - x[embedding.mirror]) / 2
-    middle = (x[list(UPPER_INNER)] + x[list(LOWER_INNER)]) / 2
+    middle = (x[list(LIP_RIM_UPPER)] + x[list(LIP_RIM_LOWER)]) / 2
     face_index, barycentric = embedding.face_index.clone(), embedding.barycentric.clone()
-    for rim, landmarks in ((mouth.upper, UPPER_INNER), (mouth.lower, LOWER_INNER)):
+    for rim, landmarks in ((mouth.upper, LIP_RIM_UPPER), (mouth.lower, LIP_RIM_LOWER)):
         for landmark, place in zip(landmarks, middle.tolist(), strict=True):
             row, weights = _on_edge(data, rim, place)
             face_index[landmark], barycentric[landmark] = row, weights

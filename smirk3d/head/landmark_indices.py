@@ -15,6 +15,8 @@ IRIS_LEFT = (473, 474, 475, 476, 477)
 
 LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 """Ring along the opening of the mouth, from the right corner over the upper lip to the left corner and back."""
+LIP_RIM_UPPER, LIP_RIM_LOWER = LIPS_INNER[1:10], LIPS_INNER[:10:-1]
+"""The same without the corners, each landmark above its partner."""
 LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 """Ring along the outer border of the lips, in the same order."""
 

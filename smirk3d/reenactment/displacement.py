@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
+from smirk3d.reenactment.lip_margin import closing_ndc, follows_lower_lip
 from smirk3d.reenactment.outline import at_outline, beyond_outline
-from smirk3d.reenactment.source_photo import SourcePhoto
+from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles
 from smirk3d.render.photo_warp.image_fields import blur, continued, pixel_grid, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, FACE
+from smirk3d.render.photo_warp.placed_mesh import PlacedMesh
 
 EDGE_PX = 3.0
 """Width of the edges of hidden parts of eyes and mouth, samples."""
@@ -29,6 +33,10 @@ _OTHER, _INNER, _NECK, _NECK_END = range(4)
 _INNER_REGIONS = ("lips", "mouth_interior", "eye_regions", "eye_sockets", "nose")
 TURNING = 0.02
 """Least change of the component of the normal towards the camera of points that turn into sight."""
+TORN_PX = 2.0
+"""Distance, samples, by which lips close from which what is between them in the photo is not to be seen."""
+SEAM_ROWS = 3
+"""Rows of samples on each side of the seam that count as it: the photo may have more pixels than there are samples."""
 BORDER_NDC = 0.12
 """Width of the border of the region over which everything comes to rest, half sides."""
 
@@ -65,7 +73,32 @@ def mesh_displacement(source: SourcePhoto, points: ShownPoints) -> Tensor:
     head = source.face.head
     at = at_outline(source, points.at[..., :2], points.is_new(head))
     moved = torch.where(points.covered[..., None], at - pixel_grid(len(at)), 0.0)
-    return _without_jags(moved, (points.part == FACE) & ~lid_triangles(head)[points.triangle])
+    is_skin = (points.part == FACE) & ~lid_triangles(head)[points.triangle]
+    soft = _without_jags(moved, is_skin)
+    for lip, opposite in permutations([points.covered & each[points.triangle] for each in each_lip(head)]):
+        # The photo may have teeth half-way between where it shows the one lip and the other.
+        soft = torch.where(lip[..., None], _without_jags(moved, is_skin & ~opposite), soft)
+    return soft
+
+
+def torn_seam(source: SourcePhoto, changed: PlacedMesh, points: ShownPoints) -> Tensor:
+    """Return the pixels (S, S) bool along the seam of closing lips, between which the photo shows something else."""
+    head, size = source.face.head, len(points.covered)
+    if float(closing_ndc(source.fitted, changed).max()) * (size / 2) < TORN_PX:
+        return torch.zeros_like(points.covered)
+    upper, lower = (points.covered & each[points.triangle] for each in each_lip(head))
+    above_lower = functional.pad(lower.float(), (0, 0, 0, SEAM_ROWS))
+    below_upper = functional.pad(upper.float(), (0, 0, SEAM_ROWS, 0))
+    both = torch.stack([above_lower, below_upper])
+    return (functional.max_pool2d(both, (SEAM_ROWS + 1, 1), stride=1) > 0).all(0)
+
+
+@cache_per_head
+def each_lip(head: HeadModel) -> tuple[Tensor, Tensor]:
+    """Return which triangles are of the upper lip, and of the lower one, (F,) bool each."""
+    is_lower = follows_lower_lip(head)[head.faces].mean(1) > 0.5
+    is_lip = lip_triangles(head)
+    return is_lip & ~is_lower, is_lip & is_lower
 
 
 @cache_per_head

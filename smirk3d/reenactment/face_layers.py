@@ -10,9 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.head.model import HeadModel
-from smirk3d.reenactment.displacement import ShownPoints, continued_over_edges, mesh_displacement, smooth_displacement
+from smirk3d.reenactment.displacement import (
+    ShownPoints,
+    continued_over_edges,
+    mesh_displacement,
+    smooth_displacement,
+    torn_seam,
+)
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights, skin_between_lids
 from smirk3d.reenactment.further_photos import fill_from_photos
+from smirk3d.reenactment.lip_margin import lip_margin, with_lip_line
 from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
 from smirk3d.reenactment.tone_around import with_tone_around
 from smirk3d.render.fragments import Fragments, interpolate
@@ -63,6 +70,7 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[Sour
     in_photo, part = is_seen(source, points.at, points.part), points.part
     moved = mesh_displacement(source, points)
     seen = _seen_well(source, changed, points, moved, in_photo, lid)
+    seen = seen * ~torn_seam(source, changed, points)
     moved = continued_over_edges(moved, seen, part)
     displacement = smooth_displacement(source, points, moved, in_photo)
     softness = max(source.blur_px, 1.0)
@@ -70,7 +78,8 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[Sour
     albedo = mouth_colors(head, changed, fragments, part, shown_texels(fragments, source.texels, part), softness)
     shading, level = source.light.shading(points.normal), moved_level(source, displacement, part)
     level = torch.where(part == MOUTH, level.minimum((MOUTH_LIGHT / shading).log()), level)
-    fill = skin_between_lids(lit_fill(source, albedo, shading, level), lid, part)
+    fill = with_lip_line(lit_fill(source, albedo, shading, level), head, changed, fragments, part)
+    fill = skin_between_lids(fill, lid, part)
     fill = with_tone_around(fill, source, displacement, lid, share * (part == FACE))
     if further:
         fill = fill_from_photos(fill, level + shading.log(), further, changed, fragments, part)
@@ -85,7 +94,9 @@ def _shown_points(
 ) -> tuple[ShownPoints, Tensor]:
     """Return what pixels show, and by how much skin of the model replaces the photo at lids, (S, S) in [0, 1]."""
     head, fitted = source.face.head, source.fitted
-    attributes = torch.cat([fitted.ndc, fitted.normals, changed.normals, lid_weights(head, lids)[:, None]], dim=1)
+    read_at = fitted.ndc.clone()
+    read_at[:, :2] += lip_margin(head, fitted, changed, 2 * source.blur_px / source.region.size)
+    attributes = torch.cat([read_at, fitted.normals, changed.normals, lid_weights(head, lids)[:, None]], dim=1)
     values = interpolate(fragments, attributes[None], head.faces.to(torch.int32))[0]
     at, normal_before, normal, lid = values.split((3, 3, 3, 1), dim=2)
     covered, triangle = fragments.mask[0], fragments.face_index[0].clamp_min(0).long()

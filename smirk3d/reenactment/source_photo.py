@@ -14,6 +14,7 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.brow_lift import with_stiff_brows
+from smirk3d.reenactment.lip_margin import MovedLandmarks, with_closed_lips
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
@@ -48,6 +49,7 @@ class SourcePhoto:
         region: The part of the photo that may change.
         cut: (3, S, S) in [0, 1], this part.
         residual_ndc: (478, 2) detected landmarks minus those of the mesh, half sides of the region.
+        plain_ndc: (478, 2) these landmarks of the mesh.
         fitted: The mesh where the photo shows it.
         texels: (F T², 3) in [0, 1], colours of the fitted appearance.
         front: (3, S, S) what each pixel of the region shows: its depth in metres, its part, and in [0, 1] whether its
@@ -64,6 +66,7 @@ class SourcePhoto:
     region: Region
     cut: Tensor
     residual_ndc: Tensor
+    plain_ndc: Tensor
     fitted: PlacedMesh
     texels: Tensor
     front: Tensor
@@ -75,7 +78,10 @@ class SourcePhoto:
 
     def placed(self, face: Face, rotation: np.ndarray) -> PlacedMesh:
         """Place the mesh of another expression, turned to another rotation (3, 3), head frame to camera frame."""
-        return place_face(face, rotation, self.region, self.residual_ndc)
+        plain = place_face(face, rotation, self.region, torch.zeros_like(self.residual_ndc))
+        placed = place_face(face, rotation, self.region, self.residual_ndc)
+        photo = MovedLandmarks(self.plain_ndc, self.fitted.landmarks_ndc)
+        return with_closed_lips(face.head, placed, plain.landmarks_ndc, photo)
 
     def at(self, points_ndc: Tensor) -> Tensor:
         """Return `front` at points (S, S, 2 or more) of the region, (3, S, S)."""
@@ -95,8 +101,8 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     face = face.with_arkit(face.arkit)
     region = Region.of_landmarks(landmarks_px)
     none = torch.zeros(len(landmarks_px), 2)
-    plain = place_face(face, face.rotation, region, none)
-    residual = torch.from_numpy(region.to_ndc(landmarks_px)).float() - plain.landmarks_ndc
+    plain_ndc = place_face(face, face.rotation, region, none).landmarks_ndc
+    residual = torch.from_numpy(region.to_ndc(landmarks_px)).float() - plain_ndc
     fitted = place_face(face, face.rotation, region, residual)
     head, size = face.head, region.size
     faces = head.faces.to(torch.int32)
@@ -125,7 +131,20 @@ def prepare_source(pixels: np.ndarray, face: Face, landmarks_px: np.ndarray, tex
     mouth_light = mouth_trust(fitted) * _light_over(*mouth)
     softness = blur_px(photo, covered)
     return SourcePhoto(
-        pixels, face, region, photo, residual, fitted, texels, front, light, level, grey, mouth_light, softness
+        pixels,
+        face,
+        region,
+        photo,
+        residual,
+        plain_ndc,
+        fitted,
+        texels,
+        front,
+        light,
+        level,
+        grey,
+        mouth_light,
+        softness,
     )
 
 
