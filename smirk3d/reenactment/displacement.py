@@ -68,13 +68,21 @@ class ShownPoints:
         return is_new & (outline_kinds(head)[self.triangle] == _OTHER)
 
 
-def mesh_displacement(source: SourcePhoto, points: ShownPoints) -> Tensor:
-    """Return the displacement (S, S, 2) of the mesh's pixels, half sides; 0 elsewhere."""
+def mesh_displacement(source: SourcePhoto, changed: PlacedMesh, points: ShownPoints) -> Tensor:
+    """Return the displacement (S, S, 2) of the mesh's pixels, half sides; 0 elsewhere.
+
+    Args:
+        source: The photo.
+        changed: The mesh that is shown.
+        points: What the pixels show.
+    """
     head = source.face.head
     at = at_outline(source, points.at[..., :2], points.is_new(head))
     moved = torch.where(points.covered[..., None], at - pixel_grid(len(at)), 0.0)
     is_skin = (points.part == FACE) & ~lid_triangles(head)[points.triangle]
     soft = _without_jags(moved, is_skin)
+    if not _lips_close(source, changed):
+        return soft
     for lip, opposite in permutations([points.covered & each[points.triangle] for each in each_lip(head)]):
         # The photo may have teeth half-way between where it shows the one lip and the other.
         soft = torch.where(lip[..., None], _without_jags(moved, is_skin & ~opposite), soft)
@@ -83,14 +91,18 @@ def mesh_displacement(source: SourcePhoto, points: ShownPoints) -> Tensor:
 
 def torn_seam(source: SourcePhoto, changed: PlacedMesh, points: ShownPoints) -> Tensor:
     """Return the pixels (S, S) bool along the seam of closing lips, between which the photo shows something else."""
-    head, size = source.face.head, len(points.covered)
-    if float(closing_ndc(source.fitted, changed).max()) * (size / 2) < TORN_PX:
+    if not _lips_close(source, changed):
         return torch.zeros_like(points.covered)
-    upper, lower = (points.covered & each[points.triangle] for each in each_lip(head))
+    upper, lower = (points.covered & each[points.triangle] for each in each_lip(source.face.head))
     above_lower = functional.pad(lower.float(), (0, 0, 0, SEAM_ROWS))
     below_upper = functional.pad(upper.float(), (0, 0, SEAM_ROWS, 0))
     both = torch.stack([above_lower, below_upper])
     return (functional.max_pool2d(both, (SEAM_ROWS + 1, 1), stride=1) > 0).all(0)
+
+
+def _lips_close(source: SourcePhoto, changed: PlacedMesh) -> bool:
+    """Return whether the lips come nearer to each other than in the photo."""
+    return float(closing_ndc(source.fitted, changed).max()) * (source.region.size / 2) > TORN_PX
 
 
 @cache_per_head

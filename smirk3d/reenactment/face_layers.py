@@ -68,7 +68,7 @@ def face_layers(source: SourcePhoto, changed: PlacedMesh, further: Sequence[Sour
     lids = LidChange.between(fitted, changed)
     points, lid = _shown_points(source, changed, fragments, lids)
     in_photo, part = is_seen(source, points.at, points.part), points.part
-    moved = mesh_displacement(source, points)
+    moved = mesh_displacement(source, changed, points)
     seen = _seen_well(source, changed, points, moved, in_photo, lid)
     seen = seen * ~torn_seam(source, changed, points)
     moved = continued_over_edges(moved, seen, part)

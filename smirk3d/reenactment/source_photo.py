@@ -78,10 +78,10 @@ class SourcePhoto:
 
     def placed(self, face: Face, rotation: np.ndarray) -> PlacedMesh:
         """Place the mesh of another expression, turned to another rotation (3, 3), head frame to camera frame."""
-        plain = place_face(face, rotation, self.region, torch.zeros_like(self.residual_ndc))
-        placed = place_face(face, rotation, self.region, self.residual_ndc)
-        photo = MovedLandmarks(self.plain_ndc, self.fitted.landmarks_ndc)
-        return with_closed_lips(face.head, placed, plain.landmarks_ndc, photo)
+        head, placed = face.head, place_face(face, rotation, self.region, self.residual_ndc)
+        plain = placed.ndc[:, :2] - residual_weights(head) @ self.residual_ndc
+        plain_ndc = head.landmark_embedding("mediapipe").points(plain, head.faces)
+        return with_closed_lips(head, placed, plain_ndc, MovedLandmarks(self.plain_ndc, self.fitted.landmarks_ndc))
 
     def at(self, points_ndc: Tensor) -> Tensor:
         """Return `front` at points (S, S, 2 or more) of the region, (3, S, S)."""

@@ -271,6 +271,19 @@ def test_blendshapes_move_the_face_as_their_names_state(open_head, name, point, 
     assert sign * landmarks_moved(open_head, **{name: 1.0})[point, axis] > 7e-4
 
 
+@pytest.mark.parametrize("name", ["mouthSmileLeft", "mouthStretchRight"])
+def test_smiles_fold_the_cheek_softly(open_head, name):
+    data = open_head.data
+    edges = torch.cat([data.faces[:, [0, 1]], data.faces[:, [1, 2]], data.faces[:, [2, 0]]])
+    edges = torch.cat([edges, edges.flip(1)]).unique(dim=0)
+    count = torch.bincount(edges[:, 0], minlength=len(data.v_template))[:, None]
+    regions = data.regions
+    cheek = regions["face"] & ~regions["lips"] & ~regions["eye_regions"] & ~regions["nose"]
+    offsets = data.expressiondirs[..., data.expression_names.index(name)]
+    around = torch.zeros_like(offsets).index_add(0, edges[:, 0], offsets[edges[:, 1]]) / count.clamp_min(1)
+    assert (offsets - around)[cheek].norm(dim=1).max() < 0.06 * offsets.norm(dim=1).max()
+
+
 def test_the_tongue_comes_out(open_head):
     step = moved(open_head, tongueOut=1.0, jawOpen=0.5) - moved(open_head, jawOpen=0.5)
     assert step[open_head.region_mask("tongue"), 2].max() > 0.02

@@ -39,3 +39,18 @@ def test_fields_are_linear_in_the_handles():
     torch.testing.assert_close(
         solver.solve(handles, 3 * values), 3 * solver.solve(handles, values), atol=1e-4, rtol=1e-4
     )
+
+
+def test_fairing_softens_a_fold_and_leaves_the_outside():
+    vertices, faces = grid(21)
+    x, y = (vertices[:, k] / 0.01 for k in (0, 1))
+    free = (x > 2) & (x < 18) & (y > 2) & (y < 18)
+    step = torch.stack([(x > 10).float(), x / 20], dim=1)  # a sharp step, and an even slope
+    solver = SmoothField(vertices, faces, free)
+    torch.testing.assert_close(solver.fair(step, 0.0), step)
+    faired = solver.fair(step, 100.0)
+    assert (faired[~free] == step[~free]).all()
+    middle = (y == 10) & (x > 4) & (x < 16)
+    assert faired[middle, 0].diff().max() < 0.5
+    inner = (x > 5) & (x < 15) & (y > 5) & (y < 15)
+    torch.testing.assert_close(faired[inner, 1], step[inner, 1], atol=0.02, rtol=0)
