@@ -75,7 +75,7 @@ def test_actions_stay_themselves(open_head: HeadModel, name: str) -> None:
     ]
     usual, unlike = (each.flatten(1) for each in moved)
     alike = torch.cosine_similarity(usual, unlike)
-    assert 0.8 < alike.mean() < 0.999 and alike.min() > 0.6
+    assert alike.mean() > 0.8 and 0.6 < alike.min() < 0.999
     assert 0.6 < unlike.norm(dim=1).mean() / usual.norm(dim=1).mean() < 1.6
 
 
@@ -128,7 +128,7 @@ def test_wide_heads_have_blendshapes_like_those_of_other_artists(open_head: Head
     own = open_head(FaceParams(expression=expression)).vertices[:, face].flatten(1)
     own = own[1:] - own[0]
     cosine = {
-        share: torch.stack([cosine_similarity(moved(seed, share), own) for seed in range(4)]) for share in (0.0, 1.0)
+        share: torch.stack([cosine_similarity(moved(seed, share), own) for seed in range(16)]) for share in (0.0, 1.0)
     }
     assert cosine[0.0].mean() > 0.9
     assert 0.65 < cosine[1.0].mean() < 0.88
