@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
-from smirk3d.reenactment.lip_margin import closing_ndc, follows_lower_lip
+from smirk3d.reenactment.lip_margin import closing_ndc, follows_lower_lip, lip_triangles
 from smirk3d.reenactment.outline import at_outline, beyond_outline
-from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles
+from smirk3d.reenactment.source_photo import SourcePhoto
 from smirk3d.render.photo_warp.image_fields import blur, continued, pixel_grid, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, FACE
 from smirk3d.render.photo_warp.placed_mesh import PlacedMesh

@@ -19,8 +19,8 @@ from smirk3d.reenactment.displacement import (
 )
 from smirk3d.reenactment.eyelids import LidChange, lash_line, lid_weights, skin_between_lids
 from smirk3d.reenactment.further_photos import fill_from_photos
-from smirk3d.reenactment.lip_margin import lip_margin, with_lip_line
-from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles, shown_texels
+from smirk3d.reenactment.lip_margin import lip_margin, lip_triangles, with_lip_line
+from smirk3d.reenactment.source_photo import SourcePhoto, shown_texels
 from smirk3d.reenactment.tone_around import with_tone_around
 from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.photo_warp.image_fields import blur, pixel_grid, rise

@@ -35,6 +35,8 @@ LINE_SHADE = 0.5
 """Brightness of the line between closed lips over that of the lips."""
 REACH_M = 0.006
 """Distance from the rim over which points are drawn outwards, about the height of a lip."""
+ALONG_M = 0.002
+"""Distance along the rim over which one landmark's influence goes over to the next one's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +124,17 @@ def with_lip_line(fill: Tensor, head: HeadModel, changed: PlacedMesh, fragments:
     points = changed.landmarks_ndc
     unit = _eye_distance(points)
     closed = 1 - rise(_gaps(points).norm(dim=1).max() / unit, SLIT)
-    is_lip = (part == FACE) & head.region_mask("lips")[head.faces].all(1)[fragments.face_index[0].clamp_min(0).long()]
+    is_lip = (part == FACE) & lip_triangles(head)[fragments.face_index[0].clamp_min(0).long()]
     if not bool(closed > 0) or not bool(is_lip.any()):
         return fill
     line = LINE_SHADE * fill[:, is_lip].mean(1)
     return torch.where(part == MOUTH, closed * line[:, None, None] + (1 - closed) * fill, fill)
+
+
+@cache_per_head
+def lip_triangles(head: HeadModel) -> Tensor:
+    """Return which triangles are of the lips, (F,) bool."""
+    return head.region_mask("lips")[head.faces].all(1)
 
 
 @cache_per_head
@@ -136,7 +144,7 @@ def _shares(head: HeadModel) -> Tensor:
     vertices, parts = head.v_template, []
     for rim, sign in ((_UPPER, 1.0), (_LOWER, -1.0)):
         distance = torch.cdist(vertices, points[rim])
-        along = torch.softmax(-distance / 0.002, dim=1)
+        along = torch.softmax(-distance / ALONG_M, dim=1)
         parts.append(sign * (1 - distance.min(1).values / REACH_M).clamp_min(0)[:, None] * along)
     upper, lower = parts
     is_upper = follows_lower_lip(head) < 0.5

@@ -14,7 +14,7 @@ from smirk3d.geometry.camera import Camera
 from smirk3d.head.memoize import cache_per_head
 from smirk3d.head.model import HeadModel
 from smirk3d.reenactment.brow_lift import with_stiff_brows
-from smirk3d.reenactment.lip_margin import MovedLandmarks, with_closed_lips
+from smirk3d.reenactment.lip_margin import MovedLandmarks, lip_triangles, with_closed_lips
 from smirk3d.reenactment.region import Region
 from smirk3d.render.appearance.texel_grid import texel_index
 from smirk3d.render.fragments import Fragments, interpolate, to_image
@@ -185,12 +185,6 @@ def place_face(face: Face, rotation: np.ndarray, region: Region, residual_ndc: T
     normals = functional.normalize(vertex_normals(cam, head.faces), dim=1)
     depth = pivot[2] - cam[:, 2:]
     return PlacedMesh(torch.cat([ndc, depth], dim=1), normals, landmarks)
-
-
-@cache_per_head
-def lip_triangles(head: HeadModel) -> Tensor:
-    """Return which triangles are of the lips, (F,) bool."""
-    return head.region_mask("lips")[head.faces].all(1)
 
 
 @cache_per_head
