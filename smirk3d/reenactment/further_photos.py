@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from smirk3d.reenactment.eyelids import LidChange, lid_weights
-from smirk3d.reenactment.source_photo import SourcePhoto, lip_triangles
+from smirk3d.reenactment.lip_margin import lip_triangles
+from smirk3d.reenactment.source_photo import SourcePhoto
 from smirk3d.render.fragments import Fragments, interpolate
 from smirk3d.render.photo_warp.image_fields import blur, rise
 from smirk3d.render.photo_warp.mesh_parts import AROUND, EYE, MOUTH, stretch_of_triangles
