@@ -20,6 +20,8 @@ from smirk3d.params import FaceParams
 from smirk3d.render.appearance.procedural_face import Appearance
 
 COUNT = 8
+MANY = 48
+"""Heads over which means are steady: few of them have a blink in another direction."""
 USUAL = DomainRandomization()
 BALLS_ALONE = DomainRandomization(rest_weight=0, coupling=0, gaze_rad=0)
 
@@ -28,17 +30,18 @@ def drawn(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def faces(head: HeadModel, **weights: float) -> FaceParams:
-    expression = torch.zeros(COUNT, 52)
+def faces(head: HeadModel, count: int = COUNT, **weights: float) -> FaceParams:
+    expression = torch.zeros(count, 52)
     for name, weight in weights.items():
         expression[:, ARKIT_NAMES.index(name)] = weight
-    shape = 0.8 * torch.randn(COUNT, head.n_shape, generator=drawn())
-    pose = 0.3 * torch.randn(COUNT, 3, generator=drawn(4))
+    shape = 0.8 * torch.randn(count, head.n_shape, generator=drawn())
+    pose = 0.3 * torch.randn(count, 3, generator=drawn(4))
     return FaceParams(shape=shape, expression=expression, pose=pose)
 
 
 def landmarks(head: HeadModel, params: FaceParams, share: float, unlike: DomainRandomization = USUAL) -> torch.Tensor:
-    mesh = randomize_geometry(head, params, torch.full((COUNT,), share), drawn(), unlike)
+    assert params.expression is not None
+    mesh = randomize_geometry(head, params, torch.full((len(params.expression),), share), drawn(), unlike)
     return (mesh.landmarks("mediapipe") - mesh.joints[:, :1]) @ mesh.rotation_rotmat
 
 
@@ -70,12 +73,13 @@ def test_heads_stay_nearly_even(open_head: HeadModel) -> None:
 def test_actions_stay_themselves(open_head: HeadModel, name: str) -> None:
     """The direction in which the landmarks move, over all heads, is much like the open head's, and no mirror image."""
     moved = [
-        (landmarks(open_head, faces(open_head, **{name: 0.8}), share) - landmarks(open_head, faces(open_head), share))
+        landmarks(open_head, faces(open_head, MANY, **{name: 0.8}), share)
+        - landmarks(open_head, faces(open_head, MANY), share)
         for share in (0.0, 1.0)
     ]
     usual, unlike = (each.flatten(1) for each in moved)
     alike = torch.cosine_similarity(usual, unlike)
-    assert alike.mean() > 0.8 and 0.6 < alike.min() < 0.999
+    assert 0.8 < alike.mean() < 0.999 and alike.min() > 0.6
     assert 0.6 < unlike.norm(dim=1).mean() / usual.norm(dim=1).mean() < 1.6
 
 
